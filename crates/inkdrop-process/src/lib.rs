@@ -1,1 +1,29 @@
-//! Under construction.
+//! The forward and the reverse process on tensors.
+//!
+//! A [`Process`] is a noise schedule put to work: it adds noise for training,
+//! says in which units the network sees time, and turns what the network
+//! predicts into an estimate of the image.
+//!
+//! ```
+//! use inkdrop_process::{Noising, Process, ProcessConfig};
+//! use inkdrop_torch::tch::{Device, Kind, Tensor};
+//!
+//! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
+//! let x0 = Tensor::zeros([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+//! let noise = x0.randn_like();
+//! let t = Tensor::from_slice(&[0i64, 499]); // the first and the last of 500 steps
+//! let x = process.q_sample(&x0, &t, &noise, Noising::Exact)?;
+//! assert!(x.get(1).std(false).double_value(&[]) > 20.0 * x.get(0).std(false).double_value(&[]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod loss;
+pub mod pixels;
+mod predict;
+mod process;
+
+pub use error::ProcessError;
+pub use loss::mse_loss;
+pub use predict::{Denoiser, Prediction, Predictor};
+pub use process::{Noising, Process, ProcessConfig, TimeInput, Variance};

@@ -1,1 +1,28 @@
-//! Under construction.
+//! The one door to libtorch: which device, how many threads, and where noise comes from.
+//!
+//! The layers above use [`tch`] tensors freely; what lives here is what needs
+//! care or `unsafe`: finding and loading CUDA at run time, errors that a person
+//! can read, and noise that does not depend on batch size or device.
+//!
+//! ```
+//! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};
+//!
+//! let device = DeviceChoice::Cpu.resolve()?;
+//! let mut noise = PerImageNoise::new(7, 0..4);
+//! let x = noise.normal(&[4, 3, 16, 16], device)?;
+//! assert_eq!(x.size(), [4, 3, 16, 16]);
+//!
+//! // Image 3 of seed 7 is the same alone as in a batch.
+//! let alone = PerImageNoise::new(7, 3..4).normal(&[1, 3, 16, 16], device)?;
+//! assert_eq!(x.get(3), alone.get(0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod device;
+mod error;
+mod noise;
+
+pub use device::{DeviceChoice, DeviceError, LIBTORCH_VERSION, set_threads};
+pub use error::{Result, TorchError};
+pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
+pub use tch;

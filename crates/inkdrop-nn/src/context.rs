@@ -1,0 +1,160 @@
+//! The blocks of the sprites notebook's ContextUnet.
+
+use inkdrop_torch::Result;
+use inkdrop_torch::tch::Tensor;
+
+use crate::{BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, Mode, Scope};
+
+/// (3×3 convolution · BatchNorm · GELU), the notebook's unit; keys `0` and `1`.
+#[derive(Debug)]
+struct ConvUnit {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+}
+
+impl ConvUnit {
+    fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        Ok(Self {
+            conv: Conv2d::new(&mut scope.sub(0), ConvConfig::same(inputs, outputs, 3))?,
+            norm: BatchNorm2d::new(&mut scope.sub(1), outputs)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.norm.forward(&self.conv.forward(x)?, mode)?.f_gelu("none")?)
+    }
+}
+
+/// Two convolution units, keys `conv1` and `conv2`; with a residual, the
+/// notebook's (first or shortcut + second)/1.414.
+///
+/// Where channels differ, the notebook draws a new random 1×1 convolution in
+/// every forward; here the shortcut is a learned layer, key `shortcut`.
+#[derive(Debug)]
+pub struct ResidualConvBlock {
+    first: ConvUnit,
+    second: ConvUnit,
+    residual: Residual,
+}
+
+#[derive(Debug)]
+enum Residual {
+    None,
+    Input,
+    Shortcut(Conv2d),
+}
+
+impl ResidualConvBlock {
+    /// The notebook's stand-in for √2.
+    const SCALE: f64 = 1.414;
+
+    /// A block without residual.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        Ok(Self {
+            first: ConvUnit::new(&mut scope.sub("conv1"), inputs, outputs)?,
+            second: ConvUnit::new(&mut scope.sub("conv2"), outputs, outputs)?,
+            residual: Residual::None,
+        })
+    }
+
+    /// A block with a residual.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn residual(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let block = Self::new(scope, inputs, outputs)?;
+        let residual = if inputs == outputs {
+            Residual::Input
+        } else {
+            let config = ConvConfig::same(inputs, outputs, 1);
+            Residual::Shortcut(Conv2d::new(&mut scope.sub("shortcut"), config)?)
+        };
+        Ok(Self { residual, ..block })
+    }
+
+    /// # Shapes
+    /// - x: [B, inputs, H, W]
+    /// - returns [B, outputs, H, W]
+    ///
+    /// # Errors
+    /// x has other channels.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let first = self.first.forward(x, mode)?;
+        let second = self.second.forward(&first, mode)?;
+        let sum = match &self.residual {
+            Residual::None => return Ok(second),
+            Residual::Input => x.f_add(&second)?,
+            Residual::Shortcut(conv) => conv.forward(x)?.f_add(&second)?,
+        };
+        Ok(sum.f_div_scalar(Self::SCALE)?)
+    }
+}
+
+/// Two blocks and a 2×2 max-pooling, keys `model.0` and `model.1`.
+#[derive(Debug)]
+pub struct UnetDown {
+    blocks: [ResidualConvBlock; 2],
+}
+
+impl UnetDown {
+    /// A stage that halves height and width.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let mut model = scope.sub("model");
+        let first = ResidualConvBlock::new(&mut model.sub(0), inputs, outputs)?;
+        let second = ResidualConvBlock::new(&mut model.sub(1), outputs, outputs)?;
+        Ok(Self { blocks: [first, second] })
+    }
+
+    /// # Shapes
+    /// - x: [B, inputs, H, W]
+    /// - returns [B, outputs, H/2, W/2]
+    ///
+    /// # Errors
+    /// x has other channels.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let h = self.blocks[0].forward(x, mode)?;
+        let h = self.blocks[1].forward(&h, mode)?;
+        Ok(h.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?)
+    }
+}
+
+/// Concatenation with the skip, a 2×2 transposed convolution and two blocks,
+/// keys `model.0`, `model.1`, `model.2`.
+#[derive(Debug)]
+pub struct UnetUp {
+    up: ConvTranspose2d,
+    blocks: [ResidualConvBlock; 2],
+}
+
+impl UnetUp {
+    /// A stage that doubles height and width; `inputs` counts x and skip together.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let mut model = scope.sub("model");
+        let config = ConvConfig::patches(inputs, outputs, 2);
+        let up = ConvTranspose2d::new(&mut model.sub(0), config)?;
+        let first = ResidualConvBlock::new(&mut model.sub(1), outputs, outputs)?;
+        let second = ResidualConvBlock::new(&mut model.sub(2), outputs, outputs)?;
+        Ok(Self { up, blocks: [first, second] })
+    }
+
+    /// # Shapes
+    /// - x: [B, Cx, H, W], skip: [B, Cs, H, W], Cx + Cs = inputs
+    /// - returns [B, outputs, 2H, 2W]
+    ///
+    /// # Errors
+    /// Other channels, or x and skip of other sizes.
+    pub fn forward(&self, x: &Tensor, skip: &Tensor, mode: Mode) -> Result<Tensor> {
+        let h = self.up.forward(&Tensor::f_cat(&[x, skip], 1)?)?;
+        let h = self.blocks[0].forward(&h, mode)?;
+        self.blocks[1].forward(&h, mode)
+    }
+}

@@ -1,0 +1,35 @@
+//! Between uint8 images and tensors in [-1, 1].
+
+use inkdrop_torch::Result;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+/// Images as tensors in [-1, 1]: v/127.5 − 1.
+///
+/// # Shapes
+/// - pixels: B·H·W·C bytes in NHWC order; shape: [B, H, W, C]
+/// - returns [B, C, H, W] in f32
+///
+/// # Errors
+/// The bytes do not fill the shape.
+pub fn to_tensor(pixels: &[u8], shape: [i64; 4], device: Device) -> Result<Tensor> {
+    let nhwc = Tensor::f_from_slice(pixels)?.f_view(shape)?.f_to_device(device)?;
+    let x = nhwc.f_permute([0, 3, 1, 2])?.f_contiguous()?.f_to_kind(Kind::Float)?;
+    Ok(x.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
+}
+
+/// Tensors in [-1, 1] as images: trunc(clamp((x + 1)·127.5, 0, 255)), as improved-diffusion writes them.
+///
+/// # Shapes
+/// - x: [B, C, H, W]
+/// - returns B·H·W·C bytes in NHWC order
+///
+/// # Errors
+/// x has another number of axes.
+pub fn from_tensor(x: &Tensor) -> Result<Vec<u8>> {
+    let scaled = x.f_add_scalar(1.0)?.f_mul_scalar(127.5)?.f_clamp(0.0, 255.0)?;
+    let nhwc = scaled.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Uint8)?;
+    let flat = nhwc.f_contiguous()?.f_to_device(Device::Cpu)?.f_view(-1)?;
+    let mut pixels = vec![0u8; flat.numel()];
+    flat.f_copy_data(&mut pixels, flat.numel())?;
+    Ok(pixels)
+}

@@ -1,0 +1,106 @@
+//! The named schedules: how much noise each step adds.
+
+use ndarray::Array1;
+use serde::{Deserialize, Serialize};
+
+use crate::{Schedule, ScheduleError};
+
+/// A noise schedule by name, as configs spell it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleConfig {
+    /// The sprites notebook's: `steps + 1` betas on a straight line, computed in
+    /// f32 as the notebook does; step t of 1..=steps uses entry t.
+    Sprites {
+        /// T, the number of steps.
+        steps: usize,
+        /// β at entry 0.
+        beta_start: f64,
+        /// β at entry T.
+        beta_end: f64,
+    },
+    /// Ho et al. 2020, scaled to any T: β from 0.1/T to 20/T.
+    Linear {
+        /// T, the number of steps.
+        steps: usize,
+    },
+    /// Nichol & Dhariwal 2021, eq. 17: ᾱ follows a squared cosine, β ≤ 0.999.
+    Cosine {
+        /// T, the number of steps.
+        steps: usize,
+    },
+}
+
+impl ScheduleConfig {
+    /// The sprites notebook's own numbers: T = 500, β from 1e-4 to 0.02.
+    pub const SPRITES: Self = Self::Sprites { steps: 500, beta_start: 1e-4, beta_end: 0.02 };
+
+    /// T, the number of steps.
+    pub fn steps(&self) -> usize {
+        match *self {
+            Self::Sprites { steps, .. } | Self::Linear { steps } | Self::Cosine { steps } => steps,
+        }
+    }
+
+    /// The schedule with all derived tables.
+    ///
+    /// # Errors
+    /// No steps, or a β outside (0, 1).
+    pub fn build(&self) -> Result<Schedule, ScheduleError> {
+        if self.steps() == 0 {
+            return Err(ScheduleError::NoSteps(0));
+        }
+        match *self {
+            Self::Sprites { steps, beta_start, beta_end } => {
+                sprites(steps, beta_start as f32, beta_end as f32)
+            }
+            Self::Linear { steps } => Schedule::from_betas(linear(steps)),
+            Self::Cosine { steps } => Schedule::from_betas(cosine(steps)),
+        }
+    }
+}
+
+/// β_i from s·1e-4 to s·0.02 with s = 1000/T.
+fn linear(steps: usize) -> Array1<f64> {
+    let scale = 1000.0 / steps as f64;
+    let (start, end) = (scale * 1e-4, scale * 0.02);
+    let stride = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
+    let mut betas = Array1::from_shape_fn(steps, |i| start + stride * i as f64);
+    if steps > 1 {
+        betas[steps - 1] = end;
+    }
+    betas
+}
+
+/// β_i = min(1 − ᾱ((i+1)/T)/ᾱ(i/T), 0.999), ᾱ(u) = cos²((u + 0.008)/1.008·π/2).
+fn cosine(steps: usize) -> Array1<f64> {
+    let alpha_bar = |u: f64| ((u + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+    let at = |i: usize| alpha_bar(i as f64 / steps as f64);
+    Array1::from_shape_fn(steps, |i| (1.0 - at(i + 1) / at(i)).min(0.999))
+}
+
+/// The notebook's tables in the notebook's precision (f32, the running sum of
+/// logarithms in f64 as libtorch keeps it), entry 0 left out.
+///
+/// Entry 0's β is part of every later ᾱ while ᾱ_0 itself is set to 1, so the
+/// first kept step breaks ᾱ_t = ᾱ_{t−1}·α_t; [`Schedule::from_parts`] knows.
+fn sprites(steps: usize, start: f32, end: f32) -> Result<Schedule, ScheduleError> {
+    let span = (f64::from(end) - f64::from(start)) as f32;
+    let beta = |i: usize| span * unit_linspace(i, steps) + start;
+    let mut log_sum = 0.0f64;
+    let mut betas = Vec::with_capacity(steps + 1);
+    let mut alphas_cumprod = Vec::with_capacity(steps + 1);
+    for i in 0..=steps {
+        let alpha = 1.0f32 - beta(i);
+        log_sum += f64::from(alpha.ln());
+        betas.push(f64::from(beta(i)));
+        alphas_cumprod.push(f64::from((log_sum as f32).exp()));
+    }
+    Schedule::from_parts(betas[1..].to_vec().into(), alphas_cumprod[1..].to_vec().into())
+}
+
+/// Entry i of `linspace(0, 1, steps + 1)` in f32: counted from the nearer end.
+fn unit_linspace(i: usize, steps: usize) -> f32 {
+    let stride = 1.0f32 / steps as f32;
+    if i < steps.div_ceil(2) { stride * i as f32 } else { 1.0 - stride * (steps - i) as f32 }
+}

@@ -1,0 +1,159 @@
+//! Which device to compute on, and why a GPU is not there when it is not.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use tch::{Cuda, Device};
+
+/// The libtorch release that these crates are built against.
+pub const LIBTORCH_VERSION: &str = "2.11.0";
+
+/// A device as a user names it: `auto`, `cpu`, `cuda` or `cuda:1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The first GPU when one can be used, the CPU otherwise.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU of this index; an error when it cannot be used.
+    Cuda(usize),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The name is none of the known forms.
+    #[error("unknown device `{0}`: expected auto, cpu, cuda or cuda:N")]
+    Unknown(String),
+    /// libtorch's CUDA half could not be loaded.
+    #[error(
+        "device cuda:{index} was asked for, but {reason}; use --device cpu, or get a CUDA libtorch with `cargo xtask setup --device cuda`"
+    )]
+    NoCuda {
+        /// The GPU that was asked for.
+        index: usize,
+        /// What is missing.
+        reason: String,
+    },
+    /// There are fewer GPUs than that.
+    #[error("device cuda:{index} was asked for, but only {count} GPU(s) are visible")]
+    NoSuchGpu {
+        /// The GPU that was asked for.
+        index: usize,
+        /// How many there are.
+        count: i64,
+    },
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::Unknown(text.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device to compute on; loads libtorch's CUDA half when it may be needed.
+    ///
+    /// # Errors
+    /// A GPU was asked for by name and cannot be used.
+    pub fn resolve(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto => Ok(if cuda_state().is_ok() { Device::Cuda(0) } else { Device::Cpu }),
+            Self::Cuda(index) => {
+                cuda_state().map_err(|reason| DeviceError::NoCuda { index, reason })?;
+                let count = Cuda::device_count();
+                if index as i64 >= count {
+                    return Err(DeviceError::NoSuchGpu { index, count });
+                }
+                Ok(Device::Cuda(index))
+            }
+        }
+    }
+}
+
+/// Limits libtorch to this many CPU threads; at least 1.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(threads.clamp(1, i32::MAX as usize) as i32);
+}
+
+/// Whether CUDA can be used; found out once, since libtorch asks its registry only once.
+fn cuda_state() -> Result<(), String> {
+    static STATE: OnceLock<Result<(), String>> = OnceLock::new();
+    STATE
+        .get_or_init(|| {
+            load_cuda_library()?;
+            if Cuda::is_available() {
+                Ok(())
+            } else {
+                Err("the driver reports no usable GPU".to_string())
+            }
+        })
+        .clone()
+}
+
+/// Brings libtorch_cuda.so into the process, where its registrations make CUDA known to libtorch_cpu.
+fn load_cuda_library() -> Result<(), String> {
+    const NAME: &str = "libtorch_cuda.so";
+    let beside = libtorch_folder().map(|folder| folder.join(NAME));
+    let candidates = beside.into_iter().chain([PathBuf::from(NAME)]);
+    let mut reason = format!("{NAME} was not found");
+    for path in candidates {
+        match open_for_good(&path) {
+            Ok(()) => return Ok(()),
+            Err(error) if path.exists() => {
+                return Err(format!("{} could not be loaded: {error}", path.display()));
+            }
+            Err(_) => reason = format!("this libtorch is a CPU build ({NAME} was not found)"),
+        }
+    }
+    Err(reason)
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn open_for_good(path: &std::path::Path) -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: running the initialisers of a library is unsafe in general. This one is
+    // libtorch's own CUDA half of the release we link to, made to be loaded so; its
+    // initialisers only register kernels. It is never unloaded, so nothing dangles.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    library.map(std::mem::forget).map_err(|error| error.to_string())
+}
+
+#[cfg(not(unix))]
+fn open_for_good(_path: &std::path::Path) -> Result<(), String> {
+    Err("loading CUDA at run time is supported on Linux only".to_string())
+}
+
+/// The folder that libtorch_cpu.so was loaded from.
+fn libtorch_folder() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
+    let path = PathBuf::from(&line[line.find('/')?..]);
+    path.parent().map(PathBuf::from)
+}

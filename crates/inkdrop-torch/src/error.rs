@@ -1,0 +1,37 @@
+//! What libtorch said, without the pages of backend lists and C++ frames.
+
+use tch::TchError;
+
+/// An error from libtorch. `Display` shows its first line; [`TorchError::detail`] has the rest.
+#[derive(Debug, thiserror::Error)]
+#[error("{summary}")]
+pub struct TorchError {
+    summary: String,
+    detail: String,
+}
+
+/// The result of an operation on tensors.
+pub type Result<T> = std::result::Result<T, TorchError>;
+
+impl TorchError {
+    /// An error of our own that stands beside libtorch's.
+    pub(crate) fn message(text: String) -> Self {
+        Self { summary: text.clone(), detail: text }
+    }
+
+    /// The whole message of libtorch, C++ frames included.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<TchError> for TorchError {
+    fn from(error: TchError) -> Self {
+        let detail = match error {
+            TchError::Torch(text) => text,
+            other => other.to_string(),
+        };
+        let summary = detail.lines().next().unwrap_or("unknown error").trim().to_string();
+        Self { summary, detail }
+    }
+}
