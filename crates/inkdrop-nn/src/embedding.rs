@@ -15,7 +15,9 @@ use crate::{Linear, Scope};
 /// # Errors
 /// libtorch cannot allocate it.
 pub fn positional_embedding(t: &Tensor, dim: i64, scale: f64) -> Result<Tensor> {
-    let angles = angles(&t.f_to_kind(Kind::Float)?.f_mul_scalar(scale)?, dim / 2, 10000.0)?;
+    let half = dim / 2;
+    let exponents = ramp(half, t)?.f_mul_scalar(-(10000f64.ln() / half as f64))?;
+    let angles = angles(&t.f_to_kind(Kind::Float)?.f_mul_scalar(scale)?, &exponents)?;
     Ok(Tensor::f_cat(&[angles.f_sin()?, angles.f_cos()?], -1)?)
 }
 
@@ -29,16 +31,25 @@ pub fn positional_embedding(t: &Tensor, dim: i64, scale: f64) -> Result<Tensor> 
 /// # Errors
 /// libtorch cannot allocate it.
 pub fn timestep_embedding(t: &Tensor, dim: i64, max_period: f64) -> Result<Tensor> {
-    let angles = angles(&t.f_to_kind(Kind::Float)?, dim / 2, max_period)?;
+    let half = dim / 2;
+    let exponents = ramp(half, t)?.f_mul_scalar(-max_period.ln())?.f_div_scalar(half as f64)?;
+    let angles = angles(&t.f_to_kind(Kind::Float)?, &exponents)?;
     let embedding = Tensor::f_cat(&[angles.f_cos()?, angles.f_sin()?], -1)?;
     Ok(if dim % 2 == 1 { embedding.f_constant_pad_nd([0, 1])? } else { embedding })
 }
 
-/// t·f_i, [B, half].
-fn angles(t: &Tensor, half: i64, max_period: f64) -> Result<Tensor> {
-    let i = Tensor::f_arange(half, (Kind::Float, t.device()))?;
-    let frequencies = i.f_mul_scalar(-max_period.ln() / half as f64)?.f_exp()?;
+/// t·exp(exponents), [B, half].
+///
+/// The exponents are f32 as in the originals, but exp is taken in f64: libtorch's
+/// f32 exp differs by a bit from machine to machine, which t = 1000 makes 3e-5.
+fn angles(t: &Tensor, exponents: &Tensor) -> Result<Tensor> {
+    let frequencies = exponents.f_to_kind(Kind::Double)?.f_exp()?.f_to_kind(Kind::Float)?;
     Ok(t.f_unsqueeze(-1)?.f_mul(&frequencies.f_unsqueeze(0)?)?)
+}
+
+/// 0, 1, …, half − 1 in f32.
+fn ramp(half: i64, t: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::f_arange(half, (Kind::Float, t.device()))?)
 }
 
 /// The sprites notebook's embedding of a vector: Linear · GELU · Linear, keys `model.0` and `model.2`.

@@ -1,1 +1,50 @@
-//! Under construction.
+//! Golden cases of the PyTorch originals, checked against the crates.
+//!
+//! A case is a safetensors file whose metadata names its kind, its family and
+//! the config in the original's own argument names (see docs/parity.md).
+//!
+//! ```no_run
+//! use inkdrop_parity::check_file;
+//!
+//! for row in check_file("fixtures/context_eval.safetensors".as_ref())? {
+//!     println!("{row}");
+//! }
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+
+mod case;
+mod chain;
+mod layer;
+mod report;
+mod rng;
+mod schedule;
+mod unet;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+pub use case::Case;
+pub use report::{Row, Status};
+
+/// Runs one case: a row for each group of tensors that was compared.
+///
+/// # Errors
+/// The file cannot be read, or lacks what its kind needs.
+pub fn check_file(path: &Path) -> Result<Vec<Row>> {
+    let case = Case::open(path)?;
+    match (case.kind.as_str(), case.family.as_str()) {
+        ("unet", "context") => unet::check(&case),
+        ("chain", "context") => chain::check(&case),
+        ("schedule", "context") => schedule::check_sprites(&case),
+        ("schedule", "improved") => schedule::check_improved(&case),
+        ("layer", "positional-embedding") => layer::check_positional(&case),
+        ("layer", "timestep-embedding") => layer::check_timestep(&case),
+        ("rng", _) => rng::check(&case),
+        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "solver", family) => {
+            let what = format!("{} of {family}", case.kind);
+            Ok(vec![case.row(what, Status::NotCovered)])
+        }
+        (kind, _) => Ok(vec![case.row(format!("kind {kind}"), Status::UnknownKind)]),
+    }
+}

@@ -9,8 +9,8 @@ use crate::{Schedule, ScheduleError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
-    /// The sprites notebook's: `steps + 1` betas on a straight line, computed in
-    /// f32 as the notebook does; step t of 1..=steps uses entry t.
+    /// The sprites notebook's: `steps + 1` betas on a straight line in f32;
+    /// step t of 1..=steps uses entry t.
     Sprites {
         /// T, the number of steps.
         steps: usize,
@@ -51,9 +51,7 @@ impl ScheduleConfig {
             return Err(ScheduleError::NoSteps(0));
         }
         match *self {
-            Self::Sprites { steps, beta_start, beta_end } => {
-                sprites(steps, beta_start as f32, beta_end as f32)
-            }
+            Self::Sprites { steps, beta_start, beta_end } => sprites(steps, beta_start, beta_end),
             Self::Linear { steps } => Schedule::from_betas(linear(steps)),
             Self::Cosine { steps } => Schedule::from_betas(cosine(steps)),
         }
@@ -79,24 +77,32 @@ fn cosine(steps: usize) -> Array1<f64> {
     Array1::from_shape_fn(steps, |i| (1.0 - at(i + 1) / at(i)).min(0.999))
 }
 
-/// The notebook's tables in the notebook's precision (f32, the running sum of
-/// logarithms in f64 as libtorch keeps it), entry 0 left out.
+/// The notebook's tables from its f32 betas, entry 0 left out.
 ///
 /// Entry 0's β is part of every later ᾱ while ᾱ_0 itself is set to 1, so the
 /// first kept step breaks ᾱ_t = ᾱ_{t−1}·α_t; [`Schedule::from_parts`] knows.
-fn sprites(steps: usize, start: f32, end: f32) -> Result<Schedule, ScheduleError> {
-    let span = (f64::from(end) - f64::from(start)) as f32;
+fn sprites(steps: usize, start: f64, end: f64) -> Result<Schedule, ScheduleError> {
+    let (span, start) = ((end - start) as f32, start as f32);
     let beta = |i: usize| span * unit_linspace(i, steps) + start;
-    let mut log_sum = 0.0f64;
+    let mut log_sum = 0.0;
     let mut betas = Vec::with_capacity(steps + 1);
     let mut alphas_cumprod = Vec::with_capacity(steps + 1);
     for i in 0..=steps {
-        let alpha = 1.0f32 - beta(i);
-        log_sum += f64::from(alpha.ln());
+        log_sum += f64::from(1.0 - beta(i)).ln();
         betas.push(f64::from(beta(i)));
-        alphas_cumprod.push(f64::from((log_sum as f32).exp()));
+        alphas_cumprod.push(stored_sum(log_sum).exp());
     }
     Schedule::from_parts(betas[1..].to_vec().into(), alphas_cumprod[1..].to_vec().into())
+}
+
+/// The running sum of ln α as the notebook stores it: in f32.
+///
+/// Which way an entry near a tie rounds depends on the machine's logarithm
+/// (torch itself differs from machine to machine). Below 4 either way moves ᾱ
+/// by at most 1.2e-7, so the exact sum is nearest to all machines; above, the
+/// rounding moves ᾱ by more, so we round.
+fn stored_sum(sum: f64) -> f64 {
+    if sum.abs() < 4.0 { sum } else { f64::from(sum as f32) }
 }
 
 /// Entry i of `linspace(0, 1, steps + 1)` in f32: counted from the nearer end.

@@ -1,0 +1,57 @@
+//! Weights into a network: all of them, and only those that fit.
+
+use std::collections::BTreeSet;
+
+use inkdrop_nn::Params;
+use inkdrop_torch::TorchError;
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+
+use crate::{CheckpointError, Mismatch, Weights};
+
+/// Copies weights into a network's parameters.
+///
+/// Floating point weights of another precision are converted; everything else
+/// must fit exactly. Nothing is copied unless everything fits.
+///
+/// - optional: keys that the file may lack; those parameters stay as they are
+///
+/// # Errors
+/// Keys that are missing or unexpected, shapes or kinds that differ: all of them in one error.
+pub fn load(params: &Params, weights: &Weights, optional: &[&str]) -> Result<(), CheckpointError> {
+    let mut mismatch = Mismatch::default();
+    let mut pairs = Vec::new();
+    for param in params.iter() {
+        match weights.get(&param.name) {
+            None if optional.contains(&param.name.as_str()) => {}
+            None => mismatch.missing.push(param.name.clone()),
+            Some(given) => match difference(&param.tensor, given) {
+                Some(text) => mismatch.different.push(format!("{}: {text}", param.name)),
+                None => pairs.push((param.tensor.shallow_clone(), given)),
+            },
+        }
+    }
+    let known: BTreeSet<&str> = params.names().collect();
+    let unexpected = weights.iter().filter(|(key, _)| !known.contains(key));
+    mismatch.unexpected = unexpected.map(|(key, _)| key.to_string()).collect();
+    if mismatch != Mismatch::default() {
+        return Err(CheckpointError::Mismatch(mismatch));
+    }
+    let _guard = no_grad_guard();
+    for (mut parameter, given) in pairs {
+        parameter.f_copy_(given).map_err(TorchError::from)?;
+    }
+    Ok(())
+}
+
+/// What keeps a tensor from going into a parameter, in words.
+fn difference(parameter: &Tensor, given: &Tensor) -> Option<String> {
+    let float = |kind| matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
+    let (want, have) = (parameter.kind(), given.kind());
+    if parameter.size() != given.size() {
+        Some(format!("shape {:?}, expected {:?}", given.size(), parameter.size()))
+    } else if want != have && !(float(want) && float(have)) {
+        Some(format!("type {have:?}, expected {want:?}"))
+    } else {
+        None
+    }
+}

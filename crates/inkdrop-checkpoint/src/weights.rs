@@ -1,0 +1,229 @@
+//! A file of named tensors with metadata.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use inkdrop_nn::Params;
+use inkdrop_torch::TorchError;
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::CheckpointError;
+
+/// Named tensors on the CPU and JSON metadata by name.
+#[derive(Debug, Default)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Weights {
+    /// The state of a network: its parameters and buffers, not copied.
+    pub fn of(params: &Params) -> Self {
+        let entry = |param: &inkdrop_nn::Param| (param.name.clone(), param.tensor.shallow_clone());
+        Self { tensors: params.iter().map(entry).collect(), metadata: BTreeMap::new() }
+    }
+
+    /// Reads a safetensors file.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable, empty, truncated or of another format.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = fs::read(path)
+            .map_err(|source| CheckpointError::Read { path: path.to_path_buf(), source })?;
+        Self::from_bytes(&bytes, &path.display().to_string())
+    }
+
+    /// Reads safetensors from memory; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// The bytes are empty, truncated or of another format.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CheckpointError> {
+        let format = |problem: String| CheckpointError::Format { name: name.to_string(), problem };
+        if let Some(problem) = foreign(bytes) {
+            return Err(format(problem.to_string()));
+        }
+        let broken = |error| format(format!("{error}; the file is truncated or damaged"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let mut tensors = BTreeMap::new();
+        for (key, view) in file.tensors() {
+            let kind = kind_of(view.dtype()).ok_or_else(|| {
+                format(format!("{key} has type {}, which is not supported", view.dtype()))
+            })?;
+            let shape: Vec<i64> = view.shape().iter().map(|&axis| axis as i64).collect();
+            let tensor =
+                Tensor::f_from_data_size(view.data(), &shape, kind).map_err(TorchError::from)?;
+            tensors.insert(key, tensor);
+        }
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        Ok(Self { tensors, metadata })
+    }
+
+    /// Writes a safetensors file in one piece: beside its place, then renamed into it.
+    ///
+    /// # Errors
+    /// The place cannot be written to; a file that stood there still does.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let write = |source| CheckpointError::Write { path: path.to_path_buf(), source };
+        let bytes = self.to_bytes()?;
+        let mut file = atomic_write_file::AtomicWriteFile::open(path).map_err(write)?;
+        file.write_all(&bytes).map_err(write)?;
+        file.commit().map_err(write)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        let mut views = Vec::with_capacity(self.tensors.len());
+        for (key, tensor) in &self.tensors {
+            views.push((key.as_str(), Bytes::copy(tensor)?));
+        }
+        let metadata: HashMap<_, _> = self.metadata.clone().into_iter().collect();
+        safetensors::serialize(views, Some(metadata)).map_err(|error| CheckpointError::Format {
+            name: "the weights".to_string(),
+            problem: error.to_string(),
+        })
+    }
+
+    /// Adds a tensor, or replaces the one of this name.
+    pub fn insert(&mut self, key: impl Into<String>, tensor: Tensor) {
+        self.tensors.insert(key.into(), tensor);
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, key: &str) -> Option<&Tensor> {
+        self.tensors.get(key)
+    }
+
+    /// All names and tensors, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(key, tensor)| (key.as_str(), tensor))
+    }
+
+    /// The tensors whose names begin with a prefix, under the rest of their names.
+    pub fn below(&self, prefix: &str) -> Self {
+        let strip = |(key, tensor): (&String, &Tensor)| {
+            key.strip_prefix(prefix).map(|rest| (rest.to_string(), tensor.shallow_clone()))
+        };
+        Self { tensors: self.tensors.iter().filter_map(strip).collect(), metadata: BTreeMap::new() }
+    }
+
+    /// A metadata entry; `None` where the file has none of this name.
+    ///
+    /// # Errors
+    /// The entry is not the JSON of such a value.
+    pub fn metadata<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CheckpointError> {
+        let parse = |text: &String| {
+            serde_json::from_str(text).map_err(|error| CheckpointError::Metadata {
+                key: key.to_string(),
+                problem: error.to_string(),
+            })
+        };
+        self.metadata.get(key).map(parse).transpose()
+    }
+
+    /// A metadata entry as it stands in the file.
+    pub fn metadata_text(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// Sets a metadata entry to the JSON of a value.
+    ///
+    /// # Errors
+    /// The value has no JSON.
+    pub fn set_metadata(
+        &mut self,
+        key: &str,
+        value: &impl Serialize,
+    ) -> Result<(), CheckpointError> {
+        let text = serde_json::to_string(value).map_err(|error| CheckpointError::Metadata {
+            key: key.to_string(),
+            problem: error.to_string(),
+        })?;
+        self.metadata.insert(key.to_string(), text);
+        Ok(())
+    }
+}
+
+/// Formats that are plainly something else, by their first bytes.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [] => Some("the file is empty"),
+        [b'P', b'K', 3, 4, ..] => Some(
+            "it is a zip archive, as torch.save writes; save the state_dict with safetensors.torch.save_file",
+        ),
+        [0x80, 2..=5, ..] => Some(
+            "it is a Python pickle, as torch.save writes; save the state_dict with safetensors.torch.save_file",
+        ),
+        [0x93, b'N', b'U', b'M', ..] => Some("it is a NumPy array"),
+        [0x89, b'P', b'N', b'G', ..] => Some("it is a PNG picture"),
+        _ => None,
+    }
+}
+
+const KINDS: [(Dtype, Kind); 10] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F64, Kind::Double),
+    (Dtype::F16, Kind::Half),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::I16, Kind::Int16),
+    (Dtype::I8, Kind::Int8),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::BOOL, Kind::Bool),
+];
+
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    KINDS.iter().find(|(d, _)| *d == dtype).map(|(_, kind)| *kind)
+}
+
+/// A tensor's contents as safetensors wants them: contiguous, on the CPU.
+struct Bytes {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Bytes {
+    fn copy(tensor: &Tensor) -> Result<Self, CheckpointError> {
+        let _guard = no_grad_guard();
+        let kind = tensor.f_kind().map_err(TorchError::from)?;
+        let (dtype, _) =
+            *KINDS.iter().find(|(_, k)| *k == kind).ok_or_else(|| CheckpointError::Format {
+                name: "the weights".to_string(),
+                problem: format!("{kind:?} tensors cannot be stored"),
+            })?;
+        let flat = tensor
+            .f_detach()
+            .and_then(|t| t.f_to_device(Device::Cpu))
+            .and_then(|t| t.f_contiguous());
+        let flat = flat.map_err(TorchError::from)?;
+        let mut data = vec![0u8; flat.numel() * kind.elt_size_in_bytes()];
+        flat.f_copy_data_u8(&mut data, flat.numel()).map_err(TorchError::from)?;
+        let shape = flat.size().iter().map(|&axis| axis as usize).collect();
+        Ok(Self { dtype, shape, data })
+    }
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}

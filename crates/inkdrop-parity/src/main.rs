@@ -1,0 +1,88 @@
+//! `cargo xtask parity`: checks golden cases, a line for each comparison.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use inkdrop_parity::{Status, check_file};
+
+/// Checks golden cases of the PyTorch originals against the crates.
+///
+/// A case that is not covered yet fails the run when its file is named; inside
+/// a folder it is only reported.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask parity")]
+struct Arguments {
+    /// Case files or folders of them [default: the committed cases, and ../shared/parity if there]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    ok: usize,
+    failed: usize,
+    not_covered: usize,
+}
+
+fn main() -> ExitCode {
+    let paths = Arguments::parse().paths;
+    let paths = if paths.is_empty() { default_paths() } else { paths };
+    println!("{:<28} {:<30} {:>7} {:>7} {:>5}", "case", "what", "abs", "rel", "tol");
+    let mut count = Count::default();
+    for path in &paths {
+        match files(path) {
+            Ok(files) => files.iter().for_each(|file| check(file, file == path, &mut count)),
+            Err(error) => {
+                println!("{error:#} FAIL");
+                count.failed += 1;
+            }
+        }
+    }
+    let Count { ok, failed, not_covered } = count;
+    println!("{ok} ok, {failed} failed, {not_covered} not covered yet");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn check(file: &Path, named: bool, count: &mut Count) {
+    match check_file(file) {
+        Err(error) => {
+            println!("{}: {error:#} FAIL", file.display());
+            count.failed += 1;
+        }
+        Ok(rows) => rows.iter().for_each(|row| {
+            println!("{row}");
+            match row.status {
+                Status::NotCovered if !named => count.not_covered += 1,
+                _ if row.ok() => count.ok += 1,
+                _ => count.failed += 1,
+            }
+        }),
+    }
+}
+
+/// The committed cases, and those that lie beside the checkout.
+fn default_paths() -> Vec<PathBuf> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity");
+    if shared.is_dir() {
+        return vec![fixtures, shared];
+    }
+    println!("the larger cases beside the checkout (../shared/parity) are skipped: not there");
+    vec![fixtures]
+}
+
+/// The file itself, or the cases of a folder by name.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let folder = path.read_dir().with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files: Vec<PathBuf> = folder
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
+        .collect();
+    anyhow::ensure!(!files.is_empty(), "{} holds no .safetensors cases", path.display());
+    files.sort();
+    Ok(files)
+}

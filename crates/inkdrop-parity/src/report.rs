@@ -1,0 +1,127 @@
+//! How far a result is from the original's.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use inkdrop_torch::tch::{Kind, Tensor};
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The case's file name without ending.
+    pub case: String,
+    /// What was compared.
+    pub what: String,
+    /// How it went.
+    pub status: Status,
+}
+
+/// How a comparison went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// The numbers were compared.
+    Compared(Distance),
+    /// This kind and family are not built yet.
+    NotCovered,
+    /// The format does not know this kind.
+    UnknownKind,
+}
+
+/// The distance between two groups of tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// Largest |ours − theirs|.
+    pub absolute: f64,
+    /// Largest |ours − theirs| / |theirs|.
+    pub relative: f64,
+    /// Largest error, in the unit of the tolerance.
+    pub error: f64,
+    /// Largest error that is still right.
+    pub tolerance: f64,
+}
+
+/// What an error is held against.
+#[derive(Debug, Clone, Copy)]
+pub enum Tolerance {
+    /// |Δ| ≤ tolerance · max(1, max|ref|) over the tensor.
+    Scaled(f64),
+    /// |Δ| ≤ tolerance · |ref| for every entry.
+    Relative(f64),
+    /// Bit for bit.
+    Exact,
+}
+
+impl Distance {
+    /// Compares tensors entry by entry in f64; inf equals inf of the same sign.
+    ///
+    /// # Errors
+    /// The shapes differ.
+    pub fn between(ours: &Tensor, theirs: &Tensor, tolerance: Tolerance) -> Result<Self> {
+        ensure!(
+            ours.size() == theirs.size(),
+            "shape {:?} where the original has {:?}",
+            ours.size(),
+            theirs.size()
+        );
+        let (ours, theirs) = (values(ours)?, values(theirs)?);
+        let scale = theirs.iter().fold(1f64, |most, v| most.max(v.abs()));
+        let mut distance = Self { absolute: 0.0, relative: 0.0, error: 0.0, tolerance: 0.0 };
+        for (&a, &b) in ours.iter().zip(&theirs) {
+            let absolute = if a == b { 0.0 } else { (a - b).abs() };
+            let absolute = if absolute.is_nan() { f64::INFINITY } else { absolute };
+            let relative = if absolute == 0.0 { 0.0 } else { absolute / b.abs() };
+            distance.absolute = distance.absolute.max(absolute);
+            distance.relative = distance.relative.max(relative);
+        }
+        (distance.error, distance.tolerance) = match tolerance {
+            Tolerance::Scaled(tolerance) => (distance.absolute / scale, tolerance),
+            Tolerance::Relative(tolerance) => (distance.relative, tolerance),
+            Tolerance::Exact => (distance.absolute, 0.0),
+        };
+        Ok(distance)
+    }
+
+    /// The distance that is nearer to failing.
+    pub fn worse(self, other: Self) -> Self {
+        Self {
+            absolute: self.absolute.max(other.absolute),
+            relative: self.relative.max(other.relative),
+            error: self.error.max(other.error),
+            tolerance: self.tolerance.max(other.tolerance),
+        }
+    }
+
+    /// Whether the error is within the tolerance.
+    pub fn ok(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+fn values(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.f_to_kind(Kind::Double)?.f_contiguous()?.f_view(-1)?.try_into()?)
+}
+
+impl Row {
+    /// Whether the numbers were compared and are right.
+    pub fn ok(&self) -> bool {
+        matches!(&self.status, Status::Compared(distance) if distance.ok())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { case, what, .. } = self;
+        match &self.status {
+            Status::Compared(d) => {
+                let verdict = if d.ok() { "ok" } else { "FAIL" };
+                let Distance { absolute, relative, tolerance, .. } = d;
+                write!(
+                    f,
+                    "{case:<28} {what:<30} {absolute:7.1e} {relative:7.1e} {tolerance:5.0e} {verdict}"
+                )
+            }
+            Status::NotCovered => write!(f, "{case:<28} {what:<30} not covered yet"),
+            Status::UnknownKind => write!(f, "{case:<28} {what:<30} unknown kind FAIL"),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Schedules, table by table.
+
+use anyhow::{Context, Result, bail};
+use inkdrop_schedule::{Schedule, ScheduleConfig, Spacing};
+use inkdrop_torch::tch::Tensor;
+use ndarray::Array1;
+use serde::Deserialize;
+
+use crate::report::{Distance, Tolerance};
+use crate::{Case, Row, Status};
+
+#[derive(Debug, Deserialize)]
+struct Sprites {
+    timesteps: usize,
+    beta1: f64,
+    beta2: f64,
+}
+
+/// The notebook's three tables, whose entry 0 our schedules leave out.
+pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Row>> {
+    let Sprites { timesteps: steps, beta1: beta_start, beta2: beta_end } = case.config()?;
+    let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end }.build()?;
+    let row = |key: &str, ours: Array1<f64>| -> Result<Row> {
+        let theirs = case.tensor(key)?.f_narrow(0, 1, steps as i64)?;
+        let distance = Distance::between(&tensor(&ours), &theirs, Tolerance::Relative(2e-7))?;
+        Ok(case.row(key, Status::Compared(distance)))
+    };
+    Ok(vec![
+        row("b_t", schedule.betas().clone())?,
+        row("a_t", schedule.alphas())?,
+        row("ab_t", schedule.alphas_cumprod().clone())?,
+    ])
+}
+
+#[derive(Debug, Deserialize)]
+struct Improved {
+    noise_schedule: String,
+    diffusion_steps: usize,
+    #[serde(default)]
+    timestep_respacing: String,
+}
+
+/// improved-diffusion's SpacedDiffusion, which derives its β from ᾱ even where it keeps every step.
+pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
+    let config: Improved = case.config()?;
+    let steps = config.diffusion_steps;
+    let full = match config.noise_schedule.as_str() {
+        "linear" => ScheduleConfig::Linear { steps },
+        "cosine" => ScheduleConfig::Cosine { steps },
+        other => bail!("{}: unknown noise schedule `{other}`", case.name),
+    };
+    let picks = config.timestep_respacing.parse::<Spacing>()?.picks(steps)?;
+    let schedule = full.build()?.respaced(&picks)?;
+
+    let map: Vec<i64> = picks.iter().map(|&pick| pick as i64).collect();
+    let mut rows =
+        vec![case.compare("timestep_map", &Tensor::from_slice(&map), Tolerance::Exact)?];
+    for (key, _) in case.weights.iter().filter(|(key, _)| *key != "timestep_map") {
+        let ours = table(&schedule, key)
+            .with_context(|| format!("{}: we have no table `{key}`", case.name))?;
+        rows.push(case.compare(key, &tensor(&ours), Tolerance::Relative(1e-12))?);
+    }
+    Ok(rows)
+}
+
+/// A table by the original's name.
+fn table(schedule: &Schedule, name: &str) -> Option<Array1<f64>> {
+    Some(match name {
+        "betas" => schedule.betas().clone(),
+        "alphas_cumprod" => schedule.alphas_cumprod().clone(),
+        "alphas_cumprod_prev" => schedule.alphas_cumprod_prev().clone(),
+        "alphas_cumprod_next" => schedule.alphas_cumprod_next(),
+        "sqrt_alphas_cumprod" => schedule.sqrt_alphas_cumprod(),
+        "sqrt_one_minus_alphas_cumprod" => schedule.sqrt_one_minus_alphas_cumprod(),
+        "log_one_minus_alphas_cumprod" => schedule.log_one_minus_alphas_cumprod(),
+        "sqrt_recip_alphas_cumprod" => schedule.sqrt_recip_alphas_cumprod(),
+        "sqrt_recipm1_alphas_cumprod" => schedule.sqrt_recipm1_alphas_cumprod(),
+        "posterior_variance" => schedule.posterior_variance().clone(),
+        "posterior_log_variance_clipped" => schedule.posterior_log_variance_clipped(),
+        "posterior_mean_coef1" => schedule.posterior_mean_coef1().clone(),
+        "posterior_mean_coef2" => schedule.posterior_mean_coef2().clone(),
+        _ => return None,
+    })
+}
+
+fn tensor(values: &Array1<f64>) -> Tensor {
+    Tensor::from_slice(&values.to_vec())
+}
