@@ -1,1 +1,9 @@
-//! Under construction.
+//! Images and labels for diffusion training: a sprite generator, readers and writers. No torch.
+#![doc = ""]
+
+mod dataset;
+mod error;
+pub mod sprites;
+
+pub use dataset::{Dataset, Images, Labels};
+pub use error::DataError;
