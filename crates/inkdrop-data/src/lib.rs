@@ -1,8 +1,9 @@
 //! Images and labels for diffusion training: a sprite generator, readers and writers. No torch.
-#![doc = ""]
 
 mod dataset;
 mod error;
+pub mod output;
+pub mod picture;
 pub mod sprites;
 
 pub use dataset::{Dataset, Images, Labels};
