@@ -49,13 +49,6 @@ impl Canvas {
         Self([[PAPER; SIZE]; SIZE])
     }
 
-    /// Paper with the given parts, the first at the bottom.
-    pub(super) fn of(layers: &[&Layer]) -> Self {
-        layers
-            .iter()
-            .fold(Self::new(), |canvas, layer| canvas.draw(layer))
-    }
-
     /// Lays a part over what is there.
     ///
     /// Light falls from the left: the mirrored half has middle tones where the drawn half is light.
@@ -79,11 +72,14 @@ impl Canvas {
         }
     }
 
-    /// Darkens the right rim of the silhouette by one tone.
+    /// Darkens the right rim of the silhouette by one tone; a line one pixel wide keeps its own.
     pub(super) fn shade(mut self) -> Self {
         for row in &mut self.0 {
             for x in SIZE / 2..SIZE {
-                if row[x] != PAPER && row.get(x + 1).is_none_or(|&right| right == PAPER) {
+                if row[x] != PAPER
+                    && row[x - 1] != PAPER
+                    && row.get(x + 1).is_none_or(|&right| right == PAPER)
+                {
                     row[x] = one_tone_darker(row[x]);
                 }
             }

@@ -39,6 +39,8 @@ const WARM: &[(u8, &[Ramp])] = &[
     PLATES,
     NAPKINS,
 ];
+/// Fried meat.
+const MEAT: &[(u8, &[Ramp])] = &[(b'b', &[RED, BROWN, PINK, LEATHER]), PLATES, NAPKINS];
 /// With cream or icing.
 const SWEET: &[(u8, &[Ramp])] = &[
     (b'b', &[TAN, BROWN, GOLD, LEATHER, BONE]),
@@ -77,7 +79,7 @@ pub(super) const KINDS: &[Kind] = &[
     food(&[SERVED, meals::BREAD], WARM),
     food(&[SERVED, meals::CHEESE], GOLDEN),
     food(&[SERVED, meals::DRUMSTICK], WARM),
-    food(&[SERVED, meals::STEAK], WARM),
+    food(&[SERVED, meals::STEAK], MEAT),
     food(&[SERVED, meals::FISH], FISHY),
     food(&[SERVED, meals::EGG], WARM),
     food(&[SERVED, meals::BURGER], WARM),

@@ -3,8 +3,8 @@
 use super::canvas::Layer;
 use super::kind::{Kind, Line};
 use super::palette::{
-    BONE, BROWN, GLARE, GOLD, GREEN, GREY, LIME, NIGHT, ORANGE, PURPLE, RED, Ramp, STEEL, TEAL,
-    VIVID, WHITE,
+    BONE, BROWN, GLARE, GOLD, GREEN, GREY, LIME, NIGHT, ORANGE, PURPLE, RED, Ramp, STEEL, TAN,
+    TEAL, VIVID, WHITE,
 };
 
 mod beasts;
@@ -18,7 +18,7 @@ pub(super) const KINDS: &[Kind] = &[
     monster(&[blobs::MUSHROOM, blobs::SPOTS, blobs::STEM_FACES]),
     monster(&[blobs::JELLY, blobs::JELLY_FACES]),
     monster(&[beasts::BAT, beasts::BAT_FACES]),
-    monster(&[beasts::SPIDER, beasts::MARKS]),
+    monster(&[beasts::SPIDER, beasts::BACKS, beasts::MARKS]),
     monster(&[beasts::DRAGON_WINGS, beasts::DRAGON, beasts::DRAGON_HORNS]),
     monster(&[beasts::CRAB]),
     monster(&[beasts::OWL, beasts::OWL_FACES]),
@@ -44,7 +44,7 @@ const TRIM: [Ramp; 10] = [
 const PLATES: [Ramp; 2] = [STEEL, GREY];
 
 const PALE: &[(u8, &[Ramp])] = &[
-    (b'b', &[BONE, WHITE, LIME, TEAL, STEEL]),
+    (b'b', &[BONE, WHITE, TAN, TEAL]),
     (b't', &TRIM),
     (b'm', &PLATES),
     (b'l', &[BROWN]),

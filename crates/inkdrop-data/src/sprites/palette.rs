@@ -9,6 +9,18 @@ pub(super) type Rgb = [u8; 3];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ramp(pub(super) Rgb, pub(super) Rgb, pub(super) Rgb);
 
+impl Ramp {
+    /// Whether the middle tones are far enough apart to tell two materials from each other.
+    fn differs_from(&self, other: &Ramp) -> bool {
+        let steps = self
+            .1
+            .iter()
+            .zip(other.1)
+            .map(|(a, b)| u32::from(a.abs_diff(b)));
+        steps.sum::<u32>() >= 90
+    }
+}
+
 const fn ramp(dark: u32, middle: u32, light: u32) -> Ramp {
     Ramp(rgb(dark), rgb(middle), rgb(light))
 }
@@ -116,12 +128,12 @@ impl Palette {
     }
 }
 
-/// One of `ramps` that is not yet `taken`, so that neighbouring materials stay apart.
+/// One of `ramps` that stands out from all that are `taken`, or any where none does.
 pub(super) fn other_than(dice: &mut Dice, ramps: &[Ramp], taken: &[Ramp]) -> Ramp {
     let start = dice.below(ramps.len());
     let mut rotated = ramps.iter().cycle().skip(start).take(ramps.len());
     *rotated
-        .find(|ramp| !taken.contains(ramp))
+        .find(|ramp| taken.iter().all(|other| ramp.differs_from(other)))
         .unwrap_or(&ramps[start])
 }
 

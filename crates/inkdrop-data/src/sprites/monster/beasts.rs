@@ -31,17 +31,25 @@ pub(super) const SPIDER: &[Layer] = &[
     half(
         3,
         &[
-            "..l.....", ".l.l.bbb", ".l..bBBb", "...bBBbb", ".lllBbbb", ".l.bbbbb", "..llbbbb",
-            ".l.8bbbb", ".l.lbbbb", "..l.8bbb", "..l..88b",
+            "..l.....", ".l...bbb", ".l..bBBb", "..llbBbb", "....bbbb", ".lllbbbb", ".l..bbbb",
+            "...lbbbb", "..l.8bbb", ".l...88b", ".l......",
         ],
     ),
+    // Fat, on short legs.
     half(
-        2,
+        3,
         &[
-            ".l..bbbb", ".l.bBBbb", "..lbBbbb", ".l.bbbbb", ".ll8bbbb", "...lbbbb", ".ll.ttTt",
-            ".l.ltttt", "..l.tttt", ".l..ttt7", ".l...777",
+            ".....bbb", ".l.bbBBb", ".llbBBbb", "...bBbbb", ".llbbbbb", ".l.bbbbb", "..lbbbbb",
+            ".l.8bbbb", ".l.l8bbb", "..l..888", "..l.....",
         ],
     ),
+];
+
+pub(super) const BACKS: &[Layer] = &[
+    NOTHING,
+    half(4, &["......tT", ".......t", "......tt"]),
+    half(4, &[".......t", ".....tt.", ".......t"]),
+    half(4, &[".....tt.", ".....tt."]),
 ];
 
 pub(super) const MARKS: &[Layer] = &[

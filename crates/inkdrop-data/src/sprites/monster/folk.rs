@@ -4,13 +4,23 @@ use crate::sprites::canvas::{Layer, full, half};
 
 const NOTHING: Layer = half(0, &[]);
 
-pub(super) const SKELETON: &[Layer] = &[half(
-    1,
-    &[
-        "....bbbb", "...bBBBb", "...bBBbb", "...boobb", "...bokb8", "...bbbbo", "....8bbb",
-        "....bobo", ".....88b", "..bbb8bb", "..b.o8ob", "..b..bbb", "....8ob8", "...bb...",
-    ],
-)];
+pub(super) const SKELETON: &[Layer] = &[
+    half(
+        1,
+        &[
+            "....bbbb", "...bBBBb", "...bBBbb", "...boobb", "...bokb8", "...8bbbo", "....bobo",
+            "....8b8b", "..bboooB", "..b.bBbb", "..b.oooB", "..b..bbb", "....bbob", "...bb8..",
+        ],
+    ),
+    // Long skull.
+    half(
+        1,
+        &[
+            "....bbbb", "...bBBBb", "...bBBbb", "...bBbbb", "...boobb", "...boob8", "....8bbo",
+            "....bobo", ".bb..8b8", ".b.bBbbb", ".b.ooooB", "....bBbb", "....8oob", "...bb8..",
+        ],
+    ),
+];
 
 pub(super) const SKELETON_GEAR: &[Layer] = &[
     NOTHING,
@@ -157,13 +167,23 @@ pub(super) const SCREENS: &[Layer] = &[
     half(5, &[".....wt.", ".....tt."]),
 ];
 
-pub(super) const GOLEM: &[Layer] = &[half(
-    2,
-    &[
-        "....bbbb", "....bBBb", "....bBbb", "....bbbb", ".bb.8bbb", "bBBb8888", "bBbbbBBb",
-        "bbb8BBbb", ".8.bBbbb", ".bb8bbbb", ".bb.8888", ".88.bb8o", "...bbb8.",
-    ],
-)];
+pub(super) const GOLEM: &[Layer] = &[
+    half(
+        2,
+        &[
+            "....bbbb", "....bBBb", "....bBbb", "....bbbb", "..bb8bbb", ".bBBb888", ".bBbbBBb",
+            ".bb8BBbb", ".8.bBbbb", ".bb8bbbb", ".bb.8888", ".88.bb8o", "...bbb8.",
+        ],
+    ),
+    // Made of blocks.
+    half(
+        2,
+        &[
+            "...bBBbb", "...bBbbb", "...bbbbb", "...88888", ".bBb8bBb", ".bbb8bbb", ".888o888",
+            ".bBb8bBb", ".bbb8bbb", ".888o888", "...bBb8o", "...bbb8o", "...bbb8.",
+        ],
+    ),
+];
 
 pub(super) const GOLEM_EYES: &[Layer] = &[
     half(4, &[".....tT."]),
@@ -176,13 +196,23 @@ pub(super) const GOLEM_EYES: &[Layer] = &[
     ),
 ];
 
-pub(super) const MUMMY: &[Layer] = &[half(
-    1,
-    &[
-        "....bBBb", "...bBBbb", "...88bbb", "...bb888", "...oooo8", "...oooob", "...bbb88",
-        "....88bb", "...bBbbb", "..bb888b", "..bb8bb8", "..8.8bbb", "....b88o", "....bbb.",
-    ],
-)];
+pub(super) const MUMMY: &[Layer] = &[
+    half(
+        1,
+        &[
+            "....bBBb", "...bBBb8", "...88bbb", "...bb888", "...oooo8", "...oooob", "...bbb88",
+            "....888b", "...bBbb8", "..bb88bb", "..8bbb88", "..b888bb", "....b88o", "....bbb.",
+        ],
+    ),
+    // Arms out, bandages loose.
+    half(
+        1,
+        &[
+            "....bBBb", "...bBBb8", "...88bbb", "...bb888", "...oooo8", "...oooob", "...bbb88",
+            ".bb.888b", ".8bbBbb8", "..88b8bb", ".b..bb88", ".b..88bb", "....b88o", "....bbb.",
+        ],
+    ),
+];
 
 pub(super) const MUMMY_EYES: &[Layer] = &[
     half(5, &[".....t.."]),

@@ -23,8 +23,8 @@ pub(super) const ALL: &[Layer] = &[
             ".....tTTttt.....",
             ".....7sTtt7.....",
             ".....lllllg.....",
-            "......tttt......",
-            "......llll......",
+            ".....tt.ttt.....",
+            ".....ll.lll.....",
         ],
     ),
     // Plate, long stride.
@@ -47,8 +47,8 @@ pub(super) const ALL: &[Layer] = &[
             "....mMM3mmm.....",
             ".....33smm3.....",
             ".....lllllg.....",
-            "......mMm3......",
-            "......mmmm......",
+            ".....mm.mm3.....",
+            ".....mm.mmm.....",
         ],
     ),
     // Robe.
