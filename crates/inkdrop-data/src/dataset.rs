@@ -1,0 +1,196 @@
+//! What a set of images is, and which labels go with it.
+
+use ndarray::{Array2, Array4, ArrayView4};
+
+use crate::DataError;
+
+/// Images of one size, as bytes.
+///
+/// # Shapes
+/// - `[N, H, W, C]`, row-major; C is 1 (gray) or 3 (red, green, blue); values 0 to 255.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    pixels: Array4<u8>,
+}
+
+impl Images {
+    /// Takes an array of images.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[N, H, W, C]` with C 1 or 3; N may be 0.
+    ///
+    /// # Errors
+    /// [`DataError::Images`] where H or W is 0 or C is neither 1 nor 3.
+    pub fn new(pixels: Array4<u8>) -> Result<Self, DataError> {
+        let (_, height, width, channels) = pixels.dim();
+        if height == 0 || width == 0 || !matches!(channels, 1 | 3) {
+            return Err(DataError::Images(format!(
+                "shape {:?}, expected [N, H, W, C] with H and W at least 1 and C 1 (gray) or 3 (RGB); \
+                 move the channels last",
+                pixels.shape()
+            )));
+        }
+        // One memory layout for all, so that `image` can hand out slices.
+        let pixels = if pixels.is_standard_layout() {
+            pixels
+        } else {
+            pixels.as_standard_layout().into_owned()
+        };
+        Ok(Self { pixels })
+    }
+
+    /// Takes an array that is known to be in order: `[N, H, W, 3]`, row-major.
+    pub(crate) fn of_rgb(pixels: Array4<u8>) -> Self {
+        debug_assert!(pixels.is_standard_layout());
+        Self { pixels }
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.pixels.dim().0
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows of each image.
+    pub fn height(&self) -> usize {
+        self.pixels.dim().1
+    }
+
+    /// Columns of each image.
+    pub fn width(&self) -> usize {
+        self.pixels.dim().2
+    }
+
+    /// Channels of each image, 1 or 3.
+    pub fn channels(&self) -> usize {
+        self.pixels.dim().3
+    }
+
+    /// All images, `[N, H, W, C]`.
+    pub fn view(&self) -> ArrayView4<'_, u8> {
+        self.pixels.view()
+    }
+
+    /// All images as bytes, one after another, each in HWC order.
+    pub fn bytes(&self) -> &[u8] {
+        self.pixels.as_slice().unwrap_or_default()
+    }
+
+    /// The bytes of image `index` in HWC order; empty where there is no such image.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let size = self.height() * self.width() * self.channels();
+        let start = index.saturating_mul(size);
+        self.bytes().get(start..start.saturating_add(size)).unwrap_or_default()
+    }
+}
+
+/// What each image shows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    /// Nothing is known.
+    None,
+    /// One class per image.
+    Classes {
+        /// The class of each image, 0 to `count` − 1.
+        ids: Vec<u32>,
+        /// How many classes there are.
+        count: usize,
+    },
+    /// One weight per class and image, `[N, K]`: usually one-hot, any finite number allowed.
+    Context(Array2<f32>),
+}
+
+impl Labels {
+    /// How many images are labelled; none for [`Labels::None`].
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Labels::None => None,
+            Labels::Classes { ids, .. } => Some(ids.len()),
+            Labels::Context(rows) => Some(rows.nrows()),
+        }
+    }
+
+    /// Whether no image is labelled.
+    pub fn is_empty(&self) -> bool {
+        self.len().unwrap_or(0) == 0
+    }
+
+    /// Whether these labels can stand beside `images` images.
+    pub fn matches(&self, images: usize) -> bool {
+        self.len().is_none_or(|len| len == images)
+    }
+
+    /// Checks what labels can be wrong in by themselves: a class too high, a weight not finite.
+    fn check(&self) -> Result<(), DataError> {
+        match self {
+            Labels::None => Ok(()),
+            Labels::Classes { ids, count } => {
+                match ids.iter().position(|&id| id as usize >= *count) {
+                    Some(i) => Err(DataError::Labels(format!(
+                        "class {} of image {i}, expected 0 to {}; raise the class count or fix the label",
+                        ids[i],
+                        count.saturating_sub(1)
+                    ))),
+                    None => Ok(()),
+                }
+            }
+            Labels::Context(rows) => match rows.indexed_iter().find(|(_, v)| !v.is_finite()) {
+                Some(((i, k), v)) => Err(DataError::Labels(format!(
+                    "weight {v} of image {i}, class {k}, expected a finite number; fix or drop that image"
+                ))),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// Images with their labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// The images, `[N, H, W, C]`.
+    pub images: Images,
+    /// Their labels, N of them or none at all.
+    pub labels: Labels,
+}
+
+impl Dataset {
+    /// Puts labels beside images.
+    ///
+    /// # Errors
+    /// [`DataError::Labels`] where the lengths differ, a class is not below its count, or a
+    /// weight is not finite.
+    pub fn new(images: Images, labels: Labels) -> Result<Self, DataError> {
+        if !labels.matches(images.len()) {
+            return Err(DataError::Labels(format!(
+                "{} labels for {} images, expected one label per image; check that both files belong together",
+                labels.len().unwrap_or(0),
+                images.len()
+            )));
+        }
+        labels.check()?;
+        Ok(Self { images, labels })
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// K, the number of classes that labels tell apart; none without labels.
+    pub fn context_width(&self) -> Option<usize> {
+        match &self.labels {
+            Labels::None => None,
+            Labels::Classes { count, .. } => Some(*count),
+            Labels::Context(rows) => Some(rows.ncols()),
+        }
+    }
+}

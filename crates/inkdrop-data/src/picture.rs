@@ -1,0 +1,114 @@
+//! What images look like on a screen: grids with labels, PNG, GIF.
+
+mod files;
+mod gif;
+mod grid;
+mod text;
+
+pub use files::{encode_png, write_image_dir, write_png};
+pub use gif::write_gif;
+pub use grid::Grid;
+
+use crate::{DataError, Images};
+
+/// A colour: red, green, blue.
+pub type Rgb = [u8; 3];
+
+/// A colour picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+/// The other name of [`Picture`]: 8 bits for each of three channels.
+pub type Rgb8 = Picture;
+
+impl Picture {
+    /// Takes the bytes of a picture.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[height, width, 3]`, row-major.
+    ///
+    /// # Errors
+    /// [`DataError::Picture`] where a side is 0 or the number of bytes doesn't fit the sides.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, DataError> {
+        let bytes = width.checked_mul(height).and_then(|area| area.checked_mul(3));
+        if width == 0 || height == 0 || bytes != Some(pixels.len()) {
+            return Err(DataError::Picture(format!(
+                "{} bytes for {width} x {height} pixels, expected width * height * 3 and no side of 0",
+                pixels.len()
+            )));
+        }
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Takes one image out of many; gray ones become colour.
+    ///
+    /// # Errors
+    /// [`DataError::Picture`] where there is no image `index`.
+    pub fn of_image(images: &Images, index: usize) -> Result<Self, DataError> {
+        let bytes = images.image(index);
+        if bytes.is_empty() {
+            return Err(DataError::Picture(format!(
+                "image {index}, expected 0 to {}",
+                images.len().saturating_sub(1)
+            )));
+        }
+        Self::new(images.width(), images.height(), colours(bytes, images.channels()))
+    }
+
+    /// A picture of one colour; a side of 0 becomes 1.
+    pub(crate) fn filled(width: usize, height: usize, colour: Rgb) -> Self {
+        let (width, height) = (width.max(1), height.max(1));
+        Self { width, height, pixels: colour.repeat(width * height) }
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// `[height, width, 3]`, row-major bytes.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Paints a rectangle, as far as it lies inside.
+    pub(crate) fn fill(
+        &mut self,
+        left: usize,
+        top: usize,
+        width: usize,
+        height: usize,
+        colour: Rgb,
+    ) {
+        let right = left.saturating_add(width).min(self.width);
+        for y in top..top.saturating_add(height).min(self.height) {
+            for x in left..right {
+                let at = (y * self.width + x) * 3;
+                self.pixels[at..at + 3].copy_from_slice(&colour);
+            }
+        }
+    }
+}
+
+/// HWC bytes of 1 or 3 channels as colour.
+fn colours(bytes: &[u8], channels: usize) -> Vec<u8> {
+    match channels {
+        1 => bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
+        _ => bytes.to_vec(),
+    }
+}
+
+/// The byte of a value in [−1, 1]: `trunc(clamp((x + 1) * 127.5, 0, 255))`; NaN becomes 0.
+pub fn to_u8(x: f32) -> u8 {
+    // `as` truncates, and maps NaN to 0.
+    ((x + 1.0) * 127.5).clamp(0.0, 255.0) as u8
+}

@@ -1,0 +1,81 @@
+//! How pictures become PNG files.
+
+use std::io;
+use std::path::Path;
+
+use super::Picture;
+use crate::output::write_atomic;
+use crate::{DataError, Images};
+
+/// Encodes a picture as a PNG file of 8-bit RGB.
+///
+/// # Errors
+/// [`DataError::Picture`] where a side is beyond what PNG can hold.
+pub fn encode_png(picture: &Picture) -> Result<Vec<u8>, DataError> {
+    encode(picture).map_err(|error| DataError::Picture(format!("cannot encode as PNG: {error}")))
+}
+
+fn encode(picture: &Picture) -> io::Result<Vec<u8>> {
+    let side = |length: usize| u32::try_from(length).map_err(io::Error::other);
+    let mut bytes = Vec::new();
+    let mut encoder =
+        png::Encoder::new(&mut bytes, side(picture.width())?, side(picture.height())?);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.pixels())?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Writes a picture as a PNG file.
+///
+/// # Errors
+/// [`DataError::Picture`] where it can't be encoded, [`DataError::Write`] where the file can't
+/// be written.
+pub fn write_png(path: impl AsRef<Path>, picture: &Picture) -> Result<(), DataError> {
+    let bytes = encode_png(picture)?;
+    write_atomic(path.as_ref(), |file| file.write_all(&bytes))
+}
+
+/// Writes each image as a PNG file of its own, and makes the folder where it is missing.
+///
+/// The files are called `00000.png`, `00001.png`, …, or `<name>.png` where `names` is given.
+///
+/// # Errors
+/// [`DataError::Images`] where there are not as many names as images, or a name is no plain
+/// file name; [`DataError::Write`] where the folder or a file can't be written.
+pub fn write_image_dir(
+    dir: impl AsRef<Path>,
+    images: &Images,
+    names: Option<&[String]>,
+) -> Result<(), DataError> {
+    let dir = dir.as_ref();
+    if let Some(names) = names {
+        check_names(names, images.len())?;
+    }
+    std::fs::create_dir_all(dir).map_err(|source| DataError::write(dir, source))?;
+    for index in 0..images.len() {
+        let file = match names {
+            Some(names) => format!("{}.png", names[index]),
+            None => format!("{index:05}.png"),
+        };
+        write_png(dir.join(file), &Picture::of_image(images, index)?)?;
+    }
+    Ok(())
+}
+
+fn check_names(names: &[String], images: usize) -> Result<(), DataError> {
+    if names.len() != images {
+        return Err(DataError::Images(format!(
+            "{} names for {images} images, expected one name per image",
+            names.len()
+        )));
+    }
+    match names.iter().find(|name| name.is_empty() || name.contains(['/', '\\', ':', '\0'])) {
+        Some(name) => Err(DataError::Images(format!(
+            "name {name:?}, expected a plain file name without a folder"
+        ))),
+        None => Ok(()),
+    }
+}

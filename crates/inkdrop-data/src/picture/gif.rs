@@ -1,0 +1,102 @@
+//! How pictures become an animation.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use gif::{Encoder, Frame, Repeat};
+
+use super::Picture;
+use crate::DataError;
+use crate::output::write_atomic;
+
+/// Writes pictures as a GIF file that plays for ever.
+///
+/// A frame of at most 256 colours keeps each of them; others are quantised by NeuQuant.
+///
+/// # Ranges
+/// - `frames`: at least one, all of one size, sides up to 65,535.
+/// - `delay_cs`, `hold_last_cs`: how long a frame, and the last one, stays; hundredths of a second.
+///
+/// # Errors
+/// [`DataError::Picture`] where the frames are none, of several sizes or too large;
+/// [`DataError::Write`] where the file can't be written.
+pub fn write_gif(
+    path: impl AsRef<Path>,
+    frames: &[Picture],
+    delay_cs: u16,
+    hold_last_cs: u16,
+) -> Result<(), DataError> {
+    let (width, height) = common_size(frames)?;
+    write_atomic(path.as_ref(), |file| {
+        let mut encoder = Encoder::new(file, width, height, &[]).map_err(io::Error::other)?;
+        encoder.set_repeat(Repeat::Infinite).map_err(io::Error::other)?;
+        for (i, picture) in frames.iter().enumerate() {
+            let delay = if i + 1 == frames.len() { hold_last_cs } else { delay_cs };
+            write_frame(&mut encoder, picture, (width, height), delay)?;
+        }
+        Ok(())
+    })
+}
+
+fn write_frame<W: Write>(
+    encoder: &mut Encoder<W>,
+    picture: &Picture,
+    (width, height): (u16, u16),
+    delay: u16,
+) -> io::Result<()> {
+    let exact = exact_frame(picture, width, height);
+    let mut frame =
+        exact.unwrap_or_else(|| Frame::from_rgb_speed(width, height, picture.pixels(), 4));
+    frame.delay = delay;
+    encoder.write_frame(&frame).map_err(io::Error::other)
+}
+
+/// The frame in its own colours; none where they are more than 256.
+fn exact_frame(picture: &Picture, width: u16, height: u16) -> Option<Frame<'static>> {
+    let mut places: HashMap<&[u8], u8> = HashMap::new();
+    let mut palette = Vec::new();
+    let mut buffer = Vec::with_capacity(picture.pixels().len() / 3);
+    for colour in picture.pixels().chunks_exact(3) {
+        let next = places.len();
+        let place = match places.get(colour) {
+            Some(&place) => place,
+            None => {
+                let place = u8::try_from(next).ok()?;
+                places.insert(colour, place);
+                palette.extend_from_slice(colour);
+                place
+            }
+        };
+        buffer.push(place);
+    }
+    let frame = Frame {
+        width,
+        height,
+        palette: Some(palette),
+        buffer: Cow::Owned(buffer),
+        ..Frame::default()
+    };
+    Some(frame)
+}
+
+fn common_size(frames: &[Picture]) -> Result<(u16, u16), DataError> {
+    let Some(first) = frames.first() else {
+        return Err(DataError::Picture("no frame for a GIF, expected at least one".to_owned()));
+    };
+    let (width, height) = (first.width(), first.height());
+    if let Some(i) = frames.iter().position(|f| (f.width(), f.height()) != (width, height)) {
+        return Err(DataError::Picture(format!(
+            "frame {i} of {} x {} pixels, expected {width} x {height} as the first one",
+            frames[i].width(),
+            frames[i].height()
+        )));
+    }
+    match (u16::try_from(width), u16::try_from(height)) {
+        (Ok(width), Ok(height)) => Ok((width, height)),
+        _ => Err(DataError::Picture(format!(
+            "frames of {width} x {height} pixels, expected sides up to 65535 in a GIF; use a smaller scale"
+        ))),
+    }
+}
