@@ -1,0 +1,108 @@
+//! The optimiser.
+
+use inkdrop_checkpoint::{CheckpointError, Mismatch, Weights};
+use inkdrop_nn::Params;
+use inkdrop_torch::Result;
+use tch::{Tensor, no_grad_guard};
+
+/// Adam (Kingma & Ba 2015) as `torch.optim.Adam` computes it: β = (0.9, 0.999), ε = 1e-8.
+#[derive(Debug)]
+pub struct Adam {
+    slots: Vec<Slot>,
+    steps: i32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    mean: Tensor,
+    square: Tensor,
+}
+
+impl Adam {
+    const BETA1: f64 = 0.9;
+    const BETA2: f64 = 0.999;
+    const EPS: f64 = 1e-8;
+
+    /// An optimiser of a network's trained parameters, at rest.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate its state.
+    pub fn new(params: &Params) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let slot = |param: &inkdrop_nn::Param| -> Result<Slot> {
+            Ok(Slot {
+                name: param.name.clone(),
+                parameter: param.tensor.shallow_clone(),
+                mean: param.tensor.f_zeros_like()?,
+                square: param.tensor.f_zeros_like()?,
+            })
+        };
+        Ok(Self { slots: params.trained().map(slot).collect::<Result<_>>()?, steps: 0 })
+    }
+
+    /// Forgets the gradients of the last step.
+    pub fn zero_grad(&mut self) {
+        for slot in &mut self.slots {
+            slot.parameter.zero_grad();
+        }
+    }
+
+    /// One step along the gradients.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn step(&mut self, lr: f64) -> Result<()> {
+        let _guard = no_grad_guard();
+        self.steps += 1;
+        let correction1 = 1.0 - Self::BETA1.powi(self.steps);
+        let correction2 = 1.0 - Self::BETA2.powi(self.steps);
+        for slot in &mut self.slots {
+            let gradient = slot.parameter.f_grad()?;
+            if !gradient.defined() {
+                continue;
+            }
+            let _ = slot.mean.f_lerp_(&gradient, 1.0 - Self::BETA1)?;
+            let square = gradient.f_square()?.f_mul_scalar_(1.0 - Self::BETA2)?;
+            let _ = slot.square.f_mul_scalar_(Self::BETA2)?.f_add_(&square)?;
+            let spread = slot.square.f_sqrt()?.f_div_scalar_(correction2.sqrt())?;
+            let spread = spread.shallow_clone().f_add_scalar_(Self::EPS)?;
+            let change = slot.mean.f_div(&spread)?.f_mul_scalar_(lr / correction1)?;
+            let _ = slot.parameter.f_sub_(&change)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the state among a checkpoint's tensors.
+    pub fn save(&self, weights: &mut Weights) {
+        for slot in &self.slots {
+            weights.insert(format!("adam.mean.{}", slot.name), slot.mean.shallow_clone());
+            weights.insert(format!("adam.square.{}", slot.name), slot.square.shallow_clone());
+        }
+    }
+
+    /// Takes the state of a checkpoint that was saved after this many steps.
+    ///
+    /// # Errors
+    /// The checkpoint has no state of some parameter.
+    pub fn restore(&mut self, weights: &Weights, steps: usize) -> std::result::Result<(), CheckpointError> {
+        let _guard = no_grad_guard();
+        for slot in &mut self.slots {
+            for (part, tensor) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
+                let key = format!("adam.{part}.{}", slot.name);
+                match weights.get(&key) {
+                    Some(saved) if saved.size() == tensor.size() => {
+                        tensor.f_copy_(saved).map_err(inkdrop_torch::TorchError::from)?;
+                    }
+                    _ => {
+                        let missing = vec![key];
+                        return Err(CheckpointError::Mismatch(Mismatch { missing, ..Mismatch::default() }));
+                    }
+                }
+            }
+        }
+        self.steps = steps as i32;
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! The recipe of a training run.
+
+use inkdrop_process::Noising;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// How a network is trained, as configs spell it. The defaults are the sprites notebook's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// How many optimiser steps the run takes.
+    pub steps: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Adam's learning rate at step 0; falls to 0 on a straight line over the steps.
+    pub lr: f64,
+    /// Share of the old average that each step keeps, in [0, 1); less in the first steps.
+    pub ema_decay: f64,
+    /// Probability that an image keeps its context; the rest are trained with zeros.
+    pub context_keep: f64,
+    /// How training images get their noise.
+    pub noising: Noising,
+    /// Seed of the initial weights, the order of the images and all noise.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// How many checkpoints are kept; older ones are removed.
+    pub checkpoints_kept: usize,
+    /// Steps between sample grids; 0 for none.
+    pub sample_every: usize,
+    /// Steps between lines of log.jsonl.
+    pub log_every: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 16_000,
+            batch: 100,
+            lr: 1e-3,
+            ema_decay: 0.999,
+            context_keep: 0.9,
+            noising: Noising::Exact,
+            seed: 0,
+            checkpoint_every: 500,
+            checkpoints_kept: 2,
+            sample_every: 1000,
+            log_every: 10,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that cannot be, its value and what it can be.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let field = |ok: bool, field, given: String, expected| {
+            if ok { Ok(()) } else { Err(TrainError::Field { field, given, expected }) }
+        };
+        let counts = [
+            ("train.steps", self.steps),
+            ("train.batch", self.batch),
+            ("train.checkpoint_every", self.checkpoint_every),
+            ("train.checkpoints_kept", self.checkpoints_kept),
+            ("train.log_every", self.log_every),
+        ];
+        for (name, given) in counts {
+            field(given > 0, name, given.to_string(), "at least 1")?;
+        }
+        let lr = self.lr;
+        field(lr > 0.0 && lr.is_finite(), "train.lr", lr.to_string(), "a number above 0")?;
+        let decay = self.ema_decay;
+        field((0.0..1.0).contains(&decay), "train.ema_decay", decay.to_string(), "0 to below 1")?;
+        let keep = self.context_keep;
+        field((0.0..=1.0).contains(&keep), "train.context_keep", keep.to_string(), "0 to 1")
+    }
+
+    /// The learning rate of a step, counted from 0.
+    pub fn lr_at(&self, step: usize) -> f64 {
+        self.lr * (1.0 - step as f64 / self.steps as f64)
+    }
+}

@@ -1,0 +1,115 @@
+//! The folder of a run: what lies where, and which checkpoint is the last.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use inkdrop_checkpoint::Weights;
+
+use crate::TrainError;
+
+/// The folder that one run writes to.
+///
+/// `config.toml`, `log.jsonl`, `checkpoints/step-NNNNNNN.safetensors`,
+/// `samples/step-NNNNNNN.png`, and `final.safetensors` at the end.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder for a new run.
+    ///
+    /// # Errors
+    /// It holds something already, or cannot be made.
+    pub fn create(path: &Path) -> Result<Self, TrainError> {
+        let folder = Self { path: path.to_path_buf() };
+        let occupied = match path.read_dir() {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(TrainError::File { path: path.to_path_buf(), source }),
+        };
+        if occupied {
+            return Err(TrainError::Occupied(path.to_path_buf()));
+        }
+        for part in [folder.checkpoints(), folder.samples()] {
+            fs::create_dir_all(&part).map_err(|source| TrainError::File { path: part, source })?;
+        }
+        Ok(folder)
+    }
+
+    /// Opens the folder of a run that is to go on.
+    ///
+    /// # Errors
+    /// It holds no run.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let folder = Self { path: path.to_path_buf() };
+        if !folder.config().is_file() {
+            return Err(TrainError::NothingToResume {
+                folder: path.to_path_buf(),
+                problem: "there is no config.toml in it".to_string(),
+            });
+        }
+        Ok(folder)
+    }
+
+    /// The resolved config of the run.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// One JSON object per line: step, loss, lr, images_per_s, seconds.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log.jsonl")
+    }
+
+    /// Where checkpoints lie.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Where sample grids lie.
+    pub fn samples(&self) -> PathBuf {
+        self.path.join("samples")
+    }
+
+    /// The grid sampled after a step.
+    pub fn sample(&self, step: usize) -> PathBuf {
+        self.samples().join(format!("step-{step:07}.png"))
+    }
+
+    /// The averaged weights at the end of the run.
+    pub fn finished(&self) -> PathBuf {
+        self.path.join("final.safetensors")
+    }
+
+    /// The newest checkpoint.
+    pub fn latest(&self) -> Option<PathBuf> {
+        self.steps().last().map(|&step| self.checkpoint(step))
+    }
+
+    /// Writes a checkpoint, then removes all but the newest `kept`.
+    pub(crate) fn save(&self, state: &Weights, step: usize, kept: usize) -> Result<(), TrainError> {
+        state.save(&self.checkpoint(step))?;
+        let steps = self.steps();
+        for &old in steps.iter().rev().skip(kept) {
+            let path = self.checkpoint(old);
+            fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, step: usize) -> PathBuf {
+        self.checkpoints().join(format!("step-{step:07}.safetensors"))
+    }
+
+    /// The steps that have a checkpoint, rising.
+    fn steps(&self) -> Vec<usize> {
+        let number = |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+        let entries = self.checkpoints().read_dir().into_iter().flatten().flatten();
+        let mut steps: Vec<usize> =
+            entries.filter_map(|entry| number(entry.file_name().to_str()?)).collect();
+        steps.sort_unstable();
+        steps
+    }
+}
