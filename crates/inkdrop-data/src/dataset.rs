@@ -1,6 +1,6 @@
 //! What a set of images is, and which labels go with it.
 
-use ndarray::{Array2, Array4, ArrayView4};
+use ndarray::{Array2, Array4, ArrayView4, Axis};
 
 use crate::DataError;
 
@@ -78,6 +78,22 @@ impl Images {
     /// All images as bytes, one after another, each in HWC order.
     pub fn bytes(&self) -> &[u8] {
         self.pixels.as_slice().unwrap_or_default()
+    }
+
+    /// The images of the given indices, in that order.
+    ///
+    /// # Errors
+    /// [`DataError::Images`] where an index is not below [`Images::len`].
+    pub fn select(&self, indices: &[usize]) -> Result<Self, DataError> {
+        if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
+            return Err(DataError::Images(format!(
+                "image {index}, expected 0 to {}",
+                self.len().saturating_sub(1)
+            )));
+        }
+        Ok(Self {
+            pixels: self.pixels.select(Axis(0), indices),
+        })
     }
 
     /// The bytes of image `index` in HWC order; empty where there is no such image.

@@ -1,7 +1,42 @@
 //! Images and labels for diffusion training: a sprite generator, readers and writers. No torch.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`sprites`] | what sprite `index` of `seed` looks like: any number of 16 × 16 figures in five classes |
+//! | [`npy`] | how a pair of numpy files becomes a [`Dataset`], and back |
+//! | [`order`], [`batches`] | which items a step trains on, as a pure function of seed and step |
+//! | [`picture`] | what images look like: grids with labels, PNG, GIF |
+//! | [`npz`] | how samples are handed to evaluation scripts |
+//! | [`output`] | how a file appears under its name only once it is whole |
+//!
+//! Images are bytes, `[N, H, W, C]`. Everything a user can cause is a [`DataError`] that names
+//! what was given and what was expected; writers never leave a broken file under its final name.
+//!
+//! ```
+//! use inkdrop_data::batches::Batches;
+//! use inkdrop_data::picture::{Grid, write_png};
+//! use inkdrop_data::sprites;
+//!
+//! # let folder = tempfile::tempdir().expect("a temporary folder");
+//! # let path = folder.path().join("heroes.png");
+//! let data = sprites::dataset(0, 100);
+//! assert_eq!(data.context_width(), Some(5));
+//!
+//! // The first batch of a run with seed 42.
+//! let batches = Batches::new(data.len(), 8, 42)?;
+//! let first = data.images.select(&batches.indices(0))?;
+//!
+//! let picture = Grid::new().row("batch 0", first).scale(4).render();
+//! write_png(&path, &picture)?;
+//! # Ok::<(), inkdrop_data::DataError>(())
+//! ```
 
+pub mod batches;
 mod dataset;
 mod error;
+pub mod npy;
+pub mod npz;
+pub mod order;
 pub mod output;
 pub mod picture;
 pub mod sprites;

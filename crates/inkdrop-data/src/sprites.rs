@@ -105,3 +105,31 @@ pub fn dataset(seed: u64, count: usize) -> Dataset {
     // Lengths and shapes agree by construction.
     Dataset { images: Images::of_rgb(pixels), labels: Labels::Context(context) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{food, hero, monster, side, spell};
+
+    #[test]
+    fn every_template_fits_its_sprite() {
+        let kinds = [
+            hero::KINDS,
+            monster::KINDS,
+            food::KINDS,
+            spell::KINDS,
+            side::KINDS,
+        ];
+        for (class, kinds) in kinds.iter().enumerate() {
+            for (k, kind) in kinds.iter().enumerate() {
+                for (g, group) in kind.groups.iter().enumerate() {
+                    for (i, layer) in group.iter().enumerate() {
+                        assert!(
+                            layer.fits(),
+                            "class {class}, kind {k}, group {g}, layer {i}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
