@@ -35,12 +35,7 @@ impl Batches {
         if batch == 0 || batch > len {
             return Err(DataError::Batch { batch, len });
         }
-        Ok(Self {
-            len,
-            batch,
-            seed,
-            latest: Mutex::new(None),
-        })
+        Ok(Self { len, batch, seed, latest: Mutex::new(None) })
     }
 
     /// How many steps visit every item once.
@@ -59,10 +54,7 @@ impl Batches {
         let start = position * self.batch;
         let end = (start + self.batch).min(self.len);
         // A panic elsewhere can't leave the cached order half written.
-        let mut latest = self
-            .latest
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut latest = self.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let fresh = || (epoch, EpochOrder::new(self.len, self.seed, epoch as u64));
         let entry = match latest.take() {
             Some(known) if known.0 == epoch => known,
@@ -76,9 +68,6 @@ impl Batches {
 
 impl Clone for Batches {
     fn clone(&self) -> Self {
-        Self {
-            latest: Mutex::new(None),
-            ..*self
-        }
+        Self { latest: Mutex::new(None), ..*self }
     }
 }

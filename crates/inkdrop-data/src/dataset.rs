@@ -91,9 +91,7 @@ impl Images {
                 self.len().saturating_sub(1)
             )));
         }
-        Ok(Self {
-            pixels: self.pixels.select(Axis(0), indices),
-        })
+        Ok(Self { pixels: self.pixels.select(Axis(0), indices) })
     }
 
     /// The bytes of image `index` in HWC order; empty where there is no such image.

@@ -32,27 +32,12 @@ pub fn write_samples(
     write_atomic(path.as_ref(), |file| {
         let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
         let shape: Vec<usize> = images.view().shape().to_vec();
-        add(
-            &mut archive,
-            "arr_0",
-            &shape,
-            images.bytes().iter().copied(),
-        )?;
+        add(&mut archive, "arr_0", &shape, images.bytes().iter().copied())?;
         if let Some(labels) = labels {
-            add(
-                &mut archive,
-                "arr_1",
-                &[labels.len()],
-                labels.iter().copied(),
-            )?;
+            add(&mut archive, "arr_1", &[labels.len()], labels.iter().copied())?;
         }
         if let Some(context) = context {
-            add(
-                &mut archive,
-                "context",
-                context.shape(),
-                context.iter().copied(),
-            )?;
+            add(&mut archive, "context", context.shape(), context.iter().copied())?;
         }
         file.write_all(archive.zip_writer().finish()?.get_ref())
     })

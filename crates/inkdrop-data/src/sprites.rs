@@ -112,21 +112,12 @@ mod tests {
 
     #[test]
     fn every_template_fits_its_sprite() {
-        let kinds = [
-            hero::KINDS,
-            monster::KINDS,
-            food::KINDS,
-            spell::KINDS,
-            side::KINDS,
-        ];
+        let kinds = [hero::KINDS, monster::KINDS, food::KINDS, spell::KINDS, side::KINDS];
         for (class, kinds) in kinds.iter().enumerate() {
             for (k, kind) in kinds.iter().enumerate() {
                 for (g, group) in kind.groups.iter().enumerate() {
                     for (i, layer) in group.iter().enumerate() {
-                        assert!(
-                            layer.fits(),
-                            "class {class}, kind {k}, group {g}, layer {i}"
-                        );
+                        assert!(layer.fits(), "class {class}, kind {k}, group {g}, layer {i}");
                     }
                 }
             }

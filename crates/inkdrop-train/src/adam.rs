@@ -86,7 +86,11 @@ impl Adam {
     ///
     /// # Errors
     /// The checkpoint has no state of some parameter.
-    pub fn restore(&mut self, weights: &Weights, steps: usize) -> std::result::Result<(), CheckpointError> {
+    pub fn restore(
+        &mut self,
+        weights: &Weights,
+        steps: usize,
+    ) -> std::result::Result<(), CheckpointError> {
         let _guard = no_grad_guard();
         for slot in &mut self.slots {
             for (part, tensor) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
@@ -97,7 +101,10 @@ impl Adam {
                     }
                     _ => {
                         let missing = vec![key];
-                        return Err(CheckpointError::Mismatch(Mismatch { missing, ..Mismatch::default() }));
+                        return Err(CheckpointError::Mismatch(Mismatch {
+                            missing,
+                            ..Mismatch::default()
+                        }));
                     }
                 }
             }

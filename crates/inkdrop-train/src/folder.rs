@@ -105,7 +105,8 @@ impl RunFolder {
 
     /// The steps that have a checkpoint, rising.
     fn steps(&self) -> Vec<usize> {
-        let number = |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+        let number =
+            |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
         let entries = self.checkpoints().read_dir().into_iter().flatten().flatten();
         let mut steps: Vec<usize> =
             entries.filter_map(|entry| number(entry.file_name().to_str()?)).collect();

@@ -35,7 +35,8 @@ impl Log {
     pub(crate) fn open(path: &Path, step: usize) -> Result<Self, TrainError> {
         let failed = |source| TrainError::File { path: path.to_path_buf(), source };
         let before = fs::read_to_string(path).unwrap_or_default();
-        let valid = |line: &&str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step);
+        let valid =
+            |line: &&str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step);
         let kept: String = before.lines().filter(valid).flat_map(|line| [line, "\n"]).collect();
         inkdrop_data::output::write_atomic(path, |out| out.write_all(kept.as_bytes()))?;
         let file = OpenOptions::new().append(true).open(path).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! A training run in memory: the network, its average, the optimiser, and one step.
 
-use inkdrop_data::{Batches, Dataset, Labels};
+use inkdrop_data::batches::Batches;
+use inkdrop_data::{Dataset, Labels};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Process, mse_loss, pixels};
 use tch::{Kind, Tensor};
@@ -75,7 +76,11 @@ impl Trainer {
         let x0 = self.images(&indices)?;
         let count = indices.len() as i64;
         let device = x0.device();
-        let t = Tensor::f_randint(self.process.schedule().steps() as i64, [count], (Kind::Int64, device))?;
+        let t = Tensor::f_randint(
+            self.process.schedule().steps() as i64,
+            [count],
+            (Kind::Int64, device),
+        )?;
         let noise = x0.f_randn_like()?;
         let conditioning = self.conditioning(&indices)?;
 

@@ -27,16 +27,8 @@ impl Kind {
             _ => return None,
         };
         let letter = letters.next().filter(|letter| "uifb".contains(*letter))?;
-        let size = letters
-            .as_str()
-            .parse()
-            .ok()
-            .filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
-        Some(Self {
-            letter,
-            size,
-            big_endian,
-        })
+        let size = letters.as_str().parse().ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
+        Some(Self { letter, size, big_endian })
     }
 }
 
@@ -52,11 +44,7 @@ impl NpyFile {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let bytes = fs::read(path).map_err(|source| DataError::read(path, source))?;
         let header = Header::parse(&bytes).map_err(|problem| DataError::file(path, problem))?;
-        let file = Self {
-            path: path.to_path_buf(),
-            bytes,
-            header,
-        };
+        let file = Self { path: path.to_path_buf(), bytes, header };
         if file.header.fortran && file.shape().len() > 1 {
             return Err(file.unlike("C order, not Fortran order; save np.ascontiguousarray(x)"));
         }
@@ -66,9 +54,7 @@ impl NpyFile {
 
     fn check_size(&self) -> Result<(), DataError> {
         let (shape, size) = (self.shape(), self.kind().size);
-        let expected = shape
-            .iter()
-            .try_fold(size, |product, &side| product.checked_mul(side));
+        let expected = shape.iter().try_fold(size, |product, &side| product.checked_mul(side));
         if expected == Some(self.data().len()) {
             return Ok(());
         }
@@ -103,9 +89,7 @@ impl NpyFile {
     /// The error of a file that is an array, but not the one expected.
     pub(super) fn unlike(&self, expected: &str) -> DataError {
         let (shape, Kind { letter, size, .. }) = (self.shape(), self.kind());
-        self.bad_value(format!(
-            "shape {shape:?} of type {letter}{size}, expected {expected}"
-        ))
+        self.bad_value(format!("shape {shape:?} of type {letter}{size}, expected {expected}"))
     }
 
     /// The error of a value that can't be used.

@@ -24,9 +24,7 @@ impl Header {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (text, start) = text(bytes)?;
         let descr = entry(text, "descr")?;
-        let kind = descr
-            .strip_prefix('\'')
-            .and_then(|rest| rest.split_once('\''));
+        let kind = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
         let kind = kind.and_then(|(name, _)| Kind::parse(name));
         let kind = kind.ok_or_else(|| {
             let shown: String = descr.chars().take(40).collect();
@@ -39,12 +37,7 @@ impl Header {
                 return Err("bad numpy header: expected True or False for fortran_order".to_owned());
             }
         };
-        Ok(Self {
-            start,
-            shape: shape(entry(text, "shape")?)?,
-            kind,
-            fortran,
-        })
+        Ok(Self { start, shape: shape(entry(text, "shape")?)?, kind, fortran })
     }
 }
 
@@ -57,15 +50,14 @@ fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
         return Err("no numpy array, expected a .npy file as np.save writes it".to_owned());
     }
     let cut = "the file ends within its header; fetch it again";
-    let (start, length) = match *bytes.get(6..12).ok_or(cut)? {
+    let (start, length) = match *bytes.get(6..).and_then(<[u8]>::first_chunk).ok_or(cut)? {
         [1, _, a, b, _, _] => (10, usize::from(u16::from_le_bytes([a, b]))),
         [2 | 3, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
         [major, ..] => return Err(format!("numpy format version {major}, expected 1 to 3")),
     };
     let end = start + length;
     let text = std::str::from_utf8(bytes.get(start..end).ok_or(cut)?);
-    text.map(|text| (text, end))
-        .map_err(|_| "bad numpy header: not text".to_owned())
+    text.map(|text| (text, end)).map_err(|_| "bad numpy header: not text".to_owned())
 }
 
 /// What follows `'key':`.
@@ -79,13 +71,9 @@ fn entry<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 fn shape(text: &str) -> Result<Vec<usize>, String> {
     let inner = text.strip_prefix('(').and_then(|rest| rest.split_once(')'));
     let (inner, _) = inner.ok_or("bad numpy header: expected a shape in parentheses")?;
-    let sides = inner
-        .split(',')
-        .map(str::trim)
-        .filter(|side| !side.is_empty());
+    let sides = inner.split(',').map(str::trim).filter(|side| !side.is_empty());
     let number = |side: &str| {
-        side.parse()
-            .map_err(|_| format!("bad numpy header: side `{side}` of the shape"))
+        side.parse().map_err(|_| format!("bad numpy header: side `{side}` of the shape"))
     };
     sides.map(number).collect()
 }

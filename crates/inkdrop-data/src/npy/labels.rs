@@ -22,9 +22,8 @@ fn classes(file: &NpyFile) -> Result<Labels, DataError> {
     let ids = values(file)?.map(|value| u32::try_from(value as i128));
     let ids: Result<Vec<u32>, _> = ids.collect();
     let Ok(ids) = ids else {
-        let wrong = values(file)?
-            .enumerate()
-            .find(|(_, v)| !(0.0..=f64::from(u32::MAX)).contains(v));
+        let wrong =
+            values(file)?.enumerate().find(|(_, v)| !(0.0..=f64::from(u32::MAX)).contains(v));
         let (i, id) = wrong.unwrap_or_default();
         return Err(file.bad_value(format!(
             "class id {id} of image {i}, expected 0 to {}; number the classes from 0",
