@@ -166,6 +166,7 @@ impl ContextUnet {
 
     /// - x: [B, C, H, W], t: [B, 1], context: [B, K]
     fn pass(&self, x: &Tensor, t: &Tensor, context: &Tensor, mode: Mode) -> Result<Tensor> {
+        let x = &channels_last(x)?;
         let init = self.init_conv.forward(x, mode)?; // [B, n, H, W]
         let down1 = self.down1.forward(&init, mode)?; // [B, n, H/2, W/2]
         let down2 = self.down2.forward(&down1, mode)?; // [B, 2n, H/4, W/4]
@@ -229,4 +230,9 @@ impl Network for ContextUnet {
     fn params(&self) -> &Params {
         &self.params
     }
+}
+
+/// The same tensor with channels innermost in memory, which convolutions on the CPU like better.
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
