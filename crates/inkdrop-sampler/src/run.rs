@@ -79,7 +79,11 @@ names!(Sampler, "sampler", "ddpm" => Self::Ddpm, "ddim" => Self::Ddim);
 names!(Rng, "rng", "per-sample" => Self::PerImage, "torch" => Self::Torch);
 
 impl SampleConfig {
-    fn check(&self, available: usize) -> Result<(), SamplerError> {
+    /// Checks the request against a process of `available` steps.
+    ///
+    /// # Errors
+    /// No images, no batch, or steps that there are not.
+    pub fn check(&self, available: usize) -> Result<(), SamplerError> {
         let request = |field, given: usize, expected: String| {
             Err(SamplerError::Request { field, given: given.to_string(), expected })
         };

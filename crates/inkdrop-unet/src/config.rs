@@ -63,6 +63,13 @@ impl ModelConfig {
         }
     }
 
+    /// The config of a network from its keys and shapes, where they fit a known family.
+    ///
+    /// - shape: the shape of the tensor of a name, where there is one
+    pub fn recognise(shape: &dyn Fn(&str) -> Option<Vec<i64>>) -> Option<Self> {
+        ContextConfig::recognise(shape).map(Self::Context)
+    }
+
     /// Checks the config and says what the network will be, without a tensor.
     ///
     /// # Errors

@@ -30,6 +30,19 @@ impl ContextConfig {
         Self { channels: 3, features: 64, contexts: 5, size: 16 }
     }
 
+    /// The sizes of a ContextUnet from its keys and shapes.
+    pub(crate) fn recognise(shape: &dyn Fn(&str) -> Option<Vec<i64>>) -> Option<Self> {
+        let first = shape("init_conv.conv1.0.weight")?; // [n, C, 3, 3]
+        let context = shape("contextembed1.model.0.weight")?; // [2n, K]
+        let up = shape("up0.0.weight")?; // [2n, 2n, size/4, size/4]
+        Some(Self {
+            channels: *first.get(1)?,
+            features: *first.first()?,
+            contexts: *context.get(1)?,
+            size: up.get(2)? * 4,
+        })
+    }
+
     /// Checks the sizes and counts, without a tensor.
     ///
     /// # Errors

@@ -1,1 +1,51 @@
-fn main() {}
+//! Diffusion models in Rust on libtorch: train, sample, inspect.
+//!
+//! ```text
+//! inkdrop sample sprites -n 16 --class hero --out heroes.png
+//! inkdrop train sprites --out runs/sprites
+//! inkdrop inspect runs/sprites/final.safetensors
+//! ```
+
+mod card;
+mod commands;
+mod config;
+mod context;
+mod draw;
+mod output;
+mod progress;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Diffusion models in Rust on libtorch.
+#[derive(Debug, Parser)]
+#[command(name = "inkdrop", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Sample(commands::sample::Arguments),
+    Train(commands::train::Arguments),
+    Inspect(commands::inspect::Arguments),
+    Data(commands::data::Arguments),
+    Demo(commands::demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Sample(arguments) => commands::sample::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Data(arguments) => commands::data::run(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

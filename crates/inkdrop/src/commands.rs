@@ -1,0 +1,7 @@
+//! One file per subcommand.
+
+pub mod data;
+pub mod demo;
+pub mod inspect;
+pub mod sample;
+pub mod train;
