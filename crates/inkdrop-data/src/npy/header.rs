@@ -57,12 +57,12 @@ fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
         return Err("no numpy array, expected a .npy file as np.save writes it".to_owned());
     }
     let cut = "the file ends within its header; fetch it again";
-    let (start, length) = match *bytes.get(6..12).ok_or(cut)? {
+    let (start, length) = match *bytes.get(6..).and_then(<[u8]>::first_chunk).ok_or(cut)? {
         [1, _, a, b, _, _] => (10, usize::from(u16::from_le_bytes([a, b]))),
         [2 | 3, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
         [major, ..] => return Err(format!("numpy format version {major}, expected 1 to 3")),
     };
-    let end = start + length;
+    let end = length.saturating_add(start);
     let text = std::str::from_utf8(bytes.get(start..end).ok_or(cut)?);
     text.map(|text| (text, end))
         .map_err(|_| "bad numpy header: not text".to_owned())
