@@ -7,6 +7,7 @@ use super::palette::{
     PURPLE, RED, Ramp, TAN, TEAL, WHITE, YELLOW,
 };
 
+mod baked;
 mod fruit;
 mod meals;
 mod sweets;
@@ -76,17 +77,17 @@ pub(super) const KINDS: &[Kind] = &[
     food(&[SERVED, fruit::STRAWBERRY], FRESH),
     food(&[SERVED, fruit::TOMATO], FRESH),
     food(&[SERVED, fruit::MUSHROOM], WARM),
-    food(&[SERVED, meals::BREAD], WARM),
-    food(&[SERVED, meals::CHEESE], GOLDEN),
+    food(&[SERVED, baked::BREAD], WARM),
+    food(&[SERVED, baked::CHEESE], GOLDEN),
     food(&[SERVED, meals::DRUMSTICK], WARM),
     food(&[SERVED, meals::STEAK], MEAT),
     food(&[SERVED, meals::FISH], FISHY),
     food(&[SERVED, meals::EGG], WARM),
-    food(&[SERVED, meals::BURGER], WARM),
-    food(&[SERVED, meals::PIZZA], WARM),
+    food(&[SERVED, baked::BURGER], WARM),
+    food(&[SERVED, baked::PIZZA], WARM),
     food(&[meals::SOUP, meals::STEAM], WARM),
     food(&[SERVED, meals::SUSHI], FISHY),
-    food(&[SERVED, meals::TACO], WARM),
+    food(&[SERVED, baked::TACO], WARM),
     food(&[SERVED, sweets::CUPCAKE], SWEET),
     food(&[SERVED, sweets::CAKE], SWEET),
     food(&[sweets::CONE], SWEET),

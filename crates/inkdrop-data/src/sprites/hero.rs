@@ -1,9 +1,10 @@
 //! What heroes are made of: a person seen from the front, feet on row 14.
 
-use super::canvas::{Layer, full, half};
+use super::canvas::{Layer, half};
 use super::kind::{Kind, Line};
 use super::palette::{BROWN, CLOTH, EYES, GOLD, GREY, HAIR, LEATHER, NIGHT, Ramp, SKIN, STEEL};
 
+mod gear;
 mod hair;
 mod hats;
 mod outfits;
@@ -13,23 +14,23 @@ const BOOTS: [Ramp; 3] = [LEATHER, BROWN, NIGHT];
 
 pub(super) const KINDS: &[Kind] = &[
     person(&[
-        CAPES,
+        gear::CAPES,
         HEADS,
         outfits::ALL,
         hair::ALL,
         BEARDS,
-        WEAPONS,
-        SHIELDS,
+        gear::WEAPONS,
+        gear::SHIELDS,
     ]),
     person(&[
-        CAPES,
+        gear::CAPES,
         HEADS,
         outfits::ALL,
         hair::UNDER_HATS,
         hats::ALL,
         BEARDS,
-        WEAPONS,
-        SHIELDS,
+        gear::WEAPONS,
+        gear::SHIELDS,
     ]),
 ];
 
@@ -53,17 +54,6 @@ const fn person(groups: &'static [&'static [Layer]]) -> Kind {
 }
 
 const NOTHING: Layer = half(0, &[]);
-
-const CAPES: &[Layer] = &[
-    NOTHING,
-    NOTHING,
-    half(
-        9,
-        &[
-            "...b....", "..bb....", "..bb....", "..bb....", "..bbb...", "..88....",
-        ],
-    ),
-];
 
 const HEADS: &[Layer] = &[
     half(
@@ -97,99 +87,4 @@ const BEARDS: &[Layer] = &[
     NOTHING,
     half(7, &["...h..hh", "...4hhhh", "....4hhh"]),
     half(7, &["......hh"]),
-];
-
-const WEAPONS: &[Layer] = &[
-    NOTHING,
-    // Sword.
-    full(
-        3,
-        &[
-            ".M..............",
-            ".M..............",
-            ".m..............",
-            ".M..............",
-            ".M..............",
-            ".m..............",
-            ".m..............",
-            ".gg.............",
-            ".ls.............",
-        ],
-    ),
-    // Staff.
-    full(
-        3,
-        &[
-            ".b..............",
-            ".B..............",
-            ".g..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".ls.............",
-            ".l..............",
-            ".1..............",
-            ".1..............",
-        ],
-    ),
-    // Spear.
-    full(
-        2,
-        &[
-            ".M..............",
-            ".m..............",
-            ".3..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".ls.............",
-            ".l..............",
-            ".l..............",
-            ".1..............",
-        ],
-    ),
-    // Dagger.
-    full(
-        8,
-        &[
-            ".M..............",
-            ".M..............",
-            ".gg.............",
-            ".ls.............",
-        ],
-    ),
-];
-
-const SHIELDS: &[Layer] = &[
-    NOTHING,
-    NOTHING,
-    // Round.
-    full(
-        9,
-        &[
-            "...........obbo.",
-            "..........obBbbo",
-            "..........oBggbo",
-            "..........obgg8o",
-            "...........ob8o.",
-        ],
-    ),
-    // Kite.
-    full(
-        8,
-        &[
-            "..........ooooo.",
-            "..........oMgmmo",
-            "..........oMgmmo",
-            "..........oggggo",
-            "..........omgm3o",
-            "...........ogo..",
-            "............o...",
-        ],
-    ),
 ];
