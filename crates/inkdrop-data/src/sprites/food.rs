@@ -1,6 +1,6 @@
 //! What food there is: one thing in the middle, now and then on a plate.
 
-use super::canvas::{Layer, half};
+use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};
 use super::palette::{
     BLUE, BONE, BROWN, CYAN, EYES, GOLD, GREEN, GREY, LEATHER, LIME, MAGENTA, NIGHT, ORANGE, PINK,
@@ -112,9 +112,19 @@ const fn food(
 
 /// What the food lies on.
 const SERVED: &[Layer] = &[
-    half(0, &[]),
-    half(12, &[".mMmmmmm", "..333333"]),
-    half(12, &[".gGggggg", ".gmgmgmg", "..g.g.g."]),
+    NOTHING,
+    half! { 12:
+        ".mMmmmmm"
+        "..333333"
+    },
+    half! { 12:
+        ".gGggggg"
+        ".gmgmgmg"
+        "..g.g.g."
+    },
     // A wooden board.
-    half(12, &[".mMmmmmm", ".3333333"]),
+    half! { 12:
+        ".mMmmmmm"
+        ".3333333"
+    },
 ];

@@ -1,6 +1,6 @@
 //! What heroes are made of: a person seen from the front, feet on row 14.
 
-use super::canvas::{Layer, half};
+use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};
 use super::palette::{BROWN, CLOTH, EYES, GOLD, GREY, HAIR, LEATHER, NIGHT, Ramp, SKIN, STEEL};
 
@@ -53,29 +53,36 @@ const fn person(groups: &'static [&'static [Layer]]) -> Kind {
     }
 }
 
-const NOTHING: Layer = half(0, &[]);
-
 const HEADS: &[Layer] = &[
-    half(
-        2,
-        &[
-            "....ssss", "...sSSss", "...sSsss", "...sssss", "...ssoss", "...sskss", "....5sss",
-        ],
-    ),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        "...sssss"
+        "...ssoss"
+        "...sskss"
+        "....5sss"
+    },
     // Pointed ears.
-    half(
-        2,
-        &[
-            "....ssss", "...sSSss", "...sSsss", ".s.sssss", "..sssoss", "...sskss", "....5sss",
-        ],
-    ),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        ".s.sssss"
+        "..sssoss"
+        "...sskss"
+        "....5sss"
+    },
     // Blushing.
-    half(
-        2,
-        &[
-            "....ssss", "...sSSss", "...sSsss", "...sssss", "...ssoss", "...s5kss", "....ssss",
-        ],
-    ),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        "...sssss"
+        "...ssoss"
+        "...s5kss"
+        "....ssss"
+    },
 ];
 
 const BEARDS: &[Layer] = &[
@@ -85,6 +92,12 @@ const BEARDS: &[Layer] = &[
     NOTHING,
     NOTHING,
     NOTHING,
-    half(7, &["...h..hh", "...4hhhh", "....4hhh"]),
-    half(7, &["......hh"]),
+    half! { 7:
+        "...h..hh"
+        "...4hhhh"
+        "....4hhh"
+    },
+    half! { 7:
+        "......hh"
+    },
 ];
