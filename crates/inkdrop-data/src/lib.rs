@@ -34,6 +34,7 @@
 pub mod batches;
 mod dataset;
 mod error;
+mod images;
 pub mod npy;
 pub mod npz;
 pub mod order;
@@ -41,5 +42,6 @@ pub mod output;
 pub mod picture;
 pub mod sprites;
 
-pub use dataset::{Dataset, Images, Labels};
+pub use dataset::{Dataset, Labels};
 pub use error::DataError;
+pub use images::Images;

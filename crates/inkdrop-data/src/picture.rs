@@ -3,6 +3,7 @@
 mod files;
 mod gif;
 mod grid;
+mod layout;
 mod text;
 
 pub use files::{encode_png, write_image_dir, write_png};

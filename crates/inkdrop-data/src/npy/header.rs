@@ -55,7 +55,7 @@ fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
         [2 | 3, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
         [major, ..] => return Err(format!("numpy format version {major}, expected 1 to 3")),
     };
-    let end = start + length;
+    let end = length.saturating_add(start);
     let text = std::str::from_utf8(bytes.get(start..end).ok_or(cut)?);
     text.map(|text| (text, end)).map_err(|_| "bad numpy header: not text".to_owned())
 }

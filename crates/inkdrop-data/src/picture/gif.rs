@@ -1,6 +1,7 @@
 //! How pictures become an animation.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,7 +14,8 @@ use crate::output::write_atomic;
 
 /// Writes pictures as a GIF file that plays for ever.
 ///
-/// A frame of at most 256 colours keeps each of them; others are quantised by NeuQuant.
+/// A frame of at most 256 colours keeps each of them; others are quantised by NeuQuant, the
+/// commonest colours still exactly.
 ///
 /// # Ranges
 /// - `frames`: at least one, all of one size, sides up to 65,535.
@@ -47,8 +49,7 @@ fn write_frame<W: Write>(
     delay: u16,
 ) -> io::Result<()> {
     let exact = exact_frame(picture, width, height);
-    let mut frame =
-        exact.unwrap_or_else(|| Frame::from_rgb_speed(width, height, picture.pixels(), 4));
+    let mut frame = exact.unwrap_or_else(|| quantised_frame(picture, width, height));
     frame.delay = delay;
     encoder.write_frame(&frame).map_err(io::Error::other)
 }
@@ -79,6 +80,27 @@ fn exact_frame(picture: &Picture, width: u16, height: u16) -> Option<Frame<'stat
         ..Frame::default()
     };
     Some(frame)
+}
+
+/// The frame in 256 colours chosen by NeuQuant, its commonest ones exact: the paper stays white.
+fn quantised_frame(picture: &Picture, width: u16, height: u16) -> Frame<'static> {
+    let mut frame = Frame::from_rgb_speed(width, height, picture.pixels(), 4);
+    let mut counts: HashMap<&[u8], (usize, u8)> = HashMap::new();
+    for (colour, &place) in picture.pixels().chunks_exact(3).zip(frame.buffer.iter()) {
+        counts.entry(colour).or_insert((0, place)).0 += 1;
+    }
+    let mut commonest: Vec<_> = counts.into_iter().collect();
+    commonest.sort_unstable_by_key(|&(colour, (count, _))| (Reverse(count), colour));
+    let mut taken = [false; 256];
+    let palette = frame.palette.as_deref_mut().unwrap_or_default();
+    for (colour, (_, place)) in commonest {
+        let entry = palette.chunks_exact_mut(3).nth(usize::from(place));
+        if let (Some(entry), false) = (entry, taken[usize::from(place)]) {
+            entry.copy_from_slice(colour);
+            taken[usize::from(place)] = true;
+        }
+    }
+    frame
 }
 
 fn common_size(frames: &[Picture]) -> Result<(u16, u16), DataError> {

@@ -10,17 +10,34 @@ pub(super) struct Layer {
     rows: &'static [&'static str],
 }
 
-/// The left half (8 columns) of a symmetric part whose first row is `top`.
-pub(super) const fn half(top: usize, rows: &'static [&'static str]) -> Layer {
-    Layer { top, mirrored: true, rows }
+/// No part at all.
+pub(super) const NOTHING: Layer = Layer::new(0, false, &[]);
+
+/// The left half (8 columns) of a symmetric part, after the row it starts at.
+macro_rules! half {
+    ($top:literal: $($row:literal)*) => {
+        $crate::sprites::canvas::Layer::new($top, true, &[$($row),*])
+    };
 }
 
-/// A part of 16 columns whose first row is `top`.
-pub(super) const fn full(top: usize, rows: &'static [&'static str]) -> Layer {
-    Layer { top, mirrored: false, rows }
+/// A part of 16 columns, after the row it starts at.
+macro_rules! full {
+    ($top:literal: $($row:literal)*) => {
+        $crate::sprites::canvas::Layer::new($top, false, &[$($row),*])
+    };
 }
+
+pub(super) use {full, half};
 
 impl Layer {
+    pub(super) const fn new(top: usize, mirrored: bool, rows: &'static [&'static str]) -> Self {
+        Self {
+            top,
+            mirrored,
+            rows,
+        }
+    }
+
     /// Whether every row has its 8 or 16 columns and the part ends inside the sprite.
     #[cfg(test)]
     pub(super) fn fits(&self) -> bool {

@@ -1,12 +1,13 @@
 //! What food there is: one thing in the middle, now and then on a plate.
 
-use super::canvas::{Layer, half};
+use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};
 use super::palette::{
     BLUE, BONE, BROWN, CYAN, EYES, GOLD, GREEN, GREY, LEATHER, LIME, MAGENTA, NIGHT, ORANGE, PINK,
     PURPLE, RED, Ramp, TAN, TEAL, WHITE, YELLOW,
 };
 
+mod baked;
 mod fruit;
 mod meals;
 mod sweets;
@@ -65,17 +66,17 @@ pub(super) const KINDS: &[Kind] = &[
     food(&[SERVED, fruit::STRAWBERRY], FRESH),
     food(&[SERVED, fruit::TOMATO], FRESH),
     food(&[SERVED, fruit::MUSHROOM], WARM),
-    food(&[SERVED, meals::BREAD], WARM),
-    food(&[SERVED, meals::CHEESE], GOLDEN),
+    food(&[SERVED, baked::BREAD], WARM),
+    food(&[SERVED, baked::CHEESE], GOLDEN),
     food(&[SERVED, meals::DRUMSTICK], WARM),
     food(&[SERVED, meals::STEAK], MEAT),
     food(&[SERVED, meals::FISH], FISHY),
     food(&[SERVED, meals::EGG], WARM),
-    food(&[SERVED, meals::BURGER], WARM),
-    food(&[SERVED, meals::PIZZA], WARM),
+    food(&[SERVED, baked::BURGER], WARM),
+    food(&[SERVED, baked::PIZZA], WARM),
     food(&[meals::SOUP, meals::STEAM], WARM),
     food(&[SERVED, meals::SUSHI], FISHY),
-    food(&[SERVED, meals::TACO], WARM),
+    food(&[SERVED, baked::TACO], WARM),
     food(&[SERVED, sweets::CUPCAKE], SWEET),
     food(&[SERVED, sweets::CAKE], SWEET),
     food(&[sweets::CONE], SWEET),
@@ -94,9 +95,19 @@ const fn food(
 
 /// What the food lies on.
 const SERVED: &[Layer] = &[
-    half(0, &[]),
-    half(12, &[".mMmmmmm", "..333333"]),
-    half(12, &[".gGggggg", ".gmgmgmg", "..g.g.g."]),
+    NOTHING,
+    half! { 12:
+        ".mMmmmmm"
+        "..333333"
+    },
+    half! { 12:
+        ".gGggggg"
+        ".gmgmgmg"
+        "..g.g.g."
+    },
     // A wooden board.
-    half(12, &[".mMmmmmm", ".3333333"]),
+    half! { 12:
+        ".mMmmmmm"
+        ".3333333"
+    },
 ];

@@ -1,9 +1,10 @@
 //! What heroes are made of: a person seen from the front, feet on row 14.
 
-use super::canvas::{Layer, full, half};
+use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};
 use super::palette::{BROWN, CLOTH, EYES, GOLD, GREY, HAIR, LEATHER, NIGHT, Ramp, SKIN, STEEL};
 
+mod gear;
 mod hair;
 mod hats;
 mod outfits;
@@ -12,8 +13,25 @@ const METAL: [Ramp; 3] = [STEEL, GREY, STEEL];
 const BOOTS: [Ramp; 3] = [LEATHER, BROWN, NIGHT];
 
 pub(super) const KINDS: &[Kind] = &[
-    person(&[CAPES, HEADS, outfits::ALL, hair::ALL, BEARDS, WEAPONS, SHIELDS]),
-    person(&[CAPES, HEADS, outfits::ALL, hair::UNDER_HATS, hats::ALL, BEARDS, WEAPONS, SHIELDS]),
+    person(&[
+        gear::CAPES,
+        HEADS,
+        outfits::ALL,
+        hair::ALL,
+        BEARDS,
+        gear::WEAPONS,
+        gear::SHIELDS,
+    ]),
+    person(&[
+        gear::CAPES,
+        HEADS,
+        outfits::ALL,
+        hair::UNDER_HATS,
+        hats::ALL,
+        BEARDS,
+        gear::WEAPONS,
+        gear::SHIELDS,
+    ]),
 ];
 
 const fn person(groups: &'static [&'static [Layer]]) -> Kind {
@@ -29,20 +47,36 @@ const fn person(groups: &'static [&'static [Layer]]) -> Kind {
     Kind { groups, paints: PAINTS, eyes: &EYES, flips: 0, line: Line::Ink }
 }
 
-const NOTHING: Layer = half(0, &[]);
-
-const CAPES: &[Layer] = &[
-    NOTHING,
-    NOTHING,
-    half(9, &["...b....", "..bb....", "..bb....", "..bb....", "..bbb...", "..88...."]),
-];
-
 const HEADS: &[Layer] = &[
-    half(2, &["....ssss", "...sSSss", "...sSsss", "...sssss", "...ssoss", "...sskss", "....5sss"]),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        "...sssss"
+        "...ssoss"
+        "...sskss"
+        "....5sss"
+    },
     // Pointed ears.
-    half(2, &["....ssss", "...sSSss", "...sSsss", ".s.sssss", "..sssoss", "...sskss", "....5sss"]),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        ".s.sssss"
+        "..sssoss"
+        "...sskss"
+        "....5sss"
+    },
     // Blushing.
-    half(2, &["....ssss", "...sSSss", "...sSsss", "...sssss", "...ssoss", "...s5kss", "....ssss"]),
+    half! { 2:
+        "....ssss"
+        "...sSSss"
+        "...sSsss"
+        "...sssss"
+        "...ssoss"
+        "...s5kss"
+        "....ssss"
+    },
 ];
 
 const BEARDS: &[Layer] = &[
@@ -52,93 +86,12 @@ const BEARDS: &[Layer] = &[
     NOTHING,
     NOTHING,
     NOTHING,
-    half(7, &["...h..hh", "...4hhhh", "....4hhh"]),
-    half(7, &["......hh"]),
-];
-
-const WEAPONS: &[Layer] = &[
-    NOTHING,
-    // Sword.
-    full(
-        3,
-        &[
-            ".M..............",
-            ".M..............",
-            ".m..............",
-            ".M..............",
-            ".M..............",
-            ".m..............",
-            ".m..............",
-            ".gg.............",
-            ".ls.............",
-        ],
-    ),
-    // Staff.
-    full(
-        3,
-        &[
-            ".b..............",
-            ".B..............",
-            ".g..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".ls.............",
-            ".l..............",
-            ".1..............",
-            ".1..............",
-        ],
-    ),
-    // Spear.
-    full(
-        2,
-        &[
-            ".M..............",
-            ".m..............",
-            ".3..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".l..............",
-            ".ls.............",
-            ".l..............",
-            ".l..............",
-            ".1..............",
-        ],
-    ),
-    // Dagger.
-    full(8, &[".M..............", ".M..............", ".gg.............", ".ls............."]),
-];
-
-const SHIELDS: &[Layer] = &[
-    NOTHING,
-    NOTHING,
-    // Round.
-    full(
-        9,
-        &[
-            "...........obbo.",
-            "..........obBbbo",
-            "..........oBggbo",
-            "..........obgg8o",
-            "...........ob8o.",
-        ],
-    ),
-    // Kite.
-    full(
-        8,
-        &[
-            "..........ooooo.",
-            "..........oMgmmo",
-            "..........oMgmmo",
-            "..........oggggo",
-            "..........omgm3o",
-            "...........ogo..",
-            "............o...",
-        ],
-    ),
+    half! { 7:
+        "...h..hh"
+        "...4hhhh"
+        "....4hhh"
+    },
+    half! { 7:
+        "......hh"
+    },
 ];

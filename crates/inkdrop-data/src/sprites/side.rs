@@ -6,6 +6,7 @@ use super::palette::{BROWN, CLOTH, EYES, GOLD, GREY, HAIR, LEATHER, NIGHT, Ramp,
 
 mod bodies;
 mod gear;
+mod hats;
 mod heads;
 
 pub(super) const KINDS: &[Kind] = &[
@@ -15,7 +16,7 @@ pub(super) const KINDS: &[Kind] = &[
         bodies::ALL,
         heads::FACES,
         heads::UNDER_HATS,
-        heads::HATS,
+        hats::ALL,
         heads::BEARDS,
         gear::HELD,
     ]),

@@ -1,364 +1,210 @@
-//! Bread, meat, fish and what is cooked.
+//! Meat, fish, eggs and bowls.
 
-use crate::sprites::canvas::{Layer, full, half};
-
-pub(super) const BREAD: &[Layer] = &[
-    // A loaf.
-    full(
-        4,
-        &[
-            "....bbbbbbbb....",
-            "..bbBBbbBBbbbb..",
-            ".bBBb8BBb8BBbbb.",
-            ".bBb8bBb8bBb8bb.",
-            ".bbbbbbbbbbbbbb.",
-            ".bbbbbbbbbbbbb8.",
-            ".8bbbbbbbbbbbb8.",
-            "..888888888888..",
-        ],
-    ),
-    // A slice.
-    half(
-        3,
-        &[
-            "...bbbbb", "..bBBBBB", "..bBBBBB", "...bBBBB", "...bBBBB", "...bBBBB", "...bBBBB",
-            "...bBBBB", "...bbbbb", "....8888",
-        ],
-    ),
-    // A slice with a spread.
-    half(
-        3,
-        &[
-            "...bbbbb", "..bBtttt", "..bttTTt", "...btTtt", "...btttt", "...bBttt", "...bBBtB",
-            "...bBBBB", "...bbbbb", "....8888",
-        ],
-    ),
-    // A long loaf.
-    full(
-        2,
-        &[
-            "...........bbb..",
-            ".........bbBBbb.",
-            "........bBBb8bb.",
-            ".......bB8bBBbb.",
-            "......bBBbBbbb..",
-            ".....bb8BBbbb8..",
-            "....bBBbB8bb8...",
-            "...bB8bBbbb8....",
-            "..bBBbBbbb8.....",
-            "..bBb8bbb8......",
-            "..bbbbb88.......",
-            "...8888.........",
-        ],
-    ),
-];
-
-pub(super) const CHEESE: &[Layer] = &[
-    full(
-        4,
-        &[
-            "..........bbb...",
-            ".......bbbBBBb..",
-            "....bbbBBBBBBb..",
-            ".bbbBBBBBBBBBb..",
-            ".8888888888888..",
-            ".bbbb8bbbbbbbb..",
-            ".bb8bbbbb88bbb..",
-            ".bbbbbbbb88bb8..",
-            ".b88bbbbbbbbb8..",
-            ".8888888888888..",
-        ],
-    ),
-    // A wheel with a slice out.
-    full(
-        4,
-        &[
-            "....bbbbbbbb....",
-            "..bbBBBBBBBBbb..",
-            ".bBBBBBBBBBbbbb.",
-            ".bBBBBo8oBBbbbb.",
-            ".8bbbo888obbb88.",
-            ".b888o8b8o888b8.",
-            ".bbbbo8b8obbbb8.",
-            ".8bbbo888obbb88.",
-            "...888...o888...",
-        ],
-    ),
-];
+use crate::sprites::canvas::{Layer, NOTHING, full, half};
 
 pub(super) const DRUMSTICK: &[Layer] = &[
-    full(
-        2,
-        &[
-            ".......bbbbb....",
-            ".....bbBBBbbb...",
-            "....bBBBbbbbbb..",
-            "....bBBbbbbbbb..",
-            "....bBbbbbbbbb..",
-            "....bbbbbbbbb8..",
-            "....8bbbbbbbb8..",
-            ".....8bbbbb88...",
-            "....ww88888.....",
-            "..wwwww.........",
-            ".wwww...........",
-            "..www...........",
-            "...w............",
-        ],
-    ),
+    full! { 2:
+        ".......bbbbb...."
+        ".....bbBBBbbb..."
+        "....bBBBbbbbbb.."
+        "....bBBbbbbbbb.."
+        "....bBbbbbbbbb.."
+        "....bbbbbbbbb8.."
+        "....8bbbbbbbb8.."
+        ".....8bbbbb88..."
+        "....ww88888....."
+        "..wwwww........."
+        ".wwww..........."
+        "..www..........."
+        "...w............"
+    },
     // Meat on the bone, both ends out.
-    full(
-        4,
-        &[
-            "..w.........w...",
-            ".wwwbbbbbbbwww..",
-            "..wbBBBbbbbbw...",
-            "...bBBbbbbbb....",
-            "...bBbbbbbbb....",
-            "...bbbbbbbb8....",
-            "..wbbbbbbbb8w...",
-            ".wwwb8bbb88www..",
-            "..w..8888...w...",
-        ],
-    ),
+    full! { 4:
+        "..w.........w..."
+        ".wwwbbbbbbbwww.."
+        "..wbBBBbbbbbw..."
+        "...bBBbbbbbb...."
+        "...bBbbbbbbb...."
+        "...bbbbbbbb8...."
+        "..wbbbbbbbb8w..."
+        ".wwwb8bbb88www.."
+        "..w..8888...w..."
+    },
 ];
 
 pub(super) const STEAK: &[Layer] = &[
-    full(
-        3,
-        &[
-            ".....bbbbbbb....",
-            "...bbBBBBBbbbb..",
-            "..bBBwwwBBBBbb..",
-            ".bBBwwowwBBBBbb.",
-            ".bBBBwwwBBBBBbb.",
-            ".bBBBBBBBBBBbbb.",
-            ".bbBBBBBBBbbbb8.",
-            "..bbbBBBbbbbb8..",
-            "...88bbbbb888...",
-            ".....88888......",
-        ],
-    ),
+    full! { 3:
+        ".....bbbbbbb...."
+        "...bbBBBBBbbbb.."
+        "..bBBwwwBBBBbb.."
+        ".bBBwwowwBBBBbb."
+        ".bBBBwwwBBBBBbb."
+        ".bBBBBBBBBBBbbb."
+        ".bbBBBBBBBbbbb8."
+        "..bbbBBBbbbbb8.."
+        "...88bbbbb888..."
+        ".....88888......"
+    },
     // Sausages.
-    full(
-        3,
-        &[
-            "..........bbbb..",
-            "........bbBBbb..",
-            "......bbBBbbb...",
-            "....bbBBbbb8....",
-            "..bbBBbbb8.bbb..",
-            ".bBBbbb8.bbBBbb.",
-            ".bbbb8.bbBBbbb8.",
-            "..88.bbBBbbb88..",
-            "...bbBBbbb8.....",
-            "...bBbbb8.......",
-            "....888.........",
-        ],
-    ),
+    full! { 3:
+        "..........bbbb.."
+        "........bbBBbb.."
+        "......bbBBbbb..."
+        "....bbBBbbb8...."
+        "..bbBBbbb8.bbb.."
+        ".bBBbbb8.bbBBbb."
+        ".bbbb8.bbBBbbb8."
+        "..88.bbBBbbb88.."
+        "...bbBBbbb8....."
+        "...bBbbb8......."
+        "....888........."
+    },
 ];
 
 pub(super) const FISH: &[Layer] = &[
-    full(
-        4,
-        &[
-            "......ttt.......",
-            "....bbbbbb......",
-            "..bbBBBBbbb...b.",
-            ".bBBBBBbbbbb.bb.",
-            ".bwoBbb8bbbbbbb.",
-            ".bbbbb8bbb8bbb..",
-            ".oobbbb8bbbb8bb.",
-            "..8bbbbbbb8..8b.",
-            "....8b888.....8.",
-            "......tt........",
-        ],
-    ),
+    full! { 4:
+        "......ttt......."
+        "....bbbbbb......"
+        "..bbBBBBbbb...b."
+        ".bBBBBBbbbbb.bb."
+        ".bwoBbb8bbbbbbb."
+        ".bbbbb8bbb8bbb.."
+        ".oobbbb8bbbb8bb."
+        "..8bbbbbbb8..8b."
+        "....8b888.....8."
+        "......tt........"
+    },
     // Flat, with stripes.
-    full(
-        3,
-        &[
-            "......tttt......",
-            "....bbbtbbb.....",
-            "..bbBBtBbbtb..t.",
-            ".bBwoBtBbbtb.tt.",
-            ".bBwoBtbbbtbttt.",
-            ".bbbbbtbbbtbtt..",
-            ".oobbbtbbbtbttt.",
-            "..8bbbtbbbt8.tt.",
-            "....8bbtbb8...7.",
-            "......777.......",
-        ],
-    ),
+    full! { 3:
+        "......tttt......"
+        "....bbbtbbb....."
+        "..bbBBtBbbtb..t."
+        ".bBwoBtBbbtb.tt."
+        ".bBwoBtbbbtbttt."
+        ".bbbbbtbbbtbtt.."
+        ".oobbbtbbbtbttt."
+        "..8bbbtbbbt8.tt."
+        "....8bbtbb8...7."
+        "......777......."
+    },
 ];
 
 pub(super) const EGG: &[Layer] = &[
     // Fried.
-    full(
-        4,
-        &[
-            "....wwww........",
-            "..wwwwwwwwww....",
-            ".wwwwtttwwwwww..",
-            ".wwwtTTttwwwww..",
-            ".wwwtTtttwwwwww.",
-            "..wwtttt7wwwwww.",
-            ".wwwwt77wwwwww..",
-            ".3wwwwwwwwww33..",
-            "..333wwww333....",
-            "....333333......",
-        ],
-    ),
+    full! { 4:
+        "....wwww........"
+        "..wwwwwwwwww...."
+        ".wwwwtttwwwwww.."
+        ".wwwtTTttwwwww.."
+        ".wwwtTtttwwwwww."
+        "..wwtttt7wwwwww."
+        ".wwwwt77wwwwww.."
+        ".3wwwwwwwwww33.."
+        "..333wwww333...."
+        "....333333......"
+    },
     // In its shell.
-    half(
-        2,
-        &[
-            "......bb", ".....bBB", "....bBBb", "...bBBbb", "...bBbbb", "..bBbbbb", "..bbbbbb",
-            "..bbbbbb", "..bbbbbb", "...8bbbb", "....888b", "......88",
-        ],
-    ),
+    half! { 2:
+        "......bb"
+        ".....bBB"
+        "....bBBb"
+        "...bBBbb"
+        "...bBbbb"
+        "..bBbbbb"
+        "..bbbbbb"
+        "..bbbbbb"
+        "..bbbbbb"
+        "...8bbbb"
+        "....888b"
+        "......88"
+    },
     // Painted.
-    half(
-        2,
-        &[
-            "......bb", ".....bBB", "....bBBb", "...tTttt", "...tttlt", "..bBbbbb", "..bbbbbb",
-            "..tTtttt", "..ttlttl", "...8bbbb", "....888b", "......88",
-        ],
-    ),
-];
-
-pub(super) const BURGER: &[Layer] = &[
-    half(
-        2,
-        &[
-            "....bbbb", "..bbBBbw", ".bBBwbbb", ".bBbbbbb", ".bbbbbbb", ".lLlllll", "..tTtttt",
-            ".1111111", ".1111111", ".bBbbbbb", ".bbbbbbb", "..888888",
-        ],
-    ),
-    // With cheese hanging out.
-    half(
-        3,
-        &[
-            "....bbbb", "..bbBBwb", ".bBBbbbb", ".bbbbbbb", ".tTttttt", ".tttlttt", ".1111111",
-            ".lLlllll", ".bBbbbbb", "..888888",
-        ],
-    ),
-    // A hot dog.
-    full(
-        4,
-        &[
-            "...........ttt..",
-            "........bbttTtb.",
-            "......bbtTttbbb.",
-            "....bbttttlbbb8.",
-            "...bttTttlbbb8..",
-            "..bbTttlbbbb8...",
-            ".tttttbbbb8.....",
-            ".tt7bbbb8.......",
-            "..bbb88.........",
-            "...88...........",
-        ],
-    ),
-];
-
-pub(super) const PIZZA: &[Layer] = &[
-    half(
-        2,
-        &[
-            "...bbbbb", ".bbBBBBB", ".bbbbbbb", ".8tttttt", "..tTlltt", "..ttlltt", "...ttttt",
-            "...tTttl", "....tttl", "....tttt", ".....7tt", "......tt", ".......7",
-        ],
-    ),
-    // Whole.
-    half(
-        2,
-        &[
-            ".....bbb", "...bbBBB", "..bBtttt", ".bBtlttt", ".bBtttlt", ".bttttlt", ".btltttt",
-            ".bbttttl", ".8btltt7", "..8btttt", "...88bbb", ".....888",
-        ],
-    ),
+    half! { 2:
+        "......bb"
+        ".....bBB"
+        "....bBBb"
+        "...tTttt"
+        "...tttlt"
+        "..bBbbbb"
+        "..bbbbbb"
+        "..tTtttt"
+        "..ttlttl"
+        "...8bbbb"
+        "....888b"
+        "......88"
+    },
 ];
 
 pub(super) const SOUP: &[Layer] = &[
-    half(
-        6,
-        &[
-            "..mmmmmm", ".mtTtttt", ".mttttlt", ".mMmmmmm", ".mMmmmmm", "..mmmmmm", "..3mmmmm",
-            "....3333", "....mmmm",
-        ],
-    ),
+    half! { 6:
+        "..mmmmmm"
+        ".mtTtttt"
+        ".mttttlt"
+        ".mMmmmmm"
+        ".mMmmmmm"
+        "..mmmmmm"
+        "..3mmmmm"
+        "....3333"
+        "....mmmm"
+    },
     // Rice.
-    half(
-        4,
-        &[
-            "....wwww", "..wwwwww", ".wwwlwwt", ".mMmmmmm", ".mMmmmmm", ".mmggggg", "..mmmmmm",
-            "..3mmmmm", "....3333", "....mmmm",
-        ],
-    ),
+    half! { 4:
+        "....wwww"
+        "..wwwwww"
+        ".wwwlwwt"
+        ".mMmmmmm"
+        ".mMmmmmm"
+        ".mmggggg"
+        "..mmmmmm"
+        "..3mmmmm"
+        "....3333"
+        "....mmmm"
+    },
     // A pan.
-    full(
-        7,
-        &[
-            ".tTttttttttt....",
-            "mtttlttttlttm...",
-            "mMmmmmmmmmmmmlll",
-            "mMmmmmmmmmmmm111",
-            "mmmmmmmmmmmm3...",
-            ".3mmmmmmmmm3....",
-            "..333333333.....",
-        ],
-    ),
+    full! { 7:
+        ".tTttttttttt...."
+        "mtttlttttlttm..."
+        "mMmmmmmmmmmmmlll"
+        "mMmmmmmmmmmmm111"
+        "mmmmmmmmmmmm3..."
+        ".3mmmmmmmmm3...."
+        "..333333333....."
+    },
 ];
 
-pub(super) const STEAM: &[Layer] =
-    &[half(0, &[]), full(1, &["....3.....3.....", ".....3.....3....", "....3.....3....."])];
+pub(super) const STEAM: &[Layer] = &[
+    NOTHING,
+    full! { 1:
+        "....3.....3....."
+        ".....3.....3...."
+        "....3.....3....."
+    },
+];
 
 pub(super) const SUSHI: &[Layer] = &[
-    full(
-        4,
-        &[
-            "....bbbbbbb.....",
-            "..bbBBwBBwbbbb..",
-            ".bBBwbbwbbwbbbb.",
-            ".bBwbbwbbwbbbbb.",
-            ".bbwbbwbbwbbb88.",
-            ".8wwwwwwwwwww88.",
-            "..wwwwwwwwwwww..",
-            "..3wwwwwwwwww3..",
-            "...3333333333...",
-        ],
-    ),
+    full! { 4:
+        "....bbbbbbb....."
+        "..bbBBwBBwbbbb.."
+        ".bBBwbbwbbwbbbb."
+        ".bBwbbwbbwbbbbb."
+        ".bbwbbwbbwbbb88."
+        ".8wwwwwwwwwww88."
+        "..wwwwwwwwwwww.."
+        "..3wwwwwwwwww3.."
+        "...3333333333..."
+    },
     // Rolls.
-    half(
-        3,
-        &[
-            "....1111", "..111www", ".11wwwww", ".1wwwbbb", ".1wwbBtt", ".1wwbbtt", ".11wwwww",
-            ".111wwww", ".1111111", ".1l11111", "..111111",
-        ],
-    ),
-];
-
-pub(super) const TACO: &[Layer] = &[
-    half(
-        3,
-        &[
-            "....l.tl", "..tlLtLt", ".tlbbbbb", ".lbBBBBb", ".bBBBbbb", ".bBBbbbb", ".bBbbbbb",
-            ".bbbbbbb", ".8bbbbbb", "..888888",
-        ],
-    ),
-    // A sandwich.
-    full(
-        3,
-        &[
-            ".........bbbb...",
-            "......bbbBBBBb..",
-            "...bbbBBBBBBBb..",
-            ".bbBBBBBBBBBBb..",
-            ".bbbbbbbbbbbbb..",
-            ".lLlllllllllll..",
-            ".tTttttttttttt..",
-            ".wwwwwwwwwwwww..",
-            ".bBbbbbbbbbbbb..",
-            ".8888888888888..",
-        ],
-    ),
+    half! { 3:
+        "....1111"
+        "..111www"
+        ".11wwwww"
+        ".1wwwbbb"
+        ".1wwbBtt"
+        ".1wwbbtt"
+        ".11wwwww"
+        ".111wwww"
+        ".1111111"
+        ".1l11111"
+        "..111111"
+    },
 ];

@@ -1,256 +1,126 @@
-//! Faces, hair and hats in profile, facing right.
+//! Faces and hair in profile, facing right.
 
-use crate::sprites::canvas::{Layer, full};
-
-const NOTHING: Layer = full(0, &[]);
+use crate::sprites::canvas::{Layer, NOTHING, full};
 
 pub(super) const FACES: &[Layer] = &[
-    full(
-        2,
-        &[
-            ".....ssssss.....",
-            "....sSSSssss....",
-            "....sSSsssss....",
-            "....ssssssss....",
-            "....ssssssos....",
-            "....sssssskss...",
-            ".....5sssss.....",
-        ],
-    ),
+    full! { 2:
+        ".....ssssss....."
+        "....sSSSssss...."
+        "....sSSsssss...."
+        "....ssssssss...."
+        "....ssssssos...."
+        "....sssssskss..."
+        ".....5sssss....."
+    },
     // Pointed ear.
-    full(
-        2,
-        &[
-            ".....ssssss.....",
-            "....sSSSssss....",
-            "....sSSsssss....",
-            "...sssssssss....",
-            "....s5ssssos....",
-            "....sssssskss...",
-            ".....5sssss.....",
-        ],
-    ),
+    full! { 2:
+        ".....ssssss....."
+        "....sSSSssss...."
+        "....sSSsssss...."
+        "...sssssssss...."
+        "....s5ssssos...."
+        "....sssssskss..."
+        ".....5sssss....."
+    },
 ];
 
 pub(super) const UNDER_HATS: &[Layer] = &[SHORT, LONG, TAIL];
 
 pub(super) const HAIR: &[Layer] = &[SHORT, LONG, TAIL, SPIKY, BUN, MOHAWK, BOB, CROPPED, CURLS];
 
-const SHORT: Layer = full(
-    1,
-    &[
-        ".....hhHHhh.....",
-        "....hHHHhhhh....",
-        "...hHHhhhhhhh...",
-        "...hHhhhhh4h....",
-        "...hhhhh4.......",
-        "...hhh4.........",
-        "....h4..........",
-    ],
-);
+const SHORT: Layer = full! { 1:
+    ".....hhHHhh....."
+    "....hHHHhhhh...."
+    "...hHHhhhhhhh..."
+    "...hHhhhhh4h...."
+    "...hhhhh4......."
+    "...hhh4........."
+    "....h4.........."
+};
 
-const LONG: Layer = full(
-    1,
-    &[
-        ".....hhHHhh.....",
-        "....hHHHhhhh....",
-        "...hHHhhhhhhh...",
-        "..hHHhhhhh4h....",
-        "..hHhhhh4.......",
-        "..hHhhh.........",
-        "..hhhh4.........",
-        "..hhhh..........",
-        "..hhh4..........",
-        "..4h4...........",
-        "...4............",
-    ],
-);
+const LONG: Layer = full! { 1:
+    ".....hhHHhh....."
+    "....hHHHhhhh...."
+    "...hHHhhhhhhh..."
+    "..hHHhhhhh4h...."
+    "..hHhhhh4......."
+    "..hHhhh........."
+    "..hhhh4........."
+    "..hhhh.........."
+    "..hhh4.........."
+    "..4h4..........."
+    "...4............"
+};
 
-const TAIL: Layer = full(
-    1,
-    &[
-        ".....hhHHhh.....",
-        "....hHHHhhhh....",
-        "..bhHHhhhhhhh...",
-        ".hhbHhhhhh4h....",
-        ".hHhhhhh4.......",
-        ".hHhhh4.........",
-        ".hh.h4..........",
-        ".hh.............",
-        ".4..............",
-    ],
-);
+const TAIL: Layer = full! { 1:
+    ".....hhHHhh....."
+    "....hHHHhhhh...."
+    "..bhHHhhhhhhh..."
+    ".hhbHhhhhh4h...."
+    ".hHhhhhh4......."
+    ".hHhhh4........."
+    ".hh.h4.........."
+    ".hh............."
+    ".4.............."
+};
 
-const SPIKY: Layer = full(
-    1,
-    &[
-        "...h..hh.hh.....",
-        "...hhhHHhhhh....",
-        "..hhHHHhhhhhhh..",
-        "...hHhhhhhh4h...",
-        "..hhhhhh4.4.....",
-        "...hhh4.........",
-        "..h.h4..........",
-    ],
-);
+const SPIKY: Layer = full! { 1:
+    "...h..hh.hh....."
+    "...hhhHHhhhh...."
+    "..hhHHHhhhhhhh.."
+    "...hHhhhhhh4h..."
+    "..hhhhhh4.4....."
+    "...hhh4........."
+    "..h.h4.........."
+};
 
-const BUN: Layer = full(
-    1,
-    &[
-        "..hhhhHHhhh.....",
-        ".hHhhHHhhhhh....",
-        ".hhhHHhhhhhhh...",
-        "..hhHhhhh4hh....",
-        "....hhh4........",
-        "....hh..........",
-        "....h4..........",
-    ],
-);
+const BUN: Layer = full! { 1:
+    "..hhhhHHhhh....."
+    ".hHhhHHhhhhh...."
+    ".hhhHHhhhhhhh..."
+    "..hhHhhhh4hh...."
+    "....hhh4........"
+    "....hh.........."
+    "....h4.........."
+};
 
-const MOHAWK: Layer = full(
-    1,
-    &[
-        "....hhHhHhh.....",
-        "...hhHHHHhhh....",
-        "...hh4444444....",
-        "...h4...........",
-        "...4............",
-    ],
-);
+const MOHAWK: Layer = full! { 1:
+    "....hhHhHhh....."
+    "...hhHHHHhhh...."
+    "...hh4444444...."
+    "...h4..........."
+    "...4............"
+};
 
-const BOB: Layer = full(
-    1,
-    &[
-        ".....hhHHhh.....",
-        "....hHHHhhhh....",
-        "...hHHhhhhhhh...",
-        "...hHhhhhhhhh...",
-        "...hHhhhh444....",
-        "...hhhhhh.......",
-        "...4hhhh4.......",
-        "....4444........",
-    ],
-);
+const BOB: Layer = full! { 1:
+    ".....hhHHhh....."
+    "....hHHHhhhh...."
+    "...hHHhhhhhhh..."
+    "...hHhhhhhhhh..."
+    "...hHhhhh444...."
+    "...hhhhhh......."
+    "...4hhhh4......."
+    "....4444........"
+};
 
-const CROPPED: Layer = full(
-    1,
-    &[
-        ".....hhHHhh.....",
-        "....hHHhhhhh....",
-        "....hHhh44444...",
-        "....hh4.........",
-        "....h4..........",
-    ],
-);
+const CROPPED: Layer = full! { 1:
+    ".....hhHHhh....."
+    "....hHHhhhhh...."
+    "....hHhh44444..."
+    "....hh4........."
+    "....h4.........."
+};
 
-const CURLS: Layer = full(
-    1,
-    &[
-        "....hhHhhHhh....",
-        "...hHHhHHhhhh...",
-        "..hHHhhhhhhhhh..",
-        "..hHhhhhhh4hh...",
-        "..hhhhhhh4......",
-        "..hhhhhh........",
-        "..4hhh4.........",
-        "...44...........",
-    ],
-);
-
-pub(super) const HATS: &[Layer] = &[
-    // Knight.
-    full(
-        1,
-        &[
-            ".....mmMMmm.....",
-            "....mMMMmmmm....",
-            "...mMMmmmmmmm...",
-            "...mMmmmmmmmg...",
-            "...mmm3333333...",
-            "...mmm3.........",
-            "...3mm33........",
-            "....333.........",
-        ],
-    ),
-    // With a plume.
-    full(
-        1,
-        &[
-            ".bbb.mmMMmm.....",
-            "bBBbmMMMmmmm....",
-            "bBbmMMmmmmmmm...",
-            "bb.mMmmmmmmmm...",
-            "8..3333333333...",
-            "...mm3..........",
-            "....3...........",
-        ],
-    ),
-    // Pointed.
-    full(
-        1,
-        &[
-            "...bb...........",
-            "....bbbb........",
-            ".....bBBbb......",
-            "....bBBbbbb.....",
-            "....gGgggggg....",
-            "..bbBbbbbbbbbb..",
-        ],
-    ),
-    // Cap with a peak.
-    full(
-        1,
-        &[
-            ".....bbBBbb.....",
-            "....bBBBbbbb....",
-            "...bBBbbbbbbb...",
-            "...bBbbbbbbbb...",
-            "...8888888bbbb..",
-            "..........8888..",
-        ],
-    ),
-    // Hood.
-    full(
-        1,
-        &[
-            "....bbBBbbb.....",
-            "...bBBBbbbbb....",
-            "..bBBbbbbbbbb...",
-            "..bBbbbbb8888...",
-            "..bBbbb8........",
-            "..bbbb8.........",
-            "..bbbb8.........",
-            "...bbbb8........",
-        ],
-    ),
-    // Crown.
-    full(1, &["....G..G..G.....", "....gGggGgg.....", "....66666666...."]),
-    // Band with loose ends.
-    full(3, &["...bBBbbbbbbb...", "..b888888888....", ".bb8............", ".b.b............"]),
-    // Horned.
-    full(
-        1,
-        &[
-            "....G...........",
-            "...gGmmMMmm.....",
-            "...ggMMMmmmm....",
-            "....6MmmmmmMm...",
-            "....33333333m...",
-        ],
-    ),
-    // Feathered.
-    full(
-        1,
-        &[
-            "..tt.bbbbb......",
-            "..tTtbBBbbb.....",
-            "...tTtBbbbbb....",
-            "....tTggggggg...",
-            "..bbbt7bbbbbbb..",
-            "...888888888....",
-        ],
-    ),
-];
+const CURLS: Layer = full! { 1:
+    "....hhHhhHhh...."
+    "...hHHhHHhhhh..."
+    "..hHHhhhhhhhhh.."
+    "..hHhhhhhh4hh..."
+    "..hhhhhhh4......"
+    "..hhhhhh........"
+    "..4hhh4........."
+    "...44..........."
+};
 
 pub(super) const BEARDS: &[Layer] = &[
     NOTHING,
@@ -258,6 +128,13 @@ pub(super) const BEARDS: &[Layer] = &[
     NOTHING,
     NOTHING,
     NOTHING,
-    full(7, &["......hhh.......", ".....hhhhhhh....", ".......hhhhh....", "........4h......"]),
-    full(8, &["........hhhh...."]),
+    full! { 7:
+        "......hhh......."
+        ".....hhhhhhh...."
+        ".......hhhhh...."
+        "........4h......"
+    },
+    full! { 8:
+        "........hhhh...."
+    },
 ];
