@@ -91,17 +91,13 @@ impl Images {
                 self.len().saturating_sub(1)
             )));
         }
-        Ok(Self {
-            pixels: self.pixels.select(Axis(0), indices),
-        })
+        Ok(Self { pixels: self.pixels.select(Axis(0), indices) })
     }
 
     /// The bytes of image `index` in HWC order; empty where there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.height() * self.width() * self.channels();
         let start = index.saturating_mul(size);
-        self.bytes()
-            .get(start..start.saturating_add(size))
-            .unwrap_or_default()
+        self.bytes().get(start..start.saturating_add(size)).unwrap_or_default()
     }
 }

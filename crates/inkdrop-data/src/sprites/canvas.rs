@@ -31,11 +31,7 @@ pub(super) use {full, half};
 
 impl Layer {
     pub(super) const fn new(top: usize, mirrored: bool, rows: &'static [&'static str]) -> Self {
-        Self {
-            top,
-            mirrored,
-            rows,
-        }
+        Self { top, mirrored, rows }
     }
 
     /// Whether every row has its 8 or 16 columns and the part ends inside the sprite.

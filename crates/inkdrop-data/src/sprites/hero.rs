@@ -13,15 +13,7 @@ const METAL: [Ramp; 3] = [STEEL, GREY, STEEL];
 const BOOTS: [Ramp; 3] = [LEATHER, BROWN, NIGHT];
 
 pub(super) const KINDS: &[Kind] = &[
-    person(&[
-        gear::CAPES,
-        HEADS,
-        outfits::ALL,
-        hair::ALL,
-        BEARDS,
-        gear::WEAPONS,
-        gear::SHIELDS,
-    ]),
+    person(&[gear::CAPES, HEADS, outfits::ALL, hair::ALL, BEARDS, gear::WEAPONS, gear::SHIELDS]),
     person(&[
         gear::CAPES,
         HEADS,

@@ -27,18 +27,11 @@ fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 
 fn images_file(dir: &TempDir, n: usize) -> PathBuf {
     let values: Vec<u8> = (0..n * 12).map(|i| i as u8).collect();
-    put(
-        dir,
-        "images.npy",
-        &file("|u1", &format!("({n}, 2, 2, 3)"), &values),
-    )
+    put(dir, "images.npy", &file("|u1", &format!("({n}, 2, 2, 3)"), &values))
 }
 
 fn f64s(values: &[f64]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn load_labels(descr: &str, shape: &str, values: &[u8]) -> Result<Labels, DataError> {
@@ -57,10 +50,7 @@ fn what_is_written_reads_back() {
     let alone = npy::load(&images, None).unwrap();
     assert_eq!((alone.images, alone.labels), (data.images, Labels::None));
     let header = fs::read(&labels).unwrap();
-    assert!(
-        String::from_utf8_lossy(&header[..80]).contains("<f8"),
-        "labels are float64"
-    );
+    assert!(String::from_utf8_lossy(&header[..80]).contains("<f8"), "labels are float64");
 }
 
 #[test]
@@ -68,10 +58,7 @@ fn classes_are_written_one_hot() {
     let dir = TempDir::new().unwrap();
     let (x, y) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
     let images = Images::new(Array4::zeros((2, 1, 1, 1))).unwrap();
-    let labels = Labels::Classes {
-        ids: vec![2, 0],
-        count: 3,
-    };
+    let labels = Labels::Classes { ids: vec![2, 0], count: 3 };
     npy::write(&x, &y, &Dataset::new(images, labels).unwrap()).unwrap();
     let back = npy::load(&x, Some(&y)).unwrap().labels;
     let one_hot = Array2::from_shape_vec((2, 3), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
@@ -82,18 +69,9 @@ fn classes_are_written_one_hot() {
 fn weights_of_every_type_become_contexts() {
     let expected =
         Labels::Context(Array2::from_shape_vec((2, 2), vec![1.0, 0.0, 0.0, 1.0]).unwrap());
-    let f32s: Vec<u8> = [1f32, 0.0, 0.0, 1.0]
-        .iter()
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
-    let big: Vec<u8> = [1i32, 0, 0, 1]
-        .iter()
-        .flat_map(|v| v.to_be_bytes())
-        .collect();
-    let i64s: Vec<u8> = [1i64, 0, 0, 1]
-        .iter()
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
+    let f32s: Vec<u8> = [1f32, 0.0, 0.0, 1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let big: Vec<u8> = [1i32, 0, 0, 1].iter().flat_map(|v| v.to_be_bytes()).collect();
+    let i64s: Vec<u8> = [1i64, 0, 0, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
     let cases: [(&str, Vec<u8>); 5] = [
         ("<f8", f64s(&[1.0, 0.0, 0.0, 1.0])),
         ("<f4", f32s),
@@ -102,11 +80,7 @@ fn weights_of_every_type_become_contexts() {
         ("|u1", vec![1, 0, 0, 1]),
     ];
     for (descr, values) in cases {
-        assert_eq!(
-            load_labels(descr, "(2, 2)", &values).unwrap(),
-            expected,
-            "{descr}"
-        );
+        assert_eq!(load_labels(descr, "(2, 2)", &values).unwrap(), expected, "{descr}");
     }
 }
 
@@ -123,13 +97,7 @@ fn mixed_contexts_are_allowed() {
 fn integer_ids_become_classes() {
     let ids: Vec<u8> = [4i64, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
     let labels = load_labels("<i8", "(2,)", &ids).unwrap();
-    assert_eq!(
-        labels,
-        Labels::Classes {
-            ids: vec![4, 1],
-            count: 5
-        }
-    );
+    assert_eq!(labels, Labels::Classes { ids: vec![4, 1], count: 5 });
 }
 
 fn check_error(result: Result<impl std::fmt::Debug, DataError>, words: &[&str]) {
@@ -142,34 +110,16 @@ fn check_error(result: Result<impl std::fmt::Debug, DataError>, words: &[&str]) 
 #[test]
 fn wrong_labels_are_named() {
     let minus: Vec<u8> = [0i64, -3].iter().flat_map(|v| v.to_le_bytes()).collect();
-    check_error(
-        load_labels("<i8", "(2,)", &minus),
-        &["labels.npy", "-3", "image 1"],
-    );
+    check_error(load_labels("<i8", "(2,)", &minus), &["labels.npy", "-3", "image 1"]);
     check_error(
         load_labels("<f8", "(2, 1)", &f64s(&[0.0, f64::NAN])),
         &["labels.npy", "NaN", "image 1"],
     );
-    check_error(
-        load_labels("<f8", "(2, 1)", &f64s(&[f64::INFINITY, 0.0])),
-        &["inf", "image 0"],
-    );
-    check_error(
-        load_labels("<f8", "(3, 1)", &f64s(&[0.0; 3])),
-        &["3 labels", "2 images"],
-    );
-    check_error(
-        load_labels("<f8", "(2,)", &f64s(&[0.0; 2])),
-        &["[2]", "f8", "integer"],
-    );
-    check_error(
-        load_labels("<f8", "(2, 1, 1)", &f64s(&[0.0; 2])),
-        &["[2, 1, 1]", "[N, K]"],
-    );
-    check_error(
-        load_labels("<U4", "(2, 1)", &[0; 32]),
-        &["<U4", "plain numbers"],
-    );
+    check_error(load_labels("<f8", "(2, 1)", &f64s(&[f64::INFINITY, 0.0])), &["inf", "image 0"]);
+    check_error(load_labels("<f8", "(3, 1)", &f64s(&[0.0; 3])), &["3 labels", "2 images"]);
+    check_error(load_labels("<f8", "(2,)", &f64s(&[0.0; 2])), &["[2]", "f8", "integer"]);
+    check_error(load_labels("<f8", "(2, 1, 1)", &f64s(&[0.0; 2])), &["[2, 1, 1]", "[N, K]"]);
+    check_error(load_labels("<U4", "(2, 1)", &[0; 32]), &["<U4", "plain numbers"]);
 }
 
 fn load_images(bytes: &[u8]) -> Result<Dataset, DataError> {
@@ -179,36 +129,18 @@ fn load_images(bytes: &[u8]) -> Result<Dataset, DataError> {
 
 #[test]
 fn wrong_images_are_named() {
-    check_error(
-        npy::load(Path::new("no/such.npy"), None),
-        &["no/such.npy", "cannot read"],
-    );
+    check_error(npy::load(Path::new("no/such.npy"), None), &["no/such.npy", "cannot read"]);
     check_error(load_images(b""), &["images.npy", "empty"]);
     check_error(load_images(b"PK\x03\x04 a zip file"), &["no numpy array"]);
     check_error(
         load_images(&file("|u1", "(1, 2, 2, 3)", &[0; 12])[..40]),
         &["ends within its header"],
     );
-    check_error(
-        load_images(&file("|u1", "(1, 2, 2, 3)", &[0; 11])),
-        &["11 bytes", "12"],
-    );
-    check_error(
-        load_images(&file("|u1", "(1, 2, 2, 3)", &[0; 13])),
-        &["13 bytes", "12"],
-    );
-    check_error(
-        load_images(&file("<f4", "(1, 1, 1, 3)", &[0; 12])),
-        &["f4", "uint8"],
-    );
-    check_error(
-        load_images(&file("|u1", "(4, 3)", &[0; 12])),
-        &["[4, 3]", "[N, H, W, C]"],
-    );
-    check_error(
-        load_images(&file("|u1", "(0, 2, 2, 3)", &[])),
-        &["at least one"],
-    );
+    check_error(load_images(&file("|u1", "(1, 2, 2, 3)", &[0; 11])), &["11 bytes", "12"]);
+    check_error(load_images(&file("|u1", "(1, 2, 2, 3)", &[0; 13])), &["13 bytes", "12"]);
+    check_error(load_images(&file("<f4", "(1, 1, 1, 3)", &[0; 12])), &["f4", "uint8"]);
+    check_error(load_images(&file("|u1", "(4, 3)", &[0; 12])), &["[4, 3]", "[N, H, W, C]"]);
+    check_error(load_images(&file("|u1", "(0, 2, 2, 3)", &[])), &["at least one"]);
     check_error(
         load_images(&file("|u1", "(1, 3, 2, 2)", &[0; 12])),
         &["[1, 3, 2, 2]", "channels last"],
@@ -220,10 +152,7 @@ fn wrong_images_are_named() {
 fn fortran_order_is_named() {
     let bytes = file("|u1", "(1, 2, 2, 3)", &[0; 12]);
     let text = b"'fortran_order': False";
-    let at = bytes
-        .windows(text.len())
-        .position(|window| window == text)
-        .unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
     let mut swapped = bytes.clone();
     swapped[at..at + text.len()].copy_from_slice(b"'fortran_order': True ");
     check_error(load_images(&swapped), &["Fortran", "ascontiguousarray"]);
@@ -236,18 +165,12 @@ fn a_lying_header_takes_no_memory() {
         &["12 bytes", "10737417216"],
     );
     let endless = "(18446744073709551615, 18446744073709551615, 16, 3)";
-    check_error(
-        load_images(&file("|u1", endless, &[0; 12])),
-        &["more than any file holds"],
-    );
+    check_error(load_images(&file("|u1", endless, &[0; 12])), &["more than any file holds"]);
     let mut long = b"\x93NUMPY\x02\x00".to_vec();
     long.extend(u32::MAX.to_le_bytes());
     long.extend([b'('; 100]);
     check_error(load_images(&long), &["ends within its header"]);
-    check_error(
-        load_images(&file("|u1", "((((((((((((((((1, 2, 2, 3)", &[0; 12])),
-        &["shape"],
-    );
+    check_error(load_images(&file("|u1", "((((((((((((((((1, 2, 2, 3)", &[0; 12])), &["shape"]);
 }
 
 proptest! {

@@ -14,10 +14,7 @@ fn order_is_a_function_of_seed_and_epoch() {
 
 #[test]
 fn order_never_changes() {
-    assert_eq!(
-        EpochOrder::new(10, 42, 3).indices(),
-        [6, 1, 3, 7, 5, 8, 2, 4, 9, 0]
-    );
+    assert_eq!(EpochOrder::new(10, 42, 3).indices(), [6, 1, 3, 7, 5, 8, 2, 4, 9, 0]);
 }
 
 #[test]
@@ -27,20 +24,14 @@ fn every_item_comes_first_equally_often() {
         first[EpochOrder::new(6, 0, epoch).indices()[0]] += 1;
     }
     // Standard deviation 29.
-    assert!(
-        first.iter().all(|count| (850..=1150).contains(count)),
-        "{first:?}"
-    );
+    assert!(first.iter().all(|count| (850..=1150).contains(count)), "{first:?}");
 }
 
 #[test]
 fn impossible_batches_are_errors() {
     for batch in [0, 11] {
         let error = Batches::new(10, batch, 0).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("batch {batch}")) && error.contains("10"),
-            "{error}"
-        );
+        assert!(error.contains(&format!("batch {batch}")) && error.contains("10"), "{error}");
     }
     assert!(Batches::new(0, 1, 0).is_err());
     assert!(Batches::new(10, 10, 0).is_ok());
@@ -49,18 +40,12 @@ fn impossible_batches_are_errors() {
 #[test]
 fn steps_can_be_asked_for_in_any_order() {
     let one_after_another = Batches::new(10, 3, 5).unwrap();
-    let expected: Vec<_> = (0..12)
-        .map(|step| one_after_another.indices(step))
-        .collect();
+    let expected: Vec<_> = (0..12).map(|step| one_after_another.indices(step)).collect();
     let jumping = Batches::new(10, 3, 5).unwrap();
     for step in [11, 0, 7, 3, 4, 1, 11] {
         assert_eq!(jumping.indices(step), expected[step], "step {step}");
     }
-    assert_ne!(
-        expected[0..4].concat(),
-        expected[4..8].concat(),
-        "epochs differ"
-    );
+    assert_ne!(expected[0..4].concat(), expected[4..8].concat(), "epochs differ");
 }
 
 proptest! {

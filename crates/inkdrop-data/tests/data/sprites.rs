@@ -15,11 +15,7 @@ fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
 #[test]
 fn first_thousand_sprites_never_change() {
     let bytes = (0..1000).flat_map(|index| sprite(0, index).pixels);
-    assert_eq!(
-        hash(bytes),
-        PINNED,
-        "sprites changed: trained models no longer fit their data"
-    );
+    assert_eq!(hash(bytes), PINNED, "sprites changed: trained models no longer fit their data");
 }
 
 const PINNED: u64 = 273_858_640_988_824_163;
@@ -35,12 +31,7 @@ fn fifty_thousand_of_sixty_thousand_differ() {
     }
     assert!(all.len() >= 50_000, "{} distinct", all.len());
     for (class, distinct) in Class::ALL.iter().zip(of_class) {
-        assert!(
-            distinct.len() >= 8_000,
-            "{}: {} distinct",
-            class.name(),
-            distinct.len()
-        );
+        assert!(distinct.len() >= 8_000, "{}: {} distinct", class.name(), distinct.len());
     }
 }
 
@@ -62,10 +53,7 @@ fn classes_follow_their_names() {
         assert_eq!(sprite(9, 5 + index as u64).class, class);
     }
     let error = Class::from_name("wizard").unwrap_err().to_string();
-    assert!(
-        error.contains("`wizard`") && error.contains("side-facing"),
-        "{error}"
-    );
+    assert!(error.contains("`wizard`") && error.contains("side-facing"), "{error}");
 }
 
 #[test]
@@ -80,18 +68,10 @@ fn paper_is_white_and_figures_are_in_the_middle() {
         let last = SIZE - 1;
         let at = [(0, 0), (last, 0), (0, last), (last, last)];
         corners += at.iter().filter(|&&(x, y)| white(&pixels, x, y)).count();
-        let inked = (0..SIZE * SIZE)
-            .filter(|i| !white(&pixels, i % SIZE, i / SIZE))
-            .count();
-        assert!(
-            (40..=240).contains(&inked),
-            "sprite {index}: {inked} pixels drawn"
-        );
+        let inked = (0..SIZE * SIZE).filter(|i| !white(&pixels, i % SIZE, i / SIZE)).count();
+        assert!((40..=240).contains(&inked), "sprite {index}: {inked} pixels drawn");
     }
-    assert!(
-        corners > 8_000 * 9 / 10,
-        "{corners} of 8000 corners are white"
-    );
+    assert!(corners > 8_000 * 9 / 10, "{corners} of 8000 corners are white");
 }
 
 #[test]
@@ -99,19 +79,13 @@ fn few_tones_per_sprite() {
     for index in 0..2_000 {
         let pixels = sprite(2, index).pixels;
         let colours: HashSet<&[u8]> = pixels.chunks_exact(3).collect();
-        assert!(
-            (3..=26).contains(&colours.len()),
-            "sprite {index}: {} colours",
-            colours.len()
-        );
+        assert!((3..=26).contains(&colours.len()), "sprite {index}: {} colours", colours.len());
     }
 }
 
 #[test]
 fn seeds_differ() {
-    let same = (0..100)
-        .filter(|&index| sprite(0, index) == sprite(1, index))
-        .count();
+    let same = (0..100).filter(|&index| sprite(0, index) == sprite(1, index)).count();
     assert!(same < 5, "{same} of 100 are alike");
 }
 
@@ -125,9 +99,8 @@ fn dataset_is_its_sprites_with_one_hot_contexts() {
     for index in 0..23 {
         let sprite = sprite(7, index as u64);
         assert_eq!(data.images.image(index), sprite.pixels);
-        let row: Vec<f32> = (0..5)
-            .map(|k| f32::from(u8::from(k == sprite.class.index())))
-            .collect();
+        let row: Vec<f32> =
+            (0..5).map(|k| f32::from(u8::from(k == sprite.class.index()))).collect();
         assert_eq!(context.row(index).to_vec(), row);
     }
     assert!(dataset(7, 0).is_empty());
