@@ -12,10 +12,22 @@ struct Check {
 }
 
 const CHECKS: [Check; 4] = [
-    Check { name: "format", args: &["fmt", "--all", "--check"], optional: false },
+    Check {
+        name: "format",
+        args: &["fmt", "--all", "--check"],
+        optional: false,
+    },
     Check {
         name: "lints",
-        args: &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        args: &[
+            "clippy",
+            "--release",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
         optional: false,
     },
     Check {
@@ -23,7 +35,11 @@ const CHECKS: [Check; 4] = [
         args: &["doc", "--release", "--workspace", "--no-deps"],
         optional: false,
     },
-    Check { name: "licences", args: &["deny", "check"], optional: true },
+    Check {
+        name: "licences",
+        args: &["deny", "check"],
+        optional: true,
+    },
 ];
 
 /// Fails if any check does.
@@ -50,10 +66,17 @@ fn one(ws: &Workspace, check: &Check) -> Result<&'static str> {
     if tool == "doc" {
         cargo.env("RUSTDOCFLAGS", "-D warnings");
     }
-    Ok(if run_child(cargo.args(check.args))? == 0 { "ok" } else { "failed" })
+    Ok(if run_child(cargo.args(check.args))? == 0 {
+        "ok"
+    } else {
+        "failed"
+    })
 }
 
 fn exists(mut cargo: Command, tool: &str) -> bool {
-    let quiet = cargo.args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let quiet = cargo
+        .args([tool, "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }

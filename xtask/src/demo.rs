@@ -58,7 +58,11 @@ struct Clock {
 impl Clock {
     fn start() -> Self {
         let now = Instant::now();
-        Clock { start: now, last: now, laps: Vec::new() }
+        Clock {
+            start: now,
+            last: now,
+            laps: Vec::new(),
+        }
     }
 
     fn lap(&mut self, name: &'static str) {
@@ -67,9 +71,16 @@ impl Clock {
     }
 
     fn summary(&self) -> String {
-        let laps = self.laps.iter().map(|(name, time)| format!("{name} {}", human(*time)));
+        let laps = self
+            .laps
+            .iter()
+            .map(|(name, time)| format!("{name} {}", human(*time)));
         let parts: Vec<_> = laps.collect();
-        format!("time: {}, total {}", parts.join(", "), human(self.start.elapsed()))
+        format!(
+            "time: {}, total {}",
+            parts.join(", "),
+            human(self.start.elapsed())
+        )
     }
 }
 

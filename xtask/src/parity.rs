@@ -8,6 +8,13 @@ use std::ffi::OsString;
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();
-    cargo.args(["run", "--quiet", "--release", "--package", "inkdrop-parity", "--"]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "inkdrop-parity",
+        "--",
+    ]);
     become_command(cargo.args(args))
 }

@@ -1,7 +1,5 @@
 //! `cargo xtask setup`: is libtorch here; if not, bring it.
 
-use crate::libtorch::ensure::ensure;
-use crate::libtorch::system::check_platform;
 use crate::libtorch::{Choice, Device, Request};
 use crate::workspace::Workspace;
 use anyhow::Result;
@@ -20,11 +18,12 @@ pub struct Options {
 /// Ends with one line that says what is in use.
 pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
     let exported = ws.exported_libtorch()?;
-    if exported.is_none() {
-        check_platform()?;
-    }
-    let request = Request { source: options.source, device: options.device, exported };
-    let stamp = ensure(&ws.layout, &request)?;
+    let request = Request {
+        source: options.source,
+        device: options.device,
+        exported,
+    };
+    let stamp = ws.get_libtorch(&request)?;
     let home = ws.layout.current_name().unwrap_or_default();
     println!("{} is ready in .libtorch/{home}", stamp.describe());
     Ok(0)

@@ -11,7 +11,10 @@ pub const TORCH: [(&str, &str); 4] = [
     ("torch/lib/libtorch_cpu.so", "cpu"),
     ("torch/lib/libc10.so", "c10"),
     ("torch/lib/libgomp.so.1", "gomp"),
-    ("torch/include/torch/csrc/api/include/torch/torch.h", "// torch"),
+    (
+        "torch/include/torch/csrc/api/include/torch/torch.h",
+        "// torch",
+    ),
 ];
 
 /// A stored zip of `entries` at `path`.
@@ -29,11 +32,16 @@ pub fn zip_with(path: &Path, entries: &[(&str, &str)]) -> PathBuf {
 
 /// A zip in the layout of the official one.
 pub fn official_zip(path: &Path, version: &str) {
-    let mut entries: Vec<_> =
-        TORCH.iter().map(|(name, text)| (name.replacen("torch/", "libtorch/", 1), *text)).collect();
+    let mut entries: Vec<_> = TORCH
+        .iter()
+        .map(|(name, text)| (name.replacen("torch/", "libtorch/", 1), *text))
+        .collect();
     entries.push(("libtorch/build-version".to_owned(), version));
     entries.push(("libtorch/lib/libbig.a".to_owned(), "static"));
-    let entries: Vec<_> = entries.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|(name, text)| (name.as_str(), *text))
+        .collect();
     zip_with(path, &entries);
 }
 
@@ -46,11 +54,20 @@ pub fn serve(responses: Vec<&'static str>) -> String {
             let (mut stream, _) = listener.accept().expect("a client");
             let mut lines = BufReader::new(stream.try_clone().expect("a reader")).lines();
             let mut range = false;
-            while let Some(Ok(line)) = lines.next().filter(|line| !matches!(line, Ok(l) if l.is_empty())) {
+            while let Some(Ok(line)) = lines
+                .next()
+                .filter(|line| !matches!(line, Ok(l) if l.is_empty()))
+            {
                 range |= line.eq_ignore_ascii_case("range: bytes=3-");
             }
-            assert_eq!(range, response.contains("206"), "only a resumed download asks for a range");
-            stream.write_all(response.as_bytes()).expect("a written response");
+            assert_eq!(
+                range,
+                response.contains("206"),
+                "only a resumed download asks for a range"
+            );
+            stream
+                .write_all(response.as_bytes())
+                .expect("a written response");
         }
     });
     format!("http://127.0.0.1:{port}/a.zip")

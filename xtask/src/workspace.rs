@@ -12,8 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 /// Variables that `cargo run` sets for xtask and that a child must not take for its own.
-const CARGO_OWN: [&str; 5] =
-    ["CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PRIMARY_"];
+const CARGO_OWN: [&str; 5] = [
+    "CARGO_PKG_",
+    "CARGO_BIN_",
+    "CARGO_CRATE_",
+    "CARGO_MANIFEST_",
+    "CARGO_PRIMARY_",
+];
 
 /// The workspace that `cargo xtask` was called in.
 pub struct Workspace {
@@ -28,12 +33,20 @@ impl Workspace {
     pub fn find() -> Result<Self> {
         let manifest = env::var_os("CARGO_MANIFEST_DIR");
         let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-        let root = Path::new(&manifest).parent().context("xtask is not in a workspace")?;
+        let root = Path::new(&manifest)
+            .parent()
+            .context("xtask is not in a workspace")?;
         // xtask is itself built into the folder in which inkdrop ends up, whatever
         // CARGO_TARGET_DIR and the configuration say.
         let me = env::current_exe().context("cannot find xtask's own binary")?;
-        let bin_dir = me.parent().context("xtask's binary has no folder")?.to_owned();
-        Ok(Workspace { layout: Layout::new(root), bin_dir })
+        let bin_dir = me
+            .parent()
+            .context("xtask's binary has no folder")?
+            .to_owned();
+        Ok(Workspace {
+            layout: Layout::new(root),
+            bin_dir,
+        })
     }
 
     /// The LIBTORCH that the user exported, checked.
@@ -45,13 +58,19 @@ impl Workspace {
     /// Makes sure of some libtorch of the right release before anything is built.
     pub fn need_libtorch(&self) -> Result<Stamp> {
         let exported = self.exported_libtorch()?;
-        let request = Request { exported, ..Request::default() };
-        if let crate::libtorch::ensure::State::Absent =
-            crate::libtorch::ensure::look(&self.layout, &request)
-        {
+        let request = Request {
+            exported,
+            ..Request::default()
+        };
+        self.get_libtorch(&request)
+    }
+
+    /// Makes sure of the libtorch that `request` describes.
+    pub fn get_libtorch(&self, request: &Request) -> Result<Stamp> {
+        if request.exported.is_none() {
             system::check_platform()?;
         }
-        ensure(&self.layout, &request)
+        ensure(&self.layout, request)
     }
 
     /// A cargo that sees the environment as if it had been called directly.
@@ -83,7 +102,10 @@ impl Workspace {
         // Binaries carry a relative path to libtorch; doc tests, and a target folder
         // elsewhere, need this one.
         let inherited = env::var_os("LD_LIBRARY_PATH");
-        command.env("LD_LIBRARY_PATH", library_path(&current, inherited.as_deref()));
+        command.env(
+            "LD_LIBRARY_PATH",
+            library_path(&current, inherited.as_deref()),
+        );
     }
 }
 
@@ -98,9 +120,9 @@ fn library_path(current: &Path, inherited: Option<&OsStr>) -> OsString {
 
 /// Runs to the end; the exit status as a shell would report it.
 pub fn run(command: &mut Command) -> Result<u8> {
-    let status = command.status().with_context(|| {
-        format!("cannot run {}", Path::new(command.get_program()).display())
-    })?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", Path::new(command.get_program()).display()))?;
     Ok(code(status))
 }
 
@@ -110,7 +132,10 @@ pub fn code(status: ExitStatus) -> u8 {
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return u8::try_from(128 + signal).unwrap_or(u8::MAX);
     }
-    status.code().and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
+    status
+        .code()
+        .and_then(|code| u8::try_from(code & 0xff).ok())
+        .unwrap_or(1)
 }
 
 /// Becomes the command, so that signals and the exit status need no relay.
@@ -135,19 +160,25 @@ mod tests {
     #[test]
     fn a_childs_status_is_reported_as_a_shell_would() {
         for (script, expected) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 128 + 15)] {
-            assert_eq!(run(Command::new("sh").args(["-c", script])).unwrap(), expected);
+            assert_eq!(
+                run(Command::new("sh").args(["-c", script])).unwrap(),
+                expected
+            );
         }
     }
 
     #[test]
     fn a_missing_program_is_named() {
-        let text = run(&mut Command::new("/no/such/program")).unwrap_err().to_string();
+        let text = run(&mut Command::new("/no/such/program"))
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("/no/such/program"), "{text}");
     }
 
     #[test]
     fn the_library_path_starts_with_libtorch() {
-        let path = |inherited: &str| library_path(Path::new("/w/current"), Some(inherited.as_ref()));
+        let path =
+            |inherited: &str| library_path(Path::new("/w/current"), Some(inherited.as_ref()));
         assert_eq!(path("/a:/b"), "/w/current/lib:/a:/b");
         assert_eq!(path(""), "/w/current/lib");
     }

@@ -77,14 +77,21 @@ pub fn ensure_from(
 /// The sources for a request, in the order of trying.
 fn sources(request: &Request) -> Vec<Box<dyn Source>> {
     let device = request.device.unwrap_or(Device::Cpu);
-    let system = System { exported: request.exported.clone(), device: request.device };
+    let system = System {
+        exported: request.exported.clone(),
+        device: request.device,
+    };
     match request.source {
         Choice::System => vec![Box::new(system)],
         Choice::Official => vec![Box::new(Official { device })],
         Choice::Wheel => vec![Box::new(Wheels::pinned(device))],
         Choice::Auto if request.exported.is_some() => vec![Box::new(system)],
         Choice::Auto => {
-            vec![Box::new(system), Box::new(Official { device }), Box::new(Wheels::pinned(device))]
+            vec![
+                Box::new(system),
+                Box::new(Official { device }),
+                Box::new(Wheels::pinned(device)),
+            ]
         }
     }
 }
@@ -105,13 +112,22 @@ fn first_that_works(layout: &Layout, sources: &[Box<dyn Source>]) -> Result<Stam
         }
         failures.push(format!("  {}: {error:#}", source.name()));
     }
-    bail!("no source could deliver libtorch {VERSION}:\n{}", failures.join("\n"))
+    bail!(
+        "no source could deliver libtorch {VERSION}:\n{}",
+        failures.join("\n")
+    )
 }
 
 fn is_full_disk(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
-        matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    })
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| {
+            matches!(
+                cause.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        })
 }
 
 fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {

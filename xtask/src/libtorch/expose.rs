@@ -29,32 +29,52 @@ const HIDDEN: [&str; 6] = [
 ];
 
 /// What a build cannot do without.
-const NEEDED: [&str; 3] =
-    ["lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"];
+const NEEDED: [&str; 3] = [
+    "lib/libtorch_cpu.so",
+    "lib/libc10.so",
+    "include/torch/csrc/api/include/torch/torch.h",
+];
 
 /// Links the tree `torch` (it has `lib/` and `include/`) into `home`.
 pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
     for name in NEEDED {
-        ensure!(torch.join(name).exists(), "{} is missing in {}", name, torch.display());
+        ensure!(
+            torch.join(name).exists(),
+            "{} is missing in {}",
+            name,
+            torch.display()
+        );
     }
     let lib = home.join("lib");
     fs::create_dir_all(&lib)?;
     for folder in library_folders(torch)? {
         link_libraries(home, &folder)?;
     }
-    fs::write(lib.join("libtorch.so"), "INPUT(libtorch_cpu.so libc10.so)\n")?;
+    fs::write(
+        lib.join("libtorch.so"),
+        "INPUT(libtorch_cpu.so libc10.so)\n",
+    )?;
     name_openmp(&lib)?;
-    symlink(&seen_from(home, home, &torch.join("include")), &home.join("include"))?;
+    symlink(
+        &seen_from(home, home, &torch.join("include")),
+        &home.join("include"),
+    )?;
     if torch.join("lib/libtorch_cuda.so").exists() {
-        symlink(&seen_from(home, home, &torch.join("lib")), &home.join("cuda"))?;
+        symlink(
+            &seen_from(home, home, &torch.join("lib")),
+            &home.join("cuda"),
+        )?;
     }
-    fs::write(home.join("build-version"), format!("{version}\n")).context("cannot write build-version")
+    fs::write(home.join("build-version"), format!("{version}\n"))
+        .context("cannot write build-version")
 }
 
 /// Where a libtorch of any packaging keeps shared libraries: its own, and NVIDIA's beside it.
 fn library_folders(torch: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![torch.join("lib")];
-    let Some(beside) = torch.parent() else { return Ok(folders) };
+    let Some(beside) = torch.parent() else {
+        return Ok(folders);
+    };
     folders.push(beside.join("torch.libs"));
     if let Ok(packages) = fs::read_dir(beside.join("nvidia")) {
         for package in packages {

@@ -13,7 +13,9 @@ use ureq::{Agent, Body};
 
 /// A client with the platform's certificates that gives up early where there is no network.
 pub fn agent(https_only: bool) -> Agent {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .build();
     let config = Agent::config_builder()
         .https_only(https_only)
         .http_status_as_error(false)
@@ -52,21 +54,33 @@ fn get(agent: &Agent, url: &str, have: u64) -> Result<Response<Body>> {
     if have > 0 {
         request = request.header(header::RANGE, format!("bytes={have}-"));
     }
-    request.call().map_err(|error| anyhow!("not reachable ({error})"))
+    request
+        .call()
+        .map_err(|error| anyhow!("not reachable ({error})"))
 }
 
 /// Appends a 206, or replaces by a 200; an early end is an error.
 fn save(response: Response<Body>, part: &Path) -> Result<()> {
     let (start, total) = extent(&response)?;
     let have = fs::metadata(part).map_or(0, |meta| meta.len());
-    ensure!(start == 0 || start == have, "the server resumed at {start} instead of {have}");
+    ensure!(
+        start == 0 || start == have,
+        "the server resumed at {start} instead of {have}"
+    );
     let mut options = File::options();
-    options.create(true).write(true).append(start > 0).truncate(start == 0);
+    options
+        .create(true)
+        .write(true)
+        .append(start > 0)
+        .truncate(start == 0);
     let mut file = options.open(part)?;
     let name = part.file_stem().unwrap_or_default().to_string_lossy();
     let bar = progress::bytes("downloading", &name, total);
     bar.set_position(start);
-    let copied = io::copy(&mut bar.wrap_read(response.into_body().into_reader()), &mut file);
+    let copied = io::copy(
+        &mut bar.wrap_read(response.into_body().into_reader()),
+        &mut file,
+    );
     bar.finish_and_clear();
     let reached = file.metadata()?.len();
     if let Err(error) = copied {
@@ -82,13 +96,21 @@ fn broke_off(reached: u64, total: u64) -> String {
 
 /// First byte and total length of what comes.
 fn extent(response: &Response<Body>) -> Result<(u64, u64)> {
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let text = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     if response.status().as_u16() == 200 {
         let total = text(header::CONTENT_LENGTH).context("the server announces no length")?;
         return Ok((0, total.parse()?));
     }
     let range = text(header::CONTENT_RANGE).context("the server's part has no range")?;
-    let (span, total) = range.trim_start_matches("bytes ").split_once('/').context("bad range")?;
+    let (span, total) = range
+        .trim_start_matches("bytes ")
+        .split_once('/')
+        .context("bad range")?;
     let start = span.split('-').next().context("bad range")?;
     Ok((start.parse()?, total.parse()?))
 }
@@ -127,7 +149,9 @@ mod tests {
     fn an_error_page_is_not_saved() {
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("a.zip");
-        let url = serve(vec!["HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"]);
+        let url = serve(vec![
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+        ]);
         let text = fetch(&agent(false), &url, &to).unwrap_err().to_string();
         assert!(text.contains("answered 403"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

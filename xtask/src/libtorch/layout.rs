@@ -28,6 +28,7 @@ impl Layout {
     }
 
     /// The folder that holds everything.
+    #[cfg(test)]
     pub fn base(&self) -> &Path {
         &self.base
     }
@@ -63,7 +64,8 @@ impl Layout {
         fs::create_dir_all(&self.base)
             .with_context(|| format!("cannot make the folder {}", self.base.display()))?;
         let path = self.base.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {
@@ -77,6 +79,7 @@ impl Layout {
 
     /// Removes what dead runs left behind. Call it under the lock.
     pub fn sweep(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.base)?;
         for entry in fs::read_dir(&self.base)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -41,7 +41,9 @@ impl Source for Official {
     }
 
     fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree> {
-        let archive = layout.downloads().join(format!("libtorch-{}.zip", self.device.name()));
+        let archive = layout
+            .downloads()
+            .join(format!("libtorch-{}.zip", self.device.name()));
         if !archive.exists() {
             fetch(&agent(true), &self.url(), &archive)?;
         }
@@ -57,7 +59,12 @@ fn read(archive: &Path, into: &Path, device: Device, origin: String) -> Result<T
     let torch = into.join("torch");
     let version = fs::read_to_string(torch.join("build-version"))
         .context("the zip has no libtorch/build-version")?;
-    Ok(Tree { torch, version: version.trim().to_owned(), origin, device })
+    Ok(Tree {
+        torch,
+        version: version.trim().to_owned(),
+        origin,
+        device,
+    })
 }
 
 /// Shared libraries, headers and the version; not the static libraries.
@@ -81,7 +88,13 @@ mod tests {
         let layout = Layout::new(dir.path());
         fs::create_dir_all(layout.downloads()).unwrap();
         official_zip(&layout.downloads().join("libtorch-cpu.zip"), "2.11.0+cpu");
-        install(&layout, &Official { device: Device::Cpu }).unwrap();
+        install(
+            &layout,
+            &Official {
+                device: Device::Cpu,
+            },
+        )
+        .unwrap();
         assert!(layout.current().join("lib/libtorch_cpu.so").is_file());
         assert!(!layout.current().join("torch/lib/libbig.a").exists());
     }
@@ -93,7 +106,15 @@ mod tests {
         let archive = layout.downloads().join("libtorch-cpu.zip");
         fs::create_dir_all(layout.downloads()).unwrap();
         zip_with(&archive, &[("libtorch/lib/libc10.so", "x")]);
-        assert!(install(&layout, &Official { device: Device::Cpu }).is_err());
+        assert!(
+            install(
+                &layout,
+                &Official {
+                    device: Device::Cpu
+                }
+            )
+            .is_err()
+        );
         assert!(!archive.exists() && !layout.current().exists());
     }
 
@@ -103,7 +124,13 @@ mod tests {
         let layout = Layout::new(dir.path());
         fs::create_dir_all(layout.downloads()).unwrap();
         official_zip(&layout.downloads().join("libtorch-cpu.zip"), "2.10.0+cpu");
-        let error = install(&layout, &Official { device: Device::Cpu }).unwrap_err();
+        let error = install(
+            &layout,
+            &Official {
+                device: Device::Cpu,
+            },
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("is release 2.10.0"), "{error}");
         assert!(!layout.current().exists());
     }

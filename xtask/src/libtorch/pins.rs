@@ -27,13 +27,17 @@ impl Wheel {
     /// The platform tag to ask pip for.
     pub fn platform(&self) -> &'static str {
         let tags = self.file.trim_end_matches(".whl").rsplit('-').next();
-        tags.and_then(|tags| tags.split('.').next()).unwrap_or_default()
+        tags.and_then(|tags| tags.split('.').next())
+            .unwrap_or_default()
     }
 }
 
 /// The wheels for `device`, torch first.
 pub fn wheels(device: Device) -> Vec<Wheel> {
-    ALL.iter().copied().filter(|wheel| wheel.cpu || device == Device::Cuda).collect()
+    ALL.iter()
+        .copied()
+        .filter(|wheel| wheel.cpu || device == Device::Cuda)
+        .collect()
 }
 
 const ALL: [Wheel; 15] = [
@@ -132,7 +136,11 @@ mod tests {
     fn every_pin_is_a_sha256() {
         for wheel in ALL {
             assert_eq!(wheel.sha256.len(), 64, "{}", wheel.file);
-            assert!(wheel.sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{}", wheel.file);
+            assert!(
+                wheel.sha256.bytes().all(|b| b.is_ascii_hexdigit()),
+                "{}",
+                wheel.file
+            );
         }
     }
 }

@@ -53,9 +53,22 @@ pub fn download(wheel: &Wheel, folder: &Path) -> Result<()> {
 fn command(wheel: &Wheel, folder: &Path) -> Command {
     let mut command = Command::new("python3");
     command
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-input",
+        ])
         .args(["--disable-pip-version-check", "--implementation", "cp"])
-        .args(["--python-version", "311", "--platform", wheel.platform(), "--dest"])
+        .args([
+            "--python-version",
+            "311",
+            "--platform",
+            wheel.platform(),
+            "--dest",
+        ])
         .arg(folder)
         .arg(wheel.requirement())
         .env("PIP_REQUIRE_VIRTUALENV", "0")

@@ -63,8 +63,15 @@ impl Stamp {
     }
 
     fn to_text(&self) -> String {
-        let Stamp { version, device, source, origin, files } = self;
-        let mut text = format!("version {version}\ndevice {device}\nsource {source}\norigin {origin}\n");
+        let Stamp {
+            version,
+            device,
+            source,
+            origin,
+            files,
+        } = self;
+        let mut text =
+            format!("version {version}\ndevice {device}\nsource {source}\norigin {origin}\n");
         for (size, name) in files {
             text += &format!("{size} {name}\n");
         }
@@ -99,7 +106,9 @@ fn list(home: &Path, name: &str, files: &mut Vec<(u64, String)>) -> Result<()> {
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<Result<Vec<_>>>()?;
     names.sort();
-    names.iter().try_for_each(|child| list(home, &format!("{name}/{child}"), files))
+    names
+        .iter()
+        .try_for_each(|child| list(home, &format!("{name}/{child}"), files))
 }
 
 #[cfg(test)]
@@ -111,7 +120,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("lib")).unwrap();
         fs::write(dir.path().join("lib/libc10.so"), "abc").unwrap();
-        let stamp = Stamp { version: "2.11.0".into(), origin: "a b".into(), ..Stamp::default() };
+        let stamp = Stamp {
+            version: "2.11.0".into(),
+            origin: "a b".into(),
+            ..Stamp::default()
+        };
         let stamp = stamp.seal(dir.path()).unwrap();
         (dir, stamp)
     }
@@ -129,9 +142,19 @@ mod tests {
         let (dir, stamp) = home();
         let file = dir.path().join("lib/libc10.so");
         fs::write(&file, "abcd").unwrap();
-        assert!(stamp.damage(dir.path()).unwrap().contains("4 bytes instead of 3"));
+        assert!(
+            stamp
+                .damage(dir.path())
+                .unwrap()
+                .contains("4 bytes instead of 3")
+        );
         fs::remove_file(&file).unwrap();
-        assert!(stamp.damage(dir.path()).unwrap().contains("lib/libc10.so is missing"));
+        assert!(
+            stamp
+                .damage(dir.path())
+                .unwrap()
+                .contains("lib/libc10.so is missing")
+        );
     }
 
     #[test]

@@ -42,7 +42,12 @@ impl Source for System {
             ensure!(cuda, "the torch in {} has no CUDA", torch.display());
         }
         let device = if cuda { Device::Cuda } else { Device::Cpu };
-        Ok(Tree { version, origin: torch.display().to_string(), torch, device })
+        Ok(Tree {
+            version,
+            origin: torch.display().to_string(),
+            torch,
+            device,
+        })
     }
 }
 
@@ -64,19 +69,30 @@ pub fn version_of(libtorch: &Path) -> Result<String> {
         return Ok(text.trim().to_owned());
     }
     let python = fs::read_to_string(libtorch.join("version.py")).unwrap_or_default();
-    let line = python.lines().find_map(|line| line.strip_prefix("__version__ = "));
-    line.map(|quoted| quoted.trim_matches(['\'', '"']).to_owned()).with_context(|| {
-        format!("{} has neither build-version nor version.py", libtorch.display())
-    })
+    let line = python
+        .lines()
+        .find_map(|line| line.strip_prefix("__version__ = "));
+    line.map(|quoted| quoted.trim_matches(['\'', '"']).to_owned())
+        .with_context(|| {
+            format!(
+                "{} has neither build-version nor version.py",
+                libtorch.display()
+            )
+        })
 }
 
 /// The LIBTORCH of the user's own, checked; cargo's own setting of it does not count.
 pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>> {
-    let Some(path) = value.filter(|path| !is_ours(path, current)) else { return Ok(None) };
+    let Some(path) = value.filter(|path| !is_ours(path, current)) else {
+        return Ok(None);
+    };
     let advice = "an exported LIBTORCH goes before anything that setup installs:\n\
                   run `unset LIBTORCH`, or point it at the right release";
     let version = version_of(path).with_context(|| {
-        format!("LIBTORCH is exported as {:?}, which is no libtorch; {advice}", path.display().to_string())
+        format!(
+            "LIBTORCH is exported as {:?}, which is no libtorch; {advice}",
+            path.display().to_string()
+        )
     })?;
     let what = format!("the libtorch in {} (exported as LIBTORCH)", path.display());
     check_version(&version, &what).context(advice)?;
@@ -99,7 +115,11 @@ pub fn is_ours(path: &Path, current: &Path) -> bool {
 
 /// The sentence for machines without a pinned libtorch.
 pub fn check_platform() -> Result<()> {
-    if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
+    if cfg!(all(
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_env = "gnu"
+    )) {
         return Ok(());
     }
     bail!(
@@ -120,7 +140,12 @@ mod tests {
         fs::write(dir.path().join("build-version"), "2.5.0+cpu\n").unwrap();
         let error = exported(Some(dir.path()), Path::new("/x/current")).unwrap_err();
         let text = format!("{error:#}");
-        for part in ["2.5.0", "2.11.0", "unset LIBTORCH", &dir.path().display().to_string()] {
+        for part in [
+            "2.5.0",
+            "2.11.0",
+            "unset LIBTORCH",
+            &dir.path().display().to_string(),
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -128,14 +153,24 @@ mod tests {
     #[test]
     fn a_libtorch_without_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let text = format!("{:#}", exported(Some(dir.path()), Path::new("/c")).unwrap_err());
-        assert!(text.contains("no libtorch") && text.contains("unset LIBTORCH"), "{text}");
+        let text = format!(
+            "{:#}",
+            exported(Some(dir.path()), Path::new("/c")).unwrap_err()
+        );
+        assert!(
+            text.contains("no libtorch") && text.contains("unset LIBTORCH"),
+            "{text}"
+        );
     }
 
     #[test]
     fn version_py_is_read_like_build_version() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("version.py"), "x = 1\n__version__ = '2.11.0+cu130'\n").unwrap();
+        fs::write(
+            dir.path().join("version.py"),
+            "x = 1\n__version__ = '2.11.0+cu130'\n",
+        )
+        .unwrap();
         let found = exported(Some(dir.path()), Path::new("/c")).unwrap();
         assert_eq!(found.as_deref(), Some(dir.path()));
     }

@@ -41,7 +41,11 @@ pub fn sha256(path: &Path) -> Result<String> {
         hasher.update(&buffer[..n]);
     }
     bar.finish_and_clear();
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Unpacks what `keep` names into `into`; returns how many files that were.
@@ -74,11 +78,20 @@ fn plan<R: Read + io::Seek>(archive: &mut ZipArchive<R>, keep: Keep) -> Result<V
     for index in 0..archive.len() {
         let entry = archive.by_index(index)?;
         let name = entry.name()?.into_owned();
-        ensure!(stays_inside(&name), "its entry {name:?} leads out of the folder");
-        let Some(to) = keep(&name).filter(|_| !entry.is_dir()) else { continue };
+        ensure!(
+            stays_inside(&name),
+            "its entry {name:?} leads out of the folder"
+        );
+        let Some(to) = keep(&name).filter(|_| !entry.is_dir()) else {
+            continue;
+        };
         ensure!(!entry.is_symlink(), "its entry {name:?} is a link");
         ensure!(stays_inside(&to), "its entry {name:?} would go to {to:?}");
-        steps.push(Step { index, size: entry.size(), to: to.into() });
+        steps.push(Step {
+            index,
+            size: entry.size(),
+            to: to.into(),
+        });
     }
     Ok(steps)
 }
@@ -99,7 +112,10 @@ fn write(mut from: impl Read, to: &Path) -> io::Result<()> {
 
 /// The last part of a path, for messages.
 pub fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -128,7 +144,9 @@ mod tests {
     fn only_what_is_kept_is_unpacked() {
         let dir = tempfile::tempdir().unwrap();
         let path = zip_with(&dir.path().join("a.zip"), &[("x/a", "one"), ("x/b", "two")]);
-        let count = unpack(&path, dir.path(), &|name| (name == "x/b").then(|| "y/c".into()));
+        let count = unpack(&path, dir.path(), &|name| {
+            (name == "x/b").then(|| "y/c".into())
+        });
         assert_eq!(count.unwrap(), 1);
         assert_eq!(fs::read_to_string(dir.path().join("y/c")).unwrap(), "two");
         assert!(!dir.path().join("x").exists());
@@ -153,7 +171,10 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
         let text = format!("{:#}", unpack(&path, dir.path(), ALL).unwrap_err());
-        assert!(text.contains("a.zip is cut short or not an archive"), "{text}");
+        assert!(
+            text.contains("a.zip is cut short or not an archive"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -36,13 +36,21 @@ impl Wheels {
             pip::check()?;
             pip::download(wheel, folder)
         };
-        Wheels { device, wheels: wheels(device), fetch: Box::new(fetch) }
+        Wheels {
+            device,
+            wheels: wheels(device),
+            fetch: Box::new(fetch),
+        }
     }
 
     /// Wheels of a test's own making.
     #[cfg(test)]
     pub fn faked(wheels: Vec<Wheel>, fetch: Fetch) -> Self {
-        Wheels { device: Device::Cpu, wheels, fetch }
+        Wheels {
+            device: Device::Cpu,
+            wheels,
+            fetch,
+        }
     }
 
     fn place(&self, name: &str) -> Option<String> {
@@ -69,7 +77,12 @@ impl Source for Wheels {
         for (i, wheel) in self.wheels.iter().enumerate() {
             let path = folder.join(wheel.file);
             if !path.exists() {
-                eprintln!("asking pip for {} ({} of {})", wheel.requirement(), i + 1, self.wheels.len());
+                eprintln!(
+                    "asking pip for {} ({} of {})",
+                    wheel.requirement(),
+                    i + 1,
+                    self.wheels.len()
+                );
                 (self.fetch)(wheel, &folder)?;
             }
             verify(&path, wheel.sha256)?;
@@ -80,7 +93,10 @@ impl Source for Wheels {
         Ok(Tree {
             torch: into.join("torch"),
             version: format!("{}+{}", super::VERSION, self.suffix()),
-            origin: self.wheels.first().map_or_else(String::new, |wheel| wheel.file.to_owned()),
+            origin: self
+                .wheels
+                .first()
+                .map_or_else(String::new, |wheel| wheel.file.to_owned()),
             device: self.device,
         })
     }
@@ -97,8 +113,11 @@ impl Wheels {
 
 /// A shared library, directly in a `lib` folder, that is of use outside Python.
 fn is_library(name: &str) -> bool {
-    let Some((folder, file)) = name.rsplit_once('/') else { return false };
-    let known = folder == "torch/lib" || (folder.starts_with("nvidia/") && folder.ends_with("/lib"));
+    let Some((folder, file)) = name.rsplit_once('/') else {
+        return false;
+    };
+    let known =
+        folder == "torch/lib" || (folder.starts_with("nvidia/") && folder.ends_with("/lib"));
     known && (file.ends_with(".so") || file.contains(".so.")) && file != "libtorch_python.so"
 }
 
