@@ -81,9 +81,9 @@ fn report(findings: &[Finding]) -> (String, u8) {
             Mark::Missing => "missing",
             Mark::Note => "note",
         };
-        text += &format!("{mark:<9}{name:<17}{}\n", fit(what));
+        text += &format!("{mark:<9}{name:<18}{}\n", fit(what));
         if let Some(mend) = mend {
-            text += &format!("{:26}-> {mend}\n", "");
+            text += &format!("{:27}-> {mend}\n", "");
         }
     }
     let missing = findings
@@ -99,7 +99,7 @@ fn report(findings: &[Finding]) -> (String, u8) {
 
 /// The beginning of `text`, so that a line has 80 columns at most.
 fn fit(text: &str) -> String {
-    const ROOM: usize = 80 - 26;
+    const ROOM: usize = 80 - 27;
     match text.chars().count() {
         n if n <= ROOM => text.to_owned(),
         _ => text.chars().take(ROOM - 3).chain("...".chars()).collect(),

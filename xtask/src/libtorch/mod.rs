@@ -26,7 +26,7 @@ pub const VERSION: &str = "2.11.0";
 pub enum Device {
     /// The CPU only: about 500 MB on disk.
     Cpu,
-    /// NVIDIA GPUs too: about 5 GB on disk.
+    /// NVIDIA GPUs too: about 3.6 GB on disk.
     Cuda,
 }
 

@@ -3,7 +3,7 @@
 use super::install::{Source, Tree, check_version};
 use super::layout::Layout;
 use super::{Device, VERSION};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,7 +59,7 @@ fn ask_python(python: &str) -> Result<(String, PathBuf)> {
     let mut lines = text.lines();
     match (output.status.success(), lines.next(), lines.next()) {
         (true, Some(version), Some(folder)) => Ok((version.to_owned(), folder.into())),
-        _ => bail!("no LIBTORCH is exported and {python} has no torch"),
+        _ => bail!("no LIBTORCH, and {python} has no torch"),
     }
 }
 
@@ -86,16 +86,16 @@ pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>>
     let Some(path) = value.filter(|path| !is_ours(path, current)) else {
         return Ok(None);
     };
-    let advice = "an exported LIBTORCH goes before anything that setup installs:\n\
-                  run `unset LIBTORCH`, or point it at the right release";
-    let version = version_of(path).with_context(|| {
-        format!(
-            "LIBTORCH is exported as {:?}, which is no libtorch; {advice}",
-            path.display().to_string()
+    let checked = version_of(path).and_then(|version| {
+        check_version(&version, &format!("the libtorch in {}", path.display()))
+    });
+    checked.map_err(|error| {
+        anyhow!(
+            "LIBTORCH is exported, but {error};\n\
+             an exported LIBTORCH goes before anything that setup installs: run\n\
+             `unset LIBTORCH`, or point it at release {VERSION}"
         )
     })?;
-    let what = format!("the libtorch in {} (exported as LIBTORCH)", path.display());
-    check_version(&version, &what).context(advice)?;
     let absolute = std::path::absolute(path)?;
     Ok(Some(absolute))
 }
@@ -158,7 +158,7 @@ mod tests {
             exported(Some(dir.path()), Path::new("/c")).unwrap_err()
         );
         assert!(
-            text.contains("no libtorch") && text.contains("unset LIBTORCH"),
+            text.contains("is no libtorch") && text.contains("unset LIBTORCH"),
             "{text}"
         );
     }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::fs;
 use std::path::Path;
 
-/// What CPU use needs of the three wheels, besides the headers: a sixth of what is in them.
+/// What CPU use needs of the three wheels, besides the headers.
 const CPU_LIBRARIES: [&str; 5] = [
     "torch/lib/libtorch_cpu.so",
     "torch/lib/libc10.so",
