@@ -11,7 +11,7 @@ struct Check {
     optional: bool,
 }
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     Check {
         name: "format",
         args: &["fmt", "--all", "--check"],
@@ -37,7 +37,13 @@ const CHECKS: [Check; 4] = [
     },
     Check {
         name: "licences",
-        args: &["deny", "check"],
+        args: &["deny", "check", "bans", "licenses", "sources"],
+        optional: true,
+    },
+    // Apart from the licences because it needs RustSec's database, so a network.
+    Check {
+        name: "advisories",
+        args: &["deny", "check", "advisories"],
         optional: true,
     },
 ];
@@ -50,7 +56,7 @@ pub fn run(ws: &Workspace) -> Result<u8> {
     for check in &CHECKS {
         let result = one(ws, check)?;
         failed |= result == "failed";
-        summary.push(format!("  {:10}{result}", check.name));
+        summary.push(format!("  {:12}{result}", check.name));
     }
     println!("\ncheck:\n{}", summary.join("\n"));
     Ok(u8::from(failed))

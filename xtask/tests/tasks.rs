@@ -194,7 +194,7 @@ fn check_runs_all_and_fails_if_one_does() {
     let (output, text) = done(&mut stage.xtask(&["check"]));
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
-        text.contains("lints     failed") && text.contains("docs      ok"),
+        text.contains("lints       failed") && text.contains("docs        ok"),
         "{text}"
     );
 }

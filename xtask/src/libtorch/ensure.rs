@@ -51,27 +51,29 @@ pub fn ensure_from(
     request: &Request,
     sources: &dyn Fn(&Request) -> Vec<Box<dyn Source>>,
 ) -> Result<Stamp> {
-    if let State::Ready(stamp, name) = look(layout, request) {
-        if layout.current_name() == Some(name) {
-            return Ok(stamp);
-        }
+    if let State::Ready(stamp, name) = look(layout, request)
+        && layout.current_name() == Some(name)
+    {
+        return Ok(stamp);
     }
     let _lock = layout.lock()?;
-    let mut request = request.clone();
-    match look(layout, &request) {
+    let device = match look(layout, request) {
         State::Ready(stamp, name) => {
             layout.point_current_at(&name)?;
             return Ok(stamp);
         }
         State::Damaged(stamp, name, why) => {
             eprintln!("libtorch in .libtorch/{name} is damaged: {why}; installing it again");
-            let cuda = stamp.device == "cuda" && stamp.source != "system";
-            request.device = request.device.or(cuda.then_some(Device::Cuda));
+            request.device.or(stamp.reinstalls_as())
         }
-        State::Absent => {}
-    }
+        State::Absent => request.device,
+    };
+    let request = Request {
+        device,
+        ..request.clone()
+    };
     let result = first_that_works(layout, &sources(&request));
-    result.map_err(|error| explain_full_disk(error, request.device.unwrap_or(Device::Cpu)))
+    result.map_err(|error| explain_full_disk(error, device.unwrap_or(Device::Cpu)))
 }
 
 /// The sources for a request, in the order of trying.

@@ -2,6 +2,7 @@
 //!
 //! The stamp is the last file written into a home: a home without one is not an install.
 
+use super::Device;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
@@ -60,6 +61,11 @@ impl Stamp {
             _ => "of this system",
         };
         format!("libtorch {} ({}, {source})", self.version, self.device)
+    }
+
+    /// The device to ask for when this install is to be made again.
+    pub fn reinstalls_as(&self) -> Option<Device> {
+        (self.device == "cuda" && self.source != "system").then_some(Device::Cuda)
     }
 
     fn to_text(&self) -> String {

@@ -74,10 +74,7 @@ pub fn version_of(libtorch: &Path) -> Result<String> {
         .find_map(|line| line.strip_prefix("__version__ = "));
     line.map(|quoted| quoted.trim_matches(['\'', '"']).to_owned())
         .with_context(|| {
-            format!(
-                "{} has neither build-version nor version.py",
-                libtorch.display()
-            )
+            format!("{libtorch:?} is no libtorch (it has no build-version and no version.py)")
         })
 }
 
