@@ -7,7 +7,7 @@ use super::stamp::Stamp;
 use super::system::System;
 use super::wheel::Wheels;
 use super::{Choice, Device, Request, VERSION};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::io;
 
 /// What `.libtorch` holds for a request.
@@ -137,10 +137,31 @@ fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {
         return error;
     }
     let room = device.room() as f64 / 1e9;
-    error.context(format!(
-        "the disk is full: libtorch for {} needs about {room:.1} GB while it is unpacked\n\
-         (what was half unpacked is removed, finished downloads are kept);\n\
-         free some room and run the same command again",
+    anyhow!(
+        "{error:#};\n\
+         the disk is full: libtorch for {} needs about {room:.1} GB while it is unpacked.\n\
+         Nothing half done was left, whole downloads are kept: free some room and run\n\
+         the same command again",
         device.name()
-    ))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_explained_and_ends_the_trying() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = anyhow::Error::from(full).context("cannot unpack lib/libtorch_cpu.so");
+        let text = format!("{:#}", explain_full_disk(error, Device::Cpu));
+        for part in ["disk is full", "1.1 GB", "libtorch_cpu.so", "again"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let other = anyhow::anyhow!("no network");
+        assert_eq!(
+            explain_full_disk(other, Device::Cpu).to_string(),
+            "no network"
+        );
+    }
 }

@@ -54,9 +54,12 @@ fn get(agent: &Agent, url: &str, have: u64) -> Result<Response<Body>> {
     if have > 0 {
         request = request.header(header::RANGE, format!("bytes={have}-"));
     }
-    request
-        .call()
-        .map_err(|error| anyhow!("not reachable ({error})"))
+    request.call().map_err(|error| {
+        let text = error.to_string();
+        // `io: failed to lookup address information: Name or service not known`
+        let reason = text.rsplit(": ").next().unwrap_or_default();
+        anyhow!("not reachable ({reason})")
+    })
 }
 
 /// Appends a 206, or replaces by a 200; an early end is an error.

@@ -28,7 +28,6 @@ impl Layout {
     }
 
     /// The folder that holds everything.
-    #[cfg(test)]
     pub fn base(&self) -> &Path {
         &self.base
     }

@@ -9,6 +9,7 @@ pub mod official;
 pub mod pins;
 pub mod pip;
 pub mod progress;
+pub mod space;
 pub mod stamp;
 pub mod system;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::fetch::{agent, fetch};
 use super::install::{Source, Tree};
 use super::layout::{Layout, remove};
+use super::space;
 use super::unpack::unpack;
 use super::{Device, VERSION};
 use anyhow::{Context, Result};
@@ -41,6 +42,7 @@ impl Source for Official {
     }
 
     fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree> {
+        space::check(layout, self.device)?;
         let archive = layout
             .downloads()
             .join(format!("libtorch-{}.zip", self.device.name()));

@@ -1,5 +1,6 @@
 //! How pip is asked for one wheel, with the user's own mirror, proxy and certificates.
 
+use super::layout::remove;
 use super::pins::Wheel;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -29,28 +30,35 @@ pub fn check() -> Result<()> {
 /// pip starts a wheel afresh when it breaks off; wheels that are complete are kept, so a
 /// second run goes on with the first one that is missing.
 pub fn download(wheel: &Wheel, folder: &Path) -> Result<()> {
-    // pip stages in TMPDIR, and /tmp is often small.
+    // pip works in TMPDIR, and /tmp is often small. What breaks off there is never taken
+    // for a wheel.
     let staging = folder.join(".pip");
+    remove(&staging)?;
     fs::create_dir_all(&staging)?;
-    let mut command = command(wheel, folder);
-    command.env("TMPDIR", &staging);
-    let status = command.status().context("cannot run python3");
-    fs::remove_dir_all(&staging).ok();
+    let done = stage(wheel, &staging, folder);
+    remove(&staging).ok();
+    done
+}
+
+fn stage(wheel: &Wheel, staging: &Path, folder: &Path) -> Result<()> {
+    let status = command(wheel, staging).status();
     ensure!(
-        status?.success(),
-        "pip could not download {} (its own words are above):\n\
-         check the network and the free disk space, and pip's index and proxy (`python3 -m pip config list`)",
+        status.context("cannot run python3")?.success(),
+        "pip could not download {} (its own words are above);\n\
+         check the network, the free disk space, and pip's index and proxy\n\
+         (`python3 -m pip config list`), then run the same command again",
         wheel.requirement()
     );
+    let whole = staging.join(wheel.file);
     ensure!(
-        folder.join(wheel.file).exists(),
+        whole.exists(),
         "pip downloaded another file than {}: does pip's configuration name an extra index?",
         wheel.file
     );
-    Ok(())
+    Ok(fs::rename(whole, folder.join(wheel.file))?)
 }
 
-fn command(wheel: &Wheel, folder: &Path) -> Command {
+fn command(wheel: &Wheel, staging: &Path) -> Command {
     let mut command = Command::new("python3");
     command
         .args([
@@ -61,7 +69,13 @@ fn command(wheel: &Wheel, folder: &Path) -> Command {
             "--only-binary=:all:",
             "--no-input",
         ])
-        .args(["--disable-pip-version-check", "--implementation", "cp"])
+        // pip's cache would hold every wheel a second time; the unpacked tree serves for it.
+        .args([
+            "--no-cache-dir",
+            "--disable-pip-version-check",
+            "--implementation",
+            "cp",
+        ])
         .args([
             "--python-version",
             "311",
@@ -69,9 +83,10 @@ fn command(wheel: &Wheel, folder: &Path) -> Command {
             wheel.platform(),
             "--dest",
         ])
-        .arg(folder)
+        .arg(staging)
         .arg(wheel.requirement())
         .env("PIP_REQUIRE_VIRTUALENV", "0")
+        .env("TMPDIR", staging)
         .stdin(Stdio::null())
         .stdout(Stdio::from(io::stderr()));
     if !io::stderr().is_terminal() {

@@ -5,6 +5,7 @@ use super::install::{Source, Tree};
 use super::layout::Layout;
 use super::pins::{Wheel, wheels};
 use super::pip;
+use super::space;
 use super::unpack::{unpack, verify};
 use anyhow::Result;
 use std::fs;
@@ -72,6 +73,7 @@ impl Source for Wheels {
     }
 
     fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree> {
+        space::check(layout, self.device)?;
         let folder = layout.downloads();
         fs::create_dir_all(&folder)?;
         for (i, wheel) in self.wheels.iter().enumerate() {
