@@ -5,16 +5,23 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A workspace with a copy of xtask in `bin/`, stub tools in `tools/`, and maybe a libtorch.
 struct Stage {
     dir: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One stage at a time: a child that another test forks would hold a just written tool open
+/// for writing, and the kernel does not run such a file.
+static TURN: Mutex<()> = Mutex::new(());
 
 impl Stage {
     fn new(libtorch: bool) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let stage = Stage { dir };
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = Stage { dir, _turn };
         fs::create_dir_all(stage.path("xtask")).expect("a folder");
         fs::create_dir_all(stage.path("bin")).expect("a folder");
         fs::copy(env!("CARGO_BIN_EXE_xtask"), stage.path("bin/xtask")).expect("a copy");
