@@ -119,12 +119,19 @@ fn a_failed_build_stops_before_the_binary() {
 #[test]
 fn test_hands_its_arguments_to_cargo() {
     let stage = Stage::new(true);
-    let (output, text) = done(&mut stage.xtask(&["test", "-p", "x", "--", "--nocapture"]));
-    assert!(output.status.success(), "{text}");
-    assert_eq!(
-        stage.log(),
-        "cargo test --release --workspace -p x -- --nocapture\n"
-    );
+    for args in [
+        &["test"][..],
+        &["test", "-p", "x"],
+        &["test", "a", "--", "-p"],
+    ] {
+        let (output, text) = done(&mut stage.xtask(args));
+        assert!(output.status.success(), "{text}");
+    }
+    let log = stage.log();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines[0], "cargo test --release --workspace");
+    assert_eq!(lines[1], "cargo test --release -p x");
+    assert_eq!(lines[2], "cargo test --release --workspace a -- -p");
 }
 
 #[test]
