@@ -30,7 +30,7 @@ pub fn check() -> Result<()> {
 /// pip starts a wheel afresh when it breaks off; wheels that are complete are kept, so a
 /// second run goes on with the first one that is missing.
 pub fn download(wheel: &Wheel, folder: &Path) -> Result<()> {
-    // pip works in TMPDIR, and /tmp is often small. What breaks off there is never taken
+    // pip works in TMPDIR, and the system's own is often small. What breaks off there is never taken
     // for a wheel.
     let staging = folder.join(".pip");
     remove(&staging)?;
