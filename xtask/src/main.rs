@@ -1,1 +1,93 @@
-fn main() {}
+//! The workspace's own commands: `cargo xtask <task>`.
+
+mod bench;
+mod check;
+mod ci;
+mod demo;
+mod doctor;
+mod libtorch;
+mod parity;
+mod pass;
+mod setup;
+mod test;
+#[cfg(test)]
+mod testing;
+mod workspace;
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// The commands of the inkdrop workspace. Each fetches libtorch first where it is missing.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch libtorch, or find the one that is here
+    Setup(setup::Options),
+    /// Check what this machine has and say what mends the rest
+    Doctor,
+    /// Build, then sample a page of sprites and a film of how they form
+    Demo(demo::Options),
+    /// Run all tests; arguments go to `cargo test`
+    Test(Rest),
+    /// Check format, lints, docs and licences
+    Check,
+    /// Compare with a reference; arguments go to inkdrop-parity
+    #[command(disable_help_flag = true)]
+    Parity(Rest),
+    /// Train a model; arguments go to `inkdrop train`
+    #[command(disable_help_flag = true)]
+    Train(Rest),
+    /// Sample pictures; arguments go to `inkdrop sample`
+    #[command(disable_help_flag = true)]
+    Sample(Rest),
+    /// Say what a checkpoint holds; arguments go to `inkdrop inspect`
+    #[command(disable_help_flag = true)]
+    Inspect(Rest),
+    /// Run the benchmarks; arguments go to `cargo bench`
+    Bench(Rest),
+    /// Run what continuous integration runs: test, then check
+    Ci,
+}
+
+/// Arguments that are handed on as they are.
+#[derive(Args)]
+struct Rest {
+    /// Handed on as they are
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+fn run(task: Task) -> anyhow::Result<u8> {
+    let ws = Workspace::find()?;
+    match task {
+        Task::Setup(options) => setup::run(&ws, &options),
+        Task::Doctor => doctor::run(&ws),
+        Task::Demo(options) => demo::run(&ws, &options),
+        Task::Test(rest) => test::run(&ws, &rest.args),
+        Task::Check => check::run(&ws),
+        Task::Parity(rest) => parity::run(&ws, &rest.args),
+        Task::Train(rest) => pass::run(&ws, "train", &rest.args),
+        Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
+        Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
+        Task::Bench(rest) => bench::run(&ws, &rest.args),
+        Task::Ci => ci::run(&ws),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

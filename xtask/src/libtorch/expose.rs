@@ -1,0 +1,103 @@
+//! How a home shows an unpacked libtorch to builds and binaries.
+//!
+//! ```text
+//! lib/            links to every shared library, except libtorch_cuda.so
+//! lib/libtorch.so text for the linker: INPUT(libtorch_cpu.so libc10.so)
+//! include         link to the headers
+//! cuda            link to the folder that holds libtorch_cuda.so, if there is one
+//! build-version   what torch-sys compares with its own version
+//! ```
+//!
+//! libtorch_cuda.so stays out of `lib/` so that torch-sys never links to it: the same
+//! binary then runs with and without a GPU, links with either home, and loads
+//! `../cuda/libtorch_cuda.so` at run time. `cuda` is a link to the whole folder because the
+//! kernel resolves `$ORIGIN/../../nvidia` behind it, so the libraries' own paths hold.
+
+use super::layout::symlink;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Left out of `lib/`: loaded at run time, replaced, or of use to Python only.
+const HIDDEN: [&str; 6] = [
+    "libtorch_cuda.so",
+    "libtorch_hip.so",
+    "libtorch.so",
+    "libtorch_python.so",
+    "libtorch_global_deps.so",
+    "libshm.so",
+];
+
+/// What a build cannot do without.
+const NEEDED: [&str; 3] =
+    ["lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"];
+
+/// Links the tree `torch` (it has `lib/` and `include/`) into `home`.
+pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
+    for name in NEEDED {
+        ensure!(torch.join(name).exists(), "{} is missing in {}", name, torch.display());
+    }
+    let lib = home.join("lib");
+    fs::create_dir_all(&lib)?;
+    for folder in library_folders(torch)? {
+        link_libraries(home, &folder)?;
+    }
+    fs::write(lib.join("libtorch.so"), "INPUT(libtorch_cpu.so libc10.so)\n")?;
+    name_openmp(&lib)?;
+    symlink(&seen_from(home, home, &torch.join("include")), &home.join("include"))?;
+    if torch.join("lib/libtorch_cuda.so").exists() {
+        symlink(&seen_from(home, home, &torch.join("lib")), &home.join("cuda"))?;
+    }
+    fs::write(home.join("build-version"), format!("{version}\n"))
+        .context("cannot write build-version")
+}
+
+/// Where a libtorch of any packaging keeps shared libraries: its own, and NVIDIA's beside it.
+fn library_folders(torch: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = vec![torch.join("lib")];
+    let Some(beside) = torch.parent() else {
+        return Ok(folders);
+    };
+    folders.push(beside.join("torch.libs"));
+    if let Ok(packages) = fs::read_dir(beside.join("nvidia")) {
+        for package in packages {
+            folders.push(package?.path().join("lib"));
+        }
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders.sort_by_key(|folder| (!folder.starts_with(torch), folder.clone()));
+    Ok(folders)
+}
+
+fn link_libraries(home: &Path, folder: &Path) -> Result<()> {
+    let lib = home.join("lib");
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        let shared = text.ends_with(".so") || text.contains(".so.");
+        let link = lib.join(&name);
+        if shared && !HIDDEN.contains(&text.as_ref()) && fs::symlink_metadata(&link).is_err() {
+            symlink(&seen_from(home, &lib, &folder.join(&name)), &link)?;
+        }
+    }
+    Ok(())
+}
+
+/// `-lgomp` finds the OpenMP that libtorch itself uses, so a process has only one.
+fn name_openmp(lib: &Path) -> Result<()> {
+    let names = fs::read_dir(lib)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let bundled = names.filter(|name| name.starts_with("libgomp")).min();
+    if let Some(name) = bundled.filter(|name| name != "libgomp.so") {
+        symlink(Path::new(&name), &lib.join("libgomp.so"))?;
+    }
+    Ok(())
+}
+
+/// `target` for a link in `from`: relative within the home, so that the home can move.
+fn seen_from(home: &Path, from: &Path, target: &Path) -> PathBuf {
+    match target.strip_prefix(home) {
+        Ok(inside) if from == home => inside.to_owned(),
+        Ok(inside) => Path::new("..").join(inside),
+        Err(_) => target.to_owned(),
+    }
+}

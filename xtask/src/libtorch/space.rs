@@ -1,0 +1,57 @@
+//! Is there room for what is about to be fetched and unpacked.
+
+use super::Device;
+use super::layout::Layout;
+use anyhow::Result;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Refuses early, before half a download.
+pub fn check(layout: &Layout, device: Device) -> Result<()> {
+    let free = free(layout.base());
+    judge(free.map(|free| free + arrived(&layout.downloads())), device)
+}
+
+fn judge(usable: Option<u64>, device: Device) -> Result<()> {
+    match usable {
+        Some(bytes) if bytes < device.room() => {
+            let text = format!(".libtorch is on a disk with {:.1} GB left", bytes as f64 / 1e9);
+            Err(io::Error::new(io::ErrorKind::StorageFull, text).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn free(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free(_path: &Path) -> Option<u64> {
+    None
+}
+
+/// What is downloaded already need not fit again.
+fn arrived(downloads: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(downloads) else {
+        return 0;
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_room_is_a_full_disk() {
+        let room = Device::Cpu.room();
+        assert!(judge(Some(room), Device::Cpu).is_ok() && judge(None, Device::Cpu).is_ok());
+        let error = judge(Some(room - 1), Device::Cpu).expect_err("too little");
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        assert_eq!(kind, Some(io::ErrorKind::StorageFull));
+    }
+}

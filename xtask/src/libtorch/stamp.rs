@@ -1,0 +1,151 @@
+//! What was installed, and is it still as it was.
+//!
+//! The stamp is the last file written into a home: a home without one is not an install.
+
+use super::Device;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+
+const NAME: &str = "install-stamp";
+
+/// What an install is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The release, without a local suffix.
+    pub version: String,
+    /// `cpu` or `cuda`.
+    pub device: String,
+    /// `system`, `official` or `wheel`.
+    pub source: String,
+    /// Which folder, address or wheel exactly.
+    pub origin: String,
+    /// Size in bytes and path from the home, of every file that builds and binaries need.
+    pub files: Vec<(u64, String)>,
+}
+
+impl Stamp {
+    /// Lists the files of `home` into the stamp and writes it there.
+    pub fn seal(mut self, home: &Path) -> Result<Stamp> {
+        for part in ["lib", "include", "cuda/libtorch_cuda.so", "build-version"] {
+            if home.join(part).exists() {
+                list(home, part, &mut self.files)?;
+            }
+        }
+        let text = self.to_text();
+        fs::write(home.join(NAME), text).context("cannot write the install stamp")?;
+        Ok(self)
+    }
+
+    /// The stamp of `home`, if it has one that can be read.
+    pub fn read(home: &Path) -> Option<Stamp> {
+        Stamp::parse(&fs::read_to_string(home.join(NAME)).ok()?)
+    }
+
+    /// What is wrong with `home`, if anything is.
+    pub fn damage(&self, home: &Path) -> Option<String> {
+        self.files.iter().find_map(|(size, name)| {
+            match fs::metadata(home.join(name)).map(|meta| meta.len()) {
+                Ok(found) if found == *size => None,
+                Ok(found) => Some(format!("{name} has {found} bytes instead of {size}")),
+                Err(_) => Some(format!("{name} is missing")),
+            }
+        })
+    }
+
+    /// `libtorch 2.11.0 (cpu, from the PyPI wheel)`.
+    pub fn describe(&self) -> String {
+        let source = match self.source.as_str() {
+            "wheel" => "from the PyPI wheel",
+            "official" => "from download.pytorch.org",
+            _ => "of this system",
+        };
+        format!("libtorch {} ({}, {source})", self.version, self.device)
+    }
+
+    /// The device to ask for when this install is to be made again.
+    pub fn reinstalls_as(&self) -> Option<Device> {
+        (self.device == "cuda" && self.source != "system").then_some(Device::Cuda)
+    }
+
+    fn to_text(&self) -> String {
+        let Stamp { version, device, source, origin, files } = self;
+        let mut text =
+            format!("version {version}\ndevice {device}\nsource {source}\norigin {origin}\n");
+        for (size, name) in files {
+            text += &format!("{size} {name}\n");
+        }
+        text + "end\n"
+    }
+
+    fn parse(text: &str) -> Option<Stamp> {
+        let mut stamp = Stamp::default();
+        for line in text.strip_suffix("end\n")?.lines() {
+            let (key, value) = line.split_once(' ')?;
+            match key {
+                "version" => stamp.version = value.to_owned(),
+                "device" => stamp.device = value.to_owned(),
+                "source" => stamp.source = value.to_owned(),
+                "origin" => stamp.origin = value.to_owned(),
+                size => stamp.files.push((size.parse().ok()?, value.to_owned())),
+            }
+        }
+        Some(stamp)
+    }
+}
+
+/// Appends every file at or below `home/name`, links followed.
+fn list(home: &Path, name: &str, files: &mut Vec<(u64, String)>) -> Result<()> {
+    let path = home.join(name);
+    let meta = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    if !meta.is_dir() {
+        files.push((meta.len(), name.to_owned()));
+        return Ok(());
+    }
+    let mut names = fs::read_dir(&path)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort();
+    names.iter().try_for_each(|child| list(home, &format!("{name}/{child}"), files))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Stamp) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("lib")).unwrap();
+        fs::write(dir.path().join("lib/libc10.so"), "abc").unwrap();
+        let stamp = Stamp { version: "2.11.0".into(), origin: "a b".into(), ..Stamp::default() };
+        let stamp = stamp.seal(dir.path()).unwrap();
+        (dir, stamp)
+    }
+
+    #[test]
+    fn a_stamp_reads_back_as_it_was_sealed() {
+        let (dir, stamp) = home();
+        assert_eq!(Stamp::read(dir.path()), Some(stamp.clone()));
+        assert_eq!(stamp.damage(dir.path()), None);
+        assert_eq!(stamp.files, [(3, "lib/libc10.so".to_owned())]);
+    }
+
+    #[test]
+    fn a_missing_or_resized_file_is_damage() {
+        let (dir, stamp) = home();
+        let file = dir.path().join("lib/libc10.so");
+        fs::write(&file, "abcd").unwrap();
+        assert!(stamp.damage(dir.path()).unwrap().contains("4 bytes instead of 3"));
+        fs::remove_file(&file).unwrap();
+        assert!(stamp.damage(dir.path()).unwrap().contains("lib/libc10.so is missing"));
+    }
+
+    #[test]
+    fn a_cut_stamp_is_no_stamp() {
+        let (dir, _) = home();
+        let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
+        fs::write(dir.path().join(NAME), &text[..text.len() - 6]).unwrap();
+        assert_eq!(Stamp::read(dir.path()), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! Is the right libtorch on this machine already, in LIBTORCH or in a Python.
+
+use super::install::{Source, Tree, check_version};
+use super::layout::Layout;
+use super::{Device, VERSION};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Asks for the version and the folder of torch without importing it, which takes seconds.
+const ASK: &str = "\
+import importlib.metadata as m, importlib.util as u
+print(m.version('torch'))
+print(u.find_spec('torch').submodule_search_locations[0])";
+
+/// An existing install, used through links.
+pub struct System {
+    /// The user's own LIBTORCH.
+    pub exported: Option<PathBuf>,
+    /// What it must be able to compute on.
+    pub device: Option<Device>,
+}
+
+impl Source for System {
+    fn name(&self) -> &'static str {
+        "system"
+    }
+
+    fn title(&self) -> &'static str {
+        "this system"
+    }
+
+    fn fill(&self, _layout: &Layout, _into: &Path) -> Result<Tree> {
+        let (version, torch) = match &self.exported {
+            Some(path) => (version_of(path)?, path.clone()),
+            None => ask_python("python3")?,
+        };
+        check_version(&version, &format!("the torch in {}", torch.display()))?;
+        let cuda = torch.join("lib/libtorch_cuda.so").exists();
+        if self.device == Some(Device::Cuda) {
+            ensure!(cuda, "the torch in {} has no CUDA", torch.display());
+        }
+        let device = if cuda { Device::Cuda } else { Device::Cpu };
+        Ok(Tree { version, origin: torch.display().to_string(), torch, device })
+    }
+}
+
+/// Version and folder of the torch that `python` would import.
+fn ask_python(python: &str) -> Result<(String, PathBuf)> {
+    let output = Command::new(python).args(["-c", ASK]).output();
+    let output = output.with_context(|| format!("{python} cannot be run"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines = text.lines();
+    match (output.status.success(), lines.next(), lines.next()) {
+        (true, Some(version), Some(folder)) => Ok((version.to_owned(), folder.into())),
+        _ => bail!("no LIBTORCH, and {python} has no torch"),
+    }
+}
+
+/// The version that a libtorch folder states: in `build-version`, or in Python's `version.py`.
+pub fn version_of(libtorch: &Path) -> Result<String> {
+    if let Ok(text) = fs::read_to_string(libtorch.join("build-version")) {
+        return Ok(text.trim().to_owned());
+    }
+    let python = fs::read_to_string(libtorch.join("version.py")).unwrap_or_default();
+    let line = python.lines().find_map(|line| line.strip_prefix("__version__ = "));
+    line.map(|quoted| quoted.trim_matches(['\'', '"']).to_owned()).with_context(|| {
+        format!("{libtorch:?} is no libtorch (it has no build-version and no version.py)")
+    })
+}
+
+/// The LIBTORCH of the user's own, checked; cargo's own setting of it does not count.
+pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>> {
+    let Some(path) = value.filter(|path| !is_ours(path, current)) else {
+        return Ok(None);
+    };
+    let checked = version_of(path).and_then(|version| {
+        check_version(&version, &format!("the libtorch in {}", path.display()))
+    });
+    checked.map_err(|error| {
+        anyhow!(
+            "LIBTORCH is exported, but {error};\n\
+             an exported LIBTORCH goes before anything that setup installs: run\n\
+             `unset LIBTORCH`, or point it at release {VERSION}"
+        )
+    })?;
+    let absolute = std::path::absolute(path)?;
+    Ok(Some(absolute))
+}
+
+/// True for the value that `.cargo/config.toml` gives to LIBTORCH.
+pub fn is_ours(path: &Path, current: &Path) -> bool {
+    let same = |a: &Path, b: &Path| match (a.parent(), b.parent()) {
+        (Some(a_dir), Some(b_dir)) => {
+            a.file_name() == b.file_name()
+                && fs::canonicalize(a_dir).ok() == fs::canonicalize(b_dir).ok()
+                && a_dir.exists()
+        }
+        _ => false,
+    };
+    path == current || same(path, current)
+}
+
+/// The sentence for machines without a pinned libtorch.
+pub fn check_platform() -> Result<()> {
+    if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
+        return Ok(());
+    }
+    bail!(
+        "setup knows libtorch for Linux on x86_64 only. Install libtorch {VERSION} yourself\n\
+         (https://pytorch.org, or `pip install torch=={VERSION}`), export LIBTORCH with its\n\
+         folder and its lib/ on the library path, and use cargo directly"
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_libtorch_says_both_versions_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("build-version"), "2.5.0+cpu\n").unwrap();
+        let error = exported(Some(dir.path()), Path::new("/x/current")).unwrap_err();
+        let text = format!("{error:#}");
+        for part in ["2.5.0", "2.11.0", "unset LIBTORCH", &dir.path().display().to_string()] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_libtorch_without_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{:#}", exported(Some(dir.path()), Path::new("/c")).unwrap_err());
+        assert!(text.contains("is no libtorch") && text.contains("unset LIBTORCH"), "{text}");
+    }
+
+    #[test]
+    fn version_py_is_read_like_build_version() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("version.py"), "x = 1\n__version__ = '2.11.0+cu130'\n").unwrap();
+        let found = exported(Some(dir.path()), Path::new("/c")).unwrap();
+        assert_eq!(found.as_deref(), Some(dir.path()));
+    }
+
+    #[test]
+    fn cargos_own_libtorch_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join(".libtorch")).unwrap();
+        let current = dir.path().join(".libtorch/current");
+        let roundabout = dir.path().join(".libtorch/../.libtorch/current");
+        for value in [&current, &roundabout] {
+            assert_eq!(exported(Some(value), &current).unwrap(), None);
+        }
+        assert_eq!(exported(None, &current).unwrap(), None);
+    }
+}

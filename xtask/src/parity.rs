@@ -1,0 +1,13 @@
+//! `cargo xtask parity`: does inkdrop compute what the reference computed.
+
+use crate::workspace::{Workspace, become_command};
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Hands over to inkdrop-parity, with the same exit status.
+pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    ws.need_libtorch()?;
+    let mut cargo = ws.cargo();
+    cargo.args(["run", "--quiet", "--release", "--package", "inkdrop-parity", "--"]);
+    become_command(cargo.args(args))
+}

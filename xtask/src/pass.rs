@@ -1,0 +1,26 @@
+//! `cargo xtask train|sample|inspect`: the binary's own subcommands, built first.
+
+use crate::workspace::{Workspace, become_command, run as run_child};
+use anyhow::Result;
+use std::ffi::OsString;
+
+/// Builds `inkdrop` in release.
+pub fn build(ws: &Workspace) -> Result<u8> {
+    ws.need_libtorch()?;
+    let mut cargo = ws.cargo();
+    cargo.args(["build", "--release", "--package", "inkdrop"]);
+    // The binary's output is what was asked for; cargo speaks only when it has work or errors.
+    let built = ws.binary("inkdrop").get_program().to_owned();
+    if std::path::Path::new(&built).exists() {
+        cargo.arg("--quiet");
+    }
+    run_child(&mut cargo)
+}
+
+/// Hands over to `inkdrop <task> <args>`, with the same folder and exit status.
+pub fn run(ws: &Workspace, task: &str, args: &[OsString]) -> Result<u8> {
+    match build(ws)? {
+        0 => become_command(ws.binary("inkdrop").arg(task).args(args)),
+        failed => Ok(failed),
+    }
+}

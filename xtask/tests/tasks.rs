@@ -1,0 +1,182 @@
+//! The xtask binary itself, in workspaces of a few bytes with stub tools.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A workspace with a copy of xtask in `bin/`, stub tools in `tools/`, and maybe a libtorch.
+struct Stage {
+    dir: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One stage at a time: a child that another test forks would hold a just written tool open
+/// for writing, and the kernel does not run such a file.
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Stage {
+    fn new(libtorch: bool) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = Stage { dir, _turn };
+        fs::create_dir_all(stage.path("xtask")).expect("a folder");
+        fs::create_dir_all(stage.path("bin")).expect("a folder");
+        fs::copy(env!("CARGO_BIN_EXE_xtask"), stage.path("bin/xtask")).expect("a copy");
+        stage.script("tools/cargo", "echo \"cargo $*\" >> log; echo \"cargo 1.95.0 (stub)\"");
+        stage.script("tools/c++", "echo stub compiler");
+        stage.script("tools/python3", "exit 1");
+        if libtorch {
+            stage.libtorch();
+        }
+        stage
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn libtorch(&self) {
+        let home = self.path(".libtorch/2.11.0-cpu");
+        fs::create_dir_all(home.join("lib")).expect("a folder");
+        fs::write(home.join("lib/libc10.so"), "abc").expect("a file");
+        let stamp = "version 2.11.0\ndevice cpu\nsource wheel\norigin x\n3 lib/libc10.so\nend\n";
+        fs::write(home.join("install-stamp"), stamp).expect("a stamp");
+        symlink("2.11.0-cpu", self.path(".libtorch/current")).expect("a link");
+    }
+
+    fn script(&self, name: &str, body: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("a folder");
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+
+    fn xtask(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.path("bin/xtask"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("tools").display()))
+            .env("CARGO", self.path("tools/cargo"))
+            .env("CARGO_MANIFEST_DIR", self.path("xtask"))
+            .env("LIBTORCH", self.path(".libtorch/current"));
+        command
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+}
+
+fn done(command: &mut Command) -> (Output, String) {
+    let output = command.output().expect("xtask runs");
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output, text)
+}
+
+#[test]
+fn arguments_and_exit_status_pass_through() {
+    let stage = Stage::new(true);
+    stage.script("bin/inkdrop", "echo \"inkdrop $*\"; echo \"[$LIBTORCH]\"; exit 7");
+    let (output, text) = done(&mut stage.xtask(&["sample", "--help", "-n", "4", "a b"]));
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.contains("inkdrop sample --help -n 4 a b\n"), "{text}");
+    assert!(text.contains("[]"), "cargo sets its own LIBTORCH, not xtask: {text}");
+    assert!(stage.log().contains("cargo build --release --package inkdrop"));
+}
+
+#[test]
+fn a_failed_build_stops_before_the_binary() {
+    let stage = Stage::new(true);
+    stage.script("bin/inkdrop", "echo ran");
+    stage.script("tools/cargo", "exit 101");
+    let (output, text) = done(&mut stage.xtask(&["inspect", "x"]));
+    assert_eq!(output.status.code(), Some(101));
+    assert!(!text.contains("ran"), "{text}");
+}
+
+#[test]
+fn test_hands_its_arguments_to_cargo() {
+    let stage = Stage::new(true);
+    for args in [&["test"][..], &["test", "-p", "x"], &["test", "a", "--", "-p"]] {
+        let (output, text) = done(&mut stage.xtask(args));
+        assert!(output.status.success(), "{text}");
+    }
+    let log = stage.log();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines[0], "cargo test --release --workspace");
+    assert_eq!(lines[1], "cargo test --release -p x");
+    assert_eq!(lines[2], "cargo test --release --workspace a -- -p");
+}
+
+#[test]
+fn setup_says_one_line_where_all_is_well() {
+    let stage = Stage::new(true);
+    let (output, text) = done(&mut stage.xtask(&["setup"]));
+    assert!(output.status.success(), "{text}");
+    assert_eq!(
+        text,
+        "libtorch 2.11.0 (cpu, from the PyPI wheel) is ready in .libtorch/2.11.0-cpu\n"
+    );
+}
+
+#[test]
+fn a_wrong_libtorch_stops_every_task() {
+    let stage = Stage::new(true);
+    fs::create_dir_all(stage.path("old")).expect("a folder");
+    fs::write(stage.path("old/build-version"), "2.5.1+cu121\n").expect("a file");
+    for task in ["setup", "test", "sample"] {
+        let (output, text) = done(stage.xtask(&[task]).env("LIBTORCH", stage.path("old")));
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for part in ["2.5.1", "2.11.0", "unset LIBTORCH"] {
+            assert!(text.contains(part), "{task}: {text}");
+        }
+    }
+    assert_eq!(stage.log(), "");
+}
+
+#[test]
+fn without_pip_the_wheel_says_what_to_install() {
+    let stage = Stage::new(false);
+    let (output, text) = done(&mut stage.xtask(&["setup", "--source", "wheel"]));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("apt install python3-pip"), "{text}");
+    assert!(!stage.path(".libtorch/current").exists());
+}
+
+#[test]
+fn doctor_fails_without_libtorch_and_says_how_to_get_it() {
+    let (output, text) = done(&mut Stage::new(false).xtask(&["doctor"]));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("-> cargo xtask setup"), "{text}");
+}
+
+#[test]
+fn doctor_is_content_with_what_is_required() {
+    let (output, text) = done(&mut Stage::new(true).xtask(&["doctor"]));
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn doctor_sees_an_old_cargo_and_a_missing_compiler() {
+    let stage = Stage::new(true);
+    stage.script("tools/cargo", "echo cargo 1.80.0");
+    let (output, text) = done(stage.xtask(&["doctor"]).env("CXX", "/no/such/compiler"));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("-> rustup update") && text.contains("C++ compiler"), "{text}");
+}
+
+#[test]
+fn check_runs_all_and_fails_if_one_does() {
+    let stage = Stage::new(true);
+    stage.script("tools/cargo", "echo \"cargo $*\" >> log; test \"$1\" != clippy");
+    let (output, text) = done(&mut stage.xtask(&["check"]));
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("lints       failed") && text.contains("docs        ok"), "{text}");
+}
