@@ -119,19 +119,20 @@ fn cuda_state() -> Result<(), String> {
 /// Brings libtorch_cuda.so into the process, where its registrations make CUDA known to libtorch_cpu.
 fn load_cuda_library() -> Result<(), String> {
     const NAME: &str = "libtorch_cuda.so";
-    let beside = libtorch_folder().map(|folder| folder.join(NAME));
-    let candidates = beside.into_iter().chain([PathBuf::from(NAME)]);
-    let mut reason = format!("{NAME} was not found");
-    for path in candidates {
+    // Beside libtorch_cpu.so in an ordinary install; `cargo xtask setup` keeps it in a
+    // folder of its own, so that torch-sys does not link to it.
+    let folder = libtorch_folder().unwrap_or_default();
+    let places = [folder.join(NAME), folder.join("../cuda").join(NAME), PathBuf::from(NAME)];
+    for path in places {
         match open_for_good(&path) {
             Ok(()) => return Ok(()),
             Err(error) if path.exists() => {
                 return Err(format!("{} could not be loaded: {error}", path.display()));
             }
-            Err(_) => reason = format!("this libtorch is a CPU build ({NAME} was not found)"),
+            Err(_) => {}
         }
     }
-    Err(reason)
+    Err(format!("this libtorch is a CPU build ({NAME} was not found)"))
 }
 
 #[cfg(unix)]
