@@ -60,19 +60,18 @@ impl ResidualConvBlock {
         })
     }
 
-    /// A block with a residual.
+    /// Makes the block residual; a shortcut, where one is needed, is drawn now.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
-    pub fn residual(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
-        let block = Self::new(scope, inputs, outputs)?;
-        let residual = if inputs == outputs {
+    pub fn add_residual(&mut self, scope: &mut Scope, inputs: i64, outputs: i64) -> Result<()> {
+        self.residual = if inputs == outputs {
             Residual::Input
         } else {
             let config = ConvConfig::same(inputs, outputs, 1);
             Residual::Shortcut(Conv2d::new(&mut scope.sub("shortcut"), config)?)
         };
-        Ok(Self { residual, ..block })
+        Ok(())
     }
 
     /// # Shapes

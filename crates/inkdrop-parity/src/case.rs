@@ -1,6 +1,6 @@
 //! One golden case: its tensors and what its metadata says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use inkdrop_checkpoint::Weights;
@@ -20,6 +20,8 @@ pub struct Case {
     pub family: String,
     /// The tensors.
     pub weights: Weights,
+    /// Where the file lies.
+    pub(crate) folder: PathBuf,
 }
 
 impl Case {
@@ -34,7 +36,11 @@ impl Case {
             format!("{} is no golden case: its metadata has no `kind`", path.display())
         })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, kind, family: text("family").unwrap_or_default(), weights })
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self { name, kind, family: text("family").unwrap_or_default(), weights, folder })
     }
 
     /// The config in the original's argument names.
@@ -59,15 +65,16 @@ impl Case {
         Ok(self.row(key, Status::Compared(distance)))
     }
 
-    /// Compares all tensors below a prefix with what `ours` gives by name, as one row.
+    /// Compares the wanted tensors below a prefix with what `ours` gives by name, as one row.
     pub(crate) fn compare_group(
         &self,
         prefix: &str,
         tolerance: Tolerance,
+        wanted: impl Fn(&str) -> bool,
         ours: impl Fn(&str) -> Option<Tensor>,
     ) -> Result<Option<Row>> {
         let mut worst: Option<Distance> = None;
-        for (key, theirs) in self.weights.below(prefix).iter() {
+        for (key, theirs) in self.weights.below(prefix).iter().filter(|(key, _)| wanted(key)) {
             let place = || format!("{}: {prefix}{key}", self.name);
             let mine = ours(key).with_context(|| format!("{}: we have none", place()))?;
             let distance = Distance::between(&mine, theirs, tolerance).with_context(place)?;

@@ -28,7 +28,7 @@ struct Arguments {
 
 pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let config: Arguments = case.config()?;
-    let network = network(case, &config.model.model(), Kind::Float)?;
+    let network = network(&config.model.model(), &case.weights.below("weight:"), Kind::Float)?;
     let (steps, beta_start, beta_end) = (config.timesteps, config.beta1, config.beta2);
     let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end };
     let process =

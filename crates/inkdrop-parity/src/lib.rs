@@ -18,6 +18,7 @@ mod layer;
 mod report;
 mod rng;
 mod schedule;
+mod start;
 mod unet;
 
 use std::path::Path;

@@ -142,8 +142,8 @@ impl ContextUnet {
         let mut params = Params::new(kind, device);
         let n = config.features;
         let mut root = params.root();
-        Ok(Self {
-            init_conv: ResidualConvBlock::residual(&mut root.sub("init_conv"), config.channels, n)?,
+        let mut network = Self {
+            init_conv: ResidualConvBlock::new(&mut root.sub("init_conv"), config.channels, n)?,
             down1: UnetDown::new(&mut root.sub("down1"), n, n)?,
             down2: UnetDown::new(&mut root.sub("down2"), n, 2 * n)?,
             timeembed1: EmbedFc::new(&mut root.sub("timeembed1"), 1, 2 * n)?,
@@ -165,8 +165,12 @@ impl ContextUnet {
                 Conv2d::new(&mut root.sub("out").sub(3), ConvConfig::same(n, config.channels, 3))?,
             ),
             config: config.clone(),
-            params,
-        })
+            params: Params::new(kind, device),
+        };
+        // Last, since the notebook draws no shortcut while it builds: so all else is drawn as there.
+        network.init_conv.add_residual(&mut root.sub("init_conv"), config.channels, n)?;
+        network.params = params;
+        Ok(network)
     }
 
     /// The two embeddings as the decoder takes them: (scale, shift) for up1 and up2.

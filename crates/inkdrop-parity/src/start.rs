@@ -1,0 +1,68 @@
+//! The state_dict that a case began with.
+
+use anyhow::Result;
+use inkdrop_checkpoint::Weights;
+
+use crate::Case;
+
+/// The weights before the case's forward.
+pub(crate) struct Start {
+    /// The state_dict.
+    pub weights: Weights,
+    /// Whether its running statistics are those that the case began with.
+    pub known: bool,
+}
+
+/// Finds the state before the forward.
+///
+/// Cases in train mode were exported after their forward: the running
+/// statistics among their weights are already those of `after:`. A sibling
+/// case of the same trained weights, not yet forwarded, has the ones before;
+/// without one, the counters go back by one and the rest is not known.
+pub(crate) fn find(case: &Case) -> Result<Start> {
+    let mut weights = case.weights.below("weight:");
+    let after = case.weights.below("after:");
+    let stale = |key: &str| match (weights.get(key), after.get(key)) {
+        (Some(before), Some(after)) => before.equal(after),
+        _ => false,
+    };
+    let stale: Vec<String> =
+        after.iter().map(|(key, _)| key.to_string()).filter(|key| stale(key)).collect();
+    if stale.is_empty() {
+        return Ok(Start { weights, known: true });
+    }
+    let sibling = sibling(case, &weights, &stale)?;
+    for key in &stale {
+        let before = match (&sibling, after.get(key)) {
+            (Some(sibling), _) => sibling.get(key).map(|tensor| tensor.shallow_clone()),
+            (None, Some(count)) if key.ends_with("num_batches_tracked") => Some(count - 1),
+            _ => None,
+        };
+        if let Some(before) = before {
+            weights.insert(key.clone(), before);
+        }
+    }
+    Ok(Start { weights, known: sibling.is_some() })
+}
+
+/// The weights of a case beside this one that differ in the stale entries alone.
+fn sibling(case: &Case, weights: &Weights, stale: &[String]) -> Result<Option<Weights>> {
+    for path in case.folder.read_dir()?.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|ending| ending != "safetensors") {
+            continue;
+        }
+        let Ok(other) = Weights::open(&path) else { continue };
+        let other = other.below("weight:");
+        let twin = weights.iter().all(|(key, ours)| match other.get(key) {
+            Some(theirs) if stale.iter().any(|stale| stale == key) => {
+                theirs.size() == ours.size() && !theirs.equal(ours)
+            }
+            Some(theirs) => theirs.size() == ours.size() && theirs.equal(ours),
+            None => false,
+        });
+        if twin {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
