@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use inkdrop_nn::Params;
@@ -71,6 +71,9 @@ impl Weights {
     /// The place cannot be written to; a file that stood there still does.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let write = |source| CheckpointError::Write { path: path.to_path_buf(), source };
+        if path.is_dir() {
+            return Err(write(io::ErrorKind::IsADirectory.into()));
+        }
         let bytes = self.to_bytes()?;
         let mut file = atomic_write_file::AtomicWriteFile::open(path).map_err(write)?;
         file.write_all(&bytes).map_err(write)?;
@@ -144,8 +147,13 @@ impl Weights {
             key: key.to_string(),
             problem: error.to_string(),
         })?;
-        self.metadata.insert(key.to_string(), text);
+        self.set_metadata_text(key, text);
         Ok(())
+    }
+
+    /// Sets a metadata entry to a text as it is.
+    pub fn set_metadata_text(&mut self, key: &str, text: impl Into<String>) {
+        self.metadata.insert(key.to_string(), text.into());
     }
 }
 

@@ -28,7 +28,7 @@ struct Count {
 fn main() -> ExitCode {
     let paths = Arguments::parse().paths;
     let paths = if paths.is_empty() { default_paths() } else { paths };
-    println!("{:<28} {:<30} {:>7} {:>7} {:>5}", "case", "what", "abs", "rel", "tol");
+    println!("{:<28} {:<22} {:>7} {:>7} {:>5}", "case", "what", "abs", "rel", "tol");
     let mut count = Count::default();
     for path in &paths {
         match files(path) {

@@ -117,11 +117,11 @@ impl fmt::Display for Row {
                 let Distance { absolute, relative, tolerance, .. } = d;
                 write!(
                     f,
-                    "{case:<28} {what:<30} {absolute:7.1e} {relative:7.1e} {tolerance:5.0e} {verdict}"
+                    "{case:<28} {what:<22} {absolute:7.1e} {relative:7.1e} {tolerance:5.0e} {verdict}"
                 )
             }
-            Status::NotCovered => write!(f, "{case:<28} {what:<30} not covered yet"),
-            Status::UnknownKind => write!(f, "{case:<28} {what:<30} unknown kind FAIL"),
+            Status::NotCovered => write!(f, "{case:<28} {what:<26} not covered yet"),
+            Status::UnknownKind => write!(f, "{case:<28} {what:<26} unknown kind FAIL"),
         }
     }
 }

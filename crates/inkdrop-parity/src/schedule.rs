@@ -55,12 +55,28 @@ pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     let map: Vec<i64> = picks.iter().map(|&pick| pick as i64).collect();
     let mut rows =
         vec![case.compare("timestep_map", &Tensor::from_slice(&map), Tolerance::Exact)?];
+    let mut tables = Vec::new();
     for (key, _) in case.weights.iter().filter(|(key, _)| *key != "timestep_map") {
         let ours = table(&schedule, key)
             .with_context(|| format!("{}: we have no table `{key}`", case.name))?;
-        rows.push(case.compare(key, &tensor(&ours), Tolerance::Relative(1e-12))?);
+        tables.push(case.compare(key, &tensor(&ours), Tolerance::Relative(1e-12))?);
     }
+    rows.extend(summary(case, tables));
     Ok(rows)
+}
+
+/// One row for all tables while all are right; each wrong one by its name.
+fn summary(case: &Case, tables: Vec<Row>) -> Vec<Row> {
+    let count = tables.len();
+    let (right, wrong): (Vec<Row>, Vec<Row>) = tables.into_iter().partition(Row::ok);
+    let distances = right.iter().filter_map(|row| match row.status {
+        Status::Compared(distance) => Some(distance),
+        _ => None,
+    });
+    let worst = distances.reduce(Distance::worse);
+    let what = format!("{} of {count} tables", right.len());
+    let row = worst.map(|worst| case.row(what, Status::Compared(worst)));
+    row.into_iter().chain(wrong).collect()
 }
 
 /// A table by the original's name.

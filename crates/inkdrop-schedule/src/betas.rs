@@ -80,7 +80,7 @@ fn cosine(steps: usize) -> Array1<f64> {
 /// The notebook's tables from its f32 betas, entry 0 left out.
 ///
 /// Entry 0's β is part of every later ᾱ while ᾱ_0 itself is set to 1, so the
-/// first kept step breaks ᾱ_t = ᾱ_{t−1}·α_t; [`Schedule::from_parts`] knows.
+/// first kept step breaks ᾱ_t = ᾱ_{t−1}·α_t.
 fn sprites(steps: usize, start: f64, end: f64) -> Result<Schedule, ScheduleError> {
     let (span, start) = ((end - start) as f32, start as f32);
     let beta = |i: usize| span * unit_linspace(i, steps) + start;

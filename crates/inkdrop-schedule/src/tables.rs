@@ -33,10 +33,11 @@ impl Schedule {
         Ok(Self::derive(betas, alphas_cumprod))
     }
 
-    /// The schedule of betas and an ᾱ that need not start at 1 − β₀.
+    /// The schedule of betas and an ᾱ that is not exactly their running product.
     ///
-    /// Where ᾱ₀ ≠ 1 − β₀ (the sprites notebook), the posterior mean of the first
-    /// step is the one that predicting noise gives: (x − β/√(1−ᾱ)·ε)/√α.
+    /// The posterior mean is then the one that predicting noise gives,
+    /// (x − β/√(1−ᾱ)·ε)/√α, written with x0 in place of ε; for a true running
+    /// product both are the same.
     ///
     /// # Errors
     /// No betas, or one outside (0, 1).
@@ -46,10 +47,11 @@ impl Schedule {
     ) -> Result<Self, ScheduleError> {
         check(&betas)?;
         let mut schedule = Self::derive(betas, alphas_cumprod);
-        let (beta, bar) = (schedule.betas[0], schedule.alphas_cumprod[0]);
-        let alpha = 1.0 - beta;
-        schedule.posterior_mean_coef1[0] = beta * (bar / alpha).sqrt() / (1.0 - bar);
-        schedule.posterior_mean_coef2[0] = (1.0 - bar - beta) / ((1.0 - bar) * alpha.sqrt());
+        for (i, (&beta, &bar)) in schedule.betas.iter().zip(&schedule.alphas_cumprod).enumerate() {
+            let alpha = 1.0 - beta;
+            schedule.posterior_mean_coef1[i] = beta * (bar / alpha).sqrt() / (1.0 - bar);
+            schedule.posterior_mean_coef2[i] = (1.0 - bar - beta) / ((1.0 - bar) * alpha.sqrt());
+        }
         Ok(schedule)
     }
 

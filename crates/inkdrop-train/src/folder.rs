@@ -24,12 +24,7 @@ impl RunFolder {
     /// It holds something already, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         let folder = Self { path: path.to_path_buf() };
-        let occupied = match path.read_dir() {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(source) => return Err(TrainError::File { path: path.to_path_buf(), source }),
-        };
-        if occupied {
+        if occupied(path)? {
             return Err(TrainError::Occupied(path.to_path_buf()));
         }
         for part in [folder.checkpoints(), folder.samples()] {
@@ -113,4 +108,19 @@ impl RunFolder {
         steps.sort_unstable();
         steps
     }
+}
+
+/// Whether a folder holds any file but what a run that was killed at its very start leaves.
+fn occupied(path: &Path) -> Result<bool, TrainError> {
+    let entries = match path.read_dir() {
+        Ok(entries) => entries.flatten(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(TrainError::File { path: path.to_path_buf(), source }),
+    };
+    let counts = |entry: fs::DirEntry| {
+        let temporary = entry.file_name().to_string_lossy().starts_with('.');
+        let empty = entry.path().read_dir().is_ok_and(|mut inside| inside.next().is_none());
+        !temporary && !empty
+    };
+    Ok(entries.into_iter().any(counts))
 }

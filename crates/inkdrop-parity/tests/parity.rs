@@ -1,0 +1,130 @@
+//! The committed golden cases pass, and the checker can fail.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use inkdrop_checkpoint::Weights;
+use inkdrop_parity::{Status, check_file};
+use tempfile::TempDir;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{name}.safetensors"))
+}
+
+fn run(paths: &[&Path]) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_inkdrop-parity")).args(paths).output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    (output, text)
+}
+
+#[test]
+fn every_committed_case_passes() {
+    let folder = fixture("x").parent().unwrap().to_path_buf();
+    let (output, text) = run(&[&folder]);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(" 0 failed, 0 not covered yet"), "{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn the_cases_beside_the_checkout_pass_where_they_are() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity");
+    if !shared.is_dir() {
+        println!("skipped: there is no ../shared/parity");
+        return;
+    }
+    let (output, text) = run(&[&shared]);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(" 0 failed"), "{text}");
+}
+
+/// Each case with one number of its reference moved beyond the tolerance.
+#[test]
+fn a_wrong_number_fails() {
+    let folder = TempDir::new().unwrap();
+    for (name, key) in [
+        ("context_eval", "out"),
+        ("context_eval", "grad:out.3.bias"),
+        ("context_eval", "grad_norm"),
+        ("chain_sprites_ddim", "sample"),
+        ("chain_sprites_ddpm", "sample_mid"),
+        ("schedule_sprites_500", "ab_t"),
+        ("schedule_cosine_1000_ddim50", "betas"),
+        ("schedule_cosine_1000_ddim50", "timestep_map"),
+        ("layer_positional_embedding", "out"),
+        ("layer_timestep_embedding", "out_odd"),
+        ("rng", "randn_seed_0"),
+    ] {
+        let path = changed(&folder, name, key);
+        let rows = check_file(&path).unwrap();
+        let failed: Vec<_> = rows.iter().filter(|row| !row.ok()).collect();
+        assert!(!failed.is_empty(), "{name} with another {key} passes");
+        assert_eq!(run(&[&path]).0.status.code(), Some(1), "{name} {key}");
+    }
+}
+
+/// A copy of a case in which the last entry of one tensor is another.
+fn changed(folder: &TempDir, name: &str, key: &str) -> PathBuf {
+    let mut case = Weights::open(&fixture(name)).unwrap();
+    let tensor = case.get(key).unwrap().copy();
+    let mut flat = tensor.view(-1).narrow(0, tensor.numel() as i64 - 1, 1);
+    let change = if tensor.kind() == inkdrop_torch::tch::Kind::Int64 { 1.0 } else { 1e-2 };
+    flat.copy_(&(flat.copy() * (1.0 + change) + change));
+    case.insert(key, tensor);
+    let path = folder.path().join(format!("{name}.safetensors"));
+    case.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn running_statistics_are_checked_from_the_state_before() {
+    let rows = check_file(&fixture("context_train")).unwrap();
+    let after = rows.iter().find(|row| row.what == "after:*").unwrap();
+    assert!(after.ok());
+    // Alone, the case does not hold the statistics that it began with.
+    let folder = TempDir::new().unwrap();
+    let alone = folder.path().join("context_train.safetensors");
+    std::fs::copy(fixture("context_train"), &alone).unwrap();
+    let rows = check_file(&alone).unwrap();
+    assert!(rows.iter().any(|row| row.what == "after:* (counters)" && row.ok()));
+}
+
+#[test]
+fn what_is_not_covered_fails_only_by_name() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("later.safetensors");
+    relabelled(&path, "unet", "a-family-to-come");
+    let (output, text) = run(&[folder.path()]);
+    assert!(output.status.success() && text.contains("1 not covered yet"), "{text}");
+    let (output, text) = run(&[&path]);
+    assert!(!output.status.success() && text.contains("not covered yet"), "{text}");
+}
+
+#[test]
+fn an_unknown_kind_fails_always() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    relabelled(&path, "horoscope", "context");
+    assert!(matches!(check_file(&path).unwrap()[0].status, Status::UnknownKind));
+    assert!(!run(&[folder.path()]).0.status.success());
+}
+
+fn relabelled(path: &Path, kind: &str, family: &str) {
+    let mut case = Weights::open(&fixture("rng")).unwrap();
+    case.set_metadata_text("kind", kind);
+    case.set_metadata_text("family", family);
+    case.save(path).unwrap();
+}
+
+#[test]
+fn what_is_missing_fails() {
+    let folder = TempDir::new().unwrap();
+    assert!(!run(&[&folder.path().join("nothing")]).0.status.success());
+    assert!(!run(&[folder.path()]).0.status.success(), "a folder without cases");
+    let foreign = folder.path().join("text.safetensors");
+    std::fs::write(&foreign, "no case").unwrap();
+    assert!(!run(&[&foreign]).0.status.success());
+}

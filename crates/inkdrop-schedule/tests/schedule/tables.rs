@@ -1,0 +1,162 @@
+//! What must hold for every schedule.
+
+use inkdrop_schedule::{Schedule, ScheduleConfig, ScheduleError};
+use ndarray::{Array1, array};
+use proptest::prelude::*;
+
+fn configs() -> impl Strategy<Value = ScheduleConfig> {
+    prop_oneof![
+        // Below 21 steps the scaled linear schedule would need a beta above 1.
+        (21usize..1500).prop_map(|steps| ScheduleConfig::Linear { steps }),
+        (1usize..1500).prop_map(|steps| ScheduleConfig::Cosine { steps }),
+        (1usize..800, 1e-5..1e-3, 1e-3..0.05).prop_map(|(steps, beta_start, beta_end)| {
+            ScheduleConfig::Sprites { steps, beta_start, beta_end }
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn alpha_bar_falls_strictly(config in configs()) {
+        let schedule = config.build().unwrap();
+        let mut last = 1.0;
+        for &bar in schedule.alphas_cumprod() {
+            prop_assert!(bar > 0.0 && bar < last, "{bar} after {last}");
+            last = bar;
+        }
+    }
+
+    #[test]
+    fn snr_falls_strictly(config in configs()) {
+        let snr = config.build().unwrap().snr();
+        prop_assert!(snr.windows(2).into_iter().all(|pair| pair[1] < pair[0]));
+    }
+
+    #[test]
+    fn posterior_variance_lies_between_zero_and_beta(config in configs()) {
+        let schedule = config.build().unwrap();
+        prop_assert_eq!(schedule.posterior_variance()[0], 0.0);
+        for (&variance, &beta) in schedule.posterior_variance().iter().zip(schedule.betas()).skip(1) {
+            prop_assert!(variance > 0.0 && variance < beta);
+        }
+    }
+
+    /// E[x_{t-1} | x_t, x_0] is right at the point where x_t has no noise: √ᾱ_prev·x0.
+    #[test]
+    fn posterior_mean_of_a_noiseless_x_is_noiseless(config in configs()) {
+        let schedule = config.build().unwrap();
+        // Entry 0 of the sprites schedule stands for another beta than its alpha bar.
+        for i in 1..schedule.steps() {
+            let x = schedule.alphas_cumprod()[i].sqrt();
+            let mean = schedule.posterior_mean_coef1()[i] + schedule.posterior_mean_coef2()[i] * x;
+            let expected = schedule.alphas_cumprod_prev()[i].sqrt();
+            // The sprites tables come from f32 betas.
+            prop_assert!((mean - expected).abs() < 1e-4 * expected, "{mean} {expected} at {i}");
+        }
+    }
+
+    #[test]
+    fn respacing_keeps_alpha_bar(config in configs(), stride in 1usize..30) {
+        let schedule = config.build().unwrap();
+        let kept: Vec<usize> = (0..schedule.steps()).step_by(stride).collect();
+        let short = schedule.respaced(&kept).unwrap();
+        for (i, &step) in kept.iter().enumerate() {
+            let (ours, full) = (short.alphas_cumprod()[i], schedule.alphas_cumprod()[step]);
+            prop_assert!((ours - full).abs() <= 1e-9 * full);
+        }
+    }
+}
+
+fn close(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-15 + 1e-12 * b.abs(), "{a} is not {b}");
+}
+
+#[test]
+fn linear_at_1000_is_the_papers() {
+    let schedule = ScheduleConfig::Linear { steps: 1000 }.build().unwrap();
+    close(schedule.betas()[0], 1e-4);
+    close(schedule.betas()[999], 0.02);
+    close(schedule.betas()[1], 1e-4 + (0.02 - 1e-4) / 999.0);
+}
+
+/// Two known ports divide integers here and get a schedule of zeros.
+#[test]
+fn cosine_divides_as_floats() {
+    let schedule = ScheduleConfig::Cosine { steps: 1000 }.build().unwrap();
+    let alpha_bar = |u: f64| ((u + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+    close(schedule.betas()[500], 1.0 - alpha_bar(0.501) / alpha_bar(0.5));
+    close(schedule.betas()[999], 0.999);
+    // ᾱ(1/2) of the squared cosine is near a half.
+    assert!((schedule.alphas_cumprod()[499] - 0.4938).abs() < 1e-3);
+}
+
+#[test]
+fn sprites_numbers_are_the_notebooks() {
+    let schedule = ScheduleConfig::SPRITES.build().unwrap();
+    assert_eq!(schedule.steps(), 500);
+    assert!((schedule.betas()[0] - 0.0001398).abs() < 1e-9); // entry 1 of 501
+    assert!((schedule.betas()[499] - 0.02).abs() < 1e-9);
+    // Entry 0 is part of the product although its own ᾱ is set to 1.
+    let (first, second) = (1.0 - 1e-4, 1.0 - 0.0001398);
+    assert!((schedule.alphas_cumprod()[0] - first * second).abs() < 1e-7);
+}
+
+/// The notebook's mean (x − β/√(1−ᾱ)·ε)/√α, at every step and for any x and ε.
+#[test]
+fn sprites_posterior_mean_is_the_notebooks_formula() {
+    let schedule = ScheduleConfig::SPRITES.build().unwrap();
+    let (x, eps) = (0.7, -1.3);
+    for i in 0..schedule.steps() {
+        let (beta, bar) = (schedule.betas()[i], schedule.alphas_cumprod()[i]);
+        let x0 = (x - (1.0 - bar).sqrt() * eps) / bar.sqrt();
+        let ours = schedule.posterior_mean_coef1()[i] * x0 + schedule.posterior_mean_coef2()[i] * x;
+        let notebook = (x - beta / (1.0 - bar).sqrt() * eps) / (1.0 - beta).sqrt();
+        assert!((ours - notebook).abs() < 1e-10, "{ours} {notebook} at {i}");
+    }
+}
+
+#[test]
+fn hand_computed_tables_of_three_steps() {
+    let schedule = Schedule::from_betas(array![0.1, 0.2, 0.5]).unwrap();
+    let expect = |ours: &Array1<f64>, by_hand: [f64; 3]| {
+        ours.iter().zip(by_hand).for_each(|(&a, b)| close(a, b));
+    };
+    expect(schedule.alphas_cumprod(), [0.9, 0.72, 0.36]);
+    expect(schedule.alphas_cumprod_prev(), [1.0, 0.9, 0.72]);
+    expect(&schedule.alphas_cumprod_next(), [0.72, 0.36, 0.0]);
+    expect(schedule.posterior_variance(), [0.0, 0.2 * 0.1 / 0.28, 0.5 * 0.28 / 0.64]);
+    let log = schedule.posterior_log_variance_clipped();
+    close(log[0], log[1]);
+    expect(&schedule.snr(), [9.0, 0.72 / 0.28, 0.5625]);
+}
+
+#[test]
+fn schedules_that_cannot_be_say_why() {
+    assert_eq!(ScheduleConfig::Cosine { steps: 0 }.build(), Err(ScheduleError::NoSteps(0)));
+    let error = Schedule::from_betas(array![0.1, 1.5]).unwrap_err();
+    assert_eq!(error, ScheduleError::Beta { index: 1, value: 1.5 });
+    assert!(error.to_string().contains("beta[1] = 1.5"));
+    assert!(Schedule::from_betas(array![0.1, f64::NAN]).is_err());
+    assert!(ScheduleConfig::Linear { steps: 10 }.build().is_err(), "needs betas up to 2");
+}
+
+#[test]
+fn respacing_refuses_steps_that_are_not_there() {
+    let schedule = ScheduleConfig::Cosine { steps: 10 }.build().unwrap();
+    assert!(schedule.respaced(&[]).is_err());
+    assert!(schedule.respaced(&[3, 3]).is_err());
+    assert!(schedule.respaced(&[5, 4]).is_err());
+    assert!(schedule.respaced(&[0, 10]).is_err());
+}
+
+#[test]
+fn configs_survive_json_and_refuse_unknown_fields() {
+    for config in [ScheduleConfig::SPRITES, ScheduleConfig::Cosine { steps: 4000 }] {
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ScheduleConfig>(&text).unwrap(), config);
+    }
+    let unknown = r#"{"name": "cosine", "steps": 10, "stepz": 3}"#;
+    assert!(serde_json::from_str::<ScheduleConfig>(unknown).is_err());
+}

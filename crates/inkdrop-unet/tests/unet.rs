@@ -1,0 +1,136 @@
+//! Laws of the networks and their configs.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::Mutex;
+
+use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
+use inkdrop_unet::{ConfigError, ContextConfig, ModelConfig};
+
+const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// libtorch has one global generator.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+fn small() -> ContextConfig {
+    ContextConfig { features: 8, ..ContextConfig::sprites() }
+}
+
+fn build(config: ContextConfig) -> Box<dyn Network> {
+    ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap()
+}
+
+#[test]
+fn the_plan_counts_what_is_built() {
+    for config in [
+        ContextConfig::sprites(),
+        small(),
+        ContextConfig { channels: 8, features: 8, contexts: 1, size: 28 }, // no shortcut
+        ContextConfig { channels: 1, features: 24, contexts: 10, size: 20 },
+    ] {
+        let plan = ModelConfig::Context(config.clone()).plan().unwrap();
+        let network = build(config);
+        assert_eq!(plan.parameters(), network.params().trained_count() as i64);
+        for stage in plan.stages() {
+            let below = |name: &str| name.starts_with(stage.name);
+            let built = network.params().trained().filter(|param| below(&param.name));
+            assert_eq!(stage.parameters, built.map(|p| p.tensor.numel() as i64).sum::<i64>());
+        }
+    }
+}
+
+#[test]
+fn every_usable_size_runs_and_others_are_refused() {
+    let _guard = no_grad_guard();
+    for size in 1..=32 {
+        let config = ContextConfig { size, ..small() };
+        if [16, 20, 24, 28].contains(&size) {
+            let x = Tensor::randn([1, 3, size, size], F32);
+            let t = Tensor::from_slice(&[1.0f32]);
+            let out = build(config).forward(&x, &t, &Conditioning::none(), Mode::Eval).unwrap();
+            assert_eq!(out.size(), x.size());
+        } else {
+            let error = ModelConfig::Context(config).plan().unwrap_err();
+            assert!(
+                matches!(error, ConfigError::Field { field: "size", given, .. } if given == size)
+            );
+        }
+    }
+}
+
+#[test]
+fn fields_that_cannot_be_are_named() {
+    let error =
+        |config: ContextConfig| ModelConfig::Context(config).plan().unwrap_err().to_string();
+    let text = error(ContextConfig { features: 30, ..small() });
+    assert!(text.starts_with("features 30 is not divisible by groups 8"), "{text}");
+    assert!(error(ContextConfig { channels: 0, ..small() }).starts_with("channels 0"));
+    assert!(error(ContextConfig { contexts: 0, ..small() }).starts_with("contexts 0"));
+}
+
+#[test]
+fn no_context_is_a_context_of_zeros() {
+    let _guard = no_grad_guard();
+    let network = build(small());
+    let (x, t) = (Tensor::randn([2, 3, 16, 16], F32), Tensor::from_slice(&[0.1f32, 0.9]));
+    let pass = |c: &Conditioning| network.forward(&x, &t, c, Mode::Eval).unwrap();
+    let none = pass(&Conditioning::none());
+    assert_eq!(none, pass(&Conditioning::context(Tensor::zeros([2, 5], F32))));
+    let hero = Tensor::from_slice(&[1f32, 0., 0., 0., 0.]).expand([2, 5], false);
+    assert_ne!(none, pass(&Conditioning::context(hero)));
+}
+
+#[test]
+fn inputs_of_other_shapes_are_refused_by_name() {
+    let network = build(small());
+    let x = Tensor::randn([2, 3, 16, 16], F32);
+    let t = Tensor::from_slice(&[0.1f32, 0.9]);
+    let error = |x: &Tensor, t: &Tensor, context: Option<Tensor>| {
+        network.forward(x, t, &Conditioning { context }, Mode::Eval).unwrap_err().to_string()
+    };
+    let text = error(&Tensor::randn([2, 3, 15, 16], F32), &t, None);
+    assert_eq!(text, "x has shape [2, 3, 15, 16], expected [B, 3, 16, 16]");
+    assert!(error(&x, &t.narrow(0, 0, 1), None).starts_with("t has shape [1]"));
+    let text = error(&x, &t, Some(Tensor::zeros([2, 4], F32)));
+    assert_eq!(text, "context has shape [2, 4], expected [2, 5], one row per image");
+}
+
+/// First entries after torch.manual_seed(0) in PyTorch 2.11, n_feat = 8.
+#[test]
+fn a_seed_starts_the_network_that_pytorch_starts() {
+    let _lock = GENERATOR.lock().unwrap();
+    manual_seed(0);
+    let network = build(small());
+    for (key, [first, second]) in [
+        ("init_conv.conv1.0.weight", [-0.00144083926f32, 0.10323862]),
+        ("init_conv.conv2.0.bias", [0.0524275452, -0.0503739119]),
+        ("down2.model.1.conv2.0.weight", [0.0055664978, 0.0279377997]),
+        ("timeembed1.model.0.weight", [-0.024815917, -0.923733234]),
+        ("contextembed2.model.2.bias", [-0.109418146, -0.0079920534]),
+        ("up0.0.weight", [-0.0597621053, 0.00866612792]),
+        ("up1.model.0.bias", [0.0834129527, -0.0795090348]),
+        ("out.3.weight", [0.0485985056, 0.0454299599]),
+    ] {
+        let tensor = network.params().get(key).unwrap().tensor.flatten(0, -1).narrow(0, 0, 2);
+        assert_eq!(Vec::<f32>::try_from(tensor).unwrap(), [first, second], "{key}");
+    }
+}
+
+#[test]
+fn a_config_is_recognised_from_its_shapes() {
+    let config = ContextConfig { channels: 1, features: 16, contexts: 7, size: 24 };
+    let network = build(config.clone());
+    let shape = |key: &str| network.params().get(key).map(|param| param.tensor.size());
+    assert_eq!(ModelConfig::recognise(&shape), Some(ModelConfig::Context(config)));
+    assert_eq!(ModelConfig::recognise(&|_| None), None);
+}
+
+#[test]
+fn configs_survive_json_and_refuse_unknown_fields() {
+    let config = ModelConfig::Context(ContextConfig::sprites());
+    let text = serde_json::to_string(&config).unwrap();
+    assert!(text.contains(r#""family":"context""#));
+    assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), config);
+    let unknown = text.replace("\"size\"", "\"height\"");
+    assert!(serde_json::from_str::<ModelConfig>(&unknown).is_err());
+}
