@@ -109,6 +109,18 @@ impl Trainer {
         Ok(Outcome::Finished)
     }
 
+    /// Takes this many steps without a folder, or as many as are left.
+    ///
+    /// # Errors
+    /// The loss is no number.
+    pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
+        let mut window = Window::new();
+        for _ in 0..steps.min(self.config.steps - self.step) {
+            watcher.on_step(&self.one_step(None, &mut window)?);
+        }
+        Ok(())
+    }
+
     /// Whether something that happens every so many steps, and at the end, happens now.
     fn due(&self, every: usize) -> bool {
         self.step.is_multiple_of(every) || self.step == self.config.steps

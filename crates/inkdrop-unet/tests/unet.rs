@@ -102,14 +102,14 @@ fn a_seed_starts_the_network_that_pytorch_starts() {
     manual_seed(0);
     let network = build(small());
     for (key, [first, second]) in [
-        ("init_conv.conv1.0.weight", [-0.00144083926f32, 0.10323862]),
-        ("init_conv.conv2.0.bias", [0.0524275452, -0.0503739119]),
-        ("down2.model.1.conv2.0.weight", [0.0055664978, 0.0279377997]),
-        ("timeembed1.model.0.weight", [-0.024815917, -0.923733234]),
-        ("contextembed2.model.2.bias", [-0.109418146, -0.0079920534]),
-        ("up0.0.weight", [-0.0597621053, 0.00866612792]),
-        ("up1.model.0.bias", [0.0834129527, -0.0795090348]),
-        ("out.3.weight", [0.0485985056, 0.0454299599]),
+        ("init_conv.conv1.0.weight", [-0.001_440_839_3_f32, 0.10323862]),
+        ("init_conv.conv2.0.bias", [0.052_427_545, -0.050_373_91]),
+        ("down2.model.1.conv2.0.weight", [0.005_566_498, 0.027_937_8]),
+        ("timeembed1.model.0.weight", [-0.024815917, -0.923_733_23]),
+        ("contextembed2.model.2.bias", [-0.109_418_15, -0.007_992_053]),
+        ("up0.0.weight", [-0.059_762_105, 0.008_666_128]),
+        ("up1.model.0.bias", [0.083_412_95, -0.079_509_035]),
+        ("out.3.weight", [0.048_598_506, 0.045_429_96]),
     ] {
         let tensor = network.params().get(key).unwrap().tensor.flatten(0, -1).narrow(0, 0, 2);
         assert_eq!(Vec::<f32>::try_from(tensor).unwrap(), [first, second], "{key}");
