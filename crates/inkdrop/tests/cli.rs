@@ -1,0 +1,8 @@
+//! The laws of the `inkdrop` command line, asked of the built binary.
+//!
+//! One tiny model, trained by the binary itself, serves every test that needs a model.
+
+mod cli {
+    mod support;
+    mod usage;
+}
