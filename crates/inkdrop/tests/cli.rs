@@ -4,7 +4,12 @@
 
 mod cli {
     mod data;
+    mod inspect;
+    mod model_files;
     mod resume;
+    mod sample;
+    mod sample_input;
+    mod sample_output;
     mod support;
     mod train;
     mod train_data;
