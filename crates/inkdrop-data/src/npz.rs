@@ -6,6 +6,7 @@ use std::path::Path;
 use ndarray::Array2;
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
+use npyz::zip::DateTime;
 use npyz::zip::write::FileOptions;
 
 use crate::output::write_atomic;
@@ -51,7 +52,8 @@ fn add<T: npyz::AutoSerialize + npyz::Serialize>(
 ) -> io::Result<()> {
     let shape: Vec<u64> = shape.iter().map(|&side| side as u64).collect();
     // Room for sizes beyond 4 GiB costs 20 bytes.
-    let options = FileOptions::default().large_file(true);
+    // The zip epoch, not the time: equal samples make equal files.
+    let options = FileOptions::default().large_file(true).last_modified_time(DateTime::default());
     let array = archive.array(name, options)?.default_dtype().shape(&shape);
     let mut writer = array.begin_nd()?;
     writer.extend(values)?;

@@ -45,6 +45,11 @@ pub struct Foreign {
 const SHORTCUT: [&str; 2] = ["init_conv.shortcut.weight", "init_conv.shortcut.bias"];
 
 impl Card {
+    /// A context that the model knows, for messages.
+    pub fn example(&self) -> &str {
+        self.contexts.first().map_or("0", String::as_str)
+    }
+
     /// Puts the card into a file's metadata.
     pub fn write(&self, weights: &mut Weights) -> Result<()> {
         weights.set_metadata("model", &self.model)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_data::{Dataset, Labels, npy, sprites};
 use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
@@ -59,7 +59,10 @@ impl RunConfig {
         for setting in settings {
             set(&mut table, setting)?;
         }
-        Value::Table(table).try_into().with_context(|| format!("{name}: the config cannot be used"))
+        let config: Result<Self, _> = Value::Table(table).try_into();
+        config.map_err(|error| {
+            anyhow!("{name}: the config cannot be used: {}", error.to_string().trim())
+        })
     }
 
     /// The config as TOML.

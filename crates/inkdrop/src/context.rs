@@ -24,14 +24,20 @@ impl Row {
     /// The row of `hero=1,food=0.6`; contexts that are not named are 0.
     pub fn parse(card: &Card, text: &str) -> Result<Self> {
         let mut row = Self::none(card);
+        let mut given = vec![false; row.0.len()];
         for part in text.split(',').map(str::trim) {
-            let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
+            let Some((name, weight)) = part.split_once('=') else {
+                bail!("context `{part}`: expected name=weight, such as {}=1", card.example());
+            };
             let value: f32 = match weight.trim().parse() {
                 Ok(value) => value,
-                Err(_) => bail!("context `{part}`: `{weight}` is no number; expected name=weight"),
+                Err(_) => bail!("context `{part}`: `{weight}` is no number"),
             };
             ensure!(value.is_finite(), "context `{part}`: expected a finite weight");
-            row.0[index(card, name.trim())?] = value;
+            let at = index(card, name.trim())?;
+            ensure!(!given[at], "context `{text}`: {} is given twice", name.trim());
+            given[at] = true;
+            row.0[at] = value;
         }
         Ok(row)
     }

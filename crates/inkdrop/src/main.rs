@@ -13,6 +13,7 @@ mod context;
 mod draw;
 mod output;
 mod progress;
+mod say;
 mod stop;
 
 use std::process::ExitCode;

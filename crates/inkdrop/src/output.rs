@@ -30,9 +30,10 @@ impl FromStr for Output {
         let path = PathBuf::from(text);
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         match ending.as_deref() {
-            _ if text.ends_with('/') || path.is_dir() => Ok(Self::Folder(path)),
+            _ if text.ends_with('/') => Ok(Self::Folder(path)),
             Some("png") => Ok(Self::Png(path)),
             Some("npz") => Ok(Self::Npz(path)),
+            _ if path.is_dir() => Ok(Self::Folder(path)),
             _ => Err("expected a name that ends in .png, .npz or / (a folder)".to_string()),
         }
     }
@@ -41,23 +42,33 @@ impl FromStr for Output {
 /// Images on their way out; a folder gets each batch at once.
 pub struct Writer {
     output: Output,
-    rows: Vec<Row>,
+    row: Row,
     batches: Vec<Images>,
     written: usize,
 }
 
+/// The most images that one picture shows.
+const PICTURE: usize = 10_000;
+
 impl Writer {
-    /// Makes sure that the output can be written before any work is done.
-    pub fn new(output: Output, rows: Vec<Row>) -> Result<Self> {
+    /// Makes sure that `count` images can be written before any work is done; all are asked to be `row`.
+    pub fn new(output: Output, row: Row, count: usize) -> Result<Self> {
         match &output {
             Output::Folder(path) => {
                 fs::create_dir_all(path)
                     .with_context(|| format!("cannot make {}", path.display()))?;
                 check_writable(path)?;
             }
-            Output::Png(path) | Output::Npz(path) => check_place(path)?,
+            Output::Png(path) => {
+                ensure!(
+                    count <= PICTURE,
+                    "{count} images in one picture: expected at most {PICTURE}; write more as x.npz or into a folder/"
+                );
+                check_place(path)?;
+            }
+            Output::Npz(path) => check_place(path)?,
         }
-        Ok(Self { output, rows, batches: Vec::new(), written: 0 })
+        Ok(Self { output, row, batches: Vec::new(), written: 0 })
     }
 
     /// Takes a batch.
@@ -77,18 +88,20 @@ impl Writer {
     /// Writes what is left; where it all went, in words.
     pub fn finish(self) -> Result<String> {
         match &self.output {
-            Output::Folder(path) => Ok(format!("{} PNG files in {}", self.written, path.display())),
+            Output::Folder(path) => {
+                Ok(format!("{} in {}", counted(self.written, "PNG file"), path.display()))
+            }
             Output::Png(path) => {
                 let images = self.all()?;
                 write_png(path, &draw::square(&images)?)?;
-                Ok(format!("{} images in {}", images.len(), path.display()))
+                Ok(format!("{} in {}", counted(images.len(), "image"), path.display()))
             }
             Output::Npz(path) => {
                 let images = self.all()?;
-                let labels: Option<Vec<i64>> = self.rows.iter().map(Row::one_hot).collect();
-                let contexts = self.contexts()?;
+                let labels = self.row.one_hot().map(|label| vec![label; images.len()]);
+                let contexts = self.contexts(images.len());
                 npz::write_samples(path, &images, labels.as_deref(), contexts.as_ref())?;
-                Ok(format!("{} images in {}", images.len(), path.display()))
+                Ok(format!("{} in {}", counted(images.len(), "image"), path.display()))
             }
         }
     }
@@ -100,14 +113,17 @@ impl Writer {
     }
 
     /// The context rows, [N, K], where anything was asked.
-    fn contexts(&self) -> Result<Option<Array2<f32>>> {
-        if self.rows.iter().all(Row::is_none) {
-            return Ok(None);
-        }
-        let width = self.rows[0].0.len();
-        let values = self.rows.iter().flat_map(|row| row.0.iter().copied()).collect();
-        Ok(Some(Array2::from_shape_vec((self.rows.len(), width), values)?))
+    fn contexts(&self, count: usize) -> Option<Array2<f32>> {
+        let row = &self.row.0;
+        let asked = !self.row.is_none();
+        asked.then(|| Array2::from_shape_fn((count, row.len()), |(_, context)| row[context]))
     }
+}
+
+/// `1 image`, `2 images`.
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Makes sure that a file can be written at a place, without touching one that is there.

@@ -14,6 +14,7 @@ use super::sample::{Film, Request};
 use crate::card::{Foreign, Model};
 use crate::context::Row;
 use crate::draw;
+use crate::say::say;
 
 /// Sample a labelled grid and an animation from the built-in model
 #[derive(Debug, clap::Args)]
@@ -44,20 +45,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut film = Film::new(true, count, labels.clone());
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let (png, gif) = (out.join("sprites.png"), out.join("sprites.gif"));
-    request.sample(&config, &rows, &mut film, |images| {
+    request.sample(&config, &|image| &rows[image], &mut film, |images| {
         Ok(write_png(&png, &draw::rows(&images, COLUMNS, &labels)?)?)
     })?;
     let sampled = begun.elapsed();
     film.write(&gif)?;
 
-    println!("{count} sprites in {}, 25 DDIM steps each, seed 0", png.display());
-    println!("their denoising in {}", gif.display());
-    println!(
-        "model {:.2} s, sampling and picture {:.2} s, animation {:.2} s",
+    say(&format!(
+        "{count} sprites in {}, 25 DDIM steps each, seed 0\ntheir denoising in {}\nmodel {:.2} s, sampling and picture {:.2} s, animation {:.2} s",
+        png.display(),
+        gif.display(),
         loaded.as_secs_f64(),
         (sampled - loaded).as_secs_f64(),
         (begun.elapsed() - sampled).as_secs_f64()
-    );
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

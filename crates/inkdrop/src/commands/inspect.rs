@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use inkdrop_checkpoint::Weights;
 use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_unet::ModelConfig;
 use serde_json::{Map, Value, json};
 
 use crate::card::{self, Foreign, Model};
+use crate::say::say;
 
 /// Show what is in a file of weights
 #[derive(Debug, clap::Args)]
@@ -26,53 +28,69 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let weights = card::weights(&arguments.model)?;
     let foreign = Foreign { process: Some("sprites".to_string()), draw_shortcut: false };
     let model = Model::find(&arguments.model, &foreign).ok().map(|model| model.card.model);
-    let family = model.as_ref().map_or("unknown", |model| model.family());
-    let parameters: usize =
-        weights.iter().filter(|(key, _)| !is_buffer(key)).map(|(_, t)| t.numel()).sum();
-    if arguments.json {
-        let mut tensors = Map::new();
-        for (key, tensor) in weights.iter() {
-            tensors.insert(key.to_string(), describe(tensor, arguments.stats)?);
-        }
-        let report = json!({
-            "family": family,
-            "config": model,
-            "parameters": parameters,
-            "tensors": tensors,
-        });
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{}: family {family}, {parameters} parameters", arguments.model);
-    for key in ["model", "process", "contexts"] {
-        println!("  {key:<9} {}", weights.metadata_text(key).unwrap_or("the file does not say"));
-    }
-    print_training(&weights)?;
-    for (key, tensor) in weights.iter() {
-        println!(
-            "  {key:<44} {:<5} {:?}{}",
-            dtype(tensor),
-            tensor.size(),
-            stats_text(tensor, arguments.stats)?
-        );
-    }
+    let report = if arguments.json {
+        json(&weights, model.as_ref(), arguments.stats)?
+    } else {
+        text(&arguments.model, &weights, model.as_ref(), arguments.stats)?
+    };
+    say(&report)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Running statistics and counters, which no optimiser changes.
-fn is_buffer(key: &str) -> bool {
-    ["running_mean", "running_var", "num_batches_tracked"].iter().any(|end| key.ends_with(end))
+fn family(model: Option<&ModelConfig>) -> &'static str {
+    model.map_or("unknown", ModelConfig::family)
 }
 
-fn print_training(weights: &Weights) -> Result<()> {
-    let Some(training) = weights.metadata::<Value>("training")? else { return Ok(()) };
-    for key in ["data", "train"] {
-        println!("  {key:<9} {}", training[key]);
+/// How many numbers an optimiser would change.
+fn parameters(weights: &Weights) -> usize {
+    let buffer = |key: &str| {
+        ["running_mean", "running_var", "num_batches_tracked"].iter().any(|end| key.ends_with(end))
+    };
+    weights.iter().filter(|(key, _)| !buffer(key)).map(|(_, tensor)| tensor.numel()).sum()
+}
+
+fn json(weights: &Weights, model: Option<&ModelConfig>, stats: bool) -> Result<String> {
+    let mut tensors = Map::new();
+    for (key, tensor) in weights.iter() {
+        tensors.insert(key.to_string(), describe(tensor, stats)?);
     }
+    let report = json!({
+        "family": family(model),
+        "config": model,
+        "parameters": parameters(weights),
+        "tensors": tensors,
+    });
+    Ok(serde_json::to_string_pretty(&report)?)
+}
+
+fn text(name: &str, weights: &Weights, model: Option<&ModelConfig>, stats: bool) -> Result<String> {
+    let (family, parameters) = (family(model), parameters(weights));
+    let mut lines = vec![format!("{name}: family {family}, {parameters} parameters")];
+    for key in ["model", "process", "contexts"] {
+        let said = weights.metadata_text(key).unwrap_or("the file does not say");
+        lines.push(format!("  {key:<9} {said}"));
+    }
+    lines.extend(training(weights)?);
+    for (key, tensor) in weights.iter() {
+        let mut line = format!("  {key:<44} {:<5} {:?}", dtype(tensor), tensor.size());
+        if stats {
+            let (sum, min, max) = statistics(tensor)?;
+            line += &format!(" sum {sum:.6e} min {min:.6e} max {max:.6e}");
+        }
+        lines.push(line);
+    }
+    Ok(lines.join("\n"))
+}
+
+/// What the file says of its training.
+fn training(weights: &Weights) -> Result<Vec<String>> {
+    let Some(training) = weights.metadata::<Value>("training")? else { return Ok(Vec::new()) };
+    let mut lines: Vec<String> =
+        ["data", "train"].iter().map(|key| format!("  {key:<9} {}", training[key])).collect();
     if let Some(last) = training["loss_curve"].as_array().and_then(|curve| curve.last()) {
-        println!("  {:<9} {} after step {}", "loss", last[1], last[0]);
+        lines.push(format!("  {:<9} {} after step {}", "loss", last[1], last[0]));
     }
-    Ok(())
+    Ok(lines)
 }
 
 fn describe(tensor: &Tensor, stats: bool) -> Result<Value> {
@@ -84,14 +102,6 @@ fn describe(tensor: &Tensor, stats: bool) -> Result<Value> {
         value["max"] = json!(max);
     }
     Ok(value)
-}
-
-fn stats_text(tensor: &Tensor, stats: bool) -> Result<String> {
-    if !stats {
-        return Ok(String::new());
-    }
-    let (sum, min, max) = statistics(tensor)?;
-    Ok(format!(" sum {sum:.6e} min {min:.6e} max {max:.6e}"))
 }
 
 fn statistics(tensor: &Tensor) -> Result<(f64, f64, f64)> {

@@ -68,14 +68,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config(&model.card)?;
     config.check(model.card.process.schedule.steps())?;
     let row = arguments.row(&model.card)?;
-    let mut writer = Writer::new(arguments.out.clone(), vec![row.clone(); arguments.count])?;
-    arguments.gif.as_deref().map(check_place).transpose()?;
+    let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
+    arguments.gif.as_deref().map(check_gif).transpose()?;
 
     let (network, process) = model.build(device, &arguments.foreign, arguments.seed)?;
     let mut film = Film::new(arguments.gif.is_some(), arguments.batch.min(arguments.count), vec![]);
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
-    let rows = vec![row; arguments.count];
-    request.sample(&config, &rows, &mut film, |images| writer.push(images))?;
+    request.sample(&config, &|_| &row, &mut film, |images| writer.push(images))?;
     let mut made = writer.finish()?;
     if let Some(path) = &arguments.gif {
         film.write(path)?;
@@ -120,18 +119,18 @@ pub struct Request<'a> {
     pub card: &'a Card,
 }
 
-impl Request<'_> {
-    /// Samples images with one context row each, under a progress bar.
+impl<'a> Request<'a> {
+    /// Samples images, each with the context row of its number, under a progress bar.
     pub fn sample(
         &self,
         config: &SampleConfig,
-        rows: &[Row],
+        row: &'a dyn Fn(usize) -> &'a Row,
         film: &mut Film,
         mut on_images: impl FnMut(Images) -> Result<()>,
     ) -> Result<()> {
         let steps = config.steps.unwrap_or(self.process.schedule().steps());
         let bar = progress::bar(steps * config.count.div_ceil(config.batch), "steps");
-        let conditioning = |images: std::ops::Range<usize>| self.conditioning(&rows[images]);
+        let conditioning = |images: std::ops::Range<usize>| self.conditioning(images.map(row));
         let mut on_step = |step: &Step| {
             film.take(step);
             bar.inc(1);
@@ -143,14 +142,22 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn conditioning(&self, rows: &[Row]) -> Conditioning {
-        if rows.iter().all(|row| row.0.is_empty()) {
+    fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
+        let count = rows.len() as i64;
+        let values: Vec<f32> = rows.flat_map(|row| row.0.iter().copied()).collect();
+        if values.is_empty() {
             return Conditioning::none();
         }
-        let values: Vec<f32> = rows.iter().flat_map(|row| row.0.iter().copied()).collect();
-        let rows = Tensor::from_slice(&values).view([rows.len() as i64, -1]);
+        let rows = Tensor::from_slice(&values).view([count, -1]);
         Conditioning::context(rows.to_device(self.network.params().device()))
     }
+}
+
+/// Makes sure that an animation can be written.
+fn check_gif(path: &Path) -> Result<()> {
+    let gif = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gif"));
+    ensure!(gif, "--gif {}: expected a name that ends in .gif", path.display());
+    check_place(path)
 }
 
 /// Frames of the denoising of the first batch.
@@ -229,7 +236,7 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
         rng: Rng::PerImage,
     };
     let request = Request { network, process: &process, card };
-    let conditioning = |images: std::ops::Range<usize>| request.conditioning(&rows[images]);
+    let conditioning = |images: std::ops::Range<usize>| request.conditioning(rows[images].iter());
     let shape = card.model.image_shape();
     let mut picture = None;
     let on_batch = |batch: Batch| -> Result<()> {

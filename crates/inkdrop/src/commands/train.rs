@@ -2,17 +2,17 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use inkdrop_checkpoint::Weights;
 use inkdrop_data::output::write_atomic;
 use inkdrop_nn::Network;
 use inkdrop_process::Process;
 use inkdrop_torch::DeviceChoice;
-use inkdrop_torch::tch::{Kind, manual_seed};
+use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher};
 use serde_json::{Value, json};
 
@@ -20,6 +20,7 @@ use super::sample::preview;
 use crate::card::Card;
 use crate::config::{BUILT_IN, RunConfig, check_fit};
 use crate::progress;
+use crate::say::say;
 use crate::stop::{INTERRUPTED, Stop};
 
 /// Train a model
@@ -28,8 +29,8 @@ use crate::stop::{INTERRUPTED, Stop};
 /// the end, final.safetensors with the averaged weights. Ctrl-C saves and stops.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in config, or path of a .toml file
-    #[arg(required_unless_present = "list")]
+    /// Name of a built-in config, or path of a .toml file; not needed with --resume
+    #[arg(required_unless_present_any = ["list", "resume"])]
     config: Option<String>,
     /// Folder of the run
     #[arg(long, required_unless_present = "list")]
@@ -52,37 +53,27 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let (Some(name), Some(out), false) = (&arguments.config, &arguments.out, arguments.list) else {
-        BUILT_IN.iter().for_each(|(name, _)| println!("{name}"));
+    let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
+        say(&BUILT_IN.map(|(name, _)| name).join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let mut settings = arguments.settings.clone();
-    settings.extend(arguments.steps.map(|steps| format!("train.steps={steps}")));
-    let config = RunConfig::load(name, &settings)?;
-    config.model.plan().context("[model]")?;
-    config.train.check()?;
-    let device = arguments.device.resolve()?;
-
-    // Everything that can be wrong with the request is found before the folder is touched.
-    let data = config.data.load()?;
+    let config = arguments.load(out)?;
     let card = Card {
         model: config.model.clone(),
         process: config.process.clone(),
         contexts: config.data.context_names(),
     };
-    check_fit(&config.model, &data, &card.contexts)?;
-    let process = Process::new(&config.process, device)?;
-    manual_seed(config.train.seed as i64);
-    let network = config.model.build(Kind::Float, device)?;
-    let average = config.model.build(Kind::Float, device)?;
-    let mut trainer = Trainer::new(network, average, process, data, config.train.clone())?;
+    // Everything that can be wrong with the request is found before the folder is touched.
+    let mut trainer = trainer(&config, &card, arguments.device.resolve()?)?;
+    let folder = if arguments.resume {
+        resume(&mut trainer, &config, out)?
+    } else {
+        RunFolder::create(out)?
+    };
+    let text = config.to_toml()?;
+    write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
-    let folder = open(arguments, &config, out)?;
-    if arguments.resume {
-        resume(&mut trainer, &folder)?;
-    }
-    let outcome = watch(&mut trainer, &folder, &card)?;
-    if outcome == Outcome::Stopped {
+    if watch(&mut trainer, &folder, &card)? == Outcome::Stopped {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -91,39 +82,65 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The run's folder: a new one, or that of the run to resume if it is the same run.
-fn open(arguments: &Arguments, config: &RunConfig, out: &std::path::Path) -> Result<RunFolder> {
-    let text = config.to_toml()?;
-    let folder = if arguments.resume {
-        let folder = RunFolder::open(out)?;
-        let saved = fs::read_to_string(folder.config())?;
-        let saved: RunConfig = toml::from_str(&saved)
-            .with_context(|| format!("{} cannot be used", folder.config().display()))?;
-        let drift = config.drift(&saved);
-        if !drift.is_empty() {
-            bail!(
-                "{} holds another run; give the same config to resume it, or choose another folder. Different:\n  {}",
-                out.display(),
-                drift.join("\n  ")
-            );
-        }
-        folder
-    } else {
-        RunFolder::create(out)?
-    };
-    write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
-    Ok(folder)
+impl Arguments {
+    /// The config that was named, or that of the run to resume, with what was set over it.
+    fn load(&self, out: &Path) -> Result<RunConfig> {
+        let mut settings = self.settings.clone();
+        settings.extend(self.steps.map(|steps| format!("train.steps={steps}")));
+        let config = match &self.config {
+            Some(name) => RunConfig::load(name, &settings)?,
+            None => {
+                let saved = RunFolder::open(out)?.config();
+                RunConfig::load(&saved.display().to_string(), &settings)?
+            }
+        };
+        config.model.plan().context("[model]")?;
+        config.train.check()?;
+        Ok(config)
+    }
 }
 
-fn resume(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {
-    match folder.latest() {
-        Some(path) => {
-            trainer.restore(&path)?;
-            eprintln!("resuming after step {} from {}", trainer.step(), path.display());
-        }
-        None => eprintln!("no checkpoint was saved yet: starting from step 0"),
+/// A run at step 0, with its data in memory.
+fn trainer(config: &RunConfig, card: &Card, device: Device) -> Result<Trainer> {
+    let data = config.data.load()?;
+    check_fit(&config.model, &data, &card.contexts)?;
+    let process = Process::new(&config.process, device)?;
+    manual_seed(config.train.seed as i64);
+    let network = config.model.build(Kind::Float, device)?;
+    let average = config.model.build(Kind::Float, device)?;
+    Ok(Trainer::new(network, average, process, data, config.train.clone())?)
+}
+
+/// Takes the trainer to where the run in the folder stopped, if it is the same run.
+fn resume(trainer: &mut Trainer, config: &RunConfig, out: &Path) -> Result<RunFolder> {
+    let folder = RunFolder::open(out)?;
+    let saved = RunConfig::load(&folder.config().display().to_string(), &[])?;
+    let drift = config.drift(&saved);
+    if !drift.is_empty() {
+        bail!(
+            "{} holds another run; give the same config to resume it, or choose another folder. Different:\n  {}",
+            out.display(),
+            drift.join("\n  ")
+        );
     }
-    Ok(())
+    let Some(path) = folder.latest() else {
+        eprintln!("no checkpoint was saved yet: starting from step 0");
+        return Ok(folder);
+    };
+    trainer.restore(&path)?;
+    let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
+    ensure!(
+        done <= steps,
+        "train.steps = {steps}, but the run in {} has taken {done} steps already; expected at least {done}",
+        out.display()
+    );
+    eprintln!("resuming after step {done} from {}", path.display());
+    if steps != before {
+        eprintln!(
+            "train.steps: {before} → {steps}; the learning rate now falls to 0 at step {steps}"
+        );
+    }
+    Ok(folder)
 }
 
 fn watch(trainer: &mut Trainer, folder: &RunFolder, card: &Card) -> Result<Outcome> {

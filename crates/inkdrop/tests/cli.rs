@@ -1,0 +1,18 @@
+//! The laws of the `inkdrop` command line, asked of the built binary.
+//!
+//! One tiny model, trained by the binary itself, serves every test that needs a model.
+
+mod cli {
+    mod data;
+    mod inspect;
+    mod model_files;
+    mod resume;
+    mod sample;
+    mod sample_input;
+    mod sample_output;
+    mod support;
+    mod train;
+    mod train_data;
+    mod train_input;
+    mod usage;
+}

@@ -1,0 +1,141 @@
+//! Training on the notebook's pair of numpy files.
+
+use std::fs;
+
+use inkdrop_data::{Dataset, npy, sprites};
+
+use super::support::Place;
+
+const CONFIG: &str = r#"
+[model]
+family = "context"
+channels = 3
+features = 8
+contexts = CONTEXTS
+size = 16
+
+[process]
+schedule = { name = "sprites", steps = 500, beta_start = 1e-4, beta_end = 0.02 }
+time = "fraction"
+variance = "fixed-large"
+
+[data]
+kind = "npy"
+images = "x.npy"
+labels = "x_labels.npy"
+
+[train]
+steps = 2
+batch = 4
+lr = 1e-3
+ema_decay = 0.999
+context_keep = 0.9
+noising = "exact"
+seed = 0
+checkpoint_every = 1
+checkpoints_kept = 2
+sample_every = 100
+log_every = 1
+"#;
+
+const TRAIN: [&str; 4] = ["train", "mine.toml", "--out", "run"];
+
+/// A folder with a pair of 8 sprites and a config that trains on it.
+fn place_with_pair() -> Place {
+    let place = Place::new();
+    put_config(&place, "5");
+    write_pair(&place, "x.npy", "x_labels.npy", 8);
+    place
+}
+
+fn put_config(place: &Place, contexts: &str) {
+    let text = CONFIG.replace("CONTEXTS", contexts);
+    let absolute = |name: &str| format!("{:?}", place.path(name));
+    let text = text.replace("\"x.npy\"", &absolute("x.npy"));
+    place.put("mine.toml", text.replace("\"x_labels.npy\"", &absolute("x_labels.npy")).as_bytes());
+}
+
+fn write_pair(place: &Place, images: &str, labels: &str, count: usize) -> Dataset {
+    let data = sprites::dataset(1, count);
+    npy::write(&place.path(images), &place.path(labels), &data).expect("a writable folder");
+    data
+}
+
+/// Rewrites a file in the folder.
+fn edit(place: &Place, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let bytes = fs::read(place.path(name)).expect("a file to edit");
+    place.put(name, &change(bytes));
+}
+
+#[test]
+fn the_written_pair_trains() {
+    let place = place_with_pair();
+    place.run(&["data", "-n", "64", "--seed", "1", "--out", "x.npy"]).succeeds();
+    place.run(&TRAIN).succeeds();
+    assert!(place.path("run/final.safetensors").is_file());
+}
+
+#[test]
+fn missing_file_is_named() {
+    for name in ["x.npy", "x_labels.npy"] {
+        let place = place_with_pair();
+        fs::remove_file(place.path(name)).expect("a file");
+        place.refuses(&TRAIN, &[name]);
+    }
+}
+
+#[test]
+fn truncated_file_is_named() {
+    for name in ["x.npy", "x_labels.npy"] {
+        let place = place_with_pair();
+        edit(&place, name, |bytes| bytes[..bytes.len() - 7].to_vec());
+        place.refuses(&TRAIN, &[name]);
+    }
+}
+
+#[test]
+fn file_cut_in_its_header_is_named() {
+    let place = place_with_pair();
+    edit(&place, "x.npy", |bytes| bytes[..40].to_vec());
+    place.refuses(&TRAIN, &["x.npy"]);
+}
+
+#[test]
+fn empty_and_foreign_files_are_named() {
+    for bytes in [&b""[..], b"\x89PNG\r\n\x1a\n not an array"] {
+        let place = place_with_pair();
+        place.put("x.npy", bytes);
+        place.refuses(&TRAIN, &["x.npy"]);
+    }
+}
+
+#[test]
+fn damaged_header_is_named() {
+    let place = place_with_pair();
+    edit(&place, "x.npy", |mut bytes| {
+        bytes[12..40].fill(b'?');
+        bytes
+    });
+    place.refuses(&TRAIN, &["x.npy"]);
+}
+
+#[test]
+fn labels_of_another_length_are_refused_with_both() {
+    let place = place_with_pair();
+    write_pair(&place, "other.npy", "x_labels.npy", 7);
+    place.refuses(&TRAIN, &["7", "8", "label"]);
+}
+
+#[test]
+fn labels_of_another_number_of_classes_are_refused_with_both() {
+    let place = place_with_pair();
+    put_config(&place, "3");
+    place.refuses(&TRAIN, &["3", "5"]);
+}
+
+#[test]
+fn fewer_images_than_a_batch_are_refused_with_both() {
+    let place = place_with_pair();
+    write_pair(&place, "x.npy", "x_labels.npy", 3);
+    place.refuses(&TRAIN, &["3", "4", "batch"]);
+}

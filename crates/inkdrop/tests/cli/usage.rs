@@ -1,0 +1,72 @@
+//! Help, version and wrong commands.
+
+use std::process::Stdio;
+
+use super::support::{Outcome, Place};
+
+const COMMANDS: [&str; 4] = ["train", "sample", "inspect", "data"];
+
+#[test]
+fn no_subcommand_shows_the_usage_and_fails() {
+    let outcome = Place::new().refuses(&[], &["Usage: inkdrop"]);
+    assert_eq!(outcome.code, Some(2));
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn help_lists_every_command_on_stdout() {
+    let outcome = Place::new().run(&["--help"]).succeeds();
+    for command in COMMANDS {
+        assert!(outcome.stdout.contains(&format!("\n  {command} ")), "{command}");
+    }
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_command_has_help() {
+    let place = Place::new();
+    for command in ["train", "sample"] {
+        let outcome = place.run(&[command, "--help"]).succeeds();
+        assert!(outcome.stdout.contains(&format!("Usage: inkdrop {command}")), "{command}");
+    }
+}
+
+#[test]
+fn version_is_the_package_s() {
+    let outcome = Place::new().run(&["--version"]).succeeds();
+    assert_eq!(outcome.stdout, concat!("inkdrop ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn unknown_command_is_named() {
+    let outcome = Place::new().refuses(&["trian"], &["trian", "train"]);
+    assert_eq!(outcome.code, Some(2));
+}
+
+#[test]
+fn list_names_the_builtin_configs() {
+    let outcome = Place::new().run(&["train", "--list"]).succeeds();
+    assert!(outcome.stdout.lines().any(|line| line.starts_with("sprites")), "{}", outcome.stdout);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_panic() {
+    let place = Place::new();
+    let mut command = place.command(&["train", "--list"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    command.stdout(writer).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(101), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn errors_stay_plain_where_backtraces_are_asked_for() {
+    let place = Place::new();
+    let mut command = place.command(&["inspect", "missing.safetensors"]);
+    command.env("RUST_BACKTRACE", "1");
+    Outcome::of(&mut command).fails_saying(&["missing.safetensors"]);
+}
