@@ -3,34 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use super::header::{Header, Kind};
 use crate::DataError;
-
-/// The type of a file's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
-    /// Numpy's letter: `u`, `i`, `f` or `b`.
-    pub(super) letter: char,
-    /// Bytes per value: 1, 2, 4 or 8.
-    pub(super) size: usize,
-    /// Whether the highest byte comes first.
-    pub(super) big_endian: bool,
-}
-
-impl Kind {
-    /// Reads names such as `<f8`, `|u1`, `>i4`.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        let mut letters = name.chars();
-        let big_endian = match letters.next()? {
-            '<' | '|' => false,
-            '>' => true,
-            _ => return None,
-        };
-        let letter = letters.next().filter(|letter| "uifb".contains(*letter))?;
-        let size = letters.as_str().parse().ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
-        Some(Self { letter, size, big_endian })
-    }
-}
 
 /// A whole numpy file.
 pub(super) struct NpyFile {

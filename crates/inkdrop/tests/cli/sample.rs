@@ -75,7 +75,7 @@ fn a_class_is_a_context_of_weight_one() {
     let of = |more: &[&str]| sampled(&place, &[&["-n", "2", "--steps", "20"], more].concat()).1;
     let class = of(&["--class", "spell"]);
     assert_eq!(class, of(&["--context", "spell=1"]));
-    assert_ne!(class, of(&["--context", "hero=5,food=-3.5"]), "the context changes nothing");
+    assert_ne!(class, of(&["--context", "hero=500,food=-350"]), "the context changes nothing");
 }
 
 #[test]
