@@ -62,7 +62,7 @@ fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()
     let denoiser = Denoiser::new(&short, network, Conditioning::context(context));
     let x = PerImageNoise::new(0, 0..1).normal(&[1, 3, 16, 16], Device::Cpu)?;
     let (mut columns, mut states, mut beliefs) = (Vec::new(), Vec::new(), Vec::new());
-    ddim(&denoiser, x, &mut |step| {
+    let _ = ddim(&denoiser, x, &mut |step| {
         if [0, 3, 6, 9, 12, 15, 19, 24].contains(&step.number) {
             columns.push(format!("step {}", step.number + 1));
             states.push(step.x.shallow_clone());
