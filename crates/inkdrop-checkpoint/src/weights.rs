@@ -1,6 +1,5 @@
 //! A file of named tensors with metadata.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write};
@@ -8,12 +7,13 @@ use std::path::Path;
 
 use inkdrop_nn::Params;
 use inkdrop_torch::TorchError;
-use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use inkdrop_torch::tch::Tensor;
+use safetensors::tensor::SafeTensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::CheckpointError;
+use crate::bytes::{Bytes, kind_of};
 
 /// Named tensors on the CPU and JSON metadata by name.
 #[derive(Debug, Default)]
@@ -170,68 +170,5 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
         [0x93, b'N', b'U', b'M', ..] => Some("it is a NumPy array"),
         [0x89, b'P', b'N', b'G', ..] => Some("it is a PNG picture"),
         _ => None,
-    }
-}
-
-const KINDS: [(Dtype, Kind); 10] = [
-    (Dtype::F32, Kind::Float),
-    (Dtype::F64, Kind::Double),
-    (Dtype::F16, Kind::Half),
-    (Dtype::BF16, Kind::BFloat16),
-    (Dtype::I64, Kind::Int64),
-    (Dtype::I32, Kind::Int),
-    (Dtype::I16, Kind::Int16),
-    (Dtype::I8, Kind::Int8),
-    (Dtype::U8, Kind::Uint8),
-    (Dtype::BOOL, Kind::Bool),
-];
-
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    KINDS.iter().find(|(d, _)| *d == dtype).map(|(_, kind)| *kind)
-}
-
-/// A tensor's contents as safetensors wants them: contiguous, on the CPU.
-struct Bytes {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl Bytes {
-    fn copy(tensor: &Tensor) -> Result<Self, CheckpointError> {
-        let _guard = no_grad_guard();
-        let kind = tensor.f_kind().map_err(TorchError::from)?;
-        let (dtype, _) =
-            *KINDS.iter().find(|(_, k)| *k == kind).ok_or_else(|| CheckpointError::Format {
-                name: "the weights".to_string(),
-                problem: format!("{kind:?} tensors cannot be stored"),
-            })?;
-        let flat = tensor
-            .f_detach()
-            .and_then(|t| t.f_to_device(Device::Cpu))
-            .and_then(|t| t.f_contiguous());
-        let flat = flat.map_err(TorchError::from)?;
-        let mut data = vec![0u8; flat.numel() * kind.elt_size_in_bytes()];
-        flat.f_copy_data_u8(&mut data, flat.numel()).map_err(TorchError::from)?;
-        let shape = flat.size().iter().map(|&axis| axis as usize).collect();
-        Ok(Self { dtype, shape, data })
-    }
-}
-
-impl View for Bytes {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
     }
 }

@@ -11,8 +11,10 @@ mod commands;
 mod config;
 mod context;
 mod draw;
+mod film;
 mod output;
 mod progress;
+mod request;
 mod say;
 mod stop;
 

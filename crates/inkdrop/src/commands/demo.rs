@@ -10,10 +10,11 @@ use inkdrop_data::picture::write_png;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::tch::Device;
 
-use super::sample::{Film, Request};
 use crate::card::{Foreign, Model};
 use crate::context::Row;
 use crate::draw;
+use crate::film::Film;
+use crate::request::Request;
 use crate::say::say;
 
 /// Sample a labelled grid and an animation from the built-in model
@@ -45,7 +46,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut film = Film::new(true, count, labels.clone());
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let (png, gif) = (out.join("sprites.png"), out.join("sprites.gif"));
-    request.sample(&config, &|image| &rows[image], &mut film, |images| {
+    let bar = request.bar(&config);
+    request.sample(&config, &|image| &rows[image], &mut film, &bar, |images| {
         Ok(write_png(&png, &draw::rows(&images, COLUMNS, &labels)?)?)
     })?;
     let sampled = begun.elapsed();

@@ -16,10 +16,10 @@ use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher};
 use serde_json::{Value, json};
 
-use super::sample::preview;
 use crate::card::Card;
 use crate::config::{BUILT_IN, RunConfig, check_fit};
 use crate::progress;
+use crate::request::preview;
 use crate::say::say;
 use crate::stop::{INTERRUPTED, Stop};
 

@@ -1,0 +1,159 @@
+//! The ContextUnet itself, in the notebook's order.
+
+use inkdrop_nn::{
+    Conditioning, Conv2d, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Mode, Network,
+    NetworkError, Params, ResidualConvBlock, UnetDown, UnetUp,
+};
+use inkdrop_torch::Result;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use super::ContextConfig;
+use crate::BuildError;
+
+/// The network. Predicts the noise in x.
+#[derive(Debug)]
+pub struct ContextUnet {
+    config: ContextConfig,
+    params: Params,
+    init_conv: ResidualConvBlock,
+    down1: UnetDown,
+    down2: UnetDown,
+    timeembed1: EmbedFc,
+    timeembed2: EmbedFc,
+    contextembed1: EmbedFc,
+    contextembed2: EmbedFc,
+    up0: (ConvTranspose2d, GroupNorm),
+    up1: UnetUp,
+    up2: UnetUp,
+    out: (Conv2d, GroupNorm, Conv2d),
+}
+
+impl ContextUnet {
+    /// Groups of the two GroupNorms.
+    const GROUPS: i64 = 8;
+
+    /// The network with PyTorch's default initialisation, drawn from libtorch's
+    /// global generator in the notebook's order.
+    ///
+    /// # Errors
+    /// A size that cannot be, or libtorch cannot allocate it.
+    pub fn new(
+        config: &ContextConfig,
+        kind: Kind,
+        device: Device,
+    ) -> std::result::Result<Self, BuildError> {
+        config.check()?;
+        let mut params = Params::new(kind, device);
+        let n = config.features;
+        let mut root = params.root();
+        let mut network = Self {
+            init_conv: ResidualConvBlock::new(&mut root.sub("init_conv"), config.channels, n)?,
+            down1: UnetDown::new(&mut root.sub("down1"), n, n)?,
+            down2: UnetDown::new(&mut root.sub("down2"), n, 2 * n)?,
+            timeembed1: EmbedFc::new(&mut root.sub("timeembed1"), 1, 2 * n)?,
+            timeembed2: EmbedFc::new(&mut root.sub("timeembed2"), 1, n)?,
+            contextembed1: EmbedFc::new(&mut root.sub("contextembed1"), config.contexts, 2 * n)?,
+            contextembed2: EmbedFc::new(&mut root.sub("contextembed2"), config.contexts, n)?,
+            up0: (
+                ConvTranspose2d::new(
+                    &mut root.sub("up0").sub(0),
+                    ConvConfig::patches(2 * n, 2 * n, config.size / 4),
+                )?,
+                GroupNorm::new(&mut root.sub("up0").sub(1), Self::GROUPS, 2 * n)?,
+            ),
+            up1: UnetUp::new(&mut root.sub("up1"), 4 * n, n)?,
+            up2: UnetUp::new(&mut root.sub("up2"), 2 * n, n)?,
+            out: (
+                Conv2d::new(&mut root.sub("out").sub(0), ConvConfig::same(2 * n, n, 3))?,
+                GroupNorm::new(&mut root.sub("out").sub(1), Self::GROUPS, n)?,
+                Conv2d::new(&mut root.sub("out").sub(3), ConvConfig::same(n, config.channels, 3))?,
+            ),
+            config: config.clone(),
+            params: Params::new(kind, device),
+        };
+        // Last, since the notebook draws no shortcut while it builds: so all else is drawn as there.
+        network.init_conv.add_residual(&mut root.sub("init_conv"), config.channels, n)?;
+        network.params = params;
+        Ok(network)
+    }
+
+    /// The two embeddings as the decoder takes them: (scale, shift) for up1 and up2.
+    fn embed(&self, t: &Tensor, context: &Tensor) -> Result<[(Tensor, Tensor); 2]> {
+        Ok([
+            (self.contextembed1.forward(context)?, self.timeembed1.forward(t)?),
+            (self.contextembed2.forward(context)?, self.timeembed2.forward(t)?),
+        ])
+    }
+
+    /// - x: [B, C, H, W], t: [B, 1], context: [B, K]
+    fn pass(&self, x: &Tensor, t: &Tensor, context: &Tensor, mode: Mode) -> Result<Tensor> {
+        let x = &channels_last(x)?;
+        let init = self.init_conv.forward(x, mode)?; // [B, n, H, W]
+        let down1 = self.down1.forward(&init, mode)?; // [B, n, H/2, W/2]
+        let down2 = self.down2.forward(&down1, mode)?; // [B, 2n, H/4, W/4]
+        let vector = down2.f_avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None)?; // [B, 2n, 1, 1]
+        let hidden = vector.f_gelu("none")?;
+
+        let [(scale1, shift1), (scale2, shift2)] = self.embed(t, context)?;
+        let up0 = self.up0.1.forward(&self.up0.0.forward(&hidden)?)?.f_relu()?;
+        let up1 = self.up1.forward(&scale1.f_mul(&up0)?.f_add(&shift1)?, &down2, mode)?;
+        let up2 = self.up2.forward(&scale2.f_mul(&up1)?.f_add(&shift2)?, &down1, mode)?;
+        let h = self.out.0.forward(&Tensor::f_cat(&[&up2, &init], 1)?)?;
+        self.out.2.forward(&self.out.1.forward(&h)?.f_relu()?)
+    }
+
+    fn check_inputs(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        context: Option<&Tensor>,
+    ) -> std::result::Result<(), NetworkError> {
+        let ContextConfig { channels, contexts, size, .. } = self.config;
+        let shape = |input, given: &Tensor, expected| {
+            Err(NetworkError::Shape { input, given: given.size(), expected })
+        };
+        let batch = match x.size()[..] {
+            [batch, c, h, w] if (c, h, w) == (channels, size, size) => batch,
+            _ => return shape("x", x, format!("[B, {channels}, {size}, {size}]")),
+        };
+        if t.size() != [batch] {
+            return shape("t", t, format!("[{batch}], one time per image"));
+        }
+        match context {
+            Some(rows) if rows.size() != [batch, contexts] => {
+                shape("context", rows, format!("[{batch}, {contexts}], one row per image"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Network for ContextUnet {
+    /// - t: [B], t/T in (0, 1]
+    /// - without a context, all zeros
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.check_inputs(x, t, conditioning.context.as_ref())?;
+        let t = t
+            .f_to_kind(x.kind())
+            .and_then(|t| t.f_unsqueeze(-1))
+            .map_err(inkdrop_torch::TorchError::from)?;
+        let zeros = || Tensor::zeros([x.size()[0], self.config.contexts], (x.kind(), x.device()));
+        let context = conditioning.context.as_ref().map_or_else(zeros, Tensor::shallow_clone);
+        Ok(self.pass(x, &t, &context, mode)?)
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+/// The same tensor with channels innermost in memory, which convolutions on the CPU like better.
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+}

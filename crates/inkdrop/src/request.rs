@@ -1,0 +1,92 @@
+//! A model at work: many images under a progress bar, or a small grid while it trains.
+
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use inkdrop_data::Images;
+use inkdrop_data::picture::write_png;
+use inkdrop_nn::{Conditioning, Network};
+use inkdrop_process::Process;
+use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Step, sample};
+use inkdrop_torch::tch::Tensor;
+
+use crate::card::Card;
+use crate::context::Row;
+use crate::film::Film;
+use crate::{draw, progress};
+
+/// A model that is ready to sample.
+pub struct Request<'a> {
+    pub network: &'a dyn Network,
+    pub process: &'a Process,
+    pub card: &'a Card,
+}
+
+impl<'a> Request<'a> {
+    /// A progress bar over all steps of all batches.
+    pub fn bar(&self, config: &SampleConfig) -> ProgressBar {
+        let steps = config.steps.unwrap_or(self.process.schedule().steps());
+        progress::bar(steps * config.count.div_ceil(config.batch), "steps")
+    }
+
+    /// Samples images, each with the context row of its number, the steps counted by a bar.
+    pub fn sample(
+        &self,
+        config: &SampleConfig,
+        row: &'a dyn Fn(usize) -> &'a Row,
+        film: &mut Film,
+        bar: &ProgressBar,
+        mut on_images: impl FnMut(Images) -> Result<()>,
+    ) -> Result<()> {
+        let conditioning = |images: Range<usize>| self.conditioning(images.map(row));
+        let mut on_step = |step: &Step| {
+            film.take(step);
+            bar.inc(1);
+        };
+        let on_batch = |batch: Batch| -> Result<()> { on_images(draw::images(&batch.x)?) };
+        let shape = self.card.model.image_shape();
+        sample(self.network, self.process, config, shape, &conditioning, &mut on_step, on_batch)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
+        let count = rows.len() as i64;
+        let values: Vec<f32> = rows.flat_map(|row| row.0.iter().copied()).collect();
+        if values.is_empty() {
+            return Conditioning::none();
+        }
+        let rows = Tensor::from_slice(&values).view([count, -1]);
+        Conditioning::context(rows.to_device(self.network.params().device()))
+    }
+}
+
+/// A grid of 8 images per context, from 25 DDIM steps: what a run looks like while it trains.
+pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
+    const COLUMNS: usize = 8;
+    let names = match card.contexts.len() {
+        0 => vec![String::new(); 4],
+        _ => card.contexts.clone(),
+    };
+    let row =
+        |name: &String| if name.is_empty() { Ok(Row::none(card)) } else { Row::class(card, name) };
+    let rows: Vec<Row> = names.iter().map(row).collect::<Result<_>>()?;
+    let rows: Vec<Row> = rows.into_iter().flat_map(|row| vec![row; COLUMNS]).collect();
+    let process = Process::new(&card.process, network.params().device())?;
+    let steps = process.schedule().steps().min(25);
+    let config = SampleConfig {
+        count: rows.len(),
+        batch: rows.len(),
+        sampler: Sampler::Ddim,
+        steps: Some(steps),
+        seed: 0,
+        rng: Rng::PerImage,
+    };
+    let request = Request { network, process: &process, card };
+    let (mut film, bar) = (Film::new(false, 0, vec![]), ProgressBar::hidden());
+    request.sample(&config, &|image| &rows[image], &mut film, &bar, |images| {
+        Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)
+    })
+}
