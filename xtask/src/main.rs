@@ -2,7 +2,6 @@
 
 mod bench;
 mod check;
-mod ci;
 mod demo;
 mod doctor;
 mod libtorch;
@@ -53,8 +52,6 @@ enum Task {
     Inspect(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     Bench(Rest),
-    /// Run what continuous integration runs: test, then check
-    Ci,
 }
 
 /// Arguments that are handed on as they are.
@@ -78,7 +75,6 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
         Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
-        Task::Ci => ci::run(&ws),
     }
 }
 

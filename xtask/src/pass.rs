@@ -9,11 +9,6 @@ pub fn build(ws: &Workspace) -> Result<u8> {
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();
     cargo.args(["build", "--release", "--package", "inkdrop"]);
-    // The binary's output is what was asked for; cargo speaks only when it has work or errors.
-    let built = ws.binary("inkdrop").get_program().to_owned();
-    if std::path::Path::new(&built).exists() {
-        cargo.arg("--quiet");
-    }
     run_child(&mut cargo)
 }
 

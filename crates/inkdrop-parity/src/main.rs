@@ -50,6 +50,10 @@ fn check(file: &Path, named: bool, count: &mut Count) {
             println!("{}: {error:#} FAIL", file.display());
             count.failed += 1;
         }
+        Ok(rows) if rows.is_empty() => {
+            println!("{}: nothing in it can be compared FAIL", file.display());
+            count.failed += 1;
+        }
         Ok(rows) => rows.iter().for_each(|row| {
             println!("{row}");
             match row.status {

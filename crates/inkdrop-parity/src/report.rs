@@ -64,7 +64,8 @@ impl Distance {
             theirs.size()
         );
         let (ours, theirs) = (values(ours)?, values(theirs)?);
-        let scale = theirs.iter().fold(1f64, |most, v| most.max(v.abs()));
+        let finite = theirs.iter().filter(|v| v.is_finite());
+        let scale = finite.fold(1f64, |most, v| most.max(v.abs()));
         let mut distance = Self { absolute: 0.0, relative: 0.0, error: 0.0, tolerance: 0.0 };
         for (&a, &b) in ours.iter().zip(&theirs) {
             let absolute = if a == b { 0.0 } else { (a - b).abs() };

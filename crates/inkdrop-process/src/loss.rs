@@ -20,10 +20,11 @@ pub fn mse_loss(
     (x0, t, noise): (&Tensor, &Tensor, &Tensor),
     conditioning: &Conditioning,
     noising: Noising,
+    mode: Mode,
 ) -> Result<Tensor, ProcessError> {
     let x = process.q_sample(x0, t, noise, noising)?;
     let time = process.network_time(t)?;
-    let eps = network.forward(&x, &time, conditioning, Mode::Train)?;
+    let eps = network.forward(&x, &time, conditioning, mode)?;
     let squared = eps.f_sub(noise)?.f_square()?;
     Ok(squared.f_flatten(1, -1)?.f_mean_dim([1i64].as_slice(), false, squared.kind())?)
 }

@@ -125,7 +125,9 @@ fn the_loss_is_the_mean_square_per_image() {
     let (x0, noise) = (Tensor::zeros([2, 3, 4, 4], F32), Tensor::zeros([2, 3, 4, 4], F32));
     let t = Tensor::from_slice(&[249i64, 499]);
     let batch = (&x0, &t, &noise);
-    let loss = mse_loss(&process, &echo(), batch, &Conditioning::none(), Noising::Exact).unwrap();
+    let loss =
+        mse_loss(&process, &echo(), batch, &Conditioning::none(), Noising::Exact, Mode::Eval)
+            .unwrap();
     let loss: Vec<f32> = loss.try_into().unwrap();
     assert_eq!(loss, [0.25, 1.0], "(ε − 0)² with ε = t/T");
 }

@@ -78,6 +78,9 @@ macro_rules! names {
 names!(Sampler, "sampler", "ddpm" => Self::Ddpm, "ddim" => Self::Ddim);
 names!(Rng, "rng", "per-sample" => Self::PerImage, "torch" => Self::Torch);
 
+/// The most images at a time.
+const MAX_BATCH: usize = 65_536;
+
 impl SampleConfig {
     /// Checks the request against a process of `available` steps.
     ///
@@ -89,7 +92,9 @@ impl SampleConfig {
         };
         match self {
             Self { count: 0, .. } => request("count", 0, "at least 1 image".into()),
-            Self { batch: 0, .. } => request("batch", 0, "at least 1 image at a time".into()),
+            Self { batch, .. } if !(1..=MAX_BATCH).contains(batch) => {
+                request("batch", *batch, format!("1 to {MAX_BATCH} images at a time"))
+            }
             Self { steps: Some(steps), .. } if !(1..=available).contains(steps) => request(
                 "steps",
                 *steps,

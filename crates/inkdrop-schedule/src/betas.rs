@@ -31,6 +31,9 @@ pub enum ScheduleConfig {
     },
 }
 
+/// Longer processes are mistakes, and would not fit into memory.
+const MAX_STEPS: usize = 1_000_000;
+
 impl ScheduleConfig {
     /// The sprites notebook's own numbers: T = 500, β from 1e-4 to 0.02.
     pub const SPRITES: Self = Self::Sprites { steps: 500, beta_start: 1e-4, beta_end: 0.02 };
@@ -47,8 +50,8 @@ impl ScheduleConfig {
     /// # Errors
     /// No steps, or a β outside (0, 1).
     pub fn build(&self) -> Result<Schedule, ScheduleError> {
-        if self.steps() == 0 {
-            return Err(ScheduleError::NoSteps(0));
+        if !(1..=MAX_STEPS).contains(&self.steps()) {
+            return Err(ScheduleError::NoSteps(self.steps()));
         }
         match *self {
             Self::Sprites { steps, beta_start, beta_end } => sprites(steps, beta_start, beta_end),

@@ -3,8 +3,8 @@
 /// A schedule or spacing that cannot be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
-    /// A diffusion process has at least one step.
-    #[error("steps {0}: a schedule needs at least 1 step")]
+    /// A diffusion process has at least one step, and a million at most.
+    #[error("steps {0}: a schedule has 1 to 1000000 steps")]
     NoSteps(usize),
     /// Some β is outside (0, 1).
     #[error("beta[{index}] = {value}: every beta must lie strictly between 0 and 1")]

@@ -7,9 +7,6 @@ use std::sync::OnceLock;
 
 use tch::{Cuda, Device};
 
-/// The libtorch release that these crates are built against.
-pub const LIBTORCH_VERSION: &str = "2.11.0";
-
 /// A device as a user names it: `auto`, `cpu`, `cuda` or `cuda:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
@@ -94,11 +91,6 @@ impl DeviceChoice {
             }
         }
     }
-}
-
-/// Limits libtorch to this many CPU threads; at least 1.
-pub fn set_threads(threads: usize) {
-    tch::set_num_threads(threads.clamp(1, i32::MAX as usize) as i32);
 }
 
 /// Whether CUDA can be used; found out once, since libtorch asks its registry only once.

@@ -1,4 +1,4 @@
-//! The one door to libtorch: which device, how many threads, and where noise comes from.
+//! The one door to libtorch: which device, and where noise comes from.
 //!
 //! The layers above use [`tch`] tensors freely; what lives here is what needs
 //! care or `unsafe`: finding and loading CUDA at run time, errors that a person
@@ -22,7 +22,7 @@ mod device;
 mod error;
 mod noise;
 
-pub use device::{DeviceChoice, DeviceError, LIBTORCH_VERSION, set_threads};
+pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
 pub use tch;

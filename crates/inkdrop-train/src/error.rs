@@ -32,6 +32,9 @@ pub enum TrainError {
     /// The run folder holds something already.
     #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
     Occupied(PathBuf),
+    /// Another process trains in the run folder.
+    #[error("{} is in use by another process; wait for it, or choose another folder", .0.display())]
+    InUse(PathBuf),
     /// There is no run to go on with.
     #[error("{} holds no run to resume: {problem}", folder.display())]
     NothingToResume {

@@ -1,6 +1,6 @@
 //! The folder of a run: what lies where, and which checkpoint is the last.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,19 @@ use inkdrop_checkpoint::Weights;
 
 use crate::TrainError;
 
+/// The run's config, the first file in its folder.
+const CONFIG: &str = "config.toml";
+
 /// The folder that one run writes to.
 ///
 /// `config.toml`, `log.jsonl`, `checkpoints/step-NNNNNNN.safetensors`,
 /// `samples/step-NNNNNNN.png`, and `final.safetensors` at the end.
-#[derive(Debug, Clone)]
+///
+/// A folder serves one process at a time: `.lock` is locked while this value lives.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl RunFolder {
@@ -23,7 +29,13 @@ impl RunFolder {
     /// # Errors
     /// It holds something already, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
-        let folder = Self { path: path.to_path_buf() };
+        if occupied(path)? {
+            return Err(TrainError::Occupied(path.to_path_buf()));
+        }
+        let file = |source| TrainError::File { path: path.to_path_buf(), source };
+        fs::create_dir_all(path).map_err(file)?;
+        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        // Once more under the lock: another run may have begun here in between.
         if occupied(path)? {
             return Err(TrainError::Occupied(path.to_path_buf()));
         }
@@ -38,19 +50,18 @@ impl RunFolder {
     /// # Errors
     /// It holds no run.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let folder = Self { path: path.to_path_buf() };
-        if !folder.config().is_file() {
+        if !path.join(CONFIG).is_file() {
             return Err(TrainError::NothingToResume {
                 folder: path.to_path_buf(),
-                problem: "there is no config.toml in it".to_string(),
+                problem: format!("there is no {CONFIG} in it"),
             });
         }
-        Ok(folder)
+        Ok(Self { path: path.to_path_buf(), _lock: lock(path)? })
     }
 
     /// The resolved config of the run.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
+        self.path.join(CONFIG)
     }
 
     /// One JSON object per line: step, loss, lr, images_per_s, seconds.
@@ -107,6 +118,18 @@ impl RunFolder {
             entries.filter_map(|entry| number(entry.file_name().to_str()?)).collect();
         steps.sort_unstable();
         steps
+    }
+}
+
+/// Keeps other processes out for as long as the file is open.
+fn lock(folder: &Path) -> Result<File, TrainError> {
+    let path = folder.join(".lock");
+    let file = |source| TrainError::File { path: path.clone(), source };
+    let lock = File::create(&path).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(TrainError::InUse(folder.to_path_buf())),
+        Err(TryLockError::Error(source)) => Err(file(source)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! log.jsonl: how the run went, a line at a time.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,11 @@ impl Log {
     /// Opens the log of a run at `step`; lines beyond it, of a future that was lost, are dropped.
     pub(crate) fn open(path: &Path, step: usize) -> Result<Self, TrainError> {
         let failed = |source| TrainError::File { path: path.to_path_buf(), source };
-        let before = fs::read_to_string(path).unwrap_or_default();
+        let before = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(failed(error)),
+        };
         let valid =
             |line: &&str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step);
         let kept: String = before.lines().filter(valid).flat_map(|line| [line, "\n"]).collect();

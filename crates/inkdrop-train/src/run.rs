@@ -78,7 +78,8 @@ impl Trainer {
     /// Trains to the last step; with a folder, keeps log and checkpoints there.
     ///
     /// # Errors
-    /// The loss is no number (the last checkpoint stays), or a file cannot be written.
+    /// The loss is no number (the last checkpoint stays; restore it before going
+    /// on, since running statistics have seen the bad batch), or a file cannot be written.
     pub fn run(
         &mut self,
         folder: Option<&RunFolder>,
@@ -134,13 +135,7 @@ impl Trainer {
         let lr = self.config.lr_at(self.step);
         let images = self.images_at(self.step);
         let loss = self.advance()?;
-        if !loss.is_finite() {
-            let kept = match folder.and_then(RunFolder::latest) {
-                Some(path) => format!("the last good checkpoint is {}", path.display()),
-                None => "no checkpoint was saved before".to_string(),
-            };
-            return Err(TrainError::NotFinite { step: self.step + 1, loss, kept });
-        }
+        self.check(loss, folder)?;
         window.loss += loss;
         window.steps += 1;
         window.images += images;
@@ -157,7 +152,21 @@ impl Trainer {
         }
     }
 
+    /// Stops where a loss is no number.
+    fn check(&self, loss: f64, folder: Option<&RunFolder>) -> Result<(), TrainError> {
+        if loss.is_finite() {
+            return Ok(());
+        }
+        let kept = match folder.and_then(RunFolder::latest) {
+            Some(path) => format!("the last good checkpoint is {}", path.display()),
+            None => "no checkpoint was saved before".to_string(),
+        };
+        Err(TrainError::NotFinite { step: self.step + 1, loss, kept })
+    }
+
+    /// Saves the state, once the weights have shown that they still work.
     fn checkpoint(&self, folder: Option<&RunFolder>) -> Result<(), TrainError> {
+        self.check(self.probe()?, folder)?;
         match folder {
             Some(folder) => folder.save(&self.state()?, self.step, self.config.checkpoints_kept),
             None => Ok(()),

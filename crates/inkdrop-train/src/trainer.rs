@@ -2,7 +2,7 @@
 
 use inkdrop_data::batches::Batches;
 use inkdrop_data::{Dataset, Labels};
-use inkdrop_nn::{Conditioning, Network};
+use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{Process, mse_loss, pixels};
 use tch::{Kind, Tensor};
 
@@ -69,32 +69,12 @@ impl Trainer {
         self.batches.indices(step).len()
     }
 
-    /// One optimiser step; the loss before it.
+    /// One optimiser step; the loss before it. Where that is no number, nothing is updated.
     pub(crate) fn advance(&mut self) -> Result<f64, TrainError> {
-        tch::manual_seed(step_seed(self.config.seed, self.step));
-        let indices = self.batches.indices(self.step);
-        let x0 = self.images(&indices)?;
-        let count = indices.len() as i64;
-        let device = x0.device();
-        let t = Tensor::f_randint(
-            self.process.schedule().steps() as i64,
-            [count],
-            (Kind::Int64, device),
-        )?;
-        let noise = x0.f_randn_like()?;
-        let conditioning = self.conditioning(&indices)?;
-
-        let loss = mse_loss(
-            &self.process,
-            self.network.as_ref(),
-            (&x0, &t, &noise),
-            &conditioning,
-            self.config.noising,
-        )?;
-        let loss = loss.f_mean(loss.kind())?;
+        let loss = self.loss(Mode::Train)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
-            return Ok(value); // the caller stops; the weights stay as they were
+            return Ok(value);
         }
         self.adam.zero_grad();
         loss.f_backward()?;
@@ -102,6 +82,29 @@ impl Trainer {
         self.ema.update(self.step)?;
         self.step += 1;
         Ok(value)
+    }
+
+    /// The loss of the batch to come, in evaluation mode and without learning
+    /// from it: finite only where the weights of the last step still work.
+    pub(crate) fn probe(&self) -> Result<f64, TrainError> {
+        let _guard = tch::no_grad_guard();
+        Ok(self.loss(Mode::Eval)?.f_double_value(&[])?)
+    }
+
+    /// The loss of this step's batch. All that is random in it follows from (seed, step).
+    fn loss(&self, mode: Mode) -> Result<Tensor, TrainError> {
+        tch::manual_seed(step_seed(self.config.seed, self.step));
+        let indices = self.batches.indices(self.step);
+        let x0 = self.images(&indices)?;
+        let options = (Kind::Int64, x0.device());
+        let steps = self.process.schedule().steps() as i64;
+        let t = Tensor::f_randint(steps, [indices.len() as i64], options)?;
+        let noise = x0.f_randn_like()?;
+        let conditioning = self.conditioning(&indices)?;
+        let (process, network) = (&self.process, self.network.as_ref());
+        let batch = (&x0, &t, &noise);
+        let loss = mse_loss(process, network, batch, &conditioning, self.config.noising, mode)?;
+        Ok(loss.f_mean(loss.kind())?)
     }
 
     /// - returns [B, C, H, W] in [-1, 1]

@@ -193,18 +193,27 @@ fn only_the_newest_checkpoints_are_kept() {
     assert_eq!(names, ["step-0000008.safetensors", "step-0000009.safetensors"]);
 }
 
+/// A step that ruins the weights is found before they are saved: the checkpoint before it goes on.
 #[test]
 fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
-    let mut trainer = trainer(TrainConfig { lr: 1e30, checkpoint_every: 1, ..config(50) });
-    let error = trainer.run(Some(&folder), &mut Silent).unwrap_err();
+    let every = TrainConfig { checkpoint_every: 1, ..config(50) };
+    trainer(every.clone()).run(Some(&folder), &mut StopAfter(3, 0)).unwrap();
+    let good = folder.latest().unwrap();
+
+    let mut ruined = trainer(TrainConfig { lr: 1e30, ..every.clone() });
+    ruined.restore(&good).unwrap();
+    let error = ruined.run(Some(&folder), &mut Silent).unwrap_err();
     let TrainError::NotFinite { step, kept, .. } = &error else { panic!("{error}") };
-    let latest = folder.latest().unwrap();
-    assert!(kept.contains(&latest.display().to_string()), "{kept}");
-    assert!(latest.display().to_string().contains(&format!("{:07}", step - 1)));
-    Weights::open(&latest).unwrap();
+    assert_eq!(*step, 5, "step 4 ruined the weights");
+    assert!(kept.contains(&good.display().to_string()), "{kept}");
+    assert_eq!(folder.latest().unwrap(), good);
+
+    let mut again = trainer(TrainConfig { steps: 6, ..every });
+    again.restore(&good).unwrap();
+    assert_eq!(again.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
 }
 
 #[test]
@@ -215,6 +224,8 @@ fn a_folder_holds_one_run() {
     let folder = RunFolder::create(&path).unwrap();
     fs::write(folder.config(), "x").unwrap();
     assert!(matches!(RunFolder::create(&path), Err(TrainError::Occupied(_))));
+    assert!(matches!(RunFolder::open(&path), Err(TrainError::InUse(_))));
+    drop(folder);
     assert!(RunFolder::open(&path).is_ok());
 }
 

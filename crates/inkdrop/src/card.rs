@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::Network;
 use inkdrop_process::{Process, ProcessConfig};
@@ -59,11 +59,11 @@ impl Card {
     }
 }
 
-/// The weights of a built-in name or a path.
+/// The weights of a built-in name or a path; `./sprites` is always a path.
 pub fn weights(model: &str) -> Result<Weights> {
     let path = Path::new(model);
     match BUILT_IN.iter().find(|(name, _)| *name == model) {
-        Some((name, bytes)) if !path.exists() => Ok(Weights::from_bytes(bytes, name)?),
+        Some((name, bytes)) => Ok(Weights::from_bytes(bytes, name)?),
         None if !path.exists() => {
             let names = BUILT_IN.map(|(name, _)| name).join(", ");
             bail!(
@@ -78,20 +78,19 @@ impl Model {
     /// The model of a built-in name or a path.
     pub fn find(model: &str, foreign: &Foreign) -> Result<Self> {
         let weights = weights(model)?;
-        let config = match weights.metadata("model")? {
-            Some(config) => config,
-            None => recognise(&weights)
-                .with_context(|| format!("{model} does not say what network it is, and its keys are those of no known family"))?,
-        };
-        let process = match (weights.metadata("process")?, foreign.process.as_deref()) {
-            (_, Some("sprites")) => ProcessConfig::sprites(),
-            (_, Some(other)) => bail!("unknown process `{other}`: expected sprites"),
-            (Some(process), None) => process,
-            (None, None) => bail!(
-                "{model} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T)"
-            ),
-        };
-        let contexts = weights.metadata("contexts")?.unwrap_or_default();
+        let config = network(&weights)?.with_context(|| {
+            format!(
+                "{model} does not say what network it is, and its keys are those of no known family"
+            )
+        })?;
+        let process = process(model, weights.metadata("process")?, foreign)?;
+        let contexts: Vec<String> = weights.metadata("contexts")?.unwrap_or_default();
+        ensure!(
+            contexts.is_empty() || contexts.len() as i64 == config.contexts(),
+            "{model} names {} contexts, its network takes {}",
+            contexts.len(),
+            config.contexts()
+        );
         Ok(Self { card: Card { model: config, process, contexts }, weights })
     }
 
@@ -129,7 +128,29 @@ impl Model {
     }
 }
 
-/// The network of a file without metadata, from its keys and shapes.
-fn recognise(weights: &Weights) -> Option<ModelConfig> {
-    ModelConfig::recognise(&|key| weights.get(key).map(|tensor| tensor.size()))
+/// The network that a file says it is, or that its keys and shapes are; `None` where neither does.
+pub fn network(weights: &Weights) -> Result<Option<ModelConfig>> {
+    let said = weights.metadata("model")?;
+    let shape = |key: &str| weights.get(key).map(|tensor| tensor.size());
+    Ok(said.or_else(|| ModelConfig::recognise(&shape)))
+}
+
+/// The process that a file says, or that the user says where the file is silent.
+fn process(model: &str, said: Option<ProcessConfig>, foreign: &Foreign) -> Result<ProcessConfig> {
+    let named = match foreign.process.as_deref() {
+        None => None,
+        Some("sprites") => Some(ProcessConfig::sprites()),
+        Some(other) => bail!("unknown process `{other}`: expected sprites"),
+    };
+    match (said, named) {
+        (Some(said), Some(named)) if said != named => {
+            bail!(
+                "{model} says that it was trained for another process than --process names; leave --process out"
+            )
+        }
+        (Some(process), _) | (None, Some(process)) => Ok(process),
+        (None, None) => bail!(
+            "{model} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T)"
+        ),
+    }
 }

@@ -89,11 +89,16 @@ impl RunConfig {
     }
 }
 
+/// The most sprites that are kept in memory: 3.8 GB.
+pub const SPRITES: usize = 5_000_000;
+
 impl DataConfig {
     /// Reads or makes the images.
     pub fn load(&self) -> Result<Dataset> {
         match self {
-            Self::Sprites { count: 0, .. } => bail!("data.count 0: expected at least 1 sprite"),
+            Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
+                bail!("data.count {count}: expected 1 to {SPRITES} sprites")
+            }
             Self::Sprites { seed, count } => Ok(sprites::dataset(*seed, *count)),
             Self::Npy { images, labels, .. } => Ok(npy::load(images, labels.as_deref())?),
         }
@@ -108,8 +113,8 @@ impl DataConfig {
     }
 }
 
-/// Checks that the images are those that the network takes.
-pub fn check_fit(model: &ModelConfig, data: &Dataset, names: &[String]) -> Result<()> {
+/// Makes sure that the images are those that the network takes.
+pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<Dataset> {
     let images = &data.images;
     ensure!(!images.is_empty(), "the data has no images");
     let given = [images.channels(), images.height(), images.width()].map(|axis| axis as i64);
@@ -118,22 +123,27 @@ pub fn check_fit(model: &ModelConfig, data: &Dataset, names: &[String]) -> Resul
         given == expected,
         "the images have shape {given:?} (channels, height, width), the network takes {expected:?}; change [model] or the data"
     );
-    let width = match &data.labels {
-        Labels::None => return Ok(()),
-        Labels::Classes { count, .. } => *count,
-        Labels::Context(rows) => rows.ncols(),
-    } as i64;
+    let contexts = model.contexts() as usize;
     ensure!(
-        width == model.contexts(),
-        "the labels have {width} classes, the network takes {} contexts; set model.contexts={width}",
-        model.contexts()
-    );
-    ensure!(
-        names.is_empty() || names.len() as i64 == width,
-        "data.classes names {} classes, the labels have {width}",
+        names.is_empty() || names.len() == contexts,
+        "data.classes names {} classes, the network takes {contexts} contexts; set model.contexts={}",
+        names.len(),
         names.len()
     );
-    Ok(())
+    let width = match &mut data.labels {
+        Labels::None => contexts,
+        // The highest id that is there says only that there are at least so many classes.
+        Labels::Classes { count, .. } => {
+            *count = (*count).max(contexts);
+            *count
+        }
+        Labels::Context(rows) => rows.ncols(),
+    };
+    ensure!(
+        width == contexts,
+        "the labels have {width} classes, the network takes {contexts} contexts; set model.contexts={width}"
+    );
+    Ok(data)
 }
 
 fn text(name: &str) -> Result<String> {

@@ -50,6 +50,9 @@ pub struct Writer {
 /// The most images that one picture shows.
 const PICTURE: usize = 10_000;
 
+/// The most images that one array holds: it is put together in memory.
+const ARRAY: usize = 1_000_000;
+
 impl Writer {
     /// Makes sure that `count` images can be written before any work is done; all are asked to be `row`.
     pub fn new(output: Output, row: Row, count: usize) -> Result<Self> {
@@ -58,6 +61,12 @@ impl Writer {
                 fs::create_dir_all(path)
                     .with_context(|| format!("cannot make {}", path.display()))?;
                 check_writable(path)?;
+                if path.join("00000.png").exists() {
+                    eprintln!(
+                        "note: {} already holds samples; those of other numbers stay",
+                        path.display()
+                    );
+                }
             }
             Output::Png(path) => {
                 ensure!(
@@ -66,7 +75,13 @@ impl Writer {
                 );
                 check_place(path)?;
             }
-            Output::Npz(path) => check_place(path)?,
+            Output::Npz(path) => {
+                ensure!(
+                    count <= ARRAY,
+                    "{count} images in one array: expected at most {ARRAY}; write more into a folder/"
+                );
+                check_place(path)?;
+            }
         }
         Ok(Self { output, row, batches: Vec::new(), written: 0 })
     }

@@ -3,6 +3,7 @@
 //! One tiny model, trained by the binary itself, serves every test that needs a model.
 
 mod cli {
+    mod built_in;
     mod data;
     mod inspect;
     mod model_files;

@@ -107,7 +107,8 @@ fn first_that_works(layout: &Layout, sources: &[Box<dyn Source>]) -> Result<Stam
     bail!("no source could deliver libtorch {VERSION}:\n{}", failures.join("\n"))
 }
 
-fn is_full_disk(error: &anyhow::Error) -> bool {
+/// Whether there was no room left to write.
+pub fn is_full_disk(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
         matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     })

@@ -3,6 +3,7 @@
 //! The zip's hash is not pinned here. What guards it is TLS, the announced length, the
 //! checksum of every entry, the file list and the version inside.
 
+use super::ensure::is_full_disk;
 use super::fetch::{agent, fetch};
 use super::install::{Source, Tree};
 use super::layout::{Layout, remove};
@@ -47,9 +48,11 @@ impl Source for Official {
         if !archive.exists() {
             fetch(&agent(true), &self.url(), &archive)?;
         }
-        read(&archive, into, self.device, self.url()).inspect_err(|_| {
+        read(&archive, into, self.device, self.url()).inspect_err(|error| {
             // Nothing says which part of an unpinned file is bad: the next run starts afresh.
-            remove(&archive).ok();
+            if !is_full_disk(error) {
+                remove(&archive).ok();
+            }
         })
     }
 }

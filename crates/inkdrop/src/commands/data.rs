@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use inkdrop_data::picture::write_png;
 use inkdrop_data::{npy, sprites};
 
+use crate::config::SPRITES;
 use crate::draw;
 use crate::output::check_place;
 
@@ -29,7 +30,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { count, seed, out } = arguments;
-    ensure!(*count > 0, "-n 0: expected at least 1 sprite");
+    ensure!((1..=SPRITES).contains(count), "-n {count}: expected 1 to {SPRITES} sprites");
     check_place(out)?;
     let data = sprites::dataset(*seed, *count);
     match out.extension().and_then(|ending| ending.to_str()) {

@@ -8,7 +8,7 @@ use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_unet::ModelConfig;
 use serde_json::{Map, Value, json};
 
-use crate::card::{self, Foreign, Model};
+use crate::card;
 use crate::say::say;
 
 /// Show what is in a file of weights
@@ -26,8 +26,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let weights = card::weights(&arguments.model)?;
-    let foreign = Foreign { process: Some("sprites".to_string()), draw_shortcut: false };
-    let model = Model::find(&arguments.model, &foreign).ok().map(|model| model.card.model);
+    let model = card::network(&weights)?;
     let report = if arguments.json {
         json(&weights, model.as_ref(), arguments.stats)?
     } else {

@@ -64,8 +64,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config(&model.card)?;
     config.check(model.card.process.schedule.steps())?;
     let row = arguments.row(&model.card)?;
-    let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
     arguments.gif.as_deref().map(check_gif).transpose()?;
+    let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
 
     let (network, process) = model.build(device, &arguments.foreign, arguments.seed)?;
     let mut film = Film::new(arguments.gif.is_some(), arguments.batch.min(arguments.count), vec![]);

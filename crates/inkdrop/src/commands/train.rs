@@ -17,7 +17,7 @@ use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher};
 use serde_json::{Value, json};
 
 use crate::card::Card;
-use crate::config::{BUILT_IN, RunConfig, check_fit};
+use crate::config::{BUILT_IN, RunConfig, fit};
 use crate::progress;
 use crate::request::preview;
 use crate::say::say;
@@ -102,8 +102,7 @@ impl Arguments {
 
 /// A run at step 0, with its data in memory.
 fn trainer(config: &RunConfig, card: &Card, device: Device) -> Result<Trainer> {
-    let data = config.data.load()?;
-    check_fit(&config.model, &data, &card.contexts)?;
+    let data = fit(&config.model, config.data.load()?, &card.contexts)?;
     let process = Process::new(&config.process, device)?;
     manual_seed(config.train.seed as i64);
     let network = config.model.build(Kind::Float, device)?;
@@ -182,7 +181,12 @@ impl Watcher for Screen<'_> {
         step: usize,
         network: &dyn Network,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        Ok(preview(network, self.card, &self.folder.sample(step))?)
+        // A picture that cannot be made is no reason to stop learning.
+        let path = self.folder.sample(step);
+        if let Err(error) = preview(network, self.card, &path) {
+            self.bar.suspend(|| eprintln!("no samples after step {step}: {error:#}"));
+        }
+        Ok(())
     }
 
     fn should_stop(&self) -> bool {

@@ -84,22 +84,11 @@ fn a_folder_with_another_run_is_refused_and_stays() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
+fn a_loss_that_is_no_number_stops_the_run_before_anything_bad_is_kept() {
     let place = Place::new();
-    let outcome = place.train("run", "10", &["--set", "train.lr=1e30"]).fails_saying(&["step"]);
+    let said = ["step", "no checkpoint was saved", "train.lr"];
+    let outcome = place.train("run", "10", &["--set", "train.lr=1e30"]).fails_saying(&said);
     assert_eq!(outcome.code, Some(1));
-    let said = |step: usize| {
-        let words = outcome.stderr.split(|c: char| !c.is_ascii_digit());
-        words.into_iter().any(|word| word.parse() == Ok(step))
-    };
-    let kept = contents(&place.path("run/checkpoints"));
-    let last = kept.keys().next_back().expect("a checkpoint");
-    let name = last.file_stem().and_then(|stem| stem.to_str()).expect("a name");
-    let step: usize = name.trim_start_matches("step-").parse().expect("a step");
-    assert!((step + 1..=10).any(said), "{last:?}, but: {}", outcome.stderr);
-    for (key, tensor) in Weights::open(last).expect("weights").iter() {
-        let finite = tensor.isfinite().all();
-        assert!(bool::try_from(finite).expect("a truth value"), "{key} in {last:?}");
-    }
+    assert!(contents(&place.path("run/checkpoints")).is_empty());
     assert!(!place.path("run/final.safetensors").exists());
 }
