@@ -3,12 +3,12 @@
 use super::install::{Source, install};
 use super::layout::Layout;
 use super::official::Official;
+use super::space::is_full_disk;
 use super::stamp::Stamp;
 use super::system::System;
 use super::wheel::Wheels;
 use super::{Choice, Device, Request, VERSION};
 use anyhow::{Context, Result, anyhow, bail};
-use std::io;
 
 /// What `.libtorch` holds for a request.
 pub enum State {
@@ -107,13 +107,6 @@ fn first_that_works(layout: &Layout, sources: &[Box<dyn Source>]) -> Result<Stam
     bail!("no source could deliver libtorch {VERSION}:\n{}", failures.join("\n"))
 }
 
-/// Whether there was no room left to write.
-pub fn is_full_disk(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
-        matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    })
-}
-
 fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {
     if !is_full_disk(&error) {
         return error;
@@ -131,6 +124,7 @@ fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     #[test]
     fn a_full_disk_is_explained_and_ends_the_trying() {

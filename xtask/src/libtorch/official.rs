@@ -3,11 +3,10 @@
 //! The zip's hash is not pinned here. What guards it is TLS, the announced length, the
 //! checksum of every entry, the file list and the version inside.
 
-use super::ensure::is_full_disk;
 use super::fetch::{agent, fetch};
 use super::install::{Source, Tree};
 use super::layout::{Layout, remove};
-use super::space;
+use super::space::{self, is_full_disk};
 use super::unpack::unpack;
 use super::{Device, VERSION};
 use anyhow::{Context, Result};

@@ -42,6 +42,13 @@ fn arrived(downloads: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
 }
 
+/// Whether there was no room left to write.
+pub fn is_full_disk(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
+        matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
