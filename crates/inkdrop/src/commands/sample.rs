@@ -21,9 +21,9 @@ pub struct Arguments {
     /// How many images
     #[arg(short = 'n', long, default_value_t = 16)]
     count: usize,
-    /// How many at a time
-    #[arg(long, default_value_t = 64)]
-    batch: usize,
+    /// How many at a time [default: 64; all with --rng torch, as the original draws them]
+    #[arg(long)]
+    batch: Option<usize>,
     /// ddpm (all steps unless --steps says otherwise) or ddim (50 steps)
     #[arg(long, default_value = "ddim")]
     sampler: String,
@@ -55,6 +55,9 @@ pub struct Arguments {
     foreign: Foreign,
 }
 
+/// Images at a time when nothing else is asked for.
+const BATCH: usize = 64;
+
 /// DDIM's steps when none are asked for.
 const DDIM_STEPS: usize = 50;
 
@@ -68,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
 
     let (network, process) = model.build(device, &arguments.foreign, arguments.seed)?;
-    let mut film = Film::new(arguments.gif.is_some(), arguments.batch.min(arguments.count), vec![]);
+    let mut film = Film::new(arguments.gif.is_some(), config.batch.min(config.count), vec![]);
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let bar = request.bar(&config);
     request.sample(&config, &|_| &row, &mut film, &bar, |images| writer.push(images))?;
@@ -90,14 +93,11 @@ impl Arguments {
             Sampler::Ddpm => self.steps,
         };
         let rng: Rng = self.rng.parse()?;
-        Ok(SampleConfig {
-            count: self.count,
-            batch: self.batch,
-            sampler,
-            steps,
-            seed: self.seed,
-            rng,
-        })
+        let batch = self.batch.unwrap_or(match rng {
+            Rng::PerImage => BATCH,
+            Rng::Torch => self.count.max(1),
+        });
+        Ok(SampleConfig { count: self.count, batch, sampler, steps, seed: self.seed, rng })
     }
 
     fn row(&self, card: &Card) -> Result<Row> {
