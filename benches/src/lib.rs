@@ -27,7 +27,7 @@ pub fn process() -> Process {
     Process::new(&ProcessConfig::sprites(), Device::Cpu).expect("the sprites process is valid")
 }
 
-/// Noise, times and contexts for a batch: [B, 3, 16, 16], [B], [B, 5].
+/// Noise, times and contexts for a batch: [B, 3, 16, 16], `[B]`, [B, 5].
 pub fn inputs(batch: i64) -> (Tensor, Tensor, Tensor) {
     let f32 = (Kind::Float, Device::Cpu);
     let classes = Tensor::arange(batch, (Kind::Int64, Device::Cpu)).remainder(5);

@@ -8,7 +8,7 @@ use crate::{Linear, Scope};
 /// The sinusoidal embedding of Ho et al. 2020 in nanodiffusion's form: sines, then cosines.
 ///
 /// # Shapes
-/// - t: [B], any real numbers; multiplied by `scale`
+/// - t: `[B]`, any real numbers; multiplied by `scale`
 /// - dim: even
 /// - returns [B, dim] in f32: sin(t·f_i) for i < dim/2, then cos(t·f_i), f_i = 10000^(−i/(dim/2))
 ///
@@ -24,7 +24,7 @@ pub fn positional_embedding(t: &Tensor, dim: i64, scale: f64) -> Result<Tensor> 
 /// The sinusoidal embedding in improved-diffusion's form: cosines, then sines.
 ///
 /// # Shapes
-/// - t: [B], any real numbers
+/// - t: `[B]`, any real numbers
 /// - returns [B, dim] in f32: cos(t·f_i) for i < dim/2, then sin(t·f_i),
 ///   f_i = max_period^(−i/(dim/2)); an odd dim gets one column of zeros on the right
 ///

@@ -10,7 +10,7 @@ pub trait Network: Send {
     /// One pass.
     ///
     /// - x: [B, C, H, W]
-    /// - t: [B], in whatever units the process config says
+    /// - t: `[B]`, in whatever units the process config says
     /// - returns [B, C', H, W]
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use crate::{Noising, Process, ProcessError};
 ///
 /// # Shapes
 /// - x0, noise: [B, C, H, W]
-/// - t: [B], i64 in 0..T
-/// - returns [B]
+/// - t: `[B]`, i64 in 0..T
+/// - returns `[B]`
 ///
 /// # Errors
 /// Shapes that do not fit, or t outside the process.

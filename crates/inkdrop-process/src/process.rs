@@ -146,7 +146,7 @@ impl Process {
     ///
     /// # Shapes
     /// - x0, noise: [B, C, H, W]
-    /// - t: [B], i64 in 0..T
+    /// - t: `[B]`, i64 in 0..T
     /// - returns [B, C, H, W]
     ///
     /// # Errors
@@ -171,8 +171,8 @@ impl Process {
     /// What the network is given as t.
     ///
     /// # Shapes
-    /// - t: [B], i64 in 0..T
-    /// - returns [B] in f32
+    /// - t: `[B]`, i64 in 0..T
+    /// - returns `[B]` in f32
     ///
     /// # Errors
     /// t outside the process.
@@ -180,7 +180,7 @@ impl Process {
         Ok(self.times.f_index_select(0, t)?.f_to_kind(Kind::Float)?)
     }
 
-    /// [`Process::network_time`] of one step for a whole batch, [B] in f32.
+    /// [`Process::network_time`] of one step for a whole batch, `[B]` in f32.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -204,7 +204,7 @@ fn gather(table: &Tensor, t: &Tensor, x: &Tensor) -> Result<Tensor, ProcessError
     like(&table.f_index_select(0, t)?, x)
 }
 
-/// [B] as [B, 1, …] with as many axes as x, in x's kind.
+/// `[B]` as [B, 1, …] with as many axes as x, in x's kind.
 fn like(values: &Tensor, x: &Tensor) -> Result<Tensor, ProcessError> {
     let mut shape = vec![1i64; x.dim()];
     shape[0] = -1;

@@ -39,7 +39,7 @@ pub enum DataConfig {
         /// How many.
         count: usize,
     },
-    /// NumPy arrays: images [N, H, W, C] in uint8, labels [N, K] or [N].
+    /// NumPy arrays: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
     Npy {
         /// The images' file.
         images: PathBuf,

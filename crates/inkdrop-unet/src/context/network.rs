@@ -129,7 +129,7 @@ impl ContextUnet {
 }
 
 impl Network for ContextUnet {
-    /// - t: [B], t/T in (0, 1]
+    /// - t: `[B]`, t/T in (0, 1]
     /// - without a context, all zeros
     fn forward(
         &self,
