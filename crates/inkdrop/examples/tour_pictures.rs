@@ -29,7 +29,7 @@ fn images(x: &Tensor) -> Result<Images> {
 }
 
 fn draw(path: PathBuf, columns: &[String], rows: Vec<(&str, Tensor)>) -> Result<()> {
-    let mut grid = Grid::new().scale(4).columns(columns.to_vec());
+    let mut grid = Grid::new().scale(4).text_scale(1).columns(columns.to_vec());
     for (label, x) in rows {
         grid = grid.row(label, images(&x)?);
     }
