@@ -147,8 +147,16 @@ fn watch(trainer: &mut Trainer, folder: &RunFolder, card: &Card) -> Result<Outco
     bar.set_position(trainer.step() as u64);
     bar.reset_eta();
     let stop = Stop::listen()?;
-    let mut screen =
-        Screen { bar, stop, folder, card, loss: None, images: 0, begun: std::time::Instant::now() };
+    let mut screen = Screen {
+        bar,
+        stop,
+        folder,
+        card,
+        loss: 0.0,
+        seen: 0,
+        images: 0,
+        begun: std::time::Instant::now(),
+    };
     let outcome = trainer.run(Some(folder), &mut screen);
     screen.bar.finish_and_clear();
     Ok(outcome?)
@@ -160,7 +168,8 @@ struct Screen<'a> {
     stop: Stop,
     folder: &'a RunFolder,
     card: &'a Card,
-    loss: Option<f64>,
+    loss: f64,
+    seen: usize,
     images: usize,
     begun: std::time::Instant,
 }
@@ -168,8 +177,9 @@ struct Screen<'a> {
 impl Watcher for Screen<'_> {
     fn on_step(&mut self, report: &StepReport) {
         // A loss from one batch jumps: the mean over about the last 50 is shown.
-        let loss = self.loss.map_or(report.loss, |old| old + 0.02 * (report.loss - old));
-        self.loss = Some(loss);
+        self.seen += 1;
+        self.loss += (report.loss - self.loss) / self.seen.min(50) as f64;
+        let loss = self.loss;
         self.images += report.images;
         let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
         self.bar.set_message(format!("loss {loss:.4}, {rate:.0} images/s,"));
