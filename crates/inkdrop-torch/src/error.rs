@@ -19,6 +19,12 @@ impl TorchError {
         Self { summary: text.clone(), detail: text }
     }
 
+    /// An error from a whole message of libtorch's.
+    pub(crate) fn full(detail: String) -> Self {
+        let summary = detail.lines().next().unwrap_or("unknown error").trim().to_string();
+        Self { summary, detail }
+    }
+
     /// The whole message of libtorch, C++ frames included.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -27,11 +33,9 @@ impl TorchError {
 
 impl From<TchError> for TorchError {
     fn from(error: TchError) -> Self {
-        let detail = match error {
+        Self::full(match error {
             TchError::Torch(text) => text,
             other => other.to_string(),
-        };
-        let summary = detail.lines().next().unwrap_or("unknown error").trim().to_string();
-        Self { summary, detail }
+        })
     }
 }

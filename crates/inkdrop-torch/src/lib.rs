@@ -18,10 +18,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod checkpoint;
 mod device;
 mod error;
 mod noise;
 
+pub use checkpoint::{Pass, allow_tf32, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};

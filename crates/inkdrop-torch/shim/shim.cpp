@@ -1,0 +1,170 @@
+// What tch does not reach in libtorch: a function of our own in the autograd graph, and TF32.
+//
+// Rust calls in through C; C++ exceptions are caught here, and Rust's panics are
+// caught on the other side, so neither unwinds through the other.
+
+#include "shim.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <optional>
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+namespace {
+
+at::Generator generator(c10::Device device) {
+  return at::globalContext().defaultGenerator(device);
+}
+
+at::Tensor state_of(c10::Device device) {
+  auto random = generator(device);
+  std::lock_guard<std::mutex> lock(random.mutex());
+  return random.get_state();
+}
+
+void restore(c10::Device device, const at::Tensor &state) {
+  auto random = generator(device);
+  std::lock_guard<std::mutex> lock(random.mutex());
+  random.set_state(state);
+}
+
+// Gives the generator the state of the first pass, and on leaving the one it had.
+struct Replay {
+  std::optional<c10::Device> device;
+  at::Tensor before;
+
+  Replay(const std::optional<c10::Device> &where, const at::Tensor &state) : device(where) {
+    if (device) {
+      before = state_of(*device);
+      restore(*device, state);
+    }
+  }
+  ~Replay() {
+    if (device) restore(*device, before);
+  }
+};
+
+// Rust's closure and what its second pass needs; lives as long as the graph.
+struct Closure : torch::CustomClassHolder {
+  void *state;
+  inkdrop_run run;
+  inkdrop_drop drop;
+  size_t inputs;
+  std::optional<c10::Device> random;
+  at::Tensor random_state;
+
+  Closure(void *state, inkdrop_run run, inkdrop_drop drop, size_t inputs)
+      : state(state), run(run), drop(drop), inputs(inputs) {}
+  ~Closure() override { drop(state); }
+
+  at::Tensor call(const variable_list &tensors, bool again) const {
+    std::vector<const void *> pointers;
+    for (const auto &tensor : tensors) pointers.push_back(&tensor);
+    void *out = nullptr;
+    char *error = nullptr;
+    if (run(state, pointers.data(), pointers.size(), again, &out, &error) != 0) {
+      std::string text = error ? error : "a checkpointed block failed";
+      inkdrop_free(error);
+      TORCH_CHECK(false, text);
+    }
+    std::unique_ptr<at::Tensor> owned(static_cast<at::Tensor *>(out));
+    return *owned;
+  }
+};
+
+using Shared = c10::intrusive_ptr<Closure>;
+
+struct Checkpoint : torch::autograd::Function<Checkpoint> {
+  static at::Tensor forward(AutogradContext *context, const Shared &closure,
+                            at::TensorList tensors) {
+    if (closure->random) closure->random_state = state_of(*closure->random);
+    context->save_for_backward(tensors.vec());
+    context->saved_data["closure"] =
+        c10::IValue::make_capsule(c10::intrusive_ptr<torch::CustomClassHolder>(closure));
+    return closure->call({tensors.begin(), tensors.begin() + closure->inputs}, false);
+  }
+
+  static variable_list backward(AutogradContext *context, const variable_list &upstream) {
+    auto saved = context->get_saved_variables();
+    auto capsule = context->saved_data["closure"].toCapsule();
+    auto &closure = static_cast<Closure &>(*capsule);
+
+    // The inputs are cut off from the graph before them; parameters are leaves already.
+    variable_list all = saved;
+    for (size_t i = 0; i < closure.inputs; ++i)
+      all[i] = saved[i].detach().requires_grad_(saved[i].requires_grad());
+    variable_list wanted;
+    for (const auto &tensor : all)
+      if (tensor.requires_grad()) wanted.push_back(tensor);
+
+    at::AutoGradMode with_graph(true);
+    at::Tensor out;
+    {
+      Replay replay(closure.random, closure.random_state);
+      out = closure.call({all.begin(), all.begin() + closure.inputs}, true);
+    }
+    auto found = torch::autograd::grad({out}, wanted, {upstream[0]}, std::nullopt, false, true);
+
+    variable_list grads(1);  // the closure has none
+    auto next = found.begin();
+    for (const auto &tensor : all)
+      grads.push_back(tensor.requires_grad() ? *next++ : at::Tensor());
+    return grads;
+  }
+};
+
+// Runs `body`; what it throws becomes a text.
+template <typename Body>
+int guarded(char **error, Body body) noexcept {
+  std::string text;
+  try {
+    body();
+    return 0;
+  } catch (const c10::Error &thrown) {
+    text = thrown.what();
+  } catch (const std::exception &thrown) {
+    text = thrown.what();
+  } catch (...) {
+    text = "an exception of unknown type";
+  }
+  *error = inkdrop_text(text.data(), text.size());
+  return 1;
+}
+
+}  // namespace
+
+int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const void *const *tensors,
+                       size_t inputs, size_t count, int random, void **out, char **error) {
+  return guarded(error, [&] {
+    auto closure = c10::make_intrusive<Closure>(state, run, drop, inputs);
+    variable_list all;
+    for (size_t i = 0; i < count; ++i) all.push_back(*static_cast<const at::Tensor *>(tensors[i]));
+    if (random && inputs > 0) closure->random = all[0].device();
+    *out = new at::Tensor(Checkpoint::apply(closure, at::TensorList(all)));
+  });
+}
+
+int inkdrop_set_tf32(int allowed, char **error) {
+  return guarded(error, [&] {
+    at::globalContext().setAllowTF32CuBLAS(allowed != 0);
+    at::globalContext().setAllowTF32CuDNN(allowed != 0);
+  });
+}
+
+char *inkdrop_text(const char *text, size_t length) {
+  char *copy = static_cast<char *>(std::malloc(length + 1));
+  if (copy == nullptr) return nullptr;
+  std::memcpy(copy, text, length);
+  copy[length] = '\0';
+  return copy;
+}
+
+void inkdrop_free(char *text) { std::free(text); }

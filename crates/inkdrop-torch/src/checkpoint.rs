@@ -1,0 +1,172 @@
+//! Gradient checkpointing: a block keeps only its inputs and runs again in the backward pass.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use tch::Tensor;
+
+use crate::{Result, TorchError};
+
+/// Which of its two runs a checkpointed block is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// The forward pass; nothing of it is kept but its result.
+    First,
+    /// The same once more, in the backward pass, to get at the gradients.
+    Again,
+}
+
+/// The block: inputs in, one tensor out. It may run in a thread of libtorch's.
+type Block = dyn FnMut(&[Tensor], Pass) -> Result<Tensor> + Send;
+
+/// Runs a block so that the graph keeps `inputs` and nothing from inside the block;
+/// the backward pass runs it a second time (Chen et al. 2016).
+///
+/// Gradients reach `inputs` and `parameters`, bit for bit those of an ordinary run.
+/// An error or a panic of the block is an error of the forward or of the backward pass.
+///
+/// - inputs: what the block is given; ≥ 1
+/// - parameters: all trained tensors that the block uses besides
+/// - random: whether the block draws from libtorch's generator (dropout); the
+///   second run then sees the draws of the first
+///
+/// ```
+/// use inkdrop_torch::checkpoint;
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let x = Tensor::randn([4, 8], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+/// let w = Tensor::randn([8, 8], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+/// let weight = w.shallow_clone();
+/// let block = move |inputs: &[Tensor], _| Ok(inputs[0].f_matmul(&weight)?.f_gelu("none")?);
+/// let y = checkpoint(&[&x], &[&w], false, block)?;
+/// y.sum(Kind::Float).backward();
+/// assert_eq!(w.grad().size(), [8, 8]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+///
+/// # Errors
+/// The block's own error, or libtorch's.
+#[allow(unsafe_code)]
+pub fn checkpoint(
+    inputs: &[&Tensor],
+    parameters: &[&Tensor],
+    random: bool,
+    block: impl FnMut(&[Tensor], Pass) -> Result<Tensor> + Send + 'static,
+) -> Result<Tensor> {
+    let boxed: Box<Block> = Box::new(block);
+    let state = Box::into_raw(Box::new(Mutex::new(boxed))).cast::<c_void>();
+    let tensors = inputs.iter().chain(parameters).map(|tensor| tensor.as_ptr().cast::<c_void>());
+    let tensors: Vec<*const c_void> = tensors.collect();
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the pointers are those of live tensors for the whole call, and `inputs` of
+    // them exist. C++ owns `state` from here on, whatever happens, and frees it with `drop_block`.
+    let result = call(|error| unsafe {
+        let (all, count) = (tensors.as_ptr(), tensors.len());
+        let random = c_int::from(random);
+        let inputs = inputs.len();
+        inkdrop_checkpoint(state, run_block, drop_block, all, inputs, count, random, &mut out, error)
+    });
+    // SAFETY: on success `out` is a tensor that was made for us alone.
+    result.map(|()| unsafe { Tensor::from_ptr(out.cast()) })
+}
+
+/// Lets f32 convolutions and matrix products on a GPU round their factors to TF32
+/// (10 bits of mantissa): several times faster, errors near 1e-3. libtorch's own
+/// default is yes for convolutions and no for products.
+///
+/// # Errors
+/// libtorch refuses.
+#[allow(unsafe_code)]
+pub fn allow_tf32(allowed: bool) -> Result<()> {
+    // SAFETY: sets two flags of libtorch's; no pointer but the error's.
+    call(|error| unsafe { inkdrop_set_tf32(c_int::from(allowed), error) })
+}
+
+// SAFETY: these are the declarations of shim/shim.h.
+#[allow(unsafe_code)]
+unsafe extern "C" {
+    fn inkdrop_checkpoint(
+        state: *mut c_void,
+        run: extern "C" fn(
+            *mut c_void,
+            *const *const c_void,
+            usize,
+            c_int,
+            *mut *mut c_void,
+            *mut *mut c_char,
+        ) -> c_int,
+        drop: extern "C" fn(*mut c_void),
+        tensors: *const *const c_void,
+        inputs: usize,
+        count: usize,
+        random: c_int,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_set_tf32(allowed: c_int, error: *mut *mut c_char) -> c_int;
+    fn inkdrop_text(text: *const c_char, length: usize) -> *mut c_char;
+    fn inkdrop_free(text: *mut c_char);
+}
+
+/// Calls a function of the shim and turns its text into an error.
+#[allow(unsafe_code)]
+fn call(function: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<()> {
+    let mut error = std::ptr::null_mut();
+    if function(&mut error) == 0 {
+        return Ok(());
+    }
+    if error.is_null() {
+        return Err(TorchError::message("libtorch failed without a word".to_string()));
+    }
+    // SAFETY: a non-null text is NUL-terminated, made by inkdrop_text, and ours to free.
+    let text = unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned();
+    unsafe { inkdrop_free(error) };
+    Err(TorchError::full(text))
+}
+
+/// What C++ calls to run the block. Never unwinds.
+#[allow(unsafe_code)]
+extern "C" fn run_block(
+    state: *mut c_void,
+    tensors: *const *const c_void,
+    count: usize,
+    again: c_int,
+    out: *mut *mut c_void,
+    error: *mut *mut c_char,
+) -> c_int {
+    let pass = if again == 0 { Pass::First } else { Pass::Again };
+    let run = || {
+        // SAFETY: C++ hands back the `state` that `checkpoint` made, and `count` live tensors,
+        // of which we take handles of our own.
+        let (block, pointers) = unsafe {
+            (&*state.cast::<Mutex<Box<Block>>>(), std::slice::from_raw_parts(tensors, count))
+        };
+        let handle =
+            |&tensor: &*const c_void| unsafe { Tensor::clone_from_ptr(tensor.cast_mut().cast()) };
+        let inputs: Vec<Tensor> = pointers.iter().map(handle).collect();
+        let mut block = block.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        block(&inputs, pass)
+    };
+    let failed = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(mut tensor)) => {
+            // SAFETY: `out` is a place for one pointer; C++ owns the tensor from here on.
+            unsafe { *out = tensor.as_mut_ptr().cast() };
+            std::mem::forget(tensor);
+            return 0;
+        }
+        Ok(Err(failed)) => failed.detail().to_string(),
+        Err(_) => "a checkpointed block panicked".to_string(),
+    };
+    // SAFETY: `error` is a place for one text; inkdrop_text copies this one.
+    unsafe { *error = inkdrop_text(failed.as_ptr().cast(), failed.len()) };
+    1
+}
+
+/// What C++ calls when the graph no longer needs the block. Never unwinds.
+#[allow(unsafe_code)]
+extern "C" fn drop_block(state: *mut c_void) {
+    // SAFETY: `checkpoint` made this box, and C++ lets go of it once.
+    let block = unsafe { Box::from_raw(state.cast::<Mutex<Box<Block>>>()) };
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(block)));
+}
