@@ -5,11 +5,11 @@
 //!
 //! ```
 //! use inkdrop_checkpoint::{Weights, load};
-//! use inkdrop_nn::{Conv2d, ConvConfig, Params};
+//! use inkdrop_nn::{Conv, ConvConfig, Params};
 //! use inkdrop_torch::tch::{Device, Kind};
 //!
 //! let mut params = Params::new(Kind::Float, Device::Cpu);
-//! let conv = Conv2d::new(&mut params.root().sub("conv"), ConvConfig::same(3, 8, 3))?;
+//! let conv = Conv::new(&mut params.root().sub("conv"), ConvConfig::same(3, 8, 3))?;
 //!
 //! let mut weights = Weights::of(&params);
 //! weights.set_metadata("model", &"a single convolution")?;

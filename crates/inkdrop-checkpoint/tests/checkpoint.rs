@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use inkdrop_checkpoint::{CheckpointError, Weights, load};
-use inkdrop_nn::{BatchNorm2d, Conv2d, ConvConfig, Params};
+use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Params};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 fn network(kind: Kind) -> Params {
     let mut params = Params::new(kind, Device::Cpu);
     let mut root = params.root();
-    Conv2d::new(&mut root.sub("conv"), ConvConfig::same(2, 3, 3)).unwrap();
-    BatchNorm2d::new(&mut root.sub("norm"), 3).unwrap();
+    Conv::new(&mut root.sub("conv"), ConvConfig::same(2, 3, 3)).unwrap();
+    BatchNorm::new(&mut root.sub("norm"), 3).unwrap();
     params
 }
 

@@ -3,20 +3,20 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use crate::{BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, Mode, Scope};
+use crate::{BatchNorm, Conv, ConvConfig, ConvTranspose2d, Mode, Scope};
 
 /// (3×3 convolution · BatchNorm · GELU), the notebook's unit; keys `0` and `1`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ConvUnit {
-    conv: Conv2d,
-    norm: BatchNorm2d,
+    conv: Conv,
+    norm: BatchNorm,
 }
 
 impl ConvUnit {
     fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self {
-            conv: Conv2d::new(&mut scope.sub(0), ConvConfig::same(inputs, outputs, 3))?,
-            norm: BatchNorm2d::new(&mut scope.sub(1), outputs)?,
+            conv: Conv::new(&mut scope.sub(0), ConvConfig::same(inputs, outputs, 3))?,
+            norm: BatchNorm::new(&mut scope.sub(1), outputs)?,
         })
     }
 
@@ -30,18 +30,29 @@ impl ConvUnit {
 ///
 /// Where channels differ, the notebook draws a new random 1×1 convolution in
 /// every forward; here the shortcut is a learned layer, key `shortcut`.
-#[derive(Debug)]
+///
+/// ```
+/// use inkdrop_nn::{Mode, Params, ResidualConvBlock};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let block = ResidualConvBlock::new(&mut params.root(), 3, 8)?;
+/// let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(block.forward(&x, Mode::Eval)?.size(), [2, 8, 16, 16]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct ResidualConvBlock {
     first: ConvUnit,
     second: ConvUnit,
     residual: Residual,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Residual {
     None,
     Input,
-    Shortcut(Conv2d),
+    Shortcut(Conv),
 }
 
 impl ResidualConvBlock {
@@ -69,7 +80,7 @@ impl ResidualConvBlock {
             Residual::Input
         } else {
             let config = ConvConfig::same(inputs, outputs, 1);
-            Residual::Shortcut(Conv2d::new(&mut scope.sub("shortcut"), config)?)
+            Residual::Shortcut(Conv::new(&mut scope.sub("shortcut"), config)?)
         };
         Ok(())
     }
@@ -93,7 +104,18 @@ impl ResidualConvBlock {
 }
 
 /// Two blocks and a 2×2 max-pooling, keys `model.0` and `model.1`.
-#[derive(Debug)]
+///
+/// ```
+/// use inkdrop_nn::{Mode, Params, UnetDown};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let down = UnetDown::new(&mut params.root(), 3, 8)?;
+/// let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(down.forward(&x, Mode::Eval)?.size(), [2, 8, 8, 8]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct UnetDown {
     blocks: [ResidualConvBlock; 2],
 }
@@ -125,7 +147,18 @@ impl UnetDown {
 
 /// Concatenation with the skip, a 2×2 transposed convolution and two blocks,
 /// keys `model.0`, `model.1`, `model.2`.
-#[derive(Debug)]
+///
+/// ```
+/// use inkdrop_nn::{Mode, Params, UnetUp};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let up = UnetUp::new(&mut params.root(), 3 + 3, 8)?;
+/// let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(up.forward(&x, &x, Mode::Eval)?.size(), [2, 8, 32, 32]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct UnetUp {
     up: ConvTranspose2d,
     blocks: [ResidualConvBlock; 2],

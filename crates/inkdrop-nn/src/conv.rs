@@ -1,78 +1,136 @@
-//! Convolutions, plain and transposed.
+//! Convolutions in one, two and three dimensions, and the transposed one.
 
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Tensor, no_grad_guard};
 
-use crate::{Init, Scope};
+use crate::{Init, Scope, Weight};
 
-/// Channels and geometry of a 2-D convolution.
+/// Channels and geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvConfig {
+    /// Axes that it runs over: 1, 2 or 3.
+    pub dims: usize,
     /// Channels in.
     pub inputs: i64,
     /// Channels out.
     pub outputs: i64,
-    /// Side of the square kernel.
+    /// Side of the kernel, the same in every axis.
     pub kernel: i64,
-    /// Stride in both axes.
-    pub stride: i64,
-    /// Zero padding on every side.
+    /// Strides in depth, height and width; the last `dims` of them count.
+    pub strides: [i64; 3],
+    /// Zero padding at both ends of every axis.
     pub padding: i64,
 }
 
 impl ConvConfig {
-    /// Stride 1 and an odd kernel padded so that height and width stay.
+    /// Two axes, stride 1 and an odd kernel padded so that height and width stay.
     pub fn same(inputs: i64, outputs: i64, kernel: i64) -> Self {
-        Self { inputs, outputs, kernel, stride: 1, padding: kernel / 2 }
+        Self { dims: 2, inputs, outputs, kernel, strides: [1; 3], padding: kernel / 2 }
     }
 
-    /// A kernel as wide as its stride, without padding: height and width divide or multiply.
+    /// Two axes and a kernel as wide as its stride, without padding: height and width divide or multiply.
     pub fn patches(inputs: i64, outputs: i64, kernel: i64) -> Self {
-        Self { inputs, outputs, kernel, stride: kernel, padding: 0 }
+        Self { dims: 2, inputs, outputs, kernel, strides: [kernel; 3], padding: 0 }
+    }
+
+    /// A 3-wide kernel that halves height and width; a third axis before them stays.
+    pub fn halving(dims: usize, channels: i64) -> Self {
+        Self { dims, strides: [1, 2, 2], ..Self::same(channels, channels, 3) }
+    }
+
+    /// The same over another number of axes.
+    pub fn over(self, dims: usize) -> Self {
+        Self { dims, ..self }
+    }
+
+    /// How many products one output number takes, without the bias.
+    pub fn fan_in(&self) -> i64 {
+        self.inputs * self.kernel.pow(self.dims as u32)
+    }
+
+    fn shape(&self, first: i64, second: i64) -> Vec<i64> {
+        let mut shape = vec![first, second];
+        shape.resize(2 + self.dims, self.kernel);
+        shape
+    }
+
+    /// The strides that count.
+    pub fn stride(&self) -> &[i64] {
+        &self.strides[3 - self.dims..]
     }
 }
 
-/// A 2-D convolution, keys `weight` and `bias`.
-#[derive(Debug)]
-pub struct Conv2d {
-    weight: Tensor,
-    bias: Tensor,
+/// A convolution over one, two or three axes, keys `weight` and `bias`.
+///
+/// ```
+/// use inkdrop_nn::{Conv, ConvConfig, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let halve = Conv::new(&mut params.root(), ConvConfig::halving(3, 8))?;
+/// let x = Tensor::randn([1, 8, 5, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(halve.forward(&x)?.size(), [1, 8, 5, 8, 8]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Conv {
+    weight: Weight,
+    bias: Weight,
     config: ConvConfig,
 }
 
-impl Conv2d {
+impl Conv {
     /// A layer with PyTorch's default initialisation.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, config: ConvConfig) -> Result<Self> {
-        let ConvConfig { inputs, outputs, kernel, .. } = config;
-        let init = Init::FanIn(inputs * kernel * kernel);
+        let init = Init::FanIn(config.fan_in());
+        let shape = config.shape(config.outputs, config.inputs);
         Ok(Self {
-            weight: scope.weight("weight", &[outputs, inputs, kernel, kernel], init)?,
-            bias: scope.weight("bias", &[outputs], init)?,
+            weight: scope.torso_weight("weight", &shape, init)?,
+            bias: scope.torso_weight("bias", &[config.outputs], init)?,
             config,
         })
     }
 
+    /// The same layer with all weights 0, so that a block starts as the identity.
+    /// The generator has moved on as for a layer that was drawn, as in PyTorch.
+    ///
+    /// # Errors
+    /// libtorch cannot write them.
+    pub fn zeroed(self) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let _ = self.weight.shallow_clone().f_zero_()?;
+        let _ = self.bias.shallow_clone().f_zero_()?;
+        Ok(self)
+    }
+
+    /// Axes that it runs over.
+    pub fn dims(&self) -> usize {
+        self.config.dims
+    }
+
     /// # Shapes
-    /// - x: [B, inputs, H, W]
-    /// - returns [B, outputs, H', W'], H' = (H + 2·padding − kernel)/stride + 1
+    /// - x: [B, inputs, ...] with `dims` further axes
+    /// - returns [B, outputs, ...], each axis (n + 2·padding − kernel)/stride + 1
     ///
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let ConvConfig { stride, padding, .. } = self.config;
-        let (stride, padding) = ([stride, stride], [padding, padding]);
-        Ok(x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)?)
+        let dims = self.config.dims;
+        let (padding, ones, zeros) =
+            (vec![self.config.padding; dims], vec![1; dims], vec![0; dims]);
+        let (bias, stride) = (Some(&*self.bias), self.config.stride());
+        Ok(x.f_convolution(&self.weight, bias, stride, padding, ones, false, zeros, 1)?)
     }
 }
 
 /// A transposed 2-D convolution, keys `weight` and `bias`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ConvTranspose2d {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Weight,
+    bias: Weight,
     config: ConvConfig,
 }
 
@@ -86,8 +144,8 @@ impl ConvTranspose2d {
         let ConvConfig { inputs, outputs, kernel, .. } = config;
         let init = Init::FanIn(outputs * kernel * kernel);
         Ok(Self {
-            weight: scope.weight("weight", &[inputs, outputs, kernel, kernel], init)?,
-            bias: scope.weight("bias", &[outputs], init)?,
+            weight: scope.torso_weight("weight", &[inputs, outputs, kernel, kernel], init)?,
+            bias: scope.torso_weight("bias", &[outputs], init)?,
             config,
         })
     }
@@ -99,9 +157,8 @@ impl ConvTranspose2d {
     /// # Errors
     /// x has other channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let ConvConfig { stride, padding, .. } = self.config;
-        let (stride, padding) = ([stride, stride], [padding, padding]);
-        let (weight, bias) = (&self.weight, Some(&self.bias));
-        Ok(x.f_conv_transpose2d(weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
+        let padding = [self.config.padding; 2];
+        let (bias, stride) = (Some(&*self.bias), &self.config.strides[1..]);
+        Ok(x.f_conv_transpose2d(&self.weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
     }
 }

@@ -3,7 +3,7 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor};
 
-use crate::{Linear, Scope};
+use crate::{Activation, Mlp, Scope};
 
 /// The sinusoidal embedding of Ho et al. 2020 in nanodiffusion's form: sines, then cosines.
 ///
@@ -38,6 +38,27 @@ pub fn timestep_embedding(t: &Tensor, dim: i64, max_period: f64) -> Result<Tenso
     Ok(if dim % 2 == 1 { embedding.f_constant_pad_nd([0, 1])? } else { embedding })
 }
 
+/// The sinusoidal embedding in diffusers' form.
+///
+/// # Shapes
+/// - t: `[B]`, any real numbers
+/// - cosine_first: cosines before sines (`flip_sin_to_cos`)
+/// - shift: the frequencies fall to 10000^(−(half−1)/(half−shift)) (`freq_shift`)
+/// - returns [B, dim] in f32; an odd dim gets one column of zeros on the right
+///
+/// # Errors
+/// libtorch cannot allocate it.
+pub fn diffusers_embedding(t: &Tensor, dim: i64, cosine_first: bool, shift: f64) -> Result<Tensor> {
+    let half = dim / 2;
+    let exponents =
+        ramp(half, t)?.f_mul_scalar(-(10000f64.ln()))?.f_div_scalar(half as f64 - shift)?;
+    let angles = angles(&t.f_to_kind(Kind::Float)?, &exponents)?;
+    let (sines, cosines) = (angles.f_sin()?, angles.f_cos()?);
+    let parts = if cosine_first { [cosines, sines] } else { [sines, cosines] };
+    let embedding = Tensor::f_cat(&parts, -1)?;
+    Ok(if dim % 2 == 1 { embedding.f_constant_pad_nd([0, 1])? } else { embedding })
+}
+
 /// t·exp(exponents), [B, half].
 ///
 /// The exponents are f32 as in the originals, but exp is taken in f64: libtorch's
@@ -53,11 +74,19 @@ fn ramp(half: i64, t: &Tensor) -> Result<Tensor> {
 }
 
 /// The sprites notebook's embedding of a vector: Linear · GELU · Linear, keys `model.0` and `model.2`.
-#[derive(Debug)]
-pub struct EmbedFc {
-    first: Linear,
-    second: Linear,
-}
+///
+/// ```
+/// use inkdrop_nn::{EmbedFc, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let embed = EmbedFc::new(&mut params.root().sub("contextembed1"), 5, 128)?;
+/// let contexts = Tensor::from_slice(&[1.0f32, 0.0, 0.6, 0.0, 0.0]).view([1, 5]);
+/// assert_eq!(embed.forward(&contexts)?.size(), [1, 128, 1, 1]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EmbedFc(Mlp);
 
 impl EmbedFc {
     /// An embedding of `inputs` numbers into `outputs` features.
@@ -65,11 +94,8 @@ impl EmbedFc {
     /// # Errors
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
-        let mut model = scope.sub("model");
-        Ok(Self {
-            first: Linear::new(&mut model.sub(0), inputs, outputs)?,
-            second: Linear::new(&mut model.sub(2), outputs, outputs)?,
-        })
+        let widths = [inputs, outputs, outputs];
+        Ok(Self(Mlp::new(&mut scope.sub("model"), [0, 2], widths, Activation::Gelu)?))
     }
 
     /// # Shapes
@@ -79,7 +105,6 @@ impl EmbedFc {
     /// # Errors
     /// x has another width.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let h = self.first.forward(x)?.f_gelu("none")?;
-        Ok(self.second.forward(&h)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?)
+        Ok(self.0.forward(x)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?)
     }
 }

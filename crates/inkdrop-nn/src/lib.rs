@@ -4,18 +4,30 @@
 //! default initialisation, in PyTorch's order: after the same
 //! `manual_seed`, a network built here equals the original bit for bit.
 //!
+//! Each layer stands alone: give it a [`Scope`] to make its parameters in.
+//!
+//! | layer | of which network |
+//! |---|---|
+//! | [`ResBlock`], [`SelfAttention`], [`Downsample`], [`Upsample`], [`EmbedSequential`], [`Checkpointed`] | nanodiffusion, improved- and guided-diffusion, diffusers |
+//! | [`ResidualConvBlock`], [`UnetDown`], [`UnetUp`], [`EmbedFc`] | the sprites notebook |
+//! | [`timestep_embedding`], [`positional_embedding`], [`diffusers_embedding`], [`Mlp`], [`Embedding`] | times and classes |
+//! | [`Conv`], [`ConvTranspose2d`], [`Linear`], [`Norm`] and its kinds, [`Activation`] | all |
+//!
 //! ```
-//! use inkdrop_nn::{Conv2d, ConvConfig, Params};
+//! use inkdrop_nn::{Conv, ConvConfig, Params};
 //! use inkdrop_torch::tch::{Device, Kind, Tensor};
 //!
 //! let mut params = Params::new(Kind::Float, Device::Cpu);
-//! let conv = Conv2d::new(&mut params.root().sub("conv"), ConvConfig::same(3, 8, 3))?;
+//! let conv = Conv::new(&mut params.root().sub("conv"), ConvConfig::same(3, 8, 3))?;
 //! let y = conv.forward(&Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu)))?;
 //! assert_eq!(y.size(), [2, 8, 16, 16]);
 //! assert_eq!(params.names().collect::<Vec<_>>(), ["conv.weight", "conv.bias"]);
 //! # Ok::<(), inkdrop_torch::TorchError>(())
 //! ```
 
+mod activation;
+mod attention;
+mod checkpointed;
 mod context;
 mod conv;
 mod embedding;
@@ -23,11 +35,24 @@ mod linear;
 mod network;
 mod norm;
 mod params;
+mod resample;
+mod residual;
+mod sequential;
+mod weight;
 
+pub use activation::Activation;
+pub use attention::{
+    AttentionConfig, AttentionKeys, HeadOrder, Projection, SelfAttention, attend, attend_explicitly,
+};
+pub use checkpointed::Checkpointed;
 pub use context::{ResidualConvBlock, UnetDown, UnetUp};
-pub use conv::{Conv2d, ConvConfig, ConvTranspose2d};
-pub use embedding::{EmbedFc, positional_embedding, timestep_embedding};
-pub use linear::Linear;
-pub use network::{Conditioning, Mode, Network, NetworkError};
-pub use norm::{BatchNorm2d, GroupNorm};
+pub use conv::{Conv, ConvConfig, ConvTranspose2d};
+pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
+pub use linear::{Embedding, Linear, Mlp};
+pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError};
+pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
 pub use params::{Init, Param, Params, Role, Scope};
+pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
+pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
+pub use sequential::{Block, EmbedSequential, LayerConfig, Signal};
+pub use weight::Weight;

@@ -1,7 +1,7 @@
 //! What a denoising network is, to those who train it and those who sample from it.
 
 use inkdrop_torch::TorchError;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Device, Tensor};
 
 use crate::Params;
 
@@ -9,9 +9,9 @@ use crate::Params;
 pub trait Network: Send {
     /// One pass.
     ///
-    /// - x: [B, C, H, W]
+    /// - x: [B, C, H, W]; [B, C, W] or [B, C, D, H, W] for networks over one or three axes
     /// - t: `[B]`, in whatever units the process config says
-    /// - returns [B, C', H, W]
+    /// - returns [B, C', ...]
     ///
     /// # Errors
     /// A shape or a conditioning that the network cannot take.
@@ -32,6 +32,8 @@ pub trait Network: Send {
 pub enum Mode {
     /// Batch statistics are taken and recorded, dropout drops.
     Train,
+    /// As in training, but nothing is recorded: the second run of a checkpointed block.
+    Recompute,
     /// Running statistics are used, nothing is random.
     Eval,
 }
@@ -41,6 +43,10 @@ pub enum Mode {
 pub struct Conditioning {
     /// Weights over named contexts, [B, K] in the network's kind.
     pub context: Option<Tensor>,
+    /// One class for each image.
+    pub classes: Option<ClassIds>,
+    /// Small images to make large ones of, [B, C, h, w] in the network's kind.
+    pub low_res: Option<Tensor>,
 }
 
 impl Conditioning {
@@ -51,7 +57,58 @@ impl Conditioning {
 
     /// Context rows, [B, K].
     pub fn context(rows: Tensor) -> Self {
-        Self { context: Some(rows) }
+        Self { context: Some(rows), ..Self::default() }
+    }
+
+    /// One class for each image.
+    pub fn classes(ids: ClassIds) -> Self {
+        Self { classes: Some(ids), ..Self::default() }
+    }
+
+    /// Small images, [B, C, h, w].
+    pub fn low_res(images: Tensor) -> Self {
+        Self { low_res: Some(images), ..Self::default() }
+    }
+}
+
+/// Class ids of a batch, with their range known beforehand, so that a network
+/// can check them without waiting for a GPU.
+#[derive(Debug)]
+pub struct ClassIds {
+    ids: Tensor,
+    lowest: i64,
+    highest: i64,
+}
+
+impl ClassIds {
+    /// - ids: one class for each image
+    ///
+    /// # Errors
+    /// libtorch cannot copy them to the device.
+    pub fn new(ids: &[i64], device: Device) -> Result<Self, TorchError> {
+        Ok(Self {
+            lowest: ids.iter().copied().min().unwrap_or(0),
+            highest: ids.iter().copied().max().unwrap_or(0),
+            ids: Tensor::f_from_slice(ids)?.f_to_device(device)?,
+        })
+    }
+
+    /// `[B]` in i64.
+    pub fn tensor(&self) -> &Tensor {
+        &self.ids
+    }
+
+    /// Makes sure that there is one id in 0..count for each of `batch` images.
+    ///
+    /// # Errors
+    /// Another number of ids, or one outside the range.
+    pub fn check(&self, batch: i64, count: i64) -> Result<(), NetworkError> {
+        if self.ids.size() != [batch] {
+            let expected = format!("[{batch}], one class per image");
+            return Err(NetworkError::Shape { input: "classes", given: self.ids.size(), expected });
+        }
+        let outside = [self.lowest, self.highest].into_iter().find(|id| !(0..count).contains(id));
+        outside.map_or(Ok(()), |given| Err(NetworkError::Class { given, count }))
     }
 }
 
@@ -67,6 +124,28 @@ pub enum NetworkError {
         given: Vec<i64>,
         /// What the network takes, in words.
         expected: String,
+    },
+    /// A class that there is not.
+    #[error("class {given} is out of range: the network knows classes 0 to {}", count - 1)]
+    Class {
+        /// The class.
+        given: i64,
+        /// How many there are.
+        count: i64,
+    },
+    /// The network needs a condition that was not given.
+    #[error("the network needs {input}: {expected}")]
+    Missing {
+        /// Which input.
+        input: &'static str,
+        /// What the network takes, in words.
+        expected: String,
+    },
+    /// A condition was given that the network has no use for.
+    #[error("{input} was given to a network that takes none")]
+    Unexpected {
+        /// Which input.
+        input: &'static str,
     },
     /// libtorch failed.
     #[error(transparent)]

@@ -1,25 +1,43 @@
-//! Normalisation layers.
+//! Normalisation layers. All compute in f32 (or f64) and give back the kind that they were given.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use serde::{Deserialize, Serialize};
 
-use crate::{Init, Mode, Scope};
+use crate::{Init, Mode, Scope, Weight};
 
 /// PyTorch's default ε of every normalisation.
 const EPS: f64 = 1e-5;
 
-/// Batch normalisation over [B, H, W] with running statistics (Ioffe & Szegedy
-/// 2015), keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
-#[derive(Debug)]
-pub struct BatchNorm2d {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    batches: Tensor,
+/// Computes in the kind of the weights, which half precision leaves in f32.
+fn in_kind_of(
+    weight: &Tensor,
+    x: &Tensor,
+    norm: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    if x.kind() == weight.kind() {
+        return norm(x);
+    }
+    Ok(norm(&x.f_to_kind(weight.kind())?)?.f_to_kind(x.kind())?)
 }
 
-impl BatchNorm2d {
+/// Scale 1 and shift 0 for each channel, keys `weight` and `bias`.
+fn affine(scope: &mut Scope, channels: i64) -> Result<(Weight, Weight)> {
+    let weight = scope.weight("weight", &[channels], Init::Constant(1.0))?;
+    Ok((weight, scope.weight("bias", &[channels], Init::Constant(0.0))?))
+}
+
+/// Batch normalisation over batch and places with running statistics (Ioffe & Szegedy
+/// 2015), keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    affine: (Weight, Weight),
+    running_mean: Weight,
+    running_var: Weight,
+    batches: Weight,
+}
+
+impl BatchNorm {
     /// Share of a batch's statistics in the new running statistics.
     pub const MOMENTUM: f64 = 0.1;
 
@@ -29,8 +47,7 @@ impl BatchNorm2d {
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, channels: i64) -> Result<Self> {
         Ok(Self {
-            weight: scope.weight("weight", &[channels], Init::Constant(1.0))?,
-            bias: scope.weight("bias", &[channels], Init::Constant(0.0))?,
+            affine: affine(scope, channels)?,
             running_mean: scope.buffer("running_mean", &[channels], 0.0)?,
             running_var: scope.buffer("running_var", &[channels], 1.0)?,
             batches: scope.counter("num_batches_tracked")?,
@@ -38,48 +55,55 @@ impl BatchNorm2d {
     }
 
     /// # Shapes
-    /// - x: [B, C, H, W]; returns the same
+    /// - x: [B, C, ...]; returns the same
     ///
     /// # Errors
     /// x has other channels.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let train = mode == Mode::Train;
-        if train {
+        if mode == Mode::Train {
             let _guard = no_grad_guard();
             let _ = self.batches.shallow_clone().f_add_scalar_(1)?;
         }
-        Ok(x.f_batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
-            train,
-            Self::MOMENTUM,
-            EPS,
-            true,
-        )?)
+        let running = (mode != Mode::Recompute).then_some((&self.running_mean, &self.running_var));
+        let (mean, variance) = (running.map(|r| &**r.0), running.map(|r| &**r.1));
+        let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
+        let train = mode != Mode::Eval;
+        in_kind_of(&self.affine.0, x, |x| {
+            let momentum = Self::MOMENTUM;
+            Ok(x.f_batch_norm(weight, bias, mean, variance, train, momentum, EPS, true)?)
+        })
     }
 }
 
 /// Group normalisation (Wu & He 2018), keys `weight` and `bias`.
-#[derive(Debug)]
+///
+/// With 32 groups this is improved-diffusion's GroupNorm32: always computed in f32.
+///
+/// ```
+/// use inkdrop_nn::{GroupNorm, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::BFloat16, Device::Cpu);
+/// let norm = GroupNorm::new(&mut params.root(), 32, 64)?;
+/// let x = Tensor::randn([2, 64, 8, 8], (Kind::BFloat16, Device::Cpu));
+/// assert_eq!(norm.forward(&x)?.kind(), Kind::BFloat16);
+/// assert_eq!(params.get("weight").map(|param| param.tensor.kind()), Some(Kind::Float));
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct GroupNorm {
-    weight: Tensor,
-    bias: Tensor,
+    affine: (Weight, Weight),
     groups: i64,
+    eps: f64,
 }
 
 impl GroupNorm {
-    /// A layer for channels in this many groups: scale 1, shift 0. The groups must divide the channels.
+    /// A layer for channels in this many groups: scale 1, shift 0, ε 1e-5. The groups must divide the channels.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, groups: i64, channels: i64) -> Result<Self> {
-        Ok(Self {
-            weight: scope.weight("weight", &[channels], Init::Constant(1.0))?,
-            bias: scope.weight("bias", &[channels], Init::Constant(0.0))?,
-            groups,
-        })
+        Ok(Self { affine: affine(scope, channels)?, groups, eps: EPS })
     }
 
     /// # Shapes
@@ -88,6 +112,117 @@ impl GroupNorm {
     /// # Errors
     /// x has other channels, or the groups do not divide them.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPS, true)?)
+        let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
+        in_kind_of(&self.affine.0, x, |x| {
+            Ok(x.f_group_norm(self.groups, weight, bias, self.eps, true)?)
+        })
+    }
+}
+
+/// Instance normalisation with scale and shift (Ulyanov et al. 2016): each
+/// channel of each image by itself, keys `weight` and `bias`.
+#[derive(Debug, Clone)]
+pub struct InstanceNorm {
+    affine: (Weight, Weight),
+}
+
+impl InstanceNorm {
+    /// A layer for this many channels: scale 1, shift 0.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, channels: i64) -> Result<Self> {
+        Ok(Self { affine: affine(scope, channels)? })
+    }
+
+    /// # Shapes
+    /// - x: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// x has other channels, or one place only.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
+        let none: Option<&Tensor> = None;
+        in_kind_of(&self.affine.0, x, |x| {
+            let momentum = BatchNorm::MOMENTUM;
+            Ok(x.f_instance_norm(weight, bias, none, none, true, momentum, EPS, true)?)
+        })
+    }
+}
+
+/// Which normalisation a network uses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormKind {
+    /// [`GroupNorm`].
+    Group,
+    /// [`BatchNorm`].
+    Batch,
+    /// [`InstanceNorm`].
+    Instance,
+    /// None: x as it is, no keys.
+    None,
+}
+
+/// A normalisation and its numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormConfig {
+    /// Which.
+    pub kind: NormKind,
+    /// Groups of a group normalisation; they must divide the channels.
+    pub groups: i64,
+    /// ε under the root of a group normalisation.
+    pub eps: f64,
+}
+
+impl NormConfig {
+    /// Group normalisation with ε 1e-5.
+    pub fn groups(groups: i64) -> Self {
+        Self { kind: NormKind::Group, groups, eps: EPS }
+    }
+}
+
+/// Any of the normalisations, or none.
+#[derive(Debug, Clone)]
+pub enum Norm {
+    /// [`GroupNorm`].
+    Group(GroupNorm),
+    /// [`BatchNorm`].
+    Batch(BatchNorm),
+    /// [`InstanceNorm`].
+    Instance(InstanceNorm),
+    /// x as it is.
+    None,
+}
+
+impl Norm {
+    /// The layer of a config.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, config: NormConfig, channels: i64) -> Result<Self> {
+        Ok(match config.kind {
+            NormKind::Group => {
+                let norm = GroupNorm::new(scope, config.groups, channels)?;
+                Self::Group(GroupNorm { eps: config.eps, ..norm })
+            }
+            NormKind::Batch => Self::Batch(BatchNorm::new(scope, channels)?),
+            NormKind::Instance => Self::Instance(InstanceNorm::new(scope, channels)?),
+            NormKind::None => Self::None,
+        })
+    }
+
+    /// # Shapes
+    /// - x: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// x has other channels.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self {
+            Self::Group(norm) => norm.forward(x),
+            Self::Batch(norm) => norm.forward(x, mode),
+            Self::Instance(norm) => norm.forward(x),
+            Self::None => Ok(x.shallow_clone()),
+        }
     }
 }

@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use inkdrop_nn::{
-    BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Init, Linear, Mode,
-    Params, ResidualConvBlock, Role, UnetDown, UnetUp, positional_embedding, timestep_embedding,
+    BatchNorm, Conv, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Init, Linear, Mode, Params,
+    ResidualConvBlock, Role, UnetDown, UnetUp, positional_embedding, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
@@ -21,7 +21,7 @@ fn max_difference(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn default_initialisation_fills_pytorchs_range() {
     let mut params = params();
-    Conv2d::new(&mut params.root(), ConvConfig::same(8, 64, 3)).unwrap();
+    Conv::new(&mut params.root(), ConvConfig::same(8, 64, 3)).unwrap();
     let bound = 1.0 / (8.0f64 * 9.0).sqrt();
     for param in params.iter() {
         let largest = f64::try_from(param.tensor.abs().max()).unwrap();
@@ -44,7 +44,7 @@ fn names_keep_the_order_of_building() {
     let mut params = params();
     let mut root = params.root();
     Linear::new(&mut root.sub("b").sub(0), 2, 3).unwrap();
-    BatchNorm2d::new(&mut root.sub("a"), 3).unwrap();
+    BatchNorm::new(&mut root.sub("a"), 3).unwrap();
     let names: Vec<&str> = params.names().collect();
     let batch_norm =
         ["a.weight", "a.bias", "a.running_mean", "a.running_var", "a.num_batches_tracked"];
@@ -67,7 +67,7 @@ fn a_name_is_given_once() {
 #[test]
 fn convolution_is_the_sum_that_it_says() {
     let mut params = params();
-    let conv = Conv2d::new(&mut params.root(), ConvConfig::same(2, 3, 3)).unwrap();
+    let conv = Conv::new(&mut params.root(), ConvConfig::same(2, 3, 3)).unwrap();
     let x = Tensor::randn([1, 2, 5, 5], F64);
     let y = conv.forward(&x).unwrap();
     let at = |name: &str, i: &[i64]| params.get(name).unwrap().tensor.double_value(i);
@@ -98,7 +98,7 @@ fn group_norm_leaves_each_group_at_mean_zero_variance_one() {
 #[test]
 fn batch_norm_moves_its_statistics_by_a_tenth_and_only_in_training() {
     let mut params = params();
-    let norm = BatchNorm2d::new(&mut params.root(), 2).unwrap();
+    let norm = BatchNorm::new(&mut params.root(), 2).unwrap();
     let x = Tensor::randn([4, 2, 3, 3], F64) * 2.0 + 3.0;
     let running = |name: &str| params.get(name).unwrap().tensor.copy();
     let same = norm.forward(&x, Mode::Eval).unwrap();
@@ -172,7 +172,7 @@ fn a_residual_adds_what_went_in() {
 #[test]
 fn wrong_channels_are_an_error_not_a_panic() {
     let mut params = params();
-    let conv = Conv2d::new(&mut params.root(), ConvConfig::same(3, 8, 3)).unwrap();
+    let conv = Conv::new(&mut params.root(), ConvConfig::same(3, 8, 3)).unwrap();
     let error = conv.forward(&Tensor::randn([1, 4, 8, 8], F64)).unwrap_err().to_string();
     assert!(error.contains("channels"), "{error}");
 }

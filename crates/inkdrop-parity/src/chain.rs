@@ -7,10 +7,11 @@ use inkdrop_sampler::{Step, ddim, ddpm};
 use inkdrop_schedule::{ScheduleConfig, Spacing};
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_unet::{ContextArguments, ModelConfig};
 use serde::Deserialize;
 
 use crate::report::Tolerance;
-use crate::unet::{ContextArguments, network};
+use crate::unet::network;
 use crate::{Case, Row};
 
 /// The notebook's sampling arguments.
@@ -28,15 +29,21 @@ struct Arguments {
 
 pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let config: Arguments = case.config()?;
-    let network = network(&config.model.model(), &case.weights.below("weight:"), Kind::Float)?;
+    let network = network(
+        &ModelConfig::Context(config.model.config()),
+        &case.weights.below("weight:"),
+        Kind::Float,
+    )?;
     let (steps, beta_start, beta_end) = (config.timesteps, config.beta1, config.beta2);
     let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end };
     let process =
         Process::new(&ProcessConfig { schedule, ..ProcessConfig::sprites() }, Device::Cpu)?;
 
     let x = case.tensor("x_T")?.shallow_clone();
-    let conditioning =
-        Conditioning { context: case.weights.get("context").map(Tensor::shallow_clone) };
+    let conditioning = Conditioning {
+        context: case.weights.get("context").map(Tensor::shallow_clone),
+        ..Conditioning::none()
+    };
     let mut states = Vec::new();
     let mut keep = |step: &Step| states.push(step.x.shallow_clone());
     let sample = match config.method.as_str() {

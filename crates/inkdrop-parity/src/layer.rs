@@ -1,7 +1,13 @@
 //! Single layers.
 
-use anyhow::Result;
-use inkdrop_nn::{positional_embedding, timestep_embedding};
+use anyhow::{Result, bail};
+use inkdrop_checkpoint::load;
+use inkdrop_nn::{
+    AttentionConfig, Block, HeadOrder, Mode, NormConfig, NormKind, Params, Projection, ResBlock,
+    ResBlockConfig, Resample, Scope, SelfAttention, Signal, positional_embedding,
+    timestep_embedding,
+};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::Deserialize;
 
 use crate::report::Tolerance;
@@ -52,4 +58,96 @@ pub(crate) fn check_timestep(case: &Case) -> Result<Vec<Row>> {
         row("out_odd", config.odd, 10000.0)?,
         row("out_period_100", dim, max_period)?,
     ])
+}
+
+#[derive(Debug, Deserialize)]
+struct DdpmAttention {
+    in_channels: i64,
+    norm: Option<String>,
+    num_groups: i64,
+}
+
+pub(crate) fn check_ddpm_attention(case: &Case) -> Result<Vec<Row>> {
+    let config: DdpmAttention = case.config()?;
+    let kind = match config.norm.as_deref() {
+        Some("gn") => NormKind::Group,
+        Some("bn") => NormKind::Batch,
+        Some("in") => NormKind::Instance,
+        Some("none") | None => NormKind::None,
+        Some(other) => bail!("{}: unknown norm `{other}`", case.name),
+    };
+    let norm = NormConfig { kind, ..NormConfig::groups(config.num_groups) };
+    let config = AttentionConfig::ddpm(config.in_channels, norm);
+    check_block(case, |scope| SelfAttention::new(scope, &config))
+}
+
+#[derive(Debug, Deserialize)]
+struct ImprovedAttention {
+    channels: i64,
+    num_heads: i64,
+    #[serde(default)]
+    use_new_attention_order: bool,
+}
+
+pub(crate) fn check_improved_attention(case: &Case) -> Result<Vec<Row>> {
+    let config: ImprovedAttention = case.config()?;
+    let order = match config.use_new_attention_order {
+        true => HeadOrder::PartsFirst,
+        false => HeadOrder::HeadsFirst,
+    };
+    let projection = Projection::Joint { dims: 1, order };
+    let base = AttentionConfig::improved(config.channels, config.num_heads);
+    let config = AttentionConfig { projection, ..base };
+    check_block(case, |scope| SelfAttention::new(scope, &config))
+}
+
+#[derive(Debug, Deserialize)]
+struct ImprovedResBlock {
+    channels: i64,
+    emb_channels: i64,
+    out_channels: Option<i64>,
+    #[serde(default)]
+    use_conv: bool,
+    #[serde(default)]
+    use_scale_shift_norm: bool,
+    dims: Option<usize>,
+    #[serde(default)]
+    up: bool,
+    #[serde(default)]
+    down: bool,
+}
+
+pub(crate) fn check_improved_resblock(case: &Case) -> Result<Vec<Row>> {
+    let config: ImprovedResBlock = case.config()?;
+    let outputs = config.out_channels.unwrap_or(config.channels);
+    let config = ResBlockConfig {
+        dims: config.dims.unwrap_or(2),
+        scale_shift: config.use_scale_shift_norm,
+        skip_kernel: if config.use_conv { 3 } else { 1 },
+        resample: match (config.up, config.down) {
+            (true, _) => Resample::Double,
+            (_, true) => Resample::Halve,
+            _ => Resample::Keep,
+        },
+        ..ResBlockConfig::improved(config.channels, outputs, config.emb_channels)
+    };
+    check_block(case, |scope| ResBlock::new(scope, &config))
+}
+
+/// One block with the case's weights, in f32 and in f64.
+fn check_block<B: Block>(
+    case: &Case,
+    build: impl Fn(&mut Scope) -> inkdrop_torch::Result<B>,
+) -> Result<Vec<Row>> {
+    let run = |kind: Kind| -> Result<Tensor> {
+        let mut params = Params::new(kind, Device::Cpu);
+        let block = build(&mut params.root())?;
+        load(&params, &case.weights.below("weight:"), &[])?;
+        let embedding = case.weights.get("emb").map(|embedding| embedding.to_kind(kind));
+        let signal = Signal { embedding, classes: None };
+        Ok(block.forward(&case.tensor("x")?.to_kind(kind), &signal, Mode::Eval)?)
+    };
+    let mut double = case.compare("out", &run(Kind::Double)?, Tolerance::Scaled(1e-6))?;
+    double.what = "out in f64".to_string();
+    Ok(vec![case.compare("out", &run(Kind::Float)?, TOLERANCE)?, double])
 }

@@ -35,12 +35,17 @@ pub use report::{Row, Status};
 pub fn check_file(path: &Path) -> Result<Vec<Row>> {
     let case = Case::open(path)?;
     match (case.kind.as_str(), case.family.as_str()) {
-        ("unet", "context") => unet::check(&case),
+        ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d") => {
+            unet::check(&case)
+        }
         ("chain", "context") => chain::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),
         ("layer", "timestep-embedding") => layer::check_timestep(&case),
+        ("layer", "ddpm-attention") => layer::check_ddpm_attention(&case),
+        ("layer", "improved-attention") => layer::check_improved_attention(&case),
+        ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
         ("rng", _) => rng::check(&case),
         ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "solver", family) => {
             let what = format!("{} of {family}", case.kind);

@@ -1,36 +1,14 @@
-//! Whole networks: outputs, gradients and running statistics.
+//! Whole networks: outputs, gradients, features and running statistics.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use inkdrop_checkpoint::{Weights, load};
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_unet::{ContextConfig, ModelConfig};
-use serde::Deserialize;
+use inkdrop_unet::{Features, ImageSize, ImprovedUnet, ModelConfig};
+use serde_json::{Map, Value};
 
 use crate::report::Tolerance;
 use crate::{Case, Row, start};
-
-/// ContextUnet's arguments in the notebook's names.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ContextArguments {
-    in_channels: i64,
-    n_feat: i64,
-    n_cfeat: i64,
-    height: i64,
-    #[serde(default)]
-    mode: String,
-}
-
-impl ContextArguments {
-    pub(crate) fn model(&self) -> ModelConfig {
-        ModelConfig::Context(ContextConfig {
-            channels: self.in_channels,
-            features: self.n_feat,
-            contexts: self.n_cfeat,
-            size: self.height,
-        })
-    }
-}
 
 /// The network of a case with these weights.
 pub(crate) fn network(
@@ -43,21 +21,37 @@ pub(crate) fn network(
     Ok(network)
 }
 
+/// What a case's config says: the network, and whether it learns.
+struct Subject {
+    model: ModelConfig,
+    mode: Mode,
+}
+
+impl Subject {
+    fn of(case: &Case) -> Result<Self> {
+        let mut arguments: Map<String, Value> = case.config()?;
+        let train = arguments.remove("mode").is_some_and(|mode| mode == "train");
+        let size = match case.tensor("x")?.size()[..] {
+            [.., height, width] => ImageSize { height, width },
+            _ => ImageSize::square(32),
+        };
+        let model = ModelConfig::from_original(&case.family, Value::Object(arguments), size)
+            .with_context(|| case.name.clone())?;
+        Ok(Self { model, mode: if train { Mode::Train } else { Mode::Eval } })
+    }
+}
+
 /// The case in f32; in eval mode once more in f64, where only the reference's own rounding is
 /// left (in train mode that rounding alone is 1.6e-6: PyTorch in f64 is as far from PyTorch in f32).
 pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
-    let config: ContextArguments = case.config()?;
-    let (model, start) = (config.model(), start::find(case)?);
+    let (Subject { model, mode }, start) = (Subject::of(case)?, start::find(case)?);
     let mut rows = Vec::new();
-    let mode = if config.mode == "train" { Mode::Train } else { Mode::Eval };
     let single = network(&model, &start.weights, Kind::Float)?;
-    rows.push(case.compare(
-        "out",
-        &forward(case, single.as_ref(), mode)?,
-        Tolerance::Scaled(2e-5),
-    )?);
+    let out = forward(case, single.as_ref(), mode)?;
+    rows.push(case.compare("out", &out, Tolerance::Scaled(2e-5))?);
     rows.extend(after(case, single.as_ref(), start.known)?);
     rows.extend(gradients(case, &model, &start.weights, mode)?);
+    rows.extend(features(case, &model, &start.weights, mode)?);
     if mode == Mode::Eval {
         let double = network(&model, &start.weights, Kind::Double)?;
         let out = forward(case, double.as_ref(), mode)?;
@@ -96,22 +90,72 @@ fn gradients(case: &Case, model: &ModelConfig, weights: &Weights, mode: Mode) ->
     Ok(rows)
 }
 
+/// The activations between the blocks, where the case holds them.
+fn features(
+    case: &Case,
+    model: &ModelConfig,
+    weights: &Weights,
+    mode: Mode,
+) -> Result<Option<Row>> {
+    let wanted = case.weights.below("feature:").iter().count();
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let network = match model {
+        ModelConfig::Improved(config) => ImprovedUnet::new(config, Kind::Float, Device::Cpu)?,
+        ModelConfig::ImprovedSuperRes(config) => {
+            ImprovedUnet::super_res(config, Kind::Float, Device::Cpu)?
+        }
+        other => anyhow::bail!("{}: family {} gives no features", case.name, other.family()),
+    };
+    load(network.params(), weights, &[])?;
+    let (x, t, conditioning) = inputs(case, network.params().kind())?;
+    let Features { down, middle, up } = network.features(&x, &t, &conditioning, mode)?;
+    let given = down.len() + up.len() + usize::from(middle.is_some());
+    ensure!(given == wanted, "{}: {given} features where the original has {wanted}", case.name);
+    let ours = |key: &str| {
+        let found = match key.split_once('.') {
+            Some(("down", i)) => down.get(i.parse::<usize>().ok()?),
+            Some(("up", i)) => up.get(i.parse::<usize>().ok()?),
+            _ => middle.as_ref(),
+        };
+        found.map(Tensor::shallow_clone)
+    };
+    case.compare_group("feature:", Tolerance::Scaled(2e-5), |_| true, ours)
+}
+
 fn forward(case: &Case, network: &dyn Network, mode: Mode) -> Result<Tensor> {
-    let kind = network.params().kind();
-    let input = |key: &str| case.tensor(key).map(|tensor| tensor.to_kind(kind));
-    let context = case.weights.get("context").map(|rows| rows.to_kind(kind));
-    let conditioning = Conditioning { context };
-    Ok(network.forward(&input("x")?, &input("t")?, &conditioning, mode)?)
+    let (x, t, conditioning) = inputs(case, network.params().kind())?;
+    Ok(network.forward(&x, &t, &conditioning, mode)?)
+}
+
+/// x, t and the conditions; t is 0 where the network has no time embedding.
+fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
+    let optional = |key: &str| case.weights.get(key).map(|tensor| tensor.to_kind(kind));
+    let x = case.tensor("x")?.to_kind(kind);
+    let t = match case.weights.get("t") {
+        Some(t) => t.shallow_clone(),
+        None => Tensor::zeros([x.size()[0]], (Kind::Int64, Device::Cpu)),
+    };
+    let classes = case.weights.get("y").map(|y| -> Result<ClassIds> {
+        let ids: Vec<i64> = Vec::try_from(y.to_kind(Kind::Int64))?;
+        Ok(ClassIds::new(&ids, Device::Cpu)?)
+    });
+    let conditioning = Conditioning {
+        context: optional("context"),
+        classes: classes.transpose()?,
+        low_res: optional("low_res"),
+    };
+    Ok((x, t, conditioning))
 }
 
 /// √Σ|∂|² over all parameters but the shortcut, which the notebook draws anew in every forward.
 fn gradient_norm(network: &dyn Network) -> Result<Tensor> {
     let mut sum = 0.0;
     for param in network.params().trained() {
-        if !param.name.starts_with("init_conv.shortcut") {
-            sum += f64::try_from(
-                param.tensor.grad().to_kind(Kind::Double).square().sum(Kind::Double),
-            )?;
+        let grad = param.tensor.grad();
+        if !param.name.starts_with("init_conv.shortcut") && grad.defined() {
+            sum += f64::try_from(grad.to_kind(Kind::Double).square().sum(Kind::Double))?;
         }
     }
     Ok(Tensor::from_slice(&[sum.sqrt()]))

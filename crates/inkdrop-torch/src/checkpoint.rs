@@ -65,7 +65,9 @@ pub fn checkpoint(
         let (all, count) = (tensors.as_ptr(), tensors.len());
         let random = c_int::from(random);
         let inputs = inputs.len();
-        inkdrop_checkpoint(state, run_block, drop_block, all, inputs, count, random, &mut out, error)
+        inkdrop_checkpoint(
+            state, run_block, drop_block, all, inputs, count, random, &mut out, error,
+        )
     });
     // SAFETY: on success `out` is a tensor that was made for us alone.
     result.map(|()| unsafe { Tensor::from_ptr(out.cast()) })

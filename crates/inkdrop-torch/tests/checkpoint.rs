@@ -82,7 +82,9 @@ fn inputs_without_gradient_stay_without() {
 fn errors_and_panics_become_errors_in_either_pass() {
     let _alone = ALONE.lock();
     let x = randn(&[2, 3]);
-    let refuse = |_: &[Tensor], _| Err(Tensor::f_zeros([-1], (Kind::Float, Device::Cpu)).unwrap_err().into());
+    let refuse = |_: &[Tensor], _| {
+        Err(Tensor::f_zeros([-1], (Kind::Float, Device::Cpu)).unwrap_err().into())
+    };
     let refused: TorchError = checkpoint(&[&x], &[], false, refuse).unwrap_err();
     assert!(refused.to_string().contains("negative"), "{refused}");
 

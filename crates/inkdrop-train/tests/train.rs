@@ -53,8 +53,10 @@ fn equal(a: &Params, b: &Params) -> bool {
 #[test]
 fn adam_steps_as_pytorchs_does() {
     let mut params = Params::new(Kind::Float, Device::Cpu);
-    let mut p = params.root().weight("p", &[3], Init::Constant(0.0)).unwrap();
-    inkdrop_torch::tch::no_grad(|| p.copy_(&Tensor::from_slice(&[1.0f32, -2.0, 0.5])));
+    let p = params.root().weight("p", &[3], Init::Constant(0.0)).unwrap();
+    inkdrop_torch::tch::no_grad(|| {
+        p.shallow_clone().copy_(&Tensor::from_slice(&[1.0f32, -2.0, 0.5]))
+    });
     let mut adam = Adam::new(&params).unwrap();
     for _ in 0..5 {
         adam.zero_grad();

@@ -2,6 +2,9 @@
 
 mod config;
 mod network;
+mod original;
+mod sketch;
 
 pub use config::ContextConfig;
 pub use network::ContextUnet;
+pub use original::ContextArguments;

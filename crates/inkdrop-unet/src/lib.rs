@@ -1,6 +1,16 @@
 //! The U-Nets of the classic diffusion systems: config → plan → network.
 //!
-//! A config is checked and counted without a tensor; building only walks the plan.
+//! A config is checked and counted without a tensor; building only walks the layout.
+//!
+//! | family | network | config | from the original's names |
+//! |---|---|---|---|
+//! | `context` | [`ContextUnet`] | [`ContextConfig`] | [`ContextArguments`] |
+//! | `ddpm` | [`DdpmUnet`] | [`DdpmConfig`] | [`DdpmArguments`] |
+//! | `improved`, `improved-super-res` | [`ImprovedUnet`] | [`ImprovedConfig`] | [`ImprovedArguments`], [`ImprovedFlags`] |
+//! | `unet2d` | [`Unet2d`] | [`Unet2dConfig`] | [`Unet2dArguments`] |
+//!
+//! [`Preset`] has the networks of the papers and published checkpoints by name;
+//! [`ModelConfig::recognise`] finds the network that keys and shapes belong to.
 //!
 //! ```
 //! use inkdrop_nn::{Conditioning, Mode};
@@ -18,10 +28,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backbone;
 mod config;
 mod context;
+mod ddpm;
+mod error;
+mod improved;
+mod original;
 mod plan;
+mod presets;
+mod recognise;
+mod size;
+mod unet2d;
 
-pub use config::{BuildError, ConfigError, ModelConfig};
-pub use context::{ContextConfig, ContextUnet};
-pub use plan::{Plan, Stage};
+pub use backbone::Features;
+pub use config::ModelConfig;
+pub use context::{ContextArguments, ContextConfig, ContextUnet};
+pub use ddpm::{DdpmArguments, DdpmConfig, DdpmUnet};
+pub use error::{BuildError, ConfigError};
+pub use improved::{
+    AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags, ImprovedUnet,
+};
+pub use original::OriginalError;
+pub use plan::{Memory, Plan, Stage};
+pub use presets::Preset;
+pub use recognise::{Assumed, RecogniseError, Recognised, Shapes};
+pub use size::ImageSize;
+pub use unet2d::{ClassEmbedding, Unet2d, Unet2dArguments, Unet2dConfig, Unrepresentable};

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_data::sprites::{self, CLASSES};
-use inkdrop_nn::{BatchNorm2d, Conv2d, ConvConfig, Linear, Mode, Params};
+use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Linear, Mode, Params};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
 use inkdrop_train::Adam;
@@ -21,7 +21,7 @@ use inkdrop_train::Adam;
 /// Two strided convolutions and a linear layer: small, and more than enough.
 struct Classifier {
     params: Params,
-    convs: [(Conv2d, BatchNorm2d); 2],
+    convs: [(Conv, BatchNorm); 2],
     head: Linear,
 }
 
@@ -29,13 +29,15 @@ impl Classifier {
     fn new() -> Result<Self> {
         let mut params = Params::new(Kind::Float, Device::Cpu);
         let mut root = params.root();
-        let stage =
-            |inputs, outputs| ConvConfig { stride: 2, ..ConvConfig::same(inputs, outputs, 3) };
-        let first = Conv2d::new(&mut root.sub("conv1"), stage(3, 24))?;
-        let second = Conv2d::new(&mut root.sub("conv2"), stage(24, 48))?;
+        let stage = |inputs, outputs| ConvConfig {
+            strides: [2; 3],
+            ..ConvConfig::same(inputs, outputs, 3)
+        };
+        let first = Conv::new(&mut root.sub("conv1"), stage(3, 24))?;
+        let second = Conv::new(&mut root.sub("conv2"), stage(24, 48))?;
         let norms = [
-            BatchNorm2d::new(&mut root.sub("norm1"), 24)?,
-            BatchNorm2d::new(&mut root.sub("norm2"), 48)?,
+            BatchNorm::new(&mut root.sub("norm1"), 24)?,
+            BatchNorm::new(&mut root.sub("norm2"), 48)?,
         ];
         let head = Linear::new(&mut root.sub("head"), 48 * 16, CLASSES.len() as i64)?;
         let [norm1, norm2] = norms;

@@ -7,7 +7,7 @@ use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::Network;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_unet::ModelConfig;
+use inkdrop_unet::{ModelConfig, Shapes};
 use serde::{Deserialize, Serialize};
 
 /// The models that are compiled into the binary.
@@ -131,8 +131,8 @@ impl Model {
 /// The network that a file says it is, or that its keys and shapes are; `None` where neither does.
 pub fn network(weights: &Weights) -> Result<Option<ModelConfig>> {
     let said = weights.metadata("model")?;
-    let shape = |key: &str| weights.get(key).map(|tensor| tensor.size());
-    Ok(said.or_else(|| ModelConfig::recognise(&shape)))
+    let shapes: Shapes = weights.iter().map(|(key, tensor)| (key, tensor.size())).collect();
+    Ok(said.or_else(|| ModelConfig::recognise(&shapes).ok().map(|found| found.config)))
 }
 
 /// The process that a file says, or that the user says where the file is silent.

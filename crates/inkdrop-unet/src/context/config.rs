@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigError, Plan, Stage};
+use crate::recognise::{Recognised, Shapes};
+use crate::{ConfigError, ModelConfig, Plan};
 
 /// Sizes of a ContextUnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,17 +25,15 @@ impl ContextConfig {
         Self { channels: 3, features: 64, contexts: 5, size: 16 }
     }
 
-    /// The sizes of a ContextUnet from its keys and shapes.
-    pub(crate) fn recognise(shape: &dyn Fn(&str) -> Option<Vec<i64>>) -> Option<Self> {
-        let first = shape("init_conv.conv1.0.weight")?; // [n, C, 3, 3]
-        let context = shape("contextembed1.model.0.weight")?; // [2n, K]
-        let up = shape("up0.0.weight")?; // [2n, 2n, size/4, size/4]
-        Some(Self {
-            channels: *first.get(1)?,
-            features: *first.first()?,
-            contexts: *context.get(1)?,
-            size: up.get(2)? * 4,
-        })
+    /// The sizes of a ContextUnet from its keys and shapes, which tell all of them.
+    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+        let config = Self {
+            channels: shapes.axis("init_conv.conv1.0.weight", 1)?, // [n, C, 3, 3]
+            features: shapes.axis("init_conv.conv1.0.weight", 0)?,
+            contexts: shapes.axis("contextembed1.model.0.weight", 1)?, // [2n, K]
+            size: shapes.axis("up0.0.weight", 2)?.checked_mul(4)?,     // [2n, 2n, size/4, size/4]
+        };
+        Some(Recognised { config: ModelConfig::Context(config), assumed: Vec::new() })
     }
 
     /// Checks the sizes and counts, without a tensor.
@@ -42,47 +41,35 @@ impl ContextConfig {
     /// # Errors
     /// The field that cannot be.
     pub fn plan(&self) -> Result<Plan, ConfigError> {
-        self.check()?;
-        let Self { channels, features: n, contexts, size } = *self;
-        let (half, bottom) = (size / 2, size / 4);
-        let conv = |i: i64, o: i64, k: i64| i * o * k * k + o;
-        let block = |i, o| conv(i, o, 3) + 2 * o + conv(o, o, 3) + 2 * o;
-        let embed = |i| conv(i, 2 * n, 1) + conv(2 * n, 2 * n, 1) + conv(i, n, 1) + conv(n, n, 1);
-        let stage = |name, output, parameters| Stage { name, output, parameters };
-        let up = |i, o| conv(i, o, 2) + 2 * block(o, o);
-        let shortcut = if channels == n { 0 } else { conv(channels, n, 1) };
-        Ok(Plan::new(vec![
-            stage("init_conv", [n, size, size], block(channels, n) + shortcut),
-            stage("down1", [n, half, half], 2 * block(n, n)),
-            stage("down2", [2 * n, bottom, bottom], block(n, 2 * n) + block(2 * n, 2 * n)),
-            stage("timeembed", [3 * n, 1, 1], embed(1)),
-            stage("contextembed", [3 * n, 1, 1], embed(contexts)),
-            stage("up0", [2 * n, bottom, bottom], conv(2 * n, 2 * n, bottom) + 4 * n),
-            stage("up1", [n, half, half], up(4 * n, n)),
-            stage("up2", [n, size, size], up(2 * n, n)),
-            stage("out", [channels, size, size], conv(2 * n, n, 3) + 2 * n + conv(n, channels, 3)),
-        ]))
+        self.plan_at(&[self.size; 2])
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |field, given, problem: &str| {
-            Err(ConfigError::Field { field, given, problem: problem.to_string() })
-        };
-        if self.channels < 1 {
+    pub(crate) fn plan_at(&self, size: &[i64]) -> Result<Plan, ConfigError> {
+        self.check()?;
+        if size != [self.size; 2] {
+            let problem = format!("cannot be: this network takes {0}x{0} only", self.size);
+            return Err(ConfigError::field("size", format!("{size:?}"), problem));
+        }
+        Ok(self.sketch())
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |field, given, problem: &str| Err(ConfigError::field(field, given, problem));
+        if !(1..=1 << 16).contains(&self.channels) {
             return wrong(
                 "channels",
                 self.channels,
                 "is no number of image channels: expected at least 1",
             );
         }
-        if self.features < 8 || self.features % 8 != 0 {
+        if !(8..=1 << 14).contains(&self.features) || self.features % 8 != 0 {
             return wrong(
                 "features",
                 self.features,
                 "is not divisible by groups 8: expected 8, 16, 24, …",
             );
         }
-        if self.contexts < 1 {
+        if !(1..=1 << 20).contains(&self.contexts) {
             return wrong(
                 "contexts",
                 self.contexts,

@@ -1,11 +1,11 @@
 //! The ContextUnet itself, in the notebook's order.
 
 use inkdrop_nn::{
-    Conditioning, Conv2d, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Mode, Network,
+    Conditioning, Conv, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Mode, Network,
     NetworkError, Params, ResidualConvBlock, UnetDown, UnetUp,
 };
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, TorchError};
 
 use super::ContextConfig;
 use crate::BuildError;
@@ -25,7 +25,7 @@ pub struct ContextUnet {
     up0: (ConvTranspose2d, GroupNorm),
     up1: UnetUp,
     up2: UnetUp,
-    out: (Conv2d, GroupNorm, Conv2d),
+    out: (Conv, GroupNorm, Conv),
 }
 
 impl ContextUnet {
@@ -64,9 +64,12 @@ impl ContextUnet {
             up1: UnetUp::new(&mut root.sub("up1"), 4 * n, n)?,
             up2: UnetUp::new(&mut root.sub("up2"), 2 * n, n)?,
             out: (
-                Conv2d::new(&mut root.sub("out").sub(0), ConvConfig::same(2 * n, n, 3))?,
+                Conv::new(&mut root.sub("out").sub(0).full(), ConvConfig::same(2 * n, n, 3))?,
                 GroupNorm::new(&mut root.sub("out").sub(1), Self::GROUPS, n)?,
-                Conv2d::new(&mut root.sub("out").sub(3), ConvConfig::same(n, config.channels, 3))?,
+                Conv::new(
+                    &mut root.sub("out").sub(3).full(),
+                    ConvConfig::same(n, config.channels, 3),
+                )?,
             ),
             config: config.clone(),
             params: Params::new(kind, device),
@@ -87,7 +90,9 @@ impl ContextUnet {
 
     /// - x: [B, C, H, W], t: [B, 1], context: [B, K]
     fn pass(&self, x: &Tensor, t: &Tensor, context: &Tensor, mode: Mode) -> Result<Tensor> {
-        let x = &channels_last(x)?;
+        let (kind, torso) = (self.params.kind(), self.params.torso());
+        let half = |x: &Tensor| x.f_to_kind(torso).map_err(TorchError::from);
+        let x = &channels_last(&half(x)?)?;
         let init = self.init_conv.forward(x, mode)?; // [B, n, H, W]
         let down1 = self.down1.forward(&init, mode)?; // [B, n, H/2, W/2]
         let down2 = self.down2.forward(&down1, mode)?; // [B, 2n, H/4, W/4]
@@ -96,9 +101,11 @@ impl ContextUnet {
 
         let [(scale1, shift1), (scale2, shift2)] = self.embed(t, context)?;
         let up0 = self.up0.1.forward(&self.up0.0.forward(&hidden)?)?.f_relu()?;
-        let up1 = self.up1.forward(&scale1.f_mul(&up0)?.f_add(&shift1)?, &down2, mode)?;
-        let up2 = self.up2.forward(&scale2.f_mul(&up1)?.f_add(&shift2)?, &down1, mode)?;
-        let h = self.out.0.forward(&Tensor::f_cat(&[&up2, &init], 1)?)?;
+        let up1 = half(&scale1.f_mul(&up0)?.f_add(&shift1)?)?;
+        let up1 = self.up1.forward(&up1, &down2, mode)?;
+        let up2 = half(&scale2.f_mul(&up1)?.f_add(&shift2)?)?;
+        let up2 = self.up2.forward(&up2, &down1, mode)?;
+        let h = self.out.0.forward(&Tensor::f_cat(&[&up2, &init], 1)?.f_to_kind(kind)?)?;
         self.out.2.forward(&self.out.1.forward(&h)?.f_relu()?)
     }
 
@@ -138,11 +145,14 @@ impl Network for ContextUnet {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
+        if conditioning.classes.is_some() {
+            return Err(NetworkError::Unexpected { input: "classes" });
+        }
+        if conditioning.low_res.is_some() {
+            return Err(NetworkError::Unexpected { input: "low_res" });
+        }
         self.check_inputs(x, t, conditioning.context.as_ref())?;
-        let t = t
-            .f_to_kind(x.kind())
-            .and_then(|t| t.f_unsqueeze(-1))
-            .map_err(inkdrop_torch::TorchError::from)?;
+        let t = t.f_to_kind(x.kind()).and_then(|t| t.f_unsqueeze(-1)).map_err(TorchError::from)?;
         let zeros = || Tensor::zeros([x.size()[0], self.config.contexts], (x.kind(), x.device()));
         let context = conditioning.context.as_ref().map_or_else(zeros, Tensor::shallow_clone);
         Ok(self.pass(x, &t, &context, mode)?)

@@ -1,0 +1,183 @@
+//! The network that a layout describes.
+
+use inkdrop_nn::{Activation, Conv, EmbedSequential, Embedding, Mlp, Mode, Norm, Scope, Signal};
+use inkdrop_torch::Result;
+use inkdrop_torch::tch::{Kind, Tensor};
+
+use super::{ClassLayout, HeadLayout, Layout, MlpLayout, StageLayout};
+
+/// Every layer of a network, by the places of its layout.
+#[derive(Debug)]
+pub(crate) struct Body {
+    time: Option<Mlp>,
+    classes: Option<ClassLayer>,
+    down: Vec<EmbedSequential>,
+    middle: Vec<EmbedSequential>,
+    up: Vec<(EmbedSequential, bool)>,
+    head: Head,
+    torso: Kind,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum ClassLayer {
+    Table(Embedding),
+    Sinusoids(Mlp),
+}
+
+#[derive(Debug)]
+struct Head {
+    norm: Norm,
+    activation: Activation,
+    conv: Conv,
+}
+
+/// The activations between the blocks, as improved-diffusion's `get_feature_vectors` gives them.
+#[derive(Debug, Default)]
+pub struct Features {
+    /// After each block of the path down, the first convolution included.
+    pub down: Vec<Tensor>,
+    /// After the middle.
+    pub middle: Option<Tensor>,
+    /// After each block of the path up.
+    pub up: Vec<Tensor>,
+}
+
+impl Body {
+    /// Draws all layers in the order of the original.
+    ///
+    /// - kinds: of the torso, and of everything else
+    pub fn new(
+        scope: &mut Scope,
+        layout: &Layout,
+        checkpoint: bool,
+        kinds: [Kind; 2],
+    ) -> Result<Self> {
+        let stage = |scope: &mut Scope, stage: &StageLayout| {
+            EmbedSequential::new(scope, &stage.layers, checkpoint)
+        };
+        let early = if layout.first_conv_first { layout.down.first() } else { None };
+        let early = early.map(|first| stage(scope, first)).transpose()?;
+        let time = layout.time.as_ref().map(|time| mlp(scope, time)).transpose()?;
+        let classes =
+            layout.classes.as_ref().map(|classes| class_layer(scope, classes)).transpose()?;
+        let rest = &layout.down[usize::from(early.is_some())..];
+        let mut down: Vec<_> = early.into_iter().collect();
+        for layers in rest {
+            down.push(stage(scope, layers)?);
+        }
+        let middle = layout.middle.iter().map(|s| stage(scope, s)).collect::<Result<_>>()?;
+        let up = layout.up.iter().map(|s| Ok((stage(scope, s)?, s.takes_skip)));
+        let up = up.collect::<Result<_>>()?;
+        let head = Head::new(&mut scope.full(), &layout.head)?;
+        let [torso, kind] = kinds;
+        Ok(Self { time, classes, down, middle, up, head, torso, kind })
+    }
+
+    /// What the blocks are told.
+    ///
+    /// - time: the sinusoids of the time
+    /// - class: ids for a table, sinusoids for layers like the time's
+    /// - biases: class ids for blocks with biases of their own
+    pub fn signal(
+        &self,
+        time: Option<&Tensor>,
+        class: Option<&Tensor>,
+        biases: Option<&Tensor>,
+    ) -> Result<Signal> {
+        let in_kind = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_to_kind(self.kind)?);
+        let mut embedding = match (&self.time, time) {
+            (Some(mlp), Some(time)) => Some(mlp.forward(&in_kind(time)?)?),
+            _ => None,
+        };
+        if let (Some(layer), Some(class)) = (&self.classes, class) {
+            let class = match layer {
+                ClassLayer::Table(table) => table.forward(class)?,
+                ClassLayer::Sinusoids(mlp) => mlp.forward(&in_kind(class)?)?,
+            };
+            embedding = embedding.map(|sum| sum.f_add(&class)).transpose()?;
+        }
+        Ok(Signal { embedding, classes: biases.map(Tensor::shallow_clone) })
+    }
+
+    /// The whole pass.
+    pub fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
+        let h = self.walk(x, signal, mode, None)?;
+        self.head.forward(&h.f_to_kind(self.kind)?, mode)
+    }
+
+    /// The pass without the head, for what lies between the blocks.
+    pub fn features(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Features> {
+        let mut features = Features::default();
+        let _ = self.walk(x, signal, mode, Some(&mut features))?;
+        Ok(features)
+    }
+
+    fn walk(
+        &self,
+        x: &Tensor,
+        signal: &Signal,
+        mode: Mode,
+        mut features: Option<&mut Features>,
+    ) -> Result<Tensor> {
+        let mut h = x.f_to_kind(self.torso)?;
+        let mut skips = Vec::with_capacity(self.down.len());
+        for stage in &self.down {
+            h = stage.forward(&h, signal, mode)?;
+            skips.push(h.shallow_clone());
+        }
+        if let Some(features) = features.as_deref_mut() {
+            features.down = self.seen(&skips)?;
+        }
+        for stage in &self.middle {
+            h = stage.forward(&h, signal, mode)?;
+        }
+        let mut up = vec![h.shallow_clone()];
+        for (stage, takes_skip) in &self.up {
+            if *takes_skip && let Some(skip) = skips.pop() {
+                h = Tensor::f_cat(&[&h, &skip], 1)?;
+            }
+            h = stage.forward(&h, signal, mode)?;
+            if features.is_some() {
+                up.push(h.shallow_clone());
+            }
+        }
+        if let Some(features) = features {
+            let mut up = self.seen(&up)?.into_iter();
+            features.middle = up.next();
+            features.up = up.collect();
+        }
+        Ok(h)
+    }
+
+    /// Handles in the kind of the network's inputs.
+    fn seen(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>> {
+        tensors.iter().map(|tensor| Ok(tensor.f_to_kind(self.kind)?)).collect()
+    }
+}
+
+fn mlp(scope: &mut Scope, layout: &MlpLayout) -> Result<Mlp> {
+    Mlp::new(&mut scope.sub(layout.scope), layout.keys, layout.widths, Activation::Silu)
+}
+
+fn class_layer(scope: &mut Scope, layout: &ClassLayout) -> Result<ClassLayer> {
+    Ok(match layout {
+        ClassLayout::Table { key, rows, width } => {
+            ClassLayer::Table(Embedding::new(&mut scope.sub(key), *rows, *width)?)
+        }
+        ClassLayout::Sinusoids(layers) => ClassLayer::Sinusoids(mlp(scope, layers)?),
+    })
+}
+
+impl Head {
+    fn new(scope: &mut Scope, layout: &HeadLayout) -> Result<Self> {
+        let norm = Norm::new(&mut scope.sub(layout.norm_key), layout.norm, layout.conv.inputs)?;
+        let conv = Conv::new(&mut scope.sub(layout.conv_key).full(), layout.conv)?;
+        let conv = if layout.zero { conv.zeroed()? } else { conv };
+        Ok(Self { norm, activation: layout.activation, conv })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.conv.forward(&self.activation.apply(&self.norm.forward(x, mode)?)?)
+    }
+}

@@ -1,0 +1,92 @@
+//! The network itself.
+
+use inkdrop_nn::{
+    ClassIds, Conditioning, Mode, Network, NetworkError, Params, positional_embedding,
+};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, TorchError};
+
+use super::DdpmConfig;
+use crate::BuildError;
+use crate::backbone::{Body, Expected};
+
+/// nanodiffusion's U-Net. Takes x `[B, C, H, W]` and t `[B]` in steps; predicts the noise in x.
+///
+/// ```
+/// use inkdrop_nn::{Conditioning, Mode, Network};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+/// use inkdrop_unet::{DdpmConfig, DdpmUnet};
+///
+/// let config = DdpmConfig { features: 32, multipliers: vec![1, 2], ..DdpmConfig::cifar10() };
+/// let network = DdpmUnet::new(&config, Kind::Float, Device::Cpu)?;
+/// let x = Tensor::randn([2, 3, 16, 24], (Kind::Float, Device::Cpu));
+/// let t = Tensor::from_slice(&[0i64, 999]);
+/// let eps = network.forward(&x, &t, &Conditioning::none(), Mode::Eval)?;
+/// assert_eq!(eps.size(), [2, 3, 16, 24]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DdpmUnet {
+    config: DdpmConfig,
+    params: Params,
+    body: Body,
+    expected: Expected,
+}
+
+impl DdpmUnet {
+    /// The network with PyTorch's default initialisation, in the original's order.
+    ///
+    /// - kind: `Float` or `Double` for all of it; `BFloat16` or `Half` for its convolutions
+    ///
+    /// # Errors
+    /// A config that cannot be, or libtorch cannot allocate it.
+    pub fn new(
+        config: &DdpmConfig,
+        kind: Kind,
+        device: Device,
+    ) -> std::result::Result<Self, BuildError> {
+        let layout = config.layout()?;
+        let mut params = Params::new(kind, device);
+        let kinds = [params.torso(), params.kind()];
+        let body = Body::new(&mut params.root(), &layout, config.checkpoint, kinds)?;
+        let expected = Expected {
+            dims: 2,
+            channels: config.channels,
+            multiple: layout.multiple(),
+            padding: config.padding,
+            classes: config.classes,
+            low_res: false,
+        };
+        Ok(Self { config: config.clone(), params, body, expected })
+    }
+
+    fn pass(&self, x: &Tensor, t: &Tensor, classes: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+        let DdpmConfig { padding, features, time_scale, time_features, .. } = self.config;
+        let (height, width) = (x.size()[2], x.size()[3]);
+        let padded = x.f_constant_pad_nd([padding; 4])?;
+        let time = time_features.map(|_| positional_embedding(t, features, time_scale));
+        let signal = self.body.signal(time.transpose()?.as_ref(), None, classes)?;
+        let out = self.body.forward(&padded, &signal, mode)?;
+        Ok(out.f_narrow(2, padding, height)?.f_narrow(3, padding, width)?)
+    }
+}
+
+impl Network for DdpmUnet {
+    /// - t: `[B]`, the step; a network without time embedding does not look at it
+    /// - classes: where the config has them, and only there
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.expected.check(x, t, conditioning)?;
+        let classes = conditioning.classes.as_ref().map(ClassIds::tensor);
+        self.pass(x, t, classes, mode).map_err(|error: TorchError| error.into())
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}

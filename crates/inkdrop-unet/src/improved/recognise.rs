@@ -1,0 +1,86 @@
+//! improved-diffusion's sizes from its keys and shapes.
+
+use super::{AttentionOrder, ImprovedConfig};
+use crate::recognise::{Assumed, Recognised, Shapes};
+use crate::{ImageSize, ModelConfig};
+
+impl ImprovedConfig {
+    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+        let first = "input_blocks.0.0.weight";
+        let features = shapes.axis("time_embed.0.weight", 1).filter(|&features| features > 0)?;
+        let (inputs, outputs) = (shapes.axis(first, 1)?, shapes.axis("out.2.weight", 0)?);
+        let super_res = inputs == 2 * outputs || (inputs == 6 && outputs == 6);
+        let stages = shapes.count("input_blocks.");
+        let blocks = blocks(shapes, stages).filter(|&blocks| blocks > 0)?;
+        let levels = stages / (blocks + 1);
+        let res = |level: i64| format!("input_blocks.{}.0", 1 + level * (blocks + 1));
+        let multiplier = |level| {
+            let outputs = shapes.axis(&format!("{}.out_layers.0.weight", res(level)), 0)?;
+            Some(outputs as f64 / features as f64)
+        };
+        let attends = |&level: &i64| {
+            shapes.has(&format!("input_blocks.{}.1.qkv.weight", 1 + level * (blocks + 1)))
+        };
+        let embedded = shapes.axis(&format!("{}.emb_layers.1.weight", res(0)), 0)?;
+        let width = shapes.axis(&format!("{}.out_layers.0.weight", res(0)), 0)?;
+        let learned =
+            levels == 1 || shapes.has(&format!("input_blocks.{}.0.op.weight", blocks + 1));
+        let resblock_updown = doubled_res(shapes);
+        let attention: Vec<i64> = (0..levels).filter(attends).map(|level| 1 << level).collect();
+        let config = Self {
+            size: ImageSize::square(64),
+            channels: if super_res { inputs / 2 } else { inputs },
+            outputs,
+            features,
+            multipliers: (0..levels).map(multiplier).collect::<Option<_>>()?,
+            blocks,
+            attention,
+            heads: 4,
+            heads_upsample: None,
+            head_channels: None,
+            attention_order: AttentionOrder::Legacy,
+            classes: shapes.axis("label_emb.weight", 0),
+            scale_shift: embedded == 2 * width,
+            dropout: 0.0,
+            dims: shapes.axes(first)?.checked_sub(2)?,
+            learned_resample: learned || resblock_updown,
+            resblock_updown,
+            checkpoint: false,
+        };
+        let mut assumed =
+            vec![Assumed::new("size", config.size), Assumed::new("heads", config.heads)];
+        if resblock_updown {
+            // guided-diffusion's networks, where both of these occur.
+            assumed.push(Assumed::new("head_channels", "none"));
+            assumed.push(Assumed::new("attention_order", "legacy"));
+        }
+        let config = match super_res {
+            true => ModelConfig::ImprovedSuperRes(config),
+            false => ModelConfig::Improved(config),
+        };
+        Some(Recognised { config, assumed })
+    }
+}
+
+/// Blocks of a level: the first doubling on the way up follows that many and one.
+fn blocks(shapes: &Shapes, stages: i64) -> Option<i64> {
+    let doubles = |&n: &i64| {
+        let stage = format!("output_blocks.{n}");
+        shapes.has(&format!("{stage}.1.conv.weight"))
+            || shapes.has(&format!("{stage}.2.conv.weight"))
+            || second_res(shapes, n)
+    };
+    let halves = |&n: &i64| !shapes.any(&format!("input_blocks.{n}.")); // the mean has no keys
+    let up = (0..stages).find(doubles);
+    up.or_else(|| (0..stages).find(halves).map(|n| n - 1)).or(Some(stages - 1))
+}
+
+/// Whether a block of the way up ends with a second residual block.
+fn second_res(shapes: &Shapes, stage: i64) -> bool {
+    let key = |layer| format!("output_blocks.{stage}.{layer}.in_layers.2.weight");
+    shapes.has(&key(1)) || shapes.has(&key(2))
+}
+
+fn doubled_res(shapes: &Shapes) -> bool {
+    (0..shapes.count("output_blocks.")).any(|stage| second_res(shapes, stage))
+}

@@ -1,0 +1,57 @@
+//! A UNet2DModel's sizes from its keys and shapes; its config.json knows more.
+
+use super::{ClassEmbedding, Unet2dConfig};
+use crate::recognise::{Assumed, Recognised, Shapes, usual_groups};
+use crate::{ImageSize, ModelConfig};
+
+impl Unet2dConfig {
+    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+        let levels = shapes.count("down_blocks.");
+        let width = |level| shapes.axis(&format!("down_blocks.{level}.resnets.0.conv1.weight"), 0);
+        let features: Vec<i64> = (0..levels).map(width).collect::<Option<_>>()?;
+        let attends = |list: &str| -> Vec<bool> {
+            (0..levels).map(|level| shapes.any(&format!("{list}.{level}.attentions."))).collect()
+        };
+        let res = "down_blocks.0.resnets.0";
+        let embedding = shapes.axis("time_embedding.linear_1.weight", 0)?;
+        let outputs = *features.first()?;
+        let table = shapes.axis("class_embedding.weight", 0);
+        let timestep = shapes.has("class_embedding.linear_1.weight");
+        let config = Self {
+            size: ImageSize::square(32),
+            channels: shapes.axis("conv_in.weight", 1)?,
+            outputs: shapes.axis("conv_out.weight", 0)?,
+            blocks: shapes.run(|n| format!("down_blocks.0.resnets.{n}.conv1.weight")),
+            down_attention: attends("down_blocks"),
+            up_attention: attends("up_blocks"),
+            middle: shapes.any("mid_block."),
+            middle_attention: shapes.any("mid_block.attentions."),
+            scale_shift: shapes.axis(&format!("{res}.time_emb_proj.weight"), 0)? == 2 * outputs,
+            resblock_down: (0..levels)
+                .any(|n| shapes.any(&format!("down_blocks.{n}.downsamplers.0.norm1."))),
+            resblock_up: (0..levels)
+                .any(|n| shapes.any(&format!("up_blocks.{n}.upsamplers.0.norm1."))),
+            time_features: (embedding != 4 * outputs).then_some(embedding),
+            classes: if timestep { Some(1 << 20) } else { table },
+            class_embedding: if timestep {
+                ClassEmbedding::Timestep
+            } else {
+                ClassEmbedding::Table
+            },
+            groups: usual_groups(&features),
+            features,
+            ..Self::cifar10()
+        };
+        let assumed = vec![
+            Assumed::new("size", config.size),
+            Assumed::new("head_channels", "none"),
+            Assumed::new("groups", config.groups),
+            Assumed::new("eps", config.eps),
+            Assumed::new("activation", "silu"),
+            Assumed::new("far_padding", config.far_padding),
+            Assumed::new("cosine_first", config.cosine_first),
+            Assumed::new("frequency_shift", config.frequency_shift),
+        ];
+        Some(Recognised { config: ModelConfig::Unet2d(config), assumed })
+    }
+}

@@ -1,0 +1,117 @@
+//! What a plan says is what is built.
+
+use inkdrop_nn::Mode;
+use inkdrop_torch::tch::no_grad_guard;
+use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Preset, Unet2dConfig};
+
+use super::support::{all, build, ddpm, improved, inputs, unet2d};
+
+#[test]
+fn the_plan_counts_what_is_built() {
+    for config in all() {
+        let (plan, network) = (config.plan().unwrap(), build(&config));
+        let built = network.params().trained_count() as i64;
+        assert_eq!(plan.parameters(), built, "{config:?}");
+    }
+}
+
+#[test]
+fn the_plan_ends_in_the_shape_that_comes_out() {
+    let _guard = no_grad_guard();
+    for config in all() {
+        let (x, t, conditioning) = inputs(&config);
+        let out = build(&config).forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+        assert_eq!(out.size()[1], config.outputs());
+        assert_eq!(out.size()[2..], x.size()[2..], "{config:?}");
+        let padding = match &config {
+            ModelConfig::Ddpm(config) => 2 * config.padding,
+            _ => 0,
+        };
+        let plan = config.plan_at(&x.size()[2..]).unwrap();
+        let mut expected = out.size()[1..].to_vec();
+        expected[1..].iter_mut().for_each(|axis| *axis += padding);
+        assert_eq!(plan.stages().last().unwrap().output, expected);
+    }
+}
+
+/// Nichol & Dhariwal 2021 and Dhariwal & Nichol 2021 with their READMEs; Ho et al. 2020; and
+/// floors counted from the originals.
+#[test]
+fn presets_have_the_published_sizes() {
+    let published = [
+        ("sprites", 1.48, Some(0.30)),
+        ("ddpm_cifar10", 35.75, Some(12.4)),
+        ("improved_cifar10", 52.55, Some(16.8)),
+        ("improved_imagenet64", 121.06, Some(79.5)),
+        ("improved_imagenet64_cond", 273.0, None),
+        ("improved_upsample_64_256", 279.8, None),
+        ("improved_lsun_bedroom", 113.7, None),
+        ("guided_imagenet64", 295.9, None),
+        ("guided_imagenet128", 421.5, None),
+        ("guided_imagenet256", 553.8, None),
+        ("guided_imagenet256_uncond", 552.8, None),
+        ("guided_imagenet512", 559.0, None),
+        ("guided_upsample_64_256", 311.8, None),
+        ("guided_upsample_128_512", 308.8, None),
+        ("guided_lsun", 552.8, None),
+        ("unet2d_cifar10", 35.75, Some(12.4)),
+    ];
+    assert_eq!(published.len(), Preset::ALL.len());
+    for (name, millions, gflop) in published {
+        let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
+        let ours = plan.parameters() as f64 / 1e6;
+        assert!((ours - millions).abs() < 0.051, "{name}: {ours} million");
+        if let Some(gflop) = gflop {
+            assert!((plan.gflop() / gflop - 1.0).abs() < 0.01, "{name}: {} GFLOP", plan.gflop());
+        }
+    }
+    assert!(ModelConfig::preset("nothing").is_none());
+}
+
+#[test]
+fn work_grows_with_the_image_and_memory_with_the_batch() {
+    // Attention alone grows with the square of the places.
+    let none = vec![false; 2];
+    let config = ModelConfig::Unet2d(Unet2dConfig {
+        down_attention: none.clone(),
+        up_attention: none,
+        middle_attention: false,
+        ..unet2d()
+    });
+    let [small, large] = [16, 32].map(|side| config.plan_at(&[side, side]).unwrap());
+    let ratio = large.gflop() / small.gflop();
+    assert!((3.9..=4.0).contains(&ratio), "{ratio}"); // the embedding does not grow
+    let of = |batch| large.memory(batch).training - 4 * large.memory(batch).weights;
+    assert_eq!(of(8), 8 * of(1));
+}
+
+#[test]
+fn checkpointing_keeps_less() {
+    for (plain, saving) in [
+        (ModelConfig::Ddpm(ddpm()), ModelConfig::Ddpm(DdpmConfig { checkpoint: true, ..ddpm() })),
+        (
+            ModelConfig::Improved(improved()),
+            ModelConfig::Improved(ImprovedConfig { checkpoint: true, ..improved() }),
+        ),
+        (
+            ModelConfig::Unet2d(unet2d()),
+            ModelConfig::Unet2d(Unet2dConfig { checkpoint: true, ..unet2d() }),
+        ),
+    ] {
+        let kept = |config: &ModelConfig| -> i64 {
+            config.plan().unwrap().stages().iter().map(|stage| stage.kept).sum()
+        };
+        assert!(kept(&saving) * 2 < kept(&plain), "{} of {}", kept(&saving), kept(&plain));
+    }
+}
+
+#[test]
+fn rectangles_plan_and_odd_sizes_are_refused() {
+    let config = ModelConfig::Ddpm(DdpmConfig { multipliers: vec![1, 2, 2], ..ddpm() });
+    assert_eq!(config.plan_at(&[24, 40]).unwrap().stages().last().unwrap().output, [3, 24, 40]);
+    let error = config.plan_at(&[24, 42]).unwrap_err().to_string();
+    assert_eq!(error, "size 42 cannot be halved 2 times: expected a multiple of 4, such as 44");
+    assert!(config.plan_at(&[24]).unwrap_err().to_string().contains("axes"));
+    assert!(config.plan_at(&[0, 0]).is_err() && config.plan_at(&[-4, 4]).is_err());
+    assert!(config.plan_at(&[i64::MAX, 4]).is_err());
+}

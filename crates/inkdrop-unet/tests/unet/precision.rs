@@ -1,0 +1,70 @@
+//! Half precision: a half torso between norms, embeddings and a last layer in f32.
+
+use inkdrop_nn::{Mode, Network};
+use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
+use inkdrop_unet::ModelConfig;
+
+use super::support::{all, build, improved, inputs, stir};
+
+/// The same network with its convolutions in another kind.
+fn halved(config: &ModelConfig, network: &dyn Network, kind: Kind) -> Box<dyn Network> {
+    let half = config.build(kind, Device::Cpu).unwrap();
+    let _guard = no_grad_guard();
+    for (to, from) in half.params().iter().zip(network.params().iter()) {
+        assert_eq!(to.name, from.name);
+        to.tensor.shallow_clone().copy_(&from.tensor);
+    }
+    half
+}
+
+#[test]
+fn every_family_runs_in_bf16_near_its_f32_result() {
+    let _guard = no_grad_guard();
+    for config in all() {
+        let network = build(&config);
+        stir(network.as_ref());
+        let half = halved(&config, network.as_ref(), Kind::BFloat16);
+        let (x, t, conditioning) = inputs(&config);
+        let exact = network.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+        let out = half.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+        assert_eq!(out.kind(), Kind::Float);
+        let spread = f64::try_from(exact.std(true)).unwrap();
+        let error = f64::try_from((&out - &exact).square().mean(Kind::Double).sqrt()).unwrap();
+        // bf16 has 8 bits of mantissa; a plain network of none of them would be off by its spread.
+        assert!(error < 0.05 * spread, "{error} of {spread}: {config:?}");
+        assert!(error > 0.0, "nothing was of half precision: {config:?}");
+    }
+}
+
+/// improved-diffusion's convert_to_fp16: the convolutions of the three lists, nothing else.
+#[test]
+fn the_torso_is_split_as_the_original_splits_it() {
+    let config = ModelConfig::Improved(improved());
+    for kind in [Kind::BFloat16, Kind::Half] {
+        let network = config.build(kind, Device::Cpu).unwrap();
+        for param in network.params().iter() {
+            let torso = ["input_blocks", "middle_block", "output_blocks"];
+            let torso = torso.iter().any(|list| param.name.starts_with(list));
+            let conv = param.tensor.dim() > 2 || param.name.ends_with(".bias");
+            let linear_or_norm = [".emb_layers.", ".in_layers.0.", ".out_layers.0.", ".norm."];
+            let full = linear_or_norm.iter().any(|part| param.name.contains(part));
+            let expected = if torso && conv && !full { kind } else { Kind::Float };
+            assert_eq!(param.tensor.kind(), expected, "{}", param.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_flow_through_a_bf16_torso() {
+    let config = ModelConfig::Improved(improved());
+    let network = config.build(Kind::BFloat16, Device::Cpu).unwrap();
+    stir(network.as_ref());
+    let (x, t, conditioning) = inputs(&config);
+    let out = network.forward(&x, &t, &conditioning, Mode::Train).unwrap();
+    out.square().mean(Kind::Float).backward();
+    for param in network.params().trained() {
+        let grad = param.tensor.grad();
+        assert!(grad.defined() && grad.kind() == param.tensor.kind(), "{}", param.name);
+        assert!(bool::try_from(grad.isfinite().all()).unwrap(), "{}", param.name);
+    }
+}

@@ -1,0 +1,66 @@
+//! Keys and shapes tell which network they are of.
+
+use inkdrop_nn::Network;
+use inkdrop_unet::{ModelConfig, RecogniseError, Shapes};
+
+use super::support::{all, build};
+
+fn shapes(network: &dyn Network) -> Shapes {
+    network.params().iter().map(|param| (&*param.name, param.tensor.size())).collect()
+}
+
+/// The same config with its assumed fields taken from another one, by way of JSON.
+fn with_assumed(found: &ModelConfig, assumed: &[&str], truth: &ModelConfig) -> ModelConfig {
+    let (mut found, truth) =
+        (serde_json::to_value(found).unwrap(), serde_json::to_value(truth).unwrap());
+    // A dropout and a number of heads on the way up leave no trace, either.
+    for field in
+        assumed.iter().chain(&["dropout", "heads_upsample", "middle_groups", "middle_divisor"])
+    {
+        match truth.get(field) {
+            Some(value) => found[field] = value.clone(),
+            None => drop(found.as_object_mut().unwrap().remove(*field)),
+        }
+    }
+    serde_json::from_value(found).unwrap()
+}
+
+#[test]
+fn every_network_is_recognised_but_for_what_it_says() {
+    for config in all() {
+        let recognised = ModelConfig::recognise(&shapes(build(&config).as_ref())).unwrap();
+        let assumed: Vec<&str> = recognised.assumed.iter().map(|assumed| assumed.field).collect();
+        assert_eq!(with_assumed(&recognised.config, &assumed, &config), config);
+    }
+}
+
+#[test]
+fn presets_are_recognised() {
+    for name in ["improved_imagenet64", "guided_imagenet64", "ddpm_cifar10", "unet2d_cifar10"] {
+        let config = ModelConfig::preset(name).unwrap();
+        let recognised = ModelConfig::recognise(&shapes(build(&config).as_ref())).unwrap();
+        assert_eq!(recognised.config.family(), config.family());
+        let plan = |config: &ModelConfig| config.plan().unwrap().parameters();
+        assert_eq!(plan(&recognised.config), plan(&config), "{name}");
+    }
+}
+
+#[test]
+fn keys_of_no_family_and_of_two_are_refused() {
+    let of = |keys: &[&str]| -> Shapes { keys.iter().map(|key| (*key, vec![8, 8])).collect() };
+    let recognise = |keys: &[&str]| ModelConfig::recognise(&of(keys)).unwrap_err();
+    assert_eq!(recognise(&[]), RecogniseError::Unknown);
+    assert_eq!(recognise(&["layer1.weight"]), RecogniseError::Unknown);
+    let mixed = recognise(&["downs.0.conv_1.weight", "input_blocks.0.0.weight"]);
+    assert_eq!(mixed, RecogniseError::Mixed(vec!["ddpm", "improved"]));
+    assert!(mixed.to_string().contains("several families (ddpm, improved)"));
+    for keys in [
+        &["input_blocks.0.0.weight"][..],
+        &["downs.9223372036854775807.x", "init_conv.weight"],
+        &["down_blocks.0.resnets.0.conv1.weight"],
+        &["contextembed1.model.0.weight"],
+        &["input_blocks.0.0.weight", "time_embed.0.weight", "out.2.weight"],
+    ] {
+        assert!(matches!(recognise(keys), RecogniseError::Misfit(_)), "{keys:?}");
+    }
+}

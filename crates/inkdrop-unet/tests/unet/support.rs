@@ -1,0 +1,134 @@
+//! Small networks of every family and option.
+
+use inkdrop_nn::{Activation, ClassIds, Conditioning, Network, NormKind};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_unet::{
+    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImageSize, ImprovedConfig,
+    ModelConfig, Unet2dConfig,
+};
+
+pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+pub fn build(config: &ModelConfig) -> Box<dyn Network> {
+    config.build(Kind::Float, Device::Cpu).unwrap()
+}
+
+pub fn ddpm() -> DdpmConfig {
+    DdpmConfig {
+        size: ImageSize::square(16),
+        features: 8,
+        multipliers: vec![1, 2],
+        blocks: 1,
+        time_features: Some(16),
+        groups: 4,
+        dropout: 0.0,
+        ..DdpmConfig::cifar10()
+    }
+}
+
+pub fn improved() -> ImprovedConfig {
+    ImprovedConfig {
+        size: ImageSize::square(16),
+        features: 32,
+        multipliers: vec![1.0, 2.0],
+        blocks: 1,
+        attention: vec![2],
+        dropout: 0.0,
+        ..ImprovedConfig::cifar10()
+    }
+}
+
+pub fn unet2d() -> Unet2dConfig {
+    Unet2dConfig {
+        size: ImageSize::square(16),
+        features: vec![8, 16],
+        blocks: 1,
+        down_attention: vec![false, true],
+        up_attention: vec![true, false],
+        groups: 4,
+        ..Unet2dConfig::cifar10()
+    }
+}
+
+/// One of each: every option is on in one of them.
+pub fn all() -> Vec<ModelConfig> {
+    let ddpm = [
+        ddpm(),
+        DdpmConfig { classes: Some(7), activation: Activation::Relu, ..ddpm() },
+        DdpmConfig { time_features: None, attention: vec![], channels: 1, ..ddpm() },
+        DdpmConfig { norm: NormKind::Batch, multipliers: vec![1], attention: vec![0], ..ddpm() },
+        DdpmConfig { norm: NormKind::None, blocks: 2, multipliers: vec![1, 1, 3], ..ddpm() },
+        DdpmConfig { norm: NormKind::Instance, padding: 2, ..ddpm() },
+    ];
+    let improved = [
+        improved(),
+        ImprovedConfig {
+            classes: Some(5),
+            scale_shift: false,
+            heads_upsample: Some(2),
+            ..improved()
+        },
+        ImprovedConfig { multipliers: vec![1.0], blocks: 2, attention: vec![1], ..improved() },
+        ImprovedConfig { dims: 1, learned_resample: false, blocks: 2, ..improved() },
+        ImprovedConfig { dims: 3, outputs: 3, attention: vec![], ..improved() },
+        ImprovedConfig {
+            multipliers: vec![1.0, 2.0, 2.0],
+            resblock_updown: true,
+            head_channels: Some(16),
+            attention_order: AttentionOrder::New,
+            ..improved()
+        },
+        ImprovedConfig { features: 64, multipliers: vec![0.5, 1.0], ..improved() },
+    ];
+    let unet2d = [
+        unet2d(),
+        Unet2dConfig { classes: Some(4), scale_shift: true, head_channels: Some(8), ..unet2d() },
+        Unet2dConfig { middle: false, middle_attention: false, outputs: 6, ..unet2d() },
+        Unet2dConfig { resblock_down: true, resblock_up: true, blocks: 2, ..unet2d() },
+        Unet2dConfig {
+            classes: Some(1 << 20),
+            class_embedding: ClassEmbedding::Timestep,
+            time_features: Some(24),
+            middle_attention: false,
+            ..unet2d()
+        },
+    ];
+    let super_res = ImprovedConfig { outputs: 6, ..self::improved() };
+    let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
+    let mut all = vec![ModelConfig::Context(context), ModelConfig::ImprovedSuperRes(super_res)];
+    all.extend(ddpm.map(ModelConfig::Ddpm));
+    all.extend(improved.map(ModelConfig::Improved));
+    all.extend(unet2d.map(ModelConfig::Unet2d));
+    all
+}
+
+/// x, t and the conditions that a network wants, for two images.
+pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
+    let [channels, height, width] = config.image_shape();
+    let shape = match config {
+        ModelConfig::Improved(config) if config.dims == 1 => vec![2, channels, width],
+        ModelConfig::Improved(config) if config.dims == 3 => vec![2, channels, 3, height, width],
+        _ => vec![2, channels, height, width],
+    };
+    let x = Tensor::randn(&shape[..], F32);
+    let t = match config {
+        ModelConfig::Context(_) => Tensor::from_slice(&[0.25f32, 1.0]),
+        _ => Tensor::from_slice(&[3i64, 999]),
+    };
+    let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_));
+    let conditioning = Conditioning {
+        context: None,
+        classes: config.classes().map(|_| ClassIds::new(&[0, 3], Device::Cpu).unwrap()),
+        low_res: low_res.then(|| Tensor::randn([2, channels, height / 4, width / 4], F32)),
+    };
+    (x, t, conditioning)
+}
+
+/// Draws every weight anew, so that what starts at 0 does not hide anything.
+pub fn stir(network: &dyn Network) {
+    let _guard = inkdrop_torch::tch::no_grad_guard();
+    for param in network.params().trained() {
+        let noise = param.tensor.randn_like() * 0.1;
+        let _ = param.tensor.shallow_clone().f_add_(&noise).unwrap();
+    }
+}
