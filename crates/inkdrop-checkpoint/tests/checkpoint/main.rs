@@ -1,0 +1,9 @@
+//! Whether weights go in and out as they are: one binary, a module per topic.
+#![allow(clippy::unwrap_used)]
+
+mod chance;
+mod limits;
+mod malice;
+mod reading;
+mod safetensors;
+mod support;
