@@ -42,9 +42,10 @@
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/training.pt").as_ref();
 //! let file = Weights::open(path)?;
 //! assert_eq!(file.format(), Format::TorchZip);
+//! assert_eq!(file.parts(), ["ema_model", "model"]);
 //! assert!(file.skipped().contains(&"epoch".to_string()));
 //!
-//! let average = file.below("ema_model.");
+//! let average = file.part(Some("ema_model"))?;
 //! assert_eq!(average.get("conv.weight").unwrap().size(), [2, 1, 3, 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -59,6 +60,7 @@ mod kinds;
 pub mod limits;
 mod load;
 mod npz;
+mod parts;
 mod pickle;
 mod safetensors;
 mod source;

@@ -4,6 +4,7 @@
 mod chance;
 mod limits;
 mod malice;
+mod parts;
 mod reading;
 mod safetensors;
 mod support;
