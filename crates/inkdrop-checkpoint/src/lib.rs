@@ -3,7 +3,7 @@
 //! | format | read | written |
 //! |---|---|---|
 //! | safetensors | [`Weights::open`] | [`Weights::save`] |
-//! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`Weights::open`] | |
+//! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`Weights::open`] | [`Weights::save_torch`] |
 //! | the same of PyTorch before 1.6 | [`Weights::open`] | |
 //! | `.npz` | [`Weights::open`] | |
 //!
@@ -63,6 +63,7 @@ mod npz;
 mod parts;
 mod pickle;
 mod safetensors;
+mod save_torch;
 mod source;
 mod torch_legacy;
 mod torch_zip;

@@ -8,3 +8,4 @@ mod parts;
 mod reading;
 mod safetensors;
 mod support;
+mod writing;
