@@ -52,6 +52,14 @@ pub enum CheckpointError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A JSON file of a folder is damaged or lacks an entry.
+    #[error("{name} is not as diffusers writes it: {problem}")]
+    Json {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Keys, shapes or kinds do not fit the network.
     #[error("the weights do not fit the network: {0}")]
     Mismatch(Mismatch),

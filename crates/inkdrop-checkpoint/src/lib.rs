@@ -6,6 +6,7 @@
 //! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`Weights::open`] | [`Weights::save_torch`] |
 //! | the same of PyTorch before 1.6 | [`Weights::open`] | |
 //! | `.npz` | [`Weights::open`] | |
+//! | a folder of diffusers | [`DiffusersFolder::open`] | [`DiffusersFolder::write`] |
 //!
 //! A file says what it is in its metadata, as JSON by name; weights go in only
 //! when every key, shape and kind fits.
@@ -53,6 +54,7 @@
 mod archive;
 mod assemble;
 mod atomic;
+mod diffusers;
 mod error;
 mod flatten;
 mod format;
@@ -69,6 +71,7 @@ mod torch_legacy;
 mod torch_zip;
 mod weights;
 
+pub use diffusers::DiffusersFolder;
 pub use error::{CheckpointError, Mismatch};
 pub use format::Format;
 pub use load::load;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chance;
+mod folders;
 mod limits;
 mod malice;
 mod parts;
