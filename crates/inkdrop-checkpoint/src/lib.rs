@@ -58,6 +58,8 @@ mod diffusers;
 mod error;
 mod flatten;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod kinds;
 pub mod limits;
 mod load;

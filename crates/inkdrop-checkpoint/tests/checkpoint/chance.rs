@@ -1,9 +1,9 @@
 //! Damaged files are errors, never panics.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::{Weights, fuzzing};
 use proptest::prelude::*;
 
-use crate::support::{fixture_bytes, torch_legacy, torch_zip};
+use crate::support::{fixture_bytes, npy, torch_legacy, torch_zip};
 
 const FILES: [&str; 7] = [
     "kinds.pt",
@@ -47,14 +47,15 @@ proptest! {
             let at = at.index(whole.len());
             whole[at] = value;
         }
-        let _ = Weights::from_bytes(&whole, "flipped");
+        fuzzing::file(&whole);
     }
 
     #[test]
     fn random_programs_never_panic(program in prop::collection::vec(operation(), 0..60)) {
         let program = program.concat();
-        let _ = Weights::from_bytes(&torch_zip(&program, &[0; 64]), "program");
-        let _ = Weights::from_bytes(&torch_legacy(&program, 16, &[0; 64]), "program");
+        fuzzing::pickle(&program);
+        fuzzing::file(&torch_zip(&program, &[0; 64]));
+        fuzzing::file(&torch_legacy(&program, 16, &[0; 64]));
     }
 
     /// What is in the pickle of a real file, with some of its bytes changed: no checksum stands
@@ -68,8 +69,34 @@ proptest! {
         for (at, value) in flips {
             program[at] = value;
         }
-        let _ = Weights::from_bytes(&torch_zip(&program, &[0; 256]), "flipped");
-        let _ = Weights::from_bytes(&[&file[..137], &program].concat(), "flipped");
+        fuzzing::pickle(&program);
+        fuzzing::file(&[&file[..137], &program].concat());
+    }
+}
+
+proptest! {
+    #[test]
+    fn flipped_arrays_never_panic(
+        flips in prop::collection::vec((0usize..100, any::<u8>()), 1..6),
+    ) {
+        let mut array = npy("<f4", "(2, 3)", &[0; 24]);
+        let len = array.len();
+        for (at, value) in flips {
+            array[at % len] = value;
+        }
+        fuzzing::npz(&array);
+    }
+
+    #[test]
+    fn flipped_headers_never_panic(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut header = br#"{"__metadata__":{"a":"1"},"x":{"dtype":"F32","shape":[8,8],"data_offsets":[0,256]}}"#.to_vec();
+        for (at, value) in flips {
+            let at = at.index(header.len());
+            header[at] = value;
+        }
+        fuzzing::safetensors(&header);
     }
 }
 
