@@ -1,4 +1,12 @@
-//! Model weights in and out: safetensors with the originals' keys, loaded strictly.
+//! Model weights in and out: read from every usual format, written strictly, loaded strictly.
+//!
+//! | format | read | written |
+//! |---|---|---|
+//! | safetensors | [`Weights::open`] | [`Weights::save`] |
+//! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`Weights::open`] | [`Weights::save_torch`] |
+//! | the same of PyTorch before 1.6 | [`Weights::open`] | |
+//! | `.npz` | [`Weights::open`] | |
+//! | a folder of diffusers | [`DiffusersFolder::open`] | [`DiffusersFolder::write`] |
 //!
 //! A file says what it is in its metadata, as JSON by name; weights go in only
 //! when every key, shape and kind fits.
@@ -22,12 +30,51 @@
 //! # std::fs::remove_file(path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Foreign weights
+//!
+//! A checkpoint of PyTorch may hold several networks, and more than networks. Reading it
+//! executes nothing that is in it, and takes no more memory than [`limits`] allow.
+//!
+//! ```
+//! use inkdrop_checkpoint::{Format, Weights};
+//!
+//! // What torch.save({"model": …, "ema_model": …, "epoch": 3}, path) has written.
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/training.pt").as_ref();
+//! let file = Weights::open(path)?;
+//! assert_eq!(file.format(), Format::TorchZip);
+//! assert_eq!(file.parts(), ["ema_model", "model"]);
+//! assert!(file.skipped().contains(&"epoch".to_string()));
+//!
+//! let average = file.part(Some("ema_model"))?;
+//! assert_eq!(average.get("conv.weight").unwrap().size(), [2, 1, 3, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-mod bytes;
+mod archive;
+mod assemble;
+mod atomic;
+mod diffusers;
 mod error;
+mod flatten;
+mod format;
+#[doc(hidden)]
+pub mod fuzzing;
+mod kinds;
+pub mod limits;
 mod load;
+mod npz;
+mod parts;
+mod pickle;
+mod safetensors;
+mod save_torch;
+mod source;
+mod torch_legacy;
+mod torch_zip;
 mod weights;
 
+pub use diffusers::DiffusersFolder;
 pub use error::{CheckpointError, Mismatch};
+pub use format::Format;
 pub use load::load;
 pub use weights::Weights;

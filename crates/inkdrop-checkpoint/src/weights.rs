@@ -1,68 +1,54 @@
 //! A file of named tensors with metadata.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use inkdrop_nn::Params;
-use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::Tensor;
-use safetensors::tensor::SafeTensors;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::CheckpointError;
-use crate::bytes::{Bytes, kind_of};
+use crate::atomic::write_atomic;
+use crate::{CheckpointError, Format, safetensors, source};
 
 /// Named tensors on the CPU and JSON metadata by name.
 #[derive(Debug, Default)]
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
-    metadata: BTreeMap<String, String>,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) format: Format,
+    pub(crate) skipped: Vec<String>,
 }
 
 impl Weights {
     /// The state of a network: its parameters and buffers, not copied.
     pub fn of(params: &Params) -> Self {
         let entry = |param: &inkdrop_nn::Param| (param.name.clone(), param.tensor.shallow_clone());
-        Self { tensors: params.iter().map(entry).collect(), metadata: BTreeMap::new() }
+        Self { tensors: params.iter().map(entry).collect(), ..Self::default() }
     }
 
-    /// Reads a safetensors file.
+    /// Reads a file of weights: safetensors, `.pt` and `.pth` of torch.save in its zip and in its
+    /// old format, or `.npz`; which of them, its contents say and not its name.
+    ///
+    /// Nested dictionaries become names with dots: `{"model": {"conv.weight": …}}` is
+    /// `model.conv.weight`. What is no tensor is left out and listed by [`Weights::skipped`].
+    /// No code in a file is executed, and no file takes more memory than
+    /// [`limits`](crate::limits) allow; [`Weights::part`] picks one network of several.
     ///
     /// # Errors
-    /// The file is missing, unreadable, empty, truncated or of another format.
+    /// The file is missing, unreadable, empty, truncated or of another format; it holds types
+    /// that are not supported, calls what weights do not need, or asks for too much memory.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = fs::read(path)
-            .map_err(|source| CheckpointError::Read { path: path.to_path_buf(), source })?;
-        Self::from_bytes(&bytes, &path.display().to_string())
+        source::open(path)
     }
 
-    /// Reads safetensors from memory; `name` is what errors call it.
+    /// Reads any format of [`Weights::open`] from memory; `name` is what errors call it.
     ///
     /// # Errors
-    /// The bytes are empty, truncated or of another format.
+    /// As for [`Weights::open`].
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CheckpointError> {
-        let format = |problem: String| CheckpointError::Format { name: name.to_string(), problem };
-        if let Some(problem) = foreign(bytes) {
-            return Err(format(problem.to_string()));
-        }
-        let broken = |error| format(format!("{error}; the file is truncated or damaged"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let mut tensors = BTreeMap::new();
-        for (key, view) in file.tensors() {
-            let kind = kind_of(view.dtype()).ok_or_else(|| {
-                format(format!("{key} has type {}, which is not supported", view.dtype()))
-            })?;
-            let shape: Vec<i64> = view.shape().iter().map(|&axis| axis as i64).collect();
-            let tensor =
-                Tensor::f_from_data_size(view.data(), &shape, kind).map_err(TorchError::from)?;
-            tensors.insert(key, tensor);
-        }
-        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-        Ok(Self { tensors, metadata })
+        source::from_bytes(bytes, name)
     }
 
     /// Writes a safetensors file in one piece: beside its place, then renamed into it.
@@ -70,26 +56,18 @@ impl Weights {
     /// # Errors
     /// The place cannot be written to; a file that stood there still does.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let write = |source| CheckpointError::Write { path: path.to_path_buf(), source };
-        if path.is_dir() {
-            return Err(write(io::ErrorKind::IsADirectory.into()));
-        }
-        let bytes = self.to_bytes()?;
-        let mut file = atomic_write_file::AtomicWriteFile::open(path).map_err(write)?;
-        file.write_all(&bytes).map_err(write)?;
-        file.commit().map_err(write)
+        let bytes = safetensors::write(self).map_err(|fault| fault.writing(path))?;
+        write_atomic(path, |file| Ok(file.write_all(&bytes)?))
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
-        let mut views = Vec::with_capacity(self.tensors.len());
-        for (key, tensor) in &self.tensors {
-            views.push((key.as_str(), Bytes::copy(tensor)?));
-        }
-        let metadata: HashMap<_, _> = self.metadata.clone().into_iter().collect();
-        safetensors::serialize(views, Some(metadata)).map_err(|error| CheckpointError::Format {
-            name: "the weights".to_string(),
-            problem: error.to_string(),
-        })
+    /// The format that the weights were read from.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The dotted names of what the file holds besides tensors: epochs, arguments, texts.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 
     /// Adds a tensor, or replaces the one of this name.
@@ -112,7 +90,7 @@ impl Weights {
         let strip = |(key, tensor): (&String, &Tensor)| {
             key.strip_prefix(prefix).map(|rest| (rest.to_string(), tensor.shallow_clone()))
         };
-        Self { tensors: self.tensors.iter().filter_map(strip).collect(), metadata: BTreeMap::new() }
+        Self { tensors: self.tensors.iter().filter_map(strip).collect(), ..Self::default() }
     }
 
     /// A metadata entry; `None` where the file has none of this name.
@@ -154,21 +132,5 @@ impl Weights {
     /// Sets a metadata entry to a text as it is.
     pub fn set_metadata_text(&mut self, key: &str, text: impl Into<String>) {
         self.metadata.insert(key.to_string(), text.into());
-    }
-}
-
-/// Formats that are plainly something else, by their first bytes.
-fn foreign(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [] => Some("the file is empty"),
-        [b'P', b'K', 3, 4, ..] => Some(
-            "it is a zip archive, as torch.save writes; save the state_dict with safetensors.torch.save_file",
-        ),
-        [0x80, 2..=5, ..] => Some(
-            "it is a Python pickle, as torch.save writes; save the state_dict with safetensors.torch.save_file",
-        ),
-        [0x93, b'N', b'U', b'M', ..] => Some("it is a NumPy array"),
-        [0x89, b'P', b'N', b'G', ..] => Some("it is a PNG picture"),
-        _ => None,
     }
 }

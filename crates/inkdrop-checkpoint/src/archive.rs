@@ -1,0 +1,89 @@
+//! Zip archives: what torch.save and np.savez put their entries into.
+
+use std::io::Read;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::error::{Fault, shown};
+use crate::limits::Budget;
+use crate::source::{EXPECTED, Source};
+use crate::{Weights, npz, torch_zip};
+
+/// The entries of an archive, each read by itself, and none larger than it says.
+pub(crate) struct Archive<'a> {
+    zip: ZipArchive<&'a mut dyn Source>,
+    names: Vec<String>,
+}
+
+/// Reads an archive of torch.save or np.savez.
+pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
+    let archive = Archive::open(source, len)?;
+    if let Some(root) = torch_zip::root(archive.names()) {
+        return torch_zip::read(archive, &root, len);
+    }
+    if archive.names().iter().all(|name| name.ends_with(".npy")) {
+        return npz::read(archive, len);
+    }
+    let some: Vec<String> = archive.names().iter().take(3).map(|name| shown(name)).collect();
+    Err(Fault::Problem(format!(
+        "it is a zip archive of {} entries ({}, …) without a data.pkl; {EXPECTED}",
+        archive.names().len(),
+        some.join(", ")
+    )))
+}
+
+impl<'a> Archive<'a> {
+    /// Opens an archive whose entries together are not too large for its length.
+    fn open(source: &'a mut dyn Source, len: u64) -> Result<Self, Fault> {
+        let zip = ZipArchive::new(source).map_err(fault)?;
+        if zip.has_duplicate_names() {
+            return Err(Fault::Problem("two entries of the zip archive share a name".to_string()));
+        }
+        let mut budget = Budget::new("zip entries", len);
+        let mut names = Vec::with_capacity(zip.len());
+        for index in 0..zip.len() {
+            let entry = zip.by_index_data(index).map_err(fault)?;
+            budget.take(entry.size())?;
+            names.push(entry.name().map_err(fault)?.into_owned());
+        }
+        Ok(Self { zip, names })
+    }
+
+    /// The names of all entries, in the order of the archive.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The size that an entry says it has.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        let index = self.zip.index_for_name(name)?;
+        self.zip.by_index_data(index).ok().map(|entry| entry.size())
+    }
+
+    /// A whole entry; its checksum is checked.
+    pub(crate) fn read(&mut self, name: &str) -> Result<Vec<u8>, Fault> {
+        let entry = self.zip.by_name(name).map_err(fault)?;
+        let size = entry.size();
+        // `Archive::open` has counted this size.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        // One byte more, so that a longer entry is noticed and a whole one reaches its checksum.
+        let read = entry.take(size.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| Fault::from(error).about(name))?;
+        if bytes.len() as u64 != size {
+            return Err(Fault::Problem(format!(
+                "entry {} has {} bytes or more, expected {size}; the zip archive is damaged",
+                shown(name),
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
+}
+
+fn fault(error: ZipError) -> Fault {
+    match error {
+        ZipError::Io(error) => error.into(),
+        error => Fault::Problem(format!("the zip archive is truncated or damaged: {error}")),
+    }
+}

@@ -1,0 +1,136 @@
+//! From a pickle and the storages beside it to tensors by name.
+
+use std::collections::BTreeMap;
+
+use inkdrop_torch::tch::Tensor;
+
+use crate::error::{Fault, shown};
+use crate::flatten::{Leaves, flatten};
+use crate::kinds;
+use crate::limits::Budget;
+use crate::pickle::{Heap, Pickle, Storage, View};
+use crate::{Format, Weights};
+
+/// Where the bytes of storages are.
+pub(crate) trait Storages {
+    /// How many bytes a storage has in the file; `None` where the file has no such storage.
+    fn size(&self, key: &str) -> Option<u64>;
+
+    /// All bytes of a storage.
+    fn read(&mut self, key: &str) -> Result<Vec<u8>, Fault>;
+
+    /// Whether the highest byte of a value comes first.
+    fn big_endian(&self) -> bool {
+        false
+    }
+}
+
+/// Makes the tensors of a pickle in a file of this length.
+///
+/// Storages are read one at a time, each once; a tensor is one copy of its part.
+pub(crate) fn assemble(
+    pickle: &Pickle,
+    storages: &mut dyn Storages,
+    objects: &mut Budget,
+    format: Format,
+    len: u64,
+) -> Result<Weights, Fault> {
+    let Leaves { tensors: leaves, skipped } = flatten(pickle, objects)?;
+    let heap = &pickle.heap;
+    let mut budget = Budget::new("tensors", len);
+    let mut wanted: BTreeMap<&str, Vec<(String, &View)>> = BTreeMap::new();
+    for (name, at) in leaves {
+        let view = &heap.tensors[at];
+        let size = view.bytes().and_then(|bytes| budget.take(bytes));
+        let fits = size.and_then(|()| check(view, &heap.storages[view.storage], storages));
+        fits.map_err(|fault| fault.about(&name))?;
+        wanted.entry(&heap.storages[view.storage].key).or_default().push((name, view));
+    }
+    let mut tensors = BTreeMap::new();
+    for (key, views) in wanted {
+        let bytes = storages.read(key)?;
+        for (name, view) in views {
+            let tensor = tensor(view, heap, &bytes, storages.big_endian());
+            let tensor = tensor.map_err(|fault| fault.about(&name))?;
+            if let Some(name) = put(&mut tensors, name, tensor) {
+                return Err(Fault::Problem(format!(
+                    "two tensors have the name `{}`",
+                    shown(&name)
+                )));
+            }
+        }
+    }
+    Ok(Weights { tensors, metadata: BTreeMap::new(), format, skipped })
+}
+
+/// Puts a tensor under its name; the name comes back where it is taken.
+fn put(tensors: &mut BTreeMap<String, Tensor>, name: String, tensor: Tensor) -> Option<String> {
+    if tensors.contains_key(&name) {
+        return Some(name);
+    }
+    tensors.insert(name, tensor);
+    None
+}
+
+/// Checks that a storage is as large as it is declared, and the view within it.
+fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), Fault> {
+    let (key, unit) = (shown(&storage.key), storage.unit());
+    let declared = storage.count.checked_mul(unit);
+    let Some(there) = storages.size(&storage.key) else {
+        return Err(Fault::Problem(format!("storage `{key}` is not in the file; it is damaged")));
+    };
+    if declared.is_none_or(|declared| declared > there) {
+        return Err(Fault::Problem(format!(
+            "storage `{key}` has {there} bytes, expected {} values of {unit} bytes; \
+             the file is damaged",
+            storage.count
+        )));
+    }
+    let (first, count) = storage.part.unwrap_or((0, storage.count));
+    let size = view.kind.elt_size_in_bytes() as u64;
+    let end = view.end().and_then(|end| end.checked_mul(size));
+    let fits = end.is_some_and(|end| count.checked_mul(unit).is_some_and(|part| end <= part));
+    if fits && first.checked_add(count).is_some_and(|end| end <= storage.count) {
+        return Ok(());
+    }
+    Err(Fault::Problem(format!(
+        "shape {:?} with steps {:?} from value {} on needs more than the {count} values of \
+         storage `{key}`; the file is damaged",
+        view.size, view.stride, view.offset
+    )))
+}
+
+/// The tensor of a view that [`check`] has found to fit.
+fn tensor(view: &View, heap: &Heap, bytes: &[u8], big_endian: bool) -> Result<Tensor, Fault> {
+    let storage = &heap.storages[view.storage];
+    let size = view.kind.elt_size_in_bytes();
+    let first = storage.part.map_or(0, |(first, _)| first) * storage.unit();
+    let start = first as usize + view.offset as usize * size;
+    let count = view.bytes()? as usize;
+    let here = bytes.get(start..).unwrap_or_default();
+    if view.is_contiguous() && !big_endian {
+        return kinds::tensor(here.get(..count).unwrap_or_default(), &view.size, view.kind);
+    }
+    let mut values = Vec::with_capacity(count);
+    gather(here, &view.size, &view.stride, size, &mut values);
+    if big_endian {
+        kinds::swap(&mut values, view.kind);
+    }
+    kinds::tensor(&values, &view.size, view.kind)
+}
+
+/// Appends the values of a view in C order, each of `size` bytes.
+fn gather(bytes: &[u8], sides: &[i64], steps: &[i64], size: usize, values: &mut Vec<u8>) {
+    let (Some((&side, sides)), Some((&step, steps))) = (sides.split_first(), steps.split_first())
+    else {
+        values.extend_from_slice(bytes.get(..size).unwrap_or_default());
+        return;
+    };
+    if sides.contains(&0) {
+        return;
+    }
+    for index in 0..side as usize {
+        let from = index.saturating_mul(step as usize).saturating_mul(size);
+        gather(bytes.get(from..).unwrap_or_default(), sides, steps, size, values);
+    }
+}

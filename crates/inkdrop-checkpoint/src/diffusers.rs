@@ -1,0 +1,131 @@
+//! Folders of diffusers: a network's config and weights, and the scheduler beside them.
+
+mod files;
+mod names;
+mod write;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::limits::FLOOR;
+use crate::{CheckpointError, Weights};
+
+/// What a network's config is called.
+const CONFIG: &str = "config.json";
+
+/// Where a pipeline keeps its U-Net.
+const UNET: &str = "unet";
+
+/// Where a pipeline keeps its scheduler's config.
+const SCHEDULER: [&str; 2] = ["scheduler", "scheduler_config.json"];
+
+/// Where a pipeline says what it is made of.
+const INDEX: &str = "model_index.json";
+
+/// A network as diffusers saves it, alone or in a pipeline.
+///
+/// ```
+/// use inkdrop_checkpoint::{DiffusersFolder, Weights};
+/// use inkdrop_torch::tch::Tensor;
+/// use serde_json::json;
+///
+/// # let place = tempfile::tempdir()?;
+/// # let path = &place.path().join("sprites");
+/// let mut weights = Weights::default();
+/// weights.insert("conv_in.bias", Tensor::from_slice(&[0f32; 4]));
+/// let config = json!({"_class_name": "UNet2DModel", "sample_size": 16});
+/// let scheduler = Some(json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 500}));
+/// DiffusersFolder { config, scheduler, weights }.write(path)?;
+///
+/// let read = DiffusersFolder::open(path)?;
+/// assert_eq!(read.config["sample_size"], 16);
+/// assert_eq!(read.weights.get("conv_in.bias").map(Tensor::size), Some(vec![4]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DiffusersFolder {
+    /// The network's `config.json`.
+    pub config: Value,
+    /// The scheduler's config; `None` where there is none, as beside a network alone.
+    pub scheduler: Option<Value>,
+    /// The network's weights, under the names that diffusers uses today.
+    pub weights: Weights,
+}
+
+impl DiffusersFolder {
+    /// Whether a path is a folder that [`DiffusersFolder::open`] takes for one of diffusers.
+    pub fn is_at(path: &Path) -> bool {
+        [INDEX, CONFIG].iter().any(|name| path.join(name).is_file())
+            || path.join(UNET).join(CONFIG).is_file()
+    }
+
+    /// Reads a pipeline's folder, with `unet/` and perhaps `scheduler/`, or a network's own,
+    /// with `config.json` beside its weights.
+    ///
+    /// The weights are `diffusion_pytorch_model.safetensors`, its shards where an index lists
+    /// them, or the same as `.bin`; a variant such as `fp16` where there is nothing else.
+    /// Attention weights of old versions (`query`, `key`, `value`, `proj_attn`) get their names
+    /// of today, as diffusers itself does.
+    ///
+    /// # Errors
+    /// The folder is no such folder, lacks config or weights, has several variants and nothing
+    /// else, or an index that is wrong or names files outside the folder; what [`Weights::open`]
+    /// says about a file of weights.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let unet = path.join(UNET);
+        let network = if unet.is_dir() { &unet } else { path };
+        if !network.join(CONFIG).is_file() {
+            return Err(no_config(path, network));
+        }
+        let config = read_json(&network.join(CONFIG))?;
+        let scheduler = path.join(SCHEDULER[0]).join(SCHEDULER[1]);
+        let scheduler = match scheduler.is_file() {
+            true => Some(read_json(&scheduler)?),
+            false => None,
+        };
+        let weights = names::modern(files::weights(network)?)
+            .map_err(|problem| folder_error(network, problem))?;
+        Ok(Self { config, scheduler, weights })
+    }
+}
+
+fn folder_error(path: &Path, problem: impl Into<String>) -> CheckpointError {
+    CheckpointError::Folder { path: path.to_path_buf(), problem: problem.into() }
+}
+
+/// What a folder without a network's config is.
+fn no_config(path: &Path, network: &Path) -> CheckpointError {
+    if !path.is_dir() {
+        let what = if path.exists() { "it is a file" } else { "there is no such folder" };
+        return folder_error(path, format!("{what}, expected a folder of save_pretrained"));
+    }
+    if network == path && path.join(INDEX).is_file() {
+        return folder_error(path, format!("its pipeline has no {UNET} folder, expected a U-Net"));
+    }
+    folder_error(
+        network,
+        format!(
+            "it has no {CONFIG}, expected a folder of save_pretrained: {CONFIG} beside its weights, or {UNET}/{CONFIG}"
+        ),
+    )
+}
+
+/// A JSON object out of a file.
+fn read_json(path: &Path) -> Result<Value, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
+    let mut text = Vec::new();
+    File::open(path).map_err(read)?.take(FLOOR + 1).read_to_end(&mut text).map_err(read)?;
+    let wrong =
+        |problem: String| CheckpointError::Json { name: path.display().to_string(), problem };
+    if text.len() as u64 > FLOOR {
+        return Err(wrong(format!("it has more than {FLOOR} bytes")));
+    }
+    let value: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if !value.is_object() {
+        return Err(wrong("expected an object in braces".to_string()));
+    }
+    Ok(value)
+}

@@ -1,0 +1,113 @@
+//! Which files of a folder are the weights.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path};
+
+use serde_json::Value;
+
+use super::{folder_error, read_json};
+use crate::error::shown;
+use crate::{CheckpointError, Weights};
+
+/// What all files of weights begin with.
+pub(super) const STEM: &str = "diffusion_pytorch_model.";
+
+/// The file of weights that diffusers writes.
+pub(super) const FILE: &str = "diffusion_pytorch_model.safetensors";
+
+/// The weights of a network's folder.
+pub(super) fn weights(folder: &Path) -> Result<Weights, CheckpointError> {
+    let name = choose(folder)?;
+    let path = folder.join(&name);
+    if name.ends_with(".json") { shards(folder, &path) } else { Weights::open(&path) }
+}
+
+/// The names of all files of weights and their indices.
+pub(super) fn names(folder: &Path) -> Result<BTreeSet<String>, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: folder.to_path_buf(), source };
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let name = entry.map_err(read)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(STEM) {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The file to read: plain before variant, safetensors before pickles, one file before shards.
+fn choose(folder: &Path) -> Result<String, CheckpointError> {
+    let names = names(folder)?;
+    for ending in ["safetensors", "bin"] {
+        for plain in [format!("{STEM}{ending}"), format!("{STEM}{ending}.index.json")] {
+            if names.contains(&plain) {
+                return Ok(plain);
+            }
+        }
+    }
+    for ending in ["safetensors", "bin"] {
+        let variants: Vec<&String> = names.iter().filter(|name| is_variant(name, ending)).collect();
+        match variants.as_slice() {
+            [] => {}
+            [only] => return Ok((*only).clone()),
+            several => {
+                let all: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+                let all = all.join(", ");
+                let problem = format!("it has several variants ({all}) and no {FILE}; keep one");
+                return Err(folder_error(folder, problem));
+            }
+        }
+    }
+    Err(folder_error(folder, format!("it has no weights, expected {FILE}")))
+}
+
+/// Whether a name is that of a variant: `STEM.fp16.safetensors`, or the index of its shards,
+/// `STEM.safetensors.index.fp16.json`.
+fn is_variant(name: &str, ending: &str) -> bool {
+    let rest = name.strip_prefix(STEM).unwrap_or_default();
+    let index = rest.strip_prefix(ending).and_then(|rest| rest.strip_prefix(".index."));
+    let index = index.and_then(|rest| rest.strip_suffix(".json"));
+    let file = rest.strip_suffix(ending).and_then(|rest| rest.strip_suffix('.'));
+    let shard = file.is_some_and(|variant| variant.contains("-of-"));
+    index.or(file).is_some_and(|variant| !variant.is_empty() && !variant.contains('.')) && !shard
+}
+
+/// The weights of all shards that an index lists.
+fn shards(folder: &Path, index: &Path) -> Result<Weights, CheckpointError> {
+    let error =
+        |problem: String| CheckpointError::Json { name: index.display().to_string(), problem };
+    let json = read_json(index)?;
+    let map = json.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| error("it has no `weight_map`".to_string()))?;
+    let mut files = BTreeSet::new();
+    for (key, file) in map {
+        let file = file.as_str().filter(|file| is_plain(file)).ok_or_else(|| {
+            let (key, file) = (shown(key), shown(&file.to_string()));
+            error(format!("`{key}` is in {file}, expected the name of a file in its own folder"))
+        })?;
+        files.insert(file);
+    }
+    let mut all = Weights::default();
+    for file in files {
+        let shard = Weights::open(&folder.join(file))?;
+        all.format = shard.format;
+        for (key, tensor) in shard.tensors {
+            if all.tensors.contains_key(&key) {
+                return Err(error(format!("`{}` is in two shards", shown(&key))));
+            }
+            all.tensors.insert(key, tensor);
+        }
+    }
+    match map.keys().find(|key| !all.tensors.contains_key(*key)) {
+        None => Ok(all),
+        Some(key) => Err(error(format!("`{}` is not in its shard", shown(key)))),
+    }
+}
+
+/// Whether a name stays in its folder.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
+    plain && parts.next().is_none() && !name.contains(['/', '\\', '\0', ':'])
+}

@@ -1,0 +1,99 @@
+//! A pipeline's folder, as DDPMPipeline.save_pretrained writes it.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use inkdrop_torch::tch::Tensor;
+use serde_json::{Value, json};
+
+use super::files::{FILE, names};
+use super::{CONFIG, DiffusersFolder, INDEX, SCHEDULER, UNET, folder_error};
+use crate::atomic::write_atomic;
+use crate::{CheckpointError, Weights};
+
+/// The version that is named where the config names none.
+const VERSION: &str = "0.30.0";
+
+impl DiffusersFolder {
+    /// Writes `unet/config.json` and its weights and, with a scheduler,
+    /// `scheduler/scheduler_config.json` and `model_index.json`.
+    ///
+    /// Each file appears at once, and the weights last. The pipeline is a DDPMPipeline, or a
+    /// DDIMPipeline for a DDIMScheduler. Metadata of the weights is left out: configs say it here.
+    ///
+    /// # Errors
+    /// The place is a file or a folder of something else; it has other weights, which diffusers
+    /// would read instead of these; or it cannot be written to.
+    pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
+        self.check_place(path)?;
+        let unet = path.join(UNET);
+        create(&unet)?;
+        put(&unet.join(CONFIG), &self.config)?;
+        if let Some(scheduler) = &self.scheduler {
+            let folder = path.join(SCHEDULER[0]);
+            create(&folder)?;
+            put(&folder.join(SCHEDULER[1]), scheduler)?;
+            put(&path.join(INDEX), &self.index(scheduler))?;
+        }
+        let mut weights = Weights::default();
+        let entries = self.weights.tensors.iter();
+        let entry = |(key, tensor): (&String, &Tensor)| (key.clone(), tensor.shallow_clone());
+        weights.tensors = entries.map(entry).collect();
+        weights.set_metadata_text("format", "pt");
+        weights.save(&unet.join(FILE))
+    }
+
+    /// Refuses to mix these files with others.
+    fn check_place(&self, path: &Path) -> Result<(), CheckpointError> {
+        let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
+        if !path.exists() {
+            return Ok(());
+        }
+        if !path.is_dir() {
+            return Err(folder_error(path, "it is a file, expected a new folder"));
+        }
+        let empty = fs::read_dir(path).map_err(read)?.next().is_none();
+        let pipeline = path.join(UNET).join(CONFIG).is_file();
+        if !empty && !pipeline {
+            let problem = "it is not empty and not such a folder; choose a new one to write to";
+            return Err(folder_error(path, problem));
+        }
+        let others = if pipeline { names(&path.join(UNET))? } else { Default::default() };
+        if let Some(other) = others.iter().find(|name| *name != FILE) {
+            let problem =
+                format!("it has {UNET}/{other} already, which would be read instead; remove it");
+            return Err(folder_error(path, problem));
+        }
+        if self.scheduler.is_none() && path.join(INDEX).exists() {
+            let problem = "it is a pipeline with a scheduler, and there is none to write";
+            return Err(folder_error(path, problem));
+        }
+        Ok(())
+    }
+
+    /// What the pipeline is made of.
+    fn index(&self, scheduler: &Value) -> Value {
+        let class = |value: &Value, otherwise: &str| {
+            value["_class_name"].as_str().unwrap_or(otherwise).to_string()
+        };
+        let scheduler = class(scheduler, "DDPMScheduler");
+        let ddim = scheduler == "DDIMScheduler";
+        json!({
+            "_class_name": if ddim { "DDIMPipeline" } else { "DDPMPipeline" },
+            "_diffusers_version": self.config["_diffusers_version"].as_str().unwrap_or(VERSION),
+            "scheduler": ["diffusers", scheduler],
+            "unet": ["diffusers", class(&self.config, "UNet2DModel")],
+        })
+    }
+}
+
+fn create(folder: &Path) -> Result<(), CheckpointError> {
+    let write = |source| CheckpointError::Write { path: folder.to_path_buf(), source };
+    fs::create_dir_all(folder).map_err(write)
+}
+
+fn put(path: &Path, value: &Value) -> Result<(), CheckpointError> {
+    let text = format!("{value:#}\n");
+    write_atomic(path, |file| Ok(file.write_all(text.as_bytes())?))
+}

@@ -1,0 +1,31 @@
+//! Which format weights came in.
+
+use std::fmt;
+
+/// The format that weights were read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// A safetensors file.
+    Safetensors,
+    /// What torch.save writes since PyTorch 1.6: a zip archive with a pickle.
+    TorchZip,
+    /// What torch.save wrote before: pickles and raw storages.
+    TorchLegacy,
+    /// NumPy arrays in a zip archive.
+    Npz,
+    /// Not a file: weights of a network in memory.
+    #[default]
+    Memory,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::TorchZip => "PyTorch (torch.save, zip)",
+            Self::TorchLegacy => "PyTorch (torch.save, before 1.6)",
+            Self::Npz => "NumPy (npz)",
+            Self::Memory => "in memory",
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! What the fuzzers and the property tests run: readers given anything, which must not panic.
+
+use std::io::{Cursor, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::assemble::{Storages, assemble};
+use crate::error::Fault;
+use crate::limits::Budget;
+use crate::{Format, Weights, pickle};
+
+/// How many bytes every storage and the values of every file have here.
+const VALUES: usize = 256;
+
+/// A pickle, with any storage that it names.
+pub fn pickle(program: &[u8]) {
+    let len = (program.len() + VALUES) as u64;
+    let mut objects = Budget::new("objects", len);
+    let Ok(pickle) = pickle::read(&mut &*program, &mut objects) else { return };
+    let weights = assemble(&pickle, &mut Zeros, &mut objects, Format::TorchZip, len);
+    weights.iter().for_each(look);
+}
+
+/// A whole file of any format.
+pub fn file(bytes: &[u8]) {
+    Weights::from_bytes(bytes, "fuzzed").iter().for_each(look);
+}
+
+/// The header of a safetensors file.
+pub fn safetensors(header: &[u8]) {
+    let length = (header.len() as u64).to_le_bytes();
+    for values in [0, VALUES] {
+        file(&[&length, header, &[0; VALUES][..values]].concat());
+    }
+}
+
+/// An array in an archive whose checksums are right.
+pub fn npz(array: &[u8]) {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let written = zip.start_file("x.npy", stored).is_ok() && zip.write_all(array).is_ok();
+    if let (true, Ok(archive)) = (written, zip.finish()) {
+        file(archive.get_ref());
+    }
+}
+
+/// Does with weights what a program does with them.
+fn look(weights: &Weights) {
+    for part in weights.parts() {
+        let _ = weights.part(Some(&part)).map(|part| part.iter().count());
+    }
+    let _ = weights.part(None);
+    let contiguous = weights.iter().all(|(_, tensor)| tensor.is_contiguous());
+    assert!(contiguous, "tensors are what their names say, and nothing more");
+}
+
+/// Storages of zeros under every name.
+struct Zeros;
+
+impl Storages for Zeros {
+    fn size(&self, _: &str) -> Option<u64> {
+        Some(VALUES as u64)
+    }
+
+    fn read(&mut self, _: &str) -> Result<Vec<u8>, Fault> {
+        Ok(vec![0; VALUES])
+    }
+}

@@ -1,0 +1,143 @@
+//! The values of a pickle.
+
+use inkdrop_torch::tch::Kind;
+
+use super::globals::Global;
+use crate::error::Fault;
+use crate::kinds;
+
+/// A value, or where it is on the [`Heap`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// A string.
+    Text(u32),
+    /// Bytes, or the little-endian bytes of an integer beyond 64 bits.
+    Bytes(u32),
+    Tuple(u32),
+    List(u32),
+    Dict(u32),
+    /// A class or function of the allow-list.
+    Global(Global),
+    Storage(u32),
+    Tensor(u32),
+    /// Something harmless that is not looked into, such as a NumPy scalar.
+    Opaque,
+}
+
+impl Value {
+    /// The value's type in Python's words, for messages.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::Text(_) => "a string",
+            Self::Bytes(_) => "bytes",
+            Self::Tuple(_) => "a tuple",
+            Self::List(_) => "a list",
+            Self::Dict(_) => "a dict",
+            Self::Global(_) => "a class or function",
+            Self::Storage(_) => "a storage",
+            Self::Tensor(_) => "a tensor",
+            Self::Opaque => "an object",
+        }
+    }
+}
+
+/// Everything in a pickle that is more than a number.
+#[derive(Debug, Default)]
+pub(crate) struct Heap {
+    pub(crate) texts: Vec<Box<str>>,
+    pub(crate) bytes: Vec<Box<[u8]>>,
+    pub(crate) tuples: Vec<Box<[Value]>>,
+    pub(crate) lists: Vec<Vec<Value>>,
+    pub(crate) dicts: Vec<Vec<(Value, Value)>>,
+    pub(crate) storages: Vec<Storage>,
+    pub(crate) tensors: Vec<View>,
+}
+
+impl Heap {
+    /// A string's characters.
+    pub(crate) fn text(&self, value: Value) -> Option<&str> {
+        match value {
+            Value::Text(at) => Some(&self.texts[at as usize]),
+            _ => None,
+        }
+    }
+
+    /// A tuple's items.
+    pub(crate) fn tuple(&self, value: Value) -> Option<&[Value]> {
+        match value {
+            Value::Tuple(at) => Some(&self.tuples[at as usize]),
+            _ => None,
+        }
+    }
+}
+
+/// Where a tensor's values are kept in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Storage {
+    /// The name of the entry.
+    pub(crate) key: Box<str>,
+    /// The type of its values; `None` for bytes of any type.
+    pub(crate) kind: Option<Kind>,
+    /// How many values it has.
+    pub(crate) count: u64,
+    /// The part that is meant, as first value and number of values.
+    pub(crate) part: Option<(u64, u64)>,
+}
+
+impl Storage {
+    /// Bytes per counted value.
+    pub(crate) fn unit(&self) -> u64 {
+        self.kind.map_or(1, |kind| kind.elt_size_in_bytes() as u64)
+    }
+}
+
+/// A tensor: which values of a storage it is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// The storage's place on the heap.
+    pub(crate) storage: usize,
+    /// The type of the values.
+    pub(crate) kind: Kind,
+    /// The first value.
+    pub(crate) offset: u64,
+    /// The length of each axis; not negative.
+    pub(crate) size: Vec<i64>,
+    /// The step of each axis, in values; not negative.
+    pub(crate) stride: Vec<i64>,
+}
+
+impl View {
+    /// The bytes of the tensor.
+    pub(crate) fn bytes(&self) -> Result<u64, Fault> {
+        kinds::size_of(&self.size, self.kind)
+    }
+
+    /// How many values the storage must have; `None` where no number says it.
+    pub(crate) fn end(&self) -> Option<u64> {
+        if self.size.contains(&0) {
+            return Some(self.offset);
+        }
+        let axes = self.size.iter().zip(&self.stride);
+        let last = axes.map(|(&size, &stride)| (size as u64 - 1).checked_mul(stride as u64));
+        let last = last.into_iter().try_fold(0u64, |sum, step| sum.checked_add(step?));
+        last?.checked_add(self.offset)?.checked_add(1)
+    }
+
+    /// Whether the values lie in the storage one after the other, in C order.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        let mut step = 1;
+        self.size.iter().zip(&self.stride).rev().all(|(&size, &stride)| {
+            let fits = size <= 1 || stride == step;
+            step *= size.max(1);
+            fits
+        })
+    }
+}

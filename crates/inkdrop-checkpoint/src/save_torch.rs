@@ -1,0 +1,75 @@
+//! State_dicts as torch.save writes them.
+
+mod program;
+
+use std::io::Write;
+use std::path::Path;
+
+use inkdrop_torch::tch::Tensor;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use crate::atomic::write_atomic;
+use crate::error::Fault;
+use crate::{CheckpointError, Weights, kinds};
+
+/// torch maps files into memory and wants values to begin at multiples of this.
+const ALIGNMENT: u16 = 64;
+
+/// Entries this long need the wider fields of zip's 64-bit form.
+const LARGE: usize = 0xffff_ffff;
+
+impl Weights {
+    /// Writes the tensors as an OrderedDict in torch.save's zip format, in one piece.
+    ///
+    /// `torch.load(path, weights_only=True)` reads the file, and `load_state_dict` takes what it
+    /// gives. Metadata has no place in this format and is left out.
+    ///
+    /// - order: keys that come first, in this order; the others follow, sorted
+    ///
+    /// # Errors
+    /// The place cannot be written to, and what stood there still does; or a tensor has a type that
+    /// the format lacks.
+    pub fn save_torch(&self, path: &Path, order: &[&str]) -> Result<(), CheckpointError> {
+        let entries = self.ordered(order);
+        write_atomic(path, |file| write(file, &entries))
+    }
+
+    fn ordered(&self, order: &[&str]) -> Vec<(&str, &Tensor)> {
+        let mut entries: Vec<(&str, &Tensor)> = self.iter().collect();
+        let place = |key: &str| order.iter().position(|name| *name == key).unwrap_or(order.len());
+        entries.sort_by_cached_key(|(key, _)| place(key));
+        entries
+    }
+}
+
+fn write(file: impl Write + std::io::Seek, entries: &[(&str, &Tensor)]) -> Result<(), Fault> {
+    let mut zip = ZipWriter::new(file);
+    put(&mut zip, "data.pkl", &program::write(entries)?)?;
+    put(&mut zip, "byteorder", b"little")?;
+    for (index, (_, tensor)) in entries.iter().enumerate() {
+        put(&mut zip, &format!("data/{index}"), &kinds::bytes(tensor)?)?;
+    }
+    put(&mut zip, "version", b"3\n")?;
+    zip.finish().map_err(fault)?;
+    Ok(())
+}
+
+/// One stored entry below the folder that torch expects.
+fn put(
+    zip: &mut ZipWriter<impl Write + std::io::Seek>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), Fault> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .with_alignment(ALIGNMENT)
+        .large_file(bytes.len() >= LARGE);
+    zip.start_file(format!("archive/{name}"), options).map_err(fault)?;
+    Ok(zip.write_all(bytes)?)
+}
+
+fn fault(error: zip::result::ZipError) -> Fault {
+    Fault::Io(error.into())
+}

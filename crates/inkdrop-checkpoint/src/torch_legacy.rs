@@ -1,0 +1,120 @@
+//! What torch.save wrote before PyTorch 1.6: pickles one after the other, then the storages.
+
+use std::collections::HashMap;
+use std::io::SeekFrom;
+
+use crate::assemble::{Storages, assemble};
+use crate::error::{Fault, shown};
+use crate::limits::Budget;
+use crate::pickle::{self, Pickle, Value};
+use crate::source::{EXPECTED, Source};
+use crate::{Format, Weights};
+
+/// The number that such a file begins with, little-endian.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// The only version of the format.
+const PROTOCOL: i64 = 1001;
+
+/// Reads a file of this length.
+pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
+    let mut objects = Budget::new("objects", len);
+    let mut next = |source: &mut dyn Source| pickle::read(source, &mut objects);
+    check_magic(&next(source)?)?;
+    match next(source)?.root {
+        Value::Int(PROTOCOL) => {}
+        other => {
+            return Err(Fault::Problem(format!(
+                "the version of torch.save's old format is {}, expected {PROTOCOL}",
+                other.kind()
+            )));
+        }
+    }
+    next(source)?; // what machine wrote it; values are little-endian on every machine
+    let pickle = next(source)?;
+    let keys = next(source)?;
+    let mut storages = Sections { places: places(source, len, &pickle, &keys)?, source };
+    assemble(&pickle, &mut storages, &mut objects, Format::TorchLegacy, len)
+}
+
+fn check_magic(pickle: &Pickle) -> Result<(), Fault> {
+    match pickle.root {
+        Value::Bytes(at) if *pickle.heap.bytes[at as usize] == MAGIC => Ok(()),
+        _ => {
+            Err(Fault::Problem(format!("it is a Python pickle, but not of torch.save; {EXPECTED}")))
+        }
+    }
+}
+
+/// Where each storage's values begin, and how many bytes they have.
+///
+/// The storages follow each other in the order of `keys`, each after its number of values.
+fn places(
+    source: &mut dyn Source,
+    len: u64,
+    pickle: &Pickle,
+    keys: &Pickle,
+) -> Result<HashMap<String, (u64, u64)>, Fault> {
+    let mut units: HashMap<&str, u64> = HashMap::new();
+    for storage in &pickle.heap.storages {
+        if *units.entry(&storage.key).or_insert(storage.unit()) != storage.unit() {
+            let key = shown(&storage.key);
+            return Err(Fault::Problem(format!("storage `{key}` has two types; it is damaged")));
+        }
+    }
+    let Value::List(list) = keys.root else {
+        return Err(Fault::Problem("its list of storages is damaged".to_string()));
+    };
+    let mut places = HashMap::new();
+    for &key in &keys.heap.lists[list as usize] {
+        let key = keys.heap.text(key).unwrap_or_default();
+        let Some(unit) = units.get(key) else {
+            return Err(Fault::Problem(format!("storage `{}` belongs to no tensor", shown(key))));
+        };
+        let (start, size) = section(source, len, *unit).map_err(|fault| fault.about(key))?;
+        if places.insert(key.to_string(), (start, size)).is_some() {
+            return Err(Fault::Problem(format!("storage `{}` comes twice", shown(key))));
+        }
+    }
+    Ok(places)
+}
+
+/// The place of the storage that begins here; the source is behind it afterwards.
+fn section(source: &mut dyn Source, len: u64, unit: u64) -> Result<(u64, u64), Fault> {
+    let mut count = [0; 8];
+    source.read_exact(&mut count)?;
+    let count = u64::from_le_bytes(count);
+    let start = source.stream_position()?;
+    match count.checked_mul(unit) {
+        Some(size) if size <= len.saturating_sub(start) => {
+            source.seek(SeekFrom::Start(start + size))?;
+            Ok((start, size))
+        }
+        _ => Err(Fault::Problem(format!(
+            "a storage of {count} values of {unit} bytes is declared, the file has {} more; it is \
+             truncated or damaged",
+            len.saturating_sub(start)
+        ))),
+    }
+}
+
+/// Storages as sections of the file.
+struct Sections<'a> {
+    places: HashMap<String, (u64, u64)>,
+    source: &'a mut dyn Source,
+}
+
+impl Storages for Sections<'_> {
+    fn size(&self, key: &str) -> Option<u64> {
+        self.places.get(key).map(|&(_, size)| size)
+    }
+
+    fn read(&mut self, key: &str) -> Result<Vec<u8>, Fault> {
+        let (start, size) = self.places.get(key).copied().unwrap_or_default();
+        self.source.seek(SeekFrom::Start(start))?;
+        // `section` has found that the file is this long.
+        let mut bytes = vec![0; size as usize];
+        self.source.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,12 @@
+//! Whether weights go in and out as they are: one binary, a module per topic.
+#![allow(clippy::unwrap_used)]
+
+mod chance;
+mod folders;
+mod limits;
+mod malice;
+mod parts;
+mod reading;
+mod safetensors;
+mod support;
+mod writing;

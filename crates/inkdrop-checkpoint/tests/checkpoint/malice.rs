@@ -1,0 +1,141 @@
+//! A pickle is a program; nothing in it is executed.
+
+use inkdrop_checkpoint::Weights;
+
+use crate::support::{error, fixture_bytes, refused, tensor_ops, torch_legacy, torch_zip};
+
+/// Programs that call os.system in every way that Python's machine knows.
+const CALLS: [(&str, &[u8]); 9] = [
+    ("GLOBAL and REDUCE", b"\x80\x02cos\nsystem\n(X\x04\0\0\0truetR."),
+    ("STACK_GLOBAL", b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R."),
+    ("INST", b"(S'true'\nios\nsystem\n."),
+    ("OBJ", b"(cos\nsystem\nS'true'\no."),
+    ("NEWOBJ", b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85\x81."),
+    ("NEWOBJ_EX", b"\x80\x04\x8c\x02os\x8c\x06system\x93)}\x92."),
+    (
+        "within arguments",
+        b"\x80\x02ccollections\nOrderedDict\ncos\nsystem\nX\x01\0\0\0x\x85R\x85R.",
+    ),
+    ("as a dictionary's value", b"\x80\x02}X\x01\0\0\0xcos\nsystem\nX\x01\0\0\0x\x85Rs."),
+    ("BUILD", b"\x80\x02cos\nsystem\n)\x81}X\x0c\0\0\0__setstate__cos\nsystem\nsb."),
+];
+
+#[test]
+fn no_way_of_calling_is_taken() {
+    for (way, program) in CALLS {
+        for file in [torch_zip(program, b""), torch_legacy(program, 0, b"")] {
+            let error = error(&file);
+            let words = ["`os.system`", "was not executed", "file.pt"];
+            assert!(words.iter().all(|word| error.contains(word)), "{way}: {error}");
+        }
+    }
+}
+
+#[test]
+fn only_the_names_of_weights_are_known() {
+    let names = [
+        "builtins\neval",
+        "builtins\nexec",
+        "builtins\ngetattr",
+        "__builtin__\nopen",
+        "posix\nsystem",
+        "nt\nsystem",
+        "subprocess\nPopen",
+        "torch.hub\nload",
+        "torch\nload",
+        "torch.storage\n_load_from_bytes",
+        "torch._utils\nos",
+        "collections\nnamedtuple",
+        "numpy.core.multiarray\n_reconstruct",
+        "torch.serialization\nos",
+        "types\nFunctionType",
+        "__main__\nModel",
+    ];
+    for name in names {
+        let program = format!("\u{0}c{name}\n)R.");
+        let program = [&b"\x80\x02"[..], &program.as_bytes()[1..]].concat();
+        refused(&torch_zip(&program, b""), &[&name.replace('\n', "."), "not executed"]);
+    }
+}
+
+#[test]
+fn harmless_objects_are_not_looked_into() {
+    let program =
+        b"\x80\x02}X\x01\0\0\0acargparse\nNamespace\n)\x81}X\x0c\0\0\0__setstate__K\x01sbs.";
+    let weights = Weights::from_bytes(&torch_zip(program, b""), "x").unwrap();
+    assert_eq!(weights.skipped(), ["a"]);
+}
+
+#[test]
+fn a_state_dicts_metadata_is_left_out() {
+    let program =
+        b"\x80\x02ccollections\nOrderedDict\n)R}X\x09\0\0\0_metadata}X\x01\0\0\0xK\x01ssb.";
+    let weights = Weights::from_bytes(&torch_zip(program, b""), "x").unwrap();
+    assert!(weights.skipped().is_empty() && weights.iter().count() == 0);
+}
+
+#[test]
+fn names_in_messages_stay_in_their_line() {
+    let name = "a\\x1b[2J".replace("\\x1b", "\x1b").repeat(100);
+    let program = [b"\x80\x02c", name.as_bytes(), b"\nb\n."].concat();
+    let error = error(&torch_zip(&program, b""));
+    assert!(!error.contains('\x1b') && error.len() < 1000, "{error}");
+}
+
+/// Things that are put where they do not belong.
+#[test]
+fn nonsense_is_called_damaged() {
+    let view = tensor_ops("FloatStorage", 1, 0, &[1], &[1]);
+    let programs: [&[u8]; 22] = [
+        b".",
+        b"\x80\x02.",
+        b"\x80\x06}.",
+        b"\x80\x02K.",
+        b"\x80\x02(.",
+        b"\x80\x02t.",
+        b"\x80\x02h\x05.",
+        b"\x80\x02}K\x01a.",
+        b"\x80\x02](K\x01K\x02u.",
+        b"\x80\x02}(K\x01u.",
+        b"\x80\x02K\x01K\x02R.",
+        b"\x80\x02K\x01)R.",
+        b"\x80\x02K\x01}b.",
+        b"\x80\x02K\x01Q.",
+        b"\x80\x02\x82\x01.",
+        b"\x80\x02\xff.",
+        b"\x80\x02I12x\n.",
+        b"\x80\x02Iabc",
+        b"\x80\x02X\x02\0\0\0\xff\xff.",
+        b"\x80\x02ctorch\nSize\n)R.",
+        b"\x80\x02ctorch\nFloatStorage\n)R.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
+    ];
+    for program in programs {
+        for file in [torch_zip(program, b""), torch_legacy(program, 0, b"")] {
+            assert!(Weights::from_bytes(&file, "x").is_err(), "{}", program.escape_ascii());
+        }
+    }
+    let state = [&b"\x80\x02"[..], &view, b"}b."].concat();
+    refused(&torch_zip(&state, &[0; 4]), &["damaged", "state of a tensor"]);
+    let key = [&b"\x80\x02}"[..], &view, &view, b"s."].concat();
+    refused(&torch_zip(&key, &[0; 4]), &["a tensor as key"]);
+}
+
+#[test]
+fn two_entries_of_one_name_are_an_error() {
+    let view = tensor_ops("FloatStorage", 1, 0, &[1], &[1]);
+    let nested =
+        [&b"\x80\x02}(X\x03\0\0\0a.b"[..], &view, b"X\x01\0\0\0a}X\x01\0\0\0b", &view, b"su."];
+    refused(&torch_zip(&nested.concat(), &[0; 4]), &["two", "`a.b`"]);
+}
+
+#[test]
+fn a_pickle_of_something_else_is_no_file_of_weights() {
+    refused(b"\x80\x04K\x01.", &["Python pickle", "not of torch.save"]);
+    let mut other = fixture_bytes("kinds_legacy.pt");
+    other[5] ^= 1;
+    refused(&other, &["not of torch.save"]);
+    let mut other = fixture_bytes("kinds_legacy.pt");
+    other[18] ^= 1;
+    refused(&other, &["expected 1001"]);
+}

@@ -1,0 +1,142 @@
+//! What PyTorch and NumPy have written is read bit for bit.
+
+use std::fs;
+
+use inkdrop_checkpoint::{Format, Weights};
+use inkdrop_torch::tch::Tensor;
+use tempfile::TempDir;
+use zip::CompressionMethod;
+
+use crate::support::{assert_same, fixture, npy, refused, tensor_ops, torch_zip, zip};
+
+fn open(name: &str) -> Weights {
+    Weights::open(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn every_file_is_read_as_python_reads_it() {
+    let cases = [
+        ("kinds.pt", "kinds", Format::TorchZip),
+        ("kinds_protocol4.pt", "kinds", Format::TorchZip),
+        ("kinds_legacy.pt", "kinds", Format::TorchLegacy),
+        ("kinds_legacy_protocol5.pt", "kinds", Format::TorchLegacy),
+        ("training.pt", "training", Format::TorchZip),
+        ("big_endian.pt", "big_endian", Format::TorchZip),
+        ("old_views.pt", "old_views", Format::TorchLegacy),
+        ("arrays.npz", "arrays", Format::Npz),
+        ("arrays_compressed.npz", "arrays", Format::Npz),
+    ];
+    for (name, expected, format) in cases {
+        let weights = open(name);
+        assert_eq!(weights.format(), format, "{name}");
+        let expected = open(&format!("{expected}.safetensors"));
+        assert_eq!(expected.format(), Format::Safetensors);
+        assert!(expected.iter().count() > 1);
+        assert_same(&weights, &expected);
+    }
+}
+
+#[test]
+fn memory_and_file_give_the_same() {
+    for name in ["kinds.pt", "kinds_legacy.pt", "arrays.npz", "arrays.safetensors"] {
+        let bytes = fs::read(fixture(name)).unwrap();
+        assert_same(&Weights::from_bytes(&bytes, name).unwrap(), &open(name));
+    }
+}
+
+#[test]
+fn the_name_of_a_file_does_not_matter() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    fs::copy(fixture("kinds.pt"), &path).unwrap();
+    assert_eq!(Weights::open(&path).unwrap().format(), Format::TorchZip);
+}
+
+#[test]
+fn what_is_no_tensor_is_listed() {
+    let weights = open("training.pt");
+    let expected = [
+        "optimizer.param_groups.0.lr",
+        "optimizer.param_groups.0.params.1",
+        "epoch",
+        "args",
+        "history.0",
+        "history.1.2",
+        "size.1",
+        "kind",
+        "device",
+        "big",
+        "set",
+        "blob",
+        "number",
+    ];
+    for name in expected {
+        assert!(weights.skipped().iter().any(|skipped| skipped == name), "{name}");
+    }
+    assert!(weights.get("optimizer.state.0.exp_avg").is_some());
+    assert!(open("kinds.pt").skipped().is_empty());
+}
+
+#[test]
+fn tensors_of_one_storage_are_each_their_own() {
+    let weights = open("kinds.pt");
+    let (whole, row) = (weights.get("shared.whole").unwrap(), weights.get("shared.row").unwrap());
+    let before = row.copy();
+    let _ = whole.shallow_clone().fill_(0.0);
+    assert_eq!(*row, before);
+    assert!(weights.iter().all(|(_, tensor)| tensor.is_contiguous() && !tensor.requires_grad()));
+}
+
+/// A tensor alone, and a list of tensors.
+#[test]
+fn files_without_a_dictionary_have_names_too() {
+    let one = tensor_ops("FloatStorage", 2, 0, &[2], &[1]);
+    let values = [1f32, 2.0].map(f32::to_le_bytes).concat();
+    let alone = torch_zip(&[&b"\x80\x02"[..], &one, b"."].concat(), &values);
+    let alone = Weights::from_bytes(&alone, "x").unwrap();
+    assert_eq!(*alone.get("tensor").unwrap(), Tensor::from_slice(&[1f32, 2.0]));
+    let list = torch_zip(&[&b"\x80\x02]("[..], &one, &one, b"e."].concat(), &values);
+    let list = Weights::from_bytes(&list, "x").unwrap();
+    assert!(list.iter().map(|(name, _)| name).eq(["0", "1"]));
+    let empty = Weights::from_bytes(&torch_zip(b"\x80\x02}.", b""), "x").unwrap();
+    assert_eq!(empty.iter().count(), 0);
+}
+
+#[test]
+fn bytes_other_than_0_and_1_are_true() {
+    let ops = tensor_ops("BoolStorage", 3, 0, &[3], &[1]);
+    let file = torch_zip(&[&b"\x80\x02}X\x01\0\0\0x"[..], &ops, b"s."].concat(), &[0, 1, 200]);
+    let weights = Weights::from_bytes(&file, "x").unwrap();
+    assert_eq!(*weights.get("x").unwrap(), Tensor::from_slice(&[false, true, true]));
+}
+
+#[test]
+fn what_is_not_supported_says_what_to_do() {
+    let cases: [(&str, &[&str]); 7] = [
+        ("sparse.pt", &["sparse", ".to_dense()"]),
+        ("quantized.pt", &["quantized", ".dequantize()"]),
+        ("meta.pt", &["meta device"]),
+        ("complex.pt", &["torch.ComplexFloatStorage", "not supported"]),
+        ("uint16.pt", &["torch.uint16", "not supported"]),
+        ("module.pt", &["torch.nn.modules.linear.Linear", "model.state_dict()"]),
+        ("script.pt", &["TorchScript", "torch.jit.load"]),
+    ];
+    for (name, words) in cases {
+        let error = Weights::open(&fixture(name)).unwrap_err().to_string();
+        assert!(error.contains(name), "the file is named: {error}");
+        assert!(words.iter().all(|word| error.contains(word)), "{name}: {error}");
+    }
+}
+
+#[test]
+fn archives_of_something_else_are_named() {
+    let other: [(&str, &[u8]); 1] = [("readme.txt", b"text")];
+    refused(&zip(CompressionMethod::Stored, &other), &["zip archive", "readme.txt", "data.pkl"]);
+    let strings = npy("<U3", "(1,)", &[0; 12]);
+    let npz = zip(CompressionMethod::Stored, &[("names.npy", &strings)]);
+    refused(&npz, &["names", "<U3", ".astype"]);
+    refused(&npy("<f4", "(1,)", &[0; 4]), &["NumPy array", "np.savez"]);
+    let mut tar = vec![0; 600];
+    tar[257..262].copy_from_slice(b"ustar");
+    refused(&tar, &["tar archive", "torch.save"]);
+}
