@@ -32,9 +32,9 @@ def some(dice: random.Random, among: list) -> list:
 
 
 def sides(dice: random.Random, levels: int) -> tuple[int, int]:
-    """Height and width that can be halved levels - 1 times down to 2 at least."""
+    """Height and width that can be halved levels - 1 times down to 3 and 2 at least."""
     unit = 2 ** (levels - 1)
-    return unit * dice.randint(2, 16 // unit + 1), unit * dice.randint(2, 16 // unit + 1)
+    return unit * dice.randint(3, 16 // unit + 1), unit * dice.randint(2, 16 // unit + 1)
 
 
 def improved_widths(dice: random.Random) -> dict:
@@ -75,7 +75,7 @@ def improved(dice: random.Random, super_res: bool = False) -> Drawn:
     if dice.random() < 0.6:
         config |= improved_guided(dice)
     batch, (height, width) = dice.choice([1, 2, 3]), sides(dice, levels)
-    size = {1: (height,), 2: (height, width), 3: (dice.randint(1, 3), height // 2 * 2, width // 2 * 2)}[dims]
+    size = {1: (4 * height,), 2: (height, width), 3: (dice.randint(2, 3), height // 2 * 2, width // 2 * 2)}[dims]
     tensors = {"x": noise(dice, batch, channels, *size), "t": times(dice, batch, 1000)}
     if classes is not None:
         tensors["y"] = labels(dice, batch, classes)
