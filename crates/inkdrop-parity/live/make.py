@@ -7,13 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import models
+import sure
 from case import Case
 
 NORMS = (nn.GroupNorm, nn.BatchNorm2d, nn.InstanceNorm2d)
-CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-# The checker wants 1e-6 of a model in f64, so the f32 reference must be surer than that.
-SURE = 4e-7
 
 
 def randomise(model: nn.Module, dice: torch.Generator) -> None:
@@ -39,70 +36,40 @@ def randomise(model: nn.Module, dice: torch.Generator) -> None:
                 module.num_batches_tracked.fill_(int(torch.randint(1, 1000, (), generator=dice)))
 
 
-class Exact(nn.Module):
-    """diffusers' time embedding with exp in f64, to see how much its f32 leaves open."""
-
-    def __init__(self, timesteps: nn.Module) -> None:
-        super().__init__()
-        self.timesteps = timesteps
-
-    def forward(self, t: Tensor) -> Tensor:
-        half = self.timesteps.num_channels // 2
-        exponents = torch.arange(half).float() * -torch.log(torch.tensor(10000.0).double()).item()
-        frequencies = (exponents / (half - self.timesteps.downscale_freq_shift)).double().exp().float()
-        angles = t[:, None].float() * frequencies[None]
-        parts = [angles.sin(), angles.cos()]
-        embedding = torch.cat(parts[::-1] if self.timesteps.flip_sin_to_cos else parts, dim=-1)
-        return nn.functional.pad(embedding, (0, self.timesteps.num_channels % 2))
-
-
-def rounding(family: str, model: nn.Module, tensors: dict[str, Tensor], out: Tensor) -> float:
-    """How far the f32 output is from the same model's in f64, in units of max(1, largest)."""
-    double = copy.deepcopy(model).double()
-    if family == "unet2d":
-        double.time_proj = Exact(double.time_proj)
-    with torch.no_grad():
-        exact = models.call(family, double, tensors)
-    return float((out.double() - exact).abs().max() / exact.abs().max().clamp(min=1))
-
-
-def settle(family: str, model: nn.Module, tensors: dict[str, Tensor]) -> float:
-    """Shrinks the last convolution until f32 itself is sure of the output to 4e-7; returns how sure it is."""
-    last = [module for module in model.modules() if isinstance(module, CONVS)][-1]
-    for _ in range(5):
-        with torch.no_grad():
-            open_by = rounding(family, model, tensors, models.call(family, model, tensors))
-            if open_by <= SURE:
-                break
-            for parameter in last.parameters():
-                parameter.mul_(0.7 * SURE / open_by)
-    return open_by
-
-
-def some(names: list[str], sizes: dict[str, int], dice: random.Random) -> list[str]:
-    """First, last and seven others of the parameters that are not large."""
-    small = [name for name in names if sizes[name] <= 2_500]
-    inner = dice.sample(small[1:-1], min(7, len(small) - 2))
-    return [small[0], *inner, small[-1]]
+def some(grads: dict[str, Tensor], sound: set[str], dice: random.Random) -> list[str]:
+    """Nine of the parameters that are not large, the first and the last of them among these."""
+    small = [name for name, grad in grads.items() if grad.numel() <= 2_500]
+    inner = dice.sample(small[1:-1], len(small) - 2)
+    return [name for name in [small[0], small[-1], *inner] if name in sound][:9]
 
 
 def fill(case: Case, model: nn.Module, dice: random.Random) -> Case:
-    """Adds to a case with inputs: weights, output, probe, gradients, features, statistics."""
+    """Adds to a case with inputs: weights, output, probe, gradients, statistics. May draw another x."""
     tensors, family = case.tensors, case.family
     generator = torch.Generator().manual_seed(dice.getrandbits(31))
     model.train(case.config.get("mode") == "train")
-    if not model.training:
-        case.extra["rounding"] = f"{settle(family, model, tensors):.1e}"
     before = copy.deepcopy(model.state_dict())
     with torch.no_grad():
-        out = models.call(family, model, tensors)
-    after = copy.deepcopy(dict(model.named_buffers())) if model.training else {}
-    tensors |= {"out": out, "probe": torch.randn(out.shape, generator=generator)}
+        shape = models.call(family, model, tensors).shape
     model.load_state_dict(before)
+    tensors["probe"] = torch.randn(shape, generator=generator)
+    for _ in range(20):
+        if not sure.kinked(family, model, tensors):
+            break
+        tensors["x"] = torch.randn(tensors["x"].shape, generator=generator)
+    with torch.no_grad():
+        sure.last(model).weight.mul_(0.25)
+    if not model.training:
+        case.extra["rounding"] = f"{sure.settle(family, model, tensors):.1e}"
+    before = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        tensors["out"] = models.call(family, model, tensors)
+    after = copy.deepcopy(dict(model.named_buffers())) if model.training else {}
+    model.load_state_dict(before)
+    sound = sure.moderate(family, model, tensors)
     _, grads = models.gradients(family, model, tensors)
     tensors["grad_norm"] = models.grad_norm(family, grads)
-    sizes = {name: grad.numel() for name, grad in grads.items()}
-    tensors |= {f"grad:{name}": grads[name] for name in some(list(grads), sizes, dice)}
+    tensors |= {f"grad:{name}": grads[name] for name in some(grads, sound, dice)}
     tensors |= {f"after:{name}": value for name, value in after.items()}
     tensors |= {f"weight:{name}": value for name, value in before.items()}
     return case
