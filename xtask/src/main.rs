@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod doctor;
 mod libtorch;
+mod live;
 mod parity;
 mod pass;
 mod setup;
@@ -38,7 +39,7 @@ enum Task {
     Test(Rest),
     /// Check format, lints, docs and licences
     Check,
-    /// Compare with a reference; arguments go to inkdrop-parity
+    /// Compare with a reference; arguments go to inkdrop-parity, `--live` makes new cases first
     #[command(disable_help_flag = true)]
     Parity(Rest),
     /// Train a model; arguments go to `inkdrop train`

@@ -1,13 +1,23 @@
 //! `cargo xtask parity`: does inkdrop compute what the reference computed.
 
+use crate::live;
 use crate::workspace::{Workspace, become_command};
 use anyhow::Result;
 use std::ffi::OsString;
+use std::process::Command;
 
-/// Hands over to inkdrop-parity, with the same exit status.
+/// Hands over to inkdrop-parity, with the same exit status; `--live` makes new cases for it first.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    if args.iter().any(|arg| arg == "--live") {
+        return live::run(ws, args);
+    }
     ws.need_libtorch()?;
+    become_command(checker(ws).args(args))
+}
+
+/// The checker of golden cases, built first.
+pub fn checker(ws: &Workspace) -> Command {
     let mut cargo = ws.cargo();
     cargo.args(["run", "--quiet", "--release", "--package", "inkdrop-parity", "--"]);
-    become_command(cargo.args(args))
+    cargo
 }

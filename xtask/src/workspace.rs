@@ -36,6 +36,12 @@ impl Workspace {
         Ok(Workspace { layout: Layout::new(root), bin_dir })
     }
 
+    /// The folder of the workspace.
+    pub fn root(&self) -> &Path {
+        let base = self.layout.base();
+        base.parent().unwrap_or(base)
+    }
+
     /// The LIBTORCH that the user exported, checked.
     pub fn exported_libtorch(&self) -> Result<Option<PathBuf>> {
         let value = env::var_os("LIBTORCH").map(PathBuf::from);

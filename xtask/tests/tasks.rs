@@ -180,3 +180,110 @@ fn check_runs_all_and_fails_if_one_does() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("lints       failed") && text.contains("docs        ok"), "{text}");
 }
+
+/// A Python that notes how it is called and makes environments of itself.
+const PYTHON: &str = "echo \"python $*\" | sed \"s|$PWD/||g\" >> log
+case \"$*\" in
+    *\"$BREAK\"*) echo \"its own words\"; exit 1;;
+    \"-m venv \"*) mkdir -p \"$3/bin\"; cp \"$0\" \"$3/bin/python\";;
+    -c*print*) echo PyTorch stub;;
+    *bare.py*) mkdir -p \"$4\"; printf 'a.pt\\tb.pt\\ta.json\\tx\\nc\\td\\t-\\ty\\n' > \"$4/jobs.tsv\";;
+esac";
+
+/// Calls `parity --live`; the Python fails where its arguments contain `breaking`.
+fn live(stage: &Stage, breaking: &str, args: &[&str]) -> (Option<i32>, String) {
+    stage.script("tools/python3", PYTHON);
+    let breaking = if breaking.is_empty() { "never" } else { breaking };
+    let args = [&["parity", "--live", "--seed", "7"], args].concat();
+    let (output, text) = done(stage.xtask(&args).env("BREAK", breaking));
+    (output.status.code(), text)
+}
+
+#[test]
+fn live_makes_its_environment_once() {
+    let stage = Stage::new(true);
+    let (code, text) = live(&stage, "", &["--count", "2", "--no-convert", "more.safetensors"]);
+    assert_eq!(code, Some(0), "{text}");
+    let first = stage.log();
+    for part in [
+        "python -m venv .libtorch/live-python\n",
+        "-m pip install --only-binary=:all: --no-input --no-cache-dir --disable-pip-version-check \
+         torch==2.11.0 diffusers==0.35.2 safetensors numpy\n",
+        "export.py --out live-",
+        "/cases --seed 7 --count 2\n",
+        "--package inkdrop-parity -- ",
+        "/cases more.safetensors\n",
+    ] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    let (code, text) = live(&stage, "", &["--no-convert"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!stage.log()[first.len()..].contains("pip"), "the second run uses the first one's");
+}
+
+#[test]
+fn live_says_what_is_missing() {
+    for (breaking, part) in [
+        ("version_info", "older than 3.10"),
+        ("-m venv", "apt install python3-venv"),
+        ("-m pip", "check the network"),
+        ("print", "lacks one of torch==2.11.0"),
+    ] {
+        let stage = Stage::new(true);
+        let (code, text) = live(&stage, breaking, &[]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(part), "{breaking}: {text}");
+        let stamped = stage.path(".libtorch/live-python/stamp").exists();
+        assert_eq!(stamped, breaking == "print", "only a whole environment is kept");
+    }
+}
+
+#[test]
+fn live_compares_nothing_with_modules_that_are_wrong() {
+    let stage = Stage::new(true);
+    // A workspace's neighbour: the stage is a folder below the shared one.
+    stage.script("inner/python", PYTHON);
+    fs::create_dir_all(stage.path("inner/xtask")).expect("a folder");
+    fs::create_dir_all(stage.path("shared/parity")).expect("a folder");
+    symlink(stage.path(".libtorch"), stage.path("inner/.libtorch")).expect("a link");
+    let python = stage.path("inner/python").display().to_string();
+    let mut command = stage.xtask(&["parity", "--live", "--python", &python]);
+    command.env("CARGO_MANIFEST_DIR", stage.path("inner/xtask")).env("BREAK", "verify.py");
+    let (output, text) = done(&mut command);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(!stage.log().contains("export.py"), "{text}");
+}
+
+#[test]
+fn live_fails_where_the_checker_or_a_written_file_does() {
+    let stage = Stage::new(true);
+    stage.script("bin/inkdrop", "exit 0");
+    stage.script("tools/cargo", "case \"$*\" in *inkdrop-parity*) exit 3;; esac");
+    let (code, text) = live(&stage, "", &["--no-convert"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("the cases are kept in"), "{text}");
+    stage.script("tools/cargo", "exit 0");
+    for breaking in ["bare.py", "check_files.py"] {
+        let (code, text) = live(&stage, breaking, &[]);
+        assert_eq!(code, Some(1), "{breaking}: {text}");
+    }
+    stage.script("bin/inkdrop", "test \"$2\" != c");
+    let (code, text) = live(&stage, "", &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("1 conversions failed"), "{text}");
+}
+
+#[test]
+fn live_converts_what_the_list_says() {
+    let stage = Stage::new(true);
+    stage.script("bin/inkdrop", "echo \"inkdrop $*\" >> log");
+    let (code, text) = live(&stage, "", &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let log = stage.log();
+    assert!(log.contains("inkdrop convert a.pt b.pt --config a.json\n"), "{log}");
+    assert!(log.contains("inkdrop convert c d\n"), "{log}");
+    stage.script("bin/inkdrop", "exit 2");
+    let (code, text) = live(&stage, "", &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("skipped: inkdrop has no `convert`"), "{text}");
+}

@@ -1,0 +1,87 @@
+"""Which PyTorch model does a case speak of, and how is it called?"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from context import ContextUnet
+from ddpm import UNet
+from improved import SuperResModel, UNetModel
+
+Config = dict[str, Any]
+Tensors = dict[str, Tensor]
+
+
+def build_unet2d(**config: Any) -> nn.Module:
+    """The real package's model; it takes its own config.json."""
+    from diffusers import UNet2DModel
+
+    return UNet2DModel.from_config(config)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "improved": UNetModel,
+    "improved-super-res": SuperResModel,
+    "ddpm": UNet,
+    "context": ContextUnet,
+    "unet2d": build_unet2d,
+}
+
+INPUTS = ("t", "y", "context", "low_res")
+
+
+def build(family: str, config: Config) -> nn.Module:
+    """A model of the family with these arguments; others, such as `mode`, are the case's own."""
+    builder = BUILDERS[family]
+    if family == "unet2d":
+        return builder(**config)
+    names = inspect.signature(BUILDERS["improved"] if family.startswith("improved") else builder).parameters
+    unknown = set(config) - set(names) - {"mode", "family"}
+    assert not unknown, f"unknown arguments of {family}: {sorted(unknown)}"
+    return builder(**{name: value for name, value in config.items() if name in names})
+
+
+def inputs(tensors: Tensors, dtype: torch.dtype = torch.float32) -> Tensors:
+    """What the model is called with beside x; t stays as it is, for it is embedded in f32."""
+    given = {name: tensors[name] for name in INPUTS if name in tensors}
+    return {name: value.to(dtype) if value.is_floating_point() and (name != "t") else value
+            for name, value in given.items()}
+
+
+def call(family: str, model: nn.Module, tensors: Tensors) -> Tensor:
+    """model(x, t, …) of a case."""
+    dtype = next(model.parameters()).dtype
+    x, given = tensors["x"].to(dtype), inputs(tensors, dtype)
+    if family == "context":
+        given["t"] = given["t"].to(dtype)
+    if family == "unet2d":
+        return model(x, given["t"], class_labels=given.get("y")).sample
+    return model(x, **given)
+
+
+def features(model: UNetModel, tensors: Tensors) -> Tensors:
+    """The activations of an `improved` model by the names of the format."""
+    trace = model.trace(tensors["x"], **inputs(tensors))
+    named = {"feature:middle": trace["middle"][0]}
+    for side in ("down", "up"):
+        named |= {f"feature:{side}.{i}": value for i, value in enumerate(trace[side])}
+    return named
+
+
+def gradients(family: str, model: nn.Module, tensors: Tensors) -> tuple[Tensor, Tensors]:
+    """The output, and the gradient of sum(out * probe) by every parameter."""
+    model.zero_grad(set_to_none=True)
+    out = call(family, model, tensors)
+    (out * tensors["probe"]).sum().backward()
+    return out.detach(), {name: parameter.grad for name, parameter in model.named_parameters()
+                          if parameter.grad is not None}
+
+
+def grad_norm(family: str, grads: Tensors) -> Tensor:
+    """The root of the sum of squares, in f64; of `context` without the shortcut."""
+    counted = [grad for name, grad in grads.items()
+               if not (family == "context" and name.startswith("init_conv.shortcut"))]
+    return torch.stack([grad.double().square().sum() for grad in counted]).sum().sqrt().reshape(1)

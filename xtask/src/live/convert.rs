@@ -1,0 +1,48 @@
+//! The way back: what `inkdrop convert` writes has to work in PyTorch.
+
+use super::python::Python;
+use crate::pass;
+use crate::workspace::{Workspace, run as run_child};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Converts a checkpoint of every case and loads the results in PyTorch. None where inkdrop
+/// has no `convert`.
+pub fn run(ws: &Workspace, python: &Python, cases: &Path, folder: &Path) -> Result<Option<u8>> {
+    println!("\n==> does PyTorch read what inkdrop writes?");
+    ensure!(pass::build(ws)? == 0, "inkdrop cannot be built");
+    let mut help = ws.binary("inkdrop");
+    let help = help.args(["convert", "--help"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !help.status().is_ok_and(|status| status.success()) {
+        println!("skipped: inkdrop has no `convert`");
+        return Ok(None);
+    }
+    let files = folder.join("files");
+    let code = run_child(python.script("bare.py").arg(cases).arg("--out").arg(&files))?;
+    ensure!(code == 0, "the checkpoints could not be written");
+    let jobs = files.join("jobs.tsv");
+    let text = fs::read_to_string(&jobs).context("cannot read jobs.tsv")?;
+    let mut failed = 0;
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        failed += u32::from(job(ws, line)? != 0);
+    }
+    println!("{failed} conversions failed");
+    let code = run_child(python.script("check_files.py").arg(&jobs))?;
+    Ok(Some(if failed > 0 { 1 } else { code }))
+}
+
+/// One line of jobs.tsv: input, output, config or `-`, case.
+fn job(ws: &Workspace, line: &str) -> Result<u8> {
+    let columns: Vec<_> = line.split('\t').collect();
+    let [input, output, config, _case] = columns[..] else {
+        anyhow::bail!("not a line of jobs.tsv: {line}");
+    };
+    let mut convert = ws.binary("inkdrop");
+    convert.args(["convert", input, output]).stdout(Stdio::null());
+    if config != "-" {
+        convert.args(["--config", config]);
+    }
+    run_child(&mut convert)
+}
