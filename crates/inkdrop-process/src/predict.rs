@@ -29,7 +29,7 @@ pub trait Predictor {
     fn predict(&self, x: &Tensor, index: usize) -> Result<Prediction, ProcessError>;
 }
 
-/// A network that predicts noise, its process and what the images are asked to be.
+/// A network that predicts noise (and perhaps, in further channels, what is not used here), its process and what the images are asked to be.
 pub struct Denoiser<'a> {
     process: &'a Process,
     network: &'a dyn Network,
@@ -50,7 +50,9 @@ impl Predictor for Denoiser<'_> {
 
     fn predict(&self, x: &Tensor, index: usize) -> Result<Prediction, ProcessError> {
         let t = self.process.network_time_at(index, x.size()[0])?;
-        let eps = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
+        let out = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
+        // A network that learns the variance has it in a second half.
+        let eps = out.f_narrow(1, 0, x.size()[1])?;
         let bar = self.process.schedule().alphas_cumprod()[index];
         // Ho et al. 2020, eq. 4, solved for x0.
         let x0 = x.f_mul_scalar((1.0 / bar).sqrt())?;

@@ -1,17 +1,16 @@
 //! What a model is: the file of its weights explains itself.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::Network;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_unet::{ModelConfig, Shapes};
+use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-/// The models that are compiled into the binary.
-const BUILT_IN: [(&str, &[u8]); 1] = [("sprites", include_bytes!("../assets/sprites.safetensors"))];
+use crate::describe::Described;
+use crate::foreign::Foreign;
+use crate::source::Source;
 
 /// What a checkpoint's metadata says about its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,19 +29,8 @@ pub struct Model {
     pub weights: Weights,
 }
 
-/// What a user says about a file that does not say it itself.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Foreign {
-    /// Process of a file without metadata: `sprites`, the notebook's
-    #[arg(long, value_name = "NAME")]
-    pub process: Option<String>,
-    /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
-    #[arg(long)]
-    pub draw_shortcut: bool,
-}
-
 /// The learned stand-in for a layer that the notebook draws anew in every forward.
-const SHORTCUT: [&str; 2] = ["init_conv.shortcut.weight", "init_conv.shortcut.bias"];
+pub const SHORTCUT: [&str; 2] = ["init_conv.shortcut.weight", "init_conv.shortcut.bias"];
 
 impl Card {
     /// A context that the model knows, for messages.
@@ -59,38 +47,19 @@ impl Card {
     }
 }
 
-/// The weights of a built-in name or a path; `./sprites` is always a path.
-pub fn weights(model: &str) -> Result<Weights> {
-    let path = Path::new(model);
-    match BUILT_IN.iter().find(|(name, _)| *name == model) {
-        Some((name, bytes)) => Ok(Weights::from_bytes(bytes, name)?),
-        None if !path.exists() => {
-            let names = BUILT_IN.map(|(name, _)| name).join(", ");
-            bail!(
-                "there is no file {model}, and no built-in model of that name (built in: {names})"
-            )
-        }
-        _ => Ok(Weights::open(path)?),
-    }
-}
-
 impl Model {
-    /// The model of a built-in name or a path.
-    pub fn find(model: &str, foreign: &Foreign) -> Result<Self> {
-        let weights = weights(model)?;
-        let config = network(&weights)?.with_context(|| {
+    /// The model of a built-in name or a path, ready to sample from.
+    pub fn find(name: &str, foreign: &Foreign) -> Result<Self> {
+        let source = Source::open(name)?;
+        let described = foreign.describe(&source)?;
+        described.settled(name, foreign.assume)?;
+        let process = foreign.process(&source, &described)?.with_context(|| {
             format!(
-                "{model} does not say what network it is, and its keys are those of no known family"
+                "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS"
             )
         })?;
-        let process = process(model, weights.metadata("process")?, foreign)?;
-        let contexts: Vec<String> = weights.metadata("contexts")?.unwrap_or_default();
-        ensure!(
-            contexts.is_empty() || contexts.len() as i64 == config.contexts(),
-            "{model} names {} contexts, its network takes {}",
-            contexts.len(),
-            config.contexts()
-        );
+        let contexts = contexts(name, &described)?;
+        let Described { weights, config, .. } = described;
         Ok(Self { card: Card { model: config, process, contexts }, weights })
     }
 
@@ -98,12 +67,12 @@ impl Model {
     pub fn build(
         &self,
         device: Device,
-        foreign: &Foreign,
+        draw_shortcut: bool,
         seed: u64,
     ) -> Result<(Box<dyn Network>, Process)> {
         manual_seed(seed as i64); // what --draw-shortcut leaves as drawn
         let network = self.card.model.build(Kind::Float, Device::Cpu)?;
-        let optional: &[&str] = if foreign.draw_shortcut { &SHORTCUT } else { &[] };
+        let optional: &[&str] = if draw_shortcut { &SHORTCUT } else { &[] };
         load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
         let network =
             if device == Device::Cpu { network } else { self.moved(network.as_ref(), device)? };
@@ -128,29 +97,14 @@ impl Model {
     }
 }
 
-/// The network that a file says it is, or that its keys and shapes are; `None` where neither does.
-pub fn network(weights: &Weights) -> Result<Option<ModelConfig>> {
-    let said = weights.metadata("model")?;
-    let shapes: Shapes = weights.iter().map(|(key, tensor)| (key, tensor.size())).collect();
-    Ok(said.or_else(|| ModelConfig::recognise(&shapes).ok().map(|found| found.config)))
-}
-
-/// The process that a file says, or that the user says where the file is silent.
-fn process(model: &str, said: Option<ProcessConfig>, foreign: &Foreign) -> Result<ProcessConfig> {
-    let named = match foreign.process.as_deref() {
-        None => None,
-        Some("sprites") => Some(ProcessConfig::sprites()),
-        Some(other) => bail!("unknown process `{other}`: expected sprites"),
-    };
-    match (said, named) {
-        (Some(said), Some(named)) if said != named => {
-            bail!(
-                "{model} says that it was trained for another process than --process names; leave --process out"
-            )
-        }
-        (Some(process), _) | (None, Some(process)) => Ok(process),
-        (None, None) => bail!(
-            "{model} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T)"
-        ),
-    }
+/// The names of the contexts that a file says.
+pub fn contexts(name: &str, described: &Described) -> Result<Vec<String>> {
+    let contexts: Vec<String> = described.weights.metadata("contexts")?.unwrap_or_default();
+    let takes = described.config.contexts();
+    ensure!(
+        contexts.is_empty() || contexts.len() as i64 == takes,
+        "{name} names {} contexts, its network takes {takes}",
+        contexts.len()
+    );
+    Ok(contexts)
 }

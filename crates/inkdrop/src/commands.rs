@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
+pub mod convert;
 pub mod data;
 pub mod demo;
 pub mod inspect;
+pub mod plan;
 pub mod sample;
 pub mod train;

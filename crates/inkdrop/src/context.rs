@@ -1,30 +1,42 @@
 //! What the user asks the images to be.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::card::Card;
 
-/// A context row: one weight per named context.
+/// What one image is asked to be: one weight per named context, or a class.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row(pub Vec<f32>);
+pub struct Row {
+    /// Weights of the contexts; empty where the model has none.
+    pub contexts: Vec<f32>,
+    /// The class, where the model knows classes.
+    pub class: Option<i64>,
+}
 
 impl Row {
-    /// No condition: all zeros.
+    /// No condition: all zeros, and no class.
     pub fn none(card: &Card) -> Self {
-        Self(vec![0.0; card.model.contexts() as usize])
+        Self { contexts: vec![0.0; card.model.contexts() as usize], class: None }
     }
 
-    /// The row of one class.
+    /// The row of one class: a context by name, or a number where the model knows classes.
     pub fn class(card: &Card, name: &str) -> Result<Self> {
         let mut row = Self::none(card);
-        row.0[index(card, name)?] = 1.0;
+        let Some(count) = card.model.classes() else {
+            row.contexts[index(card, name)?] = 1.0;
+            return Ok(row);
+        };
+        let class = name.parse().ok().filter(|class| (0..count).contains(class));
+        row.class = Some(class.with_context(|| {
+            format!("unknown class `{name}`: expected a number from 0 to {}", count - 1)
+        })?);
         Ok(row)
     }
 
     /// The row of `hero=1,food=0.6`; contexts that are not named are 0.
     pub fn parse(card: &Card, text: &str) -> Result<Self> {
         let mut row = Self::none(card);
-        let mut given = vec![false; row.0.len()];
+        let mut given = vec![false; row.contexts.len()];
         for part in text.split(',').map(str::trim) {
             let Some((name, weight)) = part.split_once('=') else {
                 bail!("context `{part}`: expected name=weight, such as {}=1", card.example());
@@ -37,22 +49,25 @@ impl Row {
             let at = index(card, name.trim())?;
             ensure!(!given[at], "context `{text}`: {} is given twice", name.trim());
             given[at] = true;
-            row.0[at] = value;
+            row.contexts[at] = value;
         }
         Ok(row)
     }
 
-    /// The class, where the row is one-hot.
+    /// The class, where there is one or the row is one-hot.
     pub fn one_hot(&self) -> Option<i64> {
-        let ones = self.0.iter().filter(|&&weight| weight == 1.0).count();
-        let zeros = self.0.iter().filter(|&&weight| weight == 0.0).count();
-        let at = self.0.iter().position(|&weight| weight == 1.0)?;
-        (ones == 1 && ones + zeros == self.0.len()).then_some(at as i64)
+        if self.class.is_some() {
+            return self.class;
+        }
+        let ones = self.contexts.iter().filter(|&&weight| weight == 1.0).count();
+        let zeros = self.contexts.iter().filter(|&&weight| weight == 0.0).count();
+        let at = self.contexts.iter().position(|&weight| weight == 1.0)?;
+        (ones == 1 && ones + zeros == self.contexts.len()).then_some(at as i64)
     }
 
     /// Whether nothing is asked.
     pub fn is_none(&self) -> bool {
-        self.0.iter().all(|&weight| weight == 0.0)
+        self.class.is_none() && self.contexts.iter().all(|&weight| weight == 0.0)
     }
 }
 

@@ -4,18 +4,26 @@
 //! inkdrop sample sprites -n 16 --class hero --out heroes.png
 //! inkdrop train sprites --out runs/sprites
 //! inkdrop inspect runs/sprites/final.safetensors
+//! inkdrop convert model.pt model.safetensors --config improved_cifar10
+//! inkdrop plan improved_cifar10 --batch 8
 //! ```
 
 mod card;
 mod commands;
 mod config;
 mod context;
+mod describe;
 mod draw;
 mod film;
+mod foreign;
 mod output;
+mod processes;
 mod progress;
 mod request;
 mod say;
+mod scheduler;
+mod source;
+mod spec;
 mod stop;
 
 use std::process::ExitCode;
@@ -35,6 +43,8 @@ enum Command {
     Sample(commands::sample::Arguments),
     Train(commands::train::Arguments),
     Inspect(commands::inspect::Arguments),
+    Convert(commands::convert::Arguments),
+    Plan(commands::plan::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -44,6 +54,8 @@ fn main() -> ExitCode {
         Command::Sample(arguments) => commands::sample::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Convert(arguments) => commands::convert::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

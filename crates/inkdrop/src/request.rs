@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;
-use inkdrop_nn::{Conditioning, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Network};
 use inkdrop_process::Process;
 use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Step, sample};
 use inkdrop_torch::tch::Tensor;
@@ -53,13 +53,20 @@ impl<'a> Request<'a> {
     }
 
     fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
-        let count = rows.len() as i64;
-        let values: Vec<f32> = rows.flat_map(|row| row.0.iter().copied()).collect();
+        let device = self.network.params().device();
+        let rows: Vec<&Row> = rows.collect();
+        let classes: Option<Vec<i64>> = rows.iter().map(|row| row.class).collect();
+        if let Some(classes) = classes {
+            // Copying a few numbers to the device fails only with the device itself.
+            return ClassIds::new(&classes, device)
+                .map_or_else(|_| Conditioning::none(), Conditioning::classes);
+        }
+        let values: Vec<f32> = rows.iter().flat_map(|row| row.contexts.iter().copied()).collect();
         if values.is_empty() {
             return Conditioning::none();
         }
-        let rows = Tensor::from_slice(&values).view([count, -1]);
-        Conditioning::context(rows.to_device(self.network.params().device()))
+        let weights = Tensor::from_slice(&values).view([rows.len() as i64, -1]);
+        Conditioning::context(weights.to_device(device))
     }
 }
 

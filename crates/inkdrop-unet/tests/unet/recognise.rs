@@ -14,9 +14,13 @@ fn with_assumed(found: &ModelConfig, assumed: &[&str], truth: &ModelConfig) -> M
     let (mut found, truth) =
         (serde_json::to_value(found).unwrap(), serde_json::to_value(truth).unwrap());
     // A dropout and a number of heads on the way up leave no trace, either.
-    for field in
-        assumed.iter().chain(&["dropout", "heads_upsample", "middle_groups", "middle_divisor"])
-    {
+    for field in assumed.iter().chain(&[
+        "dropout",
+        "groups",
+        "heads_upsample",
+        "middle_groups",
+        "middle_divisor",
+    ]) {
         match truth.get(field) {
             Some(value) => found[field] = value.clone(),
             None => drop(found.as_object_mut().unwrap().remove(*field)),

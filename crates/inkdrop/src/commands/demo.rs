@@ -10,10 +10,11 @@ use inkdrop_data::picture::write_png;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::tch::Device;
 
-use crate::card::{Foreign, Model};
+use crate::card::Model;
 use crate::context::Row;
 use crate::draw;
 use crate::film::Film;
+use crate::foreign::Foreign;
 use crate::request::Request;
 use crate::say::say;
 
@@ -34,9 +35,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = Instant::now();
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    let foreign = Foreign::default();
-    let model = Model::find("sprites", &foreign)?;
-    let (network, process) = model.build(Device::Cpu, &foreign, 0)?;
+    let model = Model::find("sprites", &Foreign::default())?;
+    let (network, process) = model.build(Device::Cpu, false, 0)?;
     let loaded = begun.elapsed();
 
     let (rows, labels) = rows(&model)?;

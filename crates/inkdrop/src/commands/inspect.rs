@@ -8,13 +8,16 @@ use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_unet::ModelConfig;
 use serde_json::{Map, Value, json};
 
-use crate::card;
+use crate::describe::Described;
+use crate::foreign::Foreign;
 use crate::say::say;
+use crate::source::Source;
 
 /// Show what is in a file of weights
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Path of a .safetensors file, or the built-in model `sprites`
+    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers folder, or the built-in
+    /// model `sprites`
     model: String,
     /// As JSON
     #[arg(long)]
@@ -22,72 +25,151 @@ pub struct Arguments {
     /// Sum, minimum and maximum of every tensor, in f64
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    foreign: Foreign,
+}
+
+/// What is known of a file.
+struct Report {
+    source: Source,
+    /// One network of the file, or all tensors where it holds several.
+    weights: Weights,
+    /// Names of the networks of a file that holds several.
+    parts: Vec<String>,
+    network: Option<Described>,
+    /// Why the network is not known.
+    problem: Option<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let weights = card::weights(&arguments.model)?;
-    let model = card::network(&weights)?;
-    let report = if arguments.json {
-        json(&weights, model.as_ref(), arguments.stats)?
+    let report = Report::of(arguments)?;
+    say(&if arguments.json {
+        report.json(arguments.stats)?
     } else {
-        text(&arguments.model, &weights, model.as_ref(), arguments.stats)?
-    };
-    say(&report)?;
+        report.text(arguments.stats)?
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn family(model: Option<&ModelConfig>) -> &'static str {
-    model.map_or("unknown", ModelConfig::family)
-}
-
-/// How many numbers an optimiser would change.
-fn parameters(weights: &Weights) -> usize {
-    let buffer = |key: &str| {
-        ["running_mean", "running_var", "num_batches_tracked"].iter().any(|end| key.ends_with(end))
-    };
-    weights.iter().filter(|(key, _)| !buffer(key)).map(|(_, tensor)| tensor.numel()).sum()
-}
-
-fn json(weights: &Weights, model: Option<&ModelConfig>, stats: bool) -> Result<String> {
-    let mut tensors = Map::new();
-    for (key, tensor) in weights.iter() {
-        tensors.insert(key.to_string(), describe(tensor, stats)?);
+impl Report {
+    fn of(arguments: &Arguments) -> Result<Self> {
+        let (source, foreign) = (Source::open(&arguments.model)?, &arguments.foreign);
+        let parts = source.whole.parts();
+        let several = parts.len() > 1 && foreign.part.is_none();
+        let weights = match several {
+            true => Weights::below(&source.whole, ""),
+            false => source.part(foreign.part.as_deref())?,
+        };
+        // Several networks in a file are those of one training: the first speaks for all.
+        let first = if several { parts.first().cloned() } else { foreign.part.clone() };
+        let described = foreign_of(foreign, first).describe(&source);
+        let asked =
+            foreign.config.is_some() || foreign.flags.is_some() || !foreign.settings.is_empty();
+        let (network, problem) = match described {
+            Ok(network) => (Some(network), None),
+            Err(error) if asked => return Err(error),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let parts = if several { parts } else { Vec::new() };
+        Ok(Self { source, weights, parts, network, problem })
     }
-    let report = json!({
-        "family": family(model),
-        "config": model,
-        "parameters": parameters(weights),
-        "tensors": tensors,
-    });
-    Ok(serde_json::to_string_pretty(&report)?)
-}
 
-fn text(name: &str, weights: &Weights, model: Option<&ModelConfig>, stats: bool) -> Result<String> {
-    let (family, parameters) = (family(model), parameters(weights));
-    let mut lines = vec![format!("{name}: family {family}, {parameters} parameters")];
-    for key in ["model", "process", "contexts"] {
-        let said = weights.metadata_text(key).unwrap_or("the file does not say");
-        lines.push(format!("  {key:<9} {said}"));
+    fn config(&self) -> Option<&ModelConfig> {
+        self.network.as_ref().map(|network| &network.config)
     }
-    lines.extend(training(weights)?);
-    for (key, tensor) in weights.iter() {
-        let mut line = format!("  {key:<44} {:<5} {:?}", dtype(tensor), tensor.size());
-        if stats {
-            let (sum, min, max) = statistics(tensor)?;
-            line += &format!(" sum {sum:.6e} min {min:.6e} max {max:.6e}");
+
+    fn family(&self) -> &'static str {
+        self.config().map_or("unknown", ModelConfig::family)
+    }
+
+    /// How many numbers an optimiser would change, in one network.
+    fn parameters(&self) -> i64 {
+        let buffer = |key: &str| {
+            ["running_mean", "running_var", "num_batches_tracked"]
+                .iter()
+                .any(|end| key.ends_with(end))
+        };
+        let weights = self.network.as_ref().map_or(&self.weights, |network| &network.weights);
+        let trained = weights.iter().filter(|(key, _)| !buffer(key));
+        trained.map(|(_, tensor)| tensor.numel() as i64).sum()
+    }
+
+    fn json(&self, stats: bool) -> Result<String> {
+        let mut tensors = Map::new();
+        for (key, tensor) in self.weights.iter() {
+            tensors.insert(key.to_string(), describe(tensor, stats)?);
         }
-        lines.push(line);
+        let network = self.network.as_ref();
+        let report = json!({
+            "family": self.family(),
+            "config": self.config(),
+            "parameters": self.parameters(),
+            "format": self.source.whole.format().to_string(),
+            "known_from": network.map(|network| network.origin.to_string()),
+            "assumed": network.map(Described::assumptions_json),
+            "parts": self.parts,
+            "skipped": self.source.whole.skipped(),
+            "tensors": tensors,
+        });
+        Ok(serde_json::to_string_pretty(&report)?)
     }
-    Ok(lines.join("\n"))
+
+    fn text(&self, stats: bool) -> Result<String> {
+        let (name, family) = (&self.source.name, self.family());
+        let mut lines = vec![format!("{name}: family {family}, {} parameters", self.parameters())];
+        let mut tell = |key: &str, text: &str| lines.push(format!("  {key:<10} {text}"));
+        tell("format", &self.source.whole.format().to_string());
+        match &self.network {
+            Some(network) => {
+                tell("model", &serde_json::to_string(&network.config)?);
+                tell("known from", &network.origin.to_string());
+                if !network.assumed.is_empty() {
+                    let assumed = network.assumptions().join(", ");
+                    tell("assumed", &format!("{assumed} (shapes cannot tell; --set says it)"));
+                }
+            }
+            None => tell("model", self.problem.as_deref().unwrap_or("unknown")),
+        }
+        for key in ["process", "contexts"] {
+            tell(key, self.source.whole.metadata_text(key).unwrap_or("the file does not say"));
+        }
+        if !self.parts.is_empty() {
+            tell("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
+        }
+        if !self.source.whole.skipped().is_empty() {
+            tell("no tensors", &list(self.source.whole.skipped()));
+        }
+        lines.extend(training(&self.source.whole)?);
+        for (key, tensor) in self.weights.iter() {
+            let mut line = format!("  {key:<44} {:<5} {:?}", dtype(tensor), tensor.size());
+            if stats {
+                let (sum, min, max) = statistics(tensor)?;
+                line += &format!(" sum {sum:.6e} min {min:.6e} max {max:.6e}");
+            }
+            lines.push(line);
+        }
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The same, for another part.
+fn foreign_of(foreign: &Foreign, part: Option<String>) -> Foreign {
+    Foreign { part, ..foreign.clone() }
+}
+
+/// The first of many names.
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > 8 { format!("{shown} and {} more", names.len() - 8) } else { shown }
 }
 
 /// What the file says of its training.
 fn training(weights: &Weights) -> Result<Vec<String>> {
     let Some(training) = weights.metadata::<Value>("training")? else { return Ok(Vec::new()) };
     let mut lines: Vec<String> =
-        ["data", "train"].iter().map(|key| format!("  {key:<9} {}", training[key])).collect();
+        ["data", "train"].iter().map(|key| format!("  {key:<10} {}", training[key])).collect();
     if let Some(last) = training["loss_curve"].as_array().and_then(|curve| curve.last()) {
-        lines.push(format!("  {:<9} {} after step {}", "loss", last[1], last[0]));
+        lines.push(format!("  {:<10} {} after step {}", "loss", last[1], last[0]));
     }
     Ok(lines)
 }

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::DeviceChoice;
+use inkdrop_unet::ModelConfig;
 
-use crate::card::{Card, Foreign, Model};
+use crate::card::{Card, Model};
 use crate::context::Row;
 use crate::film::Film;
+use crate::foreign::Foreign;
 use crate::output::{Output, Writer, check_place};
 use crate::request::Request;
 
 /// Sample images from a model
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Path of a .safetensors file, or the built-in model `sprites`
+    /// A file of weights, a diffusers folder, or the built-in model `sprites`
     model: String,
     /// How many images
     #[arg(short = 'n', long, default_value_t = 16)]
@@ -39,7 +41,7 @@ pub struct Arguments {
     /// Weights of the contexts, such as hero=1,food=0.6
     #[arg(long, conflicts_with = "class", value_name = "NAME=W,…")]
     context: Option<String>,
-    /// One class, short for --context NAME=1
+    /// One class: short for --context NAME=1, or a number where the model knows classes
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
     /// Where to: x.png (a grid), x.npz or a folder/ (a PNG each)
@@ -51,6 +53,9 @@ pub struct Arguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
+    #[arg(long)]
+    draw_shortcut: bool,
     #[command(flatten)]
     foreign: Foreign,
 }
@@ -70,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.gif.as_deref().map(check_gif).transpose()?;
     let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
 
-    let (network, process) = model.build(device, &arguments.foreign, arguments.seed)?;
+    let (network, process) = model.build(device, arguments.draw_shortcut, arguments.seed)?;
     let mut film = Film::new(arguments.gif.is_some(), config.batch.min(config.count), vec![]);
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let bar = request.bar(&config);
@@ -87,6 +92,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 impl Arguments {
     fn config(&self, card: &Card) -> Result<SampleConfig> {
         let sampler: Sampler = self.sampler.parse()?;
+        ensure!(
+            !matches!(card.model, ModelConfig::ImprovedSuperRes(_)),
+            "this model makes large images of small ones, which `sample` does not have"
+        );
+        let learns = card.model.outputs() != card.model.image_shape()[0];
+        ensure!(
+            !learns || sampler == Sampler::Ddim,
+            "this model learns its variance, which --sampler ddpm does not use yet: expected ddim, which needs none"
+        );
         let all = card.process.schedule.steps();
         let steps = match sampler {
             Sampler::Ddim => Some(self.steps.unwrap_or(DDIM_STEPS.min(all))),
@@ -104,7 +118,15 @@ impl Arguments {
         match (&self.context, &self.class) {
             (Some(text), _) => Row::parse(card, text),
             (None, Some(name)) => Row::class(card, name),
-            (None, None) => Ok(Row::none(card)),
+            (None, None) => {
+                let count = card.model.classes().unwrap_or(0);
+                ensure!(
+                    count == 0,
+                    "this model draws images of {count} classes: say which with --class N, from 0 to {}",
+                    count - 1
+                );
+                Ok(Row::none(card))
+            }
         }
     }
 }

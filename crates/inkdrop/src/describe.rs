@@ -1,0 +1,150 @@
+//! Which network weights belong to, and how that is known.
+
+use std::fmt;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use inkdrop_checkpoint::Weights;
+use inkdrop_unet::{Assumed, ImageSize, ModelConfig, Shapes};
+use serde_json::Value;
+
+use crate::foreign::Foreign;
+use crate::source::Source;
+use crate::spec;
+
+/// The network of a file.
+pub struct Described {
+    /// The weights of one network, without wrappers.
+    pub weights: Weights,
+    /// The network.
+    pub config: ModelConfig,
+    /// How it is known.
+    pub origin: Origin,
+    /// What nobody said and shapes cannot tell.
+    pub assumed: Vec<Assumed>,
+}
+
+/// How a network is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The file's metadata.
+    Metadata,
+    /// A diffusers folder's config.json.
+    ConfigJson,
+    /// The user named a preset.
+    Preset(String),
+    /// The user gave a config or flags.
+    User,
+    /// Keys and shapes.
+    Keys,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metadata => "the file's metadata",
+            Self::ConfigJson => "config.json",
+            Self::Preset(name) => return write!(f, "preset {name}"),
+            Self::User => "the command line",
+            Self::Keys => "keys and shapes",
+        })
+    }
+}
+
+/// The network of one part of a source: what the file says, or what the user says where
+/// the file is silent, or what keys and shapes tell.
+pub fn describe(source: &Source, weights: Weights, foreign: &Foreign) -> Result<Described> {
+    let (config, origin, mut assumed) = found(source, &weights, foreign)?;
+    let mut config = config;
+    for setting in &foreign.settings {
+        ensure!(
+            origin != Origin::Metadata,
+            "{} says itself what network it is; leave --set out",
+            source.name
+        );
+        let field;
+        (config, field) = spec::set(&config, setting)?;
+        assumed.retain(|assumed| assumed.field != field);
+    }
+    config.check().with_context(|| source.name.clone())?;
+    Ok(Described { weights, config, origin, assumed })
+}
+
+fn found(
+    source: &Source,
+    weights: &Weights,
+    foreign: &Foreign,
+) -> Result<(ModelConfig, Origin, Vec<Assumed>)> {
+    let given = given(foreign)?;
+    let said = said(source, weights)?;
+    match (said, given) {
+        (Some((said, _)), Some((given, _))) if said != given => bail!(
+            "{} says that it is another network than --config or --flags name; leave them out",
+            source.name
+        ),
+        (Some((config, origin)), _) | (None, Some((config, origin))) => {
+            Ok((config, origin, Vec::new()))
+        }
+        (None, None) => {
+            let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
+                anyhow!("{} does not say what network it is, and {error}", source.name)
+            })?;
+            Ok((recognised.config, Origin::Keys, recognised.assumed))
+        }
+    }
+}
+
+/// What the file or the folder says.
+fn said(source: &Source, weights: &Weights) -> Result<Option<(ModelConfig, Origin)>> {
+    if let Some(config) = weights.metadata("model")? {
+        return Ok(Some((config, Origin::Metadata)));
+    }
+    let Some(json) = &source.config else { return Ok(None) };
+    let config = ModelConfig::from_original("unet2d", json.clone(), ImageSize::square(32))
+        .with_context(|| format!("{}: config.json", source.name))?;
+    Ok(Some((config, Origin::ConfigJson)))
+}
+
+/// What the user says.
+fn given(foreign: &Foreign) -> Result<Option<(ModelConfig, Origin)>> {
+    match (&foreign.config, &foreign.flags) {
+        (Some(_), Some(_)) => bail!("--config and --flags both say what network it is: give one"),
+        (Some(text), None) => {
+            let (config, preset) = spec::parse(text)?;
+            Ok(Some((config, if preset { Origin::Preset(text.clone()) } else { Origin::User })))
+        }
+        (None, Some(flags)) => Ok(Some((spec::flags(flags)?, Origin::User))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Keys and shapes.
+pub fn shapes(weights: &Weights) -> Shapes {
+    weights.iter().map(|(key, tensor)| (key, tensor.size())).collect()
+}
+
+impl Described {
+    /// Refuses what is only assumed, naming the flags that would settle it.
+    pub fn settled(&self, source: &str, assume: bool) -> Result<()> {
+        if assume || self.assumed.is_empty() {
+            return Ok(());
+        }
+        let settings: Vec<String> =
+            self.assumed.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
+        bail!(
+            "{source} is a network of family {}, but its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
+            self.config.family(),
+            self.assumed.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
+            settings.join(" ")
+        )
+    }
+
+    /// The assumptions in words.
+    pub fn assumptions(&self) -> Vec<String> {
+        self.assumed.iter().map(|a| format!("{}={}", a.field, a.value)).collect()
+    }
+
+    /// As JSON: fields and values.
+    pub fn assumptions_json(&self) -> Value {
+        self.assumed.iter().map(|a| (a.field.to_string(), Value::from(a.value.clone()))).collect()
+    }
+}

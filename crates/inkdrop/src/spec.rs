@@ -1,0 +1,89 @@
+//! A network as a user names it: a preset, a file, flags, or single fields.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig, Preset};
+use serde_json::{Map, Value};
+
+/// A preset's name, or a .toml or .json file; whether it was a preset.
+pub fn parse(text: &str) -> Result<(ModelConfig, bool)> {
+    if let Some(config) = ModelConfig::preset(text) {
+        return Ok((config, true));
+    }
+    let path = Path::new(text);
+    let is = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
+    if !is("toml") && !is("json") {
+        let names = Preset::ALL.map(|preset| preset.name).join(", ");
+        bail!(
+            "there is no preset `{text}` (there are {names}); a config's name ends in .toml or .json"
+        );
+    }
+    let contents = std::fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
+    let table: Map<String, Value> = if is("toml") {
+        toml::from_str(&contents).with_context(|| format!("{text} is no valid TOML"))?
+    } else {
+        serde_json::from_str(&contents).with_context(|| format!("{text} is no valid JSON"))?
+    };
+    Ok((table_config(table).with_context(|| text.to_string())?, false))
+}
+
+/// A table in our names or in the original's, perhaps the `model` of a whole run.
+fn table_config(mut table: Map<String, Value>) -> Result<ModelConfig> {
+    if let Some(Value::Object(model)) = table.remove("model") {
+        table = model;
+    }
+    let diffusers = table.get("_class_name").is_some();
+    let family = match table.get("family") {
+        Some(Value::String(family)) => family.clone(),
+        None if diffusers => "unet2d".to_string(),
+        _ => bail!("expected a `family`: context, ddpm, improved, improved-super-res or unet2d"),
+    };
+    // Each of our families counts `features`; none of the originals has such an argument.
+    if table.contains_key("features") {
+        let config: ModelConfig = serde_json::from_value(Value::Object(table))
+            .map_err(|error| anyhow!("family {family}: {error}"))?;
+        config.check()?;
+        return Ok(config);
+    }
+    table.remove("family");
+    let size = match table.get("image_size") {
+        None => ImageSize::square(32),
+        Some(_) if family.starts_with("improved") => ImageSize::square(64), // its own argument
+        Some(_) => serde_json::from_value(table.remove("image_size").unwrap_or_default())?,
+    };
+    Ok(ModelConfig::from_original(&family, Value::Object(table), size)?)
+}
+
+/// MODEL_FLAGS of the improved-diffusion and guided-diffusion scripts.
+pub fn flags(text: &str) -> Result<ModelConfig> {
+    let model = ImprovedFlags::parse(text.split_whitespace()).and_then(|flags| flags.model());
+    let model = model.context("--flags")?;
+    model.check().context("--flags")?;
+    Ok(model)
+}
+
+/// The config with one field set, and the field's name.
+pub fn set(config: &ModelConfig, setting: &str) -> Result<(ModelConfig, String)> {
+    let (key, text) = setting
+        .split_once('=')
+        .with_context(|| format!("--set {setting}: expected key=value, such as heads=4"))?;
+    let (key, text) = (key.trim(), text.trim());
+    let mut json = serde_json::to_value(config)?;
+    json[key] = match text {
+        "none" => Value::Null,
+        _ => size(key, text).unwrap_or_else(|| {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()))
+        }),
+    };
+    let family = config.family();
+    let changed = serde_json::from_value(json)
+        .map_err(|error| anyhow!("--set {setting}: family {family}: {error}"))?;
+    Ok((changed, key.to_string()))
+}
+
+/// `32x48` where a size is meant.
+fn size(key: &str, text: &str) -> Option<Value> {
+    let size: ImageSize = (key == "size").then(|| text.parse().ok())??;
+    serde_json::to_value(size).ok()
+}
