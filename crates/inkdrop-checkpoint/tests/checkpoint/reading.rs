@@ -140,3 +140,22 @@ fn archives_of_something_else_are_named() {
     tar[257..262].copy_from_slice(b"ustar");
     refused(&tar, &["tar archive", "torch.save"]);
 }
+
+/// Protocols 0 and 1, and the strings of Python 2.
+#[test]
+fn old_protocols_are_read() {
+    let programs: [&[u8]; 5] = [
+        b"(dp0\nS'a'\np1\nI5\nsS'b'\nF1.5\nsVc\nL123456789012345678901234567890L\nsS'd'\n(lp2\nI01\nasg1\n0.",
+        b"}(U\x01aT\x01\0\0\0bX\x01\0\0\0cNu.",
+        b"\x80\x02(U\x01a(I1\nI2\nlU\x01b\x8a\x00d.",
+        b"\x80\x03}(X\x01\0\0\0aC\x02xyX\x01\0\0\0bB\x02\0\0\0xyu.",
+        b"\x80\x05\x95\0\0\0\0\0\0\0\0}\x94(\x8c\x01a\x96\x02\0\0\0\0\0\0\0xy\x8c\x01b\x8f\x94(K\x01\x90\x8c\x01c(K\x01\x91u.",
+    ];
+    let names: [&[&str]; 5] =
+        [&["a", "b", "c", "d.0"], &["a", "c"], &["a.0", "a.1", "b"], &["a", "b"], &["a", "b", "c"]];
+    for (program, names) in programs.into_iter().zip(names) {
+        let weights = Weights::from_bytes(&torch_zip(program, b""), "x");
+        let weights = weights.unwrap_or_else(|e| panic!("{}: {e}", program.escape_ascii()));
+        assert_eq!(weights.skipped(), names, "{}", program.escape_ascii());
+    }
+}
