@@ -84,7 +84,9 @@ pub(crate) fn check_ddpm_attention(case: &Case) -> Result<Vec<Row>> {
 #[derive(Debug, Deserialize)]
 struct ImprovedAttention {
     channels: i64,
-    num_heads: i64,
+    num_heads: Option<i64>,
+    /// Instead of a number of heads; −1 is none.
+    num_head_channels: Option<i64>,
     #[serde(default)]
     use_new_attention_order: bool,
 }
@@ -96,7 +98,11 @@ pub(crate) fn check_improved_attention(case: &Case) -> Result<Vec<Row>> {
         false => HeadOrder::HeadsFirst,
     };
     let projection = Projection::Joint { dims: 1, order };
-    let base = AttentionConfig::improved(config.channels, config.num_heads);
+    let heads = match config.num_head_channels {
+        Some(width @ 1..) => config.channels / width,
+        _ => config.num_heads.unwrap_or(1),
+    };
+    let base = AttentionConfig::improved(config.channels, heads);
     let config = AttentionConfig { projection, ..base };
     check_block(case, |scope| SelfAttention::new(scope, &config))
 }

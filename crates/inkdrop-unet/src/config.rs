@@ -87,7 +87,9 @@ impl ModelConfig {
             Self::Context(config) => config.check(),
             Self::Ddpm(config) => config.layout().map(drop),
             Self::Improved(config) => config.layout(config.channels).map(drop),
-            Self::ImprovedSuperRes(config) => config.layout(2 * config.channels).map(drop),
+            Self::ImprovedSuperRes(config) => {
+                config.layout(config.channels.saturating_mul(2)).map(drop)
+            }
             Self::Unet2d(config) => config.layout().map(drop),
         }
     }
@@ -126,7 +128,7 @@ impl ModelConfig {
                 (config.layout(config.channels)?, config.channels, 0, config.checkpoint)
             }
             Self::ImprovedSuperRes(config) => {
-                let inputs = 2 * config.channels;
+                let inputs = config.channels.saturating_mul(2);
                 (config.layout(inputs)?, inputs, 0, config.checkpoint)
             }
             Self::Unet2d(config) => (config.layout()?, config.channels, 0, config.checkpoint),

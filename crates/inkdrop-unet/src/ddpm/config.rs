@@ -123,6 +123,9 @@ impl DdpmConfig {
             ConfigError::within("classes", classes, 1, 1 << 24)?;
         }
         ConfigError::dropout(self.dropout)?;
+        if !self.time_scale.is_finite() {
+            return Err(ConfigError::field("time_scale", self.time_scale, "is no finite factor"));
+        }
         let levels = self.multipliers.len() as i64;
         if let Some(level) = self.attention.iter().find(|level| !(0..levels).contains(level)) {
             let problem = format!("is no level: expected 0 to {}", levels - 1);

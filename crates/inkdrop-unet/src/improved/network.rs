@@ -74,7 +74,7 @@ impl ImprovedUnet {
         kind: Kind,
         device: Device,
     ) -> std::result::Result<Self, BuildError> {
-        let inputs = if low_res { 2 * config.channels } else { config.channels };
+        let inputs = if low_res { config.channels.saturating_mul(2) } else { config.channels };
         let layout = config.layout(inputs)?;
         let mut params = Params::new(kind, device);
         let kinds = [params.torso(), params.kind()];

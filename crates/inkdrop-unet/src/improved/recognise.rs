@@ -9,10 +9,11 @@ impl ImprovedConfig {
         let first = "input_blocks.0.0.weight";
         let features = shapes.axis("time_embed.0.weight", 1).filter(|&features| features > 0)?;
         let (inputs, outputs) = (shapes.axis(first, 1)?, shapes.axis("out.2.weight", 0)?);
-        let super_res = inputs == 2 * outputs || (inputs == 6 && outputs == 6);
+        let twice = outputs.checked_mul(2)?;
+        let super_res = inputs == twice || (inputs == 6 && outputs == 6);
         let stages = shapes.count("input_blocks.");
         let blocks = blocks(shapes, stages).filter(|&blocks| blocks > 0)?;
-        let levels = stages / (blocks + 1);
+        let levels = Some(stages / (blocks + 1)).filter(|levels| (1..=16).contains(levels))?;
         let res = |level: i64| format!("input_blocks.{}.0", 1 + level * (blocks + 1));
         let multiplier = |level| {
             let outputs = shapes.axis(&format!("{}.out_layers.0.weight", res(level)), 0)?;
@@ -40,7 +41,7 @@ impl ImprovedConfig {
             head_channels: None,
             attention_order: AttentionOrder::Legacy,
             classes: shapes.axis("label_emb.weight", 0),
-            scale_shift: embedded == 2 * width,
+            scale_shift: embedded == width.checked_mul(2)?,
             dropout: 0.0,
             dims: shapes.axes(first)?.checked_sub(2)?,
             learned_resample: learned || resblock_updown,

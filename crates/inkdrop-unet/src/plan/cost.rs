@@ -39,6 +39,14 @@ impl Meter {
         self.size.iter().fold(channels, |product, &axis| product.saturating_mul(axis))
     }
 
+    /// Adds to the sums; what is beyond counting stays at the most that can be counted.
+    fn add(&mut self, parameters: i64, products: i64, kept: i64) {
+        let cost = &mut self.cost;
+        cost.parameters = cost.parameters.saturating_add(parameters);
+        cost.products = cost.products.saturating_add(products);
+        cost.kept = cost.kept.saturating_add(kept);
+    }
+
     /// At least this many numbers are alive at once.
     fn alive(&mut self, numbers: i64) {
         self.cost.live = self.cost.live.max(numbers);
@@ -52,29 +60,25 @@ impl Meter {
         }
         self.channels = config.outputs;
         let after = self.numbers(self.channels);
-        self.cost.parameters += config.outputs * config.fan_in() + config.outputs;
-        self.cost.products += after.saturating_mul(config.fan_in());
-        self.cost.kept += before;
+        let parameters = config.outputs * config.fan_in() + config.outputs;
+        self.add(parameters, after.saturating_mul(config.fan_in()), before);
         self.alive(before.saturating_add(after));
     }
 
     /// A fully connected layer on one vector.
     pub fn linear(&mut self, inputs: i64, outputs: i64) {
-        self.cost.parameters += inputs * outputs + outputs;
-        self.cost.products += inputs * outputs;
-        self.cost.kept += inputs;
+        self.add(inputs * outputs + outputs, inputs * outputs, inputs);
     }
 
     pub fn norm(&mut self, config: NormConfig) {
         if config.kind != NormKind::None {
-            self.cost.parameters += 2 * self.channels;
-            self.cost.kept += self.numbers(self.channels);
+            self.add(2 * self.channels, 0, self.numbers(self.channels));
         }
     }
 
     /// An activation keeps what goes into it.
     pub fn activation(&mut self) {
-        self.cost.kept += self.numbers(self.channels);
+        self.add(0, 0, self.numbers(self.channels));
     }
 
     pub fn layer(&mut self, config: &LayerConfig, checkpoint: bool) {
@@ -91,7 +95,7 @@ impl Meter {
             // Its inputs alone; the rest is alive only while the block runs again.
             let inside = self.cost.kept - kept;
             self.alive(input.saturating_add(inside));
-            self.cost.kept = kept + input;
+            self.cost.kept = kept.saturating_add(input);
         }
     }
 
@@ -129,7 +133,7 @@ impl Meter {
         if let Some(width) = config.embedding {
             self.linear(width, config.embedded());
         }
-        self.cost.parameters += config.classes.unwrap_or(0) * config.outputs;
+        self.add(config.classes.unwrap_or(0) * config.outputs, 0, 0);
         self.norm(config.norm);
         self.activation();
         if config.dropout > 0.0 {
@@ -152,11 +156,12 @@ impl Meter {
         let places = self.numbers(1);
         self.norm(config.norm);
         let projections = 3 * config.inner * config.channels + config.inner * config.channels;
-        self.cost.parameters += projections + 3 * config.inner + config.channels;
-        self.cost.products += projections.saturating_mul(places);
-        // q·kᵀ and the weights times v.
-        self.cost.products += inner.saturating_mul(places).saturating_mul(2);
-        self.cost.kept += x.saturating_add(inner.saturating_mul(4)); // norm's output; q, k, v, result
+        let parameters = projections + 3 * config.inner + config.channels;
+        // The projections at every place, q·kᵀ, and the weights times v.
+        let attention = inner.saturating_mul(places).saturating_mul(2);
+        let products = projections.saturating_mul(places).saturating_add(attention);
+        // The norm's output; q, k, v and the result.
+        self.add(parameters, products, x.saturating_add(inner.saturating_mul(4)));
         if config.projection == Projection::Separate {
             self.alive(x.saturating_add(inner.saturating_mul(5)));
         } else {

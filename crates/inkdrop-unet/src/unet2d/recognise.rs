@@ -15,6 +15,7 @@ impl Unet2dConfig {
         let res = "down_blocks.0.resnets.0";
         let embedding = shapes.axis("time_embedding.linear_1.weight", 0)?;
         let outputs = *features.first()?;
+        let (twice, four_times) = (outputs.checked_mul(2)?, outputs.checked_mul(4)?);
         let table = shapes.axis("class_embedding.weight", 0);
         let timestep = shapes.has("class_embedding.linear_1.weight");
         let config = Self {
@@ -26,12 +27,12 @@ impl Unet2dConfig {
             up_attention: attends("up_blocks"),
             middle: shapes.any("mid_block."),
             middle_attention: shapes.any("mid_block.attentions."),
-            scale_shift: shapes.axis(&format!("{res}.time_emb_proj.weight"), 0)? == 2 * outputs,
+            scale_shift: shapes.axis(&format!("{res}.time_emb_proj.weight"), 0)? == twice,
             resblock_down: (0..levels)
                 .any(|n| shapes.any(&format!("down_blocks.{n}.downsamplers.0.norm1."))),
             resblock_up: (0..levels)
                 .any(|n| shapes.any(&format!("up_blocks.{n}.upsamplers.0.norm1."))),
-            time_features: (embedding != 4 * outputs).then_some(embedding),
+            time_features: (embedding != four_times).then_some(embedding),
             classes: if timestep { Some(1 << 20) } else { table },
             class_embedding: if timestep {
                 ClassEmbedding::Timestep
