@@ -1,8 +1,8 @@
-//! A pipeline's folder, as DDPMPipeline.save_pretrained writes it.
+//! A network's or a pipeline's folder, as save_pretrained writes it.
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use inkdrop_torch::tch::Tensor;
 use serde_json::{Value, json};
@@ -16,8 +16,9 @@ use crate::{CheckpointError, Weights};
 const VERSION: &str = "0.30.0";
 
 impl DiffusersFolder {
-    /// Writes `unet/config.json` and its weights and, with a scheduler,
-    /// `scheduler/scheduler_config.json` and `model_index.json`.
+    /// With a scheduler, writes a pipeline: `unet/config.json` and its weights,
+    /// `scheduler/scheduler_config.json` and `model_index.json`. Without one, a network
+    /// alone: `config.json` and its weights.
     ///
     /// Each file appears at once, and the weights last. The pipeline is a DDPMPipeline, or a
     /// DDIMPipeline for a DDIMScheduler. Metadata of the weights is left out: configs say it here.
@@ -27,9 +28,9 @@ impl DiffusersFolder {
     /// would read instead of these; or it cannot be written to.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_place(path)?;
-        let unet = path.join(UNET);
-        create(&unet)?;
-        put(&unet.join(CONFIG), &self.config)?;
+        let network = self.network(path);
+        create(&network)?;
+        put(&network.join(CONFIG), &self.config)?;
         if let Some(scheduler) = &self.scheduler {
             let folder = path.join(SCHEDULER[0]);
             create(&folder)?;
@@ -41,7 +42,12 @@ impl DiffusersFolder {
         let entry = |(key, tensor): (&String, &Tensor)| (key.clone(), tensor.shallow_clone());
         weights.tensors = entries.map(entry).collect();
         weights.set_metadata_text("format", "pt");
-        weights.save(&unet.join(FILE))
+        weights.save(&network.join(FILE))
+    }
+
+    /// Where the network lies.
+    fn network(&self, path: &Path) -> PathBuf {
+        if self.scheduler.is_some() { path.join(UNET) } else { path.to_path_buf() }
     }
 
     /// Refuses to mix these files with others.
@@ -54,19 +60,22 @@ impl DiffusersFolder {
             return Err(folder_error(path, "it is a file, expected a new folder"));
         }
         let empty = fs::read_dir(path).map_err(read)?.next().is_none();
-        let pipeline = path.join(UNET).join(CONFIG).is_file();
-        if !empty && !pipeline {
+        let pipeline = path.join(INDEX).exists() || path.join(UNET).exists();
+        let network = self.network(path);
+        if !empty && !network.join(CONFIG).is_file() && !pipeline {
             let problem = "it is not empty and not such a folder; choose a new one to write to";
             return Err(folder_error(path, problem));
         }
-        let others = if pipeline { names(&path.join(UNET))? } else { Default::default() };
-        if let Some(other) = others.iter().find(|name| *name != FILE) {
-            let problem =
-                format!("it has {UNET}/{other} already, which would be read instead; remove it");
+        if self.scheduler.is_none() && pipeline {
+            let problem = "it is a pipeline with a scheduler, and there is none to write";
             return Err(folder_error(path, problem));
         }
-        if self.scheduler.is_none() && path.join(INDEX).exists() {
-            let problem = "it is a pipeline with a scheduler, and there is none to write";
+        let others = if network.is_dir() { names(&network)? } else { Default::default() };
+        if let Some(other) = others.iter().find(|name| *name != FILE) {
+            let problem = format!(
+                "{} is there already, and would be read instead; remove it",
+                network.join(other).display()
+            );
             return Err(folder_error(path, problem));
         }
         Ok(())

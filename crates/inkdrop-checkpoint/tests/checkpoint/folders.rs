@@ -86,6 +86,7 @@ fn the_pipeline_names_its_parts() {
     let path = place.path().join("alone");
     DiffusersFolder { scheduler: None, ..example() }.write(&path).unwrap();
     assert!(!path.join("model_index.json").exists() && !path.join("scheduler").exists());
+    assert!(path.join("config.json").is_file() && !path.join("unet").exists());
     assert!(DiffusersFolder::open(&path).unwrap().scheduler.is_none());
 }
 
