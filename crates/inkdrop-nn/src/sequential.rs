@@ -57,7 +57,7 @@ pub enum LayerConfig {
 #[derive(Debug)]
 enum Layer {
     Conv(Conv),
-    Res(Checkpointed<ResBlock>),
+    Res(Box<Checkpointed<ResBlock>>),
     Attention(Checkpointed<SelfAttention>),
     Down(Downsample),
     Up(Upsample),
@@ -108,7 +108,7 @@ impl EmbedSequential {
                 LayerConfig::Up(config) => Layer::Up(Upsample::new(scope, *config)?),
                 LayerConfig::Res(config) => {
                     let block = |scope: &mut Scope| ResBlock::new(scope, config);
-                    Layer::Res(Checkpointed::new(scope, checkpoint, block)?)
+                    Layer::Res(Box::new(Checkpointed::new(scope, checkpoint, block)?))
                 }
                 LayerConfig::Attention(config) => {
                     let block = |scope: &mut Scope| SelfAttention::new(scope, config);
