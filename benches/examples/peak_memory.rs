@@ -1,0 +1,111 @@
+//! What a network takes at its peak, against what its plan says.
+//!
+//! ```text
+//! cargo run --release -p inkdrop-benches --example peak_memory -- improved_cifar10 4
+//! ```
+//!
+//! Each row is a process of its own: one pass of a batch, after a small pass that brings in
+//! libtorch's own pages. Linux only.
+
+use std::error::Error;
+use std::process::Command;
+use std::time::Instant;
+
+use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_unet::ModelConfig;
+
+/// The rows: name, gradients, checkpointing.
+const ROWS: [(&str, bool, bool); 3] = [
+    ("inference", false, false),
+    ("one training pass", true, false),
+    ("the same, checkpointed", true, true),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [name, batch] => table(name, batch),
+        [name, batch, row] => measure(&config(name, row.parse()?)?, batch.parse()?, row.parse()?),
+        _ => Err("expected a preset and a batch size, such as improved_cifar10 4".into()),
+    }
+}
+
+fn table(name: &str, batch: &str) -> Result<(), Box<dyn Error>> {
+    println!("{name}, batch {batch}: MiB beside the weights, seconds");
+    println!("{:<24} {:>8} {:>8} {:>8}", "", "plan", "peak", "time");
+    for (row, (what, ..)) in ROWS.iter().enumerate() {
+        let output = Command::new(std::env::current_exe()?)
+            .args([name, batch, &row.to_string()])
+            .output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let [plan, peak, time] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(String::from_utf8(output.stderr)?.into());
+        };
+        println!("{what:<24} {plan:>8} {peak:>8} {time:>8}");
+    }
+    Ok(())
+}
+
+fn config(name: &str, row: usize) -> Result<ModelConfig, Box<dyn Error>> {
+    let mut config = ModelConfig::preset(name).ok_or("there is no such preset")?;
+    let on = ROWS[row].2;
+    match &mut config {
+        ModelConfig::Context(_) => {}
+        ModelConfig::Ddpm(config) => config.checkpoint = on,
+        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
+            config.checkpoint = on;
+        }
+        ModelConfig::Unet2d(config) => config.checkpoint = on,
+    }
+    Ok(config)
+}
+
+/// Prints the plan's estimate, the peak and the time of one pass.
+fn measure(config: &ModelConfig, batch: i64, row: usize) -> Result<(), Box<dyn Error>> {
+    let train = ROWS[row].1;
+    let network = config.build(Kind::Float, Device::Cpu)?;
+    let [channels, height, width] = config.image_shape();
+    let multiple = if matches!(config, ModelConfig::Context(_)) { height } else { 32 };
+    pass(network.as_ref(), config, &[1, channels, multiple, multiple.min(width)], train)?;
+    std::fs::write("/proc/self/clear_refs", "5")?; // the peak begins anew
+    let (before, begun) = (peak()?, Instant::now());
+    pass(network.as_ref(), config, &[batch, channels, height, width], train)?;
+    let (time, peak) = (begun.elapsed().as_secs_f64(), peak()? - before);
+    let memory = config.plan()?.memory(batch);
+    let plan = match train {
+        true => memory.training - 4 * memory.weights, // gradients are there already; no optimiser
+        false => memory.inference - memory.weights,
+    };
+    println!("{} {peak:.0} {time:.2}", plan >> 20);
+    Ok(())
+}
+
+fn pass(
+    network: &dyn Network,
+    config: &ModelConfig,
+    shape: &[i64],
+    train: bool,
+) -> Result<(), Box<dyn Error>> {
+    let _guard = (!train).then(no_grad_guard);
+    let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
+    let t = Tensor::ones([shape[0]], (Kind::Float, Device::Cpu));
+    let ids = vec![0; shape[0] as usize];
+    let classes = config.classes().map(|_| ClassIds::new(&ids, Device::Cpu)).transpose()?;
+    let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_)).then(|| x.shallow_clone());
+    let conditioning = Conditioning { context: None, classes, low_res };
+    let mode = if train { Mode::Train } else { Mode::Eval };
+    let out = network.forward(&x, &t, &conditioning, mode)?;
+    if train {
+        out.square().mean(Kind::Float).backward();
+    }
+    Ok(())
+}
+
+/// The peak of resident memory so far, in MiB.
+fn peak() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(kib / 1024.0)
+}
