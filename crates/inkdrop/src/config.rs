@@ -123,7 +123,12 @@ pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<D
         given == expected,
         "the images have shape {given:?} (channels, height, width), the network takes {expected:?}; change [model] or the data"
     );
+    trainable(model)?;
     let contexts = model.contexts() as usize;
+    if contexts == 0 {
+        data.labels = Labels::None; // an unconditional network
+        return Ok(data);
+    }
     ensure!(
         names.is_empty() || names.len() == contexts,
         "data.classes names {} classes, the network takes {contexts} contexts; set model.contexts={}",
@@ -144,6 +149,24 @@ pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<D
         "the labels have {width} classes, the network takes {contexts} contexts; set model.contexts={width}"
     );
     Ok(data)
+}
+
+/// Refuses networks whose training takes more than the noise's square error.
+fn trainable(model: &ModelConfig) -> Result<()> {
+    let channels = model.image_shape()[0];
+    ensure!(
+        !matches!(model, ModelConfig::ImprovedSuperRes(_)),
+        "a super-resolution network cannot be trained yet"
+    );
+    ensure!(
+        model.classes().is_none(),
+        "a network that is told classes cannot be trained yet; leave model.classes out"
+    );
+    ensure!(
+        model.outputs() == channels,
+        "a network that learns its variance cannot be trained yet; set model.outputs={channels}"
+    );
+    Ok(())
 }
 
 fn text(name: &str) -> Result<String> {

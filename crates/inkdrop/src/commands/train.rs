@@ -61,7 +61,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let card = Card {
         model: config.model.clone(),
         process: config.process.clone(),
-        contexts: config.data.context_names(),
+        contexts: match config.model.contexts() {
+            0 => Vec::new(), // an unconditional network
+            _ => config.data.context_names(),
+        },
     };
     // Everything that can be wrong with the request is found before the folder is touched.
     let mut trainer = trainer(&config, &card, arguments.device.resolve()?)?;
