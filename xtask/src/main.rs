@@ -51,6 +51,12 @@ enum Task {
     /// Say what a checkpoint holds; arguments go to `inkdrop inspect`
     #[command(disable_help_flag = true)]
     Inspect(Rest),
+    /// Convert weights between formats; arguments go to `inkdrop convert`
+    #[command(disable_help_flag = true)]
+    Convert(Rest),
+    /// Count a network's layers, work and memory; arguments go to `inkdrop plan`
+    #[command(disable_help_flag = true)]
+    Plan(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     Bench(Rest),
 }
@@ -75,6 +81,8 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Train(rest) => pass::run(&ws, "train", &rest.args),
         Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
         Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
+        Task::Convert(rest) => pass::run(&ws, "convert", &rest.args),
+        Task::Plan(rest) => pass::run(&ws, "plan", &rest.args),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
     }
 }
