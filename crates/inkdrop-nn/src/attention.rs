@@ -9,6 +9,16 @@ use inkdrop_torch::tch::{Kind, Tensor};
 
 /// softmax(q·kᵀ/√D)·v (Vaswani et al. 2017, eq. 1), in libtorch's fused form.
 ///
+/// ```
+/// use inkdrop_nn::{attend, attend_explicitly};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let q = Tensor::randn([2, 4, 64, 16], (Kind::Float, Device::Cpu));
+/// let (fused, explicit) = (attend(&q, &q, &q)?, attend_explicitly(&q, &q, &q)?);
+/// assert!(fused.allclose(&explicit, 1e-5, 1e-6, false));
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+///
 /// # Shapes
 /// - q, k, v: [B, heads, T, D]
 /// - returns [B, heads, T, D]

@@ -97,6 +97,17 @@ impl Conv {
     /// The same layer with all weights 0, so that a block starts as the identity.
     /// The generator has moved on as for a layer that was drawn, as in PyTorch.
     ///
+    /// ```
+    /// use inkdrop_nn::{Conv, ConvConfig, Params};
+    /// use inkdrop_torch::tch::{Device, Kind, Tensor};
+    ///
+    /// let mut params = Params::new(Kind::Float, Device::Cpu);
+    /// let conv = Conv::new(&mut params.root(), ConvConfig::same(3, 3, 3))?.zeroed()?;
+    /// let x = Tensor::randn([1, 3, 8, 8], (Kind::Float, Device::Cpu));
+    /// assert_eq!(conv.forward(&x)?, x.zeros_like());
+    /// # Ok::<(), inkdrop_torch::TorchError>(())
+    /// ```
+    ///
     /// # Errors
     /// libtorch cannot write them.
     pub fn zeroed(self) -> Result<Self> {
@@ -127,6 +138,17 @@ impl Conv {
 }
 
 /// A transposed 2-D convolution, keys `weight` and `bias`.
+///
+/// ```
+/// use inkdrop_nn::{ConvConfig, ConvTranspose2d, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let up = ConvTranspose2d::new(&mut params.root(), ConvConfig::patches(8, 4, 2))?;
+/// let x = Tensor::randn([1, 8, 5, 5], (Kind::Float, Device::Cpu));
+/// assert_eq!(up.forward(&x)?.size(), [1, 4, 10, 10]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConvTranspose2d {
     weight: Weight,

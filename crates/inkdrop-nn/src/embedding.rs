@@ -7,6 +7,17 @@ use crate::{Activation, Mlp, Scope};
 
 /// The sinusoidal embedding of Ho et al. 2020 in nanodiffusion's form: sines, then cosines.
 ///
+/// ```
+/// use inkdrop_nn::positional_embedding;
+/// use inkdrop_torch::tch::Tensor;
+///
+/// let e = positional_embedding(&Tensor::from_slice(&[0i64, 500]), 128, 1.0)?;
+/// assert_eq!(e.size(), [2, 128]);
+/// assert_eq!(e.double_value(&[0, 0]), 0.0); // sin 0
+/// assert_eq!(e.double_value(&[0, 64]), 1.0); // cos 0
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+///
 /// # Shapes
 /// - t: `[B]`, any real numbers; multiplied by `scale`
 /// - dim: even
@@ -22,6 +33,17 @@ pub fn positional_embedding(t: &Tensor, dim: i64, scale: f64) -> Result<Tensor> 
 }
 
 /// The sinusoidal embedding in improved-diffusion's form: cosines, then sines.
+///
+/// ```
+/// use inkdrop_nn::timestep_embedding;
+/// use inkdrop_torch::tch::Tensor;
+///
+/// let e = timestep_embedding(&Tensor::from_slice(&[0.0f32, 12.5]), 33, 10_000.0)?;
+/// assert_eq!(e.size(), [2, 33]);
+/// assert_eq!(e.double_value(&[0, 0]), 1.0); // cos 0
+/// assert_eq!(e.double_value(&[1, 32]), 0.0); // the column of an odd width
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 ///
 /// # Shapes
 /// - t: `[B]`, any real numbers
@@ -39,6 +61,16 @@ pub fn timestep_embedding(t: &Tensor, dim: i64, max_period: f64) -> Result<Tenso
 }
 
 /// The sinusoidal embedding in diffusers' form.
+///
+/// ```
+/// use inkdrop_nn::diffusers_embedding;
+/// use inkdrop_torch::tch::Tensor;
+///
+/// // As google/ddpm-cifar10-32 has it: flip_sin_to_cos false, freq_shift 1.
+/// let e = diffusers_embedding(&Tensor::from_slice(&[999i64]), 128, false, 1.0)?;
+/// assert_eq!(e.size(), [1, 128]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 ///
 /// # Shapes
 /// - t: `[B]`, any real numbers

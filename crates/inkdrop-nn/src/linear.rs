@@ -6,6 +6,16 @@ use inkdrop_torch::tch::Tensor;
 use crate::{Activation, Init, Scope, Weight};
 
 /// y = x·Wᵀ + b, keys `weight` and `bias`.
+///
+/// ```
+/// use inkdrop_nn::{Linear, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let linear = Linear::new(&mut params.root(), 16, 4)?;
+/// assert_eq!(linear.forward(&Tensor::ones([2, 16], (Kind::Float, Device::Cpu)))?.size(), [2, 4]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,

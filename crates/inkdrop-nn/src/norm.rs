@@ -29,6 +29,18 @@ fn affine(scope: &mut Scope, channels: i64) -> Result<(Weight, Weight)> {
 
 /// Batch normalisation over batch and places with running statistics (Ioffe & Szegedy
 /// 2015), keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
+///
+/// ```
+/// use inkdrop_nn::{BatchNorm, Mode, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let norm = BatchNorm::new(&mut params.root(), 8)?;
+/// let x = Tensor::randn([4, 8, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(norm.forward(&x, Mode::Train)?.size(), x.size());
+/// assert_eq!(params.get("num_batches_tracked").map(|p| p.tensor.int64_value(&[])), Some(1));
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct BatchNorm {
     affine: (Weight, Weight),
@@ -121,6 +133,17 @@ impl GroupNorm {
 
 /// Instance normalisation with scale and shift (Ulyanov et al. 2016): each
 /// channel of each image by itself, keys `weight` and `bias`.
+///
+/// ```
+/// use inkdrop_nn::{InstanceNorm, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let norm = InstanceNorm::new(&mut params.root(), 8)?;
+/// let x = Tensor::randn([4, 8, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(norm.forward(&x)?.size(), x.size());
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct InstanceNorm {
     affine: (Weight, Weight),
@@ -183,6 +206,18 @@ impl NormConfig {
 }
 
 /// Any of the normalisations, or none.
+///
+/// ```
+/// use inkdrop_nn::{Mode, Norm, NormConfig, NormKind, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let config = NormConfig { kind: NormKind::Instance, ..NormConfig::groups(4) };
+/// let norm = Norm::new(&mut params.root(), config, 8)?;
+/// let x = Tensor::randn([4, 8, 16, 16], (Kind::Float, Device::Cpu));
+/// assert_eq!(norm.forward(&x, Mode::Eval)?.size(), x.size());
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub enum Norm {
     /// [`GroupNorm`].

@@ -133,6 +133,24 @@ impl ResBlockConfig {
     }
 
     /// nanodiffusion's ResidualBlock, without its attention: nothing starts at 0.
+    ///
+    /// ```
+    /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, Signal};
+    /// use inkdrop_torch::tch::{Device, Kind, Tensor};
+    ///
+    /// // With a bias for each of ten classes beside that of the time.
+    /// let base = ResBlockConfig::ddpm(32, 32, Some(64));
+    /// let config = ResBlockConfig { classes: Some(10), dropout: 0.1, ..base };
+    /// let mut params = Params::new(Kind::Float, Device::Cpu);
+    /// let block = ResBlock::new(&mut params.root(), &config)?;
+    /// let signal = Signal {
+    ///     embedding: Some(Tensor::randn([2, 64], (Kind::Float, Device::Cpu))),
+    ///     classes: Some(Tensor::from_slice(&[3i64, 9])),
+    /// };
+    /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
+    /// assert_eq!(block.forward(&x, &signal, Mode::Train)?.size(), x.size());
+    /// # Ok::<(), inkdrop_torch::TorchError>(())
+    /// ```
     pub fn ddpm(inputs: i64, outputs: i64, embedding: Option<i64>) -> Self {
         let base = Self::improved(inputs, outputs, 0);
         Self { embedding, zero_out: false, keys: ResBlockKeys::DDPM, ..base }

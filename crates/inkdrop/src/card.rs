@@ -1,6 +1,6 @@
 //! What a model is: the file of its weights explains itself.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::Network;
 use inkdrop_process::{Process, ProcessConfig};
@@ -27,6 +27,35 @@ pub struct Card {
 pub struct Model {
     pub card: Card,
     pub weights: Weights,
+}
+
+/// How a network is built.
+pub struct Build {
+    /// Where it computes.
+    pub device: Device,
+    /// The kind of its convolutions.
+    pub torso: Kind,
+    /// Whether init_conv.shortcut may be missing, and is drawn then.
+    pub draw_shortcut: bool,
+    /// Seed of what is drawn.
+    pub seed: u64,
+}
+
+impl Build {
+    /// On the CPU, in f32.
+    pub fn plain() -> Self {
+        Self { device: Device::Cpu, torso: Kind::Float, draw_shortcut: false, seed: 0 }
+    }
+}
+
+/// A precision by name: f32, bf16 or f16.
+pub fn precision(name: &str) -> Result<Kind> {
+    Ok(match name {
+        "f32" => Kind::Float,
+        "bf16" => Kind::BFloat16,
+        "f16" => Kind::Half,
+        _ => bail!("unknown precision `{name}`: expected f32, bf16 or f16"),
+    })
 }
 
 /// The learned stand-in for a layer that the notebook draws anew in every forward.
@@ -64,24 +93,19 @@ impl Model {
     }
 
     /// The network with its weights, and the process.
-    pub fn build(
-        &self,
-        device: Device,
-        draw_shortcut: bool,
-        seed: u64,
-    ) -> Result<(Box<dyn Network>, Process)> {
-        manual_seed(seed as i64); // what --draw-shortcut leaves as drawn
+    pub fn build(&self, how: &Build) -> Result<(Box<dyn Network>, Process)> {
+        manual_seed(how.seed as i64); // what --draw-shortcut leaves as drawn
         let network = self.card.model.build(Kind::Float, Device::Cpu)?;
-        let optional: &[&str] = if draw_shortcut { &SHORTCUT } else { &[] };
+        let optional: &[&str] = if how.draw_shortcut { &SHORTCUT } else { &[] };
         load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
-        let network =
-            if device == Device::Cpu { network } else { self.moved(network.as_ref(), device)? };
-        Ok((network, Process::new(&self.card.process, device)?))
+        let here = how.device == Device::Cpu && how.torso == Kind::Float;
+        let network = if here { network } else { self.moved(network.as_ref(), how)? };
+        Ok((network, Process::new(&self.card.process, how.device)?))
     }
 
-    /// The same network on another device.
-    fn moved(&self, network: &dyn Network, device: Device) -> Result<Box<dyn Network>> {
-        let there = self.card.model.build(Kind::Float, device)?;
+    /// The same network on another device, or with another torso.
+    fn moved(&self, network: &dyn Network, how: &Build) -> Result<Box<dyn Network>> {
+        let there = self.card.model.build(how.torso, how.device)?;
         load(there.params(), &Weights::of(network.params()), &[])?;
         Ok(there)
     }

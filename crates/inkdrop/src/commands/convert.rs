@@ -9,7 +9,7 @@ use inkdrop_process::ProcessConfig;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ModelConfig, Unet2dArguments};
 
-use crate::card::{SHORTCUT, contexts};
+use crate::card::{SHORTCUT, contexts, precision};
 use crate::describe::Described;
 use crate::foreign::Foreign;
 use crate::output::check_place;
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(described) = &described {
         verify(&source.name, described)?;
     }
-    let kind = arguments.dtype.as_deref().map(kind).transpose()?;
+    let kind = arguments.dtype.as_deref().map(precision).transpose()?;
     weights = plain(&weights, kind, arguments.drop_shortcut)?;
     let count = weights.iter().count();
     let process = match &described {
@@ -113,15 +113,6 @@ fn verify(name: &str, described: &Described) -> Result<()> {
     let network = described.config.build(Kind::Float, Device::Cpu)?;
     load(network.params(), &described.weights, &SHORTCUT).with_context(|| {
         format!("{name} does not fit the {} network that it should be", described.config.family())
-    })
-}
-
-fn kind(name: &str) -> Result<Kind> {
-    Ok(match name {
-        "f32" => Kind::Float,
-        "f16" => Kind::Half,
-        "bf16" => Kind::BFloat16,
-        _ => bail!("unknown type `{name}`: expected f32, f16 or bf16"),
     })
 }
 

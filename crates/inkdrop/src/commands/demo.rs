@@ -8,9 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use inkdrop_data::picture::write_png;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
-use inkdrop_torch::tch::Device;
 
-use crate::card::Model;
+use crate::card::{Build, Model};
 use crate::context::Row;
 use crate::draw;
 use crate::film::Film;
@@ -36,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let model = Model::find("sprites", &Foreign::default())?;
-    let (network, process) = model.build(Device::Cpu, false, 0)?;
+    let (network, process) = model.build(&Build::plain())?;
     let loaded = begun.elapsed();
 
     let (rows, labels) = rows(&model)?;

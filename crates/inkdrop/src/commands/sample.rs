@@ -8,7 +8,7 @@ use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::DeviceChoice;
 use inkdrop_unet::ModelConfig;
 
-use crate::card::{Card, Model};
+use crate::card::{Build, Card, Model, precision};
 use crate::context::Row;
 use crate::film::Film;
 use crate::foreign::Foreign;
@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
+    #[arg(long, default_value = "f32")]
+    precision: String,
     /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
     #[arg(long)]
     draw_shortcut: bool,
@@ -68,6 +71,7 @@ const DDIM_STEPS: usize = 50;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = arguments.device.resolve()?;
+    let torso = precision(&arguments.precision)?;
     let model = Model::find(&arguments.model, &arguments.foreign)?;
     let config = arguments.config(&model.card)?;
     config.check(model.card.process.schedule.steps())?;
@@ -75,7 +79,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     arguments.gif.as_deref().map(check_gif).transpose()?;
     let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
 
-    let (network, process) = model.build(device, arguments.draw_shortcut, arguments.seed)?;
+    let Arguments { draw_shortcut, seed, .. } = *arguments;
+    let (network, process) = model.build(&Build { device, torso, draw_shortcut, seed })?;
     let mut film = Film::new(arguments.gif.is_some(), config.batch.min(config.count), vec![]);
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let bar = request.bar(&config);
