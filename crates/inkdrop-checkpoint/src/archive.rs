@@ -7,8 +7,7 @@ use zip::result::ZipError;
 
 use crate::error::{Fault, shown};
 use crate::limits::Budget;
-use crate::source::{EXPECTED, Source};
-use crate::{Weights, npz, torch_zip};
+use crate::source::Source;
 
 /// The entries of an archive, each read by itself, and none larger than it says.
 pub(crate) struct Archive<'a> {
@@ -16,26 +15,9 @@ pub(crate) struct Archive<'a> {
     names: Vec<String>,
 }
 
-/// Reads an archive of torch.save or np.savez.
-pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
-    let archive = Archive::open(source, len)?;
-    if let Some(root) = torch_zip::root(archive.names()) {
-        return torch_zip::read(archive, &root, len);
-    }
-    if archive.names().iter().all(|name| name.ends_with(".npy")) {
-        return npz::read(archive, len);
-    }
-    let some: Vec<String> = archive.names().iter().take(3).map(|name| shown(name)).collect();
-    Err(Fault::Problem(format!(
-        "it is a zip archive of {} entries ({}, …) without a data.pkl; {EXPECTED}",
-        archive.names().len(),
-        some.join(", ")
-    )))
-}
-
 impl<'a> Archive<'a> {
     /// Opens an archive whose entries together are not too large for its length.
-    fn open(source: &'a mut dyn Source, len: u64) -> Result<Self, Fault> {
+    pub(crate) fn open(source: &'a mut dyn Source, len: u64) -> Result<Self, Fault> {
         let zip = ZipArchive::new(source).map_err(fault)?;
         if zip.has_duplicate_names() {
             return Err(Fault::Problem("two entries of the zip archive share a name".to_string()));

@@ -66,6 +66,7 @@ mod load;
 mod npz;
 mod parts;
 mod pickle;
+mod reading;
 mod safetensors;
 mod save_torch;
 mod source;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::atomic::write_atomic;
-use crate::{CheckpointError, Format, safetensors, source};
+use crate::{CheckpointError, Format, reading, safetensors};
 
 /// Named tensors on the CPU and JSON metadata by name.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Weights {
     /// The file is missing, unreadable, empty, truncated or of another format; it holds types
     /// that are not supported, calls what weights do not need, or asks for too much memory.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        source::open(path)
+        reading::open(path)
     }
 
     /// Reads any format of [`Weights::open`] from memory; `name` is what errors call it.
@@ -48,7 +48,7 @@ impl Weights {
     /// # Errors
     /// As for [`Weights::open`].
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CheckpointError> {
-        source::from_bytes(bytes, name)
+        reading::from_bytes(bytes, name)
     }
 
     /// Writes a safetensors file in one piece: beside its place, then renamed into it.
