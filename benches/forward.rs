@@ -1,10 +1,11 @@
-//! How long one pass of the sprites network takes.
+//! How long one pass of a network takes.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use inkdrop_benches::{inputs, network};
 use inkdrop_nn::{Conditioning, Mode};
-use inkdrop_torch::tch::no_grad_guard;
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_unet::ModelConfig;
 
 fn forward(c: &mut Criterion) {
     let network = network();
@@ -21,5 +22,23 @@ fn forward(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, forward);
+/// One CIFAR-10 image through the larger families.
+fn families(c: &mut Criterion) {
+    let _guard = no_grad_guard();
+    let mut group = c.benchmark_group("forward");
+    group.sample_size(20);
+    for name in ["ddpm_cifar10", "improved_cifar10", "unet2d_cifar10"] {
+        let config = ModelConfig::preset(name).expect("a preset");
+        let network = config.build(Kind::Float, Device::Cpu).expect("a network");
+        let x = Tensor::randn([1, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let t = Tensor::from_slice(&[500i64]);
+        let conditioning = Conditioning::none();
+        group.bench_function(name, |b| {
+            b.iter(|| network.forward(&x, &t, &conditioning, Mode::Eval))
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, forward, families);
 criterion_main!(benches);
