@@ -82,11 +82,11 @@ fn steps(ws: &Workspace, python: &Python, options: &Options, folder: &Path) -> R
     println!("\n==> does inkdrop compute what they compute?");
     let (tally, checked) = Tally::of(checker(ws).arg(&cases).args(&options.rest))?;
     let written = match options.no_convert {
-        true => None,
+        true => 0,
         false => convert::run(ws, python, &cases, folder)?,
     };
     print!("\n{}", tally.summary());
-    Ok(if checked != 0 { checked } else { written.unwrap_or(0) })
+    Ok(if checked != 0 { checked } else { written })
 }
 
 /// Has PyTorch write the cases.

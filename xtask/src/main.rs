@@ -77,6 +77,9 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Demo(options) => demo::run(&ws, &options),
         Task::Test(rest) => test::run(&ws, &rest.args),
         Task::Check => check::run(&ws),
+        Task::Parity(rest) if rest.args.iter().any(|arg| arg == "--live") => {
+            live::run(&ws, &rest.args)
+        }
         Task::Parity(rest) => parity::run(&ws, &rest.args),
         Task::Train(rest) => pass::run(&ws, "train", &rest.args),
         Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),

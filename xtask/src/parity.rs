@@ -1,16 +1,12 @@
 //! `cargo xtask parity`: does inkdrop compute what the reference computed.
 
-use crate::live;
 use crate::workspace::{Workspace, become_command};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Hands over to inkdrop-parity, with the same exit status; `--live` makes new cases for it first.
+/// Hands over to inkdrop-parity, with the same exit status.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
-    if args.iter().any(|arg| arg == "--live") {
-        return live::run(ws, args);
-    }
     ws.need_libtorch()?;
     become_command(checker(ws).args(args))
 }

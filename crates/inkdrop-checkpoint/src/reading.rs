@@ -32,6 +32,7 @@ fn dispatch(source: &mut dyn Source) -> Result<Weights, Fault> {
     source.take(512).read_to_end(&mut first)?;
     source.rewind()?;
     match first.as_slice() {
+        first if is_safetensors(first, len) => safetensors::read(source, len),
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => archive(source, len),
         [0x80, 1..=5, ..] => torch_legacy::read(source, len),
         _ => match foreign(&first) {
@@ -39,6 +40,13 @@ fn dispatch(source: &mut dyn Source) -> Result<Weights, Fault> {
             None => safetensors::read(source, len),
         },
     }
+}
+
+/// Whether a length and a brace stand first. A header of 640 bytes begins with the two bytes of a
+/// pickle, so this is asked before all else.
+fn is_safetensors(first: &[u8], len: u64) -> bool {
+    let [a, b, c, d, e, f, g, h, b'{', ..] = *first else { return false };
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) < len
 }
 
 /// Reads an archive of torch.save or np.savez.

@@ -1,7 +1,7 @@
 """Do the files that inkdrop wrote work in PyTorch?
 
-Reads jobs.tsv (see bare.py): every output goes into the live model, key for key, and has to compute
-what its case holds.
+Reads jobs.tsv (see bare.py): every output goes into the live model, key for key and bit for bit, and has
+to compute what its case holds.
 """
 
 import argparse
@@ -38,6 +38,9 @@ def check(path: Path, case: Case) -> bool:
     """One file, one line."""
     try:
         model = load(path, case).train(case.config.get("mode") == "train")
+        weights, wanted = model.state_dict(), case.below("weight:")
+        changed = [key for key in wanted if not torch.equal(weights[key], wanted[key])]
+        assert not changed, f"{len(changed)} weights are others, {changed[0]} for one"
         with torch.no_grad():
             out = models.call(case.family, model, case.tensors)
     except Exception as problem:  # whatever is wrong with the file is its verdict

@@ -38,18 +38,13 @@ def sides(dice: random.Random, levels: int) -> tuple[int, int]:
 
 
 def improved_widths(dice: random.Random) -> dict:
-    """model_channels and channel_mult; every product is a multiple of 32, however odd the factors."""
-    return dice.choice([
-        {"model_channels": 32, "channel_mult": [1]},
-        {"model_channels": 32, "channel_mult": [1, 1]},
-        {"model_channels": 32, "channel_mult": [1, 2]},
-        {"model_channels": 32, "channel_mult": [1, 1, 2]},
-        {"model_channels": 32, "channel_mult": [2, 1]},
-        {"model_channels": 64, "channel_mult": [0.5, 1]},
-        {"model_channels": 64, "channel_mult": [0.5, 1.5]},
-        {"model_channels": 16, "channel_mult": [2, 4]},
-        {"model_channels": 33, "channel_mult": [0.97, 1.94]},
-    ])
+    """model_channels and channel_mult; every product is a multiple of 32, however odd the factors.
+
+    Some level has 64 channels or more: where a group of the norm is one channel, what is added to it is lost.
+    """
+    channels, mult = dice.choice([(64, [1]), (32, [1, 2]), (32, [2, 1]), (32, [1, 1, 2]), (64, [0.5, 1]),
+                                  (64, [0.5, 1.5]), (16, [2, 4]), (16, [4, 4]), (33, [0.97, 1.94])])
+    return {"model_channels": channels, "channel_mult": mult}
 
 
 def improved_guided(dice: random.Random) -> dict:
@@ -62,7 +57,7 @@ def improved(dice: random.Random, super_res: bool = False) -> Drawn:
     widths = improved_widths(dice)
     levels, dims = len(widths["channel_mult"]), 2 if super_res else dice.choice([1, 2, 2, 2, 3])
     if dims == 3:
-        widths = {"model_channels": 32, "channel_mult": [1, 1][:min(levels, 2)]}
+        widths = {"model_channels": 32, "channel_mult": dice.choice([[2], [1, 2]])}
         levels = len(widths["channel_mult"])
     channels = dice.choice([1, 2, 3, 5])
     classes = dice.choice([None, None, 7])

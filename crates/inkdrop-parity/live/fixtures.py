@@ -49,8 +49,8 @@ DDPM = {"img_channels": 3, "base_channels": 8, "channel_mults": [1, 2], "num_res
 OURS = {
     "improved_guided_2d": ("improved", GUIDED | {"attention_resolutions": [2], "num_head_channels": 8,
                                                  "use_new_attention_order": True, "num_classes": 5}, (8, 12)),
-    "improved_guided_1d": ("improved", GUIDED | {"attention_resolutions": [1, 2], "num_heads": 4, "dims": 1,
-                                                 "use_scale_shift_norm": False, "dropout": 0.1}, (24,)),
+    "improved_guided_1d": ("improved", GUIDED | {"attention_resolutions": [], "num_heads": 4, "dims": 1, "dropout": 0.1,
+                                                 "channel_mult": [4], "use_scale_shift_norm": False}, (16,)),
     "ddpm_small_classes": ("ddpm", DDPM | {"num_classes": 10, "activation": "relu"}, (8, 8)),
     "ddpm_small_no_time": ("ddpm", DDPM | {"time_emb_dim": None, "activation": "relu"}, (8, 12)),
     "ddpm_small_norm_bn": ("ddpm", DDPM | {"norm": "bn"}, (8, 8)),
@@ -74,7 +74,7 @@ def make_case(name: str, family: str, config: dict, size: tuple[int, ...]) -> Ca
     case = Case(name, "unet", family, config, tensors, {"source": source})
     model = models.build(family, config)
     make.randomise(model, torch.Generator().manual_seed(dice.getrandbits(31)))
-    make.fill(case, model, dice)
+    make.fill(case, model, dice, most=1_200)
     if config.get("dims") == 1:
         with torch.no_grad():
             tensors |= models.features(model, tensors)

@@ -159,3 +159,16 @@ fn old_protocols_are_read() {
         assert_eq!(weights.skipped(), names, "{}", program.escape_ascii());
     }
 }
+
+/// A header of 640 bytes begins 80 02, as a pickle does; one of 0x4b50 bytes 50 4b, as a zip.
+#[test]
+fn the_length_of_a_safetensors_header_is_not_taken_for_a_format() {
+    for length in [128, 384, 640, 896, 1152, 1408, 0x4b50] {
+        let mut header = r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.to_string();
+        header += &" ".repeat(length - header.len());
+        let bytes = [&(length as u64).to_le_bytes(), header.as_bytes(), &2.5f32.to_le_bytes()];
+        let weights = Weights::from_bytes(&bytes.concat(), "header").unwrap();
+        assert_eq!(weights.format(), Format::Safetensors);
+        assert_eq!(weights.get("x").unwrap(), &Tensor::from_slice(&[2.5f32]));
+    }
+}
