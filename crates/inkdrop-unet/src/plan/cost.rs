@@ -29,6 +29,11 @@ pub(crate) struct Meter {
     pub cost: Cost,
 }
 
+/// Adds without going round: sums of absurd sizes stay at the end of the scale.
+fn grow(sum: &mut i64, more: i64) {
+    *sum = sum.saturating_add(more);
+}
+
 impl Meter {
     pub fn new(channels: i64, size: Vec<i64>) -> Self {
         Self { size, channels, cost: Cost::default() }
@@ -53,28 +58,30 @@ impl Meter {
         self.channels = config.outputs;
         let after = self.numbers(self.channels);
         self.cost.parameters += config.outputs * config.fan_in() + config.outputs;
-        self.cost.products += after.saturating_mul(config.fan_in());
-        self.cost.kept += before;
+        grow(&mut self.cost.products, after.saturating_mul(config.fan_in()));
+        grow(&mut self.cost.kept, before);
         self.alive(before.saturating_add(after));
     }
 
     /// A fully connected layer on one vector.
     pub fn linear(&mut self, inputs: i64, outputs: i64) {
         self.cost.parameters += inputs * outputs + outputs;
-        self.cost.products += inputs * outputs;
-        self.cost.kept += inputs;
+        grow(&mut self.cost.products, inputs * outputs);
+        grow(&mut self.cost.kept, inputs);
     }
 
     pub fn norm(&mut self, config: NormConfig) {
         if config.kind != NormKind::None {
             self.cost.parameters += 2 * self.channels;
-            self.cost.kept += self.numbers(self.channels);
+            let numbers = self.numbers(self.channels);
+            grow(&mut self.cost.kept, numbers);
         }
     }
 
     /// An activation keeps what goes into it.
     pub fn activation(&mut self) {
-        self.cost.kept += self.numbers(self.channels);
+        let numbers = self.numbers(self.channels);
+        grow(&mut self.cost.kept, numbers);
     }
 
     pub fn layer(&mut self, config: &LayerConfig, checkpoint: bool) {
@@ -153,10 +160,10 @@ impl Meter {
         self.norm(config.norm);
         let projections = 3 * config.inner * config.channels + config.inner * config.channels;
         self.cost.parameters += projections + 3 * config.inner + config.channels;
-        self.cost.products += projections.saturating_mul(places);
+        grow(&mut self.cost.products, projections.saturating_mul(places));
         // q·kᵀ and the weights times v.
-        self.cost.products += inner.saturating_mul(places).saturating_mul(2);
-        self.cost.kept += x.saturating_add(inner.saturating_mul(4)); // norm's output; q, k, v, result
+        grow(&mut self.cost.products, inner.saturating_mul(places).saturating_mul(2));
+        grow(&mut self.cost.kept, x.saturating_add(inner.saturating_mul(4))); // norm's output; q, k, v, result
         if config.projection == Projection::Separate {
             self.alive(x.saturating_add(inner.saturating_mul(5)));
         } else {
