@@ -1,6 +1,6 @@
 //! What a model is: the file of its weights explains itself.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::Network;
 use inkdrop_process::{Process, ProcessConfig};
@@ -52,8 +52,10 @@ impl Model {
     pub fn find(name: &str, foreign: &Foreign) -> Result<Self> {
         let source = Source::open(name)?;
         let described = foreign.describe(&source)?;
+        makes_images(&described.config)?;
         described.settled(name, foreign.assume)?;
-        let process = foreign.process(&source, &described)?.with_context(|| {
+        described.config.plan().with_context(|| name.to_string())?;
+        let process = foreign.process(&source, Some(&described.origin))?.with_context(|| {
             format!(
                 "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS"
             )
@@ -95,6 +97,24 @@ impl Model {
         }
         error.context("the notebook draws init_conv's shortcut anew in every forward and never saves it; --draw-shortcut draws it once from the seed")
     }
+}
+
+/// Refuses networks that make no images of noise alone.
+fn makes_images(config: &ModelConfig) -> Result<()> {
+    let dims = match config {
+        ModelConfig::ImprovedSuperRes(_) => {
+            bail!("this model makes large images of small ones, which `sample` does not have")
+        }
+        ModelConfig::Improved(config) => config.dims,
+        _ => 2,
+    };
+    ensure!(dims == 2, "this model makes data of {dims} axes: expected images, which have 2");
+    let (channels, outputs) = (config.image_shape()[0], config.outputs());
+    ensure!(
+        outputs == channels || outputs == 2 * channels,
+        "this model makes {outputs} channels of {channels}: expected as many, or twice as many where it learns its variance"
+    );
+    Ok(())
 }
 
 /// The names of the contexts that a file says.

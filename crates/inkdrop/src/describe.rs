@@ -69,21 +69,19 @@ pub fn describe(source: &Source, weights: Weights, foreign: &Foreign) -> Result<
     Ok(Described { weights, config, origin, assumed })
 }
 
-fn found(
-    source: &Source,
-    weights: &Weights,
-    foreign: &Foreign,
-) -> Result<(ModelConfig, Origin, Vec<Assumed>)> {
+/// A network, how it is known, and what was assumed.
+type Found = (ModelConfig, Origin, Vec<Assumed>);
+
+fn found(source: &Source, weights: &Weights, foreign: &Foreign) -> Result<Found> {
     let given = given(foreign)?;
     let said = said(source, weights)?;
     match (said, given) {
-        (Some((said, _)), Some((given, _))) if said != given => bail!(
+        (Some((said, ..)), Some((given, _))) if said != given => bail!(
             "{} says that it is another network than --config or --flags name; leave them out",
             source.name
         ),
-        (Some((config, origin)), _) | (None, Some((config, origin))) => {
-            Ok((config, origin, Vec::new()))
-        }
+        (Some(said), _) => Ok(said),
+        (None, Some((config, origin))) => Ok((config, origin, Vec::new())),
         (None, None) => {
             let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
                 anyhow!("{} does not say what network it is, and {error}", source.name)
@@ -94,14 +92,17 @@ fn found(
 }
 
 /// What the file or the folder says.
-fn said(source: &Source, weights: &Weights) -> Result<Option<(ModelConfig, Origin)>> {
+fn said(source: &Source, weights: &Weights) -> Result<Option<Found>> {
     if let Some(config) = weights.metadata("model")? {
-        return Ok(Some((config, Origin::Metadata)));
+        return Ok(Some((config, Origin::Metadata, Vec::new())));
     }
     let Some(json) = &source.config else { return Ok(None) };
-    let config = ModelConfig::from_original("unet2d", json.clone(), ImageSize::square(32))
+    let size = ImageSize::square(32);
+    let config = ModelConfig::from_original("unet2d", json.clone(), size)
         .with_context(|| format!("{}: config.json", source.name))?;
-    Ok(Some((config, Origin::ConfigJson)))
+    let sizeless = json.get("sample_size").is_none_or(Value::is_null);
+    let assumed = sizeless.then(|| Assumed { field: "size", value: size.to_string() });
+    Ok(Some((config, Origin::ConfigJson, assumed.into_iter().collect())))
 }
 
 /// What the user says.
@@ -128,11 +129,15 @@ impl Described {
         if assume || self.assumed.is_empty() {
             return Ok(());
         }
+        bail!("{source} is a network of family {}, but {}", self.config.family(), self.unsettled())
+    }
+
+    /// What is only assumed, and the flags that would settle it.
+    pub fn unsettled(&self) -> String {
         let settings: Vec<String> =
             self.assumed.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
-        bail!(
-            "{source} is a network of family {}, but its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
-            self.config.family(),
+        format!(
+            "its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
             self.assumed.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
             settings.join(" ")
         )

@@ -33,6 +33,11 @@ pub struct Foreign {
 }
 
 impl Foreign {
+    /// Whether the user says anything about the network.
+    pub fn describes(&self) -> bool {
+        self.config.is_some() || self.flags.is_some() || !self.settings.is_empty()
+    }
+
     /// The network, with what is still unknown about it.
     pub fn describe(&self, source: &Source) -> Result<Described> {
         let weights = source.part(self.part.as_deref())?;
@@ -40,9 +45,15 @@ impl Foreign {
     }
 
     /// The process that a file says, or that the user says where the file is silent.
-    pub fn process(&self, source: &Source, described: &Described) -> Result<Option<ProcessConfig>> {
+    ///
+    /// - origin: how the network is known, if it is; a preset has a process of its own
+    pub fn process(
+        &self,
+        source: &Source,
+        origin: Option<&Origin>,
+    ) -> Result<Option<ProcessConfig>> {
         let named = self.process.as_deref().map(processes::parse).transpose()?;
-        let said = match (&source.scheduler, described.weights.metadata("process")?) {
+        let said = match (&source.scheduler, source.whole.metadata("process")?) {
             (_, Some(process)) => Some(process),
             (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
             _ => None,
@@ -53,8 +64,8 @@ impl Foreign {
                 source.name
             ),
             (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
-            (None, None) => Ok(match &described.origin {
-                Origin::Preset(name) => processes::of_preset(name),
+            (None, None) => Ok(match origin {
+                Some(Origin::Preset(name)) => processes::of_preset(name),
                 _ => None,
             }),
         }
