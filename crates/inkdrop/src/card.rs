@@ -111,6 +111,10 @@ fn makes_images(config: &ModelConfig) -> Result<()> {
     ensure!(dims == 2, "this model makes data of {dims} axes: expected images, which have 2");
     let (channels, outputs) = (config.image_shape()[0], config.outputs());
     ensure!(
+        matches!(channels, 1 | 3),
+        "this model makes data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
+    );
+    ensure!(
         outputs == channels || outputs == 2 * channels,
         "this model makes {outputs} channels of {channels}: expected as many, or twice as many where it learns its variance"
     );

@@ -164,15 +164,21 @@ fn foreign_of(foreign: &Foreign, part: Option<String>) -> Foreign {
     Foreign { part, ..foreign.clone() }
 }
 
-/// What an object says, as `field=value, …`.
+/// What an object says, as `field=value, inner.field=value`.
 fn fields(object: &impl Serialize) -> Result<String> {
-    let Value::Object(mut fields) = serde_json::to_value(object)? else { return Ok(String::new()) };
-    fields.remove("family"); // stands in the first line
-    let field = |(name, value): (&String, &Value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
+    fn list(prefix: &str, fields: &Map<String, Value>) -> Vec<String> {
+        let field = |(name, value): (&String, &Value)| match value {
+            Value::Object(inner) => list(&format!("{prefix}{name}."), inner),
+            Value::String(text) => vec![format!("{prefix}{name}={text}")],
+            other => vec![format!("{prefix}{name}={other}")],
+        };
+        fields.iter().flat_map(field).collect()
+    }
+    let Value::Object(mut fields) = serde_json::to_value(object)? else {
+        return Ok(String::new());
     };
-    Ok(fields.iter().map(field).collect::<Vec<_>>().join(", "))
+    fields.remove("family"); // stands in the first line
+    Ok(list("", &fields).join(", "))
 }
 
 /// The first of many names.
