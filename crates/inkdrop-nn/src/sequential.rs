@@ -55,6 +55,7 @@ pub enum LayerConfig {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a network has a few dozen of them
 enum Layer {
     Conv(Conv),
     Res(Checkpointed<ResBlock>),

@@ -32,7 +32,7 @@ use clap::{Parser, Subcommand};
 
 /// Diffusion models in Rust on libtorch.
 #[derive(Debug, Parser)]
-#[command(name = "inkdrop", version, arg_required_else_help = true)]
+#[command(name = "inkdrop", version, arg_required_else_help = true, term_width = 80)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -16,7 +16,7 @@ use crate::say::say;
 use crate::scheduler;
 use crate::source::Source;
 
-/// Convert weights between PyTorch files, safetensors and diffusers folders
+/// Convert weights between PyTorch, safetensors and diffusers folders
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A .pt, .pth, .bin, .safetensors or .npz file, a diffusers folder, or a built-in model

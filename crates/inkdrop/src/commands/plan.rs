@@ -12,7 +12,7 @@ use crate::say::say;
 use crate::source::Source;
 use crate::spec;
 
-/// Check a network and count its layers, work and memory, without making it
+/// Count the layers, work and memory of a network without making it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A preset, a .toml or .json config, or a file of weights
@@ -141,7 +141,7 @@ fn thousands(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

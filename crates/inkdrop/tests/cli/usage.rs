@@ -28,6 +28,8 @@ fn a_command_has_help() {
     for command in COMMANDS {
         let outcome = place.run(&[command, "--help"]).succeeds();
         assert!(outcome.stdout.contains(&format!("Usage: inkdrop {command}")), "{command}");
+        let wide = outcome.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{command}");
     }
 }
 
