@@ -174,8 +174,11 @@ fn explain(
     foreign: &Foreign,
     output: &Path,
 ) -> Result<String> {
-    let process = foreign.process(source, network.as_ref().ok().map(|network| &network.origin))?;
     let mut unsaid = Vec::new();
+    let process = match foreign.process(source, network.as_ref().ok().map(|known| &known.origin)) {
+        Err(error) if foreign.process.is_none() => Err(format!("{error:#}")),
+        process => process?.ok_or_else(|| "name it with --process".to_string()),
+    };
     match &network {
         Err(error) => unsaid.push(format!("\n  the network: {error:#}")),
         Ok(network) if !network.assumed.is_empty() => {
@@ -184,8 +187,8 @@ fn explain(
         Ok(network) => weights.set_metadata("model", &network.config)?,
     }
     match &process {
-        None => unsaid.push("\n  the process: name it with --process".to_string()),
-        Some(process) => weights.set_metadata("process", process)?,
+        Err(why) => unsaid.push(format!("\n  the process: {why}")),
+        Ok(process) => weights.set_metadata("process", process)?,
     }
     if let Ok(network) = &network {
         let names = contexts(&source.name, network)?;

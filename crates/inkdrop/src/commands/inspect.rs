@@ -41,8 +41,8 @@ struct Report {
     network: Option<Described>,
     /// Why the network is not known.
     problem: Option<String>,
-    /// What it was trained for, where the file or the user says it.
-    process: Option<ProcessConfig>,
+    /// What it was trained for, or why that is not known.
+    process: Result<ProcessConfig, String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -73,7 +73,11 @@ impl Report {
             Err(error) => (None, Some(format!("{error:#}"))),
         };
         let origin = network.as_ref().map(|network: &Described| &network.origin);
-        let process = foreign.process(&source, origin)?;
+        let process = match foreign.process(&source, origin) {
+            Err(error) if foreign.process.is_some() => return Err(error),
+            Err(error) => Err(format!("{error:#}")),
+            Ok(process) => process.ok_or_else(|| "the file does not say".to_string()),
+        };
         let parts = if several { parts } else { Vec::new() };
         Ok(Self { source, weights, parts, network, problem, process })
     }
@@ -111,7 +115,7 @@ impl Report {
             "format": self.source.whole.format().to_string(),
             "known_from": network.map(|network| network.origin.to_string()),
             "assumed": network.map(Described::assumptions_json),
-            "process": self.process,
+            "process": self.process.as_ref().ok(),
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
             "tensors": tensors,
@@ -135,8 +139,7 @@ impl Report {
             }
             None => tell("model", self.problem.as_deref().unwrap_or("unknown")),
         }
-        let silent = "the file does not say".to_string();
-        tell("process", &self.process.as_ref().map_or(Ok(silent), fields)?);
+        tell("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
         if let Some(contexts) = self.source.whole.metadata_text("contexts") {
             tell("contexts", contexts);
         }
@@ -189,7 +192,8 @@ fn list(names: &[String]) -> String {
 
 /// What the file says of its training.
 fn training(weights: &Weights) -> Result<Vec<String>> {
-    let Some(training) = weights.metadata::<Value>("training")? else { return Ok(Vec::new()) };
+    let said = weights.metadata_text("training");
+    let Some(Ok(training)) = said.map(serde_json::from_str::<Value>) else { return Ok(Vec::new()) };
     let mut lines: Vec<String> = ["data", "train"]
         .iter()
         .map(|key| Ok(entry(key, &fields(&training[key])?)))

@@ -138,6 +138,10 @@ fn a_scheduler_that_is_not_supported_gives_way_to_a_process() {
     place.put("pipe/scheduler/scheduler_config.json", scheduler);
     let sample = ["sample", "pipe", "-n", "1", "--steps", "2"];
     place.refuses(&sample, &["ScoreSdeVeScheduler", "--process"]);
+    for command in [&["inspect", "pipe"][..], &["convert", "pipe", "x.safetensors"]] {
+        let outcome = place.run(command).succeeds();
+        assert!(outcome.stdout.contains("ScoreSdeVeScheduler"), "{}", outcome.stdout);
+    }
     place.run(&[&sample[..], &["--process", "ddpm"]].concat()).succeeds();
 }
 

@@ -148,6 +148,20 @@ fn mixed_keys_are_of_no_family() {
 }
 
 #[test]
+fn metadata_that_means_something_else_hides_no_tensor() {
+    let place = Place::new();
+    let mut all = weights(&improved());
+    for key in ["model", "process", "contexts", "training"] {
+        all.set_metadata_text(key, "of another program");
+    }
+    put_weights(&place, "model.safetensors", &all);
+    let told = inspect(&place, &["model.safetensors"]);
+    assert_eq!(told["tensors"].as_object().map(|all| all.len()), Some(all.iter().count()));
+    has(&text(&place, &["model.safetensors"]), &["metadata `model`", "metadata `process`"]);
+    place.run(&["convert", "model.safetensors", "x.pt"]).succeeds();
+}
+
+#[test]
 fn a_folder_tells_what_its_configs_say() {
     let place = place_with_pipeline();
     let told = inspect(&place, &["pipe"]);
