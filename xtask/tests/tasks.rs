@@ -282,8 +282,4 @@ fn live_converts_what_the_list_says() {
     let log = stage.log();
     assert!(log.contains("inkdrop convert a.pt b.pt --config a.json\n"), "{log}");
     assert!(log.contains("inkdrop convert c d\n"), "{log}");
-    stage.script("bin/inkdrop", "exit 2");
-    let (code, text) = live(&stage, "", &[]);
-    assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("skipped: inkdrop has no `convert`"), "{text}");
 }

@@ -6,7 +6,7 @@ mod write;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -60,6 +60,11 @@ impl DiffusersFolder {
     pub fn is_at(path: &Path) -> bool {
         [INDEX, CONFIG].iter().any(|name| path.join(name).is_file())
             || path.join(UNET).join(CONFIG).is_file()
+    }
+
+    /// Where [`DiffusersFolder::write`] puts the weights: of a pipeline, and of a network alone.
+    pub fn weights_at(path: &Path) -> [PathBuf; 2] {
+        [path.join(UNET), path.to_path_buf()].map(|network| network.join(files::FILE))
     }
 
     /// Reads a pipeline's folder, with `unet/` and perhaps `scheduler/`, or a network's own,

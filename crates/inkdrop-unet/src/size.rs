@@ -19,7 +19,7 @@ impl ImageSize {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected an image size: 32, or [32, 48] (height, width)")]
 enum Written {
     Square(i64),
     Rectangle([i64; 2]),
@@ -42,6 +42,11 @@ impl<'de> Deserialize<'de> for ImageSize {
             Written::Rectangle([height, width]) => Self { height, width },
         })
     }
+}
+
+/// Sides as `32x48`.
+pub(crate) fn product(sides: &[i64]) -> String {
+    sides.iter().map(i64::to_string).collect::<Vec<_>>().join("x")
 }
 
 impl std::fmt::Display for ImageSize {

@@ -8,7 +8,7 @@ use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::describe::Described;
+use crate::describe::{self, Described};
 use crate::foreign::Foreign;
 use crate::source::Source;
 
@@ -80,9 +80,11 @@ impl Model {
     /// The model of a built-in name or a path, ready to sample from.
     pub fn find(name: &str, foreign: &Foreign) -> Result<Self> {
         let source = Source::open(name)?;
-        let described = foreign.describe(&source)?;
+        let described = describe::describe(&source, foreign)?;
+        makes_images(&described.config)?;
         described.settled(name, foreign.assume)?;
-        let process = foreign.process(&source, &described)?.with_context(|| {
+        described.config.plan().with_context(|| name.to_string())?;
+        let process = describe::process(&source, foreign, Some(&described.origin))?.with_context(|| {
             format!(
                 "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS"
             )
@@ -119,6 +121,28 @@ impl Model {
         }
         error.context("the notebook draws init_conv's shortcut anew in every forward and never saves it; --draw-shortcut draws it once from the seed")
     }
+}
+
+/// Refuses networks that make no images of noise alone.
+fn makes_images(config: &ModelConfig) -> Result<()> {
+    let dims = match config {
+        ModelConfig::ImprovedSuperRes(_) => {
+            bail!("this model makes large images of small ones, which `sample` does not have")
+        }
+        ModelConfig::Improved(config) => config.dims,
+        _ => 2,
+    };
+    ensure!(dims == 2, "this model makes data of {dims} axes: expected images, which have 2");
+    let (channels, outputs) = (config.image_shape()[0], config.outputs());
+    ensure!(
+        matches!(channels, 1 | 3),
+        "this model makes data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
+    );
+    ensure!(
+        outputs == channels || outputs == 2 * channels,
+        "this model makes {outputs} channels of {channels}: expected as many, or twice as many where it learns its variance"
+    );
+    Ok(())
 }
 
 /// The names of the contexts that a file says.

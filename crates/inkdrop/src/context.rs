@@ -74,7 +74,13 @@ impl Row {
 /// A context's place: by name, or by number where the model has no names.
 fn index(card: &Card, name: &str) -> Result<usize> {
     let count = card.model.contexts() as usize;
-    ensure!(count > 0, "context `{name}`: this model takes no contexts");
+    match card.model.classes() {
+        _ if count > 0 => {}
+        Some(_) => {
+            bail!("context `{name}`: this model knows classes by number: expected --class N")
+        }
+        None => bail!("`{name}`: this model knows no classes and no contexts: leave it out"),
+    }
     if let Some(at) = card.contexts.iter().position(|known| known == name) {
         return Ok(at);
     }

@@ -1,15 +1,16 @@
-//! Which network weights belong to, and how that is known.
+//! Which network and process weights belong to, and how that is known.
 
 use std::fmt;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::Weights;
+use inkdrop_process::ProcessConfig;
 use inkdrop_unet::{Assumed, ImageSize, ModelConfig, Shapes};
 use serde_json::Value;
 
 use crate::foreign::Foreign;
 use crate::source::Source;
-use crate::spec;
+use crate::{processes, scheduler, spec};
 
 /// The network of a file.
 pub struct Described {
@@ -52,7 +53,8 @@ impl fmt::Display for Origin {
 
 /// The network of one part of a source: what the file says, or what the user says where
 /// the file is silent, or what keys and shapes tell.
-pub fn describe(source: &Source, weights: Weights, foreign: &Foreign) -> Result<Described> {
+pub fn describe(source: &Source, foreign: &Foreign) -> Result<Described> {
+    let weights = source.part(foreign.part.as_deref())?;
     let (config, origin, mut assumed) = found(source, &weights, foreign)?;
     let mut config = config;
     for setting in &foreign.settings {
@@ -69,21 +71,46 @@ pub fn describe(source: &Source, weights: Weights, foreign: &Foreign) -> Result<
     Ok(Described { weights, config, origin, assumed })
 }
 
-fn found(
+/// The process that a file says, or that the user says where the file is silent.
+///
+/// - origin: how the network is known, if it is; a preset has a process of its own
+pub fn process(
     source: &Source,
-    weights: &Weights,
     foreign: &Foreign,
-) -> Result<(ModelConfig, Origin, Vec<Assumed>)> {
+    origin: Option<&Origin>,
+) -> Result<Option<ProcessConfig>> {
+    let named = foreign.process.as_deref().map(processes::parse).transpose()?;
+    let said = match (&source.scheduler, source.whole.metadata("process")?) {
+        (_, Some(process)) => Some(process),
+        (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
+        _ => None,
+    };
+    match (said, named) {
+        (Some(said), Some(named)) if said != named => bail!(
+            "{} says that it was trained for another process than --process names; leave --process out",
+            source.name
+        ),
+        (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
+        (None, None) => Ok(match origin {
+            Some(Origin::Preset(name)) => processes::of_preset(name),
+            _ => None,
+        }),
+    }
+}
+
+/// A network, how it is known, and what was assumed.
+type Found = (ModelConfig, Origin, Vec<Assumed>);
+
+fn found(source: &Source, weights: &Weights, foreign: &Foreign) -> Result<Found> {
     let given = given(foreign)?;
     let said = said(source, weights)?;
     match (said, given) {
-        (Some((said, _)), Some((given, _))) if said != given => bail!(
+        (Some((said, ..)), Some((given, _))) if said != given => bail!(
             "{} says that it is another network than --config or --flags name; leave them out",
             source.name
         ),
-        (Some((config, origin)), _) | (None, Some((config, origin))) => {
-            Ok((config, origin, Vec::new()))
-        }
+        (Some(said), _) => Ok(said),
+        (None, Some((config, origin))) => Ok((config, origin, Vec::new())),
         (None, None) => {
             let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
                 anyhow!("{} does not say what network it is, and {error}", source.name)
@@ -94,14 +121,17 @@ fn found(
 }
 
 /// What the file or the folder says.
-fn said(source: &Source, weights: &Weights) -> Result<Option<(ModelConfig, Origin)>> {
+fn said(source: &Source, weights: &Weights) -> Result<Option<Found>> {
     if let Some(config) = weights.metadata("model")? {
-        return Ok(Some((config, Origin::Metadata)));
+        return Ok(Some((config, Origin::Metadata, Vec::new())));
     }
     let Some(json) = &source.config else { return Ok(None) };
-    let config = ModelConfig::from_original("unet2d", json.clone(), ImageSize::square(32))
+    let size = ImageSize::square(32);
+    let config = ModelConfig::from_original("unet2d", json.clone(), size)
         .with_context(|| format!("{}: config.json", source.name))?;
-    Ok(Some((config, Origin::ConfigJson)))
+    let sizeless = json.get("sample_size").is_none_or(Value::is_null);
+    let assumed = sizeless.then(|| Assumed { field: "size", value: size.to_string() });
+    Ok(Some((config, Origin::ConfigJson, assumed.into_iter().collect())))
 }
 
 /// What the user says.
@@ -128,11 +158,15 @@ impl Described {
         if assume || self.assumed.is_empty() {
             return Ok(());
         }
+        bail!("{source} is a network of family {}, but {}", self.config.family(), self.unsettled())
+    }
+
+    /// What is only assumed, and the flags that would settle it.
+    pub fn unsettled(&self) -> String {
         let settings: Vec<String> =
             self.assumed.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
-        bail!(
-            "{source} is a network of family {}, but its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
-            self.config.family(),
+        format!(
+            "its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
             self.assumed.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
             settings.join(" ")
         )

@@ -1,12 +1,5 @@
 //! What a user says about a file that does not say it itself.
 
-use anyhow::{Result, bail};
-use inkdrop_process::ProcessConfig;
-
-use crate::describe::{Described, Origin};
-use crate::source::Source;
-use crate::{describe, processes, scheduler};
-
 /// What a user says about a file that does not say it itself.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "For files that do not explain themselves")]
@@ -33,30 +26,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// The network, with what is still unknown about it.
-    pub fn describe(&self, source: &Source) -> Result<Described> {
-        let weights = source.part(self.part.as_deref())?;
-        describe::describe(source, weights, self)
-    }
-
-    /// The process that a file says, or that the user says where the file is silent.
-    pub fn process(&self, source: &Source, described: &Described) -> Result<Option<ProcessConfig>> {
-        let named = self.process.as_deref().map(processes::parse).transpose()?;
-        let said = match (&source.scheduler, described.weights.metadata("process")?) {
-            (_, Some(process)) => Some(process),
-            (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
-            _ => None,
-        };
-        match (said, named) {
-            (Some(said), Some(named)) if said != named => bail!(
-                "{} says that it was trained for another process than --process names; leave --process out",
-                source.name
-            ),
-            (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
-            (None, None) => Ok(match &described.origin {
-                Origin::Preset(name) => processes::of_preset(name),
-                _ => None,
-            }),
-        }
+    /// Whether the user says anything about the network.
+    pub fn describes(&self) -> bool {
+        self.config.is_some() || self.flags.is_some() || !self.settings.is_empty()
     }
 }

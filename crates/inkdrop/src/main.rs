@@ -32,7 +32,7 @@ use clap::{Parser, Subcommand};
 
 /// Diffusion models in Rust on libtorch.
 #[derive(Debug, Parser)]
-#[command(name = "inkdrop", version, arg_required_else_help = true)]
+#[command(name = "inkdrop", version, arg_required_else_help = true, term_width = 80)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,7 +60,18 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", told(&error));
         ExitCode::FAILURE
+    })
+}
+
+/// An error and its causes; some errors already say their cause.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+        match (text.is_empty(), text.ends_with(&cause)) {
+            (true, _) => cause,
+            (false, true) => text,
+            (false, false) => format!("{text}: {cause}"),
+        }
     })
 }

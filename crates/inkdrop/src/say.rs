@@ -1,4 +1,4 @@
-//! Standard output, whose reader may go away (`inkdrop inspect FILE | head`).
+//! Standard output: its width, and its reader, who may go away (`inkdrop inspect FILE | head`).
 
 use std::io::{self, ErrorKind, Write};
 
@@ -10,5 +10,41 @@ pub fn say(text: &str) -> Result<()> {
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+/// Columns of a terminal that every text should fit.
+const COLUMNS: usize = 80;
+
+/// `  key        text`, the text in as many lines as it needs.
+pub fn entry(key: &str, text: &str) -> String {
+    const INDENT: usize = 13;
+    let (mut lines, mut line) = (Vec::new(), format!("  {key:<width$}", width = INDENT - 3));
+    for word in text.split(' ') {
+        let long = line.chars().count() + 1 + word.chars().count() > COLUMNS;
+        if long && line.chars().count() > INDENT {
+            lines.push(std::mem::replace(&mut line, " ".repeat(INDENT - 1)));
+        }
+        line += " ";
+        line += word;
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words() {
+        let text = ["word"; 30].join(" ");
+        let entry = entry("key", &text);
+        let lines: Vec<&str> = entry.lines().collect();
+        assert_eq!(lines.len(), 3, "{entry}");
+        assert!(lines.iter().all(|line| line.len() <= COLUMNS), "{entry}");
+        assert!(lines[0].starts_with("  key        word word"), "{entry}");
+        assert!(lines[1].starts_with("             word word"), "{entry}");
+        assert_eq!(entry.split_whitespace().skip(1).collect::<Vec<_>>().join(" "), text);
     }
 }

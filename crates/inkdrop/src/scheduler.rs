@@ -1,15 +1,27 @@
 //! scheduler_config.json of diffusers: a process in its words.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use inkdrop_process::{ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Schedulers whose entries say the betas of a process; the ways to walk it are others.
+const BETAS: [&str; 6] = [
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+];
+
 /// The entries that make a process; how to walk it is a matter of samplers.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 struct Entries {
+    #[serde(rename = "_class_name")]
+    class_name: String,
     num_train_timesteps: usize,
     beta_start: f64,
     beta_end: f64,
@@ -23,6 +35,7 @@ struct Entries {
 impl Default for Entries {
     fn default() -> Self {
         Self {
+            class_name: BETAS[0].to_string(),
             num_train_timesteps: 1000,
             beta_start: 1e-4,
             beta_end: 0.02,
@@ -37,35 +50,14 @@ impl Default for Entries {
 
 /// The process of a scheduler's config; everything that has no counterpart at once.
 pub fn read(config: &Value) -> Result<ProcessConfig> {
-    let entries = Entries::deserialize(config)?;
-    let steps = entries.num_train_timesteps;
+    let entries = Entries::deserialize(config)
+        .map_err(|error| anyhow!("scheduler_config.json: {error}; --process takes its place"))?;
     let mut wrong = Vec::new();
-    let schedule = match entries.beta_schedule.as_str() {
-        "linear" => {
-            let (first, last) = ends(steps);
-            let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
-            if !(same(entries.beta_start, first) && same(entries.beta_end, last)) {
-                wrong.push(format!(
-                    "betas from {} to {} over {steps} steps (supported: {first} to {last})",
-                    entries.beta_start, entries.beta_end
-                ));
-            }
-            ScheduleConfig::Linear { steps }
-        }
-        "squaredcos_cap_v2" => ScheduleConfig::Cosine { steps },
-        other => {
-            wrong.push(format!("beta_schedule {other} (supported: linear, squaredcos_cap_v2)"));
-            ScheduleConfig::Linear { steps }
-        }
-    };
-    let variance = match entries.variance_type.as_deref() {
-        None | Some("fixed_small" | "fixed_small_log") => Variance::FixedSmall,
-        Some("fixed_large" | "fixed_large_log") => Variance::FixedLarge,
-        Some(other) => {
-            wrong.push(format!("variance_type {other} (supported: fixed_small, fixed_large)"));
-            Variance::FixedSmall
-        }
-    };
+    if !BETAS.contains(&entries.class_name.as_str()) {
+        wrong.push(format!("{} (supported: {})", entries.class_name, BETAS.join(", ")));
+    }
+    let schedule = schedule(&entries, &mut wrong);
+    let variance = variance(entries.variance_type.as_deref(), &mut wrong);
     if entries.prediction_type != "epsilon" {
         wrong.push(format!("prediction_type {} (supported: epsilon)", entries.prediction_type));
     }
@@ -82,6 +74,39 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
         );
     }
     Ok(ProcessConfig { schedule, time: TimeInput::Index, variance })
+}
+
+fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
+    let steps = entries.num_train_timesteps;
+    match entries.beta_schedule.as_str() {
+        "linear" => {
+            let (first, last) = ends(steps);
+            let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+            if !(same(entries.beta_start, first) && same(entries.beta_end, last)) {
+                wrong.push(format!(
+                    "betas from {} to {} over {steps} steps (supported: {first} to {last})",
+                    entries.beta_start, entries.beta_end
+                ));
+            }
+            ScheduleConfig::Linear { steps }
+        }
+        "squaredcos_cap_v2" => ScheduleConfig::Cosine { steps },
+        other => {
+            wrong.push(format!("beta_schedule {other} (supported: linear, squaredcos_cap_v2)"));
+            ScheduleConfig::Linear { steps }
+        }
+    }
+}
+
+fn variance(kind: Option<&str>, wrong: &mut Vec<String>) -> Variance {
+    match kind {
+        None | Some("fixed_small" | "fixed_small_log") => Variance::FixedSmall,
+        Some("fixed_large" | "fixed_large_log") => Variance::FixedLarge,
+        Some(other) => {
+            wrong.push(format!("variance_type {other} (supported: fixed_small, fixed_large)"));
+            Variance::FixedSmall
+        }
+    }
 }
 
 /// First and last β of the linear schedule.

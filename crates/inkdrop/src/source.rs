@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use inkdrop_checkpoint::{DiffusersFolder, Weights};
 use serde_json::Value;
 
@@ -44,6 +44,6 @@ impl Source {
 
     /// One network of the file, without wrappers.
     pub fn part(&self, name: Option<&str>) -> Result<Weights> {
-        Ok(self.whole.part(name)?)
+        self.whole.part(name).with_context(|| self.name.clone())
     }
 }

@@ -2,25 +2,30 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig, Preset};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
+
+/// Whether a text is a preset's name, or that of a .toml or .json file.
+pub fn names(text: &str) -> bool {
+    ModelConfig::preset(text).is_some() || is(text, "toml") || is(text, "json")
+}
+
+fn is(text: &str, ending: &str) -> bool {
+    Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
 
 /// A preset's name, or a .toml or .json file; whether it was a preset.
 pub fn parse(text: &str) -> Result<(ModelConfig, bool)> {
     if let Some(config) = ModelConfig::preset(text) {
         return Ok((config, true));
     }
-    let path = Path::new(text);
-    let is = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
-    if !is("toml") && !is("json") {
-        let names = Preset::ALL.map(|preset| preset.name).join(", ");
-        bail!(
-            "there is no preset `{text}` (there are {names}); a config's name ends in .toml or .json"
-        );
-    }
-    let contents = std::fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
-    let table: Map<String, Value> = if is("toml") {
+    ensure!(
+        names(text),
+        "there is no preset `{text}` (`inkdrop plan --list` shows them), and a config's name ends in .toml or .json"
+    );
+    let contents = std::fs::read_to_string(text).with_context(|| format!("cannot read {text}"))?;
+    let table: Map<String, Value> = if is(text, "toml") {
         toml::from_str(&contents).with_context(|| format!("{text} is no valid TOML"))?
     } else {
         serde_json::from_str(&contents).with_context(|| format!("{text} is no valid JSON"))?

@@ -3,12 +3,22 @@
 //! One tiny model, trained by the binary itself, serves every test that needs a model.
 
 mod cli {
+    mod bad_files;
     mod built_in;
+    mod convert;
+    mod convert_folder;
+    mod convert_input;
     mod data;
     mod inspect;
+    mod inspect_foreign;
     mod model_files;
+    mod networks;
+    mod plan;
+    mod plan_input;
     mod resume;
     mod sample;
+    mod sample_foreign;
+    mod sample_foreign_input;
     mod sample_input;
     mod sample_output;
     mod support;

@@ -4,6 +4,7 @@ use inkdrop_nn::{AttentionConfig, LayerConfig, NormConfig, NormKind, ResBlockCon
 
 use super::Layout;
 use crate::ConfigError;
+use crate::size::product;
 
 /// The most channels that a layer may have; more is a mistake, not a network.
 const CHANNELS: i64 = 1 << 16;
@@ -35,20 +36,23 @@ impl Layout {
         let multiple = self.multiple();
         if size.len() != self.dims {
             let problem = format!("has {} axes, the network runs over {}", size.len(), self.dims);
-            return Err(ConfigError::field("size", format!("{size:?}"), problem));
+            return Err(ConfigError::field("size", product(size), problem));
+        }
+        for axis in size {
+            ConfigError::within("size", axis - 2 * padding, 1, 1 << 20)?;
         }
         let halved = &size[size.len().saturating_sub(2)..];
-        let wrong = halved.iter().find(|&&axis| axis < multiple || axis % multiple != 0);
-        let wrong = wrong.or_else(|| size.iter().find(|&&axis| !(1..=1 << 20).contains(&axis)));
+        let wrong = halved.iter().find(|&&axis| axis % multiple != 0);
         let Some(axis) = wrong else { return Ok(()) };
-        let halvings = multiple.ilog2();
-        let mut problem = format!(
-            "cannot be halved {halvings} times: expected a multiple of {multiple}, such as {}",
-            (axis / multiple + 1).min(1 << 16) * multiple - 2 * padding
+        let (halvings, next) = (multiple.ilog2(), (axis / multiple + 1) * multiple);
+        let padded = match padding {
+            0 => String::new(),
+            _ => format!(" after {padding} are added at both ends"),
+        };
+        let problem = format!(
+            "cannot be halved {halvings} times: expected a multiple of {multiple}{padded}, such as {}",
+            next - 2 * padding
         );
-        if padding > 0 {
-            problem += &format!(" ({padding} are added at both ends)");
-        }
         Err(ConfigError::field("size", axis - 2 * padding, problem))
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::recognise::{Recognised, Shapes};
+use crate::size::product;
 use crate::{ConfigError, ModelConfig, Plan};
 
 /// Sizes of a ContextUnet.
@@ -48,7 +49,7 @@ impl ContextConfig {
         self.check()?;
         if size != [self.size; 2] {
             let problem = format!("cannot be: this network takes {0}x{0} only", self.size);
-            return Err(ConfigError::field("size", format!("{size:?}"), problem));
+            return Err(ConfigError::field("size", product(size), problem));
         }
         Ok(self.sketch())
     }

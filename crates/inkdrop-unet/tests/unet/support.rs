@@ -84,7 +84,14 @@ pub fn all() -> Vec<ModelConfig> {
         unet2d(),
         Unet2dConfig { classes: Some(4), scale_shift: true, head_channels: Some(8), ..unet2d() },
         Unet2dConfig { middle: false, middle_attention: false, outputs: 6, ..unet2d() },
-        Unet2dConfig { resblock_down: true, resblock_up: true, blocks: 2, ..unet2d() },
+        Unet2dConfig {
+            resblock_down: true,
+            resblock_up: true,
+            blocks: 2,
+            down_attention: vec![true; 2], // only such levels halve by residual blocks
+            up_attention: vec![true; 2],
+            ..unet2d()
+        },
         Unet2dConfig {
             classes: Some(1 << 20),
             class_embedding: ClassEmbedding::Timestep,

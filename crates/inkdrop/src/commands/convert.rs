@@ -5,25 +5,24 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{DiffusersFolder, Weights, load};
-use inkdrop_process::ProcessConfig;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ModelConfig, Unet2dArguments};
 
 use crate::card::{SHORTCUT, contexts, precision};
-use crate::describe::Described;
+use crate::describe::{self, Described, Origin};
 use crate::foreign::Foreign;
 use crate::output::check_place;
 use crate::say::say;
 use crate::scheduler;
 use crate::source::Source;
 
-/// Convert weights between PyTorch files, safetensors and diffusers folders
+/// Convert weights between PyTorch, safetensors and diffusers folders
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A .pt, .pth, .bin, .safetensors or .npz file, a diffusers folder, or a built-in model
     input: String,
-    /// x.safetensors (which explains itself), x.pt or x.pth (for torch.load and
-    /// load_state_dict), or a folder (diffusers, for family unet2d)
+    /// x.safetensors (which explains itself), x.pt, x.pth or x.bin (for torch.load and
+    /// load_state_dict), or folder/ (diffusers, for family unet2d)
     output: PathBuf,
     /// Convert floating point weights to f32, f16 or bf16
     #[arg(long, value_name = "TYPE")]
@@ -44,67 +43,87 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { input, output, foreign, .. } = arguments;
-    let format = format(output)?;
-    ensure!(!same(Path::new(input), output), "{input} would be written over itself");
-    let source = Source::open(input)?;
-    let mut weights = source.part(foreign.part.as_deref())?;
-    let described = describe(&source, arguments, &format)?;
-    if let Some(described) = &described {
-        verify(&source.name, described)?;
-    }
+    let format = Format::of(output)?;
     let kind = arguments.dtype.as_deref().map(precision).transpose()?;
-    weights = plain(&weights, kind, arguments.drop_shortcut)?;
+    format.spare(Path::new(input), output)?;
+    let source = Source::open(input)?;
+    let weights = source.part(foreign.part.as_deref())?;
+    let weights = plain(&weights, kind, arguments.drop_shortcut)?;
+    let network = network(&source, foreign, &format)?;
     let count = weights.iter().count();
-    let process = match &described {
-        Some(described) => foreign.process(&source, described)?,
-        None => None,
-    };
     let told = match format {
         Format::Torch => {
+            ensure!(foreign.process.is_none(), "a PyTorch file has no place for --process");
             weights.save_torch(output, &[])?;
             shortcut_note(&weights)
         }
-        Format::Safetensors => explain(&source, &mut weights, described, process, output)?,
-        Format::Diffusers => write_folder(weights, described, process, output)?,
+        Format::Safetensors => explain(&source, weights, network, foreign, output)?,
+        Format::Diffusers => write_folder(&source, weights, network?, foreign, output)?,
     };
     say(&format!("{} holds {count} tensors{told}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn format(output: &Path) -> Result<Format> {
-    let ending = output.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    let format = match ending.as_deref() {
-        Some("safetensors") => Format::Safetensors,
-        Some("pt" | "pth" | "bin") => Format::Torch,
-        Some("npz" | "ckpt" | "onnx" | "npy" | "zip") => {
-            bail!("{}: expected x.safetensors, x.pt, x.pth or a folder", output.display())
-        }
-        _ => return Ok(Format::Diffusers),
-    };
-    check_place(output)?;
-    Ok(format)
-}
+impl Format {
+    fn of(output: &Path) -> Result<Self> {
+        let ending = output.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        let slash = output.to_string_lossy().ends_with(std::path::is_separator);
+        let format = match ending.as_deref() {
+            _ if slash => return Ok(Self::Diffusers),
+            Some("safetensors") => Self::Safetensors,
+            Some("pt" | "pth" | "bin") => Self::Torch,
+            Some(ending) if !output.is_dir() => bail!(
+                "{}: unknown ending .{ending}, expected x.safetensors, x.pt, x.pth, x.bin or folder/",
+                output.display()
+            ),
+            _ => return Ok(Self::Diffusers),
+        };
+        check_place(output)?;
+        Ok(format)
+    }
 
-fn same(input: &Path, output: &Path) -> bool {
-    match (input.canonicalize(), output.canonicalize()) {
-        (Ok(input), Ok(output)) => input == output,
-        _ => false,
+    /// Makes sure that what is read is not written over.
+    fn spare(&self, input: &Path, output: &Path) -> Result<()> {
+        let written = match self {
+            Self::Diffusers => DiffusersFolder::weights_at(output).to_vec(),
+            Self::Safetensors | Self::Torch => vec![output.to_path_buf()],
+        };
+        let over = |written: &PathBuf| match (input.canonicalize(), written.canonicalize()) {
+            (Ok(input), Ok(written)) => written.starts_with(input),
+            _ => false,
+        };
+        ensure!(
+            !written.iter().any(over),
+            "{} would be written over itself: choose another name",
+            input.display()
+        );
+        Ok(())
     }
 }
 
-/// The network, where it is known: for a folder it has to be, and what the user says is
-/// never passed over in silence.
-fn describe(source: &Source, arguments: &Arguments, format: &Format) -> Result<Option<Described>> {
-    let foreign = &arguments.foreign;
-    let asked = foreign.config.is_some() || foreign.flags.is_some() || !foreign.settings.is_empty();
-    match foreign.describe(source) {
-        Ok(described) if matches!(format, Format::Diffusers) => {
-            described.settled(&source.name, foreign.assume)?;
-            Ok(Some(described))
-        }
-        Ok(described) => Ok(Some(described)),
-        Err(error) if asked || matches!(format, Format::Diffusers) => Err(error),
-        Err(_) => Ok(None), // keys and tensors convert all the same
+/// The network, or why it is not known: keys and tensors convert all the same, but what the
+/// user or the file says has to be true, and a folder needs it.
+fn network(source: &Source, foreign: &Foreign, format: &Format) -> Result<Result<Described>> {
+    let mut described = match describe::describe(source, foreign) {
+        Err(error) if foreign.describes() => return Err(error),
+        Err(error) => return Ok(Err(error)),
+        Ok(described) => described,
+    };
+    if matches!(format, Format::Diffusers) {
+        ensure!(
+            matches!(described.config, ModelConfig::Unet2d(_)),
+            "diffusers has no network of family {}: expected x.safetensors or x.pt, not a folder",
+            described.config.family()
+        );
+        described.settled(&source.name, foreign.assume)?;
+    }
+    if foreign.assume {
+        described.assumed.clear();
+    }
+    match verify(&source.name, &described) {
+        Err(error) if described.origin == Origin::Keys && !foreign.describes() => Ok(Err(error)),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Ok(described)),
     }
 }
 
@@ -112,7 +131,11 @@ fn describe(source: &Source, arguments: &Arguments, format: &Format) -> Result<O
 fn verify(name: &str, described: &Described) -> Result<()> {
     let network = described.config.build(Kind::Float, Device::Cpu)?;
     load(network.params(), &described.weights, &SHORTCUT).with_context(|| {
-        format!("{name} does not fit the {} network that it should be", described.config.family())
+        format!(
+            "{name} is not the network of family {} that {} make of it",
+            described.config.family(),
+            described.origin
+        )
     })
 }
 
@@ -141,56 +164,59 @@ fn shortcut_note(weights: &Weights) -> String {
 /// Adds what is known of the network and its process; says what is not.
 fn explain(
     source: &Source,
-    weights: &mut Weights,
-    described: Option<Described>,
-    process: Option<ProcessConfig>,
+    mut weights: Weights,
+    network: Result<Described>,
+    foreign: &Foreign,
     output: &Path,
 ) -> Result<String> {
-    let unknown = match &described {
-        None => Some("what network it is: its keys are those of no known family".to_string()),
-        Some(described) => {
-            let open = described.settled(&source.name, false).err();
-            let processes = || "its process: --process names it".to_string();
-            open.map(|error| error.to_string()).or_else(|| process.is_none().then(processes))
-        }
+    let mut unsaid = Vec::new();
+    let process = match describe::process(
+        source,
+        foreign,
+        network.as_ref().ok().map(|known| &known.origin),
+    ) {
+        Err(error) if foreign.process.is_none() => Err(format!("{error:#}")),
+        process => process?.ok_or_else(|| "name it with --process".to_string()),
     };
-    if let Some(described) = &described {
-        if described.assumed.is_empty() {
-            weights.set_metadata("model", &described.config)?;
+    match &network {
+        Err(error) => unsaid.push(format!("\n  the network: {error:#}")),
+        Ok(network) if !network.assumed.is_empty() => {
+            unsaid.push(format!("\n  the network: {}", network.unsettled()));
         }
-        if let Some(process) = &process {
-            weights.set_metadata("process", process)?;
-        }
-        let names = contexts(&source.name, described)?;
-        if !names.is_empty() || described.config.contexts() == 0 {
+        Ok(network) => weights.set_metadata("model", &network.config)?,
+    }
+    match &process {
+        Err(why) => unsaid.push(format!("\n  the process: {why}")),
+        Ok(process) => weights.set_metadata("process", process)?,
+    }
+    if let Ok(network) = &network {
+        let names = contexts(&source.name, network)?;
+        if !names.is_empty() || network.config.contexts() == 0 {
             weights.set_metadata("contexts", &names)?;
         }
-        if let Some(training) = source.whole.metadata_text("training") {
-            weights.set_metadata_text("training", training);
-        }
+    }
+    if let Some(training) = source.whole.metadata_text("training") {
+        weights.set_metadata_text("training", training);
     }
     weights.save(output)?;
-    Ok(match unknown {
-        None => ", and says what they are".to_string(),
-        Some(unknown) => format!("\nit does not say {unknown}"),
+    Ok(match unsaid.as_slice() {
+        [] => ", and says what they are".to_string(),
+        unsaid => format!("; it does not say{}", unsaid.concat()),
     })
 }
 
 fn write_folder(
+    source: &Source,
     weights: Weights,
-    described: Option<Described>,
-    process: Option<ProcessConfig>,
+    network: Described,
+    foreign: &Foreign,
     output: &Path,
 ) -> Result<String> {
-    let config = described.map(|described| described.config);
-    let Some(ModelConfig::Unet2d(config)) = config else {
-        bail!(
-            "{}: diffusers has no network of family {}; expected a name that ends in .safetensors or .pt",
-            output.display(),
-            config.as_ref().map_or("unknown", ModelConfig::family)
-        );
+    let ModelConfig::Unet2d(config) = &network.config else {
+        bail!("diffusers has no network of family {}", network.config.family());
     };
-    let config = serde_json::to_value(Unet2dArguments::of(&config)?)?;
+    let config = serde_json::to_value(Unet2dArguments::of(config)?)?;
+    let process = describe::process(source, foreign, Some(&network.origin))?;
     let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
         (_, Some(_)) => ", with a scheduler_config.json",

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use inkdrop_checkpoint::Weights;
+use inkdrop_process::ProcessConfig;
 use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_unet::ModelConfig;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::describe::Described;
+use crate::describe::{self, Described};
 use crate::foreign::Foreign;
-use crate::say::say;
+use crate::say::{entry, say};
 use crate::source::Source;
 
 /// Show what is in a file of weights
@@ -39,6 +41,8 @@ struct Report {
     network: Option<Described>,
     /// Why the network is not known.
     problem: Option<String>,
+    /// What it was trained for, or why that is not known.
+    process: Result<ProcessConfig, String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -62,16 +66,20 @@ impl Report {
         };
         // Several networks in a file are those of one training: the first speaks for all.
         let first = if several { parts.first().cloned() } else { foreign.part.clone() };
-        let described = foreign_of(foreign, first).describe(&source);
-        let asked =
-            foreign.config.is_some() || foreign.flags.is_some() || !foreign.settings.is_empty();
+        let described = describe::describe(&source, &foreign_of(foreign, first));
         let (network, problem) = match described {
             Ok(network) => (Some(network), None),
-            Err(error) if asked => return Err(error),
+            Err(error) if foreign.describes() => return Err(error),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
+        let origin = network.as_ref().map(|network: &Described| &network.origin);
+        let process = match describe::process(&source, foreign, origin) {
+            Err(error) if foreign.process.is_some() => return Err(error),
+            Err(error) => Err(format!("{error:#}")),
+            Ok(process) => process.ok_or_else(|| "the file does not say".to_string()),
+        };
         let parts = if several { parts } else { Vec::new() };
-        Ok(Self { source, weights, parts, network, problem })
+        Ok(Self { source, weights, parts, network, problem, process })
     }
 
     fn config(&self) -> Option<&ModelConfig> {
@@ -107,6 +115,7 @@ impl Report {
             "format": self.source.whole.format().to_string(),
             "known_from": network.map(|network| network.origin.to_string()),
             "assumed": network.map(Described::assumptions_json),
+            "process": self.process.as_ref().ok(),
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
             "tensors": tensors,
@@ -117,11 +126,11 @@ impl Report {
     fn text(&self, stats: bool) -> Result<String> {
         let (name, family) = (&self.source.name, self.family());
         let mut lines = vec![format!("{name}: family {family}, {} parameters", self.parameters())];
-        let mut tell = |key: &str, text: &str| lines.push(format!("  {key:<10} {text}"));
+        let mut tell = |key: &str, text: &str| lines.push(entry(key, text));
         tell("format", &self.source.whole.format().to_string());
         match &self.network {
             Some(network) => {
-                tell("model", &serde_json::to_string(&network.config)?);
+                tell("model", &fields(&network.config)?);
                 tell("known from", &network.origin.to_string());
                 if !network.assumed.is_empty() {
                     let assumed = network.assumptions().join(", ");
@@ -130,8 +139,9 @@ impl Report {
             }
             None => tell("model", self.problem.as_deref().unwrap_or("unknown")),
         }
-        for key in ["process", "contexts"] {
-            tell(key, self.source.whole.metadata_text(key).unwrap_or("the file does not say"));
+        tell("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
+        if let Some(contexts) = self.source.whole.metadata_text("contexts") {
+            tell("contexts", contexts);
         }
         if !self.parts.is_empty() {
             tell("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
@@ -157,6 +167,23 @@ fn foreign_of(foreign: &Foreign, part: Option<String>) -> Foreign {
     Foreign { part, ..foreign.clone() }
 }
 
+/// What an object says, as `field=value, inner.field=value`.
+fn fields(object: &impl Serialize) -> Result<String> {
+    fn list(prefix: &str, fields: &Map<String, Value>) -> Vec<String> {
+        let field = |(name, value): (&String, &Value)| match value {
+            Value::Object(inner) => list(&format!("{prefix}{name}."), inner),
+            Value::String(text) => vec![format!("{prefix}{name}={text}")],
+            other => vec![format!("{prefix}{name}={other}")],
+        };
+        fields.iter().flat_map(field).collect()
+    }
+    let Value::Object(mut fields) = serde_json::to_value(object)? else {
+        return Ok(String::new());
+    };
+    fields.remove("family"); // stands in the first line
+    Ok(list("", &fields).join(", "))
+}
+
 /// The first of many names.
 fn list(names: &[String]) -> String {
     let shown = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
@@ -165,9 +192,12 @@ fn list(names: &[String]) -> String {
 
 /// What the file says of its training.
 fn training(weights: &Weights) -> Result<Vec<String>> {
-    let Some(training) = weights.metadata::<Value>("training")? else { return Ok(Vec::new()) };
-    let mut lines: Vec<String> =
-        ["data", "train"].iter().map(|key| format!("  {key:<10} {}", training[key])).collect();
+    let said = weights.metadata_text("training");
+    let Some(Ok(training)) = said.map(serde_json::from_str::<Value>) else { return Ok(Vec::new()) };
+    let mut lines: Vec<String> = ["data", "train"]
+        .iter()
+        .map(|key| Ok(entry(key, &fields(&training[key])?)))
+        .collect::<Result<_>>()?;
     if let Some(last) = training["loss_curve"].as_array().and_then(|curve| curve.last()) {
         lines.push(format!("  {:<10} {} after step {}", "loss", last[1], last[0]));
     }

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use inkdrop_unet::{ImageSize, ModelConfig, Plan, Preset, Stage};
 use serde_json::json;
 
+use crate::describe;
 use crate::foreign::Foreign;
 use crate::say::say;
 use crate::source::Source;
 use crate::spec;
 
-/// Check a network and count its layers, work and memory, without making it
+/// Count the layers, work and memory of a network without making it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A preset, a .toml or .json config, or a file of weights
@@ -55,21 +56,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The network that was asked for, and what is to be said about it.
 fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
     let foreign = &arguments.foreign;
-    let name = arguments.network.as_deref();
-    let weights = name.filter(|name| {
-        let config = Path::new(name).extension().is_some_and(|e| e == "toml" || e == "json");
-        ModelConfig::preset(name).is_none() && !config && Path::new(name).exists()
-    });
-    if let Some(file) = weights {
-        let described = foreign.describe(&Source::open(file)?)?;
-        let mut notes = vec![format!("from {}", described.origin)];
-        notes.extend(described.assumptions().iter().map(|a| format!("assumed {a}")));
-        return Ok((described.config, notes));
-    }
-    let mut config = match (name, &foreign.flags) {
-        (Some(name), _) => spec::parse(name)?.0,
+    let mut config = match (arguments.network.as_deref(), &foreign.flags) {
+        (Some(name), _) if !spec::names(name) => return of_weights(name, foreign),
+        _ if foreign.part.is_some() || foreign.config.is_some() => {
+            bail!("--part and --config are for files of weights; leave them out")
+        }
+        (Some(name), Some(_)) => {
+            bail!("{name} and --flags both say what network it is: give one")
+        }
+        (Some(name), None) => spec::parse(name)?.0,
         (None, Some(flags)) => spec::flags(flags)?,
-        (None, None) => anyhow::bail!("expected a preset, a config or a file of weights"),
+        (None, None) => bail!("expected a preset, a config or a file of weights"),
     };
     for setting in &foreign.settings {
         config = spec::set(&config, setting)?.0;
@@ -78,25 +75,26 @@ fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
     Ok((config, Vec::new()))
 }
 
+/// The network of a file of weights, and how it is known.
+fn of_weights(file: &str, foreign: &Foreign) -> Result<(ModelConfig, Vec<String>)> {
+    ensure!(
+        Path::new(file).exists(),
+        "there is no file {file} and no preset of that name; `inkdrop plan --list` shows the presets"
+    );
+    let described = describe::describe(&Source::open(file)?, foreign)?;
+    let mut notes = vec![format!("known from {}", described.origin)];
+    notes.extend(described.assumptions().iter().map(|a| format!("assumed {a}")));
+    Ok((described.config, notes))
+}
+
 fn text(config: &ModelConfig, plan: &Plan, arguments: &Arguments, notes: &[String]) -> String {
     let name = arguments.network.as_deref().unwrap_or("--flags");
     let mut lines = vec![format!("{name}: family {}", config.family())];
     lines.extend(notes.iter().map(|note| format!("  {note}")));
+    lines.extend(table(plan));
+    let (batch, memory) = (arguments.batch, plan.memory(arguments.batch));
     lines.push(format!(
-        "{:<25} {:<24} {:>12} {:>10} {:>6}",
-        "", "layers", "shape", "parameters", "GFLOP"
-    ));
-    lines.extend(plan.stages().iter().map(line));
-    lines.push(format!(
-        "{:<63} {:>9} {:>6.2}",
-        "in all, for one image",
-        thousands(plan.parameters()),
-        plan.gflop()
-    ));
-    let memory = plan.memory(arguments.batch);
-    let batch = arguments.batch;
-    lines.push(format!(
-        "\nin f32, batches of {batch}: {:.1} GFLOP forward",
+        "\nin f32, in batches of {batch}: {:.1} GFLOP forward",
         batch as f64 * plan.gflop()
     ));
     lines.push(format!("  weights    {:>10}", mib(memory.weights)));
@@ -112,16 +110,24 @@ fn text(config: &ModelConfig, plan: &Plan, arguments: &Arguments, notes: &[Strin
     lines.join("\n")
 }
 
-fn line(stage: &Stage) -> String {
-    let shape: Vec<String> = stage.output.iter().map(i64::to_string).collect();
-    format!(
-        "{:<25} {:<24} {:>12} {:>10} {:>6.2}",
-        stage.name,
-        stage.layers,
-        shape.join("x"),
-        thousands(stage.parameters),
-        stage.flop as f64 / 1e9
-    )
+/// The stages and their sum, in columns as wide as what stands in them.
+fn table(plan: &Plan) -> Vec<String> {
+    let gflop = |number: f64| format!("{number:.2}");
+    let mut rows = vec![["", "layers", "shape", "parameters", "GFLOP"].map(String::from)];
+    rows.extend(plan.stages().iter().map(|stage| {
+        let shape: Vec<String> = stage.output.iter().map(i64::to_string).collect();
+        let (name, layers) = (stage.name.clone(), stage.layers.clone());
+        let flop = gflop(stage.flop as f64 / 1e9);
+        [name, layers, shape.join("x"), thousands(stage.parameters), flop]
+    }));
+    let sums = [&thousands(plan.parameters()), &gflop(plan.gflop())];
+    rows.push(["in all", "for one image", "", sums[0], sums[1]].map(String::from));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let [a, b, c, d, e] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let line = |[name, layers, shape, parameters, gflop]: &[String; 5]| {
+        format!("{name:<a$} {layers:<b$} {shape:>c$} {parameters:>d$} {gflop:>e$}")
+    };
+    rows.iter().map(line).collect()
 }
 
 fn mib(bytes: i64) -> String {

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::DeviceChoice;
-use inkdrop_unet::ModelConfig;
 
 use crate::card::{Build, Card, Model, precision};
 use crate::context::Row;
@@ -41,8 +40,8 @@ pub struct Arguments {
     /// Weights of the contexts, such as hero=1,food=0.6
     #[arg(long, conflicts_with = "class", value_name = "NAME=W,…")]
     context: Option<String>,
-    /// One class: short for --context NAME=1, or a number where the model knows classes
-    #[arg(long, value_name = "NAME")]
+    /// One class: a number where the model knows classes, else short for --context NAME=1
+    #[arg(long, value_name = "N|NAME")]
     class: Option<String>,
     /// Where to: x.png (a grid), x.npz or a folder/ (a PNG each)
     #[arg(long, default_value = "samples.png")]
@@ -97,10 +96,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 impl Arguments {
     fn config(&self, card: &Card) -> Result<SampleConfig> {
         let sampler: Sampler = self.sampler.parse()?;
-        ensure!(
-            !matches!(card.model, ModelConfig::ImprovedSuperRes(_)),
-            "this model makes large images of small ones, which `sample` does not have"
-        );
         let learns = card.model.outputs() != card.model.image_shape()[0];
         ensure!(
             !learns || sampler == Sampler::Ddim,

@@ -33,9 +33,7 @@ fn the_built_in_name_wins_over_what_lies_around() {
 fn the_built_in_model_says_how_it_was_made() {
     let place = Place::new();
     let outcome = place.run(&["inspect", "sprites"]).succeeds();
-    for word in
-        ["family context", "1481027 parameters", "hero", "\"seed\":0", "\"count\":65536", "loss"]
-    {
+    for word in ["family context", "1481027 parameters", "hero", "seed=0", "count=65536", "loss"] {
         assert!(outcome.stdout.contains(word), "no {word} in {}", outcome.stdout);
     }
 }

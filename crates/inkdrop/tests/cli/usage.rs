@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use super::support::{Outcome, Place};
 
-const COMMANDS: [&str; 4] = ["train", "sample", "inspect", "data"];
+const COMMANDS: [&str; 7] = ["train", "sample", "inspect", "convert", "plan", "data", "demo"];
 
 #[test]
 fn no_subcommand_shows_the_usage_and_fails() {
@@ -25,9 +25,11 @@ fn help_lists_every_command_on_stdout() {
 #[test]
 fn a_command_has_help() {
     let place = Place::new();
-    for command in ["train", "sample"] {
+    for command in COMMANDS {
         let outcome = place.run(&[command, "--help"]).succeeds();
         assert!(outcome.stdout.contains(&format!("Usage: inkdrop {command}")), "{command}");
+        let wide = outcome.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{command}");
     }
 }
 

@@ -1,0 +1,130 @@
+//! Images from networks that others have trained.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::convert_folder::place_with_pipeline;
+use super::networks::{
+    class_conditional, ddpm, improved, place_with_weights, put_config, put_weights, together,
+    weights,
+};
+use super::support::Place;
+
+const SAMPLE: [&str; 7] = ["sample", "model.pt", "-n", "2", "--steps", "3", "--out"];
+
+/// The images that these options give.
+fn images(place: &Place, options: &[&str]) -> Vec<u8> {
+    place.run(&[&SAMPLE[..], &["x.npz"], options].concat()).succeeds();
+    let bytes = fs::read(place.path("x.npz")).expect("samples");
+    fs::remove_file(place.path("x.npz")).expect("a writable folder");
+    bytes
+}
+
+#[test]
+fn a_config_and_a_process_are_enough() {
+    for config in [ddpm(), improved()] {
+        let place = place_with_weights("model.pt", &config);
+        put_config(&place, "net.toml", &config);
+        put_config(&place, "net.json", &config);
+        let of = |name: &str| images(&place, &["--config", name, "--process", "ddpm"]);
+        assert!(of("net.toml") == of("net.json"), "{}", config.family());
+    }
+}
+
+#[test]
+fn settings_say_the_same_as_a_config() {
+    let place = place_with_weights("model.pt", &improved());
+    put_config(&place, "net.toml", &improved());
+    let config = images(&place, &["--config", "net.toml", "--process", "linear"]);
+    let original = json!({"family": "improved", "model_channels": 32, "out_channels": 6,
+        "num_res_blocks": 1, "attention_resolutions": [2], "channel_mult": [1, 2],
+        "num_heads": 4, "use_scale_shift_norm": true, "image_size": 16});
+    place.put("original.json", original.to_string().as_bytes());
+    let flags = "--image_size 16 --num_channels 32 --num_res_blocks 1 --attention_resolutions 8 --channel_mult 1,2 --learn_sigma True";
+    let ways: [&[&str]; 4] = [
+        &["--set", "size=16", "--set", "heads=4"],
+        &["--config", "original.json"],
+        &["--flags", flags],
+        &["--assume", "--set", "size=16"],
+    ];
+    for way in ways {
+        let given = images(&place, &[way, &["--process", "ddpm"]].concat());
+        assert!(given == config, "{way:?}");
+    }
+    let other = ["--set", "size=16", "--set", "heads=2", "--process", "ddpm"];
+    assert!(images(&place, &other) != config, "heads matter");
+}
+
+#[test]
+fn images_have_the_size_that_is_set() {
+    let place = place_with_weights("model.pt", &improved());
+    let args = ["--set", "size=16x24", "--set", "heads=4", "--process", "ddpm"];
+    place.run(&[&SAMPLE[..], &["x/"], &args].concat()).succeeds();
+    let file = fs::File::open(place.path("x/00000.png")).expect("a picture");
+    let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
+    assert_eq!((reader.info().width, reader.info().height), (24, 16));
+}
+
+#[test]
+fn a_learned_variance_is_for_ddim() {
+    let place = place_with_weights("model.pt", &improved());
+    let known = ["--set", "size=16", "--set", "heads=4", "--process", "cosine:100"];
+    images(&place, &[&known[..], &["--sampler", "ddim"]].concat());
+    let ddpm = [&SAMPLE[..], &["x.png"], &known, &["--sampler", "ddpm"]].concat();
+    place.refuses(&ddpm, &["variance", "ddpm", "ddim"]);
+}
+
+#[test]
+fn a_class_is_a_number() {
+    let place = place_with_weights("model.pt", &class_conditional());
+    put_config(&place, "net.json", &class_conditional());
+    let known = ["--config", "net.json", "--process", "ddpm"];
+    let class = |class: &str| images(&place, &[&known[..], &["--class", class]].concat());
+    assert!(class("0") == class("0"));
+    assert!(class("0") != class("9"));
+    let ancestral = [&known[..], &["--class", "1", "--sampler", "ddpm"]].concat();
+    images(&place, &ancestral);
+}
+
+#[test]
+fn a_pipeline_samples_with_nothing_but_its_path() {
+    let place = place_with_pipeline();
+    for path in ["pipe", "pipe/", "./pipe"] {
+        place.run(&["sample", path, "-n", "1", "--steps", "2"]).succeeds();
+        assert!(place.path("samples.png").is_file());
+    }
+    let plain = images(&place, &["--config", "net.json", "--process", "ddpm"]);
+    let args = ["sample", "pipe", "-n", "2", "--steps", "3", "--out", "y.npz"];
+    place.run(&args).succeeds();
+    assert!(fs::read(place.path("y.npz")).expect("samples") == plain);
+}
+
+#[test]
+fn a_checkpoint_of_a_training_asks_which_network() {
+    let place = Place::new();
+    let (model, average) = (weights(&ddpm()), weights(&ddpm()));
+    let mut all = together(&[("model.", &model), ("ema_model.", &average)]);
+    for buffer in ["betas", "alphas", "alphas_cumprod", "sqrt_alphas_cumprod"] {
+        all.insert(buffer, inkdrop_torch::tch::Tensor::from_slice(&[0.5f32; 1000]));
+    }
+    put_weights(&place, "model.pt", &all);
+    put_config(&place, "net.json", &ddpm());
+    let known = ["--config", "net.json", "--process", "ddpm"];
+    let whole = [&SAMPLE[..], &["x.npz"], &known].concat();
+    place.refuses(&whole, &["--part", "ema_model", "model"]);
+    let part = |name: &str| images(&place, &[&known[..], &["--part", name]].concat());
+    assert!(part("model") != part("ema_model"));
+    put_weights(&place, "model.pt", &model);
+    let alone = images(&place, &known);
+    put_weights(&place, "model.pt", &all);
+    assert!(part("model") == alone);
+}
+
+#[test]
+fn half_precision_weights_sample_in_f32() {
+    let place = place_with_weights("full.pt", &ddpm());
+    place.run(&["convert", "full.pt", "model.pt", "--dtype", "f16"]).succeeds();
+    put_config(&place, "net.json", &ddpm());
+    images(&place, &["--config", "net.json", "--process", "ddpm"]);
+}
