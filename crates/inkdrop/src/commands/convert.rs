@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{DiffusersFolder, Weights, load};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ModelConfig, Unet2dArguments};
+use serde_json::Value;
 
 use crate::card::{SHORTCUT, contexts, precision};
 use crate::describe::{self, Described, Origin};
@@ -115,7 +116,10 @@ fn network(source: &Source, foreign: &Foreign, format: &Format) -> Result<Result
             "diffusers has no network of family {}: expected x.safetensors or x.pt, not a folder",
             described.config.family()
         );
-        described.settled(&source.name, foreign.assume)?;
+        // diffusers' config need not say the size, so it is not asked for.
+        if described.assumed.iter().any(|assumed| assumed.field != "size") {
+            described.settled(&source.name, foreign.assume)?;
+        }
     }
     if foreign.assume {
         described.assumed.clear();
@@ -215,7 +219,10 @@ fn write_folder(
     let ModelConfig::Unet2d(config) = &network.config else {
         bail!("diffusers has no network of family {}", network.config.family());
     };
-    let config = serde_json::to_value(Unet2dArguments::of(config)?)?;
+    let mut config = serde_json::to_value(Unet2dArguments::of(config)?)?;
+    if network.assumed.iter().any(|assumed| assumed.field == "size") {
+        config["sample_size"] = Value::Null;
+    }
     let process = describe::process(source, foreign, Some(&network.origin))?;
     let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {

@@ -89,6 +89,17 @@ fn a_folder_wants_to_know_what_shapes_cannot_tell() {
 }
 
 #[test]
+fn a_folder_without_a_size_stays_without() {
+    let place = place_with_pipeline();
+    let mut config = json(&place, "pipe/unet/config.json");
+    config["sample_size"] = Value::Null;
+    place.put("pipe/unet/config.json", config.to_string().as_bytes());
+    place.run(&["convert", "pipe", "again"]).succeeds();
+    assert_eq!(json(&place, "again/unet/config.json")["sample_size"], Value::Null);
+    place.refuses(&["sample", "again"], &["size"]);
+}
+
+#[test]
 fn a_folder_of_something_else_is_left_alone() {
     let place = place_with_pipeline();
     std::fs::create_dir(place.path("mine")).expect("a folder");
