@@ -12,8 +12,11 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <vector>
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -144,7 +147,9 @@ int guarded(char **error, Body body) noexcept {
 int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const void *const *tensors,
                        size_t inputs, size_t count, int random, void **out, char **error) {
   return guarded(error, [&] {
+    std::unique_ptr<void, inkdrop_drop> owned(state, drop);  // until the closure has it
     auto closure = c10::make_intrusive<Closure>(state, run, drop, inputs);
+    owned.release();
     variable_list all;
     for (size_t i = 0; i < count; ++i) all.push_back(*static_cast<const at::Tensor *>(tensors[i]));
     if (random && inputs > 0) closure->random = all[0].device();
