@@ -114,6 +114,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
       Replay replay(closure.random, closure.random_state);
       out = closure.call({all.begin(), all.begin() + closure.inputs}, true);
     }
+    // As without checkpointing, what does not depend on anything trained has no gradients.
+    if (wanted.empty() || !out.requires_grad()) return variable_list(1 + all.size());
     auto found = torch::autograd::grad({out}, wanted, {upstream[0]}, std::nullopt, false, true);
 
     variable_list grads(1);  // the closure has none

@@ -79,6 +79,16 @@ fn inputs_without_gradient_stay_without() {
 }
 
 #[test]
+fn a_result_that_depends_on_nothing_trained_has_no_gradients() {
+    let _alone = ALONE.lock();
+    let (x, w) = (randn(&[2, 3]), randn(&[2, 3]));
+    let y =
+        checkpoint(&[&x], &[], false, |inputs, _| Ok(inputs[0].f_detach()?.f_square()?)).unwrap();
+    (y * &w).sum(Kind::Float).f_backward().unwrap();
+    assert!(w.grad().defined() && !x.grad().defined());
+}
+
+#[test]
 fn errors_and_panics_become_errors_in_either_pass() {
     let _alone = ALONE.lock();
     let x = randn(&[2, 3]);
