@@ -68,7 +68,7 @@ impl DiffusersFolder {
     }
 
     /// Reads a pipeline's folder, with `unet/` and perhaps `scheduler/`, or a network's own,
-    /// with `config.json` beside its weights.
+    /// with `config.json` and perhaps `scheduler_config.json` beside its weights.
     ///
     /// The weights are `diffusion_pytorch_model.safetensors`, its shards where an index lists
     /// them, or the same as `.bin`; a variant such as `fp16` where there is nothing else.
@@ -86,15 +86,18 @@ impl DiffusersFolder {
             return Err(no_config(path, network));
         }
         let config = read_json(&network.join(CONFIG))?;
-        let scheduler = path.join(SCHEDULER[0]).join(SCHEDULER[1]);
-        let scheduler = match scheduler.is_file() {
-            true => Some(read_json(&scheduler)?),
-            false => None,
-        };
+        let scheduler = scheduler_file(path).map(|file| read_json(&file)).transpose()?;
         let weights = names::modern(files::weights(network)?)
             .map_err(|problem| folder_error(network, problem))?;
         Ok(Self { config, scheduler, weights })
     }
+}
+
+/// The scheduler's config: in a folder of its own, or beside the network's as the first
+/// published pipelines have it (google/ddpm-cifar10-32).
+fn scheduler_file(path: &Path) -> Option<PathBuf> {
+    let [folder, name] = SCHEDULER;
+    [path.join(folder).join(name), path.join(name)].into_iter().find(|file| file.is_file())
 }
 
 fn folder_error(path: &Path, problem: impl Into<String>) -> CheckpointError {

@@ -41,11 +41,11 @@ pub enum Mode {
 /// What a sample is asked to be. Which fields a network takes depends on its family.
 #[derive(Debug, Default)]
 pub struct Conditioning {
-    /// Weights over named contexts, [B, K] in the network's kind.
+    /// Weights over named contexts, [B, K].
     pub context: Option<Tensor>,
     /// One class for each image.
     pub classes: Option<ClassIds>,
-    /// Small images to make large ones of, [B, C, h, w] in the network's kind.
+    /// Small images to make large ones of, [B, C, h, w].
     pub low_res: Option<Tensor>,
 }
 

@@ -162,7 +162,7 @@ impl InstanceNorm {
     /// - x: [B, C, ...]; returns the same
     ///
     /// # Errors
-    /// x has other channels, or one place only.
+    /// x has other channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
         let none: Option<&Tensor> = None;

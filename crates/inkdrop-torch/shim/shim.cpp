@@ -12,8 +12,11 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <vector>
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -93,6 +96,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &upstream) {
+    TORCH_CHECK(!at::GradMode::is_enabled(),
+                "a checkpointed block has no gradients of gradients (create_graph)");
     auto saved = context->get_saved_variables();
     auto capsule = context->saved_data["closure"].toCapsule();
     auto &closure = static_cast<Closure &>(*capsule);
@@ -111,6 +116,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
       Replay replay(closure.random, closure.random_state);
       out = closure.call({all.begin(), all.begin() + closure.inputs}, true);
     }
+    // As without checkpointing, what does not depend on anything trained has no gradients.
+    if (wanted.empty() || !out.requires_grad()) return variable_list(1 + all.size());
     auto found = torch::autograd::grad({out}, wanted, {upstream[0]}, std::nullopt, false, true);
 
     variable_list grads(1);  // the closure has none
@@ -144,7 +151,9 @@ int guarded(char **error, Body body) noexcept {
 int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const void *const *tensors,
                        size_t inputs, size_t count, int random, void **out, char **error) {
   return guarded(error, [&] {
+    std::unique_ptr<void, inkdrop_drop> owned(state, drop);  // until the closure has it
     auto closure = c10::make_intrusive<Closure>(state, run, drop, inputs);
+    owned.release();
     variable_list all;
     for (size_t i = 0; i < count; ++i) all.push_back(*static_cast<const at::Tensor *>(tensors[i]));
     if (random && inputs > 0) closure->random = all[0].device();

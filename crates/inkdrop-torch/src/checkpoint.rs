@@ -24,10 +24,11 @@ type Block = dyn FnMut(&[Tensor], Pass) -> Result<Tensor> + Send;
 /// the backward pass runs it a second time (Chen et al. 2016).
 ///
 /// Gradients reach `inputs` and `parameters`, bit for bit those of an ordinary run.
-/// An error or a panic of the block is an error of the forward or of the backward pass.
+/// An error or a panic of the block is an error of the forward or of the backward pass,
+/// and so is a backward pass with `create_graph`: there are no gradients of gradients.
 ///
 /// - inputs: what the block is given; ≥ 1
-/// - parameters: all trained tensors that the block uses besides
+/// - parameters: all trained tensors that the block uses besides, each once
 /// - random: whether the block draws from libtorch's generator (dropout); the
 ///   second run then sees the draws of the first
 ///

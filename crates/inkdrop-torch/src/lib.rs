@@ -1,8 +1,9 @@
-//! The one door to libtorch: which device, and where noise comes from.
+//! The one door to libtorch: which device, where noise comes from, and gradient checkpointing.
 //!
 //! The layers above use [`tch`] tensors freely; what lives here is what needs
 //! care or `unsafe`: finding and loading CUDA at run time, errors that a person
-//! can read, and noise that does not depend on batch size or device.
+//! can read, noise that does not depend on batch size or device, and blocks that
+//! run again in the backward pass instead of keeping their activations.
 //!
 //! ```
 //! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};

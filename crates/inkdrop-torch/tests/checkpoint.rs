@@ -79,6 +79,28 @@ fn inputs_without_gradient_stay_without() {
 }
 
 #[test]
+fn a_result_that_depends_on_nothing_trained_has_no_gradients() {
+    let _alone = ALONE.lock();
+    let (x, w) = (randn(&[2, 3]), randn(&[2, 3]));
+    let y =
+        checkpoint(&[&x], &[], false, |inputs, _| Ok(inputs[0].f_detach()?.f_square()?)).unwrap();
+    (y * &w).sum(Kind::Float).f_backward().unwrap();
+    assert!(w.grad().defined() && !x.grad().defined());
+}
+
+#[test]
+fn gradients_of_gradients_are_refused_and_not_lost() {
+    let _alone = ALONE.lock();
+    let x = randn(&[4]);
+    let y = checkpoint(&[&x], &[], false, |inputs, _| Ok(inputs[0].f_square()?)).unwrap();
+    let sum = y.sum(Kind::Float);
+    let error = Tensor::f_run_backward(&[&sum], &[&x], true, true).unwrap_err().to_string();
+    assert!(error.contains("gradients of gradients"), "{error}");
+    let grads = Tensor::f_run_backward(&[&sum], &[&x], true, false).unwrap();
+    assert_eq!(grads[0], x.detach() * 2.0);
+}
+
+#[test]
 fn errors_and_panics_become_errors_in_either_pass() {
     let _alone = ALONE.lock();
     let x = randn(&[2, 3]);

@@ -130,7 +130,7 @@ impl Writer {
     /// The context rows, [N, K], where anything was asked.
     fn contexts(&self, count: usize) -> Option<Array2<f32>> {
         let row = &self.row.contexts;
-        let asked = !self.row.is_none();
+        let asked = !row.is_empty() && !self.row.is_none();
         asked.then(|| Array2::from_shape_fn((count, row.len()), |(_, context)| row[context]))
     }
 }

@@ -91,6 +91,15 @@ fn the_pipeline_names_its_parts() {
 }
 
 #[test]
+fn a_scheduler_beside_the_network_is_read() {
+    let folder = bare(&[(&format!("{STEM}.safetensors"), &["a"])]);
+    fs::write(folder.path().join("model_index.json"), "{}").unwrap();
+    fs::write(folder.path().join("scheduler_config.json"), r#"{"beta_end": 0.02}"#).unwrap();
+    let read = DiffusersFolder::open(folder.path()).unwrap();
+    assert_eq!(read.scheduler, Some(json!({"beta_end": 0.02})));
+}
+
+#[test]
 fn pickled_weights_are_read_too() {
     let folder = bare(&[]);
     weights(&["a"]).save_torch(&folder.path().join(format!("{STEM}.bin")), &[]).unwrap();

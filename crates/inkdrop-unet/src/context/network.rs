@@ -152,10 +152,14 @@ impl Network for ContextUnet {
             return Err(NetworkError::Unexpected { input: "low_res" });
         }
         self.check_inputs(x, t, conditioning.context.as_ref())?;
-        let t = t.f_to_kind(x.kind()).and_then(|t| t.f_unsqueeze(-1)).map_err(TorchError::from)?;
-        let zeros = || Tensor::zeros([x.size()[0], self.config.contexts], (x.kind(), x.device()));
-        let context = conditioning.context.as_ref().map_or_else(zeros, Tensor::shallow_clone);
-        Ok(self.pass(x, &t, &context, mode)?)
+        let kind = self.params.kind();
+        let shape = [x.size()[0], self.config.contexts];
+        let t = t.f_to_kind(kind).and_then(|t| t.f_unsqueeze(-1)).map_err(TorchError::from)?;
+        let context = match &conditioning.context {
+            Some(rows) => rows.f_to_kind(kind),
+            None => Tensor::f_zeros(shape, (kind, x.device())),
+        };
+        Ok(self.pass(x, &t, &context.map_err(TorchError::from)?, mode)?)
     }
 
     fn params(&self) -> &Params {

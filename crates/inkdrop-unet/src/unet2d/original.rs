@@ -144,7 +144,7 @@ impl Unet2dArguments {
         if wrong.0.is_empty() { Ok(config) } else { Err(Unrepresentable(wrong.0)) }
     }
 
-    /// Numbers read as times have no bound of their own: the training steps stand for one.
+    /// Numbers read as times have no bound of their own: one far beyond any time stands for it.
     fn classes(&self) -> Option<i64> {
         match self.class_embed_type.as_deref() {
             Some("timestep") => self.num_class_embeds.or(Some(1 << 20)),
