@@ -1,7 +1,7 @@
 //! Normalisation layers. All compute in f32 (or f64) and give back the kind that they were given.
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use inkdrop_torch::{Result, TorchError};
 use serde::{Deserialize, Serialize};
 
 use crate::{Init, Mode, Scope, Weight};
@@ -70,8 +70,17 @@ impl BatchNorm {
     /// - x: [B, C, ...]; returns the same
     ///
     /// # Errors
-    /// x has other channels.
+    /// x has other channels, or in training one value for each.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let channels = self.affine.0.numel();
+        if mode != Mode::Eval && x.numel() == channels {
+            // Its variance is 0/0, which would stay in the running statistics.
+            let problem = format!(
+                "batch normalisation cannot train on one value per channel, given {:?}: expected a larger batch or image",
+                x.size()
+            );
+            return Err(TorchError::message(problem));
+        }
         if mode == Mode::Train {
             let _guard = no_grad_guard();
             let _ = self.batches.shallow_clone().f_add_scalar_(1)?;

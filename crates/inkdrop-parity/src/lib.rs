@@ -38,7 +38,8 @@ pub fn check_file(path: &Path) -> Result<Vec<Row>> {
         ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d") => {
             unet::check(&case)
         }
-        ("chain", "context") => chain::check(&case),
+        ("chain", "context") => chain::check_sprites(&case),
+        ("chain", "improved") => chain::check_improved(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),

@@ -55,8 +55,14 @@ impl Predictor for Denoiser<'_> {
         let eps = out.f_narrow(1, 0, x.size()[1])?;
         let bar = self.process.schedule().alphas_cumprod()[index];
         // Ho et al. 2020, eq. 4, solved for x0.
-        let x0 = x.f_mul_scalar((1.0 / bar).sqrt())?;
-        let x0 = x0.f_sub(&eps.f_mul_scalar((1.0 / bar - 1.0).sqrt())?)?;
+        let (signal, noise) = ((1.0 / bar).sqrt(), (1.0 / bar - 1.0).sqrt());
+        let scaled = x.f_mul_scalar(signal)?;
+        let x0 = scaled.f_sub(&eps.f_mul_scalar(noise)?)?;
+        if !self.process.config().clip {
+            return Ok(Prediction { x0, eps });
+        }
+        let x0 = x0.f_clamp(-1.0, 1.0)?;
+        let eps = scaled.f_sub(&x0)?.f_div_scalar(noise)?;
         Ok(Prediction { x0, eps })
     }
 }

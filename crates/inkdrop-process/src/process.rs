@@ -17,6 +17,11 @@ pub struct ProcessConfig {
     pub time: TimeInput,
     /// How much noise an ancestral step puts back.
     pub variance: Variance,
+    /// Whether the predicted image is held in [−1, 1] before a step is taken from it, and the
+    /// noise derived anew from that (`clip_denoised` of improved-diffusion, `clip_sample` of
+    /// diffusers). nanodiffusion and the sprites notebook do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clip: bool,
 }
 
 /// What a network is given as t at step i of T, counted from 0.
@@ -59,6 +64,7 @@ impl ProcessConfig {
             schedule: ScheduleConfig::SPRITES,
             time: TimeInput::Fraction,
             variance: Variance::FixedLarge,
+            clip: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 fn config(time: TimeInput, schedule: ScheduleConfig) -> ProcessConfig {
-    ProcessConfig { schedule, time, variance: Variance::FixedLarge }
+    ProcessConfig { schedule, time, variance: Variance::FixedLarge, clip: false }
 }
 
 fn process(time: TimeInput, schedule: ScheduleConfig) -> Process {
@@ -113,6 +113,23 @@ fn a_prediction_puts_x_together_again() {
         assert!(
             (prediction.eps.double_value(&[0, 0, 0, 0]) - (index + 1) as f64 / 500.0).abs() < 1e-6
         );
+        let bar = process.schedule().alphas_cumprod()[index];
+        let again = prediction.x0 * bar.sqrt() + prediction.eps * (1.0 - bar).sqrt();
+        assert!(f64::try_from((again - &x).abs().max()).unwrap() < 1e-5);
+    }
+}
+
+#[test]
+fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
+    let schedule = ScheduleConfig::Cosine { steps: 100 };
+    let config = ProcessConfig { clip: true, ..config(TimeInput::Fraction, schedule) };
+    let process = Process::new(&config, Device::Cpu).unwrap();
+    let echo = echo();
+    let denoiser = Denoiser::new(&process, &echo, Conditioning::none());
+    let x = Tensor::randn([2, 3, 4, 4], F32) * 3.0;
+    for index in [0, 50, 99] {
+        let prediction = denoiser.predict(&x, index).unwrap();
+        assert_eq!(f64::try_from(prediction.x0.abs().max()).unwrap(), 1.0);
         let bar = process.schedule().alphas_cumprod()[index];
         let again = prediction.x0 * bar.sqrt() + prediction.eps * (1.0 - bar).sqrt();
         assert!(f64::try_from((again - &x).abs().max()).unwrap() < 1e-5);

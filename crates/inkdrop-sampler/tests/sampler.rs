@@ -24,7 +24,7 @@ struct Gaussian {
 
 impl Gaussian {
     fn new(schedule: ScheduleConfig, spacing: &Spacing, variance: Variance) -> Self {
-        let config = ProcessConfig { schedule, time: TimeInput::Index, variance };
+        let config = ProcessConfig { schedule, time: TimeInput::Index, variance, clip: false };
         let process = Process::new(&config, Device::Cpu).unwrap().respaced(spacing).unwrap();
         Self { process, mean: 0.3, deviation: 0.5 }
     }

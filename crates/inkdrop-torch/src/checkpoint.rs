@@ -159,7 +159,11 @@ extern "C" fn run_block(
             return 0;
         }
         Ok(Err(failed)) => failed.detail().to_string(),
-        Err(_) => "a checkpointed block panicked".to_string(),
+        Err(payload) => {
+            let words = payload.downcast_ref::<&str>().map(|text| (*text).to_string());
+            let words = words.or_else(|| payload.downcast_ref::<String>().cloned());
+            format!("a checkpointed block panicked: {}", words.unwrap_or_default())
+        }
     };
     // SAFETY: `error` is a place for one text; inkdrop_text copies this one.
     unsafe { *error = inkdrop_text(failed.as_ptr().cast(), failed.len()) };

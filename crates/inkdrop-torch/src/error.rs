@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, TorchError>;
 
 impl TorchError {
     /// An error of our own that stands beside libtorch's.
-    pub(crate) fn message(text: String) -> Self {
+    pub fn message(text: String) -> Self {
         Self { summary: text.clone(), detail: text }
     }
 

@@ -50,6 +50,24 @@ impl ModelConfig {
         [channels, size.height, size.width]
     }
 
+    /// Makes it a network for images of another size; the weights stay the same.
+    ///
+    /// # Errors
+    /// A ContextUnet, whose weights depend on the size.
+    pub fn resize(&mut self, size: ImageSize) -> Result<(), ConfigError> {
+        match self {
+            Self::Context(config) if size == ImageSize::square(config.size) => {}
+            Self::Context(config) => {
+                let problem = format!("cannot be: this network takes {0}x{0} only", config.size);
+                return Err(ConfigError::field("size", size, problem));
+            }
+            Self::Ddpm(config) => config.size = size,
+            Self::Improved(config) | Self::ImprovedSuperRes(config) => config.size = size,
+            Self::Unet2d(config) => config.size = size,
+        }
+        Ok(())
+    }
+
     /// Channels out: those of the image, or twice as many where the network learns the variance.
     pub fn outputs(&self) -> i64 {
         match self {

@@ -29,6 +29,8 @@ pub struct Stage {
     pub kept: i64,
     /// Numbers that are alive at once while it runs, for one image, skips included.
     pub live: i64,
+    /// The same while the backward pass runs it again, where it is checkpointed; else 0.
+    pub again: i64,
 }
 
 /// Bytes that a network needs, estimated from the sizes of its tensors.
@@ -72,10 +74,15 @@ impl Plan {
         let weights = F32.saturating_mul(self.parameters());
         let images = F32.saturating_mul(batch);
         let live = self.stages.iter().map(|stage| stage.live).max().unwrap_or(0);
+        let again = self.stages.iter().map(|stage| stage.again).max().unwrap_or(0);
         let kept = self.stages.iter().fold(0i64, |sum, stage| sum.saturating_add(stage.kept));
         let with = |numbers: i64, times: i64| {
             weights.saturating_mul(times).saturating_add(images.saturating_mul(numbers))
         };
-        Memory { weights, inference: with(live, 1), training: with(kept.saturating_add(live), 4) }
+        Memory {
+            weights,
+            inference: with(live, 1),
+            training: with(kept.saturating_add(live.max(again)), 4),
+        }
     }
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::foreign::Foreign;
 use crate::source::Source;
-use crate::{processes, scheduler, spec};
+use crate::spec::{self, Spec};
+use crate::{processes, scheduler};
 
 /// The network of a file.
 pub struct Described {
@@ -65,7 +66,9 @@ pub fn describe(source: &Source, foreign: &Foreign) -> Result<Described> {
         );
         let field;
         (config, field) = spec::set(&config, setting)?;
-        assumed.retain(|assumed| assumed.field != field);
+        // Channels of a head say how many heads there are.
+        let heads = field == "head_channels" && !setting.ends_with("=none");
+        assumed.retain(|assumed| assumed.field != field && !(heads && assumed.field == "heads"));
     }
     config.check().with_context(|| source.name.clone())?;
     Ok(Described { weights, config, origin, assumed })
@@ -79,7 +82,11 @@ pub fn process(
     foreign: &Foreign,
     origin: Option<&Origin>,
 ) -> Result<Option<ProcessConfig>> {
-    let named = foreign.process.as_deref().map(processes::parse).transpose()?;
+    let named = match (&foreign.process, &foreign.flags) {
+        (Some(text), _) => Some(processes::parse(text)?),
+        (None, Some(flags)) => processes::of_flags(flags)?,
+        (None, None) => None,
+    };
     let said = match (&source.scheduler, source.whole.metadata("process")?) {
         (_, Some(process)) => Some(process),
         (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
@@ -87,7 +94,7 @@ pub fn process(
     };
     match (said, named) {
         (Some(said), Some(named)) if said != named => bail!(
-            "{} says that it was trained for another process than --process names; leave --process out",
+            "{} says that it was trained for another process than --process or --flags name; leave them out",
             source.name
         ),
         (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
@@ -105,12 +112,12 @@ fn found(source: &Source, weights: &Weights, foreign: &Foreign) -> Result<Found>
     let given = given(foreign)?;
     let said = said(source, weights)?;
     match (said, given) {
-        (Some((said, ..)), Some((given, _))) if said != given => bail!(
+        (Some((said, ..)), Some((given, ..))) if said != given => bail!(
             "{} says that it is another network than --config or --flags name; leave them out",
             source.name
         ),
         (Some(said), _) => Ok(said),
-        (None, Some((config, origin))) => Ok((config, origin, Vec::new())),
+        (None, Some(given)) => Ok(given),
         (None, None) => {
             let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
                 anyhow!("{} does not say what network it is, and {error}", source.name)
@@ -127,22 +134,30 @@ fn said(source: &Source, weights: &Weights) -> Result<Option<Found>> {
     }
     let Some(json) = &source.config else { return Ok(None) };
     let size = ImageSize::square(32);
-    let config = ModelConfig::from_original("unet2d", json.clone(), size)
+    let config = spec::original("unet2d", json.clone(), size)
         .with_context(|| format!("{}: config.json", source.name))?;
     let sizeless = json.get("sample_size").is_none_or(Value::is_null);
-    let assumed = sizeless.then(|| Assumed { field: "size", value: size.to_string() });
-    Ok(Some((config, Origin::ConfigJson, assumed.into_iter().collect())))
+    Ok(Some((config, Origin::ConfigJson, unsized_field(!sizeless, size))))
+}
+
+/// The size as an assumption, where nobody said it.
+fn unsized_field(sized: bool, size: impl fmt::Display) -> Vec<Assumed> {
+    let field = || Assumed { field: "size", value: size.to_string() };
+    (!sized).then(field).into_iter().collect()
 }
 
 /// What the user says.
-fn given(foreign: &Foreign) -> Result<Option<(ModelConfig, Origin)>> {
+fn given(foreign: &Foreign) -> Result<Option<Found>> {
     match (&foreign.config, &foreign.flags) {
         (Some(_), Some(_)) => bail!("--config and --flags both say what network it is: give one"),
         (Some(text), None) => {
-            let (config, preset) = spec::parse(text)?;
-            Ok(Some((config, if preset { Origin::Preset(text.clone()) } else { Origin::User })))
+            let Spec { config, preset, sized } = spec::parse(text)?;
+            let [_, height, width] = config.image_shape();
+            let assumed = unsized_field(sized, ImageSize { height, width });
+            let origin = if preset { Origin::Preset(text.clone()) } else { Origin::User };
+            Ok(Some((config, origin, assumed)))
         }
-        (None, Some(flags)) => Ok(Some((spec::flags(flags)?, Origin::User))),
+        (None, Some(flags)) => Ok(Some((spec::flags(flags)?, Origin::User, Vec::new()))),
         (None, None) => Ok(None),
     }
 }

@@ -30,6 +30,10 @@ struct Entries {
     variance_type: Option<String>,
     prediction_type: String,
     rescale_betas_zero_snr: bool,
+    thresholding: bool,
+    predict_epsilon: bool,
+    clip_sample: Option<bool>,
+    clip_sample_range: f64,
 }
 
 impl Default for Entries {
@@ -44,6 +48,10 @@ impl Default for Entries {
             variance_type: None,
             prediction_type: "epsilon".to_string(),
             rescale_betas_zero_snr: false,
+            thresholding: false,
+            predict_epsilon: true,
+            clip_sample: None,
+            clip_sample_range: 1.0,
         }
     }
 }
@@ -64,16 +72,23 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
     if entries.trained_betas.is_some_and(|betas| !betas.is_null()) {
         wrong.push("trained_betas (supported: schedules by name)".to_string());
     }
-    if entries.rescale_betas_zero_snr {
-        wrong.push("rescale_betas_zero_snr".to_string());
-    }
+    // DDPM and DDIM clip unless told not to; the others have no such entry.
+    let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&entries.class_name.as_str());
+    let clip = entries.clip_sample.unwrap_or(clips);
+    let others = [
+        ("rescale_betas_zero_snr", entries.rescale_betas_zero_snr),
+        ("thresholding", entries.thresholding),
+        ("predict_epsilon false", !entries.predict_epsilon),
+        ("a clip_sample_range other than 1", clip && entries.clip_sample_range != 1.0),
+    ];
+    wrong.extend(others.iter().filter(|(_, asked)| *asked).map(|(name, _)| name.to_string()));
     if !wrong.is_empty() {
         bail!(
             "scheduler_config.json asks for what is not supported: {}; --process takes its place",
             wrong.join("; ")
         );
     }
-    Ok(ProcessConfig { schedule, time: TimeInput::Index, variance })
+    Ok(ProcessConfig { schedule, time: TimeInput::Index, variance, clip })
 }
 
 fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
@@ -137,7 +152,7 @@ pub fn write(process: &ProcessConfig) -> Option<Value> {
                 Variance::FixedLarge => "fixed_large",
             },
             "prediction_type": "epsilon",
-            "clip_sample": true,
+            "clip_sample": process.clip,
         })
     })
 }
@@ -153,7 +168,7 @@ mod tests {
             [ScheduleConfig::Linear { steps: 4000 }, ScheduleConfig::Cosine { steps: 50 }]
         {
             let (time, variance) = (TimeInput::Index, Variance::FixedLarge);
-            let process = ProcessConfig { schedule, time, variance };
+            let process = ProcessConfig { schedule, time, variance, clip: false };
             assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
         }
         assert!(write(&ProcessConfig::sprites()).is_none());

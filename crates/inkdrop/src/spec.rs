@@ -15,10 +15,20 @@ fn is(text: &str, ending: &str) -> bool {
     Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
 }
 
-/// A preset's name, or a .toml or .json file; whether it was a preset.
-pub fn parse(text: &str) -> Result<(ModelConfig, bool)> {
+/// A network that was named.
+pub struct Spec {
+    /// The network.
+    pub config: ModelConfig,
+    /// Whether a preset was named.
+    pub preset: bool,
+    /// Whether the size of the images was said; the originals' constructors need not know it.
+    pub sized: bool,
+}
+
+/// A preset's name, or a .toml or .json file.
+pub fn parse(text: &str) -> Result<Spec> {
     if let Some(config) = ModelConfig::preset(text) {
-        return Ok((config, true));
+        return Ok(Spec { config, preset: true, sized: true });
     }
     ensure!(
         names(text),
@@ -30,11 +40,13 @@ pub fn parse(text: &str) -> Result<(ModelConfig, bool)> {
     } else {
         serde_json::from_str(&contents).with_context(|| format!("{text} is no valid JSON"))?
     };
-    Ok((table_config(table).with_context(|| text.to_string())?, false))
+    let (config, sized) = table_config(table).with_context(|| text.to_string())?;
+    Ok(Spec { config, preset: false, sized })
 }
 
-/// A table in our names or in the original's, perhaps the `model` of a whole run.
-fn table_config(mut table: Map<String, Value>) -> Result<ModelConfig> {
+/// A table in our names or in the original's, perhaps the `model` of a whole run; and whether
+/// it says the size of the images.
+fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
     if let Some(Value::Object(model)) = table.remove("model") {
         table = model;
     }
@@ -49,15 +61,26 @@ fn table_config(mut table: Map<String, Value>) -> Result<ModelConfig> {
         let config: ModelConfig = serde_json::from_value(Value::Object(table))
             .map_err(|error| anyhow!("family {family}: {error}"))?;
         config.check()?;
-        return Ok(config);
+        return Ok((config, true));
     }
     table.remove("family");
+    let said = |key: &str| table.get(key).is_some_and(|value| !value.is_null());
+    let sized = family == "context" || said("image_size") || said("sample_size");
     let size = match table.get("image_size") {
         None => ImageSize::square(32),
         Some(_) if family.starts_with("improved") => ImageSize::square(64), // its own argument
         Some(_) => serde_json::from_value(table.remove("image_size").unwrap_or_default())?,
     };
-    Ok(ModelConfig::from_original(&family, Value::Object(table), size)?)
+    Ok((original(&family, Value::Object(table), size)?, sized))
+}
+
+/// A network in its original's own arguments.
+pub fn original(family: &str, arguments: Value, size: ImageSize) -> Result<ModelConfig> {
+    let class = arguments.get("_class_name").and_then(Value::as_str);
+    if let Some(class) = class.filter(|class| *class != "UNet2DModel") {
+        bail!("it is a {class}, expected a UNet2DModel");
+    }
+    Ok(ModelConfig::from_original(family, arguments, size)?)
 }
 
 /// MODEL_FLAGS of the improved-diffusion and guided-diffusion scripts.

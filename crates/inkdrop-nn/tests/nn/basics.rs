@@ -237,3 +237,12 @@ fn labels_outside_the_table_are_an_error_of_the_layer_too() {
     assert!(table.forward(&Tensor::from_slice(&[3i64])).is_err());
     assert!(table.forward(&Tensor::from_slice(&[-1i64])).is_err());
 }
+
+#[test]
+fn a_batch_norm_does_not_train_on_one_value() {
+    let mut params = params();
+    let norm = BatchNorm::new(&mut params.root(), 2).unwrap();
+    let error = norm.forward(&Tensor::ones([1, 2, 1, 1], F64), Mode::Train).unwrap_err();
+    assert!(error.to_string().contains("one value per channel, given [1, 2, 1, 1]"), "{error}");
+    assert!(norm.forward(&Tensor::ones([1, 2, 1, 1], F64), Mode::Eval).is_ok());
+}

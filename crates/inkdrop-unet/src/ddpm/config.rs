@@ -97,7 +97,7 @@ impl DdpmConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::features(self.features)?;
-        if self.features % 2 != 0 {
+        if self.time_features.is_some() && self.features % 2 != 0 {
             let problem =
                 "is odd: the sinusoids of the time come in pairs, so expected an even number";
             return Err(ConfigError::field("features", self.features, problem));

@@ -84,12 +84,21 @@ impl DdpmArguments {
             classes: self.num_classes,
             activation: activation(&self.activation)?,
             dropout: self.dropout,
-            attention: self.attention_resolutions.clone(),
+            attention: self.attended(),
             norm: norm(self.norm.as_deref().unwrap_or("none"))?,
             groups: self.num_groups,
             padding: self.initial_pad,
             checkpoint: false,
         })
+    }
+}
+
+impl DdpmArguments {
+    /// Levels with attention; numbers of no level attend nowhere, as in the original.
+    fn attended(&self) -> Vec<i64> {
+        let levels = self.channel_mults.len() as i64;
+        let attended = self.attention_resolutions.iter().copied();
+        attended.filter(|level| (0..levels).contains(level)).collect()
     }
 }
 

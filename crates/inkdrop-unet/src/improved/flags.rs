@@ -36,7 +36,7 @@ pub struct ImprovedFlags {
     pub resblock_updown: bool,
     pub use_new_attention_order: bool,
     /// Flags that concern the process, the training or the precision, not the network.
-    pub others: Vec<String>,
+    pub others: Vec<(String, String)>,
 }
 
 impl Default for ImprovedFlags {
@@ -64,7 +64,7 @@ impl Default for ImprovedFlags {
 }
 
 /// Flags of the same scripts that say nothing of the network.
-const OTHERS: [&str; 31] = [
+const OTHERS: [&str; 29] = [
     "small_size",
     "use_fp16",
     "diffusion_steps",
@@ -92,9 +92,7 @@ const OTHERS: [&str; 31] = [
     "use_ddim",
     "model_path",
     "base_samples",
-    "classifier_path",
-    "classifier_scale",
-    "classifier_depth",
+    "anneal_lr",
     "iterations",
 ];
 
@@ -140,7 +138,9 @@ impl ImprovedFlags {
             "use_scale_shift_norm" => self.use_scale_shift_norm = truth(value)?,
             "resblock_updown" => self.resblock_updown = truth(value)?,
             "use_new_attention_order" => self.use_new_attention_order = truth(value)?,
-            _ if OTHERS.contains(&name) => self.others.push(format!("--{name} {value}")),
+            _ if OTHERS.contains(&name) || name.starts_with("classifier_") => {
+                self.others.push((name.to_string(), value.to_string()));
+            }
             _ => return Err(ConfigError::field("flag", name, "is none of the scripts' flags")),
         }
         Ok(())

@@ -10,7 +10,7 @@ impl ImprovedConfig {
         let features = shapes.axis("time_embed.0.weight", 1).filter(|&features| features > 0)?;
         let (inputs, outputs) = (shapes.axis(first, 1)?, shapes.axis("out.2.weight", 0)?);
         let twice = outputs.checked_mul(2)?;
-        let super_res = inputs == twice || (inputs == 6 && outputs == 6);
+        let super_res = inputs == twice || (inputs == outputs && [2, 6].contains(&inputs));
         let stages = shapes.count("input_blocks.");
         let blocks = blocks(shapes, stages).filter(|&blocks| blocks > 0)?;
         let levels = Some(stages / (blocks + 1)).filter(|levels| (1..=16).contains(levels))?;

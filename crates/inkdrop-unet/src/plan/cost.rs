@@ -16,6 +16,8 @@ pub(crate) struct Cost {
     pub kept: i64,
     /// Numbers alive at once.
     pub live: i64,
+    /// Numbers alive at once while a checkpointed block runs again.
+    pub again: i64,
 }
 
 /// A running sum over the layers of a stage, with the size of the image between them.
@@ -94,14 +96,14 @@ impl Meter {
         if checkpoint && block {
             // Its inputs alone; the rest is alive only while the block runs again.
             let inside = self.cost.kept - kept;
-            self.alive(input.saturating_add(inside));
+            self.cost.again = self.cost.again.max(input.saturating_add(inside));
             self.cost.kept = kept.saturating_add(input);
         }
     }
 
     fn down(&mut self, config: &ResampleConfig) {
         if config.learned {
-            return self.conv(&ConvConfig { padding: 1, ..config.halving() });
+            return self.conv(&config.halving());
         }
         self.resample(Resample::Halve, config.dims);
     }

@@ -80,6 +80,7 @@ pub(crate) fn stage(name: &str, layers: String, output: Vec<i64>, cost: Cost) ->
         flop: cost.products.saturating_mul(2),
         kept: cost.kept,
         live: cost.live,
+        again: cost.again,
     }
 }
 

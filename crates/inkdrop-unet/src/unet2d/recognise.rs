@@ -52,6 +52,9 @@ impl Unet2dConfig {
             Assumed::new("far_padding", config.far_padding),
             Assumed::new("cosine_first", config.cosine_first),
             Assumed::new("frequency_shift", config.frequency_shift),
+            Assumed::new("middle_divisor", config.middle_divisor),
+            Assumed::new("middle_groups", "none"),
+            Assumed::new("center_input", config.center_input),
         ];
         Some(Recognised { config: ModelConfig::Unet2d(config), assumed })
     }

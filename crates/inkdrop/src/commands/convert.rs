@@ -224,7 +224,10 @@ fn write_folder(
         config["sample_size"] = Value::Null;
     }
     let process = describe::process(source, foreign, Some(&network.origin))?;
-    let scheduler = process.as_ref().and_then(scheduler::write);
+    let scheduler = match (&foreign.process, &source.scheduler) {
+        (None, Some(theirs)) => Some(theirs.clone()),
+        _ => process.as_ref().and_then(scheduler::write),
+    };
     let note = match (&process, &scheduler) {
         (_, Some(_)) => ", with a scheduler_config.json",
         (Some(_), None) => "; diffusers has no scheduler for its process, so there is none",

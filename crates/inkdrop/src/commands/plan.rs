@@ -64,7 +64,7 @@ fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
         (Some(name), Some(_)) => {
             bail!("{name} and --flags both say what network it is: give one")
         }
-        (Some(name), None) => spec::parse(name)?.0,
+        (Some(name), None) => spec::parse(name)?.config,
         (None, Some(flags)) => spec::flags(flags)?,
         (None, None) => bail!("expected a preset, a config or a file of weights"),
     };

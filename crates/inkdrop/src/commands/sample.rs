@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::DeviceChoice;
+use inkdrop_unet::ImageSize;
 
 use crate::card::{Build, Card, Model, precision};
 use crate::context::Row;
@@ -52,6 +53,9 @@ pub struct Arguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// Size of the images, height x width [default: that of the network]
+    #[arg(long, value_name = "HxW")]
+    size: Option<ImageSize>,
     /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
     #[arg(long, default_value = "f32")]
     precision: String,
@@ -71,7 +75,11 @@ const DDIM_STEPS: usize = 50;
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = arguments.device.resolve()?;
     let torso = precision(&arguments.precision)?;
-    let model = Model::find(&arguments.model, &arguments.foreign)?;
+    let mut model = Model::find(&arguments.model, &arguments.foreign)?;
+    if let Some(size) = arguments.size {
+        model.card.model.resize(size)?;
+        model.card.model.plan()?;
+    }
     let config = arguments.config(&model.card)?;
     config.check(model.card.process.schedule.steps())?;
     let row = arguments.row(&model.card)?;
