@@ -19,8 +19,9 @@ pub struct Foreign {
     /// Take the usual values for what shapes cannot tell
     #[arg(long)]
     pub assume: bool,
-    /// The process: sprites, ddpm, linear:STEPS or cosine:STEPS, each with :rescaled where
-    /// the network was trained with rescale_timesteps
+    /// The process: sprites, ddpm, linear:STEPS or cosine:STEPS; the last two with :rescaled
+    /// where the network was trained with rescale_timesteps, and :unclipped where images are
+    /// not to be held in [-1, 1] on the way
     #[arg(long, value_name = "NAME")]
     pub process: Option<String>,
 }

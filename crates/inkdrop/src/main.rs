@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Sample(commands::sample::Arguments),
+    Sample(Box<commands::sample::Arguments>),
     Train(commands::train::Arguments),
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),

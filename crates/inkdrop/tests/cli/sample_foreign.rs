@@ -36,7 +36,7 @@ fn a_config_and_a_process_are_enough() {
 fn settings_say_the_same_as_a_config() {
     let place = place_with_weights("model.pt", &improved());
     put_config(&place, "net.toml", &improved());
-    let config = images(&place, &["--config", "net.toml", "--process", "linear"]);
+    let config = images(&place, &["--config", "net.toml", "--process", "linear:unclipped"]);
     let original = json!({"family": "improved", "model_channels": 32, "out_channels": 6,
         "num_res_blocks": 1, "attention_resolutions": [2], "channel_mult": [1, 2],
         "num_heads": 4, "use_scale_shift_norm": true, "image_size": 16});
@@ -127,4 +127,40 @@ fn half_precision_weights_sample_in_f32() {
     place.run(&["convert", "full.pt", "model.pt", "--dtype", "f16"]).succeeds();
     put_config(&place, "net.json", &ddpm());
     images(&place, &["--config", "net.json", "--process", "ddpm"]);
+}
+
+#[test]
+fn another_size_needs_no_other_weights() {
+    let place = place_with_weights("model.pt", &improved());
+    put_config(&place, "net.toml", &improved());
+    place
+        .run(&["convert", "model.pt", "m.safetensors", "--config", "net.toml", "--process", "ddpm"])
+        .succeeds();
+    let args = ["sample", "m.safetensors", "-n", "1", "--steps", "2", "--size"];
+    place.run(&[&args[..], &["24x32", "--out", "x/"]].concat()).succeeds();
+    let file = fs::File::open(place.path("x/00000.png")).expect("a picture");
+    let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
+    assert_eq!((reader.info().width, reader.info().height), (32, 24));
+    place.refuses(&[&args[..], &["24x33"]].concat(), &["33", "34"]);
+}
+
+#[test]
+fn an_original_config_without_a_size_is_asked_for_it() {
+    let place = place_with_weights("model.pt", &improved());
+    let original = json!({"family": "improved", "model_channels": 32, "out_channels": 6,
+        "num_res_blocks": 1, "attention_resolutions": [2], "channel_mult": [1, 2],
+        "num_heads": 4, "use_scale_shift_norm": true});
+    place.put("original.json", original.to_string().as_bytes());
+    let args = [&SAMPLE[..], &["x.npz", "--config", "original.json", "--process", "ddpm"]].concat();
+    place.refuses(&args, &["--set size="]);
+    place.run(&[&args[..], &["--set", "size=16"]].concat()).succeeds();
+}
+
+#[test]
+fn flags_bring_their_process() {
+    let place = place_with_weights("model.pt", &improved());
+    let flags = "--image_size 16 --num_channels 32 --num_res_blocks 1 --attention_resolutions 8 --channel_mult 1,2 --learn_sigma True";
+    let with = format!("{flags} --diffusion_steps 100 --noise_schedule cosine");
+    let said = images(&place, &["--flags", flags, "--process", "cosine:100:rescaled"]);
+    assert!(images(&place, &["--flags", &with]) == said);
 }
