@@ -10,7 +10,6 @@ mod alone {
 }
 
 #[path = "unet/support.rs"]
-#[allow(dead_code)] // the laws of the other binary use the rest
 mod support;
 
 /// Every test here holds it.

@@ -4,6 +4,7 @@
 mod unet {
     mod configs;
     mod context;
+    mod every;
     mod inputs;
     mod plans;
     mod precision;

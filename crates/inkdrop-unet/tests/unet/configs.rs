@@ -6,7 +6,7 @@ use inkdrop_unet::{
 };
 use serde_json::json;
 
-use super::support::all;
+use super::every::all;
 
 #[test]
 fn configs_survive_json() {

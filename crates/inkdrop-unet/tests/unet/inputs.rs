@@ -4,7 +4,8 @@ use inkdrop_nn::{ClassIds, Conditioning, Mode};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig};
 
-use super::support::{F32, all, build, ddpm, improved, inputs, unet2d};
+use super::every::all;
+use super::support::{F32, build, ddpm, improved, inputs, unet2d};
 
 fn refusal(config: &ModelConfig, x: &Tensor, t: &Tensor, conditioning: &Conditioning) -> String {
     build(config).forward(x, t, conditioning, Mode::Eval).unwrap_err().to_string()

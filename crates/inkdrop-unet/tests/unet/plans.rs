@@ -4,7 +4,8 @@ use inkdrop_nn::Mode;
 use inkdrop_torch::tch::no_grad_guard;
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Preset, Unet2dConfig};
 
-use super::support::{all, build, ddpm, improved, inputs, unet2d};
+use super::every::all;
+use super::support::{build, ddpm, improved, inputs, unet2d};
 
 #[test]
 fn the_plan_counts_what_is_built() {

@@ -4,7 +4,8 @@ use inkdrop_nn::{Mode, Network};
 use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
-use super::support::{all, build, improved, inputs, stir};
+use super::every::all;
+use super::support::{build, improved, inputs, stir};
 
 /// The same network with its convolutions in another kind.
 fn halved(config: &ModelConfig, network: &dyn Network, kind: Kind) -> Box<dyn Network> {

@@ -3,7 +3,8 @@
 use inkdrop_nn::Network;
 use inkdrop_unet::{ModelConfig, RecogniseError, Shapes};
 
-use super::support::{all, build};
+use super::every::all;
+use super::support::build;
 
 fn shapes(network: &dyn Network) -> Shapes {
     network.params().iter().map(|param| (&*param.name, param.tensor.size())).collect()

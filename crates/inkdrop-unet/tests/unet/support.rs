@@ -1,11 +1,8 @@
-//! Small networks of every family and option.
+//! A small network of each family, and inputs for it.
 
-use inkdrop_nn::{Activation, ClassIds, Conditioning, Network, NormKind};
+use inkdrop_nn::{ClassIds, Conditioning, Network};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_unet::{
-    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImageSize, ImprovedConfig,
-    ModelConfig, Unet2dConfig,
-};
+use inkdrop_unet::{DdpmConfig, ImageSize, ImprovedConfig, ModelConfig, Unet2dConfig};
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -48,65 +45,6 @@ pub fn unet2d() -> Unet2dConfig {
         groups: 4,
         ..Unet2dConfig::cifar10()
     }
-}
-
-/// One of each: every option is on in one of them.
-pub fn all() -> Vec<ModelConfig> {
-    let ddpm = [
-        ddpm(),
-        DdpmConfig { classes: Some(7), activation: Activation::Relu, ..ddpm() },
-        DdpmConfig { time_features: None, attention: vec![], channels: 1, ..ddpm() },
-        DdpmConfig { norm: NormKind::Batch, multipliers: vec![1], attention: vec![0], ..ddpm() },
-        DdpmConfig { norm: NormKind::None, blocks: 2, multipliers: vec![1, 1, 3], ..ddpm() },
-        DdpmConfig { norm: NormKind::Instance, padding: 2, ..ddpm() },
-    ];
-    let improved = [
-        improved(),
-        ImprovedConfig {
-            classes: Some(5),
-            scale_shift: false,
-            heads_upsample: Some(2),
-            ..improved()
-        },
-        ImprovedConfig { multipliers: vec![1.0], blocks: 2, attention: vec![1], ..improved() },
-        ImprovedConfig { dims: 1, learned_resample: false, blocks: 2, ..improved() },
-        ImprovedConfig { dims: 3, outputs: 3, attention: vec![], ..improved() },
-        ImprovedConfig {
-            multipliers: vec![1.0, 2.0, 2.0],
-            resblock_updown: true,
-            head_channels: Some(16),
-            attention_order: AttentionOrder::New,
-            ..improved()
-        },
-        ImprovedConfig { features: 64, multipliers: vec![0.5, 1.0], ..improved() },
-    ];
-    let unet2d = [
-        unet2d(),
-        Unet2dConfig { classes: Some(4), scale_shift: true, head_channels: Some(8), ..unet2d() },
-        Unet2dConfig { middle: false, middle_attention: false, outputs: 6, ..unet2d() },
-        Unet2dConfig {
-            resblock_down: true,
-            resblock_up: true,
-            blocks: 2,
-            down_attention: vec![true; 2], // only such levels halve by residual blocks
-            up_attention: vec![true; 2],
-            ..unet2d()
-        },
-        Unet2dConfig {
-            classes: Some(1 << 20),
-            class_embedding: ClassEmbedding::Timestep,
-            time_features: Some(24),
-            middle_attention: false,
-            ..unet2d()
-        },
-    ];
-    let super_res = ImprovedConfig { outputs: 6, ..self::improved() };
-    let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
-    let mut all = vec![ModelConfig::Context(context), ModelConfig::ImprovedSuperRes(super_res)];
-    all.extend(ddpm.map(ModelConfig::Ddpm));
-    all.extend(improved.map(ModelConfig::Improved));
-    all.extend(unet2d.map(ModelConfig::Unet2d));
-    all
 }
 
 /// x, t and the conditions that a network wants, for two images.
