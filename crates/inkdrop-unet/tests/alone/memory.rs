@@ -59,5 +59,5 @@ fn the_peak_falls_and_grows_slower_with_depth() {
     let [shallow, deep] = [2, 6].map(|blocks| [training(blocks, false), training(blocks, true)]);
     println!("2 blocks a level: {shallow:.0?} MiB; 6: {deep:.0?} MiB (plain, checkpointed)");
     assert!(deep[1] < 0.6 * deep[0], "{deep:?}");
-    assert!(deep[1] - shallow[1] < 0.4 * (deep[0] - shallow[0]), "{shallow:?} {deep:?}");
+    assert!(deep[1] - shallow[1] < 0.5 * (deep[0] - shallow[0]), "{shallow:?} {deep:?}");
 }
