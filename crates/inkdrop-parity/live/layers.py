@@ -1,5 +1,6 @@
 """What do the single layers of the `layer` cases compute?"""
 
+import torch
 from torch import Tensor, nn
 
 import ddpm_blocks
@@ -30,7 +31,18 @@ def compute(case: Case) -> dict[str, Tensor]:
                   "out_period_100": (period["dim"], period["max_period"])}
         return {name: improved_blocks.timestep_embedding(tensors["t"], *arguments)
                 for name, arguments in wanted.items()}
-    layer = build(case.family, config).eval()
+    return {"out": run(case, torch.float32)}
+
+
+def run(case: Case, kind: torch.dtype) -> Tensor:
+    """The output of a layer that has weights, computed in this type."""
+    layer = build(case.family, case.config).eval()
     layer.load_state_dict(case.below("weight:"), strict=True)
-    given = [tensors[name] for name in ("x", "emb") if name in tensors]
-    return {"out": layer(*given).detach()}
+    given = [case.tensors[name].to(kind) for name in ("x", "emb") if name in case.tensors]
+    return layer.to(kind)(*given).detach()
+
+
+def rounding(case: Case) -> float:
+    """How far the f32 output is from that in f64, in units of max(1, largest)."""
+    exact = run(case, torch.float64)
+    return float((run(case, torch.float32).double() - exact).abs().max() / exact.abs().max().clamp(min=1))
