@@ -153,7 +153,7 @@ impl ModelConfig {
         };
         let padded: Vec<i64> = size.iter().map(|axis| axis.saturating_add(2 * padding)).collect();
         layout.check_size(&padded, padding)?;
-        Ok(Plan::of(&layout, channels, &padded, checkpoint))
+        Ok(Plan::of(&layout, channels, &padded, checkpoint).cropped(size))
     }
 
     /// The network with PyTorch's default initialisation, drawn from libtorch's global generator.

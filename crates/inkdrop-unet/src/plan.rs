@@ -50,6 +50,14 @@ impl Plan {
         Self { stages }
     }
 
+    /// The same, whose result is cut to this size: what a padded image is in the end.
+    pub(crate) fn cropped(mut self, size: &[i64]) -> Self {
+        if let Some(last) = self.stages.last_mut() {
+            last.output.splice(1.., size.iter().copied());
+        }
+        self
+    }
+
     /// The stages in the order of the data.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
