@@ -1,8 +1,10 @@
 //! The network that a layout describes.
 
-use inkdrop_nn::{Activation, Conv, EmbedSequential, Embedding, Mlp, Mode, Norm, Scope, Signal};
+use inkdrop_nn::{
+    Activation, Conv, EmbedSequential, Embedding, Mlp, Mode, Norm, Params, Scope, Signal,
+};
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use super::{ClassLayout, HeadLayout, Layout, MlpLayout, StageLayout};
 
@@ -44,14 +46,26 @@ pub struct Features {
 }
 
 impl Body {
-    /// Draws all layers in the order of the original.
+    /// Draws all layers in the order of the original; with them, the parameters that they made.
     ///
-    /// - kinds: of the torso, and of everything else
-    pub fn new(
+    /// - torso: kind of the convolutions
+    pub fn build(
+        layout: &Layout,
+        checkpoint: bool,
+        torso: Kind,
+        device: Device,
+    ) -> Result<(Self, Params)> {
+        let mut params = Params::new(torso, device);
+        let kind = params.kind();
+        let body = Self::new(&mut params.root(), layout, checkpoint, [torso, kind])?;
+        Ok((body, params))
+    }
+
+    fn new(
         scope: &mut Scope,
         layout: &Layout,
         checkpoint: bool,
-        kinds: [Kind; 2],
+        [torso, kind]: [Kind; 2],
     ) -> Result<Self> {
         let stage = |scope: &mut Scope, stage: &StageLayout| {
             EmbedSequential::new(scope, &stage.layers, checkpoint)
@@ -70,7 +84,6 @@ impl Body {
         let up = layout.up.iter().map(|s| Ok((stage(scope, s)?, s.takes_skip)));
         let up = up.collect::<Result<_>>()?;
         let head = Head::new(&mut scope.full(), &layout.head)?;
-        let [torso, kind] = kinds;
         Ok(Self { time, classes, down, middle, up, head, torso, kind })
     }
 

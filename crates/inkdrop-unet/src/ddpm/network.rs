@@ -3,8 +3,8 @@
 use inkdrop_nn::{
     ClassIds, Conditioning, Mode, Network, NetworkError, Params, positional_embedding,
 };
+use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{Result, TorchError};
 
 use super::DdpmConfig;
 use crate::BuildError;
@@ -46,9 +46,7 @@ impl DdpmUnet {
         device: Device,
     ) -> std::result::Result<Self, BuildError> {
         let layout = config.layout()?;
-        let mut params = Params::new(kind, device);
-        let kinds = [params.torso(), params.kind()];
-        let body = Body::new(&mut params.root(), &layout, config.checkpoint, kinds)?;
+        let (body, params) = Body::build(&layout, config.checkpoint, kind, device)?;
         let expected = Expected {
             dims: 2,
             channels: config.channels,
@@ -83,7 +81,7 @@ impl Network for DdpmUnet {
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
         let classes = conditioning.classes.as_ref().map(ClassIds::tensor);
-        self.pass(x, t, classes, mode).map_err(|error: TorchError| error.into())
+        Ok(self.pass(x, t, classes, mode)?)
     }
 
     fn params(&self) -> &Params {

@@ -3,8 +3,8 @@
 use inkdrop_nn::{
     ClassIds, Conditioning, Mode, Network, NetworkError, Params, Signal, timestep_embedding,
 };
+use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{Result, TorchError};
 
 use super::ImprovedConfig;
 use crate::BuildError;
@@ -76,9 +76,7 @@ impl ImprovedUnet {
     ) -> std::result::Result<Self, BuildError> {
         let inputs = if low_res { config.channels.saturating_mul(2) } else { config.channels };
         let layout = config.layout(inputs)?;
-        let mut params = Params::new(kind, device);
-        let kinds = [params.torso(), params.kind()];
-        let body = Body::new(&mut params.root(), &layout, config.checkpoint, kinds)?;
+        let (body, params) = Body::build(&layout, config.checkpoint, kind, device)?;
         let expected = Expected {
             dims: config.dims,
             channels: config.channels,
@@ -144,11 +142,8 @@ impl Network for ImprovedUnet {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
-        let pass = || {
-            let (x, signal) = self.prepare(x, t, conditioning)?;
-            self.body.forward(&x, &signal, mode)
-        };
-        pass().map_err(|error: TorchError| error.into())
+        let (x, signal) = self.prepare(x, t, conditioning)?;
+        Ok(self.body.forward(&x, &signal, mode)?)
     }
 
     fn params(&self) -> &Params {

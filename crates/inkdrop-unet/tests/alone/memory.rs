@@ -22,7 +22,7 @@ fn peak() -> f64 {
 /// peak, in a process of its own.
 fn training(blocks: i64, checkpoint: bool) -> f64 {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "alone::memory::one_pass", "--ignored", "--nocapture"])
+        .args(["--exact", "alone::memory::a_pass_has_a_peak", "--nocapture"])
         .env(CASE, format!("{blocks} {checkpoint}"))
         .output()
         .unwrap();
@@ -31,10 +31,12 @@ fn training(blocks: i64, checkpoint: bool) -> f64 {
     line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
 }
 
+/// Also what the test below runs in processes of their own, one for each case.
 #[test]
-#[ignore = "a part of the test below"]
-fn one_pass() {
-    let case = std::env::var(CASE).unwrap();
+#[cfg(target_os = "linux")]
+fn a_pass_has_a_peak() {
+    let _alone = crate::alone();
+    let case = std::env::var(CASE).unwrap_or_else(|_| "1 false".to_string());
     let (blocks, checkpoint) = case.split_once(' ').unwrap();
     let (blocks, checkpoint) = (blocks.parse().unwrap(), checkpoint.parse().unwrap());
     let config = ImprovedConfig { blocks, checkpoint, attention: vec![], ..improved() };
@@ -49,7 +51,9 @@ fn one_pass() {
     std::fs::write("/proc/self/clear_refs", "5").unwrap(); // the peak begins anew
     let before = peak();
     pass(8, 32);
-    println!("\npeak {}", peak() - before);
+    let added = peak() - before;
+    println!("\npeak {added}");
+    assert!(added > 8.0, "a pass of 8 images of 32×32 in {added} MiB"); // x alone has 32 channels: 1 MiB
 }
 
 #[test]
@@ -59,5 +63,5 @@ fn the_peak_falls_and_grows_slower_with_depth() {
     let [shallow, deep] = [2, 6].map(|blocks| [training(blocks, false), training(blocks, true)]);
     println!("2 blocks a level: {shallow:.0?} MiB; 6: {deep:.0?} MiB (plain, checkpointed)");
     assert!(deep[1] < 0.6 * deep[0], "{deep:?}");
-    assert!(deep[1] - shallow[1] < 0.5 * (deep[0] - shallow[0]), "{shallow:?} {deep:?}");
+    assert!(deep[1] - shallow[1] < 0.4 * (deep[0] - shallow[0]), "{shallow:?} {deep:?}");
 }
