@@ -223,18 +223,29 @@ fn write_folder(
     if network.assumed.iter().any(|assumed| assumed.field == "size") {
         config["sample_size"] = Value::Null;
     }
-    let process = describe::process(source, foreign, Some(&network.origin))?;
-    let scheduler = match (&foreign.process, &source.scheduler) {
-        (None, Some(theirs)) => Some(theirs.clone()),
-        _ => process.as_ref().and_then(scheduler::write),
-    };
+    let (scheduler, note) = scheduler(source, foreign, &network.origin)?;
+    DiffusersFolder { config, scheduler, weights }.write(output)?;
+    Ok(note.to_string())
+}
+
+/// The scheduler that a folder came with, as it is, or one for the process; and what to say of it.
+fn scheduler(
+    source: &Source,
+    foreign: &Foreign,
+    origin: &Origin,
+) -> Result<(Option<Value>, &'static str)> {
+    const WITH: &str = ", with a scheduler_config.json";
+    if let (None, Some(theirs)) = (&foreign.process, &source.scheduler) {
+        return Ok((Some(theirs.clone()), WITH));
+    }
+    let process = describe::process(source, foreign, Some(origin))?;
+    let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
-        (_, Some(_)) => ", with a scheduler_config.json",
+        (_, Some(_)) => WITH,
         (Some(_), None) => "; diffusers has no scheduler for its process, so there is none",
         (None, None) => {
             "; its process is unknown, so there is no scheduler_config.json (--process names it)"
         }
     };
-    DiffusersFolder { config, scheduler, weights }.write(output)?;
-    Ok(note.to_string())
+    Ok((scheduler, note))
 }

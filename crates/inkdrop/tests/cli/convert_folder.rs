@@ -89,6 +89,17 @@ fn a_folder_wants_to_know_what_shapes_cannot_tell() {
 }
 
 #[test]
+fn a_scheduler_of_any_kind_goes_along_as_it_is() {
+    let place = place_with_pipeline();
+    let theirs = serde_json::json!({"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear",
+        "clip_sample": false, "set_alpha_to_one": false});
+    place.put("pipe/scheduler/scheduler_config.json", theirs.to_string().as_bytes());
+    place.run(&["convert", "pipe", "again"]).succeeds();
+    assert_eq!(json(&place, "again/scheduler/scheduler_config.json"), theirs);
+    assert_eq!(json(&place, "again/model_index.json")["_class_name"], "DDIMPipeline");
+}
+
+#[test]
 fn a_folder_without_a_size_stays_without() {
     let place = place_with_pipeline();
     let mut config = json(&place, "pipe/unet/config.json");
