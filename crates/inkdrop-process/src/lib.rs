@@ -17,13 +17,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod config;
 mod error;
-mod loss;
+mod likelihood;
+mod objective;
 pub mod pixels;
 mod predict;
 mod process;
+mod tables;
 
+pub use config::{Noising, ProcessConfig, TimeInput, Variance};
 pub use error::ProcessError;
-pub use loss::mse_loss;
+pub use inkdrop_schedule::MeanType;
+pub use likelihood::{BitsPerDim, bits_per_dim, prior_bits};
+pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
 pub use predict::{Denoiser, Prediction, Predictor};
-pub use process::{Noising, Process, ProcessConfig, TimeInput, Variance};
+pub use process::Process;

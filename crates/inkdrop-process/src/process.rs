@@ -1,73 +1,11 @@
-//! The process: which schedule, which steps of it, and in which units a network sees time.
+//! The process: its tables on a device, and in which units a network sees time.
 
-use inkdrop_schedule::{Schedule, ScheduleConfig, Spacing};
+use inkdrop_schedule::{Leg, Level, Path, Schedule, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
-use serde::{Deserialize, Serialize};
 
-use crate::ProcessError;
-
-/// A diffusion process, as configs and checkpoints spell it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProcessConfig {
-    /// How much noise each step adds.
-    pub schedule: ScheduleConfig,
-    /// What the network is given as t.
-    pub time: TimeInput,
-    /// How much noise an ancestral step puts back.
-    pub variance: Variance,
-    /// Whether the predicted image is held in [−1, 1] before a step is taken from it, and the
-    /// noise derived anew from that (`clip_denoised` of improved-diffusion, `clip_sample` of
-    /// diffusers). nanodiffusion and the sprites notebook do not.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub clip: bool,
-}
-
-/// What a network is given as t at step i of T, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TimeInput {
-    /// i, the step's number in the full process.
-    Index,
-    /// i·1000/T, so that networks see the same range whatever T (improved-diffusion).
-    Rescaled,
-    /// (i + 1)/T in (0, 1] (the sprites notebook).
-    Fraction,
-}
-
-/// Variance of an ancestral step (Ho et al. 2020, section 3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Variance {
-    /// That of q(x_{t−1} | x_t, x_0).
-    FixedSmall,
-    /// β.
-    FixedLarge,
-}
-
-/// How training images get their noise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Noising {
-    /// √ᾱ·x0 + √(1−ᾱ)·ε (Ho et al. 2020, eq. 4).
-    #[default]
-    Exact,
-    /// √ᾱ·x0 + (1−ᾱ)·ε, as the sprites notebook was published, without the root.
-    Published,
-}
-
-impl ProcessConfig {
-    /// The sprites notebook's process: 500 steps, t/T, β as variance.
-    pub fn sprites() -> Self {
-        Self {
-            schedule: ScheduleConfig::SPRITES,
-            time: TimeInput::Fraction,
-            variance: Variance::FixedLarge,
-            clip: false,
-        }
-    }
-}
+use crate::tables::{Tables, like};
+use crate::{Noising, ProcessConfig, ProcessError};
 
 /// A process with its tables on a device.
 #[derive(Debug)]
@@ -75,9 +13,8 @@ pub struct Process {
     config: ProcessConfig,
     schedule: Schedule,
     kept: Vec<usize>,
-    sqrt_alphas_cumprod: Tensor,
-    one_minus_alphas_cumprod: Tensor,
     times: Tensor,
+    pub(crate) tables: Tables,
 }
 
 impl Process {
@@ -93,6 +30,8 @@ impl Process {
 
     /// The same process in fewer steps; the network still sees the times it was trained with.
     ///
+    /// This is improved-diffusion's SpacedDiffusion: losses, likelihoods and the meaning of
+    /// learned variances and of `previous_x` are those of the shorter process.
     /// [`Spacing::All`] gives this very process back, with its own β.
     ///
     /// # Errors
@@ -114,19 +53,12 @@ impl Process {
         kept: Vec<usize>,
         device: Device,
     ) -> Result<Self, ProcessError> {
-        let table = |values: &Array1<f64>| -> Result<Tensor, ProcessError> {
-            Ok(Tensor::f_from_slice(&values.to_vec())?.f_to_device(device)?)
-        };
-        let total = config.schedule.steps() as f64;
-        let time = |&step: &usize| match config.time {
-            TimeInput::Index => step as f64,
-            TimeInput::Rescaled => step as f64 * (1000.0 / total),
-            TimeInput::Fraction => (step + 1) as f64 / total,
-        };
+        let total = config.schedule.steps();
+        let times: Array1<f64> =
+            kept.iter().map(|&step| config.time.at(step as f64, total)).collect();
         Ok(Self {
-            sqrt_alphas_cumprod: table(&schedule.sqrt_alphas_cumprod())?,
-            one_minus_alphas_cumprod: table(&schedule.alphas_cumprod().mapv(|bar| 1.0 - bar))?,
-            times: table(&kept.iter().map(time).collect())?,
+            times: Tensor::f_from_slice(&times.to_vec())?.f_to_device(device)?,
+            tables: Tables::new(&schedule, device)?,
             config: config.clone(),
             schedule,
             kept,
@@ -148,6 +80,45 @@ impl Process {
         &self.kept
     }
 
+    /// Where the tables are.
+    pub fn device(&self) -> Device {
+        self.times.device()
+    }
+
+    /// The way through all steps of the process, the last first.
+    ///
+    /// # Errors
+    /// Never for a process that could be made.
+    pub fn path(&self) -> Result<Path, ProcessError> {
+        Ok(Path::of_legs((0..self.kept.len()).rev().map(|index| self.leg(index)).collect())?)
+    }
+
+    /// The step at an index of this process, at its time in the full one.
+    fn leg(&self, index: usize) -> Leg {
+        let level = |index: usize| Level {
+            alpha_cumprod: self.schedule.alphas_cumprod()[index],
+            time: self.kept[index] as f64,
+        };
+        let to = index.checked_sub(1).map_or(Level::CLEAN, level);
+        let beta = self.schedule.betas()[index];
+        if beta < 1.0 { Leg::with_beta(level(index), to, beta) } else { Leg::new(level(index), to) }
+    }
+
+    /// The step of this process that starts at a level; of the two nearest ones' β where it lies
+    /// between them.
+    pub(crate) fn own_leg(&self, level: Level) -> Leg {
+        let high = self.kept.partition_point(|&step| (step as f64) < level.time);
+        let high = high.min(self.kept.len() - 1);
+        let exact = self.kept[high] as f64 == level.time || high == 0;
+        if exact {
+            return self.leg(high);
+        }
+        let (a, b) = (self.kept[high - 1] as f64, self.kept[high] as f64);
+        let part = ((level.time - a) / (b - a)).clamp(0.0, 1.0);
+        let (betas, to) = (self.schedule.betas(), self.leg(high - 1).from);
+        Leg::with_beta(level, to, betas[high - 1] + part * (betas[high] - betas[high - 1]))
+    }
+
     /// x after step t of the forward process (Ho et al. 2020, eq. 4).
     ///
     /// # Shapes
@@ -164,8 +135,8 @@ impl Process {
         noise: &Tensor,
         noising: Noising,
     ) -> Result<Tensor, ProcessError> {
-        let signal = gather(&self.sqrt_alphas_cumprod, t, x0)?;
-        let variance = self.one_minus_alphas_cumprod.f_index_select(0, t)?;
+        let signal = like(&self.tables.signal.f_index_select(0, t)?, x0)?;
+        let variance = self.tables.noise_variance.f_index_select(0, t)?;
         let spread = match noising {
             Noising::Exact => variance.f_sqrt()?,
             Noising::Published => variance,
@@ -186,33 +157,12 @@ impl Process {
         Ok(self.times.f_index_select(0, t)?.f_to_kind(Kind::Float)?)
     }
 
-    /// [`Process::network_time`] of one step for a whole batch, `[B]` in f32.
+    /// What the network is given as t at one level, for a whole batch: `[B]` in f32.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
-    pub fn network_time_at(&self, index: usize, batch: i64) -> Result<Tensor, ProcessError> {
-        let time = self.times.f_narrow(0, index as i64, 1)?;
-        Ok(time.f_to_kind(Kind::Float)?.f_expand([batch], false)?)
+    pub fn network_time_at(&self, level: Level, batch: i64) -> Result<Tensor, ProcessError> {
+        let time = self.config.time.at(level.time, self.config.schedule.steps());
+        Ok(Tensor::f_full([batch], time, (Kind::Float, self.times.device()))?)
     }
-
-    /// Standard deviation of the noise that an ancestral step at this index puts back.
-    pub fn ancestral_std(&self, index: usize) -> f64 {
-        let variance = match self.config.variance {
-            Variance::FixedLarge if index > 0 => self.schedule.betas()[index],
-            _ => self.schedule.posterior_log_variance_clipped()[index].exp(),
-        };
-        variance.sqrt()
-    }
-}
-
-/// Entries t of a table in f64, as [B, 1, 1, 1] of x's kind.
-fn gather(table: &Tensor, t: &Tensor, x: &Tensor) -> Result<Tensor, ProcessError> {
-    like(&table.f_index_select(0, t)?, x)
-}
-
-/// `[B]` as [B, 1, …] with as many axes as x, in x's kind.
-fn like(values: &Tensor, x: &Tensor) -> Result<Tensor, ProcessError> {
-    let mut shape = vec![1i64; x.dim()];
-    shape[0] = -1;
-    Ok(values.f_to_kind(x.kind())?.f_view(&shape[..])?)
 }

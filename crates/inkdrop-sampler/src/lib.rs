@@ -27,13 +27,31 @@
 
 mod ancestral;
 mod ddim;
+mod dpm;
+mod dpm2;
+mod euler;
+mod guidance;
+mod heun;
+mod lms;
+mod pndm;
 mod run;
+mod sampler;
 mod step;
+mod unipc;
 
 pub use ancestral::ddpm;
-pub use ddim::ddim;
-pub use run::{Batch, Rng, SampleConfig, Sampler, sample};
+pub use ddim::{Inversion, ddim, ddim_inversion};
+pub use dpm::{DpmSolver, Extrapolated, SecondOrder, dpm_solver};
+pub use dpm2::dpm_solver_2;
+pub use euler::{euler, euler_ancestral};
+pub use guidance::{ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval};
+pub use heun::{Churn, edm, heun};
+pub use lms::lms;
+pub use pndm::{plms, pndm};
+pub use run::{Batch, Rng, SampleConfig, sample};
+pub use sampler::Sampler;
 pub use step::{OnStep, SamplerError, Step};
+pub use unipc::{UniPc, unipc};
 
 #[doc(no_inline)]
 pub use inkdrop_process::Predictor;

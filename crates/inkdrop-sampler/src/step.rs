@@ -1,20 +1,20 @@
 //! What a sampler shows of each step, and how it can fail.
 
-use inkdrop_process::ProcessError;
-use inkdrop_schedule::ScheduleError;
-use inkdrop_torch::TorchError;
+use inkdrop_process::{Prediction, ProcessError};
+use inkdrop_schedule::{Level, Path, ScheduleError};
+use inkdrop_torch::{NoiseSource, TorchError};
 use inkdrop_torch::tch::{TchError, Tensor};
 
 /// One step that was taken.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// How many steps were taken before this one.
+    /// i: how many steps were taken before this one.
     pub number: usize,
     /// How many there will be.
     pub total: usize,
-    /// The step's index in the process, falling to 0.
-    pub index: usize,
-    /// x after the step, [B, C, H, W].
+    /// t: the position in the full process at which the step started, T − 1 to 0.
+    pub time: f64,
+    /// x after the step, [B, C, H, W], of unit variance.
     pub x: &'a Tensor,
     /// The image that was predicted in the step, [B, C, H, W].
     pub x0: &'a Tensor,
@@ -54,6 +54,17 @@ pub enum SamplerError {
     },
 }
 
+impl SamplerError {
+    /// Makes sure that a solver's order lies in 1..=most.
+    pub(crate) fn order(solver: &str, given: usize, most: usize) -> Result<(), Self> {
+        if (1..=most).contains(&given) {
+            return Ok(());
+        }
+        let expected = format!("1 to {most} for {solver}");
+        Err(Self::Request { field: "order", given: given.to_string(), expected })
+    }
+}
+
 impl From<TchError> for SamplerError {
     fn from(error: TchError) -> Self {
         Self::Torch(error.into())
@@ -66,18 +77,44 @@ impl From<ScheduleError> for SamplerError {
     }
 }
 
-/// Reports a step, after a look at whether x is still made of numbers.
+/// Reports step `number` of a path, after a look at whether x is still made of numbers.
 pub(crate) fn report(
-    index: usize,
-    total: usize,
+    path: &Path,
+    number: usize,
     x: &Tensor,
     x0: &Tensor,
     on_step: &mut OnStep,
 ) -> Result<(), SamplerError> {
-    let number = total - 1 - index;
+    let total = path.steps();
     if !x.f_sum(x.kind())?.f_double_value(&[])?.is_finite() {
         return Err(SamplerError::NotFinite { number: number + 1, total });
     }
-    on_step(&Step { number, total, index, x, x0 });
+    on_step(&Step { number, total, time: path.legs()[number].from.time, x, x0 });
     Ok(())
+}
+
+/// Σ c·x over terms with c ≠ 0; at least one term is given.
+pub(crate) fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor, SamplerError> {
+    let mut sum: Option<Tensor> = None;
+    for (c, x) in terms.iter().filter(|(c, _)| *c != 0.0) {
+        let term = x.f_mul_scalar(*c)?;
+        sum = Some(match sum {
+            Some(sum) => sum.f_add(&term)?,
+            None => term,
+        });
+    }
+    Ok(match sum {
+        Some(sum) => sum,
+        None => terms[0].1.f_zeros_like()?,
+    })
+}
+
+/// Noise for x.
+pub(crate) fn draw(noise: &mut dyn NoiseSource, x: &Tensor) -> Result<Tensor, SamplerError> {
+    Ok(noise.normal(&x.size(), x.device())?.f_to_kind(x.kind())?)
+}
+
+/// x at a level, from what is believed about it: √ᾱ·x0 + √(1−ᾱ)·ε.
+pub(crate) fn at(level: Level, prediction: &Prediction) -> Result<Tensor, SamplerError> {
+    combine(&[(level.signal(), &prediction.x0), (level.noise(), &prediction.eps)])
 }

@@ -54,6 +54,12 @@ pub enum ScheduleError {
         /// The number of steps of the full process.
         available: usize,
     },
+    /// A step of a path must not add noise.
+    #[error("step {leg} of the path ends with more noise than it starts with, or its alpha-bar is outside 0 to 1")]
+    Rises {
+        /// The step, from 0.
+        leg: usize,
+    },
     /// The text is no spacing.
     #[error(
         "`{0}` is no timestep spacing: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50` or nothing for all steps"

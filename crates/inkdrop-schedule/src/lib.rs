@@ -19,10 +19,15 @@
 
 mod betas;
 mod error;
+mod level;
+mod path;
 mod spacing;
+pub mod solver;
 mod tables;
 
 pub use betas::ScheduleConfig;
 pub use error::ScheduleError;
+pub use level::Level;
+pub use path::{Leg, Path};
 pub use spacing::Spacing;
 pub use tables::Schedule;

@@ -84,14 +84,7 @@ impl Schedule {
     /// # Errors
     /// Nothing kept, or indices that do not rise or lie outside.
     pub fn respaced(&self, kept: &[usize]) -> Result<Self, ScheduleError> {
-        if kept.is_empty() {
-            return Err(ScheduleError::StepCount { asked: 0, available: self.steps() });
-        }
-        for (position, &step) in kept.iter().enumerate() {
-            if step >= self.steps() || (position > 0 && kept[position - 1] >= step) {
-                return Err(ScheduleError::Kept { position, step, available: self.steps() });
-            }
-        }
+        self.check_picks(kept)?;
         let mut last = 1.0;
         let betas = kept.iter().map(|&step| {
             let bar = self.alphas_cumprod[step];
@@ -100,6 +93,19 @@ impl Schedule {
             beta
         });
         Self::from_betas(betas.collect())
+    }
+
+    /// Makes sure that picks rise and lie inside.
+    pub(crate) fn check_picks(&self, picks: &[usize]) -> Result<(), ScheduleError> {
+        if picks.is_empty() {
+            return Err(ScheduleError::StepCount { asked: 0, available: self.steps() });
+        }
+        for (position, &step) in picks.iter().enumerate() {
+            if step >= self.steps() || (position > 0 && picks[position - 1] >= step) {
+                return Err(ScheduleError::Kept { position, step, available: self.steps() });
+            }
+        }
+        Ok(())
     }
 
     /// T, the number of steps.

@@ -1,0 +1,193 @@
+//! What training makes small.
+
+use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_schedule::{MeanType, weights};
+use inkdrop_torch::tch::{Reduction, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::likelihood::vb_bits;
+use crate::predict::{halves, interpret};
+use crate::tables::{Scales, like, mean_flat};
+use crate::{Noising, Process, ProcessError};
+
+/// A loss by name.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossType {
+    /// Squared error of what the network predicts (Ho et al. 2020, eq. 14); where the variance is
+    /// learned, with the variational bound that only the variance feels.
+    #[default]
+    Mse,
+    /// The same with the bound scaled by T/1000 (Nichol & Dhariwal 2021, eq. 16).
+    RescaledMse,
+    /// The variational bound, one of its T terms, in bits per dimension (eq. 4).
+    Kl,
+    /// The same times T, an estimate of the whole bound.
+    RescaledKl,
+    /// Absolute error of what the network predicts.
+    L1,
+    /// Squared up to an error of `delta`, straight beyond.
+    Huber {
+        /// Where it turns straight; > 0.
+        delta: f64,
+    },
+}
+
+/// How much each step counts.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weighting {
+    /// All the same.
+    #[default]
+    None,
+    /// min(SNR, γ) on the error of x0 (Hang et al. 2023).
+    MinSnr {
+        /// γ; 5 is usual.
+        gamma: f64,
+    },
+    /// 1/(k + SNR)^γ (Choi et al. 2022).
+    P2 {
+        /// γ; 1 or 0.5 are usual.
+        gamma: f64,
+        /// k; 1 is usual.
+        k: f64,
+    },
+}
+
+/// What training makes small, as configs spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// Which loss.
+    pub loss: LossType,
+    /// How much each step counts.
+    pub weighting: Weighting,
+    /// How training images get their noise.
+    pub noising: Noising,
+}
+
+/// A loss for a process.
+#[derive(Debug)]
+pub struct Objective<'a> {
+    process: &'a Process,
+    config: ObjectiveConfig,
+    weights: Option<Tensor>,
+}
+
+/// The parts of a loss, `[B]` each.
+#[derive(Debug)]
+pub struct LossTerms {
+    /// What training makes small.
+    pub loss: Tensor,
+    /// The error of what the network predicts, where it is part of the loss.
+    pub error: Option<Tensor>,
+    /// The variational bound in bits per dimension, where it is added to the error.
+    pub bound: Option<Tensor>,
+}
+
+impl<'a> Objective<'a> {
+    /// # Errors
+    /// A delta, γ or k that cannot be.
+    pub fn new(process: &'a Process, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
+        let (schedule, mean) = (process.schedule(), process.config().mean);
+        let table = match config.weighting {
+            Weighting::None => None,
+            Weighting::MinSnr { gamma } => Some(weights::min_snr(schedule, mean, gamma)?),
+            Weighting::P2 { gamma, k } => Some(weights::p2(schedule, gamma, k)?),
+        };
+        if let LossType::Huber { delta } = config.loss {
+            let expected = "a number above 0";
+            if !(delta > 0.0 && delta.is_finite()) {
+                return Err(ProcessError::Field { field: "huber delta", given: delta, expected });
+            }
+        }
+        let upload = |table: ndarray::Array1<f64>| {
+            Tensor::f_from_slice(&table.to_vec())?.f_to_device(process.device())
+        };
+        Ok(Self { process, config: *config, weights: table.map(upload).transpose()? })
+    }
+
+    /// The loss of a batch, image by image.
+    ///
+    /// # Shapes
+    /// - x0, noise: [B, C, H, W]
+    /// - t: `[B]`, i64 in 0..T
+    ///
+    /// # Errors
+    /// Shapes that do not fit, t outside the process, or outputs that do not fit it.
+    pub fn terms(
+        &self,
+        network: &dyn Network,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<LossTerms, ProcessError> {
+        let process = self.process;
+        let x = process.q_sample(x0, t, noise, self.config.noising)?;
+        let time = process.network_time(t)?;
+        let out = network.forward(&x, &time, conditioning, mode)?;
+        let scales = Scales::at(&process.tables, t, &x)?;
+        let steps = process.schedule().steps() as f64;
+        let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {
+            let prediction = interpret(process.config(), out, &x, &scales)?;
+            vb_bits(&prediction, x0, &x, t, &scales)
+        };
+        match self.config.loss {
+            LossType::Kl => Ok(LossTerms { loss: bound(&out)?, error: None, bound: None }),
+            LossType::RescaledKl => {
+                let loss = bound(&out)?.f_mul_scalar(steps)?;
+                Ok(LossTerms { loss, error: None, bound: None })
+            }
+            _ => {
+                let (mean, variance) = halves(process.config().variance, &out, &x)?;
+                let target = self.target((x0, noise), &x, &scales)?;
+                let error = self.weighted(&self.error(&mean, &target)?, t)?;
+                let Some(variance) = variance else {
+                    let loss = error.shallow_clone();
+                    return Ok(LossTerms { loss, error: Some(error), bound: None });
+                };
+                // The bound teaches the variance alone, not the mean.
+                let bound = bound(&Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?)?;
+                let bound = match self.config.loss {
+                    LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
+                    _ => bound,
+                };
+                let loss = error.f_add(&bound)?;
+                Ok(LossTerms { loss, error: Some(error), bound: Some(bound) })
+            }
+        }
+    }
+
+    /// What the network should predict.
+    fn target(
+        &self,
+        (x0, noise): (&Tensor, &Tensor),
+        x: &Tensor,
+        scales: &Scales,
+    ) -> Result<Tensor, ProcessError> {
+        Ok(match self.process.config().mean {
+            MeanType::Epsilon => noise.shallow_clone(),
+            MeanType::StartX => x0.shallow_clone(),
+            MeanType::PreviousX => {
+                x0.f_mul(&scales.mean_of_x0)?.f_add(&x.f_mul(&scales.mean_of_x)?)?
+            }
+            MeanType::V => noise.f_mul(&scales.signal)?.f_sub(&x0.f_mul(&scales.noise)?)?,
+        })
+    }
+
+    /// - returns `[B]`
+    fn error(&self, out: &Tensor, target: &Tensor) -> Result<Tensor, ProcessError> {
+        mean_flat(&match self.config.loss {
+            LossType::L1 => out.f_sub(target)?.f_abs()?,
+            LossType::Huber { delta } => out.f_huber_loss(target, Reduction::None, delta)?,
+            _ => out.f_sub(target)?.f_square()?,
+        })
+    }
+
+    fn weighted(&self, error: &Tensor, t: &Tensor) -> Result<Tensor, ProcessError> {
+        match &self.weights {
+            None => Ok(error.shallow_clone()),
+            Some(weights) => Ok(error.f_mul(&like(&weights.f_index_select(0, t)?, error)?)?),
+        }
+    }
+}
