@@ -7,7 +7,7 @@ use proptest::prelude::*;
 fn configs() -> impl Strategy<Value = ScheduleConfig> {
     prop_oneof![
         // Below 21 steps the scaled linear schedule would need a beta above 1.
-        (21usize..1500).prop_map(|steps| ScheduleConfig::Linear { steps }),
+        (21usize..1500).prop_map(|steps| ScheduleConfig::linear(steps)),
         (1usize..1500).prop_map(|steps| ScheduleConfig::Cosine { steps }),
         (1usize..800, 1e-5..1e-3, 1e-3..0.05).prop_map(|(steps, beta_start, beta_end)| {
             ScheduleConfig::Sprites { steps, beta_start, beta_end }
@@ -75,7 +75,7 @@ fn close(a: f64, b: f64) {
 
 #[test]
 fn linear_at_1000_is_the_papers() {
-    let schedule = ScheduleConfig::Linear { steps: 1000 }.build().unwrap();
+    let schedule = ScheduleConfig::linear(1000).build().unwrap();
     close(schedule.betas()[0], 1e-4);
     close(schedule.betas()[999], 0.02);
     close(schedule.betas()[1], 1e-4 + (0.02 - 1e-4) / 999.0);
@@ -139,7 +139,7 @@ fn schedules_that_cannot_be_say_why() {
     assert_eq!(error, ScheduleError::Beta { index: 1, value: 1.5 });
     assert!(error.to_string().contains("beta[1] = 1.5"));
     assert!(Schedule::from_betas(array![0.1, f64::NAN]).is_err());
-    assert!(ScheduleConfig::Linear { steps: 10 }.build().is_err(), "needs betas up to 2");
+    assert!(ScheduleConfig::linear(10).build().is_err(), "needs betas up to 2");
 }
 
 #[test]
