@@ -67,6 +67,8 @@ pub(super) fn sigmoid_cumprod(
         return Err(ScheduleError::Order { low: ("start", start), high: ("end", end) });
     }
     let last = end / tau;
+    // e^x must be finite.
+    require(last <= 700.0, "end", end, "at most 700 times tau")?;
     let at = |i: usize| {
         let x = (i as f64 / steps as f64 * (end - start) + start) / tau;
         let x = if i == steps { last } else { x };
