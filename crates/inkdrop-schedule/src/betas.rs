@@ -65,7 +65,7 @@ pub enum ScheduleConfig {
         /// β at ∞.
         beta_end: f64,
     },
-    /// Jabri et al. 2022, algorithm 1: ᾱ follows the falling logistic function of
+    /// Jabri et al. 2022: ᾱ follows the falling logistic function of
     /// u/τ, u from start to end, brought to run from 1 to 0; β ≤ 0.999.
     SigmoidCumprod {
         /// T, the number of steps.
@@ -143,11 +143,17 @@ impl ScheduleConfig {
         if !(1..=MAX_STEPS).contains(&self.steps()) {
             return Err(ScheduleError::NoSteps(self.steps()));
         }
+        self.tables()
+    }
+
+    fn tables(&self) -> Result<Schedule, ScheduleError> {
         Schedule::from_betas(match *self {
             Self::Sprites { steps, beta_start, beta_end } => {
                 return sprites::sprites(steps, beta_start, beta_end);
             }
             Self::ZeroTerminalSnr { ref of } => return terminal::zero_terminal(of),
+            Self::Betas { ref betas } => betas.clone().into(),
+            Self::Constant { steps, beta } => Array1::from_elem(steps, beta),
             Self::Linear { steps, beta_start, beta_end } => {
                 curves::linear(steps, beta_start, beta_end)?
             }
@@ -161,8 +167,6 @@ impl ScheduleConfig {
             Self::SigmoidCumprod { steps, start, end, tau } => {
                 curves::sigmoid_cumprod(steps, start, end, tau)?
             }
-            Self::Constant { steps, beta } => Array1::from_elem(steps, beta),
-            Self::Betas { ref betas } => betas.clone().into(),
         })
     }
 }

@@ -21,7 +21,7 @@ pub enum MeanType {
     StartX,
     /// The mean of q(x_{t−1} | x_t, x_0) (Ho et al. 2020, eq. 7).
     PreviousX,
-    /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022, appendix D); `v-prediction` elsewhere.
+    /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022); `v-prediction` elsewhere.
     V,
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// - sigma_min, sigma_max: 0 < sigma_min ≤ sigma_max, finite
 /// - rho: > 0; larger puts more levels near sigma_min
 ///
-/// Returns [n], from sigma_max to sigma_min; just sigma_max for n = 1.
+/// Returns `[n]`, from sigma_max to sigma_min; just sigma_max for n = 1.
 ///
 /// # Errors
 /// n is not 1 to a million, or a number is outside its range.
@@ -69,12 +69,12 @@ pub fn polyexponential(
 
 /// The levels of the variance-preserving process in continuous time,
 /// σ(t) = √(exp(β_d·t²/2 + β_min·t) − 1) at even t from 1 to ε_s
-/// (Song et al. 2021, eq. 33, in the form of Karras et al. 2022, table 1).
+/// (Song et al. 2021, in the form of Karras et al. 2022, table 1).
 ///
 /// - beta_d, beta_min: ≥ 0, one of them above; 19.9 and 0.1 in the paper
 /// - eps_s: the last t, in (0, 1]; 1e-3 in the paper
 ///
-/// Returns [n]; just σ(1) for n = 1.
+/// Returns `[n]`; just σ(1) for n = 1.
 ///
 /// # Errors
 /// n is not 1 to a million, a number is outside its range, or σ is ∞ at 1 or 0

@@ -27,7 +27,7 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of explicit betas.
     ///
-    /// - betas: [T], each in (0, 1); the last may be exactly 1
+    /// - betas: `[T]`, each in (0, 1); the last may be exactly 1
     ///
     /// # Errors
     /// No betas, one outside its range, or so large or small ones that ᾱ stops
@@ -50,8 +50,8 @@ impl Schedule {
     /// (x − β/√(1−ᾱ)·ε)/√α, written with x0 in place of ε; for a true running
     /// product both are the same.
     ///
-    /// - betas: [T], each in (0, 1)
-    /// - alphas_cumprod: [T], each in (0, 1), falling strictly
+    /// - betas: `[T]`, each in (0, 1)
+    /// - alphas_cumprod: `[T]`, each in (0, 1), falling strictly
     ///
     /// # Errors
     /// No betas, values outside these ranges, or tables of two lengths.

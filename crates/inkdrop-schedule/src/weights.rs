@@ -5,7 +5,7 @@ use ndarray::{Array1, Zip};
 use crate::{MeanType, Schedule, ScheduleError, error::require};
 
 /// Factors on the squared error of what the network predicts that weigh the
-/// squared error of x0 by min(SNR, γ) (Hang et al. 2023, section 3.4).
+/// squared error of x0 by min(SNR, γ) (Hang et al. 2023).
 ///
 /// Given x_t, an error of x0 is one of SNR times its square in ε, of SNR + 1
 /// times in v and of coef1² times in the posterior mean, so that the factors are
@@ -16,7 +16,7 @@ use crate::{MeanType, Schedule, ScheduleError, error::require};
 ///
 /// - gamma: γ, finite and above 0; 5 in the paper
 ///
-/// Returns [T], finite and ≥ 0.
+/// Returns `[T]`, finite and ≥ 0.
 ///
 /// # Errors
 /// gamma is outside its range.
@@ -37,13 +37,13 @@ pub fn min_snr(
     ))
 }
 
-/// Factors 1/(k + SNR)^γ on the squared error of ε (Choi et al. 2022, eq. 8),
+/// Factors 1/(k + SNR)^γ on the squared error of ε (Choi et al. 2022),
 /// which favour the steps with much noise.
 ///
 /// - gamma: γ, finite and ≥ 0; 0 weighs all steps alike, 0.5 and 1 in the paper
 /// - k: finite and above 0; 1 in the paper
 ///
-/// Returns [T], finite and ≥ 0.
+/// Returns `[T]`, finite and ≥ 0.
 ///
 /// # Errors
 /// A number is outside its range, or k^γ is 0 in f64.

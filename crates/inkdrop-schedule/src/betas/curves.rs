@@ -61,14 +61,8 @@ pub(super) fn sigmoid_cumprod(
     end: f64,
     tau: f64,
 ) -> Result<Array1<f64>, ScheduleError> {
-    finite(&[("start", start), ("end", end)])?;
-    require(tau > 0.0 && tau.is_finite(), "tau", tau, "a finite number above 0")?;
-    if start >= end {
-        return Err(ScheduleError::Order { low: ("start", start), high: ("end", end) });
-    }
+    check_cumprod(start, end, tau)?;
     let last = end / tau;
-    // e^x must be finite.
-    require(last <= 700.0, "end", end, "at most 700 times tau")?;
     let at = |i: usize| {
         let x = (i as f64 / steps as f64 * (end - start) + start) / tau;
         let x = if i == steps { last } else { x };
@@ -77,6 +71,16 @@ pub(super) fn sigmoid_cumprod(
     let beta = |i: usize| 1.0 - at(i + 1) / at(i);
     // Not f64::min, which would take 0.999 for a NaN.
     Ok(Array1::from_shape_fn(steps, |i| if beta(i) > MAX_BETA { MAX_BETA } else { beta(i) }))
+}
+
+fn check_cumprod(start: f64, end: f64, tau: f64) -> Result<(), ScheduleError> {
+    finite(&[("start", start), ("end", end)])?;
+    require(tau > 0.0 && tau.is_finite(), "tau", tau, "a finite number above 0")?;
+    if start >= end {
+        return Err(ScheduleError::Order { low: ("start", start), high: ("end", end) });
+    }
+    // e^x must be finite.
+    require(end / tau <= 700.0, "end", end, "at most 700 times tau")
 }
 
 fn finite(fields: &[(&'static str, f64)]) -> Result<(), ScheduleError> {

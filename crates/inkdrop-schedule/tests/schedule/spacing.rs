@@ -191,6 +191,13 @@ fn leading_strides_from_its_offset() {
 }
 
 #[test]
+fn an_offset_is_left_out_in_json_where_there_is_none() {
+    let leading: Spacing = serde_json::from_str(r#"{"leading":{"count":5}}"#).unwrap();
+    assert_eq!(leading, Spacing::Leading { count: 5, offset: 0 });
+    assert!(serde_json::from_str::<Spacing>(r#"{"leading":{"count":5,"start":1}}"#).is_err());
+}
+
+#[test]
 fn explicit_steps_rise_and_lie_inside() {
     assert_eq!(picks("at:0,10,500", 501), [0, 10, 500]);
     for (wrong, position, step) in [(vec![3, 3], 1, 3), (vec![5, 4], 1, 4), (vec![0, 10], 1, 10)] {

@@ -69,7 +69,9 @@ proptest! {
         let short = schedule.respaced(&kept).unwrap();
         for (i, &step) in kept.iter().enumerate() {
             let (ours, full) = (short.alphas_cumprod()[i], schedule.alphas_cumprod()[step]);
-            prop_assert!((ours - full).abs() <= 1e-9 * full);
+            // A beta near 1 holds the ratio to the step before only to 1e-16.
+            let before = short.alphas_cumprod_prev()[i];
+            prop_assert!((ours - full).abs() <= 1e-9 * full + 1e-15 * before);
         }
     }
 }
