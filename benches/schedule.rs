@@ -17,7 +17,7 @@ fn schedules(c: &mut Criterion) {
     let mut group = c.benchmark_group("schedule");
     for (name, config) in [
         ("sprites_500", ScheduleConfig::SPRITES),
-        ("linear_1000", ScheduleConfig::Linear { steps: 1000 }),
+        ("linear_1000", ScheduleConfig::linear(1000)),
         ("cosine_4000", ScheduleConfig::Cosine { steps: 4000 }),
     ] {
         group.bench_function(name, |b| {

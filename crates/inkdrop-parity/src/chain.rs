@@ -101,7 +101,7 @@ impl Improved {
         let steps = self.diffusion_steps;
         let schedule = match self.noise_schedule.as_str() {
             "cosine" => ScheduleConfig::Cosine { steps },
-            _ => ScheduleConfig::Linear { steps },
+            _ => ScheduleConfig::linear(steps),
         };
         let time = if self.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index };
         let clip = self.clip_denoised;

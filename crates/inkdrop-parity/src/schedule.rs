@@ -45,7 +45,7 @@ pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     let config: Improved = case.config()?;
     let steps = config.diffusion_steps;
     let full = match config.noise_schedule.as_str() {
-        "linear" => ScheduleConfig::Linear { steps },
+        "linear" => ScheduleConfig::linear(steps),
         "cosine" => ScheduleConfig::Cosine { steps },
         other => bail!("{}: unknown noise schedule `{other}`", case.name),
     };

@@ -75,7 +75,7 @@ fn keeping_all_steps_changes_nothing() {
 
 #[test]
 fn noised_images_have_the_schedules_mean_and_variance() {
-    let process = process(TimeInput::Index, ScheduleConfig::Linear { steps: 1000 });
+    let process = process(TimeInput::Index, ScheduleConfig::linear(1000));
     let x0 = Tensor::full([4, 3, 64, 64], 0.5, F32);
     let noise = x0.randn_like();
     let t = Tensor::from_slice(&[0i64, 100, 500, 999]);

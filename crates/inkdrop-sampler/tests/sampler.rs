@@ -54,7 +54,7 @@ impl Predictor for Gaussian {
 }
 
 fn linear() -> ScheduleConfig {
-    ScheduleConfig::Linear { steps: 1000 }
+    ScheduleConfig::linear(1000)
 }
 
 fn error_of_ddim(steps: usize) -> f64 {

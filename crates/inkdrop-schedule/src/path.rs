@@ -1,6 +1,6 @@
 //! Which noise levels a sampler visits on its way from noise to an image.
 
-use crate::{Level, Schedule, ScheduleError};
+use crate::{Level, Schedule, ScheduleError, spacing};
 
 /// One step of the way, from more noise to less.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,7 +92,7 @@ impl Path {
     /// # Errors
     /// Nothing picked, or steps that do not rise or lie outside.
     pub fn of_steps(schedule: &Schedule, picks: &[usize]) -> Result<Self, ScheduleError> {
-        schedule.check_picks(picks)?;
+        spacing::check_kept(picks, schedule.steps())?;
         let mut to = Level::CLEAN;
         let mut legs = Vec::with_capacity(picks.len());
         for (position, &pick) in picks.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Path {
     /// The way through noise levels σ = √((1−ᾱ)/ᾱ), and on to no noise, at the times at which
     /// the schedule has them.
     ///
-    /// - sigmas: falling, such as those of Karras et al. 2022
+    /// - sigmas: falling, as [`crate::sigmas`] gives them
     ///
     /// # Errors
     /// No levels, or levels that rise.

@@ -1,13 +1,19 @@
 //! How much noise is in x at step i, and all that follows from it.
 
+mod columns;
+
 use ndarray::{Array1, Zip};
 
-use crate::ScheduleError;
+use crate::{ScheduleError, spacing};
 
 /// The tables of a diffusion process of T steps; index i of 0..T is the
 /// transition from x_i to x_{i+1} in the papers' count (x_0 is data).
 ///
 /// Names follow Ho et al. 2020: α = 1 − β, ᾱ the running product of α.
+///
+/// The last β may be exactly 1: then ᾱ and the signal-to-noise ratio end at 0,
+/// √(1/ᾱ) and √(1/ᾱ − 1) at ∞ and the log of the ratio at −∞. All other
+/// entries of all tables are finite, and none is NaN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     betas: Array1<f64>,
@@ -21,15 +27,20 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of explicit betas.
     ///
+    /// - betas: `[T]`, each in (0, 1); the last may be exactly 1
+    ///
     /// # Errors
-    /// No betas, or one outside (0, 1).
+    /// No betas, one outside its range, or so large or small ones that ᾱ stops
+    /// falling in f64.
     pub fn from_betas(betas: Array1<f64>) -> Result<Self, ScheduleError> {
+        let open = betas.len() - usize::from(betas.last() == Some(&1.0));
+        check_betas(&betas, open)?;
         let mut product = 1.0;
         let alphas_cumprod = betas.mapv(|beta| {
             product *= 1.0 - beta;
             product
         });
-        check(&betas)?;
+        check_falling(&alphas_cumprod, open)?;
         Ok(Self::derive(betas, alphas_cumprod))
     }
 
@@ -39,13 +50,21 @@ impl Schedule {
     /// (x − β/√(1−ᾱ)·ε)/√α, written with x0 in place of ε; for a true running
     /// product both are the same.
     ///
+    /// - betas: `[T]`, each in (0, 1)
+    /// - alphas_cumprod: `[T]`, each in (0, 1), falling strictly
+    ///
     /// # Errors
-    /// No betas, or one outside (0, 1).
+    /// No betas, values outside these ranges, or tables of two lengths.
     pub fn from_parts(
         betas: Array1<f64>,
         alphas_cumprod: Array1<f64>,
     ) -> Result<Self, ScheduleError> {
-        check(&betas)?;
+        if betas.len() != alphas_cumprod.len() {
+            let (betas, alphas_cumprod) = (betas.len(), alphas_cumprod.len());
+            return Err(ScheduleError::Lengths { betas, alphas_cumprod });
+        }
+        check_betas(&betas, betas.len())?;
+        check_falling(&alphas_cumprod, betas.len())?;
         let mut schedule = Self::derive(betas, alphas_cumprod);
         for (i, (&beta, &bar)) in schedule.betas.iter().zip(&schedule.alphas_cumprod).enumerate() {
             let alpha = 1.0 - beta;
@@ -82,113 +101,22 @@ impl Schedule {
     /// - kept: strictly rising indices into this schedule
     ///
     /// # Errors
-    /// Nothing kept, or indices that do not rise or lie outside.
+    /// Nothing kept, indices that do not rise or lie outside, or two kept
+    /// steps so far apart that the β between them rounds to 1.
     pub fn respaced(&self, kept: &[usize]) -> Result<Self, ScheduleError> {
-        self.check_picks(kept)?;
+        spacing::check_kept(kept, self.steps())?;
         let mut last = 1.0;
-        let betas = kept.iter().map(|&step| {
+        let mut betas = Vec::with_capacity(kept.len());
+        for (index, &step) in kept.iter().enumerate() {
             let bar = self.alphas_cumprod[step];
             let beta = 1.0 - bar / last;
-            last = bar;
-            beta
-        });
-        Self::from_betas(betas.collect())
-    }
-
-    /// Makes sure that picks rise and lie inside.
-    pub(crate) fn check_picks(&self, picks: &[usize]) -> Result<(), ScheduleError> {
-        if picks.is_empty() {
-            return Err(ScheduleError::StepCount { asked: 0, available: self.steps() });
-        }
-        for (position, &step) in picks.iter().enumerate() {
-            if step >= self.steps() || (position > 0 && picks[position - 1] >= step) {
-                return Err(ScheduleError::Kept { position, step, available: self.steps() });
+            if beta >= 1.0 && bar > 0.0 {
+                return Err(ScheduleError::Beta { index, value: beta });
             }
+            betas.push(beta);
+            last = bar;
         }
-        Ok(())
-    }
-
-    /// T, the number of steps.
-    pub fn steps(&self) -> usize {
-        self.betas.len()
-    }
-
-    /// β: variance that each step adds, in (0, 1).
-    pub fn betas(&self) -> &Array1<f64> {
-        &self.betas
-    }
-
-    /// α = 1 − β.
-    pub fn alphas(&self) -> Array1<f64> {
-        1.0 - &self.betas
-    }
-
-    /// ᾱ: share of the data's variance that is left after the step, falling from 1 to 0.
-    pub fn alphas_cumprod(&self) -> &Array1<f64> {
-        &self.alphas_cumprod
-    }
-
-    /// ᾱ before the step; 1 at index 0.
-    pub fn alphas_cumprod_prev(&self) -> &Array1<f64> {
-        &self.alphas_cumprod_prev
-    }
-
-    /// ᾱ after the next step; 0 at the last index.
-    pub fn alphas_cumprod_next(&self) -> Array1<f64> {
-        let steps = self.steps();
-        Array1::from_shape_fn(steps, |i| self.alphas_cumprod.get(i + 1).copied().unwrap_or(0.0))
-    }
-
-    /// √ᾱ: scale of the data in x.
-    pub fn sqrt_alphas_cumprod(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(f64::sqrt)
-    }
-
-    /// √(1 − ᾱ): standard deviation of the noise in x.
-    pub fn sqrt_one_minus_alphas_cumprod(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(|bar| (1.0 - bar).sqrt())
-    }
-
-    /// ln(1 − ᾱ).
-    pub fn log_one_minus_alphas_cumprod(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(|bar| (1.0 - bar).ln())
-    }
-
-    /// √(1/ᾱ): x0 = √(1/ᾱ)·x − √(1/ᾱ − 1)·ε.
-    pub fn sqrt_recip_alphas_cumprod(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(|bar| (1.0 / bar).sqrt())
-    }
-
-    /// √(1/ᾱ − 1).
-    pub fn sqrt_recipm1_alphas_cumprod(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(|bar| (1.0 / bar - 1.0).sqrt())
-    }
-
-    /// Variance of q(x_{t−1} | x_t, x_0); 0 at index 0.
-    pub fn posterior_variance(&self) -> &Array1<f64> {
-        &self.posterior_variance
-    }
-
-    /// ln of the posterior variance, with entry 0 (−∞) replaced by entry 1.
-    pub fn posterior_log_variance_clipped(&self) -> Array1<f64> {
-        let mut variance = self.posterior_variance.clone();
-        variance[0] = self.posterior_variance.get(1).copied().unwrap_or(self.betas[0]);
-        variance.mapv(f64::ln)
-    }
-
-    /// Weight of x_0 in the mean of q(x_{t−1} | x_t, x_0).
-    pub fn posterior_mean_coef1(&self) -> &Array1<f64> {
-        &self.posterior_mean_coef1
-    }
-
-    /// Weight of x_t in the mean of q(x_{t−1} | x_t, x_0).
-    pub fn posterior_mean_coef2(&self) -> &Array1<f64> {
-        &self.posterior_mean_coef2
-    }
-
-    /// Signal-to-noise ratio ᾱ/(1 − ᾱ), falling.
-    pub fn snr(&self) -> Array1<f64> {
-        self.alphas_cumprod.mapv(|bar| bar / (1.0 - bar))
+        Self::from_betas(betas.into())
     }
 }
 
@@ -197,12 +125,25 @@ fn shifted(table: &Array1<f64>, first: f64) -> Array1<f64> {
     Array1::from_shape_fn(table.len(), |i| if i == 0 { first } else { table[i - 1] })
 }
 
-fn check(betas: &Array1<f64>) -> Result<(), ScheduleError> {
+/// The first `open` betas lie strictly between 0 and 1.
+fn check_betas(betas: &Array1<f64>, open: usize) -> Result<(), ScheduleError> {
     if betas.is_empty() {
         return Err(ScheduleError::NoSteps(0));
     }
-    match betas.iter().position(|&beta| !(beta > 0.0 && beta < 1.0)) {
+    match betas.iter().take(open).position(|&beta| !(beta > 0.0 && beta < 1.0)) {
         Some(index) => Err(ScheduleError::Beta { index, value: betas[index] }),
         None => Ok(()),
     }
+}
+
+/// ᾱ falls strictly from 1, and its first `open` entries stay above 0.
+fn check_falling(bars: &Array1<f64>, open: usize) -> Result<(), ScheduleError> {
+    let mut before = 1.0;
+    for (index, &value) in bars.iter().enumerate() {
+        if !(value < before && (value > 0.0 || index >= open)) {
+            return Err(ScheduleError::AlphaBar { index, value, before });
+        }
+        before = value;
+    }
+    Ok(())
 }

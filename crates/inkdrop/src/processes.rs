@@ -31,9 +31,9 @@ pub fn parse(text: &str) -> Result<ProcessConfig> {
                 return Ok(ProcessConfig::sprites());
             }
             clip = false;
-            ScheduleConfig::Linear { steps }
+            ScheduleConfig::linear(steps)
         }
-        "linear" => ScheduleConfig::Linear { steps },
+        "linear" => ScheduleConfig::linear(steps),
         "cosine" => ScheduleConfig::Cosine { steps },
         _ => bail!(
             "unknown process `{name}`: expected sprites, ddpm, linear:STEPS or cosine:STEPS, the last two perhaps with :rescaled and :unclipped"

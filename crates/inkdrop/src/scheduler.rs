@@ -103,12 +103,12 @@ fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
                     entries.beta_start, entries.beta_end
                 ));
             }
-            ScheduleConfig::Linear { steps }
+            ScheduleConfig::linear(steps)
         }
         "squaredcos_cap_v2" => ScheduleConfig::Cosine { steps },
         other => {
             wrong.push(format!("beta_schedule {other} (supported: linear, squaredcos_cap_v2)"));
-            ScheduleConfig::Linear { steps }
+            ScheduleConfig::linear(steps)
         }
     }
 }
@@ -135,9 +135,9 @@ pub fn write(process: &ProcessConfig) -> Option<Value> {
     let unscaled =
         process.time == TimeInput::Index || (process.time == TimeInput::Rescaled && steps == 1000);
     let schedule = match process.schedule {
-        ScheduleConfig::Linear { .. } => "linear",
+        ScheduleConfig::Linear { beta_start: None, beta_end: None, .. } => "linear",
         ScheduleConfig::Cosine { .. } => "squaredcos_cap_v2",
-        ScheduleConfig::Sprites { .. } => return None,
+        _ => return None,
     };
     let (beta_start, beta_end) = ends(steps);
     unscaled.then(|| {
@@ -164,9 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for schedule in
-            [ScheduleConfig::Linear { steps: 4000 }, ScheduleConfig::Cosine { steps: 50 }]
-        {
+        for schedule in [ScheduleConfig::linear(4000), ScheduleConfig::Cosine { steps: 50 }] {
             let (time, variance) = (TimeInput::Index, Variance::FixedLarge);
             let process = ProcessConfig { schedule, time, variance, clip: false };
             assert_eq!(read(&write(&process).unwrap()).unwrap(), process);

@@ -7,16 +7,64 @@ fn picks(text: &str, steps: usize) -> Vec<usize> {
     text.parse::<Spacing>().unwrap().picks(steps).unwrap()
 }
 
+fn spacings() -> impl Strategy<Value = Spacing> {
+    let list = || prop::collection::vec(0usize..5000, 1..20);
+    prop_oneof![
+        Just(Spacing::All),
+        list().prop_map(Spacing::Sections),
+        any::<usize>().prop_map(Spacing::Stride),
+        any::<usize>().prop_map(Spacing::Trailing),
+        (any::<usize>(), 0usize..3).prop_map(|(count, offset)| Spacing::Leading { count, offset }),
+        any::<usize>().prop_map(Spacing::Linspace),
+        any::<usize>().prop_map(Spacing::Quadratic),
+        list().prop_map(Spacing::Explicit),
+    ]
+}
+
+/// All picks in one number: sum and sum of squares of each list, in base 31.
+fn fold(lists: impl Iterator<Item = Vec<usize>>) -> u64 {
+    lists.fold(0u64, |hash, picks| {
+        let sum = picks.iter().sum::<usize>() as u64;
+        let squares = picks.iter().map(|pick| pick * pick).sum::<usize>() as u64;
+        let hash = hash.wrapping_mul(31).wrapping_add(sum);
+        hash.wrapping_mul(31).wrapping_add(squares)
+    })
+}
+
 proptest! {
     #[test]
     fn every_spacing_rises_and_has_its_count(steps in 1usize..2000, share in 0.0f64..1.0) {
         let count = 1 + (share * (steps - 1) as f64) as usize;
-        for spacing in [Spacing::Sections(vec![count]), Spacing::Trailing(count)] {
-            let picks = spacing.picks(steps).unwrap();
+        let room = steps - 1 - (count - 1) * (steps / count);
+        for spacing in [
+            Spacing::Sections(vec![count]),
+            Spacing::Trailing(count),
+            Spacing::Leading { count, offset: (share * room as f64) as usize },
+            Spacing::Leading { count, offset: room },
+            Spacing::Linspace(count),
+            Spacing::Quadratic(count),
+            Spacing::Stride(count),
+            Spacing::Explicit((steps - count..steps).collect()),
+        ] {
+            let picks = match spacing.picks(steps) {
+                Err(ScheduleError::Crowded { most, .. }) if count > most => continue,
+                Err(ScheduleError::NoStride { .. }) => continue,
+                picks => picks.unwrap(),
+            };
             prop_assert_eq!(picks.len(), count);
             prop_assert!(picks.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert!(picks[count - 1] < steps);
         }
+    }
+
+    #[test]
+    fn texts_are_written_as_they_are_read(spacing in spacings()) {
+        let text = spacing.to_string();
+        let read: Spacing = text.parse().unwrap();
+        prop_assert_eq!(&read, &spacing);
+        prop_assert_eq!(read.to_string(), text);
+        let json = serde_json::to_string(&spacing).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Spacing>(&json).unwrap(), spacing);
     }
 
     #[test]
@@ -80,6 +128,86 @@ fn sections_round_half_to_even() {
     assert!(differ.contains(&25));
 }
 
+/// The numbers of the next three tests come from Python 3 and numpy 2.4: the
+/// same fold over the lists that the original rules give.
+///
+/// Here: `stride = 999 / (n - 1)` (1 for n = 1), `cur += stride` from 0.0, `round(cur)`.
+#[test]
+fn sections_are_pythons_for_every_count() {
+    let all = (1..=1000).map(|count| Spacing::Sections(vec![count]).picks(1000).unwrap());
+    assert_eq!(fold(all), 15_830_233_177_082_036_836);
+}
+
+/// `np.linspace(0, T - 1, n).round()`; at T = 1000 also what diffusers 0.35 gives.
+#[test]
+fn linspace_is_numpys_for_every_count() {
+    let all = (1..=1000).map(|count| Spacing::Linspace(count).picks(1000).unwrap());
+    assert_eq!(fold(all), 2_436_724_237_092_481_212);
+    let all = (1..=300usize).flat_map(|steps| {
+        (1..=steps).map(move |count| Spacing::Linspace(count).picks(steps).unwrap())
+    });
+    assert_eq!(fold(all), 9_445_837_986_645_364_042);
+    assert_eq!(picks("linspace1", 1000), [0]);
+    assert_eq!(picks("linspace3", 10), [0, 4, 9]);
+}
+
+/// `np.linspace(0, np.sqrt(T * 0.8), n) ** 2` as integers, for every T up to
+/// 2000 and every n before the first that visits a step twice.
+#[test]
+fn quadratic_is_numpys_wherever_it_rises() {
+    let fitting = |steps: usize| {
+        let picks = move |count| Spacing::Quadratic(count).picks(steps);
+        (1..=steps).map(picks).map_while(Result::ok)
+    };
+    assert_eq!((1..=2000).flat_map(fitting).count(), 54350);
+    assert_eq!(fold((1..=2000).flat_map(fitting)), 5_208_818_306_262_358_972);
+    assert_eq!(picks("quadratic20", 1000)[..5], [0, 2, 8, 19, 35]);
+}
+
+#[test]
+fn quadratic_names_the_largest_count_that_rises() {
+    for steps in 1..=2000 {
+        let error = Spacing::Quadratic(steps).picks(steps).err();
+        let Some(ScheduleError::Crowded { most, .. }) = error else {
+            assert!(steps <= 4 && error.is_none(), "{error:?} at {steps}");
+            continue;
+        };
+        assert!(Spacing::Quadratic(most).picks(steps).is_ok());
+        assert!(Spacing::Quadratic(most + 1).picks(steps).is_err());
+    }
+    let error = Spacing::Quadratic(50).picks(1000).unwrap_err().to_string();
+    assert!(error.contains("29 at most") && error.contains("`linspace50`"), "{error}");
+}
+
+#[test]
+fn leading_strides_from_its_offset() {
+    assert_eq!(picks("leading4", 10), [0, 2, 4, 6]);
+    assert_eq!(picks("leading4+3", 10), [3, 5, 7, 9]);
+    // Stable Diffusion's in diffusers: steps_offset 1.
+    assert_eq!(picks("leading50+1", 1000), (0..50).map(|i| 20 * i + 1).collect::<Vec<_>>());
+    let error = Spacing::Leading { count: 4, offset: 4 }.picks(10).unwrap_err();
+    assert_eq!(error, ScheduleError::Offset { offset: 4, last: 10, available: 10 });
+    assert!(Spacing::Leading { count: 4, offset: usize::MAX }.picks(10).is_err());
+}
+
+#[test]
+fn an_offset_is_left_out_in_json_where_there_is_none() {
+    let leading: Spacing = serde_json::from_str(r#"{"leading":{"count":5}}"#).unwrap();
+    assert_eq!(leading, Spacing::Leading { count: 5, offset: 0 });
+    assert!(serde_json::from_str::<Spacing>(r#"{"leading":{"count":5,"start":1}}"#).is_err());
+}
+
+#[test]
+fn explicit_steps_rise_and_lie_inside() {
+    assert_eq!(picks("at:0,10,500", 501), [0, 10, 500]);
+    for (wrong, position, step) in [(vec![3, 3], 1, 3), (vec![5, 4], 1, 4), (vec![0, 10], 1, 10)] {
+        let error = Spacing::Explicit(wrong).picks(10).unwrap_err();
+        assert_eq!(error, ScheduleError::Kept { position, step, available: 10 });
+    }
+    let error = Spacing::Explicit(vec![]).picks(10).unwrap_err();
+    assert_eq!(error, ScheduleError::StepCount { asked: 0, available: 10 });
+}
+
 #[test]
 fn ddim_takes_the_first_stride_that_fits() {
     assert_eq!(picks("ddim50", 1000)[..3], [0, 20, 40]);
@@ -90,7 +218,8 @@ fn ddim_takes_the_first_stride_that_fits() {
 
 #[test]
 fn counts_that_cannot_be_say_what_can() {
-    for spacing in [Spacing::Trailing(0), Spacing::Stride(0), Spacing::Sections(vec![0])] {
+    for spacing in ["trailing0", "ddim0", "0", "leading0", "linspace0", "quadratic0"] {
+        let spacing: Spacing = spacing.parse().unwrap();
         assert!(matches!(spacing.picks(10), Err(ScheduleError::StepCount { asked: 0, .. })));
     }
     let error = Spacing::Trailing(11).picks(10).unwrap_err();
@@ -105,7 +234,17 @@ fn spacings_are_written_as_in_the_originals() {
     assert_eq!("".parse::<Spacing>(), Ok(Spacing::All));
     assert_eq!("50".parse::<Spacing>(), Ok(Spacing::Sections(vec![50])));
     assert_eq!("trailing20".parse::<Spacing>(), Ok(Spacing::Trailing(20)));
-    for wrong in ["ddim", "ddimx", "1,,2", "fast", "-3"] {
+    assert_eq!("leading9".parse::<Spacing>(), Ok(Spacing::Leading { count: 9, offset: 0 }));
+    let wrong = ["ddim", "ddimx", "1,,2", "fast", "-3", "leading", "leading5+", "leading+5"];
+    for wrong in wrong.into_iter().chain(["leading5-1", "linspace", "quadratic2.5", "at:", "at:1,"])
+    {
         assert_eq!(wrong.parse::<Spacing>(), Err(ScheduleError::Spacing(wrong.to_string())));
     }
+    let error = "fast".parse::<Spacing>().unwrap_err().to_string();
+    for form in
+        ["50", "10,15,20", "ddim50", "trailing50", "leading50+1", "linspace50", "quadratic20"]
+    {
+        assert!(error.contains(&format!("`{form}`")), "{error}");
+    }
+    assert!(error.contains("`at:0,10,500`"));
 }

@@ -1,0 +1,126 @@
+//! Grids of noise levels, for x = x0 + σ·ε.
+//!
+//! In this convention the data keeps its scale and σ, in units of the data's
+//! values, grows without bound. A grid holds n levels σ > 0 that fall, and no
+//! zero behind them. σ belongs to the ᾱ of 1/(1 + σ²).
+
+use ndarray::Array1;
+
+use crate::{
+    ScheduleError,
+    error::{MAX_STEPS, require},
+    grid::linspace,
+};
+
+/// σ^(1/ρ) on a straight line (Karras et al. 2022, eq. 5); ρ is 7 there.
+///
+/// - sigma_min, sigma_max: 0 < sigma_min ≤ sigma_max, finite
+/// - rho: > 0; larger puts more levels near sigma_min
+///
+/// Returns `[n]`, from sigma_max to sigma_min; just sigma_max for n = 1.
+///
+/// # Errors
+/// n is not 1 to a million, or a number is outside its range.
+///
+/// ```
+/// let sigmas = inkdrop_schedule::sigmas::karras(10, 0.002, 80.0, 7.0)?;
+/// assert_eq!((sigmas[0], sigmas[9]), (80.0, 0.002));
+/// # Ok::<(), inkdrop_schedule::ScheduleError>(())
+/// ```
+pub fn karras(
+    n: usize,
+    sigma_min: f64,
+    sigma_max: f64,
+    rho: f64,
+) -> Result<Array1<f64>, ScheduleError> {
+    check_rho(rho)?;
+    // In units of sigma_max, or a small ρ would make ∞ of it.
+    let root = (sigma_min / sigma_max).powf(1.0 / rho);
+    between(n, sigma_min, sigma_max, |u| sigma_max * (1.0 + u * (root - 1.0)).powf(rho))
+}
+
+/// ln σ on a straight line.
+///
+/// Ranges, result and errors are those of [`karras`].
+///
+/// # Errors
+/// n is not 1 to a million, or a number is outside its range.
+pub fn exponential(n: usize, sigma_min: f64, sigma_max: f64) -> Result<Array1<f64>, ScheduleError> {
+    polyexponential(n, sigma_min, sigma_max, 1.0)
+}
+
+/// ln σ = ln sigma_min + (1 − u)^ρ·(ln sigma_max − ln sigma_min), u from 0 to 1
+/// (Crowson's k-diffusion, `get_sigmas_polyexponential`).
+///
+/// Ranges and result are those of [`karras`]; ρ = 1 is [`exponential`].
+///
+/// # Errors
+/// n is not 1 to a million, or a number is outside its range.
+pub fn polyexponential(
+    n: usize,
+    sigma_min: f64,
+    sigma_max: f64,
+    rho: f64,
+) -> Result<Array1<f64>, ScheduleError> {
+    check_rho(rho)?;
+    let (low, high) = (sigma_min.ln(), sigma_max.ln());
+    between(n, sigma_min, sigma_max, |u| ((1.0 - u).powf(rho) * (high - low) + low).exp())
+}
+
+/// The levels of the variance-preserving process in continuous time,
+/// σ(t) = √(exp(β_d·t²/2 + β_min·t) − 1) at even t from 1 to ε_s
+/// (Song et al. 2021, in the form of Karras et al. 2022, table 1).
+///
+/// - beta_d, beta_min: ≥ 0, one of them above; 19.9 and 0.1 in the paper
+/// - eps_s: the last t, in (0, 1]; 1e-3 in the paper
+///
+/// Returns `[n]`; just σ(1) for n = 1.
+///
+/// # Errors
+/// n is not 1 to a million, a number is outside its range, or σ is ∞ at 1 or 0
+/// at eps_s in f64.
+pub fn vp(n: usize, beta_d: f64, beta_min: f64, eps_s: f64) -> Result<Array1<f64>, ScheduleError> {
+    check_levels(n)?;
+    for (name, beta) in [("beta_d", beta_d), ("beta_min", beta_min)] {
+        require(beta >= 0.0 && beta.is_finite(), name, beta, "a finite number, 0 or above")?;
+    }
+    require(eps_s > 0.0 && eps_s <= 1.0, "eps_s", eps_s, "0 < eps_s <= 1")?;
+    let sigma = |t: f64| (beta_d * t * t / 2.0 + beta_min * t).exp_m1().sqrt();
+    let (name, first) = if beta_d > beta_min { ("beta_d", beta_d) } else { ("beta_min", beta_min) };
+    require(sigma(1.0) > 0.0, name, first, "beta_d or beta_min to be above 0")?;
+    require(sigma(1.0).is_finite(), name, first, "beta_d/2 + beta_min to be below 709")?;
+    require(sigma(eps_s) > 0.0, "eps_s", eps_s, "a time at which there is noise in f64")?;
+    let time = linspace(1.0, eps_s, n);
+    Ok(Array1::from_shape_fn(n, |i| sigma(time(i))))
+}
+
+/// n levels of a curve over u from 0, where it is `max`, to 1, where it is `min`;
+/// rounding moves no level out of these.
+fn between(
+    n: usize,
+    min: f64,
+    max: f64,
+    curve: impl Fn(f64) -> f64,
+) -> Result<Array1<f64>, ScheduleError> {
+    check_levels(n)?;
+    for (name, sigma) in [("sigma_min", min), ("sigma_max", max)] {
+        require(sigma > 0.0 && sigma.is_finite(), name, sigma, "a finite number above 0")?;
+    }
+    if min > max {
+        return Err(ScheduleError::Order { low: ("sigma_min", min), high: ("sigma_max", max) });
+    }
+    let u = linspace(0.0, 1.0, n);
+    Ok(Array1::from_shape_fn(n, |i| match i {
+        0 => max,
+        _ if i == n - 1 => min,
+        _ => curve(u(i)).clamp(min, max),
+    }))
+}
+
+fn check_levels(n: usize) -> Result<(), ScheduleError> {
+    if (1..=MAX_STEPS).contains(&n) { Ok(()) } else { Err(ScheduleError::Levels(n)) }
+}
+
+fn check_rho(rho: f64) -> Result<(), ScheduleError> {
+    require(rho > 0.0 && rho.is_finite(), "rho", rho, "a finite number above 0")
+}
