@@ -5,8 +5,9 @@
 //! | [`sprites`] | what sprite `index` of `seed` looks like: any number of 16 × 16 figures in five classes |
 //! | [`npy`] | how a pair of numpy files becomes a [`Dataset`], and back |
 //! | [`order`], [`batches`] | which items a step trains on, as a pure function of seed and step |
-//! | [`picture`] | what images look like: grids with labels, PNG, GIF |
+//! | [`picture`] | what images look like: grids with labels, PNG, GIF, APNG |
 //! | [`npz`] | how samples are handed to evaluation scripts |
+//! | [`stream`] | how samples get there that memory does not hold, made in runs that may be killed |
 //! | [`output`] | how a file appears under its name only once it is whole |
 //!
 //! Images are bytes, `[N, H, W, C]`. Everything a user can cause is a [`DataError`] that names
@@ -41,6 +42,7 @@ pub mod order;
 pub mod output;
 pub mod picture;
 pub mod sprites;
+pub mod stream;
 
 pub use dataset::{Dataset, Labels};
 pub use error::DataError;

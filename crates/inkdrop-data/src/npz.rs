@@ -1,18 +1,21 @@
 //! How samples are handed to evaluation scripts: one compressed numpy archive.
 
-use std::io::{self, Cursor};
+use std::io::{self, Read};
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
 use npyz::zip::DateTime;
 use npyz::zip::write::FileOptions;
 
-use crate::output::write_atomic;
-use crate::{DataError, Images};
+use crate::output::{Filling, write_atomic};
+use crate::{DataError, Images, stream};
 
 /// Writes samples in the layout of OpenAI's diffusion evaluations.
+///
+/// More images than memory holds go through [`SampleStream`](stream::SampleStream), into the same
+/// archive.
 ///
 /// # Shapes
 /// - `arr_0`: the images, uint8 `[N, H, W, C]`.
@@ -28,36 +31,53 @@ pub fn write_samples(
     labels: Option<&[i64]>,
     context: Option<&Array2<f32>>,
 ) -> Result<(), DataError> {
-    check_length("labels", labels.map(<[i64]>::len), images.len())?;
-    check_length("contexts", context.map(Array2::nrows), images.len())?;
-    write_atomic(path.as_ref(), |file| {
-        let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
-        let shape: Vec<usize> = images.view().shape().to_vec();
-        add(&mut archive, "arr_0", &shape, images.bytes().iter().copied())?;
+    let header = stream::header(images.len(), stream::shape(images));
+    let (labels, context) = (labels.map(ArrayView1::from), context.map(Array2::view));
+    write_archive(path.as_ref(), images.len(), header.chain(images.bytes()), labels, context)
+}
+
+/// Writes the archive; `images` is read to its end, a whole npy file of `count` images.
+pub(crate) fn write_archive(
+    path: &Path,
+    count: usize,
+    mut images: impl Read,
+    labels: Option<ArrayView1<i64>>,
+    context: Option<ArrayView2<f32>>,
+) -> Result<(), DataError> {
+    check_length("labels", labels.map(|labels| labels.len()), count)?;
+    check_length("contexts", context.map(|context| context.nrows()), count)?;
+    write_atomic(path, |file| {
+        let mut archive = NpzWriter::new(file);
+        archive.zip_writer().start_file("arr_0.npy", options())?;
+        io::copy(&mut images, archive.zip_writer())?;
         if let Some(labels) = labels {
-            add(&mut archive, "arr_1", &[labels.len()], labels.iter().copied())?;
+            add(&mut archive, "arr_1", labels.shape(), labels.iter().copied())?;
         }
         if let Some(context) = context {
             add(&mut archive, "context", context.shape(), context.iter().copied())?;
         }
-        file.write_all(archive.zip_writer().finish()?.get_ref())
+        archive.zip_writer().finish()?;
+        Ok(())
     })
 }
 
 fn add<T: npyz::AutoSerialize + npyz::Serialize>(
-    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
+    archive: &mut NpzWriter<&mut dyn Filling>,
     name: &str,
     shape: &[usize],
     values: impl Iterator<Item = T>,
 ) -> io::Result<()> {
     let shape: Vec<u64> = shape.iter().map(|&side| side as u64).collect();
-    // Room for sizes beyond 4 GiB costs 20 bytes.
-    // The zip epoch, not the time: equal samples make equal files.
-    let options = FileOptions::default().large_file(true).last_modified_time(DateTime::default());
-    let array = archive.array(name, options)?.default_dtype().shape(&shape);
+    let array = archive.array(name, options())?.default_dtype().shape(&shape);
     let mut writer = array.begin_nd()?;
     writer.extend(values)?;
     writer.finish()
+}
+
+/// Room for sizes beyond 4 GiB costs 20 bytes; the zip epoch, not the time: equal samples make
+/// equal files.
+fn options() -> FileOptions {
+    FileOptions::default().large_file(true).last_modified_time(DateTime::default())
 }
 
 fn check_length(what: &str, given: Option<usize>, images: usize) -> Result<(), DataError> {

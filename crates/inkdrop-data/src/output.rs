@@ -1,11 +1,16 @@
 //! How a file appears under its name only once it is whole.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 use atomic_write_file::AtomicWriteFile;
 
 use crate::DataError;
+
+/// A file that is being filled: what is written goes to its end, or over what a seek went back to.
+pub trait Filling: Write + Seek {}
+
+impl<W: Write + Seek> Filling for W {}
 
 /// Writes a file through a temporary one beside it: `fill`, fsync, rename, fsync of the folder.
 ///
@@ -16,7 +21,7 @@ use crate::DataError;
 /// [`DataError::Write`] with the path and what the system, or `fill`, said.
 pub fn write_atomic(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    fill: impl FnOnce(&mut dyn Filling) -> io::Result<()>,
 ) -> Result<(), DataError> {
     let write = || {
         let mut buffered = BufWriter::new(AtomicWriteFile::open(path)?);

@@ -1,12 +1,14 @@
-//! What images look like on a screen: grids with labels, PNG, GIF.
+//! What images look like on a screen: grids with labels, PNG, GIF, APNG.
 
+mod apng;
 mod files;
 mod gif;
 mod grid;
 mod layout;
 mod text;
 
-pub use files::{encode_png, write_image_dir, write_png};
+pub use apng::write_apng;
+pub use files::{encode_png, is_whole_png, write_image_dir, write_png};
 pub use gif::write_gif;
 pub use grid::Grid;
 
@@ -105,6 +107,24 @@ fn colours(bytes: &[u8], channels: usize) -> Vec<u8> {
     match channels {
         1 => bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
         _ => bytes.to_vec(),
+    }
+}
+
+/// Width and height of the frames of an animation.
+fn common_size(frames: &[Picture]) -> Result<(usize, usize), DataError> {
+    let Some(first) = frames.first() else {
+        return Err(DataError::Picture(
+            "no frame for an animation, expected at least one".to_owned(),
+        ));
+    };
+    let (width, height) = (first.width(), first.height());
+    match frames.iter().enumerate().find(|(_, f)| (f.width(), f.height()) != (width, height)) {
+        Some((i, frame)) => Err(DataError::Picture(format!(
+            "frame {i} of {} x {} pixels, expected {width} x {height} as the first one",
+            frame.width(),
+            frame.height()
+        ))),
+        None => Ok((width, height)),
     }
 }
 

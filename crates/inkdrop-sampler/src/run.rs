@@ -33,8 +33,9 @@ pub enum Rng {
 /// What to sample.
 #[derive(Debug, Clone)]
 pub struct SampleConfig {
-    /// How many images; ≥ 1.
-    pub count: usize,
+    /// The numbers of the images, at least one. They begin where a batch does, since an image's last
+    /// bits depend on its batch: at a multiple of `batch`, at 0 with [`Rng::Torch`].
+    pub images: Range<usize>,
     /// How many at a time; ≥ 1.
     pub batch: usize,
     /// Which sampler.
@@ -85,16 +86,28 @@ impl SampleConfig {
     /// Checks the request against a process of `available` steps.
     ///
     /// # Errors
-    /// No images, no batch, or steps that there are not.
+    /// No images, no batch, images that begin inside a batch, or steps that there are not.
     pub fn check(&self, available: usize) -> Result<(), SamplerError> {
         let request = |field, given: usize, expected: String| {
             Err(SamplerError::Request { field, given: given.to_string(), expected })
         };
         match self {
-            Self { count: 0, .. } => request("count", 0, "at least 1 image".into()),
+            Self { images, .. } if images.is_empty() => {
+                request("count", 0, "at least 1 image".into())
+            }
             Self { batch, .. } if !(1..=MAX_BATCH).contains(batch) => {
                 request("batch", *batch, format!("1 to {MAX_BATCH} images at a time"))
             }
+            Self { images, batch, .. } if !images.start.is_multiple_of(*batch) => request(
+                "first image",
+                images.start,
+                format!("a multiple of {batch}, the images at a time"),
+            ),
+            Self { images, rng: Rng::Torch, .. } if images.start > 0 => request(
+                "first image",
+                images.start,
+                "0, since one torch generator runs through all images".into(),
+            ),
             Self { steps: Some(steps), .. } if !(1..=available).contains(steps) => request(
                 "steps",
                 *steps,
@@ -105,7 +118,7 @@ impl SampleConfig {
     }
 }
 
-/// Samples `config.count` images batch by batch.
+/// Samples `config.images` batch by batch: image i in the batch that begins at i rounded down.
 ///
 /// - image_shape: [C, H, W]
 /// - conditioning: what the images of these numbers are asked to be
@@ -131,8 +144,8 @@ pub fn sample<E: From<SamplerError>>(
     // One generator for the whole run, as the original's: seeded once, drawn from batch after batch.
     let mut torch =
         matches!(config.rng, Rng::Torch).then(|| TorchNoise::seeded(config.seed as i64));
-    for start in (0..config.count).step_by(config.batch) {
-        let images = start..(start + config.batch).min(config.count);
+    for start in config.images.clone().step_by(config.batch) {
+        let images = start..(start + config.batch).min(config.images.end);
         let mut per_image = PerImageNoise::new(config.seed, images.start as u64..images.end as u64);
         let noise: &mut dyn NoiseSource = match &mut torch {
             Some(noise) => noise,

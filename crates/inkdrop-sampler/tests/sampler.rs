@@ -145,7 +145,7 @@ impl Network for Broken {
 
 fn request(count: usize, batch: usize) -> SampleConfig {
     let (sampler, rng) = (Sampler::Ddim, Rng::PerImage);
-    SampleConfig { count, batch, sampler, steps: Some(4), seed: 1, rng }
+    SampleConfig { images: 0..count, batch, sampler, steps: Some(4), seed: 1, rng }
 }
 
 fn run(network: &dyn Network, config: &SampleConfig) -> Result<Tensor, SamplerError> {
@@ -185,6 +185,22 @@ fn images_do_not_depend_on_the_batch() {
 }
 
 #[test]
+fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
+    let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
+    let network = ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap();
+    for sampler in [Sampler::Ddim, Sampler::Ddpm] {
+        let of = |images| {
+            run(network.as_ref(), &SampleConfig { images, sampler, ..request(7, 2) }).unwrap()
+        };
+        let all = of(0..7);
+        for images in [0..4, 2..6, 4..7, 6..7] {
+            let (start, length) = (images.start as i64, images.len() as i64);
+            assert!(of(images.clone()).equal(&all.narrow(0, start, length)), "{images:?}");
+        }
+    }
+}
+
+#[test]
 fn torch_noise_is_drawn_in_the_originals_order() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
     let config =
@@ -206,6 +222,10 @@ fn requests_that_cannot_be_name_the_field() {
     let text = |config: SampleConfig| run(&network, &config).unwrap_err().to_string();
     assert!(text(request(0, 1)).starts_with("count 0"));
     assert!(text(request(1, 0)).starts_with("batch 0"));
+    let inside = SampleConfig { images: 3..8, ..request(8, 2) };
+    assert!(text(inside).starts_with("first image 3: expected a multiple of 2"));
+    let later = SampleConfig { images: 2..4, rng: Rng::Torch, ..request(4, 2) };
+    assert!(text(later).starts_with("first image 2: expected 0, since one torch generator"));
     let steps = |steps| SampleConfig { steps: Some(steps), ..request(1, 1) };
     assert!(text(steps(0)).starts_with("steps 0: expected 1 to 500"));
     assert!(text(steps(501)).starts_with("steps 501: expected 1 to 500"));

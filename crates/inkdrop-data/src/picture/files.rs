@@ -1,6 +1,7 @@
 //! How pictures become PNG files.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::Picture;
@@ -36,6 +37,26 @@ fn encode(picture: &Picture) -> io::Result<Vec<u8>> {
 pub fn write_png(path: impl AsRef<Path>, picture: &Picture) -> Result<(), DataError> {
     let bytes = encode_png(picture)?;
     write_atomic(path.as_ref(), |file| file.write_all(&bytes))
+}
+
+/// Whether a file is a PNG of this size with its beginning and its end: what [`write_png`] leaves
+/// is, what a broken copy leaves is not. The pixels are not looked at.
+pub fn is_whole_png(path: impl AsRef<Path>, width: usize, height: usize) -> bool {
+    const END: [u8; 12] = *b"\0\0\0\0IEND\xae\x42\x60\x82";
+    let mut start = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+    for side in [width, height] {
+        let Ok(side) = u32::try_from(side) else { return false };
+        start.extend(side.to_be_bytes());
+    }
+    let ends = || -> io::Result<([u8; 24], [u8; 12])> {
+        let mut file = File::open(path)?;
+        let (mut first, mut last) = ([0; 24], [0; 12]);
+        file.read_exact(&mut first)?;
+        file.seek(SeekFrom::End(-(END.len() as i64)))?;
+        file.read_exact(&mut last)?;
+        Ok((first, last))
+    };
+    ends().is_ok_and(|(first, last)| first[..] == start && last == END)
 }
 
 /// Writes each image as a PNG file of its own, and makes the folder where it is missing.

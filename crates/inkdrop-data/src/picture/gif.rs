@@ -104,17 +104,7 @@ fn quantised_frame(picture: &Picture, width: u16, height: u16) -> Frame<'static>
 }
 
 fn common_size(frames: &[Picture]) -> Result<(u16, u16), DataError> {
-    let Some(first) = frames.first() else {
-        return Err(DataError::Picture("no frame for a GIF, expected at least one".to_owned()));
-    };
-    let (width, height) = (first.width(), first.height());
-    if let Some(i) = frames.iter().position(|f| (f.width(), f.height()) != (width, height)) {
-        return Err(DataError::Picture(format!(
-            "frame {i} of {} x {} pixels, expected {width} x {height} as the first one",
-            frames[i].width(),
-            frames[i].height()
-        )));
-    }
+    let (width, height) = super::common_size(frames)?;
     match (u16::try_from(width), u16::try_from(height)) {
         (Ok(width), Ok(height)) => Ok((width, height)),
         _ => Err(DataError::Picture(format!(

@@ -1,8 +1,10 @@
 //! Whether the crate does what it says: one binary, a module per topic.
 #![allow(clippy::unwrap_used)]
 
+mod animation;
 mod npy;
 mod pictures;
 mod sequence;
 mod sprites;
+mod streaming;
 mod writing;
