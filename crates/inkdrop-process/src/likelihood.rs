@@ -53,7 +53,8 @@ pub fn bits_per_dim(
         let mut prediction = interpret(process.config(), &out, &x, &scales)?;
         if process.config().clip {
             prediction.x0 = prediction.x0.f_clamp(-1.0, 1.0)?;
-            prediction.eps = x.f_sub(&prediction.x0.f_mul(&scales.signal)?)?.f_div(&scales.noise)?;
+            prediction.eps =
+                x.f_sub(&prediction.x0.f_mul(&scales.signal)?)?.f_div(&scales.noise)?;
         }
         x0_mse.push(mean_flat(&prediction.x0.f_sub(x0)?.f_square()?)?);
         eps_mse.push(mean_flat(&prediction.eps.f_sub(&eps)?.f_square()?)?);

@@ -115,7 +115,10 @@ where
             let x = x.f_detach()?.f_set_requires_grad(true)?;
             let log = (self.log_probability)(&x, time)?.f_sum(Kind::Float)?;
             let gradients = Tensor::f_run_backward(&[log], &[x], false, false)?;
-            Ok(gradients.into_iter().next().ok_or_else(|| TorchError::message("no gradient"))?)
+            Ok(gradients
+                .into_iter()
+                .next()
+                .ok_or_else(|| TorchError::message("no gradient".into()))?)
         })
     }
 }

@@ -1,27 +1,27 @@
 //! Samplers: from noise to images.
 //!
-//! A sampler is a free function that walks any [`Predictor`] down the steps of
-//! its process; a callback sees every step and does what it likes with it.
+//! A sampler is a free function that walks any [`Predictor`] down a path of noise
+//! levels; a callback sees every step and does what it likes with it.
 //!
 //! ```
 //! use inkdrop_nn::Conditioning;
 //! use inkdrop_process::{Denoiser, Process, ProcessConfig};
-//! use inkdrop_sampler::ddim;
-//! use inkdrop_schedule::Spacing;
+//! use inkdrop_sampler::heun;
+//! use inkdrop_schedule::Grid;
 //! use inkdrop_torch::{NoiseSource, PerImageNoise, tch::{Device, Kind}};
 //! use inkdrop_unet::{ContextConfig, ModelConfig};
 //!
 //! let config = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 //! let network = config.build(Kind::Float, Device::Cpu)?;
 //! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
-//! let short = process.respaced(&Spacing::Trailing(5))?;
+//! let path = "karras5".parse::<Grid>()?.path(process.schedule())?;
 //!
 //! let x = PerImageNoise::new(0, 0..2).normal(&[2, 3, 16, 16], Device::Cpu)?;
-//! let denoiser = Denoiser::new(&short, network.as_ref(), Conditioning::none());
-//! let mut visited = Vec::new();
-//! let images = ddim(&denoiser, x, &mut |step| visited.push(step.index))?;
+//! let denoiser = Denoiser::new(&process, network.as_ref(), Conditioning::none());
+//! let mut times = Vec::new();
+//! let images = heun(&denoiser, &path, x, &mut |step| times.push(step.time))?;
 //! assert_eq!(images.size(), [2, 3, 16, 16]);
-//! assert_eq!(visited, [4, 3, 2, 1, 0]);
+//! assert!(times[0] == 499.0 && times.is_sorted_by(|a, b| a > b));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -48,7 +48,7 @@ pub use guidance::{ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval
 pub use heun::{Churn, edm, heun};
 pub use lms::lms;
 pub use pndm::{plms, pndm};
-pub use run::{Batch, Rng, SampleConfig, sample};
+pub use run::{Batch, BoxedPredictor, Rng, SampleConfig, Source, sample};
 pub use sampler::Sampler;
 pub use step::{OnStep, SamplerError, Step};
 pub use unipc::{UniPc, unipc};

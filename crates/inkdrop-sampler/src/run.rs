@@ -3,22 +3,12 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Process};
-use inkdrop_schedule::Spacing;
-use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_process::{Predictor, Process};
+use inkdrop_schedule::Grid;
+use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, PerImageNoise, TorchNoise};
 
-use crate::{OnStep, SamplerError, ddim, ddpm};
-
-/// A sampler by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sampler {
-    /// [`ddpm`].
-    Ddpm,
-    /// [`ddim`].
-    Ddim,
-}
+use crate::{OnStep, Sampler, SamplerError};
 
 /// Where the noise comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,12 +30,15 @@ pub struct SampleConfig {
     pub batch: usize,
     /// Which sampler.
     pub sampler: Sampler,
-    /// How many network calls an image takes, 1 to T; all T when `None`.
-    pub steps: Option<usize>,
+    /// Which noise levels are visited.
+    pub grid: Grid,
     /// The seed of all noise.
     pub seed: u64,
     /// Where the noise comes from.
     pub rng: Rng,
+    /// Draws that the original makes for each batch without using them, which move those of the
+    /// next batch; they matter to [`Rng::Torch`] alone.
+    pub idle_draws: usize,
 }
 
 /// Images that are done.
@@ -57,37 +50,31 @@ pub struct Batch {
     pub x: Tensor,
 }
 
-macro_rules! names {
-    ($type:ty, $field:literal, $($name:literal => $value:expr),+) => {
-        impl FromStr for $type {
-            type Err = SamplerError;
+impl FromStr for Rng {
+    type Err = SamplerError;
 
-            fn from_str(text: &str) -> Result<Self, SamplerError> {
-                match text {
-                    $($name => Ok($value),)+
-                    _ => Err(SamplerError::Request {
-                        field: $field,
-                        given: format!("`{text}`"),
-                        expected: [$($name),+].join(" or "),
-                    }),
-                }
-            }
+    fn from_str(text: &str) -> Result<Self, SamplerError> {
+        match text {
+            "per-sample" => Ok(Self::PerImage),
+            "torch" => Ok(Self::Torch),
+            _ => Err(SamplerError::Request {
+                field: "rng",
+                given: format!("`{text}`"),
+                expected: "per-sample or torch".into(),
+            }),
         }
-    };
+    }
 }
-
-names!(Sampler, "sampler", "ddpm" => Self::Ddpm, "ddim" => Self::Ddim);
-names!(Rng, "rng", "per-sample" => Self::PerImage, "torch" => Self::Torch);
 
 /// The most images at a time.
 const MAX_BATCH: usize = 65_536;
 
 impl SampleConfig {
-    /// Checks the request against a process of `available` steps.
+    /// Checks what does not depend on a process.
     ///
     /// # Errors
-    /// No images, no batch, images that begin inside a batch, or steps that there are not.
-    pub fn check(&self, available: usize) -> Result<(), SamplerError> {
+    /// No images, no batch, or images that begin inside a batch.
+    pub fn check(&self) -> Result<(), SamplerError> {
         let request = |field, given: usize, expected: String| {
             Err(SamplerError::Request { field, given: given.to_string(), expected })
         };
@@ -108,39 +95,40 @@ impl SampleConfig {
                 images.start,
                 "0, since one torch generator runs through all images".into(),
             ),
-            Self { steps: Some(steps), .. } if !(1..=available).contains(steps) => request(
-                "steps",
-                *steps,
-                format!("1 to {available}, the steps the model was trained with"),
-            ),
             _ => Ok(()),
         }
     }
 }
 
+/// A predictor for one batch.
+pub type BoxedPredictor<'a> = Box<dyn Predictor + 'a>;
+
+/// What images are sampled from.
+pub struct Source<'a> {
+    /// The full process.
+    pub process: &'a Process,
+    /// [C, H, W].
+    pub image_shape: [i64; 3],
+    /// The predictor for the images of these numbers.
+    pub predictor: &'a dyn Fn(Range<usize>) -> Result<BoxedPredictor<'a>, SamplerError>,
+}
+
 /// Samples `config.images` batch by batch: image i in the batch that begins at i rounded down.
 ///
-/// - image_shape: [C, H, W]
-/// - conditioning: what the images of these numbers are asked to be
 /// - on_step: sees every step of every batch
 /// - on_batch: takes each batch when it is done
 ///
 /// # Errors
 /// A request that cannot be, a network that cannot take it, or an error of `on_batch`.
 pub fn sample<E: From<SamplerError>>(
-    network: &dyn Network,
-    process: &Process,
+    source: &Source,
     config: &SampleConfig,
-    image_shape: [i64; 3],
-    conditioning: &dyn Fn(Range<usize>) -> Conditioning,
     on_step: &mut OnStep,
     mut on_batch: impl FnMut(Batch) -> Result<(), E>,
 ) -> Result<(), E> {
-    let available = process.schedule().steps();
-    config.check(available)?;
-    let spacing = config.steps.map_or(Spacing::All, Spacing::Trailing);
-    let process = process.respaced(&spacing).map_err(SamplerError::from)?;
-    let device = network.params().device();
+    config.check()?;
+    let schedule = source.process.schedule();
+    let path = config.grid.path(schedule).map_err(SamplerError::from)?;
     // One generator for the whole run, as the original's: seeded once, drawn from batch after batch.
     let mut torch =
         matches!(config.rng, Rng::Torch).then(|| TorchNoise::seeded(config.seed as i64));
@@ -151,22 +139,15 @@ pub fn sample<E: From<SamplerError>>(
             Some(noise) => noise,
             None => &mut per_image,
         };
-        let denoiser = Denoiser::new(&process, network, conditioning(images.clone()));
-        let x = first_noise(noise, images.len(), image_shape, device)?;
-        let x = match config.sampler {
-            Sampler::Ddpm => ddpm(&denoiser, x, noise, on_step)?,
-            Sampler::Ddim => ddim(&denoiser, x, on_step)?,
-        };
+        let model = (source.predictor)(images.clone())?;
+        let [c, h, w] = source.image_shape;
+        let shape = [images.len() as i64, c, h, w];
+        let x = noise.normal(&shape, source.process.device()).map_err(SamplerError::from)?;
+        let x = config.sampler.walk(&model, schedule, &path, x, noise, on_step)?;
+        for _ in 0..config.idle_draws {
+            drop(noise.normal(&shape, source.process.device()).map_err(SamplerError::from)?);
+        }
         on_batch(Batch { images, x })?;
     }
     Ok(())
-}
-
-fn first_noise(
-    noise: &mut dyn NoiseSource,
-    images: usize,
-    [c, h, w]: [i64; 3],
-    device: Device,
-) -> Result<Tensor, SamplerError> {
-    Ok(noise.normal(&[images as i64, c, h, w], device)?)
 }

@@ -2,8 +2,8 @@
 
 use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_schedule::{Level, Path, ScheduleError};
-use inkdrop_torch::{NoiseSource, TorchError};
 use inkdrop_torch::tch::{TchError, Tensor};
+use inkdrop_torch::{NoiseSource, TorchError};
 
 /// One step that was taken.
 #[derive(Debug)]

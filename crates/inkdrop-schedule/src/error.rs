@@ -129,11 +129,18 @@ pub enum ScheduleError {
         available: usize,
     },
     /// A step of a path must not add noise.
-    #[error("step {leg} of the path ends with more noise than it starts with, or its alpha-bar is outside 0 to 1")]
+    #[error(
+        "step {leg} of the path ends with more noise than it starts with, or its alpha-bar is outside 0 to 1"
+    )]
     Rises {
         /// The step, from 0.
         leg: usize,
     },
+    /// The text is no grid of noise levels.
+    #[error(
+        "`{0}` is no grid of noise levels: expected karras20, exponential20, polyexponential20, vp20 (the number is that of steps; karras20:5 sets rho) or a timestep spacing such as 20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+    )]
+    Grid(String),
     /// The text is no spacing.
     #[error(
         "`{0}` is no timestep spacing: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, the steps themselves such as `at:0,10,500`, or nothing for all steps"

@@ -34,6 +34,7 @@ mod betas;
 mod error;
 mod grid;
 mod level;
+mod linspace;
 mod mean;
 mod path;
 pub mod sigmas;
@@ -44,6 +45,7 @@ pub mod weights;
 
 pub use betas::ScheduleConfig;
 pub use error::ScheduleError;
+pub use grid::Grid;
 pub use level::Level;
 pub use mean::MeanType;
 pub use path::{Leg, Path};

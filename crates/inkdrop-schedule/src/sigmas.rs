@@ -9,7 +9,7 @@ use ndarray::Array1;
 use crate::{
     ScheduleError,
     error::{MAX_STEPS, require},
-    grid::linspace,
+    linspace::linspace,
 };
 
 /// σ^(1/ρ) on a straight line (Karras et al. 2022, eq. 5); ρ is 7 there.

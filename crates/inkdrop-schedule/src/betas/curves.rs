@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use crate::{ScheduleError, error::require, grid::linspace};
+use crate::{ScheduleError, error::require, linspace::linspace};
 
 /// No step of the schedules that are given by their ᾱ takes away more than this.
 const MAX_BETA: f64 = 0.999;

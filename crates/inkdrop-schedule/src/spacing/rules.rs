@@ -1,6 +1,6 @@
 //! How each spacing picks its steps.
 
-use crate::{ScheduleError, grid};
+use crate::{ScheduleError, linspace};
 
 pub(super) fn sections(counts: &[usize], steps: usize) -> Result<Vec<usize>, ScheduleError> {
     if counts.is_empty() {
@@ -60,14 +60,14 @@ pub(super) fn leading(
 
 pub(super) fn linspace(count: usize, steps: usize) -> Result<Vec<usize>, ScheduleError> {
     check_count(count, steps)?;
-    let at = grid::linspace(0.0, (steps - 1) as f64, count);
+    let at = linspace::linspace(0.0, (steps - 1) as f64, count);
     Ok((0..count).map(|i| at(i).round_ties_even() as usize).collect())
 }
 
 pub(super) fn quadratic(count: usize, steps: usize) -> Result<Vec<usize>, ScheduleError> {
     check_count(count, steps)?;
     let end = (steps as f64 * 0.8).sqrt();
-    let root = grid::linspace(0.0, end, count);
+    let root = linspace::linspace(0.0, end, count);
     let picks: Vec<usize> = (0..count).map(|i| root(i).powi(2) as usize).collect();
     // i²·d² rounded down differs from i to i + 1 exactly where d, the distance of roots, is 1 or more.
     if picks.windows(2).any(|pair| pair[0] == pair[1]) {
