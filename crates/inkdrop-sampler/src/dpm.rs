@@ -26,8 +26,9 @@ pub struct DpmSolver {
     /// Whether the last step is of first order however many there are; it always is where it
     /// ends without noise.
     pub euler_at_final: bool,
-    /// Whether the SDE's third order has the sign that diffusers releases up to 0.35 give its
-    /// last term, with which it is of first order; for comparison with their pictures.
+    /// Whether the third order is taken as the authors' program and diffusers release it: with
+    /// half of its last term (for the SDE, with another sign, too), which leaves it of second
+    /// order. For comparison with their pictures.
     pub published_third: bool,
 }
 
@@ -160,9 +161,12 @@ impl Coefs {
         let scale = if twice { -2.0 * scale } else { -scale };
         let value = scale * length.exp_m1();
         let slope = scale * (length.exp_m1() / length - 1.0);
-        let bend = scale * ((length.exp_m1() - length) / length.powi(2) - 0.5);
-        let published = config.published_third && config.stochastic;
-        let bend = if published { bend + scale } else { bend };
+        let half = scale * ((length.exp_m1() - length) / length.powi(2) - 0.5);
+        let bend = match (config.published_third, config.stochastic) {
+            (false, _) => 2.0 * half,
+            (true, false) => half,
+            (true, true) => half + scale,
+        };
         let change = match config.second {
             SecondOrder::Midpoint => 0.5 * value,
             SecondOrder::Heun => slope,

@@ -1,6 +1,6 @@
 //! The recipe of a training run.
 
-use inkdrop_process::Noising;
+use inkdrop_process::{LossType, Noising, ObjectiveConfig, Weighting};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -22,6 +22,10 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Probability that an image keeps its context; the rest are trained with zeros.
     pub context_keep: f64,
+    /// Which loss.
+    pub loss: LossType,
+    /// How much each step of the process counts in it.
+    pub weighting: Weighting,
     /// How training images get their noise.
     pub noising: Noising,
     /// Seed of the initial weights, the order of the images and all noise.
@@ -44,6 +48,8 @@ impl Default for TrainConfig {
             lr: 1e-3,
             ema_decay: 0.999,
             context_keep: 0.9,
+            loss: LossType::Mse,
+            weighting: Weighting::None,
             noising: Noising::Exact,
             seed: 0,
             checkpoint_every: 500,
@@ -79,6 +85,11 @@ impl TrainConfig {
         field((0.0..1.0).contains(&decay), "train.ema_decay", decay.to_string(), "0 to below 1")?;
         let keep = self.context_keep;
         field((0.0..=1.0).contains(&keep), "train.context_keep", keep.to_string(), "0 to 1")
+    }
+
+    /// What is made small.
+    pub fn objective(&self) -> ObjectiveConfig {
+        ObjectiveConfig { loss: self.loss, weighting: self.weighting, noising: self.noising }
     }
 
     /// The learning rate of a step, counted from 0.

@@ -3,7 +3,7 @@
 use inkdrop_data::batches::Batches;
 use inkdrop_data::{Dataset, Labels};
 use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_process::{Process, mse_loss, pixels};
+use inkdrop_process::{Objective, Process, pixels};
 use tch::{Kind, Tensor};
 
 use crate::{Adam, Ema, TrainConfig, TrainError};
@@ -101,9 +101,9 @@ impl Trainer {
         let t = Tensor::f_randint(steps, [indices.len() as i64], options)?;
         let noise = x0.f_randn_like()?;
         let conditioning = self.conditioning(&indices)?;
-        let (process, network) = (&self.process, self.network.as_ref());
+        let objective = Objective::new(&self.process, &self.config.objective())?;
         let batch = (&x0, &t, &noise);
-        let loss = mse_loss(process, network, batch, &conditioning, self.config.noising, mode)?;
+        let loss = objective.terms(self.network.as_ref(), batch, &conditioning, mode)?.loss;
         Ok(loss.f_mean(loss.kind())?)
     }
 

@@ -1,0 +1,118 @@
+//! Laws of the forward process and of the times.
+
+use inkdrop_process::{Noising, ProcessConfig, TimeInput, pixels};
+use inkdrop_schedule::{Level, ScheduleConfig, Spacing};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use crate::support::{F32, process};
+
+fn times(process: &inkdrop_process::Process) -> Vec<f32> {
+    let all = Tensor::arange(process.schedule().steps() as i64, (Kind::Int64, Device::Cpu));
+    process.network_time(&all).unwrap().try_into().unwrap()
+}
+
+#[test]
+fn networks_see_time_in_their_own_units() {
+    let cosine = ScheduleConfig::cosine(4);
+    assert_eq!(times(&process(TimeInput::Index, cosine.clone())), [0.0, 1.0, 2.0, 3.0]);
+    assert_eq!(times(&process(TimeInput::Rescaled, cosine.clone())), [0.0, 250.0, 500.0, 750.0]);
+    assert_eq!(times(&process(TimeInput::Fraction, cosine)), [0.25, 0.5, 0.75, 1.0]);
+}
+
+#[test]
+fn a_shorter_run_shows_the_times_of_the_full_one() {
+    let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
+    let short = full.respaced(&Spacing::Trailing(4)).unwrap();
+    assert_eq!(short.kept(), [124, 249, 374, 499]);
+    assert_eq!(times(&short), [0.25, 0.5, 0.75, 1.0]);
+    let shorter = short.respaced(&Spacing::Trailing(2)).unwrap();
+    assert_eq!(shorter.kept(), [249, 499]);
+    let at: Vec<f32> =
+        shorter.network_time_at(shorter.path().unwrap().start(), 3).unwrap().try_into().unwrap();
+    assert_eq!(at, [1.0; 3]);
+}
+
+#[test]
+fn between_steps_networks_see_times_between() {
+    let level = Level { alpha_cumprod: 0.5, time: 1.5 };
+    for (time, expected) in
+        [(TimeInput::Index, 1.5), (TimeInput::Rescaled, 375.0), (TimeInput::Fraction, 0.625)]
+    {
+        let process = process(time, ScheduleConfig::cosine(4));
+        let seen: Vec<f32> = process.network_time_at(level, 2).unwrap().try_into().unwrap();
+        assert_eq!(seen, [expected; 2]);
+    }
+}
+
+#[test]
+fn a_path_visits_the_kept_steps_and_ends_without_noise() {
+    let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
+    let path = full.respaced(&Spacing::Trailing(4)).unwrap().path().unwrap();
+    let times: Vec<f64> = path.legs().iter().map(|leg| leg.from.time).collect();
+    assert_eq!(times, [499.0, 374.0, 249.0, 124.0]);
+    assert!(path.legs()[3].to.is_clean());
+    assert!(path.legs().windows(2).all(|pair| pair[0].to == pair[1].from));
+}
+
+#[test]
+fn keeping_all_steps_changes_nothing() {
+    let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
+    assert_eq!(full.respaced(&Spacing::All).unwrap().schedule(), full.schedule());
+    assert_eq!(full.respaced(&Spacing::Trailing(500)).unwrap().schedule(), full.schedule());
+}
+
+#[test]
+fn noised_images_have_the_schedules_mean_and_variance() {
+    let process = process(TimeInput::Index, ScheduleConfig::linear(1000));
+    let x0 = Tensor::full([4, 3, 64, 64], 0.5, F32);
+    let noise = x0.randn_like();
+    let t = Tensor::from_slice(&[0i64, 100, 500, 999]);
+    let x = process.q_sample(&x0, &t, &noise, Noising::Exact).unwrap();
+    for (row, step) in [0usize, 100, 500, 999].into_iter().enumerate() {
+        let bar = process.schedule().alphas_cumprod()[step];
+        let x = x.get(row as i64);
+        // 12,288 draws: the standard errors of mean and deviation are below 0.01.
+        assert!((f64::try_from(x.mean(Kind::Double)).unwrap() - 0.5 * bar.sqrt()).abs() < 0.04);
+        assert!((f64::try_from(x.std(false)).unwrap() - (1.0 - bar).sqrt()).abs() < 0.04);
+    }
+}
+
+#[test]
+fn the_published_noising_leaves_the_root_out() {
+    let process = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
+    let (x0, noise) = (Tensor::zeros([1, 1, 2, 2], F32), Tensor::ones([1, 1, 2, 2], F32));
+    let at = |noising| {
+        let x = process.q_sample(&x0, &Tensor::from_slice(&[200i64]), &noise, noising).unwrap();
+        x.double_value(&[0, 0, 0, 0])
+    };
+    let variance = 1.0 - process.schedule().alphas_cumprod()[200];
+    assert!((at(Noising::Exact) - variance.sqrt()).abs() < 1e-6);
+    assert!((at(Noising::Published) - variance).abs() < 1e-6);
+}
+
+#[test]
+fn every_byte_survives_the_way_to_a_tensor_and_back() {
+    let bytes: Vec<u8> = (0..=255).chain(0..=255).chain(0..=255).collect();
+    let x = pixels::to_tensor(&bytes, [1, 16, 16, 3], Device::Cpu).unwrap();
+    assert_eq!(x.size(), [1, 3, 16, 16]);
+    let (low, high) = (f64::try_from(x.min()).unwrap(), f64::try_from(x.max()).unwrap());
+    assert_eq!((low, high), (-1.0, 1.0));
+    let back = pixels::from_tensor(&(x + 1e-6)).unwrap();
+    assert_eq!(back, bytes);
+}
+
+#[test]
+fn tensors_become_pixels_by_truncation_and_clamping() {
+    let x = Tensor::from_slice(&[-3.0f32, -1.0, 0.0, 0.999, 1.0, 9.0]).view([1, 1, 1, 6]);
+    // (0 + 1)·127.5 = 127.5 → 127; (0.999 + 1)·127.5 = 254.87 → 254
+    assert_eq!(pixels::from_tensor(&x).unwrap(), [0, 0, 127, 254, 255, 255]);
+}
+
+#[test]
+fn configs_survive_json_and_refuse_unknown_fields() {
+    let config = ProcessConfig::sprites();
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<ProcessConfig>(&text).unwrap(), config);
+    let unknown = text.replace("\"variance\"", "\"varianz\"");
+    assert!(serde_json::from_str::<ProcessConfig>(&unknown).is_err());
+}

@@ -1,0 +1,153 @@
+//! Laws of the losses.
+
+use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_process::{
+    LossTerms, LossType, MeanType, Noising, Objective, ObjectiveConfig, Process, Variance,
+    Weighting,
+};
+use inkdrop_torch::tch::{Kind, Tensor};
+
+use crate::support::{F64, MEANS, Oracle, largest, typed};
+
+fn terms(process: &Process, oracle: &Oracle, config: ObjectiveConfig) -> LossTerms {
+    inkdrop_torch::tch::manual_seed(5);
+    let x0 = (Tensor::randn([4, 3, 4, 4], F64) * 0.5).clamp(-1.0, 1.0);
+    let noise = Tensor::randn([4, 3, 4, 4], F64);
+    let t = Tensor::from_slice(&[0i64, 1, 50, 99]);
+    let objective = Objective::new(process, &config).unwrap();
+    objective.terms(oracle, (&x0, &t, &noise), &Conditioning::none(), Mode::Eval).unwrap()
+}
+
+fn of(loss: LossType, weighting: Weighting) -> ObjectiveConfig {
+    ObjectiveConfig { loss, weighting, noising: Noising::Exact }
+}
+
+fn numbers(x: &Tensor) -> Vec<f64> {
+    x.to_kind(Kind::Double).try_into().unwrap()
+}
+
+/// An error e of x0 is one of SNR·e² in ε, of (SNR + 1)·e² in v and of coef1²·e² in previous x.
+#[test]
+fn min_snr_weighs_the_same_error_the_same_in_every_parametrisation() {
+    let weighting = Weighting::MinSnr { gamma: 5.0 };
+    let losses: Vec<Vec<f64>> = MEANS
+        .iter()
+        .map(|&mean| {
+            let process = typed(mean, Variance::FixedLarge);
+            let right =
+                numbers(&terms(&process, &Oracle::of(&process), of(LossType::Mse, weighting)).loss);
+            assert_eq!(right.len(), 4);
+            right
+        })
+        .collect();
+    for (mean, loss) in MEANS.iter().zip(&losses) {
+        let same = loss.iter().zip(&losses[0]).all(|(a, b)| (a / b - 1.0).abs() < 1e-6);
+        assert!(same, "{mean:?}: {loss:?} beside {:?}", losses[0]);
+    }
+}
+
+#[test]
+fn p2_divides_by_the_snr_plus_k() {
+    let process = typed(MeanType::Epsilon, Variance::FixedLarge);
+    let oracle = Oracle::of(&process);
+    let plain = numbers(&terms(&process, &oracle, ObjectiveConfig::default()).loss);
+    let weighting = Weighting::P2 { gamma: 1.0, k: 1.0 };
+    let weighted = numbers(&terms(&process, &oracle, of(LossType::Mse, weighting)).loss);
+    for (row, t) in [0usize, 1, 50, 99].into_iter().enumerate() {
+        let expected = plain[row] / (1.0 + process.schedule().snr()[t]);
+        assert!((weighted[row] / expected - 1.0).abs() < 1e-9);
+    }
+}
+
+/// Huber's loss is half the square for a wide delta, and delta times the distance for a narrow one.
+#[test]
+fn huber_lies_between_the_square_and_the_distance() {
+    let process = typed(MeanType::V, Variance::FixedLarge);
+    let oracle = Oracle::of(&process);
+    let loss = |loss| numbers(&terms(&process, &oracle, of(loss, Weighting::None)).loss);
+    let (square, distance) = (loss(LossType::Mse), loss(LossType::L1));
+    let wide = loss(LossType::Huber { delta: 100.0 });
+    let narrow = loss(LossType::Huber { delta: 1e-6 });
+    for row in 0..4 {
+        assert!((wide[row] / (0.5 * square[row]) - 1.0).abs() < 1e-9);
+        assert!((narrow[row] / (1e-6 * distance[row]) - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn rescaled_losses_are_their_originals_times_the_steps() {
+    let process = typed(MeanType::Epsilon, Variance::LearnedRange);
+    let oracle = Oracle::of(&process);
+    let of = |loss| terms(&process, &oracle, of(loss, Weighting::None));
+    let (kl, whole) = (of(LossType::Kl).loss, of(LossType::RescaledKl).loss);
+    assert!(largest(&(whole / kl - 100.0)) < 1e-9);
+    let (mse, hybrid) = (of(LossType::Mse), of(LossType::RescaledMse));
+    let bounds = hybrid.bound.unwrap() / mse.bound.unwrap();
+    assert!(largest(&(bounds - 0.1)) < 1e-12, "T/1000");
+    assert!(largest(&(hybrid.error.unwrap() - mse.error.unwrap())) == 0.0);
+}
+
+/// Only the variance half feels the bound of the hybrid loss.
+#[test]
+fn the_bound_of_the_hybrid_loss_does_not_move_the_mean() {
+    let process = typed(MeanType::Epsilon, Variance::LearnedRange);
+    let network = Scale(
+        inkdrop_nn::Params::new(Kind::Double, inkdrop_torch::tch::Device::Cpu),
+        Tensor::from(0.5).set_requires_grad(true),
+        Tensor::from(0.1).set_requires_grad(true),
+    );
+    let x0 = Tensor::zeros([2, 1, 2, 2], F64);
+    let noise = Tensor::ones([2, 1, 2, 2], F64);
+    let t = Tensor::from_slice(&[10i64, 60]);
+    let config = of(LossType::RescaledMse, Weighting::None);
+    let objective = Objective::new(&process, &config).unwrap();
+    let batch = (&x0, &t, &noise);
+    let terms = objective.terms(&network, batch, &Conditioning::none(), Mode::Train).unwrap();
+    let (bound, scales) = (terms.bound.unwrap().sum(Kind::Double), [&network.1, &network.2]);
+    let gradients = Tensor::run_backward(&[bound], &scales.map(Tensor::shallow_clone), true, false);
+    assert_eq!(f64::try_from(gradients[0].abs()).unwrap(), 0.0);
+    assert!(f64::try_from(gradients[1].abs()).unwrap() > 0.0);
+}
+
+/// ε = a·x and v = b·x, a and b to be learned.
+struct Scale(inkdrop_nn::Params, Tensor, Tensor);
+
+impl inkdrop_nn::Network for Scale {
+    fn forward(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        _: &Conditioning,
+        _: Mode,
+    ) -> Result<Tensor, inkdrop_nn::NetworkError> {
+        Ok(Tensor::cat(&[x * &self.1 + 0.0 * &self.2, x * &self.2], 1))
+    }
+
+    fn params(&self) -> &inkdrop_nn::Params {
+        &self.0
+    }
+}
+
+#[test]
+fn numbers_that_cannot_be_are_refused() {
+    let process = typed(MeanType::Epsilon, Variance::FixedLarge);
+    for config in [
+        of(LossType::Huber { delta: 0.0 }, Weighting::None),
+        of(LossType::Mse, Weighting::MinSnr { gamma: -1.0 }),
+        of(LossType::Mse, Weighting::P2 { gamma: 1.0, k: 0.0 }),
+    ] {
+        let error = Objective::new(&process, &config).unwrap_err().to_string();
+        assert!(error.contains("expected"), "{error}");
+    }
+}
+
+#[test]
+fn objectives_survive_json() {
+    for config in [
+        ObjectiveConfig::default(),
+        of(LossType::Huber { delta: 0.5 }, Weighting::MinSnr { gamma: 5.0 }),
+    ] {
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ObjectiveConfig>(&text).unwrap(), config);
+    }
+}

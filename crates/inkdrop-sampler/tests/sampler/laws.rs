@@ -1,0 +1,219 @@
+//! Solvers that are each other.
+
+use inkdrop_sampler::{
+    Churn, DpmSolver, Inversion, Sampler, SamplerError, UniPc, ddim, ddim_inversion,
+};
+use inkdrop_schedule::{Grid, Level, Path, ScheduleConfig};
+use inkdrop_torch::tch::Tensor;
+
+use crate::support::{F64, Mixture, largest, schedule, tape};
+
+const SHAPE: [i64; 4] = [2, 1, 4, 4];
+
+fn path(text: &str) -> Path {
+    text.parse::<Grid>().unwrap().path(&schedule()).unwrap()
+}
+
+fn start() -> Tensor {
+    inkdrop_torch::tch::manual_seed(3);
+    Tensor::randn(SHAPE, F64)
+}
+
+fn run(sampler: Sampler, path: &Path) -> Tensor {
+    let mut noise = tape(path.steps() as i64 + 2, &SHAPE);
+    let model = Mixture::two();
+    sampler.walk(&model, &schedule(), path, start(), &mut noise, &mut |_| {}).unwrap()
+}
+
+fn same(name: &str, a: Sampler, b: Sampler) {
+    for text in ["karras12", "trailing10", "linspace25", "exponential7"] {
+        let path = path(text);
+        let difference = largest(&(run(a, &path) - run(b, &path)));
+        assert!(difference < 1e-9, "{name} on {text}: {difference}");
+    }
+}
+
+#[test]
+fn first_order_solvers_are_ddim() {
+    same("euler", Sampler::Euler, Sampler::DDIM);
+    same("lms-1", Sampler::Lms { order: 1 }, Sampler::DDIM);
+    let one = DpmSolver { order: 1, ..DpmSolver::PP_2M };
+    same("dpm-solver++-1", Sampler::Dpm(one), Sampler::DDIM);
+    let noise = DpmSolver { of: inkdrop_sampler::Extrapolated::Noise, ..one };
+    same("dpm-solver-1", Sampler::Dpm(noise), Sampler::DDIM);
+    let unip = UniPc { order: 1, uncorrected: usize::MAX, ..UniPc::default() };
+    same("unip-1", Sampler::UniPc(unip), Sampler::DDIM);
+}
+
+#[test]
+fn with_all_its_noise_ddim_is_the_posterior_of_ddpm() {
+    let all = Sampler::Ddim { eta: 1.0 };
+    same("ddpm", Sampler::Ddpm, all);
+    same("euler-ancestral", Sampler::EulerAncestral { eta: 1.0 }, all);
+    let sde = DpmSolver { order: 1, ..DpmSolver::PP_2M_SDE };
+    same("sde-dpm-solver++-1", Sampler::Dpm(sde), all);
+    let full = path("");
+    assert_eq!(full.steps(), 1000);
+    assert!(largest(&(run(Sampler::Ddpm, &full) - run(all, &full))) < 1e-9);
+}
+
+#[test]
+fn without_noise_the_stochastic_solvers_are_their_own_skeletons() {
+    same("euler-ancestral", Sampler::EulerAncestral { eta: 0.0 }, Sampler::Euler);
+    let still = Churn { churn: 0.0, ..Churn::default() };
+    same("edm", Sampler::Edm(still), Sampler::Heun);
+}
+
+/// Where all data is one image, any number of steps of anything ends there.
+#[test]
+fn a_single_image_is_found_at_once() {
+    let model = Mixture::gaussian(0.3, 0.0);
+    for (name, sampler) in Sampler::all() {
+        for text in ["trailing4", "karras9"] {
+            let path = path(text);
+            let mut noise = tape(20, &SHAPE);
+            let ours =
+                sampler.walk(&model, &schedule(), &path, start(), &mut noise, &mut |_| {}).unwrap();
+            assert!(largest(&(ours - 0.3)) < 1e-6, "{name} on {text}");
+        }
+    }
+}
+
+/// From pure noise, whatever the sampler.
+#[test]
+fn every_sampler_starts_at_zero_terminal_snr() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(1000)) };
+    let schedule = zero.build().unwrap();
+    let model = Mixture::two();
+    for (name, sampler) in Sampler::all() {
+        let path = "trailing25".parse::<Grid>().unwrap().path(&schedule).unwrap();
+        assert_eq!(path.start().alpha_cumprod, 0.0);
+        let mut noise = tape(30, &SHAPE);
+        let ours =
+            sampler.walk(&model, &schedule, &path, start(), &mut noise, &mut |_| {}).unwrap();
+        assert!(largest(&ours) < 2.0, "{name}");
+    }
+}
+
+#[test]
+fn the_steps_are_told_in_order() {
+    for (name, sampler) in Sampler::all() {
+        let mut seen = Vec::new();
+        let path = path("trailing5");
+        let mut noise = tape(9, &SHAPE);
+        let last = sampler
+            .walk(&Mixture::two(), &schedule(), &path, start(), &mut noise, &mut |step| {
+                assert_eq!((step.total, step.x0.size()), (5, SHAPE.to_vec()));
+                seen.push((step.number, step.time, step.x.copy()));
+            })
+            .unwrap();
+        let order: Vec<(usize, f64)> = seen.iter().map(|(i, t, _)| (*i, *t)).collect();
+        assert_eq!(order, [(0, 999.0), (1, 799.0), (2, 599.0), (3, 399.0), (4, 199.0)], "{name}");
+        assert_eq!(seen[4].2, last, "{name}");
+    }
+}
+
+/// Calls are counted as they are announced.
+#[test]
+fn samplers_call_the_network_as_often_as_they_say() {
+    struct Counting(Mixture, std::cell::Cell<usize>);
+    impl inkdrop_sampler::Predictor for Counting {
+        fn predict(
+            &self,
+            x: &Tensor,
+            leg: &inkdrop_schedule::Leg,
+        ) -> Result<inkdrop_process::Prediction, inkdrop_process::ProcessError> {
+            self.1.set(self.1.get() + 1);
+            self.0.predict(x, leg)
+        }
+    }
+    for (name, sampler) in Sampler::all() {
+        let model = Counting(Mixture::two(), 0.into());
+        let mut noise = tape(20, &SHAPE);
+        sampler
+            .walk(&model, &schedule(), &path("karras11"), start(), &mut noise, &mut |_| {})
+            .map(drop)
+            .unwrap();
+        assert_eq!(model.1.get(), sampler.calls(11), "{name}");
+    }
+}
+
+fn invert(path: &Path, end: Level, refine: usize) -> (Tensor, Tensor) {
+    let x0 = Tensor::linspace(-0.9, 0.9, 32, F64).view(SHAPE);
+    let model = Mixture::two();
+    let inversion = Inversion { end, refine };
+    let latent = ddim_inversion(&model, path, x0.shallow_clone(), inversion, &mut |_| {}).unwrap();
+    let mut noise = tape(0, &SHAPE);
+    let back = ddim(&model, path, latent.shallow_clone(), 0.0, &mut noise, &mut |_| {}).unwrap();
+    (latent, back - x0)
+}
+
+#[test]
+fn what_is_inverted_comes_back() {
+    let path = path("trailing100");
+    let (_, plain) = invert(&path, path.start(), 0);
+    let (_, refined) = invert(&path, path.start(), 8);
+    assert!(largest(&plain) < 0.2, "{}", largest(&plain));
+    assert!(largest(&refined) < 1e-4, "{}", largest(&refined));
+}
+
+#[test]
+fn an_inverted_sample_of_the_data_is_noise() {
+    // The mixture's own quantiles become those of N(0, 1).
+    let path = path("trailing500");
+    let (model, to) = (Mixture::two(), path.start());
+    let clean = Level { alpha_cumprod: 1.0 - 1e-12, time: 0.0 };
+    let points = [-1.5, -0.3, 0.4, 1.2];
+    let x0: Vec<f64> = points.iter().map(|&x| model.flow(x, to, clean)).collect();
+    let x0 = Tensor::from_slice(&x0).view([4, 1, 1, 1]);
+    let inversion = Inversion { end: to, refine: 0 };
+    let latent = ddim_inversion(&model, &path, x0, inversion, &mut |_| {}).unwrap();
+    let difference = latent.view(-1) - Tensor::from_slice(&points);
+    assert!(largest(&difference) < 0.1, "{}", largest(&difference));
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let text = |sampler: Sampler| {
+        let mut noise = tape(9, &SHAPE);
+        let path = path("trailing3");
+        let error: SamplerError = sampler
+            .walk(&Mixture::two(), &schedule(), &path, start(), &mut noise, &mut |_| {})
+            .unwrap_err();
+        error.to_string()
+    };
+    assert!(text(Sampler::Ddim { eta: 1.5 }).contains("eta 1.5: expected 0"));
+    assert!(text(Sampler::EulerAncestral { eta: -0.1 }).contains("eta -0.1"));
+    assert!(text(Sampler::Lms { order: 5 }).contains("order 5: expected 1 to 4"));
+    let third = DpmSolver { order: 4, ..DpmSolver::PP_3M };
+    assert!(text(Sampler::Dpm(third)).contains("order 4: expected 1 to 3"));
+    assert!(text(Sampler::UniPc(UniPc { order: 0, ..UniPc::default() })).contains("order 0"));
+    assert!(text(Sampler::Pndm).contains("steps 3: expected at least 4"));
+    let churn = Churn { churn: f64::NAN, ..Churn::default() };
+    assert!(text(Sampler::Edm(churn)).contains("churn"));
+    let error = Sampler::Heun.with_eta(0.5).unwrap_err().to_string();
+    assert!(error.contains("0.5 with heun"), "{error}");
+}
+
+#[test]
+fn names_lead_to_samplers_and_near_misses_are_suggested() {
+    for (name, sampler) in Sampler::all() {
+        assert_eq!(name.parse::<Sampler>().unwrap(), sampler);
+    }
+    for (name, same) in [
+        ("DPMPP_2M", "dpm++2m"),
+        ("dpm++-2m-sde", "dpm++2m-sde"),
+        ("euler_a", "euler-ancestral"),
+        ("kdpm2", "dpm-solver-2"),
+    ] {
+        assert_eq!(name.parse::<Sampler>().unwrap(), same.parse::<Sampler>().unwrap());
+    }
+    let error = "unpic".parse::<Sampler>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("sampler `unpic`: expected did you mean unipc?")
+            || error.contains("did you mean unipc?"),
+        "{error}"
+    );
+    let error = "magic".parse::<Sampler>().unwrap_err().to_string();
+    assert!(!error.contains("did you mean") && error.contains("dpm++3m-sde"), "{error}");
+}

@@ -1,0 +1,143 @@
+//! How fast each solver's error falls with its steps.
+
+use inkdrop_sampler::{Churn, DpmSolver, Extrapolated, Sampler, SecondOrder, UniPc};
+use inkdrop_schedule::solver::BKind;
+use inkdrop_schedule::{Path, sigmas};
+use inkdrop_torch::NoiseTape;
+use inkdrop_torch::tch::Tensor;
+
+use crate::support::{F64, Mixture, largest, levels, schedule, silence, slope};
+
+const STEPS: [usize; 4] = [24, 48, 96, 192];
+
+fn path(steps: usize) -> Path {
+    levels(sigmas::exponential(steps + 1, 0.05, 40.0).unwrap())
+}
+
+/// The largest error along the probability flow of the mixture, whose solution is exact.
+fn error(sampler: Sampler, steps: usize) -> f64 {
+    let (model, path) = (Mixture::two(), path(steps));
+    let starts: Vec<f64> = (-4..=4).map(|i| f64::from(i) * 0.5).collect();
+    let (from, to) = (path.start(), path.legs()[steps - 1].to);
+    let exact: Vec<f64> = starts.iter().map(|&x| model.flow(x, from, to)).collect();
+    let x = Tensor::from_slice(&starts).view([-1, 1, 1, 1]);
+    let ours = sampler.walk(&model, &schedule(), &path, x, &mut silence(), &mut |_| {}).unwrap();
+    largest(&(ours.view(-1) - Tensor::from_slice(&exact)))
+}
+
+fn check(name: &str, sampler: Sampler, order: f64) {
+    let points = STEPS.map(|steps| (steps, error(sampler, steps)));
+    let order_seen = -slope(&points);
+    assert!((order_seen - order).abs() < 0.35, "{name}: order {order_seen}, {points:?}");
+}
+
+#[test]
+fn first_order_solvers_halve_their_error() {
+    check("ddim", Sampler::DDIM, 1.0);
+    check("euler", Sampler::Euler, 1.0);
+    check("lms of order 1", Sampler::Lms { order: 1 }, 1.0);
+    check("dpm++ of order 1", Sampler::Dpm(DpmSolver { order: 1, ..DpmSolver::PP_2M }), 1.0);
+}
+
+#[test]
+fn second_order_solvers_quarter_their_error() {
+    check("heun", Sampler::Heun, 2.0);
+    check("dpm-solver-2", Sampler::Dpm2, 2.0);
+    check("lms of order 2", Sampler::Lms { order: 2 }, 2.0);
+    check("plms", Sampler::Plms, 2.0);
+    check("pndm", Sampler::Pndm, 2.0);
+    for of in [Extrapolated::Image, Extrapolated::Noise] {
+        for second in [SecondOrder::Midpoint, SecondOrder::Heun] {
+            let dpm = DpmSolver { of, second, ..DpmSolver::PP_2M };
+            check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 2.0);
+        }
+    }
+}
+
+#[test]
+fn third_order_solvers_divide_their_error_by_eight() {
+    check("lms of order 3", Sampler::Lms { order: 3 }, 3.0);
+    for of in [Extrapolated::Image, Extrapolated::Noise] {
+        let dpm = DpmSolver { of, ..DpmSolver::PP_3M };
+        check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 3.0);
+    }
+}
+
+/// The corrector adds one order to that of the predictor.
+#[test]
+fn unipc_is_one_order_better_than_its_predictor() {
+    for of in [Extrapolated::Image, Extrapolated::Noise] {
+        for b in [BKind::Bh1, BKind::Bh2] {
+            for order in [1, 2] {
+                let config = UniPc { order, b, of, lower_order_final: false, uncorrected: 0 };
+                check(&format!("{config:?}"), Sampler::UniPc(config), order as f64 + 1.0);
+                let alone = UniPc { uncorrected: usize::MAX, ..config };
+                check(&format!("{alone:?}"), Sampler::UniPc(alone), order as f64);
+            }
+        }
+    }
+}
+
+/// For Gaussian data every step is linear in x and in its noise, so that the mean and the variance
+/// of what comes out follow from the response to each of them, without sampling.
+fn spread(sampler: Sampler, steps: usize) -> (f64, f64) {
+    let (model, path) = (Mixture::gaussian(0.3, 0.5), path(steps));
+    let rows = steps as i64 + 2; // nothing, x alone, and each draw alone
+    let mut start = Tensor::zeros([rows, 1, 1, 1], F64);
+    let from = path.start();
+    let _ = start.get(1).fill_(1.0);
+    let draws =
+        Tensor::cat(&[Tensor::zeros([steps as i64, 2], F64), Tensor::eye(steps as i64, F64)], 1);
+    let mut noise = NoiseTape::new(draws.view([steps as i64, rows, 1, 1, 1]));
+    start += from.signal() * 0.3; // the mean of x at the start
+    let spread = (from.alpha_cumprod * 0.25 + 1.0 - from.alpha_cumprod).sqrt();
+    let out = sampler.walk(&model, &schedule(), &path, start, &mut noise, &mut |_| {}).unwrap();
+    let out: Vec<f64> = out.view(-1).try_into().unwrap();
+    let mean = out[0];
+    let responses = out[1..].iter().enumerate();
+    let variance: f64 = responses
+        .map(|(i, x)| (x - mean).powi(2) * if i == 0 { spread * spread } else { 1.0 })
+        .sum();
+    (mean, variance.sqrt())
+}
+
+fn error_of_spread(sampler: Sampler, steps: usize) -> f64 {
+    let to = path(steps).legs()[steps - 1].to;
+    let exact = (to.alpha_cumprod * 0.25 + 1.0 - to.alpha_cumprod).sqrt();
+    (spread(sampler, steps).1 - exact).abs()
+}
+
+fn check_spread(name: &str, sampler: Sampler, order: f64) {
+    let points = STEPS.map(|steps| (steps, error_of_spread(sampler, steps)));
+    let seen = -slope(&points);
+    assert!((seen - order).abs() < 0.35, "{name}: order {seen}, {points:?}");
+    let (mean, _) = spread(sampler, 48);
+    let exact = path(48).legs()[47].to.signal() * 0.3;
+    assert!((mean - exact).abs() < 1e-9, "{name}: mean {mean}");
+}
+
+#[test]
+fn stochastic_solvers_find_the_spread_of_the_data_with_their_order() {
+    check_spread("ddpm", Sampler::Ddpm, 1.0);
+    check_spread("ddim, eta 1", Sampler::Ddim { eta: 1.0 }, 1.0);
+    check_spread("ddim, eta 0.5", Sampler::Ddim { eta: 0.5 }, 1.0);
+    check_spread("euler-ancestral", Sampler::EulerAncestral { eta: 1.0 }, 1.0);
+    check_spread("dpm++2m-sde", Sampler::Dpm(DpmSolver::PP_2M_SDE), 2.0);
+    // Predictions along a noisy way are not smooth; the third order's weak order is the second's.
+    check_spread("dpm++3m-sde", Sampler::Dpm(DpmSolver::PP_3M_SDE), 2.0);
+    let heun = DpmSolver { second: SecondOrder::Heun, ..DpmSolver::PP_2M_SDE };
+    check_spread("dpm++2m-sde, heun", Sampler::Dpm(heun), 2.0);
+    let noise = DpmSolver { of: Extrapolated::Noise, ..DpmSolver::PP_2M_SDE };
+    check_spread("dpm2m-sde", Sampler::Dpm(noise), 2.0);
+    let churn = Churn { churn: 2.0, min: 0.0, max: 50.0, noise: 1.0 };
+    check_spread("edm", Sampler::Edm(churn), 2.0);
+}
+
+/// The third order as it is released is of second order.
+#[test]
+fn the_published_third_order_is_of_second_order() {
+    let published = |dpm| DpmSolver { published_third: true, ..dpm };
+    check("published 3m", Sampler::Dpm(published(DpmSolver::PP_3M)), 2.0);
+    let error = |dpm| error_of_spread(Sampler::Dpm(dpm), 96);
+    assert!(error(published(DpmSolver::PP_3M_SDE)) > 20.0 * error(DpmSolver::PP_3M_SDE));
+}
