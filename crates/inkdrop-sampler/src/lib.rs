@@ -29,6 +29,7 @@ mod ancestral;
 mod ddim;
 mod dpm;
 mod dpm2;
+pub mod edit;
 mod euler;
 mod guidance;
 mod heun;

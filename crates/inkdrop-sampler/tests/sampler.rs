@@ -1,6 +1,8 @@
 //! Laws of the samplers.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "sampler/edits.rs"]
+mod edits;
 #[path = "sampler/guidance.rs"]
 mod guidance;
 #[path = "sampler/laws.rs"]
