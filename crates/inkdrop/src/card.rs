@@ -84,9 +84,9 @@ impl Model {
         makes_images(&described.config)?;
         described.settled(name, foreign.assume)?;
         described.config.plan().with_context(|| name.to_string())?;
-        let process = describe::process(&source, foreign, Some(&described.origin))?.with_context(|| {
+        let process = describe::process(&source, foreign, Some(&described))?.with_context(|| {
             format!(
-                "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS"
+                "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS, the latter perhaps with :rescaled, :unclipped, :v, :start-x, :zero-snr"
             )
         })?;
         let contexts = contexts(name, &described)?;

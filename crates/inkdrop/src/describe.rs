@@ -76,12 +76,17 @@ pub fn describe(source: &Source, foreign: &Foreign) -> Result<Described> {
 
 /// The process that a file says, or that the user says where the file is silent.
 ///
-/// - origin: how the network is known, if it is; a preset has a process of its own
+/// - known: the network, if it is known; a preset has a process of its own, and outputs of twice
+///   the channels are a learned variance
 pub fn process(
     source: &Source,
     foreign: &Foreign,
-    origin: Option<&Origin>,
+    known: Option<&Described>,
 ) -> Result<Option<ProcessConfig>> {
+    let fit = |process| match known {
+        Some(known) => processes::fit(process, &known.config),
+        None => process,
+    };
     let named = match (&foreign.process, &foreign.flags) {
         (Some(text), _) => Some(processes::parse(text)?),
         (None, Some(flags)) => processes::of_flags(flags)?,
@@ -92,14 +97,14 @@ pub fn process(
         (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
         _ => None,
     };
-    match (said, named) {
+    match (said.map(fit), named.map(fit)) {
         (Some(said), Some(named)) if said != named => bail!(
             "{} says that it was trained for another process than --process or --flags name; leave them out",
             source.name
         ),
         (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
-        (None, None) => Ok(match origin {
-            Some(Origin::Preset(name)) => processes::of_preset(name),
+        (None, None) => Ok(match known.map(|known| &known.origin) {
+            Some(Origin::Preset(name)) => processes::of_preset(name).map(fit),
             _ => None,
         }),
     }

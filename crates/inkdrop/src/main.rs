@@ -25,6 +25,7 @@ mod scheduler;
 mod source;
 mod spec;
 mod stop;
+mod tables;
 
 use std::process::ExitCode;
 

@@ -1,45 +1,95 @@
 //! Processes by name, and those that the published checkpoints were trained for.
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop_process::{ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{MeanType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
-use inkdrop_unet::ImprovedFlags;
+use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
-/// `sprites`, `ddpm`, or `linear` or `cosine` with `:STEPS`, `:rescaled`, `:unclipped`.
+use crate::tables;
+
+/// `sprites` or `ddpm`; a schedule with words behind colons, such as `cosine:4000:rescaled`; or
+/// a .toml or .json file with a process.
 pub fn parse(text: &str) -> Result<ProcessConfig> {
-    let mut parts = text.split(':');
-    let name = parts.next().unwrap_or_default();
-    let (mut steps, mut time, mut clip) = (1000usize, TimeInput::Index, true);
-    for part in parts {
-        match part {
-            "rescaled" => time = TimeInput::Rescaled,
-            "unclipped" => clip = false,
-            number => {
-                let given = number.parse().ok().filter(|&steps| steps > 0);
-                steps = given.with_context(|| {
-                    format!(
-                        "process `{text}`: `{number}` is no number of steps, `rescaled` or `unclipped`"
-                    )
-                })?;
-            }
-        }
+    match text {
+        "sprites" => return Ok(ProcessConfig::sprites()),
+        "ddpm" => return parse("linear:unclipped"),
+        _ => {}
     }
+    if let Some(table) = tables::open(text)? {
+        return serde_json::from_value(table.into()).with_context(|| text.to_string());
+    }
+    let (name, words) = text.split_once(':').unwrap_or((text, ""));
+    let mut words = Words::parse(text, words)?;
+    let steps = words.steps;
+    let (beta_start, beta_end) = (0.00085, 0.012);
     let schedule = match name {
-        "sprites" | "ddpm" => {
-            ensure!(name == text, "process `{text}`: {name} takes no further words");
-            if name == "sprites" {
-                return Ok(ProcessConfig::sprites());
-            }
-            clip = false;
-            ScheduleConfig::linear(steps)
-        }
         "linear" => ScheduleConfig::linear(steps),
-        "cosine" => ScheduleConfig::Cosine { steps },
+        "cosine" => ScheduleConfig::cosine(steps),
+        "scaled-linear" => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
+        "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         _ => bail!(
-            "unknown process `{name}`: expected sprites, ddpm, linear:STEPS or cosine:STEPS, the last two perhaps with :rescaled and :unclipped"
+            "unknown process `{name}`: expected sprites or ddpm (as they stand); linear, cosine, scaled-linear or sigmoid, with any of {WORDS} behind colons; or a .toml or .json file"
         ),
     };
-    Ok(ProcessConfig { schedule, time, variance: Variance::FixedLarge, clip })
+    let of = || Box::new(schedule.clone());
+    words.process.schedule =
+        if words.zero { ScheduleConfig::ZeroTerminalSnr { of: of() } } else { schedule };
+    Ok(words.process)
+}
+
+/// The words behind a schedule's name.
+const WORDS: &str = "STEPS, rescaled, unclipped, zero-snr, start-x, previous-x, v, fixed-small, learned, learned-range";
+
+/// What the words behind a schedule's name say.
+struct Words {
+    steps: usize,
+    zero: bool,
+    process: ProcessConfig,
+}
+
+impl Words {
+    fn parse(whole: &str, words: &str) -> Result<Self> {
+        let process = ProcessConfig {
+            schedule: ScheduleConfig::linear(1000),
+            time: TimeInput::Index,
+            mean: MeanType::Epsilon,
+            variance: Variance::FixedLarge,
+            clip: true,
+        };
+        let mut said = Self { steps: 1000, zero: false, process };
+        for word in words.split(':').filter(|_| whole.contains(':')) {
+            match word {
+                "rescaled" => said.process.time = TimeInput::Rescaled,
+                "unclipped" => said.process.clip = false,
+                "zero-snr" => said.zero = true,
+                "start-x" => said.process.mean = MeanType::StartX,
+                "previous-x" => said.process.mean = MeanType::PreviousX,
+                "v" => said.process.mean = MeanType::V,
+                "fixed-small" => said.process.variance = Variance::FixedSmall,
+                "learned" => said.process.variance = Variance::Learned,
+                "learned-range" => said.process.variance = Variance::LearnedRange,
+                number => {
+                    let given = number.parse().ok().filter(|&steps| steps > 0);
+                    said.steps = given.with_context(|| {
+                        format!("process `{whole}`: `{number}` is none of {WORDS}")
+                    })?;
+                }
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// A process that says nothing of a learned variance, for a network that has one: it gives twice
+/// the channels of its images. improved-diffusion and guided-diffusion learn a range.
+pub fn fit(process: ProcessConfig, network: &ModelConfig) -> ProcessConfig {
+    let learns = network.outputs() == 2 * network.image_shape()[0];
+    match (learns, process.variance) {
+        (true, Variance::FixedSmall | Variance::FixedLarge) => {
+            ProcessConfig { variance: Variance::LearnedRange, ..process }
+        }
+        _ => process,
+    }
 }
 
 /// DIFFUSION_FLAGS of the originals' READMEs, by the preset of the network.
@@ -67,25 +117,33 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
         let found = flags.others.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let asked = ["diffusion_steps", "noise_schedule", "rescale_timesteps"];
+    let asked = [
+        "diffusion_steps",
+        "noise_schedule",
+        "rescale_timesteps",
+        "predict_xstart",
+        "sigma_small",
+    ];
     if asked.iter().all(|name| other(name).is_none()) {
         return Ok(None);
     }
     let truth = |value: &str| {
         matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "t" | "y" | "yes")
     };
-    ensure!(
-        !other("predict_xstart").is_some_and(truth),
-        "--flags: predict_xstart is not supported yet"
-    );
     let steps = other("diffusion_steps").unwrap_or("1000");
     let schedule = other("noise_schedule").unwrap_or("linear");
     let guided =
         flags.resblock_updown || flags.use_new_attention_order || flags.num_head_channels != -1;
     let rescaled = other("rescale_timesteps").map_or(!guided, truth);
-    let rescaled = if rescaled { ":rescaled" } else { "" };
     ensure!(["linear", "cosine"].contains(&schedule), "--flags: unknown noise_schedule {schedule}");
-    parse(&format!("{schedule}:{steps}{rescaled}")).context("--flags").map(Some)
+    let mut text = format!("{schedule}:{steps}");
+    let words = [
+        (rescaled, ":rescaled"),
+        (other("predict_xstart").is_some_and(truth), ":start-x"),
+        (other("sigma_small").is_some_and(truth), ":fixed-small"),
+    ];
+    text.extend(words.iter().filter(|(said, _)| *said).map(|(_, word)| *word));
+    parse(&text).context("--flags").map(Some)
 }
 
 #[cfg(test)]
@@ -101,7 +159,7 @@ mod tests {
             assert!(of_preset(preset.name).is_some(), "{}", preset.name);
         }
         let cifar = of_preset("improved_cifar10").unwrap();
-        assert_eq!(cifar.schedule, ScheduleConfig::Cosine { steps: 4000 });
+        assert_eq!(cifar.schedule, ScheduleConfig::cosine(4000));
         assert_eq!(cifar.time, TimeInput::Rescaled);
     }
 
@@ -115,7 +173,8 @@ mod tests {
         assert_eq!(of(cond), of_preset("improved_imagenet64_cond"));
         let guided = "--num_head_channels 64 --diffusion_steps 1000 --noise_schedule cosine";
         assert_eq!(of(guided), of_preset("guided_imagenet64"));
-        assert!(of_flags("--diffusion_steps 10 --predict_xstart True").is_err());
+        let start = "--diffusion_steps 10 --predict_xstart True --sigma_small True";
+        assert_eq!(of(start), Some(parse("linear:10:rescaled:start-x:fixed-small").unwrap()));
         assert!(of_flags("--diffusion_steps no").is_err());
     }
 
@@ -126,5 +185,8 @@ mod tests {
         }
         assert_eq!(parse("linear:unclipped").unwrap(), parse("ddpm").unwrap());
         assert!(parse("cosine:50").unwrap().clip);
+        let v = parse("scaled-linear:zero-snr:v").unwrap();
+        assert_eq!(v.mean, MeanType::V);
+        assert_eq!(v.schedule.build().unwrap().snr()[999], 0.0);
     }
 }

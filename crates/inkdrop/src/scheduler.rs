@@ -1,16 +1,21 @@
 //! scheduler_config.json of diffusers: a process in its words.
 
 use anyhow::{Result, anyhow, bail};
-use inkdrop_process::{ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{MeanType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Schedulers whose entries say the betas of a process; the ways to walk it are others.
-const BETAS: [&str; 6] = [
+const BETAS: [&str; 11] = [
     "DDPMScheduler",
     "DDIMScheduler",
     "PNDMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
     "DEISMultistepScheduler",
@@ -26,7 +31,7 @@ struct Entries {
     beta_start: f64,
     beta_end: f64,
     beta_schedule: String,
-    trained_betas: Option<Value>,
+    trained_betas: Option<Vec<f64>>,
     variance_type: Option<String>,
     prediction_type: String,
     rescale_betas_zero_snr: bool,
@@ -66,19 +71,12 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
     }
     let schedule = schedule(&entries, &mut wrong);
     let variance = variance(entries.variance_type.as_deref(), &mut wrong);
-    if entries.prediction_type != "epsilon" {
-        wrong.push(format!("prediction_type {} (supported: epsilon)", entries.prediction_type));
-    }
-    if entries.trained_betas.is_some_and(|betas| !betas.is_null()) {
-        wrong.push("trained_betas (supported: schedules by name)".to_string());
-    }
+    let mean = mean(&entries, &mut wrong);
     // DDPM and DDIM clip unless told not to; the others have no such entry.
     let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&entries.class_name.as_str());
     let clip = entries.clip_sample.unwrap_or(clips);
     let others = [
-        ("rescale_betas_zero_snr", entries.rescale_betas_zero_snr),
         ("thresholding", entries.thresholding),
-        ("predict_epsilon false", !entries.predict_epsilon),
         ("a clip_sample_range other than 1", clip && entries.clip_sample_range != 1.0),
     ];
     wrong.extend(others.iter().filter(|(_, asked)| *asked).map(|(name, _)| name.to_string()));
@@ -88,27 +86,52 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
             wrong.join("; ")
         );
     }
-    Ok(ProcessConfig { schedule, time: TimeInput::Index, variance, clip })
+    Ok(ProcessConfig { schedule, time: TimeInput::Index, mean, variance, clip })
 }
 
 fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
     let steps = entries.num_train_timesteps;
-    match entries.beta_schedule.as_str() {
-        "linear" => {
-            let (first, last) = ends(steps);
-            let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
-            if !(same(entries.beta_start, first) && same(entries.beta_end, last)) {
-                wrong.push(format!(
-                    "betas from {} to {} over {steps} steps (supported: {first} to {last})",
-                    entries.beta_start, entries.beta_end
-                ));
-            }
+    let (beta_start, beta_end) = (entries.beta_start, entries.beta_end);
+    let schedule = match (&entries.trained_betas, entries.beta_schedule.as_str()) {
+        (Some(betas), _) => ScheduleConfig::Betas { betas: betas.clone() },
+        (None, "linear") => linear(steps, beta_start, beta_end),
+        (None, "scaled_linear") => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
+        (None, "sigmoid") => ScheduleConfig::Sigmoid { steps, beta_start, beta_end },
+        (None, "squaredcos_cap_v2") => ScheduleConfig::cosine(steps),
+        (None, other) => {
+            wrong.push(format!(
+                "beta_schedule {other} (supported: linear, scaled_linear, sigmoid, squaredcos_cap_v2)"
+            ));
             ScheduleConfig::linear(steps)
         }
-        "squaredcos_cap_v2" => ScheduleConfig::Cosine { steps },
-        other => {
-            wrong.push(format!("beta_schedule {other} (supported: linear, squaredcos_cap_v2)"));
-            ScheduleConfig::linear(steps)
+    };
+    match entries.rescale_betas_zero_snr {
+        true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
+        false => schedule,
+    }
+}
+
+/// A straight line; without its ends where they are those that T has anyway.
+fn linear(steps: usize, beta_start: f64, beta_end: f64) -> ScheduleConfig {
+    let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+    let (first, last) = ends(steps);
+    if same(beta_start, first) && same(beta_end, last) {
+        return ScheduleConfig::linear(steps);
+    }
+    ScheduleConfig::Linear { steps, beta_start: Some(beta_start), beta_end: Some(beta_end) }
+}
+
+fn mean(entries: &Entries, wrong: &mut Vec<String>) -> MeanType {
+    match (entries.prediction_type.as_str(), entries.predict_epsilon) {
+        ("epsilon", true) => MeanType::Epsilon,
+        // How the first releases said it.
+        ("epsilon", false) | ("sample", _) => MeanType::StartX,
+        ("v_prediction", _) => MeanType::V,
+        (other, _) => {
+            wrong.push(format!(
+                "prediction_type {other} (supported: epsilon, sample, v_prediction)"
+            ));
+            MeanType::Epsilon
         }
     }
 }
@@ -117,8 +140,11 @@ fn variance(kind: Option<&str>, wrong: &mut Vec<String>) -> Variance {
     match kind {
         None | Some("fixed_small" | "fixed_small_log") => Variance::FixedSmall,
         Some("fixed_large" | "fixed_large_log") => Variance::FixedLarge,
+        Some("learned_range") => Variance::LearnedRange,
         Some(other) => {
-            wrong.push(format!("variance_type {other} (supported: fixed_small, fixed_large)"));
+            wrong.push(format!(
+                "variance_type {other} (supported: fixed_small, fixed_large, learned_range)"
+            ));
             Variance::FixedSmall
         }
     }
@@ -134,27 +160,59 @@ pub fn write(process: &ProcessConfig) -> Option<Value> {
     let steps = process.schedule.steps();
     let unscaled =
         process.time == TimeInput::Index || (process.time == TimeInput::Rescaled && steps == 1000);
-    let schedule = match process.schedule {
-        ScheduleConfig::Linear { beta_start: None, beta_end: None, .. } => "linear",
-        ScheduleConfig::Cosine { .. } => "squaredcos_cap_v2",
-        _ => return None,
+    let prediction = match process.mean {
+        MeanType::Epsilon => "epsilon",
+        MeanType::StartX => "sample",
+        MeanType::V => "v_prediction",
+        MeanType::PreviousX => return None,
     };
-    let (beta_start, beta_end) = ends(steps);
-    unscaled.then(|| {
-        json!({
-            "_class_name": "DDPMScheduler",
-            "num_train_timesteps": steps,
-            "beta_start": beta_start,
-            "beta_end": beta_end,
-            "beta_schedule": schedule,
-            "variance_type": match process.variance {
-                Variance::FixedSmall => "fixed_small",
-                Variance::FixedLarge => "fixed_large",
-            },
-            "prediction_type": "epsilon",
-            "clip_sample": process.clip,
-        })
-    })
+    let variance = match process.variance {
+        Variance::FixedSmall => "fixed_small",
+        Variance::FixedLarge => "fixed_large",
+        Variance::LearnedRange => "learned_range",
+        // Theirs takes the output for the variance itself, not for its logarithm.
+        Variance::Learned => return None,
+    };
+    let (schedule, zero) = match &process.schedule {
+        ScheduleConfig::ZeroTerminalSnr { of } => (of.as_ref(), true),
+        other => (other, false),
+    };
+    let mut config: Map<String, Value> = betas(schedule)?;
+    config.insert("_class_name".into(), json!("DDPMScheduler"));
+    config.insert("num_train_timesteps".into(), json!(steps));
+    config.insert("variance_type".into(), json!(variance));
+    config.insert("prediction_type".into(), json!(prediction));
+    config.insert("clip_sample".into(), json!(process.clip));
+    config.insert("rescale_betas_zero_snr".into(), json!(zero));
+    unscaled.then(|| config.into())
+}
+
+/// The entries of a schedule: by name where diffusers has one, else all betas.
+fn betas(schedule: &ScheduleConfig) -> Option<Map<String, Value>> {
+    let steps = schedule.steps();
+    let named = |name: &str, start: f64, end: f64| {
+        json!({"beta_schedule": name, "beta_start": start, "beta_end": end})
+    };
+    let entries = match *schedule {
+        ScheduleConfig::Linear { beta_start, beta_end, .. } => {
+            let (start, end) = ends(steps);
+            named("linear", beta_start.unwrap_or(start), beta_end.unwrap_or(end))
+        }
+        ScheduleConfig::ScaledLinear { beta_start, beta_end, .. } => {
+            named("scaled_linear", beta_start, beta_end)
+        }
+        ScheduleConfig::Sigmoid { beta_start, beta_end, .. } => {
+            named("sigmoid", beta_start, beta_end)
+        }
+        ScheduleConfig::Cosine { .. } => {
+            let (start, end) = ends(steps);
+            named("squaredcos_cap_v2", start, end)
+        }
+        // Its ᾱ is not the product of its betas.
+        ScheduleConfig::Sprites { .. } => return None,
+        _ => json!({"trained_betas": schedule.build().ok()?.betas().to_vec()}),
+    };
+    entries.as_object().cloned()
 }
 
 #[cfg(test)]
@@ -164,19 +222,44 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for schedule in [ScheduleConfig::linear(4000), ScheduleConfig::Cosine { steps: 50 }] {
-            let (time, variance) = (TimeInput::Index, Variance::FixedLarge);
-            let process = ProcessConfig { schedule, time, variance, clip: false };
-            assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
+        let (beta_start, beta_end) = (0.00085, 0.012);
+        let scaled = ScheduleConfig::ScaledLinear { steps: 1000, beta_start, beta_end };
+        let (start, end) = (Some(beta_start), Some(beta_end));
+        for schedule in [
+            ScheduleConfig::linear(4000),
+            ScheduleConfig::cosine(50),
+            ScheduleConfig::Linear { steps: 100, beta_start: start, beta_end: end },
+            ScheduleConfig::Sigmoid { steps: 100, beta_start, beta_end },
+            ScheduleConfig::Betas { betas: vec![0.1, 0.2] },
+            scaled.clone(),
+            ScheduleConfig::ZeroTerminalSnr { of: Box::new(scaled) },
+        ] {
+            for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
+                for variance in [Variance::FixedLarge, Variance::LearnedRange] {
+                    let (schedule, time) = (schedule.clone(), TimeInput::Index);
+                    let process = ProcessConfig { schedule, time, mean, variance, clip: false };
+                    assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
+                }
+            }
         }
+        let constant = ScheduleConfig::Constant { steps: 3, beta: 0.1 };
+        let process = ProcessConfig {
+            schedule: constant,
+            time: TimeInput::Index,
+            ..ProcessConfig::sprites()
+        };
+        let again = read(&write(&process).unwrap()).unwrap();
+        assert_eq!(again.schedule, ScheduleConfig::Betas { betas: vec![0.1; 3] });
         assert!(write(&ProcessConfig::sprites()).is_none());
+        let learned = ProcessConfig { variance: Variance::Learned, ..process };
+        assert!(write(&learned).is_none());
     }
 
     #[test]
     fn what_has_no_counterpart_is_listed_at_once() {
-        let config = json!({"beta_schedule": "sigmoid", "prediction_type": "v_prediction", "variance_type": "learned"});
+        let config = json!({"beta_schedule": "laplace", "prediction_type": "flow", "variance_type": "learned"});
         let error = read(&config).unwrap_err().to_string();
-        for word in ["sigmoid", "v_prediction", "learned", "--process"] {
+        for word in ["laplace", "flow", "learned", "--process"] {
             assert!(error.contains(word), "{error}");
         }
     }

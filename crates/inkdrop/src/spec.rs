@@ -1,18 +1,14 @@
 //! A network as a user names it: a preset, a file, flags, or single fields.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 
+use crate::tables;
+
 /// Whether a text is a preset's name, or that of a .toml or .json file.
 pub fn names(text: &str) -> bool {
-    ModelConfig::preset(text).is_some() || is(text, "toml") || is(text, "json")
-}
-
-fn is(text: &str, ending: &str) -> bool {
-    Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+    ModelConfig::preset(text).is_some() || tables::names(text)
 }
 
 /// A network that was named.
@@ -30,16 +26,9 @@ pub fn parse(text: &str) -> Result<Spec> {
     if let Some(config) = ModelConfig::preset(text) {
         return Ok(Spec { config, preset: true, sized: true });
     }
-    ensure!(
-        names(text),
-        "there is no preset `{text}` (`inkdrop plan --list` shows them), and a config's name ends in .toml or .json"
-    );
-    let contents = std::fs::read_to_string(text).with_context(|| format!("cannot read {text}"))?;
-    let table: Map<String, Value> = if is(text, "toml") {
-        toml::from_str(&contents).with_context(|| format!("{text} is no valid TOML"))?
-    } else {
-        serde_json::from_str(&contents).with_context(|| format!("{text} is no valid JSON"))?
-    };
+    let table = tables::open(text)?.with_context(|| {
+        format!("there is no preset `{text}` (`inkdrop plan --list` shows them), and a config's name ends in .toml or .json")
+    })?;
     let (config, sized) = table_config(table).with_context(|| text.to_string())?;
     Ok(Spec { config, preset: false, sized })
 }

@@ -177,7 +177,7 @@ fn explain(
     let process = match describe::process(
         source,
         foreign,
-        network.as_ref().ok().map(|known| &known.origin),
+        network.as_ref().ok(),
     ) {
         Err(error) if foreign.process.is_none() => Err(format!("{error:#}")),
         process => process?.ok_or_else(|| "name it with --process".to_string()),
@@ -223,7 +223,7 @@ fn write_folder(
     if network.assumed.iter().any(|assumed| assumed.field == "size") {
         config["sample_size"] = Value::Null;
     }
-    let (scheduler, note) = scheduler(source, foreign, &network.origin)?;
+    let (scheduler, note) = scheduler(source, foreign, &network)?;
     DiffusersFolder { config, scheduler, weights }.write(output)?;
     Ok(note.to_string())
 }
@@ -232,13 +232,13 @@ fn write_folder(
 fn scheduler(
     source: &Source,
     foreign: &Foreign,
-    origin: &Origin,
+    network: &Described,
 ) -> Result<(Option<Value>, &'static str)> {
     const WITH: &str = ", with a scheduler_config.json";
     if let (None, Some(theirs)) = (&foreign.process, &source.scheduler) {
         return Ok((Some(theirs.clone()), WITH));
     }
-    let process = describe::process(source, foreign, Some(origin))?;
+    let process = describe::process(source, foreign, Some(network))?;
     let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
         (_, Some(_)) => WITH,

@@ -72,8 +72,7 @@ impl Report {
             Err(error) if foreign.describes() => return Err(error),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        let origin = network.as_ref().map(|network: &Described| &network.origin);
-        let process = match describe::process(&source, foreign, origin) {
+        let process = match describe::process(&source, foreign, network.as_ref()) {
             Err(error) if foreign.process.is_some() => return Err(error),
             Err(error) => Err(format!("{error:#}")),
             Ok(process) => process.ok_or_else(|| "the file does not say".to_string()),

@@ -1,0 +1,30 @@
+//! Tables that users write: .toml or .json files.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+/// Whether a text is the name of a table.
+pub fn names(text: &str) -> bool {
+    is(text, "toml") || is(text, "json")
+}
+
+fn is(text: &str, ending: &str) -> bool {
+    Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
+/// The table of a file, if the text names one.
+pub fn open(text: &str) -> Result<Option<Map<String, Value>>> {
+    if !names(text) {
+        return Ok(None);
+    }
+    let contents = fs::read_to_string(text).with_context(|| format!("cannot read {text}"))?;
+    let table = if is(text, "toml") {
+        toml::from_str(&contents).with_context(|| format!("{text} is no valid TOML"))?
+    } else {
+        serde_json::from_str(&contents).with_context(|| format!("{text} is no valid JSON"))?
+    };
+    Ok(Some(table))
+}
