@@ -16,7 +16,7 @@ use crate::context::Row;
 use crate::film::{self, Film};
 use crate::foreign::Foreign;
 use crate::job::Job;
-use crate::output::Output;
+use crate::output::{Output, Target};
 use crate::request::Request;
 use crate::shard::Shard;
 use crate::stop::{INTERRUPTED, Stop, Stoppable};
@@ -112,8 +112,9 @@ const BATCH: usize = 64;
 const DDIM_STEPS: usize = 50;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let device = arguments.device.resolve()?;
-    let torso = precision(&arguments.precision)?;
+    let Arguments { draw_shortcut, seed, .. } = *arguments;
+    let (device, torso) = (arguments.device.resolve()?, precision(&arguments.precision)?);
+    let build = Build { device, torso, draw_shortcut, seed };
     let mut model = Model::find(&arguments.model, &arguments.foreign)?;
     if let Some(size) = arguments.size {
         model.card.model.resize(size)?;
@@ -124,18 +125,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let row = arguments.row(&model.card)?;
     let job = arguments.job(&model, &config, device, &row)?;
     let config = SampleConfig { images: job.images(), ..config };
-    let mut target = arguments.out.target(job)?;
-    let mut film = arguments.film()?;
+    let (target, film) = (arguments.out.target(job)?, arguments.film()?);
     if let (Some(done), false) = (target.done(), film.wanted()) {
         eprintln!("{done}");
         return Ok(ExitCode::SUCCESS);
     }
+    make(&model, &build, &config, &row, film, target)
+}
 
-    let Arguments { draw_shortcut, seed, .. } = *arguments;
-    let (network, process) = model.build(&Build { device, torso, draw_shortcut, seed })?;
+/// Makes what the target misses, and says where it is.
+fn make(
+    model: &Model,
+    build: &Build,
+    config: &SampleConfig,
+    row: &Row,
+    mut film: Film,
+    mut target: Box<dyn Target>,
+) -> Result<ExitCode> {
+    let (network, process) = model.build(build)?;
     let network = Stoppable::new(network, Stop::listen()?);
     let request = Request { network: &network, process: &process, card: &model.card };
-    match many::make(&request, &config, &row, &mut film, target.as_mut()) {
+    match many::make(&request, config, row, &mut film, target.as_mut()) {
         Err(_) if network.stopped() => {
             eprintln!("stopped: {}", target.stopped());
             return Ok(ExitCode::from(INTERRUPTED));
