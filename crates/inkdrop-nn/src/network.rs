@@ -147,6 +147,9 @@ pub enum NetworkError {
         /// Which input.
         input: &'static str,
     },
+    /// Somebody who wraps the network wants no more passes.
+    #[error("stopped before the pass")]
+    Stopped,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

@@ -1,16 +1,18 @@
 //! Where samples go: a picture, an npz file or a folder.
 
+mod array;
+mod folder;
+mod picture;
+
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use inkdrop_data::picture::{Picture, write_png};
-use inkdrop_data::{Images, npz};
-use ndarray::{Array2, Array4, Axis, concatenate};
+use inkdrop_data::Images;
 
-use crate::context::Row;
-use crate::draw;
+use crate::job::Job;
 
 /// The form of the output, from its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,100 +41,44 @@ impl FromStr for Output {
     }
 }
 
-/// Images on their way out; a folder gets each batch at once.
-pub struct Writer {
-    output: Output,
-    row: Row,
-    batches: Vec<Images>,
-    written: usize,
+impl Output {
+    /// The name that was given.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Png(path) | Self::Npz(path) | Self::Folder(path) => path,
+        }
+    }
+
+    /// Finds out what of a job is there already, and whether the rest can be written; nothing is
+    /// changed yet.
+    pub fn target(&self, job: Job) -> Result<Box<dyn Target>> {
+        Ok(match self {
+            Self::Png(path) => Box::new(picture::Target::plan(path, &job)?),
+            Self::Npz(path) => Box::new(array::Target::plan(path, job)?),
+            Self::Folder(path) => Box::new(folder::Target::plan(path, job)?),
+        })
+    }
 }
 
-/// The most images that one picture shows.
-const PICTURE: usize = 10_000;
+/// A place for the images of one job, some of which may be there already.
+pub trait Target {
+    /// The numbers of the images that are still to be made: whole batches, in order.
+    fn missing(&self) -> &[Range<usize>];
 
-/// The most images that one array holds: it is put together in memory.
-const ARRAY: usize = 1_000_000;
+    /// What to say where nothing at all is left to do.
+    fn done(&self) -> Option<String>;
 
-impl Writer {
-    /// Makes sure that `count` images can be written before any work is done; all are asked to be `row`.
-    pub fn new(output: Output, row: Row, count: usize) -> Result<Self> {
-        match &output {
-            Output::Folder(path) => {
-                fs::create_dir_all(path)
-                    .with_context(|| format!("cannot make {}", path.display()))?;
-                check_writable(path)?;
-                if path.join("00000.png").exists() {
-                    eprintln!(
-                        "note: {} already holds samples; those of other numbers stay",
-                        path.display()
-                    );
-                }
-            }
-            Output::Png(path) => {
-                ensure!(
-                    count <= PICTURE,
-                    "{count} images in one picture: expected at most {PICTURE}; write more as x.npz or into a folder/"
-                );
-                check_place(path)?;
-            }
-            Output::Npz(path) => {
-                ensure!(
-                    count <= ARRAY,
-                    "{count} images in one array: expected at most {ARRAY}; write more into a folder/"
-                );
-                check_place(path)?;
-            }
-        }
-        Ok(Self { output, row, batches: Vec::new(), written: 0 })
-    }
+    /// Makes the place ready for the first image.
+    fn begin(&mut self) -> Result<()>;
 
-    /// Takes a batch.
-    pub fn push(&mut self, images: Images) -> Result<()> {
-        if let Output::Folder(path) = &self.output {
-            for index in 0..images.len() {
-                let name = format!("{:05}.png", self.written + index);
-                write_png(path.join(name), &Picture::of_image(&images, index)?)?;
-            }
-            self.written += images.len();
-        } else {
-            self.batches.push(images);
-        }
-        Ok(())
-    }
+    /// Takes a batch, in the order of [`Target::missing`]; one that is there already changes nothing.
+    fn push(&mut self, numbers: Range<usize>, images: Images) -> Result<()>;
 
     /// Writes what is left; where it all went, in words.
-    pub fn finish(self) -> Result<String> {
-        match &self.output {
-            Output::Folder(path) => {
-                Ok(format!("{} in {}", counted(self.written, "PNG file"), path.display()))
-            }
-            Output::Png(path) => {
-                let images = self.all()?;
-                write_png(path, &draw::square(&images)?)?;
-                Ok(format!("{} in {}", counted(images.len(), "image"), path.display()))
-            }
-            Output::Npz(path) => {
-                let images = self.all()?;
-                let labels = self.row.one_hot().map(|label| vec![label; images.len()]);
-                let contexts = self.contexts(images.len());
-                npz::write_samples(path, &images, labels.as_deref(), contexts.as_ref())?;
-                Ok(format!("{} in {}", counted(images.len(), "image"), path.display()))
-            }
-        }
-    }
+    fn finish(self: Box<Self>) -> Result<String>;
 
-    fn all(&self) -> Result<Images> {
-        let views: Vec<_> = self.batches.iter().map(Images::view).collect();
-        let all: Array4<u8> = concatenate(Axis(0), &views)?;
-        Ok(Images::new(all)?)
-    }
-
-    /// The context rows, [N, K], where anything was asked.
-    fn contexts(&self, count: usize) -> Option<Array2<f32>> {
-        let row = &self.row.contexts;
-        let asked = !row.is_empty() && !self.row.is_none();
-        asked.then(|| Array2::from_shape_fn((count, row.len()), |(_, context)| row[context]))
-    }
+    /// What is there after a run that was stopped, and how to go on, in words.
+    fn stopped(&self) -> String;
 }
 
 /// `1 image`, `2 images`.
@@ -141,13 +87,17 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
+/// Whether two names are of one file; both folders are there.
+pub fn same_place(left: &Path, right: &Path) -> bool {
+    let place =
+        |path: &Path| Some((fs::canonicalize(folder(path)).ok()?, path.file_name()?.to_owned()));
+    place(left).is_some_and(|left| place(right) == Some(left))
+}
+
 /// Makes sure that a file can be written at a place, without touching one that is there.
 pub fn check_place(path: &Path) -> Result<()> {
     ensure!(!path.is_dir(), "{} is a folder", path.display());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder(path);
     ensure!(
         folder.is_dir(),
         "cannot write {}: there is no folder {}",
@@ -155,6 +105,14 @@ pub fn check_place(path: &Path) -> Result<()> {
         folder.display()
     );
     check_writable(folder)
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes and removes a file, since permissions alone do not tell (root, read-only mounts, quotas).

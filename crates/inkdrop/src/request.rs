@@ -1,10 +1,10 @@
-//! A model at work: many images under a progress bar, or a small grid while it trains.
+//! A model at work: many images under a meter, or a small grid while it trains.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
-use indicatif::ProgressBar;
 use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;
 use inkdrop_nn::{ClassIds, Conditioning, Network};
@@ -14,8 +14,9 @@ use inkdrop_torch::tch::Tensor;
 
 use crate::card::Card;
 use crate::context::Row;
+use crate::draw;
 use crate::film::Film;
-use crate::{draw, progress};
+use crate::meter::Meter;
 
 /// A model that is ready to sample.
 pub struct Request<'a> {
@@ -25,31 +26,29 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A progress bar over all steps of all batches.
-    pub fn bar(&self, config: &SampleConfig) -> ProgressBar {
-        let steps = config.steps.unwrap_or(self.process.schedule().steps());
-        progress::bar(steps * config.count.div_ceil(config.batch), "steps")
-    }
-
-    /// Samples images, each with the context row of its number, the steps counted by a bar.
+    /// Samples images, each with the context row of its number, the steps counted by a meter.
     pub fn sample(
         &self,
         config: &SampleConfig,
         row: &'a dyn Fn(usize) -> &'a Row,
         film: &mut Film,
-        bar: &ProgressBar,
-        mut on_images: impl FnMut(Images) -> Result<()>,
+        meter: &mut Meter,
+        mut on_images: impl FnMut(Range<usize>, Images) -> Result<()>,
     ) -> Result<()> {
         let conditioning = |images: Range<usize>| self.conditioning(images.map(row));
+        let meter = RefCell::new(meter);
         let mut on_step = |step: &Step| {
             film.take(step);
-            bar.inc(1);
+            meter.borrow_mut().step(step.x.size()[0] as usize, step.number, step.total);
         };
-        let on_batch = |batch: Batch| -> Result<()> { on_images(draw::images(&batch.x)?) };
+        let on_batch = |batch: Batch| -> Result<()> {
+            let count = batch.images.len();
+            on_images(batch.images, draw::images(&batch.x)?)?;
+            meter.borrow_mut().batch(count);
+            Ok(())
+        };
         let shape = self.card.model.image_shape();
-        sample(self.network, self.process, config, shape, &conditioning, &mut on_step, on_batch)?;
-        bar.finish_and_clear();
-        Ok(())
+        sample(self.network, self.process, config, shape, &conditioning, &mut on_step, on_batch)
     }
 
     fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
@@ -84,7 +83,7 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     let process = Process::new(&card.process, network.params().device())?;
     let steps = process.schedule().steps().min(25);
     let config = SampleConfig {
-        count: rows.len(),
+        images: 0..rows.len(),
         batch: rows.len(),
         sampler: Sampler::Ddim,
         steps: Some(steps),
@@ -92,8 +91,8 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
         rng: Rng::PerImage,
     };
     let request = Request { network, process: &process, card };
-    let (mut film, bar) = (Film::new(false, 0, vec![]), ProgressBar::hidden());
-    request.sample(&config, &|image| &rows[image], &mut film, &bar, |images| {
+    let (mut film, mut meter) = (Film::none(), Meter::hidden());
+    request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {
         Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)
     })
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Context;
+use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_torch::tch::Tensor;
 
 /// The exit status of a command that Ctrl-C ended.
 pub const INTERRUPTED: u8 = 130;
@@ -14,7 +16,7 @@ pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Listens for Ctrl-C from now on.
-    pub fn listen() -> Result<Self> {
+    pub fn listen() -> anyhow::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         let raised = flag.clone();
         ctrlc::set_handler(move || {
@@ -29,5 +31,45 @@ impl Stop {
     /// Whether to stop.
     pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A network that makes no more passes from the moment that Ctrl-C is pressed: so a sampler stops
+/// at its next step, whichever it is.
+pub struct Stoppable {
+    network: Box<dyn Network>,
+    stop: Stop,
+    obeyed: AtomicBool,
+}
+
+impl Stoppable {
+    /// Wraps a network.
+    pub fn new(network: Box<dyn Network>, stop: Stop) -> Self {
+        Self { network, stop, obeyed: AtomicBool::new(false) }
+    }
+
+    /// Whether a pass was refused.
+    pub fn stopped(&self) -> bool {
+        self.obeyed.load(Ordering::Relaxed)
+    }
+}
+
+impl Network for Stoppable {
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor, NetworkError> {
+        if self.stop.raised() {
+            self.obeyed.store(true, Ordering::Relaxed);
+            return Err(NetworkError::Stopped);
+        }
+        self.network.forward(x, t, conditioning, mode)
+    }
+
+    fn params(&self) -> &Params {
+        self.network.params()
     }
 }

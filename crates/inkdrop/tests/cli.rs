@@ -9,8 +9,12 @@ mod cli {
     mod convert_folder;
     mod convert_input;
     mod data;
+    mod film;
     mod inspect;
     mod inspect_foreign;
+    mod many;
+    mod many_input;
+    mod many_stopped;
     mod model_files;
     mod networks;
     mod plan;

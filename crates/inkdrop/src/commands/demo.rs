@@ -12,8 +12,9 @@ use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use crate::card::{Build, Model};
 use crate::context::Row;
 use crate::draw;
-use crate::film::Film;
+use crate::film::{self, Film};
 use crate::foreign::Foreign;
+use crate::meter::Meter;
 use crate::request::Request;
 use crate::say::say;
 
@@ -41,16 +42,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (rows, labels) = rows(&model)?;
     let count = rows.len();
     let (sampler, rng) = (Sampler::Ddim, Rng::PerImage);
-    let config = SampleConfig { count, batch: count, sampler, steps: Some(25), seed: 0, rng };
-    let mut film = Film::new(true, count, labels.clone());
+    let images = 0..count;
+    let config = SampleConfig { images, batch: count, sampler, steps: Some(25), seed: 0, rng };
     let request = Request { network: network.as_ref(), process: &process, card: &model.card };
     let (png, gif) = (out.join("sprites.png"), out.join("sprites.gif"));
-    let bar = request.bar(&config);
-    request.sample(&config, &|image| &rows[image], &mut film, &bar, |images| {
+    let mut film = Film::new(gif.clone(), film::Of::X, labels.clone());
+    let mut meter = Meter::new(count, 0);
+    request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {
         Ok(write_png(&png, &draw::rows(&images, COLUMNS, &labels)?)?)
     })?;
+    meter.finish();
     let sampled = begun.elapsed();
-    film.write(&gif)?;
+    film.write()?;
 
     say(&format!(
         "{count} sprites in {}, 25 DDIM steps each, seed 0\ntheir denoising in {}\nmodel {:.2} s, sampling and picture {:.2} s, animation {:.2} s",

@@ -1,26 +1,47 @@
 //! `inkdrop sample`: images from a model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_torch::DeviceChoice;
+use inkdrop_torch::tch::Device;
 use inkdrop_unet::ImageSize;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::card::{Build, Card, Model, precision};
 use crate::context::Row;
-use crate::film::Film;
+use crate::film::{self, Film};
 use crate::foreign::Foreign;
-use crate::output::{Output, Writer, check_place};
+use crate::job::Job;
+use crate::output::{Output, Target};
 use crate::request::Request;
+use crate::shard::Shard;
+use crate::stop::{INTERRUPTED, Stop, Stoppable};
+use crate::{identity, many};
+
+/// How the archives of all parts become one.
+const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
+  p = [np.load(f\"x.{i}-of-4.npz\") for i in range(4)]
+  np.savez(\"x.npz\", **{k: np.concatenate([a[k] for a in p]) for k in p[0]})\n";
 
 /// Sample images from a model
-#[derive(Debug, clap::Args)]
+///
+/// A folder or an npz file may be of any number of images: they are written
+/// batch by batch, and a run that was stopped or killed goes on when the same
+/// command is given again.
+#[derive(Debug, clap::Args, Serialize)]
+#[command(after_help = JOIN)]
 pub struct Arguments {
+    // Serialised, the arguments are the request that samples are compared with when a run goes on.
+    // What is skipped changes no image, or is in `Arguments::job`.
     /// A file of weights, a diffusers folder, or the built-in model `sprites`
+    #[serde(skip)]
     model: String,
     /// How many images
+    #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
     count: usize,
     /// How many at a time [default: 64; all with --rng torch, as the original draws them]
@@ -45,15 +66,32 @@ pub struct Arguments {
     #[arg(long, value_name = "N|NAME")]
     class: Option<String>,
     /// Where to: x.png (a grid), x.npz or a folder/ (a PNG each)
+    #[serde(skip)]
     #[arg(long, default_value = "samples.png")]
     out: Output,
-    /// Also an animation of the denoising (of the first batch)
+    /// Begin anew where --out holds samples: numbered PNG files or an unfinished npz are removed
+    #[serde(skip)]
     #[arg(long)]
-    gif: Option<PathBuf>,
+    restart: bool,
+    /// Make part I of N, I from 0 to N-1: as 00123.png, … in one folder, or as x.I-of-N.npz
+    #[serde(skip)]
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Also an animation of the denoising (of the first batch, 64 images at most): x.gif, or
+    /// x.apng or x.png in all colours
+    #[serde(skip)]
+    #[arg(long, visible_alias = "gif", value_name = "PATH")]
+    film: Option<PathBuf>,
+    /// What the animation shows after each step
+    #[serde(skip)]
+    #[arg(long, value_enum, default_value_t, requires = "film")]
+    film_of: film::Of,
     /// Where to compute: auto, cpu, cuda or cuda:N
+    #[serde(skip)]
     #[arg(long, default_value_t)]
     device: DeviceChoice,
     /// Size of the images, height x width [default: that of the network]
+    #[serde(skip)]
     #[arg(long, value_name = "HxW")]
     size: Option<ImageSize>,
     /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
@@ -62,6 +100,7 @@ pub struct Arguments {
     /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
     #[arg(long)]
     draw_shortcut: bool,
+    #[serde(skip)]
     #[command(flatten)]
     foreign: Foreign,
 }
@@ -73,8 +112,9 @@ const BATCH: usize = 64;
 const DDIM_STEPS: usize = 50;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let device = arguments.device.resolve()?;
-    let torso = precision(&arguments.precision)?;
+    let Arguments { draw_shortcut, seed, .. } = *arguments;
+    let (device, torso) = (arguments.device.resolve()?, precision(&arguments.precision)?);
+    let build = Build { device, torso, draw_shortcut, seed };
     let mut model = Model::find(&arguments.model, &arguments.foreign)?;
     if let Some(size) = arguments.size {
         model.card.model.resize(size)?;
@@ -83,18 +123,37 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.config(&model.card)?;
     config.check(model.card.process.schedule.steps())?;
     let row = arguments.row(&model.card)?;
-    arguments.gif.as_deref().map(check_gif).transpose()?;
-    let mut writer = Writer::new(arguments.out.clone(), row.clone(), arguments.count)?;
+    let job = arguments.job(&model, &config, device, &row)?;
+    let config = SampleConfig { images: job.images(), ..config };
+    let (target, film) = (arguments.out.target(job)?, arguments.film()?);
+    if let (Some(done), false) = (target.done(), film.wanted()) {
+        eprintln!("{done}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    make(&model, &build, &config, &row, film, target)
+}
 
-    let Arguments { draw_shortcut, seed, .. } = *arguments;
-    let (network, process) = model.build(&Build { device, torso, draw_shortcut, seed })?;
-    let mut film = Film::new(arguments.gif.is_some(), config.batch.min(config.count), vec![]);
-    let request = Request { network: network.as_ref(), process: &process, card: &model.card };
-    let bar = request.bar(&config);
-    request.sample(&config, &|_| &row, &mut film, &bar, |images| writer.push(images))?;
-    let mut made = writer.finish()?;
-    if let Some(path) = &arguments.gif {
-        film.write(path)?;
+/// Makes what the target misses, and says where it is.
+fn make(
+    model: &Model,
+    build: &Build,
+    config: &SampleConfig,
+    row: &Row,
+    mut film: Film,
+    mut target: Box<dyn Target>,
+) -> Result<ExitCode> {
+    let (network, process) = model.build(build)?;
+    let network = Stoppable::new(network, Stop::listen()?);
+    let request = Request { network: &network, process: &process, card: &model.card };
+    match many::make(&request, config, row, &mut film, target.as_mut()) {
+        Err(_) if network.stopped() => {
+            eprintln!("stopped: {}", target.stopped());
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        made => made?,
+    }
+    let mut made = target.finish()?;
+    if let Some(path) = film.write()? {
         made += &format!(", the denoising in {}", path.display());
     }
     eprintln!("{made}");
@@ -119,7 +178,7 @@ impl Arguments {
             Rng::PerImage => BATCH,
             Rng::Torch => self.count.max(1),
         });
-        Ok(SampleConfig { count: self.count, batch, sampler, steps, seed: self.seed, rng })
+        Ok(SampleConfig { images: 0..self.count, batch, sampler, steps, seed: self.seed, rng })
     }
 
     fn row(&self, card: &Card) -> Result<Row> {
@@ -137,11 +196,33 @@ impl Arguments {
             }
         }
     }
-}
 
-/// Makes sure that an animation can be written.
-fn check_gif(path: &Path) -> Result<()> {
-    let gif = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gif"));
-    ensure!(gif, "--gif {}: expected a name that ends in .gif", path.display());
-    check_place(path)
+    /// What is to be made: the arguments, with what they stand for in place of names and defaults.
+    fn job(&self, model: &Model, config: &SampleConfig, device: Device, row: &Row) -> Result<Job> {
+        let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
+        let mut request = serde_json::to_value(self)?;
+        request["model"] = identity::of(model)?;
+        request["size"] = json!([height, width]);
+        request["device"] = json!(if device.is_cuda() { "cuda" } else { "cpu" });
+        request["batch"] = json!(config.batch);
+        request["steps"] = json!(config.steps.unwrap_or(model.card.process.schedule.steps()));
+        let job = Job {
+            request,
+            row: row.clone(),
+            image: [height, width, channels],
+            count: self.count,
+            batch: config.batch,
+            shard: self.shard,
+            resumable: config.rng == Rng::PerImage,
+            restart: self.restart,
+        };
+        job.check()?;
+        Ok(job)
+    }
+
+    fn film(&self) -> Result<Film> {
+        let Some(path) = &self.film else { return Ok(Film::none()) };
+        Film::check(path, self.out.path())?;
+        Ok(Film::new(path.clone(), self.film_of, Vec::new()))
+    }
 }

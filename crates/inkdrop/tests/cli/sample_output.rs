@@ -36,27 +36,16 @@ fn png_is_a_grid_of_all() {
 fn folder_gets_a_png_of_each() {
     let place = place_with_model();
     sample(&place, &["--out", "new/"]);
-    let files: Vec<_> = fs::read_dir(place.path("new")).expect("a folder").collect();
-    assert_eq!(files.len(), 3);
-    for file in files {
-        assert_eq!(size(&file.expect("an entry").path()), (16, 16));
+    for name in ["00000.png", "00001.png", "00002.png"] {
+        assert_eq!(size(&place.path("new").join(name)), (16, 16));
     }
-}
-
-#[test]
-fn gif_is_an_animation() {
-    let place = place_with_model();
-    sample(&place, &["--out", "x.png", "--gif", "x.gif"]);
-    let bytes = fs::read(place.path("x.gif")).expect("an animation");
-    assert!(bytes.starts_with(b"GIF89a"));
-    assert_eq!(bytes.last(), Some(&0x3b), "no trailer");
-    assert!(place.path("x.png").is_file());
+    assert!(place.path("new/samples.json").is_file());
+    assert_eq!(fs::read_dir(place.path("new")).expect("a folder").count(), 4);
 }
 
 #[test]
 fn folder_that_is_missing_is_named() {
     refused(&["--out", "no/x.png"], &["no/x.png"]);
-    refused(&["--out", "kept.png", "--gif", "no/x.gif"], &["no/x.gif"]);
 }
 
 #[test]
@@ -65,28 +54,7 @@ fn file_in_place_of_a_folder_is_named() {
 }
 
 #[test]
-fn folder_in_place_of_an_animation_is_named() {
-    let place = place_with_model();
-    fs::create_dir(place.path("folder.gif")).expect("a folder");
-    let args = ["sample", "model.safetensors", "-n", "1", "--steps", "1"];
-    place.refuses(
-        &[&args[..], &["--out", "x.png", "--gif", "folder.gif"]].concat(),
-        &["folder.gif"],
-    );
-}
-
-#[test]
 fn unknown_ending_is_named_with_the_known_ones() {
     refused(&["--out", "x.jpg"], &["x.jpg", "png", "npz"]);
     refused(&["--out", "x"], &["'x'|`x`", "png", "npz"]);
-}
-
-#[test]
-fn animation_of_another_ending_is_refused() {
-    refused(&["--out", "x.png", "--gif", "x.mp4"], &["x.mp4", "gif"]);
-}
-
-#[test]
-fn animation_over_the_picture_is_refused() {
-    refused(&["--out", "x.png", "--gif", "x.png"], &["x.png"]);
 }

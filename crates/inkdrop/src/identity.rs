@@ -1,0 +1,33 @@
+//! Which model it is, whatever its file is called.
+
+use anyhow::Result;
+use inkdrop_checkpoint::Weights;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::card::Model;
+
+/// A model's network, process, contexts and a hash of its weights.
+pub fn of(model: &Model) -> Result<Value> {
+    Ok(json!({
+        "network": model.card.model,
+        "process": model.card.process,
+        "contexts": model.card.contexts,
+        "weights": hash(&model.weights)?,
+    }))
+}
+
+/// SHA-256 of every tensor in the order of names: name, kind, shape and values.
+fn hash(weights: &Weights) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::new();
+    for (name, tensor) in weights.iter() {
+        hash.update(format!("{name} {:?} {:?}\n", tensor.kind(), tensor.size()));
+        let flat = tensor.f_contiguous()?;
+        bytes.resize(flat.numel() * flat.kind().elt_size_in_bytes(), 0);
+        flat.f_copy_data_u8(&mut bytes, flat.numel())?;
+        hash.update(&bytes);
+    }
+    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("sha256:{digits}"))
+}
