@@ -52,7 +52,7 @@ impl Target {
     }
 
     fn picture(&self, number: usize) -> PathBuf {
-        self.path.join(format!("{number:05}.png"))
+        self.path.join(name(number))
     }
 
     fn manifest(&self) -> PathBuf {
@@ -132,8 +132,8 @@ impl Found {
         let unread = || format!("cannot read {}", folder.display());
         for entry in fs::read_dir(folder).with_context(unread)? {
             let path = entry.with_context(unread)?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with("samples.") && name.ends_with(".json") {
+            let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+            if file.starts_with("samples.") && file.ends_with(".json") {
                 found.manifests.push(path);
             } else if number(&path).is_some() {
                 found.pictures.push(path);
@@ -172,9 +172,14 @@ impl Found {
     }
 }
 
-/// The number of an image that a file is called after.
+/// The file of an image.
+fn name(number: usize) -> String {
+    format!("{number:05}.png")
+}
+
+/// The number of an image whose file this is.
 fn number(path: &Path) -> Option<usize> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".png")?;
-    let digits = name.len() >= 5 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| name.parse().ok())?
+    let file = path.file_name()?.to_str()?;
+    let number = file.strip_suffix(".png")?.parse().ok()?;
+    (file == name(number)).then_some(number)
 }

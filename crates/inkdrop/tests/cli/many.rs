@@ -120,11 +120,13 @@ fn a_folder_grows_to_what_it_would_be() {
 fn restart_makes_a_folder_new_and_keeps_what_is_not_numbered() {
     let place = place_with_model();
     sample(&place, &["-n", "9", "--seed", "3", "--out", "x/"]);
-    place.put("x/cat.png", b"not ours");
+    for name in ["x/cat.png", "x/7.png"] {
+        place.put(name, b"not ours");
+    }
     sample(&place, &["-n", "5", "--out", "x/", "--restart"]);
     sample(&place, &["-n", "5", "--out", "new/"]);
     let mut new = pictures(&place.path("new"));
-    new.insert("cat.png".into(), Some(b"not ours".to_vec()));
+    new.extend(["cat.png", "7.png"].map(|name| (name.into(), Some(b"not ours".to_vec()))));
     assert!(pictures(&place.path("x")) == new);
 }
 
