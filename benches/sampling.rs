@@ -1,29 +1,59 @@
-//! How long a run of 25 DDIM steps takes.
+//! How long each sampler takes, and how much of it is not the network.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use inkdrop_benches::{inputs, network, process};
+use inkdrop_benches::{Idle, inputs, network, process};
 use inkdrop_nn::Conditioning;
-use inkdrop_process::Denoiser;
-use inkdrop_sampler::ddim;
-use inkdrop_schedule::Spacing;
+use inkdrop_process::{Denoiser, Predictor};
+use inkdrop_sampler::Sampler;
+use inkdrop_schedule::Levels;
+use inkdrop_torch::PerImageNoise;
 
-fn sampling(c: &mut Criterion) {
-    let network = network();
-    let process = process().respaced(&Spacing::Trailing(25)).expect("25 divides 500");
-    let mut group = c.benchmark_group("ddim_25");
+const STEPS: usize = 10;
+
+/// A run of 10 steps from noise.
+fn run(sampler: Sampler, model: &dyn Predictor, batch: i64) {
+    let process = process();
+    let levels: Levels = format!("trailing{STEPS}").parse().expect("a spacing");
+    let path = levels.path(process.schedule()).expect("10 of 500 steps");
+    let mut noise = PerImageNoise::new(0, 0..batch as u64);
+    let (x, _, _) = inputs(batch);
+    let walked = sampler.walk(model, process.schedule(), &path, x, &mut noise, &mut |_| {});
+    walked.map(drop).expect("every step is finite");
+}
+
+/// Every sampler with the sprites network: calls differ, so compare per call.
+fn samplers(c: &mut Criterion) {
+    let (network, process) = (network(), process());
+    let mut group = c.benchmark_group("samplers_10_steps");
     group.sample_size(10);
-    for batch in [1, 16] {
-        let (x, _, context) = inputs(batch);
+    for batch in [1, 64] {
+        let (_, _, context) = inputs(batch);
         let conditioning = Conditioning::context(context);
         let denoiser = Denoiser::new(&process, network.as_ref(), conditioning);
-        group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(BenchmarkId::from_parameter(batch), |b| {
-            b.iter(|| ddim(&denoiser, x.shallow_clone(), &mut |_| {}))
-        });
+        for (name, sampler) in Sampler::all() {
+            group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
+            group.bench_function(BenchmarkId::new(name, batch), |b| {
+                b.iter(|| run(sampler, &denoiser, batch))
+            });
+        }
     }
     group.finish();
 }
 
-criterion_group!(benches, sampling);
+/// The same with a network that answers at once: what samplers themselves cost.
+fn overhead(c: &mut Criterion) {
+    let (network, process) = (Idle::new(), process());
+    let mut group = c.benchmark_group("overhead_10_steps");
+    group.sample_size(20);
+    for (name, sampler) in Sampler::all() {
+        let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+        group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
+        group
+            .bench_function(BenchmarkId::new(name, 64), |b| b.iter(|| run(sampler, &denoiser, 64)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, samplers, overhead);
 criterion_main!(benches);

@@ -7,14 +7,14 @@
 //! use inkdrop_nn::Conditioning;
 //! use inkdrop_process::{Denoiser, Process, ProcessConfig};
 //! use inkdrop_sampler::heun;
-//! use inkdrop_schedule::Grid;
+//! use inkdrop_schedule::Levels;
 //! use inkdrop_torch::{NoiseSource, PerImageNoise, tch::{Device, Kind}};
 //! use inkdrop_unet::{ContextConfig, ModelConfig};
 //!
 //! let config = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 //! let network = config.build(Kind::Float, Device::Cpu)?;
 //! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
-//! let path = "karras5".parse::<Grid>()?.path(process.schedule())?;
+//! let path = "karras5".parse::<Levels>()?.path(process.schedule())?;
 //!
 //! let x = PerImageNoise::new(0, 0..2).normal(&[2, 3, 16, 16], Device::Cpu)?;
 //! let denoiser = Denoiser::new(&process, network.as_ref(), Conditioning::none());

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use inkdrop_process::{Predictor, Process};
-use inkdrop_schedule::Grid;
+use inkdrop_schedule::Levels;
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, PerImageNoise, TorchNoise};
 
@@ -31,7 +31,7 @@ pub struct SampleConfig {
     /// Which sampler.
     pub sampler: Sampler,
     /// Which noise levels are visited.
-    pub grid: Grid,
+    pub levels: Levels,
     /// The seed of all noise.
     pub seed: u64,
     /// Where the noise comes from.
@@ -128,7 +128,7 @@ pub fn sample<E: From<SamplerError>>(
 ) -> Result<(), E> {
     config.check()?;
     let schedule = source.process.schedule();
-    let path = config.grid.path(schedule).map_err(SamplerError::from)?;
+    let path = config.levels.path(schedule).map_err(SamplerError::from)?;
     // One generator for the whole run, as the original's: seeded once, drawn from batch after batch.
     let mut torch =
         matches!(config.rng, Rng::Torch).then(|| TorchNoise::seeded(config.seed as i64));

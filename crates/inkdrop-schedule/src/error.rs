@@ -63,8 +63,8 @@ pub enum ScheduleError {
         /// The parameter that should be the higher, and its value.
         high: (&'static str, f64),
     },
-    /// A grid has at least one noise level, and a million at most.
-    #[error("n = {0}: a grid has 1 to 1000000 noise levels")]
+    /// There is at least one noise level, and a million at most.
+    #[error("n = {0}: expected 1 to 1000000 noise levels")]
     Levels(usize),
     /// More steps were asked for than there are, or none.
     #[error("{asked} sampling steps were asked for: expected 1 to {available}")]
@@ -136,11 +136,11 @@ pub enum ScheduleError {
         /// The step, from 0.
         leg: usize,
     },
-    /// The text is no grid of noise levels.
+    /// The text names no noise levels.
     #[error(
-        "`{0}` is no grid of noise levels: expected karras20, exponential20, polyexponential20, vp20 (the number is that of steps; karras20:5 sets rho) or a timestep spacing such as 20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+        "`{0}` names no noise levels: expected karras20, exponential20, polyexponential20, vp20 (the number is that of steps; karras20:5 sets rho) or a timestep spacing such as 20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
     )]
-    Grid(String),
+    UnknownLevels(String),
     /// The text is no spacing.
     #[error(
         "`{0}` is no timestep spacing: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, the steps themselves such as `at:0,10,500`, or nothing for all steps"

@@ -32,8 +32,8 @@
 
 mod betas;
 mod error;
-mod grid;
 mod level;
+mod levels;
 mod linspace;
 mod mean;
 mod path;
@@ -45,8 +45,8 @@ pub mod weights;
 
 pub use betas::ScheduleConfig;
 pub use error::ScheduleError;
-pub use grid::Grid;
 pub use level::Level;
+pub use levels::Levels;
 pub use mean::MeanType;
 pub use path::{Leg, Path};
 pub use spacing::Spacing;

@@ -14,8 +14,8 @@ use inkdrop_data::picture::{Grid, write_png};
 use inkdrop_data::sprites::{Class, dataset};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Denoiser, Noising, Process, ProcessConfig, pixels};
-use inkdrop_sampler::ddim;
-use inkdrop_schedule::Spacing;
+use inkdrop_sampler::euler;
+use inkdrop_schedule::{Levels, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 use inkdrop_unet::ModelConfig;
@@ -55,14 +55,14 @@ fn forward(process: &Process, folder: &Path) -> Result<()> {
 
 /// The same noise on its way to a hero: what x is, and what the network believes it will be.
 fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()> {
-    let short = process.respaced(&Spacing::Trailing(25))?;
+    let path = Levels::Steps(Spacing::Trailing(25)).path(process.schedule())?;
     let mut context = vec![0f32; 5];
     context[Class::ALL[0].index()] = 1.0;
     let context = Tensor::from_slice(&context).view([1, 5]);
-    let denoiser = Denoiser::new(&short, network, Conditioning::context(context));
+    let denoiser = Denoiser::new(process, network, Conditioning::context(context));
     let x = PerImageNoise::new(0, 0..1).normal(&[1, 3, 16, 16], Device::Cpu)?;
     let (mut columns, mut states, mut beliefs) = (Vec::new(), Vec::new(), Vec::new());
-    let _ = ddim(&denoiser, x, &mut |step| {
+    let _ = euler(&denoiser, &path, x, &mut |step| {
         if [0, 3, 6, 9, 12, 15, 19, 24].contains(&step.number) {
             columns.push(format!("step {}", step.number + 1));
             states.push(step.x.shallow_clone());

@@ -79,8 +79,35 @@ impl Card {
 impl Model {
     /// The model of a built-in name or a path, ready to sample from.
     pub fn find(name: &str, foreign: &Foreign) -> Result<Self> {
+        Self::find_if(name, foreign, |config| {
+            ensure!(
+                !matches!(config, ModelConfig::ImprovedSuperRes(_)),
+                "{name} makes large images of small ones: give it some with `inkdrop edit upscale`"
+            );
+            Ok(())
+        })
+    }
+
+    /// The same of a network that makes large images of small ones.
+    pub fn find_upscaler(name: &str, foreign: &Foreign) -> Result<Self> {
+        Self::find_if(name, foreign, |config| {
+            ensure!(
+                matches!(config, ModelConfig::ImprovedSuperRes(_)),
+                "{name} is a network of family {}, which takes no small images: expected improved-super-res",
+                config.family()
+            );
+            Ok(())
+        })
+    }
+
+    fn find_if(
+        name: &str,
+        foreign: &Foreign,
+        suits: impl Fn(&ModelConfig) -> Result<()>,
+    ) -> Result<Self> {
         let source = Source::open(name)?;
         let described = describe::describe(&source, foreign)?;
+        suits(&described.config)?;
         makes_images(&described.config)?;
         described.settled(name, foreign.assume)?;
         described.config.plan().with_context(|| name.to_string())?;
@@ -123,13 +150,10 @@ impl Model {
     }
 }
 
-/// Refuses networks that make no images of noise alone.
+/// Refuses networks that make no images.
 fn makes_images(config: &ModelConfig) -> Result<()> {
     let dims = match config {
-        ModelConfig::ImprovedSuperRes(_) => {
-            bail!("this model makes large images of small ones, which `sample` does not have")
-        }
-        ModelConfig::Improved(config) => config.dims,
+        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => config.dims,
         _ => 2,
     };
     ensure!(dims == 2, "this model makes data of {dims} axes: expected images, which have 2");

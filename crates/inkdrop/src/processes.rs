@@ -117,13 +117,8 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
         let found = flags.others.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let asked = [
-        "diffusion_steps",
-        "noise_schedule",
-        "rescale_timesteps",
-        "predict_xstart",
-        "sigma_small",
-    ];
+    let asked =
+        ["diffusion_steps", "noise_schedule", "rescale_timesteps", "predict_xstart", "sigma_small"];
     if asked.iter().all(|name| other(name).is_none()) {
         return Ok(None);
     }

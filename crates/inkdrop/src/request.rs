@@ -9,13 +9,15 @@ use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;
 use inkdrop_nn::{ClassIds, Conditioning, Network};
 use inkdrop_process::Process;
-use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Step, sample};
+use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Source, Step, sample};
+use inkdrop_schedule::{Levels, Spacing};
 use inkdrop_torch::tch::Tensor;
 
 use crate::card::Card;
 use crate::context::Row;
 use crate::draw;
 use crate::film::Film;
+use crate::guide::Guide;
 use crate::meter::Meter;
 
 /// A model that is ready to sample.
@@ -23,6 +25,7 @@ pub struct Request<'a> {
     pub network: &'a dyn Network,
     pub process: &'a Process,
     pub card: &'a Card,
+    pub guide: &'a Guide,
 }
 
 impl<'a> Request<'a> {
@@ -35,7 +38,13 @@ impl<'a> Request<'a> {
         meter: &mut Meter,
         mut on_images: impl FnMut(Range<usize>, Images) -> Result<()>,
     ) -> Result<()> {
-        let conditioning = |images: Range<usize>| self.conditioning(images.map(row));
+        let predictor = |images: Range<usize>| {
+            let conditioning = |other: Option<&Row>| match other {
+                None => self.conditioning(images.clone().map(row)),
+                Some(other) => self.conditioning(images.clone().map(|_| other)),
+            };
+            Ok(self.guide.predictor(self.network, self.process, &conditioning))
+        };
         let meter = RefCell::new(meter);
         let mut on_step = |step: &Step| {
             film.take(step);
@@ -47,11 +56,13 @@ impl<'a> Request<'a> {
             meter.borrow_mut().batch(count);
             Ok(())
         };
-        let shape = self.card.model.image_shape();
-        sample(self.network, self.process, config, shape, &conditioning, &mut on_step, on_batch)
+        let image_shape = self.card.model.image_shape();
+        let source = Source { process: self.process, image_shape, predictor: &predictor };
+        sample(&source, config, &mut on_step, on_batch)
     }
 
-    fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
+    /// What images are asked to be, one row each.
+    pub fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
         let device = self.network.params().device();
         let rows: Vec<&Row> = rows.collect();
         let classes: Option<Vec<i64>> = rows.iter().map(|row| row.class).collect();
@@ -85,12 +96,14 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     let config = SampleConfig {
         images: 0..rows.len(),
         batch: rows.len(),
-        sampler: Sampler::Ddim,
-        steps: Some(steps),
+        sampler: Sampler::DDIM,
+        levels: Levels::Steps(Spacing::Trailing(steps)),
         seed: 0,
         rng: Rng::PerImage,
+        idle_draws: 0,
     };
-    let request = Request { network, process: &process, card };
+    let guide = Guide::none();
+    let request = Request { network, process: &process, card, guide: &guide };
     let (mut film, mut meter) = (Film::none(), Meter::hidden());
     request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {
         Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)

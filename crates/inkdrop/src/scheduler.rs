@@ -190,9 +190,7 @@ pub fn write(process: &ProcessConfig) -> Option<Value> {
 /// The entries of a schedule: by name where diffusers has one, else all betas.
 fn betas(schedule: &ScheduleConfig) -> Option<Map<String, Value>> {
     let steps = schedule.steps();
-    let named = |name: &str, start: f64, end: f64| {
-        json!({"beta_schedule": name, "beta_start": start, "beta_end": end})
-    };
+    let named = |name: &str, start: f64, end: f64| json!({"beta_schedule": name, "beta_start": start, "beta_end": end});
     let entries = match *schedule {
         ScheduleConfig::Linear { beta_start, beta_end, .. } => {
             let (start, end) = ends(steps);

@@ -1,6 +1,6 @@
 //! A network as a user names it: a preset, a file, flags, or single fields.
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use inkdrop_nn::Conditioning;
 use inkdrop_process::{Denoiser, MeanType, Predictor, Process, ProcessConfig, Variance};
-use inkdrop_schedule::{Grid, Leg, ScheduleConfig, Spacing};
+use inkdrop_schedule::{Leg, Levels, ScheduleConfig, Spacing};
 use inkdrop_torch::tch::{Device, Tensor};
 
 use crate::support::{F64, MEANS, Oracle, config, largest, typed};
@@ -32,7 +32,7 @@ fn a_short_path_does_not_change_what_previous_x_means() {
     let process = typed(MeanType::PreviousX, Variance::FixedSmall);
     let oracle = Oracle::of(&process);
     let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-    let path = Grid::Steps(Spacing::Trailing(5)).path(process.schedule()).unwrap();
+    let path = Levels::Steps(Spacing::Trailing(5)).path(process.schedule()).unwrap();
     let x = Tensor::randn([1, 1, 4, 4], F64);
     for leg in path.legs() {
         let said = denoiser.predict(&x, leg).unwrap();

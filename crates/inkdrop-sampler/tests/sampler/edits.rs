@@ -2,14 +2,14 @@
 
 use inkdrop_sampler::Sampler;
 use inkdrop_sampler::edit::{Repaint, img2img, inpaint, latent_grid, noised, slerp};
-use inkdrop_schedule::{Grid, Path};
+use inkdrop_schedule::{Levels, Path};
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, schedule};
 
 fn path(text: &str) -> Path {
-    text.parse::<Grid>().unwrap().path(&schedule()).unwrap()
+    text.parse::<Levels>().unwrap().path(&schedule()).unwrap()
 }
 
 fn noise() -> PerImageNoise {

@@ -4,13 +4,13 @@ use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_sampler::{
     ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval, Predictor, Sampler,
 };
-use inkdrop_schedule::{Grid, Leg};
+use inkdrop_schedule::{Leg, Levels};
 use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, schedule, tape};
 
 fn legs() -> Vec<Leg> {
-    let path = "karras9".parse::<Grid>().unwrap().path(&schedule()).unwrap();
+    let path = "karras9".parse::<Levels>().unwrap().path(&schedule()).unwrap();
     path.legs().to_vec()
 }
 
@@ -131,7 +131,7 @@ fn a_dynamic_threshold_scales_into_range_and_leaves_small_images_alone() {
 /// Guided samples lie where the condition is likelier.
 #[test]
 fn guidance_pulls_samples_towards_the_condition() {
-    let path = "karras20".parse::<Grid>().unwrap().path(&schedule()).unwrap();
+    let path = "karras20".parse::<Levels>().unwrap().path(&schedule()).unwrap();
     let mean = |scale: f64| {
         let model = Guided::new(one(), Mixture::two(), scale);
         let mut noise = tape(0, &[1]);

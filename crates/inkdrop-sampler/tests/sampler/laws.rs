@@ -3,7 +3,7 @@
 use inkdrop_sampler::{
     Churn, DpmSolver, Inversion, Sampler, SamplerError, UniPc, ddim, ddim_inversion,
 };
-use inkdrop_schedule::{Grid, Level, Path, ScheduleConfig};
+use inkdrop_schedule::{Level, Levels, Path, ScheduleConfig};
 use inkdrop_torch::tch::Tensor;
 
 use crate::support::{F64, Mixture, largest, schedule, tape};
@@ -11,7 +11,7 @@ use crate::support::{F64, Mixture, largest, schedule, tape};
 const SHAPE: [i64; 4] = [2, 1, 4, 4];
 
 fn path(text: &str) -> Path {
-    text.parse::<Grid>().unwrap().path(&schedule()).unwrap()
+    text.parse::<Levels>().unwrap().path(&schedule()).unwrap()
 }
 
 fn start() -> Tensor {
@@ -86,7 +86,7 @@ fn every_sampler_starts_at_zero_terminal_snr() {
     let schedule = zero.build().unwrap();
     let model = Mixture::two();
     for (name, sampler) in Sampler::all() {
-        let path = "trailing25".parse::<Grid>().unwrap().path(&schedule).unwrap();
+        let path = "trailing25".parse::<Levels>().unwrap().path(&schedule).unwrap();
         assert_eq!(path.start().alpha_cumprod, 0.0);
         let mut noise = tape(30, &SHAPE);
         let ours =

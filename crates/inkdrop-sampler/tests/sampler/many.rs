@@ -7,7 +7,7 @@ use inkdrop_process::{Denoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
     Batch, BoxedPredictor, Rng, SampleConfig, Sampler, SamplerError, Source, sample,
 };
-use inkdrop_schedule::{Grid, Spacing};
+use inkdrop_schedule::{Levels, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
@@ -31,9 +31,9 @@ impl Network for Broken {
 }
 
 fn request(count: usize, batch: usize) -> SampleConfig {
-    let (grid, rng) = (Grid::Steps(Spacing::Trailing(4)), Rng::PerImage);
+    let (levels, rng) = (Levels::Steps(Spacing::Trailing(4)), Rng::PerImage);
     let sampler = Sampler::DDIM;
-    SampleConfig { images: 0..count, batch, sampler, grid, seed: 1, rng, idle_draws: 0 }
+    SampleConfig { images: 0..count, batch, sampler, levels, seed: 1, rng, idle_draws: 0 }
 }
 
 fn run(network: &dyn Network, config: &SampleConfig) -> Result<Tensor, SamplerError> {
@@ -52,8 +52,8 @@ fn run(network: &dyn Network, config: &SampleConfig) -> Result<Tensor, SamplerEr
     Ok(Tensor::cat(&parts, 0))
 }
 
-fn steps(count: usize) -> Grid {
-    Grid::Steps(Spacing::Trailing(count))
+fn steps(count: usize) -> Levels {
+    Levels::Steps(Spacing::Trailing(count))
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
 fn torch_noise_is_drawn_in_the_originals_order() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
     let config =
-        SampleConfig { rng: Rng::Torch, sampler: Sampler::Ddpm, grid: steps(1), ..request(2, 2) };
+        SampleConfig { rng: Rng::Torch, sampler: Sampler::Ddpm, levels: steps(1), ..request(2, 2) };
     // One step at t = 1, no noise: x0 = x/√ᾱ, from torch.randn(2, 3, 16, 16).
     let ours = run(&network, &config).unwrap();
     inkdrop_torch::tch::manual_seed(1);
@@ -121,7 +121,7 @@ fn requests_that_cannot_be_name_the_field() {
     assert!(text(inside).starts_with("first image 3: expected a multiple of 2"));
     let later = SampleConfig { images: 2..4, rng: Rng::Torch, ..request(4, 2) };
     assert!(text(later).starts_with("first image 2: expected 0, since one torch generator"));
-    let of = |count| SampleConfig { grid: steps(count), ..request(1, 1) };
+    let of = |count| SampleConfig { levels: steps(count), ..request(1, 1) };
     assert!(text(of(0)).contains("0 sampling steps were asked for: expected 1 to 500"));
     assert!(text(of(501)).contains("501 sampling steps were asked for: expected 1 to 500"));
     assert!("numpy".parse::<Rng>().unwrap_err().to_string().contains("per-sample or torch"));
@@ -131,7 +131,7 @@ fn requests_that_cannot_be_name_the_field() {
 #[test]
 fn idle_draws_move_the_noise_of_the_next_batch() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
-    let config = SampleConfig { rng: Rng::Torch, grid: steps(1), idle_draws: 2, ..request(4, 2) };
+    let config = SampleConfig { rng: Rng::Torch, levels: steps(1), idle_draws: 2, ..request(4, 2) };
     let ours = run(&network, &config).unwrap();
     inkdrop_torch::tch::manual_seed(1);
     let draws: Vec<Tensor> =

@@ -124,7 +124,7 @@ fn parameters_outside_their_range_are_named() {
         let error = grid.unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
     };
-    fails(sigmas::karras(0, 0.1, 1.0, 7.0), "n = 0: a grid has 1 to");
+    fails(sigmas::karras(0, 0.1, 1.0, 7.0), "n = 0: expected 1 to");
     fails(sigmas::exponential(usize::MAX, 0.1, 1.0), "n = 18446744073709551615");
     fails(sigmas::karras(5, 0.0, 1.0, 7.0), "sigma_min = 0: expected");
     fails(sigmas::karras(5, f64::NAN, 1.0, 7.0), "sigma_min = NaN: expected");

@@ -174,11 +174,7 @@ fn explain(
     output: &Path,
 ) -> Result<String> {
     let mut unsaid = Vec::new();
-    let process = match describe::process(
-        source,
-        foreign,
-        network.as_ref().ok(),
-    ) {
+    let process = match describe::process(source, foreign, network.as_ref().ok()) {
         Err(error) if foreign.process.is_none() => Err(format!("{error:#}")),
         process => process?.ok_or_else(|| "name it with --process".to_string()),
     };

@@ -8,12 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use inkdrop_data::picture::write_png;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
+use inkdrop_schedule::{Levels, Spacing};
 
 use crate::card::{Build, Model};
 use crate::context::Row;
 use crate::draw;
 use crate::film::{self, Film};
 use crate::foreign::Foreign;
+use crate::guide::Guide;
 use crate::meter::Meter;
 use crate::request::Request;
 use crate::say::say;
@@ -41,10 +43,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     let (rows, labels) = rows(&model)?;
     let count = rows.len();
-    let (sampler, rng) = (Sampler::Ddim, Rng::PerImage);
-    let images = 0..count;
-    let config = SampleConfig { images, batch: count, sampler, steps: Some(25), seed: 0, rng };
-    let request = Request { network: network.as_ref(), process: &process, card: &model.card };
+    let config = SampleConfig {
+        images: 0..count,
+        batch: count,
+        sampler: Sampler::DDIM,
+        levels: Levels::Steps(Spacing::Trailing(25)),
+        seed: 0,
+        rng: Rng::PerImage,
+        idle_draws: 0,
+    };
+    let (network, guide) = (network.as_ref(), Guide::none());
+    let request = Request { network, process: &process, card: &model.card, guide: &guide };
     let (png, gif) = (out.join("sprites.png"), out.join("sprites.gif"));
     let mut film = Film::new(gif.clone(), film::Of::X, labels.clone());
     let mut meter = Meter::new(count, 0);

@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
-use inkdrop_torch::DeviceChoice;
-use inkdrop_torch::tch::Device;
-use inkdrop_unet::ImageSize;
+use inkdrop_schedule::Levels;
+use inkdrop_unet::ModelConfig;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::card::{Build, Card, Model, precision};
+use crate::card::{Build, Card, Model};
 use crate::context::Row;
 use crate::film::{self, Film};
-use crate::foreign::Foreign;
+use crate::guide::Guide;
 use crate::job::Job;
+use crate::options::{Asked, GuideOptions, ModelOptions, WalkOptions};
 use crate::output::{Output, Target};
 use crate::request::Request;
 use crate::shard::Shard;
@@ -37,9 +37,9 @@ const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
 pub struct Arguments {
     // Serialised, the arguments are the request that samples are compared with when a run goes on.
     // What is skipped changes no image, or is in `Arguments::job`.
-    /// A file of weights, a diffusers folder, or the built-in model `sprites`
-    #[serde(skip)]
-    model: String,
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelOptions,
     /// How many images
     #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
@@ -47,24 +47,15 @@ pub struct Arguments {
     /// How many at a time [default: 64; all with --rng torch, as the original draws them]
     #[arg(long)]
     batch: Option<usize>,
-    /// ddpm (all steps unless --steps says otherwise) or ddim (50 steps)
-    #[arg(long, default_value = "ddim")]
-    sampler: String,
-    /// Network calls per image, 1 to the model's number of steps
-    #[arg(long)]
-    steps: Option<usize>,
     /// Seed of all noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// per-sample: image i is the same whatever the batch; torch: the draws of torch.manual_seed
     #[arg(long, default_value = "per-sample")]
     rng: String,
-    /// Weights of the contexts, such as hero=1,food=0.6
-    #[arg(long, conflicts_with = "class", value_name = "NAME=W,…")]
-    context: Option<String>,
-    /// One class: a number where the model knows classes, else short for --context NAME=1
-    #[arg(long, value_name = "N|NAME")]
-    class: Option<String>,
+    #[serde(flatten)]
+    #[command(flatten)]
+    asked: Asked,
     /// Where to: x.png (a grid), x.npz or a folder/ (a PNG each)
     #[serde(skip)]
     #[arg(long, default_value = "samples.png")]
@@ -86,65 +77,47 @@ pub struct Arguments {
     #[serde(skip)]
     #[arg(long, value_enum, default_value_t, requires = "film")]
     film_of: film::Of,
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[serde(skip)]
-    #[arg(long, default_value_t)]
-    device: DeviceChoice,
-    /// Size of the images, height x width [default: that of the network]
-    #[serde(skip)]
-    #[arg(long, value_name = "HxW")]
-    size: Option<ImageSize>,
-    /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
-    #[arg(long, default_value = "f32")]
-    precision: String,
-    /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
-    #[arg(long)]
-    draw_shortcut: bool,
-    #[serde(skip)]
+    #[serde(flatten)]
     #[command(flatten)]
-    foreign: Foreign,
+    walk: WalkOptions,
+    #[serde(flatten)]
+    #[command(flatten)]
+    guide: GuideOptions,
 }
 
 /// Images at a time when nothing else is asked for.
 const BATCH: usize = 64;
 
-/// DDIM's steps when none are asked for.
-const DDIM_STEPS: usize = 50;
-
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { draw_shortcut, seed, .. } = *arguments;
-    let (device, torso) = (arguments.device.resolve()?, precision(&arguments.precision)?);
-    let build = Build { device, torso, draw_shortcut, seed };
-    let mut model = Model::find(&arguments.model, &arguments.foreign)?;
-    if let Some(size) = arguments.size {
-        model.card.model.resize(size)?;
-        model.card.model.plan()?;
-    }
+    let model = arguments.model.find()?;
+    let build = arguments.model.build(arguments.seed)?;
     let config = arguments.config(&model.card)?;
-    config.check(model.card.process.schedule.steps())?;
-    let row = arguments.row(&model.card)?;
-    let job = arguments.job(&model, &config, device, &row)?;
+    config.check()?;
+    config.levels.path(&model.card.process.schedule.build()?)?;
+    let row = arguments.asked.row(&model.card)?;
+    let (guide, weaker) = arguments.guide.guide(&model.card, &row, &arguments.model, &build)?;
+    let job = arguments.job(&model, &config, &build, &row, weaker)?;
     let config = SampleConfig { images: job.images(), ..config };
     let (target, film) = (arguments.out.target(job)?, arguments.film()?);
     if let (Some(done), false) = (target.done(), film.wanted()) {
         eprintln!("{done}");
         return Ok(ExitCode::SUCCESS);
     }
-    make(&model, &build, &config, &row, film, target)
+    make(&model, &build, (&config, &guide), &row, film, target)
 }
 
 /// Makes what the target misses, and says where it is.
 fn make(
     model: &Model,
     build: &Build,
-    config: &SampleConfig,
+    (config, guide): (&SampleConfig, &Guide),
     row: &Row,
     mut film: Film,
     mut target: Box<dyn Target>,
 ) -> Result<ExitCode> {
     let (network, process) = model.build(build)?;
     let network = Stoppable::new(network, Stop::listen()?);
-    let request = Request { network: &network, process: &process, card: &model.card };
+    let request = Request { network: &network, process: &process, card: &model.card, guide };
     match many::make(&request, config, row, &mut film, target.as_mut()) {
         Err(_) if network.stopped() => {
             eprintln!("stopped: {}", target.stopped());
@@ -162,50 +135,37 @@ fn make(
 
 impl Arguments {
     fn config(&self, card: &Card) -> Result<SampleConfig> {
-        let sampler: Sampler = self.sampler.parse()?;
-        let learns = card.model.outputs() != card.model.image_shape()[0];
-        ensure!(
-            !learns || sampler == Sampler::Ddim,
-            "this model learns its variance, which --sampler ddpm does not use yet: expected ddim, which needs none"
-        );
-        let all = card.process.schedule.steps();
-        let steps = match sampler {
-            Sampler::Ddim => Some(self.steps.unwrap_or(DDIM_STEPS.min(all))),
-            Sampler::Ddpm => self.steps,
-        };
+        let sampler = self.walk.sampler()?;
+        let levels = self.walk.levels(sampler, card.process.schedule.steps())?;
         let rng: Rng = self.rng.parse()?;
         let batch = self.batch.unwrap_or(match rng {
             Rng::PerImage => BATCH,
             Rng::Torch => self.count.max(1),
         });
-        Ok(SampleConfig { images: 0..self.count, batch, sampler, steps, seed: self.seed, rng })
-    }
-
-    fn row(&self, card: &Card) -> Result<Row> {
-        match (&self.context, &self.class) {
-            (Some(text), _) => Row::parse(card, text),
-            (None, Some(name)) => Row::class(card, name),
-            (None, None) => {
-                let count = card.model.classes().unwrap_or(0);
-                ensure!(
-                    count == 0,
-                    "this model draws images of {count} classes: say which with --class N, from 0 to {}",
-                    count - 1
-                );
-                Ok(Row::none(card))
-            }
-        }
+        let idle_draws = idle_draws(card, sampler, &levels)?;
+        let images = 0..self.count;
+        Ok(SampleConfig { images, batch, sampler, levels, seed: self.seed, rng, idle_draws })
     }
 
     /// What is to be made: the arguments, with what they stand for in place of names and defaults.
-    fn job(&self, model: &Model, config: &SampleConfig, device: Device, row: &Row) -> Result<Job> {
+    fn job(
+        &self,
+        model: &Model,
+        config: &SampleConfig,
+        build: &Build,
+        row: &Row,
+        weaker: Value,
+    ) -> Result<Job> {
         let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
         let mut request = serde_json::to_value(self)?;
         request["model"] = identity::of(model)?;
         request["size"] = json!([height, width]);
-        request["device"] = json!(if device.is_cuda() { "cuda" } else { "cpu" });
+        request["device"] = json!(if build.device.is_cuda() { "cuda" } else { "cpu" });
         request["batch"] = json!(config.batch);
-        request["steps"] = json!(config.steps.unwrap_or(model.card.process.schedule.steps()));
+        request["steps"] = json!(config.levels.to_string());
+        if !weaker.is_null() {
+            request["autoguide"] = weaker;
+        }
         let job = Job {
             request,
             row: row.clone(),
@@ -225,4 +185,18 @@ impl Arguments {
         Film::check(path, self.out.path())?;
         Ok(Film::new(path.clone(), self.film_of, Vec::new()))
     }
+}
+
+/// The draws that improved-diffusion makes without using them: one for the step that ends without
+/// noise, and in DDIM without noise one for every step.
+fn idle_draws(card: &Card, sampler: Sampler, levels: &Levels) -> Result<usize> {
+    let improved =
+        matches!(card.model, ModelConfig::Improved(_) | ModelConfig::ImprovedSuperRes(_));
+    Ok(match sampler {
+        Sampler::Ddim { eta: 0.0 } if improved => {
+            levels.path(&card.process.schedule.build()?)?.steps()
+        }
+        Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
+        _ => 0,
+    })
 }

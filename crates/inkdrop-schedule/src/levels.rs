@@ -11,7 +11,7 @@ use crate::{Level, Path, Schedule, ScheduleError, Spacing, sigmas};
 ///
 /// Each has a text form, which [`FromStr`] reads and `Display` writes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Grid {
+pub enum Levels {
     /// Steps of the process; a [`Spacing`] in text.
     Steps(Spacing),
     /// Karras et al. 2022, eq. 5, over the process's own range; `karras20`, or `karras20:5` with
@@ -43,7 +43,7 @@ pub enum Grid {
     },
 }
 
-impl Grid {
+impl Levels {
     /// The path over a process.
     ///
     /// # Errors
@@ -66,11 +66,11 @@ impl Grid {
     }
 }
 
-impl FromStr for Grid {
+impl FromStr for Levels {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
-        let unknown = || ScheduleError::Grid(text.to_string());
+        let unknown = || ScheduleError::UnknownLevels(text.to_string());
         let numbers = |rest: &str, usual: f64| -> Result<(usize, f64), ScheduleError> {
             let (steps, rho) = rest.split_once(':').unwrap_or((rest, ""));
             let rho = if rho.is_empty() { usual } else { rho.parse().map_err(|_| unknown())? };
@@ -93,7 +93,7 @@ impl FromStr for Grid {
     }
 }
 
-impl fmt::Display for Grid {
+impl fmt::Display for Levels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Steps(ref spacing) => write!(f, "{spacing}"),
