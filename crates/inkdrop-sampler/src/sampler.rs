@@ -191,13 +191,13 @@ fn unknown(text: &str, name: &str) -> SamplerError {
     let distance = |known: &str| strsim::damerau_levenshtein(known, name);
     let nearest = names.iter().min_by_key(|known| distance(known)).copied().unwrap_or_default();
     let hint = if distance(nearest) * 2 <= nearest.len() {
-        format!("did you mean {nearest}? ")
+        format!(" (did you mean {nearest}?)")
     } else {
         String::new()
     };
     SamplerError::Request {
         field: "sampler",
-        given: format!("`{text}`"),
-        expected: format!("{hint}one of {}", names.join(", ")),
+        given: format!("`{text}`{hint}"),
+        expected: format!("one of {}", names.join(", ")),
     }
 }
