@@ -162,7 +162,7 @@ impl Arguments {
         request["size"] = json!([height, width]);
         request["device"] = json!(if build.device.is_cuda() { "cuda" } else { "cpu" });
         request["batch"] = json!(config.batch);
-        request["steps"] = json!(config.levels.to_string());
+        request["levels"] = json!(config.levels.to_string());
         if !weaker.is_null() {
             request["autoguide"] = weaker;
         }
