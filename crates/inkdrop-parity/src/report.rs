@@ -103,11 +103,6 @@ fn values(tensor: &Tensor) -> Result<Vec<f64>> {
 }
 
 impl Row {
-    /// The same with something said behind what was compared.
-    pub(crate) fn noted(self, note: &str) -> Self {
-        Self { what: self.what + note, ..self }
-    }
-
     /// Whether the numbers were compared and are right.
     pub fn ok(&self) -> bool {
         matches!(&self.status, Status::Compared(distance) if distance.ok())
