@@ -120,7 +120,7 @@ def attempt(dice: random.Random, kind: str) -> Case | None:
     config = DRAW[kind](dice)
     try:
         steps = Process(config).steps
-    except StopIteration:
+    except ValueError:
         return None
     config["sample_mid_index"] = steps // 2
     given = inputs(dice, kind, steps, config)

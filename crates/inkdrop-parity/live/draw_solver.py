@@ -25,7 +25,7 @@ CLASSES = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler", "pndm": "PNDMSchedu
 SURE = 1e-5
 
 # How the classes refuse, on purpose or not.
-REFUSALS = (ValueError, IndexError, NotImplementedError, ImportError, UnboundLocalError, RuntimeError, AssertionError)
+REFUSALS = (ValueError, IndexError, NotImplementedError, UnboundLocalError, RuntimeError, AssertionError)
 
 Options = dict[str, object]
 
@@ -115,11 +115,17 @@ def drawn(dice: random.Random, name: str) -> tuple[Options, int]:
     return options, dice.randint(4, 30)
 
 
-def matched(name: str, options: Options, times: list[float], count: int) -> bool:
+def matched(name: str, options: Options, scheduler: object, count: int) -> bool:
     """Whether ours can do it: PNDM must step from timestep to timestep, Runge-Kutta steps by even strides.
 
     Where numpy's arange gives one timestep too many, a step -1, the classes that look it up take the last one's ᾱ.
+    Where the last ᾱ, lifted from 0, is above the one before, the last bit of a logarithm decides which time a
+    curve's first sigma gets.
     """
+    times, bars = scheduler.timesteps.tolist(), scheduler.alphas_cumprod
+    curved = any(options.get(f"use_{curve}") for curve in ("karras_sigmas", "exponential_sigmas", "lu_lambdas"))
+    if curved and (bars[1:] > bars[:-1]).any():
+        return False
     if name in ("ddpm", "ddim", "pndm") and min(times) < 0:
         return False
     if name != "pndm":
@@ -175,7 +181,7 @@ def attempt(dice: random.Random, name: str) -> Case | None:
 
     scheduler = fresh()
     times, sigmas = scheduler.timesteps.clone(), getattr(scheduler, "sigmas", None)
-    if not matched(name, options, times.tolist(), count):
+    if not matched(name, options, scheduler, count):
         return None
     torch.manual_seed(seed)
     network = StandIn(channels, channels * (2 if halves else 1), damped=True)

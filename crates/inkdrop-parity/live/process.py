@@ -28,11 +28,16 @@ def kept(steps: int, text: str) -> list[int]:
         return list(range(steps))
     if text.startswith("ddim"):
         wanted = int(text[4:])
-        return list(next(range(0, steps, k) for k in range(1, steps) if len(range(0, steps, k)) == wanted))
+        strides = [range(0, steps, k) for k in range(1, steps) if len(range(0, steps, k)) == wanted]
+        if not strides:
+            raise ValueError(f"no stride gives {wanted} of {steps} steps")
+        return list(strides[0])
     counts = [int(part) for part in text.split(",")]
     sizes = [steps // len(counts) + (i < steps % len(counts)) for i in range(len(counts))]
     picks, start = [], 0
     for count, size in zip(counts, sizes, strict=True):
+        if count > size:
+            raise ValueError(f"{count} steps of a section of {size}")
         stride, at = (size - 1) / (count - 1) if count > 1 else 1, 0.0
         for _ in range(count):
             picks.append(start + round(at))
@@ -52,7 +57,8 @@ class Process:
         self.beta = 1 - bars / before
         self.bar, self.before, self.after = np.cumprod(1 - self.beta), before, np.append(bars[1:], 0.0)
         self.variance = self.beta * (1 - before) / (1 - self.bar)
-        self.log_small = np.log(np.append(self.variance[1], self.variance[1:]))
+        with np.errstate(divide="ignore"):
+            self.log_small, self.log_large = np.log(np.append(self.variance[1], self.variance[1:])), np.log(self.beta)
         self.of_x0 = self.beta * np.sqrt(before) / (1 - self.bar)
         self.of_x = (1 - before) * np.sqrt(1 - self.beta) / (1 - self.bar)
         scale = 1000 / total if config["rescale_timesteps"] else 1.0
@@ -76,7 +82,7 @@ class Process:
     def read(self, out: Tensor, x: Tensor, t: Tensor, clip: bool) -> tuple[Tensor, Tensor, Tensor]:
         """x0, the mean and the log-variance of the step that an output stands for."""
         kind, mean_type = self.config["model_var_type"], self.config["model_mean_type"]
-        small, large = self.at(self.log_small, t, x), self.at(np.log(self.beta), t, x)
+        small, large = self.at(self.log_small, t, x), self.at(self.log_large, t, x)
         if kind.startswith("learned"):
             out, variance = out.chunk(2, dim=1)
             share = (variance + 1) / 2
@@ -106,7 +112,8 @@ class Process:
             else:
                 eps = self.eps_of(x0, x, t)
                 before = self.after if method == "ddim_reverse" else self.before
-                sigma = eta * np.sqrt((1 - before) / (1 - self.bar)) * np.sqrt(np.maximum(1 - self.bar / np.maximum(before, 1e-300), 0))
+                ratio = np.divide(self.bar, before, out=np.ones(self.steps), where=before > 0)
+                sigma = eta * np.sqrt((1 - before) / (1 - self.bar) * np.maximum(1 - ratio, 0))
                 straight = self.at(np.sqrt(before), t, x) * x0 + self.at(np.sqrt(1 - before - sigma ** 2), t, x) * eps
                 x = straight if eta == 0 else straight + (index != 0) * self.at(sigma, t, x) * noise[number]
             yield x, x0

@@ -31,7 +31,7 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use case::Case;
-pub use report::{Row, Status};
+pub use report::{Distance, Row, Status};
 
 /// Runs one case: a row for each group of tensors that was compared.
 ///

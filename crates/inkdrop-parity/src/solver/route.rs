@@ -162,7 +162,7 @@ impl Planner<'_> {
             && arguments.prediction_type == Predicts::VPrediction;
         match self.class {
             Class::Euler if continuous => {
-                sigmas[..times.len()].iter().map(|sigma| single(0.25 * sigma.ln())).collect()
+                sigmas[..sigmas.len() - 1].iter().map(|sigma| single(0.25 * sigma.ln())).collect()
             }
             Class::DpmMultistep | Class::UniPc => {
                 times.iter().enumerate().map(|(i, &time)| self.cut_off(i, time)).collect()
