@@ -37,9 +37,6 @@ const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
 pub struct Arguments {
     // Serialised, the arguments are the request that samples are compared with when a run goes on.
     // What is skipped changes no image, or is in `Arguments::job`.
-    #[serde(flatten)]
-    #[command(flatten)]
-    model: ModelOptions,
     /// How many images
     #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
@@ -83,6 +80,9 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     guide: GuideOptions,
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 /// Images at a time when nothing else is asked for.
