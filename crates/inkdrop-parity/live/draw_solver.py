@@ -25,6 +25,8 @@ CLASSES = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler", "pndm": "PNDMSchedu
 # A case whose samples move by more than this when x_T and the outputs are rounded anew is not sure of itself.
 SURE, ROUNDING = 1e-5, 1.2e-7
 
+Forward = Callable[[Tensor, Tensor], Tensor]
+
 # How the classes refuse, on purpose or not.
 REFUSALS = (ValueError, IndexError, NotImplementedError, UnboundLocalError, RuntimeError, AssertionError)
 
@@ -63,7 +65,7 @@ class Tape:
         return draw
 
 
-def walk(scheduler: object, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, tape: Tape, step: Options) -> list[Tensor]:
+def walk(scheduler: object, network: Forward, x: Tensor, tape: Tape, step: Options) -> list[Tensor]:
     """x after every call of the scheduler's step."""
     module = sys.modules[type(scheduler).__module__]
     kept, states = getattr(module, "randn_tensor", None), []
@@ -78,7 +80,7 @@ def walk(scheduler: object, network: Callable[[Tensor, Tensor], Tensor], x: Tens
     return states
 
 
-def shaken(network: StandIn, seed: int) -> Callable[[Tensor, Tensor], Tensor]:
+def shaken(network: StandIn, seed: int) -> Forward:
     """The same network with its outputs off by a rounding."""
     generator = torch.Generator().manual_seed(seed)
 
