@@ -83,7 +83,7 @@ def compute(kind: str, config: dict, given: Found, network: StandIn) -> Found:
         terms = subject.losses(network, given["x_start"], given["t"], given["noise"])
         network.zero_grad()
         terms["loss"].mean().backward()
-        grads = {f"grad:{key}": value.grad.clone() for key, value in network.named_parameters() if value.grad is not None}
+        grads = {f"grad:{key}": value.grad.clone() for key, value in network.named_parameters()}
         return {f"term:{key}": value.detach() for key, value in terms.items()} | grads
     with torch.no_grad():
         if kind == "bpd":

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from case import Case, error
 from draw import noise
+from draw_scheduler import Options, drawn
 from standin import StandIn
 
 CLASSES = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler", "pndm": "PNDMScheduler",
@@ -21,98 +22,13 @@ CLASSES = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler", "pndm": "PNDMSchedu
            "heun": "HeunDiscreteScheduler", "kdpm2": "KDPM2DiscreteScheduler", "lms": "LMSDiscreteScheduler",
            "dpm": "DPMSolverMultistepScheduler", "unipc": "UniPCMultistepScheduler"}
 
-# A case whose samples move by more than this share of the bound when x_T is rounded anew is not sure of itself.
-SURE = 1e-5
+# A case whose samples move by more than this when x_T and the outputs are rounded anew is not sure of itself.
+SURE, ROUNDING = 1e-5, 1.2e-7
+
+Forward = Callable[[Tensor, Tensor], Tensor]
 
 # How the classes refuse, on purpose or not.
 REFUSALS = (ValueError, IndexError, NotImplementedError, UnboundLocalError, RuntimeError, AssertionError)
-
-Options = dict[str, object]
-
-
-def schedule(dice: random.Random, name: str) -> Options:
-    """The noise schedule."""
-    steps, start = dice.choice([1000, 1000, 1000, 250, 100, 333]), 10 ** dice.uniform(-4, -3)
-    end = dice.uniform(5, 25) / steps
-    names = ["linear", "scaled_linear", "squaredcos_cap_v2"] + ["sigmoid"] * (name == "ddpm") + ["exp"] * (name == "heun")
-    options = {"num_train_timesteps": steps, "beta_start": start, "beta_end": end, "beta_schedule": dice.choice(names)}
-    if steps <= 333 and dice.random() < 0.3:
-        options["trained_betas"] = sorted(dice.uniform(1e-4, 20 / steps) for _ in range(steps))
-    if name in ("ddpm", "ddim", "euler", "euler_a", "dpm", "unipc") and dice.random() < 0.3:
-        options["rescale_betas_zero_snr"] = True
-    return options
-
-
-def curve(dice: random.Random, name: str) -> Options:
-    """How sigmas are spread."""
-    kinds = ["use_karras_sigmas", "use_exponential_sigmas"] + ["use_lu_lambdas"] * (name == "dpm")
-    return {dice.choice(kinds): True} if dice.random() < 0.5 else {}
-
-
-def held(dice: random.Random) -> Options:
-    """How the predicted image is held."""
-    return {"clip_sample": dice.random() < 0.6, "clip_sample_range": dice.choice([1.0, 0.7, 2.5]),
-            "thresholding": dice.random() < 0.3, "dynamic_thresholding_ratio": dice.choice([0.995, 0.8]),
-            "sample_max_value": dice.choice([1.0, 1.5, 10.0])}
-
-
-def dpm(dice: random.Random) -> Options:
-    algorithm = dice.choice(["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"])
-    order = dice.choice([1, 2, 2, 3, 3])
-    options = {"algorithm_type": algorithm, "solver_order": 2 if algorithm == "sde-dpmsolver" else order,
-               "solver_type": dice.choice(["midpoint", "heun"]), "lower_order_final": dice.random() < 0.6,
-               "euler_at_final": dice.random() < 0.3,
-               "final_sigmas_type": dice.choice(["zero", "sigma_min"]) if algorithm.endswith("++") else "sigma_min",
-               "thresholding": dice.random() < 0.3, "sample_max_value": dice.choice([1.0, 1.5, 10.0])}
-    if dice.random() < 0.3:
-        options["lambda_min_clipped"] = dice.choice([-5.1, -3.0])
-    return options
-
-
-def unipc(dice: random.Random) -> Options:
-    return {"solver_order": dice.choice([1, 2, 2, 3]), "solver_type": dice.choice(["bh1", "bh2"]),
-            "predict_x0": dice.random() < 0.6, "lower_order_final": dice.random() < 0.7,
-            "disable_corrector": list(range(dice.choice([0, 0, 1, 2, 3]))),
-            "final_sigmas_type": dice.choice(["zero", "sigma_min"]), "thresholding": dice.random() < 0.3,
-            "sample_max_value": dice.choice([1.0, 1.5, 10.0])}
-
-
-def euler(dice: random.Random) -> Options:
-    options = {"interpolation_type": dice.choice(["linear", "linear", "log_linear"]),
-               "timestep_type": dice.choice(["discrete", "discrete", "continuous"]),
-               "final_sigmas_type": dice.choice(["zero", "zero", "sigma_min"])}
-    if dice.random() < 0.2:
-        options |= {"sigma_min": dice.uniform(0.01, 0.1), "sigma_max": dice.uniform(5, 50)}
-    return options
-
-
-def heun(dice: random.Random) -> Options:
-    return {"clip_sample": dice.random() < 0.4, "clip_sample_range": dice.choice([1.0, 0.7, 2.5])}
-
-
-OWN: dict[str, Callable[[random.Random], Options]] = {
-    "ddpm": lambda dice: held(dice) | {"variance_type": dice.choice(
-        ["fixed_small", "fixed_small_log", "fixed_large", "learned_range"])},
-    "ddim": lambda dice: held(dice) | {"set_alpha_to_one": dice.random() < 0.5},
-    "pndm": lambda dice: {"set_alpha_to_one": dice.random() < 0.5, "skip_prk_steps": dice.random() < 0.5},
-    "euler": euler, "heun": heun, "dpm": dpm, "unipc": unipc,
-}
-
-
-def drawn(dice: random.Random, name: str) -> tuple[Options, int]:
-    """Arguments of a class and a number of steps, perhaps ones that it refuses."""
-    options = schedule(dice, name)
-    options |= {"prediction_type": dice.choice(["epsilon", "epsilon", "v_prediction", "sample"]),
-                "timestep_spacing": dice.choice(["linspace", "leading", "trailing"]),
-                "steps_offset": dice.choice([0, 0, 1, 3])}
-    if name in ("euler", "heun", "kdpm2", "lms", "dpm", "unipc"):
-        options |= curve(dice, name)
-    options |= OWN[name](dice) if name in OWN else {}
-    if name == "dpm" and options["prediction_type"] == "epsilon" and dice.random() < 0.3:
-        options["variance_type"] = dice.choice(["learned", "learned_range"])
-    if name == "pndm":
-        options["prediction_type"] = "epsilon"
-    return options, dice.randint(4, 30)
 
 
 def matched(name: str, options: Options, scheduler: object, count: int) -> bool:
@@ -149,7 +65,7 @@ class Tape:
         return draw
 
 
-def walk(scheduler: object, network: StandIn, x: Tensor, tape: Tape, step: Options) -> list[Tensor]:
+def walk(scheduler: object, network: Forward, x: Tensor, tape: Tape, step: Options) -> list[Tensor]:
     """x after every call of the scheduler's step."""
     module = sys.modules[type(scheduler).__module__]
     kept, states = getattr(module, "randn_tensor", None), []
@@ -162,6 +78,17 @@ def walk(scheduler: object, network: StandIn, x: Tensor, tape: Tape, step: Optio
     finally:
         module.randn_tensor = kept
     return states
+
+
+def shaken(network: StandIn, seed: int) -> Forward:
+    """The same network with its outputs off by a rounding."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def forward(x: Tensor, t: Tensor) -> Tensor:
+        out = network(x, t)
+        return out * (1 + ROUNDING * torch.randn(out.shape, generator=generator).sign())
+
+    return forward
 
 
 def attempt(dice: random.Random, name: str) -> Case | None:
@@ -188,8 +115,8 @@ def attempt(dice: random.Random, name: str) -> Case | None:
     x, tape = noise(dice, *size) * float(scheduler.init_noise_sigma), Tape(seed)
     with torch.no_grad():
         states = walk(scheduler, network, x, tape, step)
-        nearby = x * (1 + 1.2e-7 * noise(dice, *size).sign())
-        others = walk(fresh(), network, nearby, Tape(seed, tape.draws), step)
+        nearby = x * (1 + ROUNDING * noise(dice, *size).sign())
+        others = walk(fresh(), shaken(network, seed), nearby, Tape(seed, tape.draws), step)
     finite = all(torch.isfinite(state).all() for state in states)
     if not finite or max(error(a, b) for a, b in zip(others, states)) > SURE:
         return None

@@ -1,18 +1,22 @@
 //! diffusers' schedulers, step for step, against our samplers.
 
 mod arguments;
+mod hold;
 mod model;
+mod names;
 mod numpy;
 mod route;
 mod tables;
+mod timesteps;
 mod walk;
 
 use anyhow::{Context, Result, bail};
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Deserialize;
 
-use self::arguments::{Arguments, Class};
+use self::arguments::Arguments;
 use self::model::Recorder;
+use self::names::Class;
 use self::route::{Planner, Route};
 use self::tables::Tables;
 use self::walk::{Walk, Walked, in_its_space};
@@ -45,10 +49,8 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
 fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Row>> {
     let arguments = &config.scheduler;
     let tables = Tables::of(arguments, class)?;
-    let recorded: Vec<f64> = match case.weights.get("timesteps") {
-        Some(times) => Vec::try_from(times.f_to_kind(Kind::Double)?)?,
-        None => Vec::new(),
-    };
+    let recorded = case.weights.get("timesteps").map(|times| times.f_to_kind(Kind::Double));
+    let recorded: Vec<f64> = recorded.transpose()?.map_or(Ok(Vec::new()), Vec::try_from)?;
     let count = config.num_inference_steps;
     let planner = Planner { class, arguments, tables: &tables, count, recorded: &recorded };
     let route = planner.route()?;

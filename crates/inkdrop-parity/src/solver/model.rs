@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use anyhow::Result;
 use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{Prediction, Predictor, ProcessError};
-use inkdrop_sampler::DynamicThreshold;
 use inkdrop_schedule::{Leg, Level};
-use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
 
-use super::arguments::{Algorithm, Arguments, Class, Predicts, VarianceType};
+use super::arguments::Arguments;
+use super::hold::Hold;
+use super::names::{Class, Predicts, VarianceType};
 use crate::standin::StandIn;
 
 /// A call of the network.
@@ -18,14 +19,6 @@ pub(super) struct Call {
     pub x: Tensor,
     /// The level at which it was asked.
     pub level: Level,
-}
-
-/// How the predicted image is held.
-#[derive(Debug, Clone, Copy)]
-enum Hold {
-    No,
-    Range(f64),
-    Dynamic { ratio: f64, most: f64 },
 }
 
 /// A predictor that says what a scheduler makes of the network's output.
@@ -72,45 +65,46 @@ impl Recorder {
     }
 
     fn read(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-        let (batch, kind) = (x.size()[0], x.kind());
-        let t = Tensor::f_full([batch], leg.from.time, (Kind::Float, Device::Cpu))?;
+        let t = Tensor::f_full([x.size()[0]], leg.from.time, (Kind::Float, Device::Cpu))?;
         let out = self.network.forward(x, &t, &Conditioning::none(), Mode::Eval)?;
+        let channels = x.size()[1];
         let (out, second) = match self.halves {
-            true => {
-                let channels = x.size()[1];
-                (out.f_narrow(1, 0, channels)?, Some(out.f_narrow(1, channels, channels)?))
-            }
+            true => (out.f_narrow(1, 0, channels)?, Some(out.f_narrow(1, channels, channels)?)),
             false => (out, None),
         };
-        let number = |value: f64| Tensor::f_scalar_tensor(value, (kind, Device::Cpu));
-        let log_variance = match (self.variance, second) {
+        let log_variance = self.log_variance(leg, second, x.kind())?;
+        let (signal, noise) = (leg.from.signal(), leg.from.noise());
+        let mix = |a: f64, x: &Tensor, b: f64, y: &Tensor| -> Result<Tensor, TchError> {
+            x.f_mul_scalar(a)?.f_add(&y.f_mul_scalar(b)?)
+        };
+        let (x0, eps) = match self.predicts {
+            Predicts::Epsilon => (mix(1.0, x, -noise, &out)?.f_div_scalar(signal)?, out),
+            Predicts::Sample => {
+                let eps = mix(1.0, x, -signal, &out)?.f_div_scalar(noise)?;
+                (out, eps)
+            }
+            Predicts::VPrediction => (mix(signal, x, -noise, &out)?, mix(signal, &out, noise, x)?),
+        };
+        Ok(Prediction { x0, eps, log_variance, mean: None })
+    }
+
+    fn log_variance(
+        &self,
+        leg: &Leg,
+        second: Option<Tensor>,
+        kind: Kind,
+    ) -> Result<Tensor, ProcessError> {
+        let (small, large) = log_variances(leg);
+        Ok(match (self.variance, second) {
             // Taken as the variance itself, as it comes.
             (VarianceType::Learned, Some(v)) => v.f_log()?,
             (VarianceType::LearnedRange, Some(v)) => {
-                let (small, large) = log_variances(leg);
                 let share = v.f_add_scalar(1.0)?.f_mul_scalar(0.5)?;
                 share.f_mul_scalar(large - small)?.f_add_scalar(small)?
             }
-            (VarianceType::FixedLarge, _) => number(log_variances(leg).1)?,
-            _ => number(log_variances(leg).0)?,
-        };
-        let (signal, noise) = (leg.from.signal(), leg.from.noise());
-        let (x0, eps) = match self.predicts {
-            Predicts::Epsilon => {
-                let x0 = x.f_sub(&out.f_mul_scalar(noise)?)?.f_div_scalar(signal)?;
-                (x0, out)
-            }
-            Predicts::Sample => {
-                let eps = x.f_sub(&out.f_mul_scalar(signal)?)?.f_div_scalar(noise)?;
-                (out, eps)
-            }
-            Predicts::VPrediction => {
-                let x0 = x.f_mul_scalar(signal)?.f_sub(&out.f_mul_scalar(noise)?)?;
-                let eps = out.f_mul_scalar(signal)?.f_add(&x.f_mul_scalar(noise)?)?;
-                (x0, eps)
-            }
-        };
-        Ok(Prediction { x0, eps, log_variance, mean: None })
+            (VarianceType::FixedLarge, _) => Tensor::f_scalar_tensor(large, (kind, Device::Cpu))?,
+            _ => Tensor::f_scalar_tensor(small, (kind, Device::Cpu))?,
+        })
     }
 }
 
@@ -126,63 +120,5 @@ impl Predictor for Recorder {
         self.last_log_variance.replace(Some(said.log_variance.shallow_clone()));
         let held = self.hold.apply(&said, x, leg)?;
         Ok(if self.keeps_noise { Prediction { eps: said.eps, ..held } } else { held })
-    }
-}
-
-impl Hold {
-    fn of(arguments: &Arguments, class: Class) -> Self {
-        let dynamic = match class {
-            Class::Ddpm | Class::Ddim | Class::DpmMultistep => true,
-            Class::UniPc => arguments.predict_x0,
-            _ => false,
-        };
-        let clips = match class {
-            Class::Ddpm | Class::Ddim => arguments.clip_sample.unwrap_or(true),
-            Class::Heun => arguments.clip_sample.unwrap_or(false),
-            _ => false,
-        };
-        if dynamic && arguments.thresholding {
-            let (ratio, most) = (arguments.dynamic_thresholding_ratio, arguments.sample_max_value);
-            Self::Dynamic { ratio, most }
-        } else if clips {
-            Self::Range(arguments.clip_sample_range)
-        } else {
-            Self::No
-        }
-    }
-
-    fn apply(self, said: &Prediction, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-        match self {
-            Self::No => Ok(copy(said)),
-            Self::Range(most) => copy(said).with_x0(said.x0.f_clamp(-most, most)?, x, leg),
-            Self::Dynamic { ratio, most } => {
-                DynamicThreshold::new(Said(said), ratio).at_most(most).predict(x, leg)
-            }
-        }
-    }
-}
-
-/// A prediction that was made already.
-struct Said<'a>(&'a Prediction);
-
-impl Predictor for Said<'_> {
-    fn predict(&self, _: &Tensor, _: &Leg) -> Result<Prediction, ProcessError> {
-        Ok(copy(self.0))
-    }
-}
-
-fn copy(of: &Prediction) -> Prediction {
-    Prediction {
-        x0: of.x0.shallow_clone(),
-        eps: of.eps.shallow_clone(),
-        log_variance: of.log_variance.shallow_clone(),
-        mean: of.mean.as_ref().map(Tensor::shallow_clone),
-    }
-}
-
-impl Algorithm {
-    /// Whether the predicted image is extrapolated, not the noise.
-    pub(super) fn of_image(self) -> bool {
-        matches!(self, Self::DpmsolverPp | Self::SdeDpmsolverPp)
     }
 }

@@ -5,7 +5,8 @@ use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
-use super::arguments::{Arguments, BetaSchedule, Class};
+use super::arguments::Arguments;
+use super::names::{BetaSchedule, Class};
 use super::numpy::single;
 
 const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);

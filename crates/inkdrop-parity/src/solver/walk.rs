@@ -10,8 +10,9 @@ use inkdrop_schedule::{Leg, Path};
 use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_torch::{NoiseSource, NoiseTape};
 
-use super::arguments::{Arguments, Class, Predicts, SolverType, VarianceType};
+use super::arguments::Arguments;
 use super::model::{Call, Recorder};
+use super::names::{Algorithm, Class, Predicts, SolverType, VarianceType};
 use super::route::Route;
 use super::tables::Tables;
 
@@ -55,16 +56,19 @@ impl Walk<'_> {
             Class::Lms => lms(&model, &path, x, 4, silent)?,
             Class::DpmMultistep => dpm_solver(&model, &path, x, self.dpm_solver(), n, silent)?,
             Class::UniPc => unipc(&model, &path, x, self.unipc(), silent)?,
-            Class::Pndm if self.arguments.skip_prk_steps => {
-                check_plms(path.legs())?;
-                plms(&model, &path, x, silent)?
-            }
-            Class::Pndm => {
-                check_pndm(path.legs())?;
-                pndm(&model, &self.tables.schedule()?, &path, x, silent)?
-            }
+            Class::Pndm => self.pndm(&model, &path, x)?,
         };
         Ok(Walked { calls: model.into_calls().0, sample })
+    }
+
+    fn pndm(&self, model: &Recorder, path: &Path, x: Tensor) -> Result<Tensor> {
+        let silent = &mut |_: &Step| ();
+        if self.arguments.skip_prk_steps {
+            check_plms(path.legs())?;
+            return Ok(plms(model, path, x, silent)?);
+        }
+        check_pndm(path.legs())?;
+        Ok(pndm(model, &self.tables.schedule()?, path, x, silent)?)
     }
 
     /// DDPMScheduler adds noise in its last step too where that starts above step 0; ours adds
@@ -95,7 +99,10 @@ impl Walk<'_> {
         DpmSolver {
             order: arguments.solver_order,
             of: if image { Extrapolated::Image } else { Extrapolated::Noise },
-            stochastic: arguments.stochastic(),
+            stochastic: matches!(
+                arguments.algorithm_type,
+                Algorithm::SdeDpmsolver | Algorithm::SdeDpmsolverPp
+            ),
             second: if heun { SecondOrder::Heun } else { SecondOrder::Midpoint },
             lower_order_final: arguments.lower_order_final,
             euler_at_final: arguments.euler_at_final,
