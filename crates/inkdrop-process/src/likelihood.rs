@@ -34,7 +34,8 @@ pub struct BitsPerDim {
 /// - x0: [B, C, H, W]
 ///
 /// # Errors
-/// A network that cannot take x0, or noise that runs out.
+/// A network that cannot take x0, noise that runs out, or a network that predicts ε in a process
+/// that ends without signal.
 pub fn bits_per_dim(
     process: &Process,
     network: &dyn Network,
@@ -42,6 +43,7 @@ pub fn bits_per_dim(
     conditioning: &Conditioning,
     noise: &mut dyn NoiseSource,
 ) -> Result<BitsPerDim, ProcessError> {
+    process.check_signal()?;
     let _guard = no_grad_guard();
     let (mut bound, mut x0_mse, mut eps_mse) = (Vec::new(), Vec::new(), Vec::new());
     for index in (0..process.schedule().steps() as i64).rev() {

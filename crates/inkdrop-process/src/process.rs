@@ -1,6 +1,6 @@
 //! The process: its tables on a device, and in which units a network sees time.
 
-use inkdrop_schedule::{Leg, Level, Path, Schedule, Spacing};
+use inkdrop_schedule::{Leg, Level, MeanType, Path, Schedule, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
@@ -91,6 +91,13 @@ impl Process {
     /// Never for a process that could be made.
     pub fn path(&self) -> Result<Path, ProcessError> {
         Ok(Path::of_legs((0..self.kept.len()).rev().map(|index| self.leg(index)).collect())?)
+    }
+
+    /// Makes sure that what the network predicts says something about the image at every step.
+    pub(crate) fn check_signal(&self) -> Result<(), ProcessError> {
+        let last = self.schedule.alphas_cumprod()[self.schedule.steps() - 1];
+        let silent = last == 0.0 && self.config.mean == MeanType::Epsilon;
+        if silent { Err(ProcessError::NoSignal) } else { Ok(()) }
     }
 
     /// The step at an index of this process, at its time in the full one.
