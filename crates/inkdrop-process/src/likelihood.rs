@@ -97,14 +97,12 @@ pub(crate) fn vb_bits(
     t: &Tensor,
     scales: &Scales,
 ) -> Result<Tensor, ProcessError> {
-    let Scales { mean_of_x0, mean_of_x, small, .. } = scales;
-    let posterior = |x0: &Tensor| x0.f_mul(mean_of_x0)?.f_add(&x.f_mul(mean_of_x)?);
     let mean = match &prediction.mean {
         Some(mean) => mean.shallow_clone(),
-        None => posterior(&prediction.x0)?,
+        None => scales.posterior_mean(&prediction.x0, x)?,
     };
     let log_variance = prediction.log_variance.f_expand_as(&mean)?;
-    let kl = normal_kl((&posterior(x0)?, small), (&mean, &log_variance))?;
+    let kl = normal_kl((&scales.posterior_mean(x0, x)?, &scales.small), (&mean, &log_variance))?;
     let nll = pixel_nll(x0, &mean, &log_variance.f_mul_scalar(0.5)?)?;
     let bits = |x: &Tensor| -> Result<Tensor, ProcessError> {
         Ok(mean_flat(x)?.f_mul_scalar(1.0 / LN_2)?)

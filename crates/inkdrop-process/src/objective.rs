@@ -173,9 +173,7 @@ impl<'a> Objective<'a> {
         Ok(match self.process.config().mean {
             MeanType::Epsilon => noise.shallow_clone(),
             MeanType::StartX => x0.shallow_clone(),
-            MeanType::PreviousX => {
-                x0.f_mul(&scales.mean_of_x0)?.f_add(&x.f_mul(&scales.mean_of_x)?)?
-            }
+            MeanType::PreviousX => scales.posterior_mean(x0, x)?,
             MeanType::V => noise.f_mul(&scales.signal)?.f_sub(&x0.f_mul(&scales.noise)?)?,
         })
     }

@@ -4,7 +4,7 @@ use inkdrop_schedule::{Leg, Level, MeanType, Path, Schedule, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
-use crate::tables::{Tables, like};
+use crate::tables::{Scales, Tables, like};
 use crate::{Noising, ProcessConfig, ProcessError};
 
 /// A process with its tables on a device.
@@ -150,6 +150,26 @@ impl Process {
         };
         let spread = like(&spread, x0)?;
         Ok(signal.f_mul(x0)?.f_add(&spread.f_mul(noise)?)?)
+    }
+
+    /// Mean and ln of the variance of q(x_{t−1} | x_t, x0) (Ho et al. 2020, eq. 7); at t = 0, where
+    /// the variance is 0, the logarithm is that of t = 1.
+    ///
+    /// # Shapes
+    /// - x0, x: [B, C, H, W]
+    /// - t: `[B]`, i64 in 0..T
+    /// - returns [B, C, H, W] and [B, 1, 1, 1]
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or t outside the process.
+    pub fn q_posterior(
+        &self,
+        x0: &Tensor,
+        x: &Tensor,
+        t: &Tensor,
+    ) -> Result<(Tensor, Tensor), ProcessError> {
+        let scales = Scales::at(&self.tables, t, x)?;
+        Ok((scales.posterior_mean(x0, x)?, scales.small))
     }
 
     /// What the network is given as t.
