@@ -8,7 +8,7 @@ mod out;
 mod walk;
 
 pub use asked::Asked;
-pub use edit::{EditOptions, Input, InputOptions, names};
+pub use edit::{EditOptions, Input, InputOptions};
 pub use guide::GuideOptions;
 pub use model::ModelOptions;
 pub use out::OutOptions;

@@ -42,17 +42,32 @@ pub struct InputOptions {
     pub fit: bool,
 }
 
-/// Images that were read, and what to call them.
+/// Images that were read, where from, and what to call them.
 pub struct Input {
     pub images: Images,
     pub names: Vec<String>,
+    pub paths: Vec<PathBuf>,
+}
+
+impl Input {
+    /// Pictures of one size, as images for a network.
+    pub fn of(paths: Vec<PathBuf>, pictures: &[Picture], card: &Card) -> Result<Self> {
+        const LETTERS: usize = 12;
+        let channels = card.model.image_shape()[0] as usize;
+        let name = |path: &PathBuf| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            stem.chars().take(LETTERS).collect()
+        };
+        let names = paths.iter().map(name).collect();
+        Ok(Self { images: read::images(pictures, channels)?, names, paths })
+    }
 }
 
 impl InputOptions {
     /// Reads the images, of the network's size.
     pub fn read(&self, card: &Card) -> Result<Input> {
         let paths = read::files(&self.images)?;
-        let [channels, height, width] = card.model.image_shape().map(|side| side as usize);
+        let [_, height, width] = card.model.image_shape().map(|side| side as usize);
         let pictures = paths.iter().map(|path| {
             let picture = read::read_png(path)?;
             if self.fit {
@@ -67,16 +82,6 @@ impl InputOptions {
             Ok(picture)
         });
         let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
-        Ok(Input { images: read::images(&pictures, channels)?, names: names(&paths) })
+        Input::of(paths, &pictures, card)
     }
-}
-
-/// The names of files without their endings, short enough for a label.
-pub fn names(paths: &[PathBuf]) -> Vec<String> {
-    const LETTERS: usize = 12;
-    let name = |path: &PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        stem.chars().take(LETTERS).collect()
-    };
-    paths.iter().map(name).collect()
 }

@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let levels = walk.levels(sampler, schedule.steps())?;
     let path = levels.path(&schedule)?;
     let given = input.read(&editor.model.card)?;
-    edit.out.spare(&input.images)?;
+    edit.out.spare(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
     let job = editor.job(("img2img", levels.to_string()), arguments, &[images.bytes()], count)?;
     let sheet = Sheet::of_rows(&given.names, &[("image", &images)], variations)?;

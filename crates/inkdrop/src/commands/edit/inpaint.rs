@@ -16,7 +16,7 @@ use super::canvas::{self, Drawn, MaskOptions};
 use crate::card::Card;
 use crate::draw;
 use crate::editor::{self, Editor, Made, Ready};
-use crate::options::{EditOptions, Input, InputOptions, ModelOptions, names};
+use crate::options::{EditOptions, Input, InputOptions, ModelOptions};
 use crate::sheet::Sheet;
 
 /// Steps where none are asked for, as in the paper.
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let path = levels.path(&schedule)?;
     let (given, drawn) = read_images(input, mask, &editor.model.card)?;
-    edit.out.spare(&[&input.images[..], &mask.files()].concat())?;
+    edit.out.spare(&[&given.paths[..], &mask.files()].concat())?;
     let (images, count) = (given.images, given.names.len() * variations);
     let all: Vec<u8> = drawn.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
     let inputs = [images.bytes(), &all];
@@ -91,7 +91,7 @@ fn read_images(
     mask: &MaskOptions,
     card: &Card,
 ) -> Result<(Input, Vec<Drawn>)> {
-    let [channels, height, width] = card.model.image_shape().map(|side| side as usize);
+    let [_, height, width] = card.model.image_shape().map(|side| side as usize);
     let (size, asked) = ((width, height), mask.drawn((width, height))?);
     let Some(at) = mask.at() else {
         ensure!(asked.contains(&true), "the mask is black all over: nothing is to be drawn");
@@ -120,7 +120,7 @@ fn read_images(
     };
     let (canvases, drawn): (Vec<_>, Vec<_>) =
         paths.iter().map(placed).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((Input { images: read::images(&canvases, channels)?, names: names(&paths) }, drawn))
+    Ok((Input::of(paths, &canvases, card)?, drawn))
 }
 
 struct Task {

@@ -64,11 +64,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let input = InputOptions { images: images.clone(), fit: arguments.fit };
         arguments.shape(read::files(images)?.len(), "images")?;
         let given = input.read(&editor.model.card)?;
+        edit.out.spare(&given.paths)?;
         (Ends::Images(given.images), given.names)
     } else {
         (Ends::Seeds(seeds.clone()), seeds.iter().map(|seed| format!("seed {seed}")).collect())
     };
-    edit.out.spare(images)?;
     let (rows, columns) = arguments.shape(names.len(), "seeds")?;
     let inputs = match &ends {
         Ends::Images(images) => images.bytes(),

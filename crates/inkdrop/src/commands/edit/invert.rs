@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let editor = Editor::new(edit, model, model.find()?)?;
     let (levels, path) = way.path(&editor.model.card)?;
     let given = input.read(&editor.model.card)?;
-    edit.out.spare(&input.images)?;
+    edit.out.spare(&given.paths)?;
     if let Some(latents) = latents {
         check_place(latents)?;
         let ending = latents.extension().is_some_and(|ending| ending == "safetensors");
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             "--latents {}: expected a name that ends in .safetensors",
             latents.display()
         );
-        let taken = input.images.iter().any(|image| same_place(image, latents));
+        let taken = given.paths.iter().any(|image| same_place(image, latents));
         ensure!(!taken, "--latents {}: this file is read", latents.display());
     }
     let (images, names) = (given.images, given.names);

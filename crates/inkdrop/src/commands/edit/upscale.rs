@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::card::Card;
 use crate::editor::{self, Editor, Made, Ready};
-use crate::options::{EditOptions, Input, ModelOptions, WalkOptions, names};
+use crate::options::{EditOptions, Input, ModelOptions, WalkOptions};
 use crate::sheet::Sheet;
 
 /// Large images of small ones, by a network of family improved-super-res
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let levels = walk.levels(sampler, schedule.steps())?;
     let path = levels.path(&schedule)?;
     let given = read_small(images, card)?;
-    edit.out.spare(images)?;
+    edit.out.spare(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
     let job = editor.job(("upscale", levels.to_string()), arguments, &[images.bytes()], count)?;
     let height = card.model.image_shape()[1] as usize;
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Images that the network's size is a whole multiple of.
 fn read_small(named: &[PathBuf], card: &Card) -> Result<Input> {
     let paths = read::files(named)?;
-    let [channels, height, width] = card.model.image_shape().map(|side| side as usize);
+    let [_, height, width] = card.model.image_shape().map(|side| side as usize);
     let pictures = paths.iter().map(|path| {
         let picture = read::read_png(path)?;
         let (w, h) = (picture.width(), picture.height());
@@ -76,7 +76,7 @@ fn read_small(named: &[PathBuf], card: &Card) -> Result<Input> {
         Ok(picture)
     });
     let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
-    Ok(Input { images: read::images(&pictures, channels)?, names: names(&paths) })
+    Input::of(paths, &pictures, card)
 }
 
 /// Each pixel as factor × factor pixels, to be shown.
