@@ -121,7 +121,10 @@ impl<'a> Editor<'a> {
                     let mut on_step = |step: &Step| {
                         // A task may walk several ways, or parts of one several times.
                         let step = Step { number, total, ..*step };
-                        film.take(&step);
+                        // A film shows what is made, not the fewer or more images it comes from.
+                        if step.x.size()[0] as usize == count {
+                            film.take(&step);
+                        }
                         meter.step(count, number, total);
                         number += 1;
                     };

@@ -157,7 +157,7 @@ fn a_film_shows_all_steps() {
         9,
     );
     film("invert", &["0.png", "--steps", "4"], 7);
-    film("interpolate", &["0.png", "5.png", "--columns", "3", "--steps", "4"], 7);
+    film("interpolate", &["0.png", "5.png", "--columns", "3", "--steps", "4"], 4);
     film("interpolate", &["--seeds", "1,2", "--columns", "3", "--steps", "4"], 4);
 }
 

@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         edit.out.spare(&given.paths)?;
         (Ends::Images(given.images), given.names)
     } else {
-        (Ends::Seeds(seeds.clone()), seeds.iter().map(|seed| format!("seed {seed}")).collect())
+        (Ends::Seeds(seeds.clone()), seeds.iter().map(|seed| seed.to_string()).collect())
     };
     let (rows, columns) = arguments.shape(names.len(), "seeds")?;
     let inputs = match &ends {
@@ -128,7 +128,7 @@ fn sheet(ends: &Ends, names: &[String], (rows, columns): (usize, usize)) -> Resu
             strips[0].label = format!("{a} - {b}");
             strips[rows - 1].label = format!("{c} - {d}");
         }
-        _ => strips[0].label = names.join(" - "),
+        _ => strips[0].label = format!("seeds {}", names.join(" - ")),
     }
     Ok(Sheet { columns: labels, rows: strips, made: columns })
 }
