@@ -48,6 +48,9 @@ enum Task {
     /// Sample pictures; arguments go to `inkdrop sample`
     #[command(disable_help_flag = true)]
     Sample(Rest),
+    /// Edit pictures; arguments go to `inkdrop edit`
+    #[command(disable_help_flag = true)]
+    Edit(Rest),
     /// Say what a checkpoint holds; arguments go to `inkdrop inspect`
     #[command(disable_help_flag = true)]
     Inspect(Rest),
@@ -83,6 +86,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Parity(rest) => parity::run(&ws, &rest.args),
         Task::Train(rest) => pass::run(&ws, "train", &rest.args),
         Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
+        Task::Edit(rest) => pass::run(&ws, "edit", &rest.args),
         Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
         Task::Convert(rest) => pass::run(&ws, "convert", &rest.args),
         Task::Plan(rest) => pass::run(&ws, "plan", &rest.args),

@@ -10,11 +10,14 @@ use npyz::zip::DateTime;
 use npyz::zip::write::FileOptions;
 
 use crate::output::{Filling, write_atomic};
-use crate::{DataError, Images, stream};
+use crate::{DataError, Images};
+
+/// Bytes before the first image: room for any count, so that a longer one needs no other place.
+pub(crate) const HEADER: usize = 192;
 
 /// Writes samples in the layout of OpenAI's diffusion evaluations.
 ///
-/// More images than memory holds go through [`SampleStream`](stream::SampleStream), into the same
+/// More images than memory holds go through [`SampleStream`](crate::stream::SampleStream), into the same
 /// archive.
 ///
 /// # Shapes
@@ -31,7 +34,7 @@ pub fn write_samples(
     labels: Option<&[i64]>,
     context: Option<&Array2<f32>>,
 ) -> Result<(), DataError> {
-    let header = stream::header(images.len(), stream::shape(images));
+    let header = header(images.len(), shape(images));
     let (labels, context) = (labels.map(ArrayView1::from), context.map(Array2::view));
     write_archive(path.as_ref(), images.len(), header.chain(images.bytes()), labels, context)
 }
@@ -87,4 +90,20 @@ fn check_length(what: &str, given: Option<usize>, images: usize) -> Result<(), D
         ))),
         _ => Ok(()),
     }
+}
+
+/// `[H, W, C]` of images.
+pub(crate) fn shape(images: &Images) -> [usize; 3] {
+    [images.height(), images.width(), images.channels()]
+}
+
+/// The beginning of a numpy file of `len` images, version 1.0 of the format.
+pub(crate) fn header(len: usize, [height, width, channels]: [usize; 3]) -> Vec<u8> {
+    let shape = format!("({len}, {height}, {width}, {channels})");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((HEADER as u16 - 10).to_le_bytes());
+    bytes.extend(format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}").bytes());
+    bytes.resize(HEADER - 1, b' ');
+    bytes.push(b'\n');
+    bytes
 }

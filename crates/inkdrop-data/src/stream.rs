@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::npz::write_archive;
+use crate::npz::{HEADER, header, shape, write_archive};
 use crate::output::write_atomic;
 use crate::{DataError, Images};
-
-/// Bytes before the first image: room for any count, so that a longer one needs no other place.
-const HEADER: usize = 192;
 
 /// Images on their way into an npz archive, in a numpy file of their own until all are there.
 ///
@@ -193,24 +190,8 @@ pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataErr
     Ok(len)
 }
 
-/// `[H, W, C]` of images.
-pub(crate) fn shape(images: &Images) -> [usize; 3] {
-    [images.height(), images.width(), images.channels()]
-}
-
 /// Where image `len` begins.
 fn end(len: usize, image: [usize; 3]) -> u64 {
     let size = image.iter().fold(len as u64, |product, &side| product.saturating_mul(side as u64));
     size.saturating_add(HEADER as u64)
-}
-
-/// The beginning of a numpy file of `len` images, version 1.0 of the format.
-pub(crate) fn header(len: usize, [height, width, channels]: [usize; 3]) -> Vec<u8> {
-    let shape = format!("({len}, {height}, {width}, {channels})");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((HEADER as u16 - 10).to_le_bytes());
-    bytes.extend(format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}").bytes());
-    bytes.resize(HEADER - 1, b' ');
-    bytes.push(b'\n');
-    bytes
 }

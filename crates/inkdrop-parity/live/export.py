@@ -12,6 +12,8 @@ import torch
 
 import draw
 import draw_layers
+import draw_process
+import draw_solver
 import make
 import models
 from case import Case
@@ -25,6 +27,7 @@ FAMILIES = {
     "unet2d": unet2d,
 }
 SOURCES = {"unet2d": "diffusers UNet2DModel"}
+OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver}
 
 
 def unet(family: str, seed: int, index: int) -> Case:
@@ -49,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=4, help="cases of every family")
-    parser.add_argument("--family", action="append", choices=[*FAMILIES, "layer"], help="only these")
+    parser.add_argument("--family", action="append", choices=[*FAMILIES, *OTHERS], help="only these")
     return parser.parse_args()
 
 
@@ -57,9 +60,9 @@ def main() -> int:
     given = arguments()
     given.out.mkdir(parents=True, exist_ok=True)
     total = 0
-    for family in given.family or [*FAMILIES, "layer"]:
+    for family in given.family or [*FAMILIES, *OTHERS]:
         for index in range(given.count):
-            case = draw_layers.layer(given.seed, index) if family == "layer" else unet(family, given.seed, index)
+            case = OTHERS[family](given.seed, index) if family in OTHERS else unet(family, given.seed, index)
             total += case.save(given.out).stat().st_size
         print(f"{given.count:3} cases of {family}")
     print(f"{total / 1e6:.1f} MB in {given.out}, seed {given.seed}")

@@ -45,8 +45,12 @@ impl Case {
 
     /// The config in the original's argument names.
     pub(crate) fn config<T: DeserializeOwned>(&self) -> Result<T> {
-        let config = self.weights.metadata("config").with_context(|| self.name.clone())?;
-        config.with_context(|| format!("{}: the metadata has no `config`", self.name))
+        let config = self.weights.metadata_text("config");
+        let config =
+            config.with_context(|| format!("{}: the metadata has no `config`", self.name))?;
+        // Python writes infinity so; JSON has no word for it.
+        let config = config.replace(": -Infinity", ": -1.7976931348623157e308");
+        serde_json::from_str(&config).with_context(|| format!("{}: `config`", self.name))
     }
 
     /// The tensor of this name.

@@ -12,12 +12,17 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod bpd;
 mod case;
 mod chain;
+mod improved;
 mod layer;
+mod loss;
 mod report;
 mod rng;
 mod schedule;
+mod solver;
+mod standin;
 mod start;
 mod unet;
 
@@ -26,7 +31,7 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use case::Case;
-pub use report::{Row, Status};
+pub use report::{Distance, Row, Status};
 
 /// Runs one case: a row for each group of tensors that was compared.
 ///
@@ -40,6 +45,9 @@ pub fn check_file(path: &Path) -> Result<Vec<Row>> {
         }
         ("chain", "context") => chain::check_sprites(&case),
         ("chain", "improved") => chain::check_improved(&case),
+        ("loss", "improved") => loss::check(&case),
+        ("bpd", "improved") => bpd::check(&case),
+        ("solver", _) => solver::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),
@@ -48,7 +56,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Row>> {
         ("layer", "improved-attention") => layer::check_improved_attention(&case),
         ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
         ("rng", _) => rng::check(&case),
-        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "solver", family) => {
+        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train", family) => {
             let what = format!("{} of {family}", case.kind);
             Ok(vec![case.row(what, Status::NotCovered)])
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use inkdrop_parity::{Status, check_file};
+use inkdrop_parity::{Distance, Row, Status, check_file};
 
 /// Checks golden cases of the PyTorch originals against the crates.
 ///
@@ -23,6 +23,8 @@ struct Count {
     ok: usize,
     failed: usize,
     not_covered: usize,
+    /// The largest share of a tolerance that was used, and where.
+    nearest: Option<(f64, String)>,
 }
 
 fn main() -> ExitCode {
@@ -39,8 +41,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    let Count { ok, failed, not_covered } = count;
+    let Count { ok, failed, not_covered, nearest } = count;
     println!("{ok} ok, {failed} failed, {not_covered} not covered yet");
+    if let Some((share, place)) = nearest {
+        println!("worst: {:.0} % of its tolerance, {place}", share * 100.0);
+    }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -56,12 +61,26 @@ fn check(file: &Path, named: bool, count: &mut Count) {
         }
         Ok(rows) => rows.iter().for_each(|row| {
             println!("{row}");
+            count.note(row);
             match row.status {
                 Status::NotCovered if !named => count.not_covered += 1,
                 _ if row.ok() => count.ok += 1,
                 _ => count.failed += 1,
             }
         }),
+    }
+}
+
+impl Count {
+    fn note(&mut self, row: &Row) {
+        if let Status::Compared(Distance { error, tolerance, .. }) = row.status
+            && tolerance > 0.0
+        {
+            let share = error / tolerance;
+            if self.nearest.as_ref().is_none_or(|(most, _)| share > *most) {
+                self.nearest = Some((share, format!("{} {}", row.case, row.what)));
+            }
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Schedules, table by table.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use inkdrop_schedule::{Schedule, ScheduleConfig, Spacing};
 use inkdrop_torch::tch::Tensor;
 use ndarray::Array1;
 use serde::Deserialize;
 
 use crate::report::{Distance, Tolerance};
-use crate::{Case, Row, Status};
+use crate::{Case, Row, Status, improved};
 
 #[derive(Debug, Deserialize)]
 struct Sprites {
@@ -44,11 +44,7 @@ struct Improved {
 pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     let config: Improved = case.config()?;
     let steps = config.diffusion_steps;
-    let full = match config.noise_schedule.as_str() {
-        "linear" => ScheduleConfig::linear(steps),
-        "cosine" => ScheduleConfig::Cosine { steps },
-        other => bail!("{}: unknown noise schedule `{other}`", case.name),
-    };
+    let full = improved::schedule(&config.noise_schedule, steps)?;
     let picks = config.timestep_respacing.parse::<Spacing>()?.picks(steps)?;
     let schedule = full.build()?.respaced(&picks)?;
 

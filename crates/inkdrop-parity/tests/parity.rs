@@ -51,6 +51,20 @@ fn a_wrong_number_fails() {
         ("context_eval", "grad_norm"),
         ("chain_sprites_ddim", "sample"),
         ("chain_sprites_ddpm", "sample_mid"),
+        ("chain_ddpm_learned_range", "sample_step_1"),
+        ("chain_ddim_eta", "pred_xstart_last"),
+        ("chain_ddim_reverse", "sample"),
+        ("loss_hybrid", "term:vb"),
+        ("loss_kl_learned", "term:loss"),
+        ("loss_prev_mse", "grad:conv.bias"),
+        ("bpd_learned_range", "vb"),
+        ("bpd_learned_range", "prior_bpd"),
+        ("bpd_fixed_respaced", "total_bpd"),
+        ("solver_ddim", "timesteps"),
+        ("solver_euler_karras", "sigmas"),
+        ("solver_ddpm", "sample"),
+        ("solver_pndm", "sample_mid"),
+        ("solver_unipc_bh2", "sample_step_1"),
         ("schedule_sprites_500", "ab_t"),
         ("schedule_cosine_1000_ddim50", "betas"),
         ("schedule_cosine_1000_ddim50", "timestep_map"),
@@ -110,6 +124,31 @@ fn an_unknown_kind_fails_always() {
     relabelled(&path, "horoscope", "context");
     assert!(matches!(check_file(&path).unwrap()[0].status, Status::UnknownKind));
     assert!(!run(&[folder.path()]).0.status.success());
+}
+
+/// A scheduler's argument that no sampler here has fails by name.
+#[test]
+fn an_argument_that_is_not_honoured_fails() {
+    let folder = TempDir::new().unwrap();
+    let plain = "\"use_beta_sigmas\": false";
+    for (name, from, to, said) in [
+        ("solver_euler", plain, "\"use_beta_sigmas\": true", "use_beta_sigmas"),
+        ("solver_euler", plain, "\"a_new_one\": 3", "a_new_one"),
+        ("solver_plms", "\"epsilon\"", "\"v_prediction\"", "prediction_type v_prediction"),
+        ("solver_plms", "\"leading\"", "\"linspace\"", "timestep_spacing"),
+        ("solver_unipc_bh2", "\"disable_corrector\": []", "\"disable_corrector\": [3]", "[3]"),
+        ("solver_euler", "\"linspace\"", "\"sideways\"", "sideways"),
+    ] {
+        let mut case = Weights::open(&fixture(name)).unwrap();
+        let config = case.metadata_text("config").unwrap().replace(from, to);
+        assert!(config.contains(to), "{name}: {from}");
+        case.set_metadata_text("config", &config);
+        let path = folder.path().join(format!("{name}.safetensors"));
+        case.save(&path).unwrap();
+        let error = check_file(&path).unwrap_err();
+        assert!(format!("{error:#}").contains(said), "{error:#}");
+        assert!(!run(&[folder.path()]).0.status.success(), "{to}");
+    }
 }
 
 fn relabelled(path: &Path, kind: &str, family: &str) {

@@ -34,7 +34,8 @@ pub struct BitsPerDim {
 /// - x0: [B, C, H, W]
 ///
 /// # Errors
-/// A network that cannot take x0, or noise that runs out.
+/// A network that cannot take x0, noise that runs out, or a network that predicts ε in a process
+/// that ends without signal.
 pub fn bits_per_dim(
     process: &Process,
     network: &dyn Network,
@@ -42,6 +43,7 @@ pub fn bits_per_dim(
     conditioning: &Conditioning,
     noise: &mut dyn NoiseSource,
 ) -> Result<BitsPerDim, ProcessError> {
+    process.check_signal()?;
     let _guard = no_grad_guard();
     let (mut bound, mut x0_mse, mut eps_mse) = (Vec::new(), Vec::new(), Vec::new());
     for index in (0..process.schedule().steps() as i64).rev() {
@@ -95,14 +97,12 @@ pub(crate) fn vb_bits(
     t: &Tensor,
     scales: &Scales,
 ) -> Result<Tensor, ProcessError> {
-    let Scales { mean_of_x0, mean_of_x, small, .. } = scales;
-    let posterior = |x0: &Tensor| x0.f_mul(mean_of_x0)?.f_add(&x.f_mul(mean_of_x)?);
     let mean = match &prediction.mean {
         Some(mean) => mean.shallow_clone(),
-        None => posterior(&prediction.x0)?,
+        None => scales.posterior_mean(&prediction.x0, x)?,
     };
     let log_variance = prediction.log_variance.f_expand_as(&mean)?;
-    let kl = normal_kl((&posterior(x0)?, small), (&mean, &log_variance))?;
+    let kl = normal_kl((&scales.posterior_mean(x0, x)?, &scales.small), (&mean, &log_variance))?;
     let nll = pixel_nll(x0, &mean, &log_variance.f_mul_scalar(0.5)?)?;
     let bits = |x: &Tensor| -> Result<Tensor, ProcessError> {
         Ok(mean_flat(x)?.f_mul_scalar(1.0 / LN_2)?)

@@ -87,9 +87,14 @@ pub struct LossTerms {
 
 impl<'a> Objective<'a> {
     /// # Errors
-    /// A delta, γ or k that cannot be.
+    /// A delta, γ or k that cannot be, or a bound where a network predicts ε in a process that ends
+    /// without signal.
     pub fn new(process: &'a Process, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
         let (schedule, mean) = (process.schedule(), process.config().mean);
+        let bounds = matches!(config.loss, LossType::Kl | LossType::RescaledKl);
+        if bounds || process.config().variance.is_learned() {
+            process.check_signal()?;
+        }
         let table = match config.weighting {
             Weighting::None => None,
             Weighting::MinSnr { gamma } => Some(weights::min_snr(schedule, mean, gamma)?),
@@ -168,9 +173,7 @@ impl<'a> Objective<'a> {
         Ok(match self.process.config().mean {
             MeanType::Epsilon => noise.shallow_clone(),
             MeanType::StartX => x0.shallow_clone(),
-            MeanType::PreviousX => {
-                x0.f_mul(&scales.mean_of_x0)?.f_add(&x.f_mul(&scales.mean_of_x)?)?
-            }
+            MeanType::PreviousX => scales.posterior_mean(x0, x)?,
             MeanType::V => noise.f_mul(&scales.signal)?.f_sub(&x0.f_mul(&scales.noise)?)?,
         })
     }

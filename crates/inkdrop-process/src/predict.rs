@@ -141,7 +141,10 @@ impl Predictor for Denoiser<'_> {
             _ => *leg,
         };
         let scales = Scales::of_leg(leg, &own, x)?;
-        let prediction = interpret(config, &out, x, &scales)?;
+        let mut prediction = interpret(config, &out, x, &scales)?;
+        if own.to != leg.to {
+            prediction.mean = None; // it is that of another step
+        }
         if self.clip { prediction.clipped(x, leg) } else { Ok(prediction) }
     }
 }

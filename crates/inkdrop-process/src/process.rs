@@ -1,10 +1,10 @@
 //! The process: its tables on a device, and in which units a network sees time.
 
-use inkdrop_schedule::{Leg, Level, Path, Schedule, Spacing};
+use inkdrop_schedule::{Leg, Level, MeanType, Path, Schedule, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
-use crate::tables::{Tables, like};
+use crate::tables::{Scales, Tables, like};
 use crate::{Noising, ProcessConfig, ProcessError};
 
 /// A process with its tables on a device.
@@ -93,6 +93,13 @@ impl Process {
         Ok(Path::of_legs((0..self.kept.len()).rev().map(|index| self.leg(index)).collect())?)
     }
 
+    /// Makes sure that what the network predicts says something about the image at every step.
+    pub(crate) fn check_signal(&self) -> Result<(), ProcessError> {
+        let last = self.schedule.alphas_cumprod()[self.schedule.steps() - 1];
+        let silent = last == 0.0 && self.config.mean == MeanType::Epsilon;
+        if silent { Err(ProcessError::NoSignal) } else { Ok(()) }
+    }
+
     /// The step at an index of this process, at its time in the full one.
     fn leg(&self, index: usize) -> Leg {
         let level = |index: usize| Level {
@@ -143,6 +150,26 @@ impl Process {
         };
         let spread = like(&spread, x0)?;
         Ok(signal.f_mul(x0)?.f_add(&spread.f_mul(noise)?)?)
+    }
+
+    /// Mean and ln of the variance of q(x_{t−1} | x_t, x0) (Ho et al. 2020, eq. 7); at t = 0, where
+    /// the variance is 0, the logarithm is that of t = 1.
+    ///
+    /// # Shapes
+    /// - x0, x: [B, C, H, W]
+    /// - t: `[B]`, i64 in 0..T
+    /// - returns [B, C, H, W] and [B, 1, 1, 1]
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or t outside the process.
+    pub fn q_posterior(
+        &self,
+        x0: &Tensor,
+        x: &Tensor,
+        t: &Tensor,
+    ) -> Result<(Tensor, Tensor), ProcessError> {
+        let scales = Scales::at(&self.tables, t, x)?;
+        Ok((scales.posterior_mean(x0, x)?, scales.small))
     }
 
     /// What the network is given as t.

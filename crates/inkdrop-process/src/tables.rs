@@ -94,6 +94,11 @@ impl Scales {
         })
     }
 
+    /// The mean of q(x_{t−1} | x_t, x0).
+    pub(crate) fn posterior_mean(&self, x0: &Tensor, x: &Tensor) -> Result<Tensor, ProcessError> {
+        Ok(x0.f_mul(&self.mean_of_x0)?.f_add(&x.f_mul(&self.mean_of_x)?)?)
+    }
+
     /// The fixed variance's logarithm.
     pub(crate) fn fixed(&self, variance: Variance) -> &Tensor {
         if variance == Variance::FixedSmall { &self.small } else { &self.fixed_large }

@@ -189,7 +189,8 @@ impl Coefs {
         };
         let (x, value) = ((self.x, x), (self.value, &past[0].1));
         match order {
-            1 => combine(&[x, value]),
+            // A step of no length changes nothing at any order.
+            _ if order == 1 || h == 0.0 => combine(&[x, value]),
             2 => combine(&[x, value, (self.change, &slope(0)?)]),
             _ => {
                 let (r0, r1) = ((past[0].0 - past[1].0) / h, (past[1].0 - past[2].0) / h);

@@ -101,6 +101,9 @@ impl Step<'_> {
     fn take(&self, x: &Tensor, at_end: Option<&Tensor>) -> Result<Tensor, SamplerError> {
         let (start, newest) = &self.past[0];
         let h = self.end.lambda() - start.lambda();
+        if h == 0.0 {
+            return Ok(x.shallow_clone());
+        }
         let (of_x, scale, length) = match self.config.of {
             Extrapolated::Image => (self.end.noise() / start.noise(), self.end.signal(), -h),
             Extrapolated::Noise if self.end.is_clean() => {

@@ -13,3 +13,5 @@ mod many;
 mod orders;
 #[path = "sampler/support.rs"]
 mod support;
+#[path = "sampler/types.rs"]
+mod types;

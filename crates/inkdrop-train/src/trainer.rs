@@ -36,6 +36,7 @@ impl Trainer {
         config: TrainConfig,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        Objective::new(&process, &config.objective())?;
         Ok(Self {
             ema: Ema::new(average, network.params(), config.ema_decay)?,
             adam: Adam::new(network.params())?,

@@ -114,7 +114,8 @@ impl DataConfig {
 }
 
 /// Makes sure that the images are those that the network takes.
-pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<Dataset> {
+pub fn fit(config: &RunConfig, mut data: Dataset, names: &[String]) -> Result<Dataset> {
+    let model = &config.model;
     let images = &data.images;
     ensure!(!images.is_empty(), "the data has no images");
     let given = [images.channels(), images.height(), images.width()].map(|axis| axis as i64);
@@ -123,7 +124,7 @@ pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<D
         given == expected,
         "the images have shape {given:?} (channels, height, width), the network takes {expected:?}; change [model] or the data"
     );
-    trainable(model)?;
+    trainable(config)?;
     let contexts = model.contexts() as usize;
     if contexts == 0 {
         data.labels = Labels::None; // an unconditional network
@@ -151,8 +152,8 @@ pub fn fit(model: &ModelConfig, mut data: Dataset, names: &[String]) -> Result<D
     Ok(data)
 }
 
-/// Refuses networks whose training takes more than the noise's square error.
-fn trainable(model: &ModelConfig) -> Result<()> {
+/// Refuses networks that cannot be trained yet, or not for this process.
+fn trainable(RunConfig { model, process, .. }: &RunConfig) -> Result<()> {
     let channels = model.image_shape()[0];
     ensure!(
         !matches!(model, ModelConfig::ImprovedSuperRes(_)),
@@ -162,9 +163,11 @@ fn trainable(model: &ModelConfig) -> Result<()> {
         model.classes().is_none(),
         "a network that is told classes cannot be trained yet; leave model.classes out"
     );
+    let (variance, outputs) = (process.variance, model.outputs());
+    let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(
-        model.outputs() == channels,
-        "a network that learns its variance cannot be trained yet; set model.outputs={channels}"
+        outputs == expected,
+        "the network gives {outputs} channels, for images of {channels} and a variance of type {variance:?} expected {expected}: set model.outputs={expected}, or process.variance"
     );
     Ok(())
 }

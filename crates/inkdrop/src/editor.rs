@@ -89,7 +89,7 @@ impl<'a> Editor<'a> {
         let [channels, height, width] = self.model.card.model.image_shape().map(|s| s as usize);
         let mut request = job::request(arguments, &self.model, &self.build, self.weaker.clone())?;
         request["task"] = json!(name);
-        request["steps"] = json!(levels);
+        request["levels"] = json!(levels);
         request["inputs"] = json!(identity::of_bytes(inputs));
         let image = [height, width, channels];
         let row = self.row.clone();

@@ -22,9 +22,10 @@ pub struct Foreign {
     /// Take the usual values for what shapes cannot tell
     #[arg(long, help_heading = HEADING)]
     pub assume: bool,
-    /// The process: sprites, ddpm, linear:STEPS or cosine:STEPS; the last two with :rescaled
-    /// where the network was trained with rescale_timesteps, and :unclipped where images are
-    /// not to be held in [-1, 1] on the way
+    /// The process: sprites, ddpm, or linear, cosine, scaled-linear or sigmoid with any of
+    /// STEPS, rescaled (the network was trained with rescale_timesteps), unclipped, zero-snr,
+    /// start-x, previous-x, v, fixed-small, learned and learned-range behind colons; or a .toml
+    /// or .json file
     #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub process: Option<String>,
 }

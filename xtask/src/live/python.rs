@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What pip installs. diffusers asks for the rest itself.
-const PACKAGES: [&str; 4] = ["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy"];
+const PACKAGES: [&str; 5] = ["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy", "scipy"];
 
 /// Says which versions are there, or which import fails.
-const PROBE: &str = "import diffusers, numpy, safetensors, torch; \
+const PROBE: &str = "import diffusers, numpy, safetensors, scipy, torch; \
     print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}')";
 
 /// Too old for torch 2.11 before this.

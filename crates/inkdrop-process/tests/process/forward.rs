@@ -116,3 +116,26 @@ fn configs_survive_json_and_refuse_unknown_fields() {
     let unknown = text.replace("\"variance\"", "\"varianz\"");
     assert!(serde_json::from_str::<ProcessConfig>(&unknown).is_err());
 }
+
+/// Bayes' rule: the posterior times q(x_t | x0) is q(x_t | x_{t−1}) times q(x_{t−1} | x0).
+#[test]
+fn the_posterior_is_what_bayes_says() {
+    let process = process(TimeInput::Index, ScheduleConfig::cosine(10));
+    let (bars, betas) = (process.schedule().alphas_cumprod(), process.schedule().betas());
+    let ln =
+        |x: f64, mean: f64, variance: f64| -0.5 * ((x - mean).powi(2) / variance + variance.ln());
+    let (x0, x) = (0.4, -0.8);
+    let of = |value: f64| Tensor::full([1, 1, 1, 1], value, crate::support::F64);
+    for t in 1..10usize {
+        let at = Tensor::from_slice(&[t as i64]);
+        let (mean, log) = process.q_posterior(&of(x0), &of(x), &at).unwrap();
+        let (mean, log) = (f64::try_from(mean).unwrap(), f64::try_from(log).unwrap());
+        let difference = |before: f64| {
+            let forward = ln(x, (1.0 - betas[t]).sqrt() * before, betas[t]);
+            let prior = ln(before, bars[t - 1].sqrt() * x0, 1.0 - bars[t - 1]);
+            ln(before, mean, log.exp()) - forward - prior
+        };
+        let values = [-1.0, 0.0, 0.3, 2.0].map(difference);
+        assert!(values.iter().all(|v| (v - values[0]).abs() < 1e-8), "t = {t}: {values:?}");
+    }
+}

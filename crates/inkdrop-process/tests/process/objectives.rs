@@ -2,10 +2,11 @@
 
 use inkdrop_nn::{Conditioning, Mode};
 use inkdrop_process::{
-    LossTerms, LossType, MeanType, Noising, Objective, ObjectiveConfig, Process, Variance,
-    Weighting,
+    LossTerms, LossType, MeanType, Noising, Objective, ObjectiveConfig, Process, ProcessConfig,
+    TimeInput, Variance, Weighting, bits_per_dim,
 };
-use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_schedule::ScheduleConfig;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::support::{F64, MEANS, Oracle, largest, typed};
 
@@ -149,5 +150,26 @@ fn objectives_survive_json() {
     ] {
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<ObjectiveConfig>(&text).unwrap(), config);
+    }
+}
+
+#[test]
+fn a_bound_of_epsilon_needs_signal_at_every_step() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(50)) };
+    for mean in MEANS {
+        let (time, variance) = (TimeInput::Index, Variance::FixedSmall);
+        let config = ProcessConfig { schedule: zero.clone(), time, mean, variance, clip: false };
+        let process = Process::new(&config, Device::Cpu).unwrap();
+        let objective = |loss| Objective::new(&process, &of(loss, Weighting::None));
+        assert!(objective(LossType::Mse).is_ok());
+        assert_eq!(objective(LossType::Kl).is_err(), mean == MeanType::Epsilon);
+        let mut noise = inkdrop_torch::PerImageNoise::new(0, 0..1);
+        let x0 = Tensor::zeros([1, 1, 2, 2], F64);
+        let oracle = Oracle::of(&process);
+        let bits = bits_per_dim(&process, &oracle, &x0, &Conditioning::none(), &mut noise);
+        match mean {
+            MeanType::Epsilon => assert!(bits.unwrap_err().to_string().contains("zero terminal")),
+            _ => assert!(f64::try_from(bits.unwrap().total).unwrap().is_finite()),
+        }
     }
 }

@@ -36,9 +36,6 @@ const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
 pub struct Arguments {
     // Serialised, the arguments are the request that samples are compared with when a run goes on.
     // What is skipped changes no image, or is in `Arguments::job`.
-    #[serde(flatten)]
-    #[command(flatten)]
-    model: ModelOptions,
     /// How many images
     #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
@@ -68,6 +65,9 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     guide: GuideOptions,
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 /// Images at a time when nothing else is asked for.
@@ -134,7 +134,7 @@ impl Arguments {
         let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
         let mut request = job::request(self, model, build, weaker)?;
         request["batch"] = json!(config.batch);
-        request["steps"] = json!(config.levels.to_string());
+        request["levels"] = json!(config.levels.to_string());
         let job = Job {
             request,
             row: row.clone(),

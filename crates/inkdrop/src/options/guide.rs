@@ -15,7 +15,7 @@ use crate::identity;
 pub struct GuideOptions {
     /// Guide with this scale: 1 is the model itself, 2 to 8 are usual. Against the model without
     /// a condition (classifier-free), or against a weaker model (--autoguide)
-    #[arg(long, value_name = "SCALE", help_heading = "Guidance")]
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Guidance")]
     guidance: Option<f64>,
     /// The class that the model was trained with in place of no class
     #[arg(long, value_name = "N", requires = "guidance", help_heading = "Guidance")]

@@ -27,10 +27,10 @@ pub struct WalkOptions {
     #[arg(long, default_value = "trailing", value_name = "NAME", help_heading = "Sampler")]
     spacing: String,
     /// Share of fresh noise in ddim (0 if not given) and euler-ancestral (1), from 0 to 1
-    #[arg(long, help_heading = "Sampler")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     eta: Option<f64>,
     /// Noise that edm stirs in over the whole way (S_churn)
-    #[arg(long, help_heading = "Sampler")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     churn: Option<f64>,
 }
 

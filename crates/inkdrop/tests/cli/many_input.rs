@@ -33,7 +33,7 @@ fn another_request_is_refused_with_its_first_difference() {
     }
     let args = ["sample", "model.safetensors", "-n", "6", "--out", "x/"];
     let steps = [&args[..], &["--batch", "4", "--steps", "3"]].concat();
-    place.refuses(&steps, &["steps is 2 there, 3 now"]);
+    place.refuses(&steps, &["levels is trailing2 there, trailing3 now"]);
     let batch = [&args[..], &["--batch", "2", "--steps", "2"]].concat();
     place.refuses(&batch, &["batch is 4 there, 2 now"]);
 }

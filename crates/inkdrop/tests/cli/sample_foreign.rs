@@ -67,12 +67,27 @@ fn images_have_the_size_that_is_set() {
 }
 
 #[test]
-fn a_learned_variance_is_for_ddim() {
+fn a_learned_variance_is_for_every_sampler() {
     let place = place_with_weights("model.pt", &improved());
     let known = ["--set", "size=16", "--set", "heads=4", "--process", "cosine:100"];
-    images(&place, &[&known[..], &["--sampler", "ddim"]].concat());
-    let ddpm = [&SAMPLE[..], &["x.png"], &known, &["--sampler", "ddpm"]].concat();
-    place.refuses(&ddpm, &["variance", "ddpm", "ddim"]);
+    for sampler in ["ddpm", "ddim", "dpm++2m-sde", "heun"] {
+        images(&place, &[&known[..], &["--sampler", sampler]].concat());
+    }
+    let plain = images(&place, &known);
+    let said = [&known[..5], &["cosine:100:learned-range"]].concat();
+    assert!(images(&place, &said) == plain, "twice the channels are a learned range");
+}
+
+#[test]
+fn networks_that_predict_v_or_the_image_are_named_so() {
+    let place = place_with_weights("model.pt", &improved());
+    let of = |process| {
+        let known = ["--set", "size=16", "--set", "heads=4", "--process", process];
+        images(&place, &known)
+    };
+    let (noise, image, v) = (of("cosine:100"), of("cosine:100:start-x"), of("cosine:100:v"));
+    assert!(noise != image && image != v && v != noise);
+    assert!(of("cosine:100:zero-snr:v") != v);
 }
 
 #[test]
@@ -83,8 +98,16 @@ fn a_class_is_a_number() {
     let class = |class: &str| images(&place, &[&known[..], &["--class", class]].concat());
     assert!(class("0") == class("0"));
     assert!(class("0") != class("9"));
+    let guided = |null: &str| {
+        let guidance = ["--class", "1", "--guidance", "2", "--null-class", null];
+        images(&place, &[&known[..], &guidance].concat())
+    };
+    assert!(guided("9") != class("1"));
+    assert!(guided("9") != guided("8"));
     let ancestral = [&known[..], &["--class", "1", "--sampler", "ddpm"]].concat();
     images(&place, &ancestral);
+    let none = [&SAMPLE[..], &["x.npz"], &known, &["--class", "1", "--guidance", "2"]].concat();
+    place.refuses(&none, &["classes", "--null-class N", "--autoguide"]);
 }
 
 #[test]

@@ -53,7 +53,37 @@ fn empty_batch_is_refused() {
 
 #[test]
 fn unknown_sampler_is_named_with_the_known_ones() {
-    refused(&["--sampler", "euler"], &["euler", "ddpm", "ddim"]);
+    refused(&["--sampler", "unpic"], &["unpic", "did you mean unipc?", "ddpm", "dpm++2m"]);
+}
+
+#[test]
+fn eta_is_a_share_of_samplers_that_have_one() {
+    refused(&["--eta", "1.5"], &["eta 1.5", "0 (no noise) to 1"]);
+    refused(&["--eta", "-1"], &["eta"]);
+    refused(&["--eta", "0.5", "--sampler", "heun"], &["0.5 with heun", "ddim"]);
+    refused(&["--churn", "3"], &["churn", "edm"]);
+}
+
+#[test]
+fn noise_levels_are_said_once_and_known() {
+    refused(&["--spacing", "karras20", "--steps", "20"], &["karras20", "--steps"]);
+    refused(&["--spacing", "even"], &["even", "karras20", "trailing20"]);
+    refused(&["--spacing", "at:3,2"], &["kept step 2"]);
+    refused(&["--spacing", "karras20:0"], &["rho"]);
+}
+
+#[test]
+fn guidance_needs_something_to_guide_towards() {
+    refused(&["--guidance", "3"], &["nothing is asked", "--class or --context"]);
+    let hero = |options: &[&'static str], words: &[&'static str]| {
+        refused(&[&["--class", "hero"], options].concat(), words);
+    };
+    hero(&["--guidance", "-1"], &["--guidance -1", "0 or more"]);
+    hero(&["--guidance", "3", "--null-class", "2"], &["--null-class", "context"]);
+    hero(&["--guidance", "3", "--guidance-interval", "5,1"], &["5,1", "LOW,HIGH"]);
+    hero(&["--guidance", "3", "--guidance-rescale", "2"], &["guidance-rescale 2", "0 to 1"]);
+    hero(&["--guidance", "3", "--autoguide", "nowhere"], &["no file nowhere"]);
+    refused(&["--threshold", "7"], &["threshold 7", "0 to 1"]);
 }
 
 #[test]

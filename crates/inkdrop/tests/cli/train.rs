@@ -92,3 +92,15 @@ fn a_loss_that_is_no_number_stops_the_run_before_anything_bad_is_kept() {
     assert!(contents(&place.path("run/checkpoints")).is_empty());
     assert!(!place.path("run/final.safetensors").exists());
 }
+
+/// A network that predicts v, weighted by min(SNR, 5), learns and says so in its file.
+#[test]
+fn other_targets_and_weights_are_learned() {
+    let place = Place::new();
+    let settings = ["--set", "process.mean=v", "--set", "train.weighting={min-snr={gamma=5.0}}"];
+    place.run(&train_args("run", "3", &settings)).succeeds();
+    let weights = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let process: Option<serde_json::Value> = weights.metadata("process").expect("JSON");
+    assert_eq!(process.expect("a process")["mean"], "v");
+    place.run(&["sample", "run/final.safetensors", "-n", "1", "--steps", "2"]).succeeds();
+}

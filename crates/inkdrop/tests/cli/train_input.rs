@@ -50,6 +50,21 @@ fn features_not_divisible_by_8_are_refused() {
 }
 
 #[test]
+fn outputs_that_do_not_fit_the_variance_are_refused() {
+    refused(
+        &["--set", "process.variance=learned-range"],
+        &["3 channels", "LearnedRange", "model.outputs=6"],
+    );
+}
+
+#[test]
+fn losses_and_weights_are_named_and_bounded() {
+    refused(&["--set", "train.loss=l3"], &["l3", "mse"]);
+    refused(&["--set", "train.weighting={p2={gamma=1.0,k=-1.0}}"], &["k", "-1"]);
+    refused(&["--set", "train.loss={huber={delta=0.0}}"], &["huber delta 0"]);
+}
+
+#[test]
 fn empty_batch_is_refused() {
     refused(&["--set", "train.batch=0"], &["batch", "0"]);
 }

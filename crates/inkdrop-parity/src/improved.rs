@@ -1,0 +1,73 @@
+//! improved-diffusion's process, from its own arguments.
+
+use anyhow::{Context, Result, bail};
+use inkdrop_process::{MeanType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_schedule::{ScheduleConfig, Spacing};
+use inkdrop_torch::tch::Device;
+use serde::Deserialize;
+
+/// What SpacedDiffusion is made from.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Improved {
+    noise_schedule: String,
+    diffusion_steps: usize,
+    #[serde(default)]
+    timestep_respacing: String,
+    model_mean_type: Mean,
+    model_var_type: Var,
+    #[serde(default)]
+    clip_denoised: bool,
+    rescale_timesteps: bool,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mean {
+    Epsilon,
+    StartX,
+    PreviousX,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Var {
+    Learned,
+    LearnedRange,
+    FixedSmall,
+    FixedLarge,
+}
+
+/// A noise schedule by improved-diffusion's name.
+pub(crate) fn schedule(name: &str, steps: usize) -> Result<ScheduleConfig> {
+    match name {
+        "linear" => Ok(ScheduleConfig::linear(steps)),
+        "cosine" => Ok(ScheduleConfig::cosine(steps)),
+        other => bail!("noise_schedule `{other}`: improved-diffusion has linear and cosine"),
+    }
+}
+
+impl Improved {
+    /// The process, respaced.
+    pub(crate) fn process(&self) -> Result<Process> {
+        let config = ProcessConfig {
+            schedule: schedule(&self.noise_schedule, self.diffusion_steps)?,
+            time: if self.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
+            mean: match self.model_mean_type {
+                Mean::Epsilon => MeanType::Epsilon,
+                Mean::StartX => MeanType::StartX,
+                Mean::PreviousX => MeanType::PreviousX,
+            },
+            variance: match self.model_var_type {
+                Var::Learned => Variance::Learned,
+                Var::LearnedRange => Variance::LearnedRange,
+                Var::FixedSmall => Variance::FixedSmall,
+                Var::FixedLarge => Variance::FixedLarge,
+            },
+            clip: self.clip_denoised,
+        };
+        let text = &self.timestep_respacing;
+        let spacing: Spacing =
+            text.parse().with_context(|| format!("timestep_respacing `{text}`"))?;
+        Ok(Process::new(&config, Device::Cpu)?.respaced(&spacing)?)
+    }
+}

@@ -1,0 +1,143 @@
+//! diffusers' schedulers, step for step, against our samplers.
+
+mod arguments;
+mod hold;
+mod model;
+mod names;
+mod numpy;
+mod route;
+mod tables;
+mod timesteps;
+mod walk;
+
+use anyhow::{Context, Result, bail};
+use inkdrop_torch::tch::{Kind, Tensor};
+use serde::Deserialize;
+
+use self::arguments::Arguments;
+use self::model::Recorder;
+use self::names::Class;
+use self::route::{Planner, Route};
+use self::tables::Tables;
+use self::walk::{Walk, Walked, in_its_space};
+use crate::report::{Distance, Status, Tolerance};
+use crate::standin::{Form, StandIn};
+use crate::{Case, Row};
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    scheduler: Arguments,
+    num_inference_steps: usize,
+    sample_mid_index: usize,
+    /// DDIM's step argument.
+    #[serde(default)]
+    eta: f64,
+    /// DDIM's step argument.
+    #[serde(default)]
+    use_clipped_model_output: bool,
+}
+
+pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+    let Some(class) = Class::named(&case.family) else {
+        return Ok(vec![case.row(format!("solver of {}", case.family), Status::NotCovered)]);
+    };
+    let config: Config = case.config()?;
+    let rows = config.scheduler.check(class).and_then(|()| compare(case, class, &config));
+    rows.with_context(|| format!("{} ({})", case.name, case.family))
+}
+
+fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Row>> {
+    let arguments = &config.scheduler;
+    let tables = Tables::of(arguments, class)?;
+    let recorded = case.weights.get("timesteps").map(|times| times.f_to_kind(Kind::Double));
+    let recorded: Vec<f64> = recorded.transpose()?.map_or(Ok(Vec::new()), Vec::try_from)?;
+    let count = config.num_inference_steps;
+    let planner = Planner { class, arguments, tables: &tables, count, recorded: &recorded };
+    let route = planner.route()?;
+
+    let network = StandIn::of(&case.weights.below("weight:"), Form::Damped, Kind::Float)?;
+    let keeps_noise = class == Class::Ddim && !config.use_clipped_model_output;
+    let model = Recorder::new(network, arguments, class, keeps_noise);
+    let walk = Walk { class, arguments, tables: &tables, eta: config.eta };
+    walk.check()?;
+    let x = case.tensor("x_T")?;
+    let x = match class.grows() {
+        true => x.f_mul_scalar(route.legs[0].from.signal())?,
+        false => x.shallow_clone(),
+    };
+    let walked = walk.go(model, &route, x, case.noise()?)?;
+
+    let mut rows = levels(case, class, &route, &walked)?;
+    rows.extend(own_schedule(case, class, arguments, &tables)?);
+    rows.extend(states(case, class, &route, walked, config.sample_mid_index)?);
+    Ok(rows)
+}
+
+/// The times at which our sampler called the network, and σ. Both are f32 numbers that come from
+/// logarithms and interpolation: 1e-5 is some hundred roundings of ln σ.
+fn levels(case: &Case, class: Class, route: &Route, walked: &Walked) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if case.weights.get("timesteps").is_some() {
+        let times: Vec<f64> = walked.calls.iter().map(|call| call.level.time).collect();
+        let times = Tensor::from_slice(&times);
+        let exact = class.by_index() || !class.grows();
+        let tolerance = if exact { Tolerance::Exact } else { Tolerance::Scaled(1e-5) };
+        rows.push(case.compare("timesteps", &times, tolerance)?);
+    }
+    if let (Some(_), Some(sigmas)) = (case.weights.get("sigmas"), &route.sigmas) {
+        let sigmas = Tensor::from_slice(&as_listed(class, sigmas));
+        rows.push(case.compare("sigmas", &sigmas, Tolerance::Relative(1e-5))?);
+    }
+    Ok(rows)
+}
+
+/// σ as the class lists them: twice each where a step has two calls.
+fn as_listed(class: Class, sigmas: &[f64]) -> Vec<f64> {
+    let (first, rest) = sigmas.split_at(1);
+    let last = &sigmas[sigmas.len() - 1..];
+    let twice = |part: &[f64]| part.iter().flat_map(|&sigma| [sigma, sigma]).collect::<Vec<_>>();
+    match class {
+        Class::Heun => [first, &twice(&rest[..rest.len() - 1]), last].concat(),
+        Class::Kdpm2 => [first, &twice(rest), last].concat(),
+        _ => sigmas.to_vec(),
+    }
+}
+
+/// Our schedule of that name against the scheduler's f32 one, which is open by 1e-6: the rounding
+/// of 1 − β and of the running product.
+fn own_schedule(
+    case: &Case,
+    class: Class,
+    arguments: &Arguments,
+    tables: &Tables,
+) -> Result<Option<Row>> {
+    let Some(ours) = tables::named(arguments, class) else { return Ok(None) };
+    let ours = ours.build()?.alphas_cumprod().to_vec();
+    let theirs = Tensor::from_slice(&tables.plain_bars);
+    let distance = Distance::between(&Tensor::from_slice(&ours), &theirs, Tolerance::Scaled(1e-5))?;
+    Ok(Some(case.row("alphas_cumprod", Status::Compared(distance))))
+}
+
+/// The first, a middle and the last state. The state after a scheduler's step is the x of the
+/// network's next call.
+fn states(
+    case: &Case,
+    class: Class,
+    route: &Route,
+    walked: Walked,
+    mid: usize,
+) -> Result<Vec<Row>> {
+    let Walked { calls, sample } = walked;
+    let end = route.legs[route.legs.len() - 1].to;
+    let state = |step: usize| match calls.get(step + 1) {
+        Some(call) => in_its_space(class, &call.x, call.level.signal()),
+        None if step + 1 == calls.len() => in_its_space(class, &sample, end.signal()),
+        None => bail!("{}: no step {step}: there are {}", case.name, calls.len()),
+    };
+    let tolerance = Tolerance::Scaled(1e-4);
+    Ok(vec![
+        case.compare("sample_step_1", &state(0)?, tolerance)?,
+        case.compare("sample_mid", &state(mid)?, tolerance)?,
+        case.compare("sample", &state(calls.len() - 1)?, tolerance)?,
+    ])
+}

@@ -1,0 +1,149 @@
+//! What a diffusers scheduler was made with, in its own argument names.
+
+use anyhow::{Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::names::{
+    Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SolverType, Spacing,
+    TimestepType, VarianceType,
+};
+
+/// All arguments of all classes; `None` is the class's own default.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Arguments {
+    pub num_train_timesteps: usize,
+    pub beta_start: Option<f64>,
+    pub beta_end: Option<f64>,
+    pub beta_schedule: BetaSchedule,
+    pub trained_betas: Option<Vec<f64>>,
+    pub rescale_betas_zero_snr: bool,
+    pub prediction_type: Predicts,
+    pub timestep_spacing: Option<Spacing>,
+    pub steps_offset: usize,
+    pub timestep_type: TimestepType,
+    pub interpolation_type: Interpolation,
+    pub use_karras_sigmas: Option<bool>,
+    pub use_exponential_sigmas: Option<bool>,
+    pub use_lu_lambdas: Option<bool>,
+    pub sigma_min: Option<f64>,
+    pub sigma_max: Option<f64>,
+    pub final_sigmas_type: Last,
+    pub lambda_min_clipped: Option<f64>,
+    pub set_alpha_to_one: Option<bool>,
+    pub skip_prk_steps: bool,
+    pub clip_sample: Option<bool>,
+    pub clip_sample_range: f64,
+    pub thresholding: bool,
+    pub dynamic_thresholding_ratio: f64,
+    pub sample_max_value: f64,
+    pub variance_type: Option<VarianceType>,
+    pub solver_order: usize,
+    pub algorithm_type: Algorithm,
+    pub solver_type: Option<SolverType>,
+    pub lower_order_final: bool,
+    pub euler_at_final: bool,
+    pub predict_x0: bool,
+    pub disable_corrector: Vec<usize>,
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            num_train_timesteps: 1000,
+            beta_start: None,
+            beta_end: None,
+            beta_schedule: BetaSchedule::Linear,
+            trained_betas: None,
+            rescale_betas_zero_snr: false,
+            prediction_type: Predicts::Epsilon,
+            timestep_spacing: None,
+            steps_offset: 0,
+            timestep_type: TimestepType::Discrete,
+            interpolation_type: Interpolation::Linear,
+            use_karras_sigmas: None,
+            use_exponential_sigmas: None,
+            use_lu_lambdas: None,
+            sigma_min: None,
+            sigma_max: None,
+            final_sigmas_type: Last::Zero,
+            lambda_min_clipped: None,
+            set_alpha_to_one: None,
+            skip_prk_steps: false,
+            clip_sample: None,
+            clip_sample_range: 1.0,
+            thresholding: false,
+            dynamic_thresholding_ratio: 0.995,
+            sample_max_value: 1.0,
+            variance_type: None,
+            solver_order: 2,
+            algorithm_type: Algorithm::DpmsolverPp,
+            solver_type: None,
+            lower_order_final: true,
+            euler_at_final: false,
+            predict_x0: true,
+            disable_corrector: Vec::new(),
+            rest: Map::new(),
+        }
+    }
+}
+
+/// Arguments that change nothing while another one is as it usually is, which is checked.
+const WITHOUT_EFFECT: [&str; 2] = ["flow_shift", "time_shift_type"];
+
+impl Arguments {
+    /// The first and the last β.
+    pub(super) fn beta_range(&self, class: Class) -> (f64, f64) {
+        let (start, end) = match class {
+            Class::Heun | Class::Kdpm2 => (0.00085, 0.012),
+            _ => (0.0001, 0.02),
+        };
+        (self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))
+    }
+
+    pub(super) fn spacing(&self, class: Class) -> Spacing {
+        let usual = if class.by_index() { Spacing::Leading } else { Spacing::Linspace };
+        self.timestep_spacing.unwrap_or(usual)
+    }
+
+    /// Refuses what no sampler here does, by name.
+    pub(super) fn check(&self, class: Class) -> Result<()> {
+        for (name, value) in &self.rest {
+            let off = matches!(value, Value::Null | Value::Bool(false));
+            let known = off || name.starts_with('_') || WITHOUT_EFFECT.contains(&name.as_str());
+            ensure!(
+                known,
+                "argument {name} = {value}: not covered, leave it out or set it to false"
+            );
+        }
+        ensure!(self.num_train_timesteps > 1, "num_train_timesteps is below 2");
+        let least = self.sample_max_value;
+        ensure!(!self.thresholding || least >= 1.0, "sample_max_value {least}: expected 1 or more");
+        if class == Class::Pndm {
+            self.check_pndm()?;
+        }
+        if class == Class::UniPc {
+            let first = self.disable_corrector.iter().enumerate().all(|(i, &step)| i == step);
+            let given = &self.disable_corrector;
+            ensure!(
+                first,
+                "disable_corrector {given:?}: not covered, expected the first steps only"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_pndm(&self) -> Result<()> {
+        match self.prediction_type {
+            Predicts::Epsilon => Ok(()),
+            Predicts::VPrediction => bail!(
+                "prediction_type v_prediction: PNDMScheduler extrapolates v over several x and \
+                 makes noise of the result with the newest x, where ours extrapolates noise"
+            ),
+            Predicts::Sample => bail!("prediction_type sample: PNDMScheduler has none"),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A scheduler's noise levels as it holds them, in f32.
+
+use anyhow::{Result, ensure};
+use inkdrop_schedule::{Schedule, ScheduleConfig};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use ndarray::Array1;
+
+use super::arguments::Arguments;
+use super::names::{BetaSchedule, Class};
+use super::numpy::single;
+
+const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// The tables, each `[T]`, f32 numbers as f64.
+///
+/// They are made in f32 by the same operations as there, since f32 leaves 1 − ᾱ open by 3e-4
+/// where there is little noise; [`named`] says which schedule of ours they have to be.
+pub(super) struct Tables {
+    pub betas: Vec<f64>,
+    /// ᾱ before a last one of 0 is lifted.
+    pub plain_bars: Vec<f64>,
+    pub bars: Vec<f64>,
+    pub sigmas: Vec<f64>,
+    pub log_sigmas: Vec<f64>,
+    /// ln √ᾱ − ln √(1−ᾱ).
+    pub lambdas: Vec<f64>,
+}
+
+impl Tables {
+    pub(super) fn of(arguments: &Arguments, class: Class) -> Result<Self> {
+        let mut betas = betas(arguments, class)?;
+        if arguments.rescale_betas_zero_snr {
+            betas = zero_terminal(&betas)?;
+        }
+        let plain = one_minus(&betas)?.f_cumprod(0, Kind::Float)?;
+        let bars = plain.copy();
+        if arguments.rescale_betas_zero_snr && !class.by_index() {
+            let last = bars.size()[0] - 1;
+            let _ = bars.f_get(last)?.f_fill_(2f64.powi(-24))?;
+        }
+        let sigmas = one_minus(&bars)?.f_div(&bars)?.f_sqrt()?;
+        let alphas = bars.f_sqrt()?.f_log()?;
+        let lambdas = alphas.f_sub(&one_minus(&bars)?.f_sqrt()?.f_log()?)?;
+        Ok(Self {
+            betas: values(&betas)?,
+            plain_bars: values(&plain)?,
+            log_sigmas: values(&sigmas.f_log()?)?,
+            bars: values(&bars)?,
+            sigmas: values(&sigmas)?,
+            lambdas: values(&lambdas)?,
+        })
+    }
+
+    /// T.
+    pub(super) fn steps(&self) -> usize {
+        self.bars.len()
+    }
+
+    /// The tables as a schedule of ours, for samplers that ask it for levels between steps.
+    pub(super) fn schedule(&self) -> Result<Schedule> {
+        let (betas, bars) = (self.betas.clone(), self.bars.clone());
+        Ok(Schedule::from_parts(Array1::from(betas), Array1::from(bars))?)
+    }
+
+    /// `_sigma_to_t`: ln σ on straight lines.
+    pub(super) fn time_of_sigma(&self, sigma: f64) -> f64 {
+        let (log, logs) = (sigma.max(1e-10).ln(), &self.log_sigmas);
+        let low = logs.iter().rposition(|&at| log >= at).unwrap_or(0).min(logs.len() - 2);
+        let part = ((logs[low] - log) / (logs[low] - logs[low + 1])).clamp(0.0, 1.0);
+        (1.0 - part) * low as f64 + part * (low + 1) as f64
+    }
+}
+
+/// The schedule of ours that a scheduler's tables round; none for those that we have not.
+pub(super) fn named(arguments: &Arguments, class: Class) -> Option<ScheduleConfig> {
+    let steps = arguments.num_train_timesteps;
+    let (beta_start, beta_end) = arguments.beta_range(class);
+    let schedule = match (&arguments.trained_betas, arguments.beta_schedule) {
+        (Some(betas), _) => ScheduleConfig::Betas { betas: betas.clone() },
+        (None, BetaSchedule::Linear) => {
+            let (beta_start, beta_end) = (Some(beta_start), Some(beta_end));
+            ScheduleConfig::Linear { steps, beta_start, beta_end }
+        }
+        (None, BetaSchedule::ScaledLinear) => {
+            ScheduleConfig::ScaledLinear { steps, beta_start, beta_end }
+        }
+        (None, BetaSchedule::SquaredCosine) => ScheduleConfig::Cosine { steps },
+        (None, BetaSchedule::Sigmoid) => ScheduleConfig::Sigmoid { steps, beta_start, beta_end },
+        (None, BetaSchedule::Exp) => return None,
+    };
+    Some(match arguments.rescale_betas_zero_snr {
+        true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
+        false => schedule,
+    })
+}
+
+fn betas(arguments: &Arguments, class: Class) -> Result<Tensor> {
+    let steps = arguments.num_train_timesteps as i64;
+    let (start, end) = arguments.beta_range(class);
+    if let Some(betas) = &arguments.trained_betas {
+        let given = betas.len();
+        ensure!(given as i64 == steps, "trained_betas: {given} of num_train_timesteps {steps}");
+        return Ok(Tensor::f_from_slice(betas)?.f_to_kind(Kind::Float)?);
+    }
+    Ok(match arguments.beta_schedule {
+        BetaSchedule::Linear => Tensor::f_linspace(start, end, steps, SINGLE)?,
+        BetaSchedule::ScaledLinear => {
+            Tensor::f_linspace(start.sqrt(), end.sqrt(), steps, SINGLE)?.f_square()?
+        }
+        BetaSchedule::SquaredCosine => {
+            let angle = |t: f64| (t + 0.008) / 1.008 * std::f64::consts::PI / 2.0;
+            capped(steps, |t| angle(t).cos().powi(2))?
+        }
+        BetaSchedule::Exp => capped(steps, |t| (t * -12.0).exp())?,
+        BetaSchedule::Sigmoid => {
+            let curve = Tensor::f_linspace(-6.0, 6.0, steps, SINGLE)?.f_sigmoid()?;
+            curve.f_mul_scalar(end - start)?.f_add_scalar(start)?
+        }
+    })
+}
+
+/// β of a curve of ᾱ over 0 to 1, at most 0.999.
+fn capped(steps: i64, bar: impl Fn(f64) -> f64) -> Result<Tensor> {
+    let at = |i: i64| bar(i as f64 / steps as f64);
+    let betas: Vec<f64> = (0..steps).map(|i| (1.0 - at(i + 1) / at(i)).min(0.999)).collect();
+    Ok(Tensor::f_from_slice(&betas)?.f_to_kind(Kind::Float)?)
+}
+
+/// Lin et al. 2023, algorithm 1, in f32.
+fn zero_terminal(betas: &Tensor) -> Result<Tensor> {
+    let roots = one_minus(betas)?.f_cumprod(0, Kind::Float)?.f_sqrt()?;
+    let last = roots.size()[0] - 1;
+    let (first, end) = (roots.f_get(0)?, roots.f_get(last)?);
+    let scale = first.f_div(&first.f_sub(&end)?)?;
+    let bars = roots.f_sub(&end)?.f_mul(&scale)?.f_square()?;
+    let alphas = bars.f_narrow(0, 1, last)?.f_div(&bars.f_narrow(0, 0, last)?)?;
+    one_minus(&Tensor::f_cat(&[bars.f_narrow(0, 0, 1)?, alphas], 0)?)
+}
+
+fn one_minus(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_neg()?.f_add_scalar(1.0)?)
+}
+
+fn values(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(Vec::try_from(x.f_to_kind(Kind::Double)?)?)
+}
+
+/// exp of a straight line between two logarithms, all in f32.
+pub(super) fn log_line(from: f64, to: f64, count: usize) -> Result<Vec<f64>> {
+    let line = Tensor::f_linspace(single(from), single(to), count as i64, SINGLE)?;
+    values(&line.f_exp()?)
+}

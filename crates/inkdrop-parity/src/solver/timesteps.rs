@@ -1,0 +1,65 @@
+//! When a scheduler calls the network.
+
+use super::names::{Class, Predicts, Spacing, TimestepType};
+use super::numpy::{falling, linspace, single};
+use super::route::Planner;
+
+impl Planner<'_> {
+    /// The timesteps by their spacing, the noisiest first.
+    pub(super) fn spaced(&self) -> Vec<f64> {
+        let (total, n) = (self.tables.steps(), self.count);
+        // DPM-Solver and UniPC leave out the last of n + 1.
+        let inner = matches!(self.class, Class::DpmMultistep | Class::UniPc);
+        let last = if self.class == Class::DpmMultistep { self.last_timestep() } else { total };
+        let points = if inner { n + 1 } else { n };
+        let whole = inner || self.class.by_index();
+        let fit = |t: f64| if whole { t.round_ties_even() } else { single(t) };
+        let offset = self.arguments.steps_offset;
+        match self.arguments.spacing(self.class) {
+            Spacing::Linspace => {
+                let line = linspace(0.0, (last - 1) as f64, points);
+                line.into_iter().rev().take(n).map(fit).collect()
+            }
+            Spacing::Leading => {
+                let at = |i: usize| (i * (last / points) + offset) as f64;
+                (0..points).rev().take(n).map(at).collect()
+            }
+            Spacing::Trailing => {
+                let times = falling(last as f64, total as f64 / n as f64);
+                times.into_iter().map(|time| time.round_ties_even() - 1.0).collect()
+            }
+        }
+    }
+
+    /// How many steps have a λ of at least `lambda_min_clipped`.
+    fn last_timestep(&self) -> usize {
+        let least = self.arguments.lambda_min_clipped.unwrap_or(f64::NEG_INFINITY);
+        self.tables.lambdas.iter().filter(|&&lambda| lambda >= single(least)).count()
+    }
+
+    /// What the network is given: f32, whole numbers, or ¼·ln σ.
+    pub(super) fn network_times(&self, sigmas: &[f64], times: Vec<f64>) -> Vec<f64> {
+        let arguments = self.arguments;
+        let continuous = arguments.timestep_type == TimestepType::Continuous
+            && arguments.prediction_type == Predicts::VPrediction;
+        match self.class {
+            Class::Euler if continuous => {
+                sigmas[..sigmas.len() - 1].iter().map(|sigma| single(0.25 * sigma.ln())).collect()
+            }
+            Class::DpmMultistep | Class::UniPc => {
+                times.iter().enumerate().map(|(i, &time)| self.cut_off(i, time)).collect()
+            }
+            _ => times.into_iter().map(single).collect(),
+        }
+    }
+
+    /// The whole part of a time.
+    fn cut_off(&self, i: usize, time: f64) -> f64 {
+        let near = time.round();
+        match self.recorded.get(i) {
+            Some(&recorded) if (time - near).abs() < 1e-4 && near - recorded == 1.0 => recorded,
+            _ if (time - near).abs() < 1e-4 => near,
+            _ => time.trunc(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Every sampler takes every kind of network.
+
+use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_process::{Denoiser, MeanType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_sampler::Sampler;
+use inkdrop_schedule::{Levels, Path, Schedule, ScheduleConfig, Spacing};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use crate::support::{F64, Mixture, largest, tape};
+
+const SHAPE: [i64; 4] = [2, 1, 3, 3];
+
+/// The best network for a mixture, of any type; it is asked at whole steps.
+struct Ideal {
+    params: Params,
+    config: ProcessConfig,
+    schedule: Schedule,
+    data: Mixture,
+}
+
+impl Ideal {
+    fn new(config: &ProcessConfig) -> Self {
+        let schedule = config.schedule.build().unwrap();
+        let params = Params::new(Kind::Float, Device::Cpu);
+        Self { params, config: config.clone(), schedule, data: Mixture::two() }
+    }
+
+    /// The step that is meant by t.
+    fn step(&self, t: f64) -> usize {
+        let total = self.schedule.steps() as f64;
+        let step = match self.config.time {
+            TimeInput::Index => t,
+            TimeInput::Rescaled => t * total / 1000.0,
+            TimeInput::Fraction => t * total - 1.0,
+        };
+        assert!((step - step.round()).abs() < 1e-2, "asked between steps, at {t}");
+        step.round() as usize
+    }
+}
+
+impl Network for Ideal {
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        _: &Conditioning,
+        _: Mode,
+    ) -> Result<Tensor, NetworkError> {
+        let step = self.step(t.double_value(&[0]));
+        let level = self.schedule.level(step);
+        let x0 = self.data.x0(x, level);
+        let eps = (x - &x0 * level.signal()) / level.noise();
+        let (of_x0, of_x) = (
+            self.schedule.posterior_mean_coef1()[step],
+            self.schedule.posterior_mean_coef2()[step],
+        );
+        let mean = match self.config.mean {
+            MeanType::Epsilon => eps,
+            MeanType::StartX => x0,
+            MeanType::PreviousX => x0 * of_x0 + x * of_x,
+            MeanType::V => eps * level.signal() - x0 * level.noise(),
+        };
+        // The smaller variance, in the words of each type.
+        let small = self.schedule.posterior_log_variance_clipped()[step];
+        let variance = match self.config.variance {
+            Variance::Learned => small,
+            Variance::LearnedRange => -1.0,
+            _ => return Ok(mean),
+        };
+        Ok(Tensor::cat(&[&mean, &mean.full_like(variance)], 1))
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+fn sampled(sampler: Sampler, config: &ProcessConfig, levels: &Levels) -> Tensor {
+    let process = Process::new(config, Device::Cpu).unwrap();
+    let network = Ideal::new(config);
+    let path: Path = levels.path(process.schedule()).unwrap();
+    let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+    inkdrop_torch::tch::manual_seed(3);
+    let x = Tensor::randn(SHAPE, F64);
+    let mut noise = tape(60, &SHAPE);
+    sampler.walk(&denoiser, process.schedule(), &path, x, &mut noise, &mut |_| {}).unwrap()
+}
+
+fn config(mean: MeanType, variance: Variance, time: TimeInput) -> ProcessConfig {
+    let schedule = ScheduleConfig::linear(200);
+    ProcessConfig { schedule, time, mean, variance, clip: false }
+}
+
+/// Samplers that look between the steps ask networks at times that these do not know.
+fn on_steps(name: &str) -> bool {
+    !["edm", "dpm-solver-2"].contains(&name)
+}
+
+#[test]
+fn what_a_network_predicts_and_how_it_is_told_the_time_changes_no_sample() {
+    let levels = Levels::Steps(Spacing::Trailing(20));
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| on_steps(name)) {
+        let of = |mean, time| sampled(sampler, &config(mean, Variance::FixedSmall, time), &levels);
+        let plain = of(MeanType::Epsilon, TimeInput::Index);
+        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::PreviousX, MeanType::V] {
+            for time in [TimeInput::Index, TimeInput::Rescaled, TimeInput::Fraction] {
+                let difference = largest(&(of(mean, time) - &plain));
+                assert!(difference < 1e-6, "{name}, {mean:?}, {time:?}: {difference}");
+            }
+        }
+    }
+}
+
+/// On all steps a learned variance can say what the fixed ones are; other samplers do not mind it.
+#[test]
+fn learned_variances_are_for_every_sampler() {
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| on_steps(name)) {
+        let short = Levels::Steps(Spacing::Trailing(20));
+        let levels = if name == "ddpm" { Levels::Steps(Spacing::All) } else { short };
+        let of = |variance| {
+            let config = config(MeanType::Epsilon, variance, TimeInput::Index);
+            let mut noise = tape(210, &SHAPE);
+            let process = Process::new(&config, Device::Cpu).unwrap();
+            let network = Ideal::new(&config);
+            let path = levels.path(process.schedule()).unwrap();
+            let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+            let x = Tensor::ones(SHAPE, F64);
+            let schedule = process.schedule();
+            sampler.walk(&denoiser, schedule, &path, x, &mut noise, &mut |_| {}).unwrap()
+        };
+        let fixed = of(Variance::FixedSmall);
+        for variance in [Variance::Learned, Variance::LearnedRange] {
+            let difference = largest(&(of(variance) - &fixed));
+            assert!(difference < 1e-6, "{name}, {variance:?}: {difference}");
+        }
+    }
+}
+
+/// The respaced process and a short path of the full one are the same way.
+#[test]
+fn respacing_and_a_short_path_are_the_same() {
+    let config = config(MeanType::Epsilon, Variance::FixedLarge, TimeInput::Rescaled);
+    let process = Process::new(&config, Device::Cpu).unwrap();
+    let network = Ideal::new(&config);
+    for spacing in [Spacing::Sections(vec![10]), Spacing::Trailing(25), Spacing::Stride(20)] {
+        let respaced = process.respaced(&spacing).unwrap();
+        let short = Levels::Steps(spacing).path(process.schedule()).unwrap();
+        let of = |process: &Process, path: &Path| {
+            let denoiser = Denoiser::new(process, &network, Conditioning::none());
+            let mut noise = tape(30, &SHAPE);
+            let x = Tensor::ones(SHAPE, F64);
+            let schedule = process.schedule();
+            Sampler::Ddpm.walk(&denoiser, schedule, path, x, &mut noise, &mut |_| {}).unwrap()
+        };
+        let difference = of(&respaced, &respaced.path().unwrap()) - of(&process, &short);
+        assert!(largest(&difference) < 1e-9);
+    }
+}

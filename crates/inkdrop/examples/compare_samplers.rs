@@ -1,0 +1,161 @@
+//! Which sampler draws the best sprites with how many network calls?
+//!
+//! Samples of the built-in model are compared with sprites that it was not trained on. Results are
+//! appended to a file as they come, and what is in it is not made again.
+//!
+//! ```text
+//! cargo run --release -p inkdrop --example compare_samplers -- results.jsonl          # hours
+//! cargo run --release -p inkdrop --example compare_samplers -- results.jsonl --table  # Markdown
+//! ```
+
+#[path = "support/distances.rs"]
+mod distances;
+#[path = "support/judge.rs"]
+mod judge;
+#[path = "support/results.rs"]
+mod results;
+
+use std::env::args;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use inkdrop_checkpoint::{Weights, load};
+use inkdrop_nn::{Conditioning, Network};
+use inkdrop_process::{Denoiser, Process, ProcessConfig};
+use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, SamplerError, Source, sample};
+use inkdrop_schedule::Levels;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_unet::ModelConfig;
+
+use distances::{kernel_distance, sliced_wasserstein};
+use results::{Outcome, Results};
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sprites.safetensors");
+
+/// How many images are compared with as many.
+const COUNT: usize = 500;
+
+/// How many network calls a run may take.
+const CALLS: [usize; 4] = [5, 10, 20, 50];
+
+/// Samplers that are tried on the process's own steps; on Karras's levels, those of the second list.
+const TRAILING: [&str; 15] = [
+    "ddim",
+    "ddpm",
+    "euler-ancestral",
+    "heun",
+    "edm",
+    "lms",
+    "dpm-solver-2",
+    "dpm++2m",
+    "dpm++3m",
+    "dpm++2m-sde",
+    "dpm++3m-sde",
+    "unipc",
+    "unipc-3",
+    "plms",
+    "pndm",
+];
+const KARRAS: [&str; 3] = ["heun", "dpm++2m", "unipc"];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = args().skip(1).collect();
+    let file = Path::new(arguments.first().context("name the file of the results")?);
+    let mut results = Results::open(file)?;
+    if arguments.get(1).is_some_and(|word| word == "--table") {
+        return results.print(&CALLS);
+    }
+    let judging = Judging::new()?;
+    if !results.has("held-out", "", 0) {
+        let (x, _) = judge::batch(2_000_000, 2_000_000 + COUNT as u64)?;
+        results.add(judging.outcome("held-out", "", 0, &x)?)?;
+    }
+    for (sampler, spacing, steps) in runs() {
+        let calls = sampler.parse::<Sampler>()?.calls(steps);
+        if !results.has(sampler, spacing, calls) {
+            let x = judging.samples(sampler.parse()?, &format!("{spacing}{steps}").parse()?)?;
+            results.add(judging.outcome(sampler, spacing, calls, &x)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// All runs, the reference first.
+fn runs() -> Vec<(&'static str, &'static str, usize)> {
+    let mut runs = vec![("ddpm", "trailing", 500)];
+    let trailing = TRAILING.iter().map(|sampler| (*sampler, "trailing"));
+    for (sampler, spacing) in trailing.chain(KARRAS.iter().map(|sampler| (*sampler, "karras"))) {
+        let kind: Option<Sampler> = sampler.parse().ok();
+        for calls in CALLS {
+            let most =
+                (1..=calls).rev().find(|&steps| kind.is_some_and(|k| k.calls(steps) <= calls));
+            // PNDM starts with three steps of four calls each.
+            let least = if sampler == "pndm" { 4 } else { 2 };
+            runs.extend(most.filter(|&n| n >= least).map(|steps| (sampler, spacing, steps)));
+        }
+    }
+    runs.extend([("ddpm", "trailing", 100), ("ddim", "trailing", 100)]);
+    runs
+}
+
+/// The model, a classifier and the sprites that samples are compared with.
+struct Judging {
+    network: Box<dyn Network>,
+    process: Process,
+    classifier: judge::Classifier,
+    held_out: Tensor,
+}
+
+impl Judging {
+    fn new() -> Result<Self> {
+        let weights = Weights::open(Path::new(MODEL))?;
+        let model: ModelConfig = weights.metadata("model")?.context("a model")?;
+        let process: ProcessConfig = weights.metadata("process")?.context("a process")?;
+        let network = model.build(Kind::Float, Device::Cpu)?;
+        load(network.params(), &weights, &[])?;
+        let process = Process::new(&process, Device::Cpu)?;
+        let (held_out, _) = judge::batch(1_000_000, 1_000_000 + COUNT as u64)?;
+        Ok(Self { network, process, classifier: judge::train()?, held_out })
+    }
+
+    /// Samples of all classes in turn, as the held-out sprites are.
+    fn samples(&self, sampler: Sampler, levels: &Levels) -> Result<Tensor> {
+        let config = SampleConfig {
+            images: 0..COUNT,
+            batch: 100,
+            sampler,
+            levels: levels.clone(),
+            seed: 1,
+            rng: Rng::PerImage,
+            idle_draws: 0,
+        };
+        let predictor = |images: std::ops::Range<usize>| {
+            let classes: Vec<i64> = images.map(|image| image as i64 % 5).collect();
+            let context = Tensor::from_slice(&classes).one_hot(5).to_kind(Kind::Float);
+            let asked = Conditioning::context(context);
+            let denoiser = Denoiser::new(&self.process, self.network.as_ref(), asked);
+            Ok(Box::new(denoiser) as inkdrop_sampler::BoxedPredictor)
+        };
+        let source =
+            Source { process: &self.process, image_shape: [3, 16, 16], predictor: &predictor };
+        let mut parts = Vec::new();
+        sample(&source, &config, &mut |_| {}, |batch: Batch| -> Result<(), SamplerError> {
+            parts.push(batch.x.clamp(-1.0, 1.0));
+            Ok(())
+        })?;
+        Ok(Tensor::cat(&parts, 0))
+    }
+
+    fn outcome(&self, sampler: &str, spacing: &str, calls: usize, x: &Tensor) -> Result<Outcome> {
+        let named = judge::predict(&self.classifier, x)?;
+        let right = named.iter().enumerate().filter(|(i, class)| **class == *i as i64 % 5).count();
+        Ok(Outcome {
+            sampler: sampler.to_string(),
+            spacing: spacing.to_string(),
+            calls,
+            wasserstein: sliced_wasserstein(x, &self.held_out),
+            kernel: kernel_distance(x, &self.held_out),
+            accuracy: right as f64 / x.size()[0] as f64,
+        })
+    }
+}
