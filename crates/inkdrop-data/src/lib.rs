@@ -6,6 +6,7 @@
 //! | [`npy`] | how a pair of numpy files becomes a [`Dataset`], and back |
 //! | [`order`], [`batches`] | which items a step trains on, as a pure function of seed and step |
 //! | [`picture`] | what images look like: grids with labels, PNG, GIF, APNG |
+//! | [`read`] | how picture files of a user become images of the size that is needed |
 //! | [`npz`] | how samples are handed to evaluation scripts |
 //! | [`stream`] | how samples get there that memory does not hold, made in runs that may be killed |
 //! | [`output`] | how a file appears under its name only once it is whole |
@@ -41,6 +42,7 @@ pub mod npz;
 pub mod order;
 pub mod output;
 pub mod picture;
+pub mod read;
 pub mod sprites;
 pub mod stream;
 

@@ -62,8 +62,14 @@ impl Picture {
         Self::new(images.width(), images.height(), colours(bytes, images.channels()))
     }
 
+    /// Takes bytes that are known to fill the sides.
+    pub(crate) fn of_bytes(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        debug_assert_eq!(pixels.len(), width * height * 3);
+        Self { width, height, pixels }
+    }
+
     /// A picture of one colour; a side of 0 becomes 1.
-    pub(crate) fn filled(width: usize, height: usize, colour: Rgb) -> Self {
+    pub fn filled(width: usize, height: usize, colour: Rgb) -> Self {
         let (width, height) = (width.max(1), height.max(1));
         Self { width, height, pixels: colour.repeat(width * height) }
     }

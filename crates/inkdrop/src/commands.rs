@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod data;
 pub mod demo;
+pub mod edit;
 pub mod inspect;
 pub mod plan;
 pub mod sample;

@@ -38,6 +38,6 @@ pub fn rows(images: &Images, columns: usize, labels: &[String]) -> Result<Pictur
 }
 
 /// Small images are shown four times as large.
-fn scale(height: usize) -> usize {
+pub fn scale(height: usize) -> usize {
     if height <= 32 { 4 } else { 1 }
 }

@@ -17,6 +17,16 @@ pub fn of(model: &Model) -> Result<Value> {
     }))
 }
 
+/// SHA-256 of bytes, each piece after its length.
+pub fn of_bytes(pieces: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for piece in pieces {
+        hash.update((piece.len() as u64).to_le_bytes());
+        hash.update(piece);
+    }
+    named(hash)
+}
+
 /// SHA-256 of every tensor in the order of names: name, kind, shape and values.
 fn hash(weights: &Weights) -> Result<String> {
     let mut hash = Sha256::new();
@@ -28,6 +38,10 @@ fn hash(weights: &Weights) -> Result<String> {
         flat.f_copy_data_u8(&mut bytes, flat.numel())?;
         hash.update(&bytes);
     }
+    Ok(named(hash))
+}
+
+fn named(hash: Sha256) -> String {
     let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256:{digits}"))
+    format!("sha256:{digits}")
 }

@@ -3,9 +3,12 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use crate::card::{Build, Model};
 use crate::context::Row;
+use crate::identity;
 use crate::shard::Shard;
 
 /// What a run of `sample` is to make.
@@ -27,6 +30,26 @@ pub struct Job {
     pub resumable: bool,
     /// Whether what an earlier run made is to go.
     pub restart: bool,
+}
+
+/// What a command was told, with what it stands for in place of names and defaults.
+///
+/// - weaker: the model that guides, or null
+pub fn request(
+    arguments: &impl Serialize,
+    model: &Model,
+    build: &Build,
+    weaker: Value,
+) -> Result<Value> {
+    let [_, height, width] = model.card.model.image_shape();
+    let mut request = serde_json::to_value(arguments)?;
+    request["model"] = identity::of(model)?;
+    request["size"] = json!([height, width]);
+    request["device"] = json!(if build.device.is_cuda() { "cuda" } else { "cpu" });
+    if !weaker.is_null() {
+        request["autoguide"] = weaker;
+    }
+    Ok(request)
 }
 
 impl Job {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inkdrop sample sprites -n 16 --class hero --out heroes.png
+//! inkdrop edit inpaint sprites hero.png --box 4,9,8,5 --out inpainted.png
 //! inkdrop train sprites --out runs/sprites
 //! inkdrop inspect runs/sprites/final.safetensors
 //! inkdrop convert model.pt model.safetensors --config improved_cifar10
@@ -14,6 +15,7 @@ mod config;
 mod context;
 mod describe;
 mod draw;
+mod editor;
 mod film;
 mod foreign;
 mod guide;
@@ -30,6 +32,7 @@ mod request;
 mod say;
 mod scheduler;
 mod shard;
+mod sheet;
 mod source;
 mod spec;
 mod stop;
@@ -50,6 +53,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Sample(Box<commands::sample::Arguments>),
+    Edit(Box<commands::edit::Arguments>),
     Train(commands::train::Arguments),
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),
@@ -61,6 +65,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Sample(arguments) => commands::sample::run(&arguments),
+        Command::Edit(arguments) => commands::edit::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),

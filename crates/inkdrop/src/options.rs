@@ -1,11 +1,15 @@
 //! What several commands are told in the same words.
 
 mod asked;
+mod edit;
 mod guide;
 mod model;
+mod out;
 mod walk;
 
 pub use asked::Asked;
+pub use edit::{EditOptions, Input, InputOptions};
 pub use guide::GuideOptions;
 pub use model::ModelOptions;
+pub use out::OutOptions;
 pub use walk::WalkOptions;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use inkdrop_data::Images;
 
 use crate::job::Job;
+use crate::sheet::Sheet;
 
 /// The form of the output, from its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +50,18 @@ impl Output {
         }
     }
 
+    /// Whether each image gets a file of its own.
+    pub fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
     /// Finds out what of a job is there already, and whether the rest can be written; nothing is
     /// changed yet.
-    pub fn target(&self, job: Job) -> Result<Box<dyn Target>> {
+    ///
+    /// - sheet: what a picture shows beside the images that are made
+    pub fn target(&self, job: Job, sheet: Option<Sheet>) -> Result<Box<dyn Target>> {
         Ok(match self {
-            Self::Png(path) => Box::new(picture::Target::plan(path, &job)?),
+            Self::Png(path) => Box::new(picture::Target::plan(path, &job, sheet)?),
             Self::Npz(path) => Box::new(array::Target::plan(path, job)?),
             Self::Folder(path) => Box::new(folder::Target::plan(path, job)?),
         })
@@ -73,6 +81,9 @@ pub trait Target {
 
     /// Takes a batch, in the order of [`Target::missing`]; one that is there already changes nothing.
     fn push(&mut self, numbers: Range<usize>, images: Images) -> Result<()>;
+
+    /// Takes an image for each of the next batch, to be shown at its left where there is a picture.
+    fn beside(&mut self, _: Images) {}
 
     /// Writes what is left; where it all went, in words.
     fn finish(self: Box<Self>) -> Result<String>;

@@ -9,6 +9,11 @@ mod cli {
     mod convert_folder;
     mod convert_input;
     mod data;
+    mod edit;
+    mod edit_inpaint;
+    mod edit_input;
+    mod edit_upscale;
+    mod edit_ways;
     mod film;
     mod inspect;
     mod inspect_foreign;

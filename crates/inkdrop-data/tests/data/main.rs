@@ -4,6 +4,7 @@
 mod animation;
 mod npy;
 mod pictures;
+mod reading;
 mod sequence;
 mod sprites;
 mod streaming;

@@ -1,11 +1,11 @@
 //! `inkdrop data`: the generated sprites, as files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop_data::picture::write_png;
-use inkdrop_data::{npy, sprites};
+use inkdrop_data::picture::{write_image_dir, write_png};
+use inkdrop_data::{Images, npy, sprites};
 
 use crate::config::SPRITES;
 use crate::draw;
@@ -13,7 +13,8 @@ use crate::output::check_place;
 
 /// Write the generated sprites as files
 ///
-/// x.png is a picture with a row per class; x.npy is the notebook's pair:
+/// x.png is a picture with a row per class; a folder/ gets a PNG each, sprite i
+/// being of class i mod 5; x.npy is the notebook's pair:
 /// images uint8 [N, 16, 16, 3] in x.npy, one-hot labels float64 [N, 5] in x_labels.npy.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -23,7 +24,7 @@ pub struct Arguments {
     /// Seed of the generator
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where to: x.png or x.npy
+    /// Where to: x.png, x.npy or a folder/
     #[arg(long)]
     out: PathBuf,
 }
@@ -31,8 +32,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { count, seed, out } = arguments;
     ensure!((1..=SPRITES).contains(count), "-n {count}: expected 1 to {SPRITES} sprites");
-    check_place(out)?;
     let data = sprites::dataset(*seed, *count);
+    if out.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return folder(out, &data.images);
+    }
+    check_place(out)?;
     match out.extension().and_then(|ending| ending.to_str()) {
         Some("npy") => {
             let labels = out.with_file_name(format!(
@@ -50,15 +54,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             )?;
             eprintln!("{count} sprites in {}", out.display());
         }
-        _ => bail!("{}: expected a name that ends in .png or .npy", out.display()),
+        _ => bail!("{}: expected a name that ends in .png, .npy or / (a folder)", out.display()),
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// A PNG file for each; nothing that is there is written over.
+fn folder(out: &Path, images: &Images) -> Result<ExitCode> {
+    let empty = !out.exists() || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(empty, "{} is there already: expected an empty folder or a new one", out.display());
+    write_image_dir(out, images, None)?;
+    eprintln!("{} sprites in {}", images.len(), out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Sprite i is of class i mod 5: the same images, class after class.
-fn by_class(images: &inkdrop_data::Images) -> Result<inkdrop_data::Images> {
+fn by_class(images: &Images) -> Result<Images> {
     let classes = sprites::CLASSES.len();
     let order: Vec<usize> =
         (0..classes).flat_map(|class| (class..images.len()).step_by(classes)).collect();
-    Ok(inkdrop_data::Images::new(images.view().select(ndarray::Axis(0), &order))?)
+    Ok(Images::new(images.view().select(ndarray::Axis(0), &order))?)
 }

@@ -1,6 +1,5 @@
 //! `inkdrop sample`: images from a model.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -12,15 +11,15 @@ use serde_json::{Value, json};
 
 use crate::card::{Build, Card, Model};
 use crate::context::Row;
-use crate::film::{self, Film};
+use crate::film::Film;
 use crate::guide::Guide;
-use crate::job::Job;
-use crate::options::{Asked, GuideOptions, ModelOptions, WalkOptions};
-use crate::output::{Output, Target};
+use crate::job::{self, Job};
+use crate::many;
+use crate::options::{Asked, GuideOptions, ModelOptions, OutOptions, WalkOptions};
+use crate::output::Target;
 use crate::request::Request;
 use crate::shard::Shard;
-use crate::stop::{INTERRUPTED, Stop, Stoppable};
-use crate::{identity, many};
+use crate::stop::{Stop, Stoppable};
 
 /// How the archives of all parts become one.
 const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
@@ -53,27 +52,13 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     asked: Asked,
-    /// Where to: x.png (a grid), x.npz or a folder/ (a PNG each)
     #[serde(skip)]
-    #[arg(long, default_value = "samples.png")]
-    out: Output,
-    /// Begin anew where --out holds samples: numbered PNG files or an unfinished npz are removed
-    #[serde(skip)]
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    out: OutOptions,
     /// Make part I of N, I from 0 to N-1: as 00123.png, … in one folder, or as x.I-of-N.npz
     #[serde(skip)]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Also an animation of the denoising (of the first batch, 64 images at most): x.gif, or
-    /// x.apng or x.png in all colours
-    #[serde(skip)]
-    #[arg(long, visible_alias = "gif", value_name = "PATH")]
-    film: Option<PathBuf>,
-    /// What the animation shows after each step
-    #[serde(skip)]
-    #[arg(long, value_enum, default_value_t, requires = "film")]
-    film_of: film::Of,
     #[serde(flatten)]
     #[command(flatten)]
     walk: WalkOptions,
@@ -98,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (guide, weaker) = arguments.guide.guide(&model.card, &row, &arguments.model, &build)?;
     let job = arguments.job(&model, &config, &build, &row, weaker)?;
     let config = SampleConfig { images: job.images(), ..config };
-    let (target, film) = (arguments.out.target(job)?, arguments.film()?);
+    let (target, film) = (arguments.out.target(job, None)?, arguments.out.film()?);
     if let (Some(done), false) = (target.done(), film.wanted()) {
         eprintln!("{done}");
         return Ok(ExitCode::SUCCESS);
@@ -112,25 +97,15 @@ fn make(
     build: &Build,
     (config, guide): (&SampleConfig, &Guide),
     row: &Row,
-    mut film: Film,
-    mut target: Box<dyn Target>,
+    film: Film,
+    target: Box<dyn Target>,
 ) -> Result<ExitCode> {
     let (network, process) = model.build(build)?;
     let network = Stoppable::new(network, Stop::listen()?);
     let request = Request { network: &network, process: &process, card: &model.card, guide };
-    match many::make(&request, config, row, &mut film, target.as_mut()) {
-        Err(_) if network.stopped() => {
-            eprintln!("stopped: {}", target.stopped());
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        made => made?,
-    }
-    let mut made = target.finish()?;
-    if let Some(path) = film.write()? {
-        made += &format!(", the denoising in {}", path.display());
-    }
-    eprintln!("{made}");
-    Ok(ExitCode::SUCCESS)
+    many::fill(&network, film, target, |film, target| {
+        many::make(&request, config, row, film, target)
+    })
 }
 
 impl Arguments {
@@ -157,15 +132,9 @@ impl Arguments {
         weaker: Value,
     ) -> Result<Job> {
         let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
-        let mut request = serde_json::to_value(self)?;
-        request["model"] = identity::of(model)?;
-        request["size"] = json!([height, width]);
-        request["device"] = json!(if build.device.is_cuda() { "cuda" } else { "cpu" });
+        let mut request = job::request(self, model, build, weaker)?;
         request["batch"] = json!(config.batch);
         request["levels"] = json!(config.levels.to_string());
-        if !weaker.is_null() {
-            request["autoguide"] = weaker;
-        }
         let job = Job {
             request,
             row: row.clone(),
@@ -174,16 +143,10 @@ impl Arguments {
             batch: config.batch,
             shard: self.shard,
             resumable: config.rng == Rng::PerImage,
-            restart: self.restart,
+            restart: false,
         };
         job.check()?;
         Ok(job)
-    }
-
-    fn film(&self) -> Result<Film> {
-        let Some(path) = &self.film else { return Ok(Film::none()) };
-        Film::check(path, self.out.path())?;
-        Ok(Film::new(path.clone(), self.film_of, Vec::new()))
     }
 }
 

@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use inkdrop_data::Images;
-use inkdrop_data::picture::write_png;
-use ndarray::{Axis, concatenate};
-
 use super::{check_place, counted};
 use crate::draw;
 use crate::job::Job;
+use crate::sheet::{Sheet, joined};
+use anyhow::{Context, Result, ensure};
+use inkdrop_data::Images;
+use inkdrop_data::picture::write_png;
 
 /// The most images that one picture shows; they are in memory until it is drawn.
 const MOST: usize = 10_000;
@@ -20,11 +19,13 @@ pub struct Target {
     path: PathBuf,
     missing: Range<usize>,
     batches: Vec<Images>,
+    beside: Vec<Images>,
+    sheet: Option<Sheet>,
 }
 
 impl Target {
     /// Makes sure that the picture can be drawn and written.
-    pub fn plan(path: &Path, job: &Job) -> Result<Self> {
+    pub fn plan(path: &Path, job: &Job, sheet: Option<Sheet>) -> Result<Self> {
         ensure!(
             job.shard.is_none(),
             "--shard with --out {}: one picture is made of all images; write x.npz or into a folder/",
@@ -36,7 +37,8 @@ impl Target {
             job.count
         );
         check_place(path)?;
-        Ok(Self { path: path.to_path_buf(), missing: 0..job.count, batches: Vec::new() })
+        let (batches, beside) = (Vec::new(), Vec::new());
+        Ok(Self { path: path.to_path_buf(), missing: 0..job.count, batches, beside, sheet })
     }
 }
 
@@ -58,10 +60,17 @@ impl super::Target for Target {
         Ok(())
     }
 
+    fn beside(&mut self, images: Images) {
+        self.beside.push(images);
+    }
+
     fn finish(self: Box<Self>) -> Result<String> {
-        let views: Vec<_> = self.batches.iter().map(Images::view).collect();
-        let images = Images::new(concatenate(Axis(0), &views)?)?;
-        write_png(&self.path, &draw::square(&images)?)?;
+        let images = joined(&self.batches)?.context("no images were made")?;
+        let picture = match &self.sheet {
+            Some(sheet) => sheet.draw(&images, joined(&self.beside)?.as_ref())?,
+            None => draw::square(&images)?,
+        };
+        write_png(&self.path, &picture)?;
         Ok(format!("{} in {}", counted(images.len(), "image"), self.path.display()))
     }
 

@@ -44,6 +44,20 @@ fn png_is_a_picture() {
 }
 
 #[test]
+fn a_folder_gets_a_picture_each() {
+    let place = Place::new();
+    let args = ["data", "-n", "7", "--seed", "3", "--out", "x/"];
+    place.run(&args).succeeds();
+    let images = sprites::dataset(3, 7).images;
+    for index in 0..7 {
+        let path = place.path(&format!("x/0000{index}.png"));
+        let picture = inkdrop_data::read::read_png(path).expect("a picture");
+        assert!(picture.pixels() == images.image(index));
+    }
+    place.refuses(&args, &["x/", "there already"]);
+}
+
+#[test]
 fn bad_requests_are_refused() {
     let place = Place::new();
     place.refuses(&["data", "--out", "x.jpg"], &["x.jpg", "png", "npy"]);

@@ -25,7 +25,7 @@ fn whole() -> &'static Place {
     })
 }
 
-fn start(place: &Place, args: &[&str]) -> Child {
+pub fn start(place: &Place, args: &[&str]) -> Child {
     let mut command = place.command(args);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process")
 }
@@ -43,7 +43,7 @@ fn wait(child: &mut Child, there: impl Fn() -> bool) -> bool {
     true
 }
 
-fn signal(mut child: Child, signal: &str) -> Outcome {
+pub fn signal(mut child: Child, signal: &str) -> Outcome {
     // A child that has ended is not waited for yet, so its number is not another's.
     Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
     let mut stderr = String::new();

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use super::support::{Outcome, Place};
 
-const COMMANDS: [&str; 7] = ["train", "sample", "inspect", "convert", "plan", "data", "demo"];
+const COMMANDS: [&str; 8] =
+    ["train", "sample", "edit", "inspect", "convert", "plan", "data", "demo"];
 
 #[test]
 fn no_subcommand_shows_the_usage_and_fails() {

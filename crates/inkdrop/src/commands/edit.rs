@@ -1,0 +1,40 @@
+//! `inkdrop edit`: tasks that start from images.
+
+mod canvas;
+mod img2img;
+mod inpaint;
+mod interpolate;
+mod invert;
+mod upscale;
+mod ways;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// Vary, complete, mix, invert or enlarge images
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    Img2img(Box<img2img::Arguments>),
+    Inpaint(Box<inpaint::Arguments>),
+    Interpolate(Box<interpolate::Arguments>),
+    Invert(Box<invert::Arguments>),
+    Upscale(Box<upscale::Arguments>),
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.task {
+        Task::Img2img(arguments) => img2img::run(arguments),
+        Task::Inpaint(arguments) => inpaint::run(arguments),
+        Task::Interpolate(arguments) => interpolate::run(arguments),
+        Task::Invert(arguments) => invert::run(arguments),
+        Task::Upscale(arguments) => upscale::run(arguments),
+    }
+}
