@@ -105,7 +105,7 @@ impl Arguments {
 
 /// A run at step 0, with its data in memory.
 fn trainer(config: &RunConfig, card: &Card, device: Device) -> Result<Trainer> {
-    let data = fit(&config, config.data.load()?, &card.contexts)?;
+    let data = fit(config, config.data.load()?, &card.contexts)?;
     let process = Process::new(&config.process, device)?;
     manual_seed(config.train.seed as i64);
     let network = config.model.build(Kind::Float, device)?;
