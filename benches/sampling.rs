@@ -1,28 +1,34 @@
 //! How long each sampler takes, and how much of it is not the network.
 #![allow(missing_docs)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use inkdrop_benches::{Idle, inputs, network, process};
 use inkdrop_nn::Conditioning;
 use inkdrop_process::{Denoiser, Predictor};
 use inkdrop_sampler::Sampler;
 use inkdrop_schedule::Levels;
 use inkdrop_torch::PerImageNoise;
+use inkdrop_torch::tch::Tensor;
 
 const STEPS: usize = 10;
 
-/// A run of 10 steps from noise.
-fn run(sampler: Sampler, model: &dyn Predictor, batch: i64) {
+/// Times a run of 10 steps from noise, without what comes before it.
+fn time(b: &mut Bencher, sampler: Sampler, model: &dyn Predictor, batch: i64) {
     let process = process();
+    let schedule = process.schedule();
     let levels: Levels = format!("trailing{STEPS}").parse().expect("a spacing");
-    let path = levels.path(process.schedule()).expect("10 of 500 steps");
-    let mut noise = PerImageNoise::new(0, 0..batch as u64);
-    let (x, _, _) = inputs(batch);
-    let walked = sampler.walk(model, process.schedule(), &path, x, &mut noise, &mut |_| {});
-    walked.map(drop).expect("every step is finite");
+    let path = levels.path(schedule).expect("10 of 500 steps");
+    let start = || (inputs(batch).0, PerImageNoise::new(0, 0..batch as u64));
+    let walk = |(x, mut noise): (Tensor, PerImageNoise)| {
+        let walked = sampler.walk(model, schedule, &path, x, &mut noise, &mut |_| {});
+        walked.expect("every step is finite")
+    };
+    b.iter_batched(start, walk, BatchSize::LargeInput);
 }
 
-/// Every sampler with the sprites network: calls differ, so compare per call.
+/// Every sampler with the sprites network: calls differ, so compare calls per second.
 fn samplers(c: &mut Criterion) {
     let (network, process) = (network(), process());
     let mut group = c.benchmark_group("samplers_10_steps");
@@ -34,7 +40,7 @@ fn samplers(c: &mut Criterion) {
         for (name, sampler) in Sampler::all() {
             group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
             group.bench_function(BenchmarkId::new(name, batch), |b| {
-                b.iter(|| run(sampler, &denoiser, batch))
+                time(b, sampler, &denoiser, batch)
             });
         }
     }
@@ -46,11 +52,14 @@ fn overhead(c: &mut Criterion) {
     let (network, process) = (Idle::new(), process());
     let mut group = c.benchmark_group("overhead_10_steps");
     group.sample_size(20);
-    for (name, sampler) in Sampler::all() {
-        let denoiser = Denoiser::new(&process, &network, Conditioning::none());
-        group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
-        group
-            .bench_function(BenchmarkId::new(name, 64), |b| b.iter(|| run(sampler, &denoiser, 64)));
+    for batch in [1, 64] {
+        for (name, sampler) in Sampler::all() {
+            let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+            group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
+            group.bench_function(BenchmarkId::new(name, batch), |b| {
+                time(b, sampler, &denoiser, batch)
+            });
+        }
     }
     group.finish();
 }

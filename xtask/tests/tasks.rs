@@ -208,7 +208,7 @@ fn live_makes_its_environment_once() {
     for part in [
         "python -m venv .libtorch/live-python\n",
         "-m pip install --only-binary=:all: --no-input --no-cache-dir --disable-pip-version-check \
-         torch==2.11.0 diffusers==0.35.2 safetensors numpy\n",
+         torch==2.11.0 diffusers==0.35.2 safetensors numpy scipy\n",
         "export.py --out live-",
         "/cases --seed 7 --count 2\n",
         "--package inkdrop-parity -- ",

@@ -131,9 +131,50 @@ fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     if text.len() as u64 > FLOOR {
         return Err(wrong(format!("it has more than {FLOOR} bytes")));
     }
-    let value: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    let value: Value =
+        serde_json::from_slice(&numbers(text)).map_err(|error| wrong(error.to_string()))?;
     if !value.is_object() {
         return Err(wrong("expected an object in braces".to_string()));
     }
     Ok(value)
+}
+
+/// JSON as Python writes it, with null for `Infinity`, `-Infinity` and `NaN`, for which JSON has no
+/// words; diffusers' schedulers have them in fields such as `lambda_min_clipped`.
+fn numbers(text: Vec<u8>) -> Vec<u8> {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let mut out = Vec::with_capacity(text.len());
+    let (mut rest, mut quoted) = (&text[..], false);
+    while let Some((&byte, after)) = rest.split_first() {
+        if !quoted && let Some(word) = WORDS.iter().find(|word| rest.starts_with(word)) {
+            out.extend_from_slice(b"null");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        out.push(byte);
+        rest = after;
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => {
+                if let Some((&escaped, after)) = rest.split_first() {
+                    out.push(escaped);
+                    rest = after;
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn words_of_python_become_null_outside_of_strings() {
+        let text = r#"{"a": -Infinity, "b": [NaN, Infinity, 1], "NaN \" -Infinity": "NaN\\"}"#;
+        let plain = r#"{"a": null, "b": [null, null, 1], "NaN \" -Infinity": "NaN\\"}"#;
+        assert_eq!(numbers(text.as_bytes().to_vec()), plain.as_bytes());
+    }
 }

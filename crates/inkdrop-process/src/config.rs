@@ -58,13 +58,16 @@ impl TimeInput {
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
     /// That of q(x_{t−1} | x_t, x_0).
+    #[serde(alias = "fixed_small")]
     FixedSmall,
     /// β.
+    #[serde(alias = "fixed_large")]
     FixedLarge,
     /// The network says its logarithm, in a second half of its channels.
     Learned,
     /// The network says where it lies between the two fixed ones, from −1 (small) to 1 (large),
     /// in a second half of its channels.
+    #[serde(alias = "learned_range")]
     LearnedRange,
 }
 

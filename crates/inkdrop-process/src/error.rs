@@ -39,6 +39,21 @@ pub enum ProcessError {
         /// What it can be.
         expected: &'static str,
     },
+    /// The variational bound has weights of its own.
+    #[error(
+        "a weighting with the loss kl or rescaled-kl: the bound's terms have weights of their own; use the loss mse, or no weighting"
+    )]
+    WeightedBound,
+    /// A tensor has another shape than it must.
+    #[error("{what} has shape {given:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        given: Vec<i64>,
+        /// What it must be.
+        expected: String,
+    },
     /// Noise says nothing about the image where there is nothing of it in x.
     #[error(
         "x is pure noise at the first step (zero terminal SNR), where a network that predicts noise says nothing about the image: use a network that predicts v or x0, or start at a later step"

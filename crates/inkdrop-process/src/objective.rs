@@ -24,16 +24,19 @@ pub enum LossType {
     Kl,
     /// The same times T, an estimate of the whole bound.
     RescaledKl,
-    /// Absolute error of what the network predicts.
+    /// Absolute error of what the network predicts; where the variance is learned, with the bound
+    /// as in `Mse`.
     L1,
-    /// Squared up to an error of `delta`, straight beyond.
+    /// Half of the squared error up to `delta`, straight beyond (Huber 1964); where the variance
+    /// is learned, with the bound as in `Mse`.
     Huber {
         /// Where it turns straight; > 0.
         delta: f64,
     },
 }
 
-/// How much each step counts.
+/// How much each step counts: factors that are derived for squared errors of what the network
+/// predicts, and applied to the other errors as they are. Bounds have weights of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
@@ -45,7 +48,7 @@ pub enum Weighting {
         /// γ; 5 is usual.
         gamma: f64,
     },
-    /// 1/(k + SNR)^γ (Choi et al. 2022).
+    /// 1/(k + SNR)^γ on the error of ε (Choi et al. 2022).
     P2 {
         /// γ; 1 or 0.5 are usual.
         gamma: f64,
@@ -87,7 +90,7 @@ pub struct LossTerms {
 
 impl<'a> Objective<'a> {
     /// # Errors
-    /// A delta, γ or k that cannot be, or a bound where a network predicts ε in a process that ends
+    /// A delta, γ or k that cannot be, a weighting of a bound, or a bound where a network predicts ε in a process that ends
     /// without signal.
     pub fn new(process: &'a Process, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
         let (schedule, mean) = (process.schedule(), process.config().mean);
@@ -95,10 +98,13 @@ impl<'a> Objective<'a> {
         if bounds || process.config().variance.is_learned() {
             process.check_signal()?;
         }
+        if bounds && config.weighting != Weighting::None {
+            return Err(ProcessError::WeightedBound);
+        }
         let table = match config.weighting {
             Weighting::None => None,
             Weighting::MinSnr { gamma } => Some(weights::min_snr(schedule, mean, gamma)?),
-            Weighting::P2 { gamma, k } => Some(weights::p2(schedule, gamma, k)?),
+            Weighting::P2 { gamma, k } => Some(weights::p2(schedule, mean, gamma, k)?),
         };
         if let LossType::Huber { delta } = config.loss {
             let expected = "a number above 0";

@@ -131,6 +131,10 @@ impl<'a> Denoiser<'a> {
 impl Predictor for Denoiser<'_> {
     fn predict(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
         let config = self.process.config();
+        if x.dim() < 2 {
+            let (what, expected) = ("x", "[B, C, ...]".to_string());
+            return Err(ProcessError::Shape { what, given: x.size(), expected });
+        }
         let t = self.process.network_time_at(leg.from, x.size()[0])?;
         let out = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
         if config.mean == MeanType::Epsilon && leg.from.alpha_cumprod == 0.0 {

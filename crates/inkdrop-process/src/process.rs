@@ -142,6 +142,7 @@ impl Process {
         noise: &Tensor,
         noising: Noising,
     ) -> Result<Tensor, ProcessError> {
+        check_shapes(x0, t, noise)?;
         let signal = like(&self.tables.signal.f_index_select(0, t)?, x0)?;
         let variance = self.tables.noise_variance.f_index_select(0, t)?;
         let spread = match noising {
@@ -168,6 +169,7 @@ impl Process {
         x: &Tensor,
         t: &Tensor,
     ) -> Result<(Tensor, Tensor), ProcessError> {
+        check_shapes(x0, t, x)?;
         let scales = Scales::at(&self.tables, t, x)?;
         Ok((scales.posterior_mean(x0, x)?, scales.small))
     }
@@ -191,5 +193,21 @@ impl Process {
     pub fn network_time_at(&self, level: Level, batch: i64) -> Result<Tensor, ProcessError> {
         let time = self.config.time.at(level.time, self.config.schedule.steps());
         Ok(Tensor::f_full([batch], time, (Kind::Float, self.times.device()))?)
+    }
+}
+
+/// One t for each image, and two batches of one shape.
+fn check_shapes(x0: &Tensor, t: &Tensor, other: &Tensor) -> Result<(), ProcessError> {
+    let error = |what, given: &Tensor, expected: String| {
+        Err(ProcessError::Shape { what, given: given.size(), expected })
+    };
+    let shape = x0.size();
+    match shape.first() {
+        None => error("x0", x0, "[B, C, ...]".into()),
+        _ if other.size() != shape => error("noise or x", other, format!("{shape:?}, that of x0")),
+        Some(batch) if t.size() != [*batch] => {
+            error("t", t, format!("[{batch}], one step for each image"))
+        }
+        _ => Ok(()),
     }
 }

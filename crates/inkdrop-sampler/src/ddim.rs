@@ -72,13 +72,18 @@ pub fn ddim_inversion(
     on_step: &mut OnStep,
 ) -> Result<Tensor, SamplerError> {
     let _guard = no_grad_guard();
-    let legs = path.legs();
+    // What is solved backwards is divided by the signal.
+    let (path, end) = match inversion.refine {
+        0 => (path.clone(), inversion.end),
+        _ => (path.with_signal(), inversion.end.with_signal()),
+    };
+    let (path, legs) = (&path, path.legs());
     if inversion.refine > 0 {
         // What is taken for the first level must be at it.
         x = solve_back(model, &legs[legs.len() - 1], &x, &x, inversion.refine)?;
     }
     for i in (0..legs.len()).rev() {
-        let end = if i == 0 { inversion.end } else { legs[i - 1].from };
+        let end = if i == 0 { end } else { legs[i - 1].from };
         if end.alpha_cumprod >= legs[i].from.alpha_cumprod {
             continue;
         }

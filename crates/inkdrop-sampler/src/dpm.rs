@@ -110,10 +110,14 @@ pub fn dpm_solver(
             Extrapolated::Image => prediction.x0.shallow_clone(),
             Extrapolated::Noise => prediction.eps,
         };
+        // A level that is visited twice is one node, with its newest prediction.
+        if past.front().is_some_and(|(lambda, _)| *lambda == leg.from.lambda()) {
+            past.pop_front();
+        }
         past.push_front((leg.from.lambda(), said));
         past.truncate(config.order);
         let coefs = Coefs::of(&config, leg);
-        x = coefs.step(&x, &past, leg.to.lambda(), config.order_at(i, path))?;
+        x = coefs.step(&x, &past, leg.to.lambda(), config.order_at(i, path).min(past.len()))?;
         if coefs.noise > 0.0 {
             x = x.f_add(&draw(noise, &x)?.f_mul_scalar(coefs.noise)?)?;
         }

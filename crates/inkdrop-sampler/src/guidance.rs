@@ -1,6 +1,6 @@
 //! Wrappers round a predictor that pull images towards what is asked.
 
-use inkdrop_process::{Prediction, Predictor, ProcessError};
+use inkdrop_process::{MeanType, Prediction, Predictor, ProcessError};
 use inkdrop_schedule::Leg;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Kind, Tensor, with_grad};
@@ -36,6 +36,7 @@ pub struct Guided<P, Q> {
     scale: f64,
     interval: Interval,
     rescale: f64,
+    rescaled: MeanType,
 }
 
 impl<P: Predictor, Q: Predictor> Guided<P, Q> {
@@ -43,7 +44,8 @@ impl<P: Predictor, Q: Predictor> Guided<P, Q> {
     /// - from: unconditional, or the weaker model
     /// - scale: 0 is `from` alone, 1 `towards` alone, more exaggerates the difference
     pub fn new(towards: P, from: Q, scale: f64) -> Self {
-        Self { towards, from, scale, interval: Interval::ALL, rescale: 0.0 }
+        let (interval, rescaled) = (Interval::ALL, MeanType::Epsilon);
+        Self { towards, from, scale, interval, rescale: 0.0, rescaled }
     }
 
     /// Guides only inside an interval of σ.
@@ -55,8 +57,10 @@ impl<P: Predictor, Q: Predictor> Guided<P, Q> {
     /// section 3.4).
     ///
     /// - share: 0 (not at all) to 1 (wholly); they use 0.7
-    pub fn rescaled(self, share: f64) -> Self {
-        Self { rescale: share, ..self }
+    /// - mean: what the networks predict, whose spread is kept (`PreviousX` as `StartX`); they
+    ///   predict v
+    pub fn rescaled(self, share: f64, mean: MeanType) -> Self {
+        Self { rescale: share, rescaled: mean, ..self }
     }
 }
 
@@ -76,11 +80,32 @@ impl<P: Predictor, Q: Predictor> Predictor for Guided<P, Q> {
             let eps = line(&towards.eps, &from.eps)?;
             return Ok(Prediction { x0, eps, mean: None, ..towards });
         }
-        let guided = line(&towards.eps, &from.eps)?;
-        let factor = spread(&towards.eps)?.f_div(&spread(&guided)?)?;
+        let of = |asked: &Tensor, other: &Tensor| self.held(asked, &line(asked, other)?);
+        match self.rescaled {
+            MeanType::Epsilon => {
+                let eps = of(&towards.eps, &from.eps)?;
+                towards.with_eps(eps, x, leg)
+            }
+            MeanType::StartX | MeanType::PreviousX => {
+                let x0 = of(&towards.x0, &from.x0)?;
+                towards.with_x0(x0, x, leg)
+            }
+            MeanType::V => {
+                let v = of(&towards.v(leg)?, &from.v(leg)?)?;
+                let x0 = x.f_mul_scalar(leg.from.signal())?;
+                let x0 = x0.f_sub(&v.f_mul_scalar(leg.from.noise())?)?;
+                towards.with_x0(x0, x, leg)
+            }
+        }
+    }
+}
+
+impl<P, Q> Guided<P, Q> {
+    /// What was guided, with a share of the spread of what was asked.
+    fn held(&self, asked: &Tensor, guided: &Tensor) -> Result<Tensor, ProcessError> {
+        let factor = spread(asked)?.f_div(&spread(guided)?)?;
         let factor = factor.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
-        let eps = guided.f_mul(&factor)?;
-        towards.with_eps(eps, x, leg)
+        Ok(guided.f_mul(&factor)?)
     }
 }
 
@@ -91,7 +116,8 @@ fn spread(x: &Tensor) -> Result<Tensor, TorchError> {
 }
 
 /// Guidance by a classifier's gradient: ε − scale·√(1−ᾱ)·∇ log p(y | x)
-/// (Dhariwal & Nichol 2021, algorithm 2).
+/// (Dhariwal & Nichol 2021, algorithm 2). Where x is pure noise (zero terminal SNR) a classifier
+/// knows nothing, and the model speaks alone.
 pub struct ClassifierGuided<P, F> {
     inner: P,
     log_probability: F,
@@ -130,6 +156,9 @@ where
 {
     fn predict(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
         let prediction = self.inner.predict(x, leg)?;
+        if leg.from.alpha_cumprod == 0.0 {
+            return Ok(prediction);
+        }
         let gradient = self.gradient(x, leg.from.time)?;
         let pull = gradient.f_mul_scalar(self.scale * leg.from.noise())?;
         let eps = prediction.eps.f_sub(&pull)?;
@@ -171,12 +200,13 @@ impl<P: Predictor> DynamicThreshold<P> {
 impl<P: Predictor> Predictor for DynamicThreshold<P> {
     fn predict(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
         let prediction = self.inner.predict(x, leg)?;
-        let size = prediction.x0.f_abs()?.f_flatten(1, -1)?;
+        let kind = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+        let size = prediction.x0.f_abs()?.f_flatten(1, -1)?.f_to_kind(kind)?;
         let size = size.f_quantile_scalar(self.quantile, Some(1), false, "linear")?;
         let size = size.f_clamp(1.0, self.most.max(1.0))?;
         let mut shape = vec![1i64; x.dim()];
         shape[0] = -1;
-        let size = size.f_view(&shape[..])?;
+        let size = size.f_view(&shape[..])?.f_to_kind(x.kind())?;
         let x0 = prediction.x0.f_clamp_tensor(Some(&size.f_neg()?), Some(&size))?.f_div(&size)?;
         prediction.with_x0(x0, x, leg)
     }

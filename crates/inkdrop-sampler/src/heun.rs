@@ -34,7 +34,8 @@ pub fn heun(
 /// How much noise [`edm`] stirs in (Karras et al. 2022, algorithm 2), in their names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {
-    /// S_churn: all noise that is stirred in; ≥ 0. Their best for CIFAR-10 was 30 of 18 steps.
+    /// S_churn: all noise that is stirred in, spread over the steps, each of which raises σ by at
+    /// most a factor of √2; ≥ 0.
     pub churn: f64,
     /// S_tmin: no noise where σ is below this.
     pub min: f64,
@@ -45,7 +46,8 @@ pub struct Churn {
 }
 
 impl Default for Churn {
-    /// As much noise as their ImageNet-64 samples had per step, at all levels.
+    /// The numbers that they chose for ImageNet-64 (table 5), there with 256 steps; with fewer than
+    /// 97 each step stirs in as much as it may.
     fn default() -> Self {
         Self { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 }
     }

@@ -31,6 +31,10 @@ pub fn lms(
     let mut slopes: VecDeque<(f64, Tensor)> = VecDeque::new(); // the newest first
     for (i, leg) in path.legs().iter().enumerate() {
         let prediction = model.predict(&x, leg)?;
+        // A level that is visited twice is one node, with its newest slope.
+        if slopes.front().is_some_and(|(sigma, _)| *sigma == leg.from.sigma()) {
+            slopes.pop_front();
+        }
         slopes.push_front((leg.from.sigma(), prediction.eps));
         slopes.truncate(order);
         let nodes: Vec<f64> = slopes.iter().map(|(sigma, _)| *sigma).collect();

@@ -11,7 +11,7 @@ use crate::{OnStep, SamplerError};
 
 /// PLMS: DDIM's step with the noise extrapolated from the last four predictions; the first step
 /// is taken twice (Liu et al. 2022, eq. 12, with the start of Rombach et al. 2022). n steps take
-/// n + 1 network calls.
+/// n + 1 network calls. The weights are those of even steps, whatever the path's.
 ///
 /// # Shapes
 /// - x: [B, C, H, W], N(0, 1); returns images of the same shape

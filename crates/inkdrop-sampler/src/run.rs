@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use inkdrop_process::{Predictor, Process};
 use inkdrop_schedule::Levels;
-use inkdrop_torch::tch::Tensor;
-use inkdrop_torch::{NoiseSource, PerImageNoise, TorchNoise};
+use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError, TorchNoise};
 
 use crate::{OnStep, Sampler, SamplerError};
 
@@ -100,6 +100,21 @@ impl SampleConfig {
     }
 }
 
+/// Draws for a whole batch, of which a smaller last one takes its part: the originals sample whole
+/// batches and cut what is too much.
+struct FullBatch<'a> {
+    torch: &'a mut TorchNoise,
+    batch: i64,
+}
+
+impl NoiseSource for FullBatch<'_> {
+    fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor, TorchError> {
+        let mut whole = shape.to_vec();
+        whole[0] = whole[0].max(self.batch);
+        Ok(self.torch.normal(&whole, device)?.f_narrow(0, 0, shape[0])?)
+    }
+}
+
 /// A predictor for one batch.
 pub type BoxedPredictor<'a> = Box<dyn Predictor + 'a>;
 
@@ -135,7 +150,8 @@ pub fn sample<E: From<SamplerError>>(
     for start in config.images.clone().step_by(config.batch) {
         let images = start..(start + config.batch).min(config.images.end);
         let mut per_image = PerImageNoise::new(config.seed, images.start as u64..images.end as u64);
-        let noise: &mut dyn NoiseSource = match &mut torch {
+        let mut full = torch.as_mut().map(|torch| FullBatch { torch, batch: config.batch as i64 });
+        let noise: &mut dyn NoiseSource = match &mut full {
             Some(noise) => noise,
             None => &mut per_image,
         };

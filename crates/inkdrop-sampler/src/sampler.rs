@@ -162,12 +162,23 @@ impl Sampler {
     }
 }
 
+/// The name, with the settings where they are not its usual ones.
 impl fmt::Display for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = std::mem::discriminant(self);
-        let same = Self::all().into_iter().find(|(_, known)| known == self);
-        let close = || Self::all().into_iter().find(|(_, k)| std::mem::discriminant(k) == kind);
-        f.write_str(same.or_else(close).map_or("", |(name, _)| name))
+        if let Some((name, _)) = Self::all().into_iter().find(|(_, known)| known == self) {
+            return f.write_str(name);
+        }
+        let close = Self::all().into_iter().find(|(_, k)| std::mem::discriminant(k) == kind);
+        let name = close.map_or("", |(name, _)| name);
+        match self {
+            Self::Ddim { eta } | Self::EulerAncestral { eta } => write!(f, "{name}, eta {eta}"),
+            Self::Lms { order } => write!(f, "{name}, order {order}"),
+            Self::Edm(churn) => write!(f, "{name}, {churn:?}"),
+            Self::Dpm(dpm) => write!(f, "{name}, {dpm:?}"),
+            Self::UniPc(unipc) => write!(f, "{name}, {unipc:?}"),
+            _ => f.write_str(name),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_schedule::{Level, Path, ScheduleError};
-use inkdrop_torch::tch::{TchError, Tensor};
+use inkdrop_torch::tch::{Kind, TchError, Tensor};
 use inkdrop_torch::{NoiseSource, TorchError};
 
 /// One step that was taken.
@@ -86,7 +86,8 @@ pub(crate) fn report(
     on_step: &mut OnStep,
 ) -> Result<(), SamplerError> {
     let total = path.steps();
-    if !x.f_sum(x.kind())?.f_double_value(&[])?.is_finite() {
+    let kind = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
+    if !x.f_sum(kind)?.f_double_value(&[])?.is_finite() {
         return Err(SamplerError::NotFinite { number: number + 1, total });
     }
     on_step(&Step { number, total, time: path.legs()[number].from.time, x, x0 });
@@ -97,10 +98,10 @@ pub(crate) fn report(
 pub(crate) fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor, SamplerError> {
     let mut sum: Option<Tensor> = None;
     for (c, x) in terms.iter().filter(|(c, _)| *c != 0.0) {
-        let term = x.f_mul_scalar(*c)?;
         sum = Some(match sum {
-            Some(sum) => sum.f_add(&term)?,
-            None => term,
+            Some(mut sum) if *c == 1.0 => sum.f_add_(x)?,
+            Some(mut sum) => sum.f_add_(&x.f_mul_scalar(*c)?)?,
+            None => x.f_mul_scalar(*c)?,
         });
     }
     Ok(match sum {

@@ -60,9 +60,13 @@ pub fn unipc(
             let step = Step { config, past: &past, end: leg.from, order };
             x = step.take(&start, Some(&said))?;
         }
+        // A level that is visited twice is one node, with its newest prediction.
+        if past.front().is_some_and(|(level, _)| level.lambda() == leg.from.lambda()) {
+            past.pop_front();
+        }
         past.push_front((leg.from, said));
         past.truncate(config.order + 1);
-        let order = config.order_at(i, path);
+        let order = config.order_at(i, path).min(past.len());
         let next = Step { config, past: &past, end: leg.to, order }.take(&x, None)?;
         last = Some((x, order));
         x = next;

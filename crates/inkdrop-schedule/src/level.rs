@@ -44,6 +44,11 @@ impl Level {
         -self.sigma().ln()
     }
 
+    /// The same with [`Level::LEAST_SIGNAL`] where there is less.
+    pub fn with_signal(self) -> Self {
+        Self { alpha_cumprod: self.alpha_cumprod.max(Self::LEAST_SIGNAL), ..self }
+    }
+
     /// Whether there is no noise.
     pub fn is_clean(&self) -> bool {
         self.alpha_cumprod >= 1.0

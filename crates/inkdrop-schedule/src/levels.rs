@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ndarray::Array1;
 
-use crate::{Level, Path, Schedule, ScheduleError, Spacing, sigmas};
+use crate::{Path, Schedule, ScheduleError, Spacing, sigmas};
 
 /// A choice of noise levels for a run: steps of the process, or levels between them.
 ///
@@ -36,7 +36,8 @@ pub enum Levels {
         rho: f64,
     },
     /// The variance-preserving process in continuous time, with β from 0.1 to 20 (Song et al.
-    /// 2021); `vp20`.
+    /// 2021), for processes trained with such a β: its σ runs from 152 to 0.01 whatever the
+    /// process's own range, times beyond which are those of its ends; `vp20`.
     Vp {
         /// n, the number of steps.
         steps: usize,
@@ -50,9 +51,7 @@ impl Levels {
     /// No steps, more than the process has where they are its steps, or a ρ that cannot be.
     pub fn path(&self, schedule: &Schedule) -> Result<Path, ScheduleError> {
         let low = schedule.level(0).sigma();
-        let start = schedule.level(schedule.steps() - 1);
-        let high = Level { alpha_cumprod: start.alpha_cumprod.max(Level::LEAST_SIGNAL), ..start };
-        let high = high.sigma();
+        let high = schedule.level(schedule.steps() - 1).with_signal().sigma();
         let levels: Array1<f64> = match *self {
             Self::Steps(ref spacing) => {
                 return Path::of_steps(schedule, &spacing.picks(schedule.steps())?);

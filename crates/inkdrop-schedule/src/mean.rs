@@ -18,10 +18,13 @@ pub enum MeanType {
     #[default]
     Epsilon,
     /// x0, the data; `sample` elsewhere.
+    #[serde(alias = "start_x", alias = "sample")]
     StartX,
     /// The mean of q(x_{t−1} | x_t, x_0) (Ho et al. 2020, eq. 7).
+    #[serde(alias = "previous_x")]
     PreviousX,
     /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022); `v-prediction` elsewhere.
+    #[serde(alias = "v-prediction", alias = "v_prediction")]
     V,
 }
 

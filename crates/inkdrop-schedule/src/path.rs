@@ -146,12 +146,8 @@ impl Path {
     /// The same way with a little signal at its start ([`Level::LEAST_SIGNAL`]) where there is
     /// none, for samplers that divide by it.
     pub fn with_signal(&self) -> Self {
-        let lift = |level: Level| Level {
-            alpha_cumprod: level.alpha_cumprod.max(Level::LEAST_SIGNAL),
-            ..level
-        };
         let legs = self.legs.iter().map(|leg| match leg.from.alpha_cumprod {
-            0.0 => Leg::new(lift(leg.from), lift(leg.to)),
+            0.0 => Leg::new(leg.from.with_signal(), leg.to.with_signal()),
             _ => *leg,
         });
         Self { legs: legs.collect() }

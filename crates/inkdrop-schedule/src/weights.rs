@@ -37,8 +37,12 @@ pub fn min_snr(
     ))
 }
 
-/// Factors 1/(k + SNR)^γ on the squared error of ε (Choi et al. 2022),
-/// which favour the steps with much noise.
+/// Factors on the squared error of what the network predicts that weigh the
+/// squared error of ε by 1/(k + SNR)^γ (Choi et al. 2022), which favours the
+/// steps with much noise.
+///
+/// The conversion is that of [`min_snr`]; where the SNR is 0 the factors of all
+/// targets but ε are 0.
 ///
 /// - gamma: γ, finite and ≥ 0; 0 weighs all steps alike, 0.5 and 1 in the paper
 /// - k: finite and above 0; 1 in the paper
@@ -47,10 +51,22 @@ pub fn min_snr(
 ///
 /// # Errors
 /// A number is outside its range, or k^γ is 0 in f64.
-pub fn p2(schedule: &Schedule, gamma: f64, k: f64) -> Result<Array1<f64>, ScheduleError> {
+pub fn p2(
+    schedule: &Schedule,
+    mean: MeanType,
+    gamma: f64,
+    k: f64,
+) -> Result<Array1<f64>, ScheduleError> {
     require(gamma >= 0.0 && gamma.is_finite(), "gamma", gamma, "a finite number, 0 or above")?;
     require(k > 0.0 && k.is_finite(), "k", k, "a finite number above 0")?;
     let weight = |snr: f64| (k + snr).powf(gamma).recip();
     require(weight(0.0).is_finite(), "k", k, "a number so large that 1/k^gamma is finite")?;
-    Ok(schedule.snr().mapv(weight))
+    Ok(Zip::from(&schedule.snr()).and(schedule.posterior_mean_coef1()).map_collect(
+        |&snr, &coef1| match mean {
+            MeanType::Epsilon => weight(snr),
+            MeanType::StartX => weight(snr) * snr,
+            MeanType::PreviousX => weight(snr) * snr / coef1.powi(2),
+            MeanType::V => weight(snr) * snr / (snr + 1.0),
+        },
+    ))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::describe::{self, Described};
 use crate::foreign::Foreign;
+use crate::scheduler;
 use crate::source::Source;
 
 /// What a checkpoint's metadata says about its model.
@@ -27,6 +28,8 @@ pub struct Card {
 pub struct Model {
     pub card: Card,
     pub weights: Weights,
+    /// The options that walk as the scheduler of its folder does.
+    pub way: Option<String>,
 }
 
 /// How a network is built.
@@ -118,7 +121,8 @@ impl Model {
         })?;
         let contexts = contexts(name, &described)?;
         let Described { weights, config, .. } = described;
-        Ok(Self { card: Card { model: config, process, contexts }, weights })
+        let way = source.scheduler.as_ref().and_then(scheduler::way);
+        Ok(Self { card: Card { model: config, process, contexts }, weights, way })
     }
 
     /// The network with its weights, and the process.

@@ -87,12 +87,12 @@ impl<'a> Editor<'a> {
         anyhow::ensure!(count > 0, "0 images asked for: expected at least 1");
         anyhow::ensure!(batch > 0, "--batch 0: expected at least 1 image at a time");
         let [channels, height, width] = self.model.card.model.image_shape().map(|s| s as usize);
-        let mut request = job::request(arguments, &self.model, &self.build, self.weaker.clone())?;
+        let (row, weaker) = (self.row.clone(), self.weaker.clone());
+        let mut request = job::request(arguments, &self.model, &self.build, &row, weaker)?;
         request["task"] = json!(name);
         request["levels"] = json!(levels);
         request["inputs"] = json!(identity::of_bytes(inputs));
         let image = [height, width, channels];
-        let row = self.row.clone();
         Ok(Job { request, row, image, count, batch, shard: None, resumable: true, restart: false })
     }
 

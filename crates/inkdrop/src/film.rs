@@ -56,8 +56,12 @@ impl Film {
             path.display()
         );
         check_place(path)?;
+        let numbered = path.file_stem().is_some_and(|stem| {
+            stem.to_string_lossy().starts_with(|letter: char| letter.is_ascii_digit())
+        });
+        let inside = path.parent().is_some_and(|folder| same_place(folder, out));
         ensure!(
-            !same_place(path, out),
+            !(same_place(path, out) || inside && numbered),
             "--film {}: the samples are written there; choose another name",
             path.display()
         );

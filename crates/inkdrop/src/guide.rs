@@ -1,7 +1,7 @@
 //! A predictor for a batch, guided as it was asked.
 
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Predictor, Process};
+use inkdrop_process::{Denoiser, MeanType, Predictor, Process};
 use inkdrop_sampler::{BoxedPredictor, Clipped, DynamicThreshold, Guided, Interval};
 
 use crate::context::Row;
@@ -41,17 +41,18 @@ impl Guide {
         process: &'a Process,
         conditioning: &dyn Fn(Option<&Row>) -> Conditioning,
     ) -> BoxedPredictor<'a> {
+        let mean = process.config().mean;
         let asked = || Denoiser::new(process, network, conditioning(None));
         let guided: BoxedPredictor<'a> = match &self.against {
             Against::Nothing if self.threshold.is_none() => return Box::new(asked()),
             Against::Nothing => Box::new(asked().unclipped()),
             Against::Null(row) => {
                 let null = Denoiser::new(process, network, conditioning(Some(row)));
-                self.guided(asked(), null)
+                self.guided(asked(), null, mean)
             }
             Against::Weaker(weaker) => {
                 let weaker = Denoiser::new(process, weaker.as_ref(), conditioning(None));
-                self.guided(asked(), weaker)
+                self.guided(asked(), weaker, mean)
             }
         };
         match self.threshold {
@@ -61,9 +62,14 @@ impl Guide {
         }
     }
 
-    fn guided<'a>(&self, towards: Denoiser<'a>, from: Denoiser<'a>) -> BoxedPredictor<'a> {
+    fn guided<'a>(
+        &self,
+        towards: Denoiser<'a>,
+        from: Denoiser<'a>,
+        mean: MeanType,
+    ) -> BoxedPredictor<'a> {
         let guided = Guided::new(towards.unclipped(), from.unclipped(), self.scale);
-        let guided = guided.within(self.interval).rescaled(self.rescale);
+        let guided = guided.within(self.interval).rescaled(self.rescale, mean);
         let boxed: Box<dyn Predictor + 'a> = Box::new(guided);
         boxed
     }

@@ -39,11 +39,13 @@ pub fn request(
     arguments: &impl Serialize,
     model: &Model,
     build: &Build,
+    row: &Row,
     weaker: Value,
 ) -> Result<Value> {
     let [_, height, width] = model.card.model.image_shape();
     let mut request = serde_json::to_value(arguments)?;
     request["model"] = identity::of(model)?;
+    request["asked"] = json!({"contexts": row.contexts, "class": row.class});
     request["size"] = json!([height, width]);
     request["device"] = json!(if build.device.is_cuda() { "cuda" } else { "cpu" });
     if !weaker.is_null() {

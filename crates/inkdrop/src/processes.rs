@@ -57,7 +57,11 @@ impl Words {
             clip: true,
         };
         let mut said = Self { steps: 1000, zero: false, process };
+        let mut kinds = Vec::new();
         for word in words.split(':').filter(|_| whole.contains(':')) {
+            let kind = Self::kind(word);
+            ensure!(!kinds.contains(&kind), "process `{whole}`: `{word}` says {kind} once more");
+            kinds.push(kind);
             match word {
                 "rescaled" => said.process.time = TimeInput::Rescaled,
                 "unclipped" => said.process.clip = false,
@@ -77,6 +81,18 @@ impl Words {
             }
         }
         Ok(said)
+    }
+
+    /// What a word is about.
+    fn kind(word: &str) -> &'static str {
+        match word {
+            "rescaled" => "the time",
+            "unclipped" => "the clipping",
+            "zero-snr" => "the end",
+            "start-x" | "previous-x" | "v" => "the prediction",
+            "fixed-small" | "learned" | "learned-range" => "the variance",
+            _ => "the steps",
+        }
     }
 }
 
@@ -175,7 +191,16 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_refused() {
-        for text in ["", "sprite", "linear:0", "linear:-1", "linear:4000:scaled", "ddpm:500"] {
+        for text in [
+            "",
+            "sprite",
+            "linear:0",
+            "linear:-1",
+            "linear:4000:scaled",
+            "ddpm:500",
+            "linear:v:start-x",
+            "linear:10:20",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("linear:unclipped").unwrap(), parse("ddpm").unwrap());

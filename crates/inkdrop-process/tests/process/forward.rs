@@ -117,6 +117,21 @@ fn configs_survive_json_and_refuse_unknown_fields() {
     assert!(serde_json::from_str::<ProcessConfig>(&unknown).is_err());
 }
 
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let process = process(TimeInput::Index, ScheduleConfig::cosine(10));
+    let of = |shape: &[i64]| Tensor::zeros(shape, F32);
+    let t = |n: i64| Tensor::zeros([n], (Kind::Int64, Device::Cpu));
+    let error = |x0: Tensor, t: Tensor, noise: Tensor| {
+        process.q_sample(&x0, &t, &noise, Noising::Exact).unwrap_err().to_string()
+    };
+    let (four, one) = ([4, 3, 8, 8], [1, 3, 8, 8]);
+    assert!(error(of(&four), t(4), of(&one)).contains("[1, 3, 8, 8], expected [4, 3, 8, 8]"));
+    assert!(error(of(&four), t(1), of(&four)).contains("t has shape [1], expected [4]"));
+    assert!(error(of(&one), t(4), of(&one)).contains("t has shape [4], expected [1]"));
+    assert!(error(of(&[]), t(1), of(&[])).contains("x0 has shape []"));
+}
+
 /// Bayes' rule: the posterior times q(x_t | x0) is q(x_t | x_{t−1}) times q(x_{t−1} | x0).
 #[test]
 fn the_posterior_is_what_bayes_says() {

@@ -140,6 +140,11 @@ fn numbers_that_cannot_be_are_refused() {
         let error = Objective::new(&process, &config).unwrap_err().to_string();
         assert!(error.contains("expected"), "{error}");
     }
+    for loss in [LossType::Kl, LossType::RescaledKl] {
+        let config = of(loss, Weighting::MinSnr { gamma: 5.0 });
+        let error = Objective::new(&process, &config).unwrap_err().to_string();
+        assert!(error.contains("weights of their own"), "{error}");
+    }
 }
 
 #[test]

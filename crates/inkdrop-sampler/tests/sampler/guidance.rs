@@ -1,10 +1,10 @@
 //! Laws of guidance.
 
-use inkdrop_process::{Prediction, ProcessError};
+use inkdrop_process::{MeanType, Prediction, ProcessError};
 use inkdrop_sampler::{
     ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval, Predictor, Sampler,
 };
-use inkdrop_schedule::{Leg, Levels};
+use inkdrop_schedule::{Leg, Levels, ScheduleConfig};
 use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, schedule, tape};
@@ -62,13 +62,22 @@ fn outside_its_interval_guidance_leaves_the_model_alone() {
 #[test]
 fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
     for leg in legs() {
-        let guided = Guided::new(one(), Mixture::two(), 6.0).rescaled(1.0);
-        let said = guided.predict(&x(), &leg).unwrap();
-        let asked = one().predict(&x(), &leg).unwrap();
-        for row in 0..3 {
-            let spread = |x: &Tensor| f64::try_from(x.get(row).std(true)).unwrap();
-            assert!((spread(&said.eps) - spread(&asked.eps)).abs() < 1e-9);
+        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
+            let guided = Guided::new(one(), Mixture::two(), 6.0).rescaled(1.0, mean);
+            let (said, asked) =
+                (guided.predict(&x(), &leg).unwrap(), one().predict(&x(), &leg).unwrap());
+            let of = |said: &Prediction| match mean {
+                MeanType::Epsilon => said.eps.shallow_clone(),
+                MeanType::V => said.v(&leg).unwrap(),
+                _ => said.x0.shallow_clone(),
+            };
+            for row in 0..3 {
+                let spread = |x: Tensor| f64::try_from(x.get(row).std(true)).unwrap();
+                assert!((spread(of(&said)) - spread(of(&asked))).abs() < 1e-6, "{mean}");
+            }
         }
+        let said = Guided::new(one(), Mixture::two(), 6.0).rescaled(0.7, MeanType::V);
+        let said = said.predict(&x(), &leg).unwrap();
         let again = &said.eps * leg.from.noise() + &said.x0 * leg.from.signal();
         assert!(largest(&(again - x())) < 1e-9);
     }
@@ -125,6 +134,34 @@ fn a_dynamic_threshold_scales_into_range_and_leaves_small_images_alone() {
         }
         let held = DynamicThreshold::new(&wide, 1.0).at_most(1.0).predict(&x(), &leg).unwrap().x0;
         assert!(largest(&(free.clamp(-1.0, 1.0) - held)) < 1e-9);
+    }
+}
+
+/// From pure noise, where ε says nothing: v and x0 do, and a classifier is left out.
+#[test]
+fn guidance_works_where_there_is_no_signal() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(1000)) };
+    let path = "trailing10".parse::<Levels>().unwrap().path(&zero.build().unwrap()).unwrap();
+    let leg = path.legs()[0];
+    for mean in [MeanType::StartX, MeanType::V] {
+        let guided = Guided::new(one(), Mixture::two(), 3.0).rescaled(0.7, mean);
+        assert!(largest(&guided.predict(&x(), &leg).unwrap().x0) < 3.0);
+    }
+    let never = |_: &Tensor, _: f64| -> Result<Tensor, ProcessError> { panic!("asked") };
+    let guided = ClassifierGuided::new(one(), never, 2.0);
+    assert!(near(&guided.predict(&x(), &leg).unwrap(), &one().predict(&x(), &leg).unwrap()));
+}
+
+/// Half precision keeps its kind, and large sums are no infinities.
+#[test]
+fn half_precision_is_finite() {
+    let path = "trailing3".parse::<Levels>().unwrap().path(&schedule()).unwrap();
+    for kind in [Kind::Half, Kind::BFloat16] {
+        let model = DynamicThreshold::new(Mixture::gaussian(0.9, 0.1), 0.995);
+        let x = Tensor::ones([1, 3, 256, 256], (kind, inkdrop_torch::tch::Device::Cpu));
+        let mut noise = tape(0, &[1]);
+        let out = Sampler::Euler.walk(&model, &schedule(), &path, x, &mut noise, &mut |_| {});
+        assert_eq!(out.unwrap().kind(), kind);
     }
 }
 

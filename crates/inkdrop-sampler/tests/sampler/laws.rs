@@ -172,6 +172,26 @@ fn an_inverted_sample_of_the_data_is_noise() {
     assert!(largest(&difference) < 0.1, "{}", largest(&difference));
 }
 
+/// Some schedulers visit a level twice; a multistep solver then has one node there.
+#[test]
+fn a_level_that_is_visited_twice_breaks_no_solver() {
+    let level = |time: usize| schedule().level(time);
+    let levels = [level(999), level(700), level(700), level(300), Level::CLEAN];
+    let path = Path::through(&levels).unwrap();
+    for (name, sampler) in Sampler::all() {
+        let out = run(sampler, &path);
+        assert!(largest(&out) < 3.0, "{name}");
+    }
+}
+
+#[test]
+fn inversion_can_be_refined_to_a_start_without_signal() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(1000)) };
+    let path = "trailing50".parse::<Levels>().unwrap().path(&zero.build().unwrap()).unwrap();
+    let (latent, back) = invert(&path, path.start(), 5);
+    assert!(largest(&latent) < 10.0 && largest(&back) < 0.1, "{}", largest(&back));
+}
+
 #[test]
 fn settings_that_cannot_be_are_refused() {
     let text = |sampler: Sampler| {

@@ -127,6 +127,19 @@ fn requests_that_cannot_be_name_the_field() {
     assert!("numpy".parse::<Rng>().unwrap_err().to_string().contains("per-sample or torch"));
 }
 
+/// The originals sample whole batches and cut the last one.
+#[test]
+fn a_smaller_last_batch_has_its_part_of_a_whole_ones_noise() {
+    let network = Broken(Params::new(Kind::Float, Device::Cpu));
+    let of = |count| {
+        let sampler = Sampler::Ddpm;
+        let config =
+            SampleConfig { rng: Rng::Torch, levels: steps(1), sampler, ..request(count, 4) };
+        run(&network, &config).unwrap()
+    };
+    assert_eq!(of(6), of(8).narrow(0, 0, 6));
+}
+
 /// The original draws noise that it does not use; with as many idle draws the next batch has its.
 #[test]
 fn idle_draws_move_the_noise_of_the_next_batch() {

@@ -40,6 +40,24 @@ proptest! {
         }
     }
 
+    /// The weighted loss is 1/(1 + SNR)^γ times the squared error of ε, whatever is predicted.
+    #[test]
+    fn the_same_error_of_eps_costs_the_same_in_every_parametrisation(
+        config in configs(), share in 0.0f64..1.0, gamma in 0.1f64..2.0,
+        x in -2.0f64..2.0, x0 in -1.0f64..0.0, error in 0.5f64..1.0,
+    ) {
+        let schedule = config.build().unwrap();
+        let i = (share * schedule.steps() as f64) as usize;
+        let snr = schedule.snr()[i];
+        let expected = snr * error * error / (1.0 + snr).powf(gamma);
+        for mean in ALL {
+            let weight = weights::p2(&schedule, mean, gamma, 1.0).unwrap()[i];
+            let [ours, truth] = [x0 + error, x0].map(|x0| target(&schedule, mean, i, x, x0));
+            let loss = weight * (ours - truth).powi(2);
+            prop_assert!((loss - expected).abs() <= 1e-6 * expected, "{mean}: {loss} {expected}");
+        }
+    }
+
     #[test]
     fn weights_are_finite_and_not_negative(config in configs(), gamma in 0.1f64..20.0) {
         let schedule = config.build().unwrap();
@@ -48,7 +66,7 @@ proptest! {
             prop_assert_eq!(weights.len(), schedule.steps());
             prop_assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0));
         }
-        let weights = weights::p2(&schedule, gamma, 1.0).unwrap();
+        let weights = weights::p2(&schedule, MeanType::Epsilon, gamma, 1.0).unwrap();
         prop_assert!(weights.iter().all(|weight| (0.0..=1.0).contains(weight)));
         prop_assert!(weights.windows(2).into_iter().all(|pair| pair[0] <= pair[1]));
     }
@@ -84,7 +102,7 @@ fn weights_of_stable_diffusions_schedule_are_numpys() {
         ],
     );
     check(
-        weights::p2(&schedule, 0.5, 1.0).unwrap(),
+        weights::p2(&schedule, MeanType::Epsilon, 0.5, 1.0).unwrap(),
         [
             0.0291547594742268,
             0.571145668605373,
@@ -127,7 +145,7 @@ fn parameters_outside_their_range_are_named() {
         (1.0, f64::INFINITY, "k = inf: expected"),
         (400.0, 0.001, "k = 0.001: expected"),
     ] {
-        let error = weights::p2(&schedule, gamma, k).unwrap_err().to_string();
+        let error = weights::p2(&schedule, MeanType::Epsilon, gamma, k).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
     }
 }

@@ -49,7 +49,7 @@ pub struct Arguments {
     /// per-sample: image i is the same whatever the batch; torch: the draws of torch.manual_seed
     #[arg(long, default_value = "per-sample")]
     rng: String,
-    #[serde(flatten)]
+    #[serde(skip)]
     #[command(flatten)]
     asked: Asked,
     #[serde(skip)]
@@ -76,6 +76,9 @@ const BATCH: usize = 64;
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.find()?;
     let build = arguments.model.build(arguments.seed)?;
+    if let (Some(way), true) = (&model.way, arguments.walk.is_usual()) {
+        eprintln!("note: the folder's scheduler walks as {way} does");
+    }
     let config = arguments.config(&model.card)?;
     config.check()?;
     config.levels.path(&model.card.process.schedule.build()?)?;
@@ -132,7 +135,7 @@ impl Arguments {
         weaker: Value,
     ) -> Result<Job> {
         let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
-        let mut request = job::request(self, model, build, weaker)?;
+        let mut request = job::request(self, model, build, row, weaker)?;
         request["batch"] = json!(config.batch);
         request["levels"] = json!(config.levels.to_string());
         let job = Job {

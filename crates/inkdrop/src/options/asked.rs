@@ -1,12 +1,11 @@
 //! What the images are asked to be.
 
 use anyhow::{Result, ensure};
-use serde::Serialize;
 
 use crate::card::Card;
 use crate::context::Row;
 
-#[derive(Debug, clap::Args, Serialize)]
+#[derive(Debug, clap::Args)]
 pub struct Asked {
     /// Weights of the contexts, such as hero=1,food=0.6
     #[arg(long, conflicts_with = "class", value_name = "NAME=W,…")]

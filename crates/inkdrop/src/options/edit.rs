@@ -13,7 +13,7 @@ use crate::card::Card;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct EditOptions {
-    #[serde(flatten)]
+    #[serde(skip)]
     #[command(flatten)]
     pub asked: Asked,
     /// How many at a time

@@ -18,7 +18,13 @@ pub struct GuideOptions {
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Guidance")]
     guidance: Option<f64>,
     /// The class that the model was trained with in place of no class
-    #[arg(long, value_name = "N", requires = "guidance", help_heading = "Guidance")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "guidance",
+        conflicts_with = "autoguide",
+        help_heading = "Guidance"
+    )]
     null_class: Option<i64>,
     /// Guide away from this weaker model of the same kind, such as an early checkpoint
     #[serde(skip)]
@@ -84,7 +90,13 @@ impl GuideOptions {
         match (card.model.classes(), self.null_class) {
             (None, None) => Ok(Row::none(card)),
             (None, Some(_)) => bail!("--null-class: this model's null condition is no context"),
-            (Some(_), Some(class)) => Row::class(card, &class.to_string()).context("--null-class"),
+            (Some(_), Some(class)) => {
+                ensure!(
+                    row.class != Some(class),
+                    "--null-class {class}: it is the class that is asked for"
+                );
+                Row::class(card, &class.to_string()).context("--null-class")
+            }
             (Some(count), None) => bail!(
                 "--guidance: this model draws images of {count} classes, and its file does not say that one of them means no class; name it with --null-class N if it was trained so, or guide with --autoguide MODEL"
             ),

@@ -20,8 +20,8 @@ fn another_request_is_refused_with_its_first_difference() {
     sample(&place, &["-n", "6", "--out", "x/"]);
     let ways: [(&[&str], &str); 6] = [
         (&["--seed", "1"], "seed is 0 there, 1 now"),
-        (&["--class", "food"], "class is not given there, food now"),
-        (&["--context", "food=1"], "context is not given there, food=1 now"),
+        (&["--class", "food"], "asked.contexts is [0.0,0.0,0.0,0.0,0.0] there, [0.0,0.0,1.0"),
+        (&["--context", "food=1"], "asked.contexts is [0.0"),
         (&["--sampler", "ddpm"], "sampler is ddim there, ddpm now"),
         (&["--precision", "bf16"], "precision is f32 there, bf16 now"),
         (&["-n", "5"], "count is 6 there, 5 now"),
@@ -36,6 +36,21 @@ fn another_request_is_refused_with_its_first_difference() {
     place.refuses(&steps, &["levels is trailing2 there, trailing3 now"]);
     let batch = [&args[..], &["--batch", "2", "--steps", "2"]].concat();
     place.refuses(&batch, &["batch is 4 there, 2 now"]);
+}
+
+/// What is compared is what the words stand for.
+#[test]
+fn the_same_request_in_other_words_goes_on() {
+    let place = place_with_model();
+    let said = ["-n", "6", "--out", "x/", "--class", "food", "--sampler", "euler_a"];
+    sample(&place, &said);
+    let again = ["--context", "food=1", "--sampler", "euler-ancestral", "--eta", "1"];
+    let base = ["sample", "model.safetensors", "--steps", "2", "--batch", "4", "-n", "6"];
+    let outcome = place.run(&[&base[..], &["--out", "x/"], &again].concat()).succeeds();
+    assert!(outcome.stderr.contains("nothing to do"), "{}", outcome.stderr);
+    let less = [&base[..], &["--out", "x/", "--context", "food=1"], &again[2..4]].concat();
+    let less = [&less[..], &["--eta", "0.5"]].concat();
+    place.refuses(&less, &["sampler is euler-ancestral there, euler-ancestral, eta 0.5 now"]);
 }
 
 #[test]

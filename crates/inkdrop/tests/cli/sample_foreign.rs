@@ -104,6 +104,9 @@ fn a_class_is_a_number() {
     };
     assert!(guided("9") != class("1"));
     assert!(guided("9") != guided("8"));
+    let same = ["--class", "1", "--guidance", "2", "--null-class", "1"];
+    let same = [&SAMPLE[..], &["x.npz"], &known, &same].concat();
+    place.refuses(&same, &["--null-class 1", "asked for"]);
     let ancestral = [&known[..], &["--class", "1", "--sampler", "ddpm"]].concat();
     images(&place, &ancestral);
     let none = [&SAMPLE[..], &["x.npz"], &known, &["--class", "1", "--guidance", "2"]].concat();
@@ -121,6 +124,20 @@ fn a_pipeline_samples_with_nothing_but_its_path() {
     let args = ["sample", "pipe", "-n", "2", "--steps", "3", "--out", "y.npz"];
     place.run(&args).succeeds();
     assert!(fs::read(place.path("y.npz")).expect("samples") == plain);
+}
+
+/// As DPMSolverMultistepScheduler.save_pretrained writes it: with a number that JSON does not know.
+#[test]
+fn a_scheduler_with_pythons_infinity_is_read() {
+    let place = place_with_pipeline();
+    let scheduler = br#"{"_class_name": "DPMSolverMultistepScheduler", "beta_schedule": "linear",
+        "lambda_min_clipped": -Infinity, "solver_order": 2, "timestep_spacing": "linspace"}"#;
+    place.put("pipe/scheduler/scheduler_config.json", scheduler);
+    let told = place.run(&["sample", "pipe", "-n", "1", "--out", "x.png"]);
+    told.succeeds();
+    place.run(&["inspect", "pipe"]).succeeds();
+    let options = ["--sampler", "dpm++2m", "--spacing", "linspace", "--steps", "2"];
+    place.run(&[&["sample", "pipe", "-n", "1"][..], &options].concat()).succeeds();
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn guidance_needs_something_to_guide_towards() {
     hero(&["--guidance", "3", "--guidance-interval", "5,1"], &["5,1", "LOW,HIGH"]);
     hero(&["--guidance", "3", "--guidance-rescale", "2"], &["guidance-rescale 2", "0 to 1"]);
     hero(&["--guidance", "3", "--autoguide", "nowhere"], &["no file nowhere"]);
+    hero(&["--guidance", "3", "--autoguide", "sprites", "--null-class", "1"], &["--null-class"]);
     refused(&["--threshold", "7"], &["threshold 7", "0 to 1"]);
 }
 
