@@ -9,34 +9,13 @@
 //! inkdrop plan improved_cifar10 --batch 8
 //! ```
 
-mod card;
 mod commands;
 mod config;
-mod context;
-mod describe;
-mod draw;
-mod editor;
-mod film;
-mod foreign;
-mod guide;
-mod identity;
-mod job;
-mod manifest;
-mod many;
-mod meter;
+mod making;
+mod model;
 mod options;
-mod output;
-mod processes;
 mod progress;
-mod request;
 mod say;
-mod scheduler;
-mod shard;
-mod sheet;
-mod source;
-mod spec;
-mod stop;
-mod tables;
 
 use std::process::ExitCode;
 

@@ -9,13 +9,13 @@ use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ModelConfig, Unet2dArguments};
 use serde_json::Value;
 
-use crate::card::{SHORTCUT, contexts, precision};
-use crate::describe::{self, Described, Origin};
-use crate::foreign::Foreign;
-use crate::output::check_place;
+use crate::making::output::check_place;
+use crate::model::card::{SHORTCUT, contexts, precision};
+use crate::model::describe::{self, Described, Origin};
+use crate::model::foreign::Foreign;
+use crate::model::scheduler;
+use crate::model::source::Source;
 use crate::say::say;
-use crate::scheduler;
-use crate::source::Source;
 
 /// Convert weights between PyTorch, safetensors and diffusers folders
 #[derive(Debug, clap::Args)]

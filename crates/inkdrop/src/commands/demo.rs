@@ -10,14 +10,14 @@ use inkdrop_data::picture::write_png;
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{Levels, Spacing};
 
-use crate::card::{Build, Model};
-use crate::context::Row;
-use crate::draw;
-use crate::film::{self, Film};
-use crate::foreign::Foreign;
-use crate::guide::Guide;
-use crate::meter::Meter;
-use crate::request::Request;
+use crate::making::draw;
+use crate::making::film::{self, Film};
+use crate::making::guide::Guide;
+use crate::making::meter::Meter;
+use crate::making::request::Request;
+use crate::model::card::{Build, Model};
+use crate::model::context::Row;
+use crate::model::foreign::Foreign;
 use crate::say::say;
 
 /// Sample a labelled grid and an animation from the built-in model

@@ -1,6 +1,7 @@
 //! `inkdrop edit`: tasks that start from images.
 
 mod canvas;
+mod editor;
 mod img2img;
 mod inpaint;
 mod interpolate;

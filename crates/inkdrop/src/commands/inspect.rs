@@ -10,10 +10,10 @@ use inkdrop_unet::ModelConfig;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::describe::{self, Described};
-use crate::foreign::Foreign;
+use crate::model::describe::{self, Described};
+use crate::model::foreign::Foreign;
+use crate::model::source::Source;
 use crate::say::{entry, say};
-use crate::source::Source;
 
 /// Show what is in a file of weights
 #[derive(Debug, clap::Args)]

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use inkdrop_unet::{ImageSize, ModelConfig, Plan, Preset, Stage};
 use serde_json::json;
 
-use crate::describe;
-use crate::foreign::Foreign;
+use crate::model::describe;
+use crate::model::foreign::Foreign;
+use crate::model::source::Source;
+use crate::model::spec;
 use crate::say::say;
-use crate::source::Source;
-use crate::spec;
 
 /// Count the layers, work and memory of a network without making it
 #[derive(Debug, clap::Args)]

@@ -9,17 +9,17 @@ use inkdrop_unet::ModelConfig;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::card::{Build, Card, Model};
-use crate::context::Row;
-use crate::film::Film;
-use crate::guide::Guide;
-use crate::job::{self, Job};
-use crate::many;
+use crate::making::film::Film;
+use crate::making::guide::Guide;
+use crate::making::job::{self, Job};
+use crate::making::many;
+use crate::making::output::Target;
+use crate::making::request::Request;
+use crate::making::shard::Shard;
+use crate::making::stop::{Stop, Stoppable};
+use crate::model::card::{Build, Card, Model};
+use crate::model::context::Row;
 use crate::options::{Asked, GuideOptions, ModelOptions, OutOptions, WalkOptions};
-use crate::output::Target;
-use crate::request::Request;
-use crate::shard::Shard;
-use crate::stop::{Stop, Stoppable};
 
 /// How the archives of all parts become one.
 const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:

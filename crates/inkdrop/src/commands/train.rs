@@ -16,12 +16,12 @@ use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher};
 use serde_json::{Value, json};
 
-use crate::card::Card;
 use crate::config::{BUILT_IN, RunConfig, fit};
+use crate::making::request::preview;
+use crate::making::stop::{INTERRUPTED, Stop};
+use crate::model::card::Card;
 use crate::progress;
-use crate::request::preview;
 use crate::say::say;
-use crate::stop::{INTERRUPTED, Stop};
 
 /// Train a model
 ///

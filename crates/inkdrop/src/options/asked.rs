@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use crate::card::Card;
-use crate::context::Row;
+use crate::model::card::Card;
+use crate::model::context::Row;
 
 #[derive(Debug, clap::Args)]
 pub struct Asked {

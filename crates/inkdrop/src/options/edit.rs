@@ -9,7 +9,7 @@ use inkdrop_data::read;
 use serde::Serialize;
 
 use super::{Asked, GuideOptions, OutOptions};
-use crate::card::Card;
+use crate::model::card::Card;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct EditOptions {

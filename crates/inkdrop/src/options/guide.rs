@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ModelOptions;
-use crate::card::{Build, Card};
-use crate::context::Row;
-use crate::guide::{Against, Guide};
-use crate::identity;
+use crate::making::guide::{Against, Guide};
+use crate::model::card::{Build, Card};
+use crate::model::context::Row;
+use crate::model::identity;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct GuideOptions {

@@ -6,8 +6,8 @@ use inkdrop_torch::tch::Device;
 use inkdrop_unet::ImageSize;
 use serde::Serialize;
 
-use crate::card::{Build, Model, precision};
-use crate::foreign::Foreign;
+use crate::model::card::{Build, Model, precision};
+use crate::model::foreign::Foreign;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct ModelOptions {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::film::{self, Film};
-use crate::job::Job;
-use crate::output::{Output, Target, same_place};
-use crate::sheet::Sheet;
+use crate::making::film::{self, Film};
+use crate::making::job::Job;
+use crate::making::output::{Output, Target, same_place};
+use crate::making::sheet::Sheet;
 
 #[derive(Debug, clap::Args)]
 pub struct OutOptions {

@@ -10,9 +10,9 @@ use inkdrop_sampler::{OnStep, Sampler};
 use inkdrop_schedule::Path;
 use serde::Serialize;
 
-use crate::editor::{self, Editor, Made, Ready};
+use super::editor::{self, Editor, Made, Ready};
+use crate::making::sheet::Sheet;
 use crate::options::{EditOptions, InputOptions, ModelOptions, WalkOptions};
-use crate::sheet::Sheet;
 
 /// Variations of images: noise them, and draw them again (SDEdit)
 #[derive(Debug, clap::Args, Serialize)]

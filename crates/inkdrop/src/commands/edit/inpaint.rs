@@ -13,11 +13,11 @@ use inkdrop_schedule::{Levels, Path, Spacing};
 use serde::Serialize;
 
 use super::canvas::{self, Drawn, MaskOptions};
-use crate::card::Card;
-use crate::draw;
-use crate::editor::{self, Editor, Made, Ready};
+use super::editor::{self, Editor, Made, Ready};
+use crate::making::draw;
+use crate::making::sheet::Sheet;
+use crate::model::card::Card;
 use crate::options::{EditOptions, Input, InputOptions, ModelOptions};
-use crate::sheet::Sheet;
 
 /// Steps where none are asked for, as in the paper.
 const STEPS: usize = 250;

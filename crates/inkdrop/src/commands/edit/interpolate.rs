@@ -14,10 +14,10 @@ use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 use serde::Serialize;
 
+use super::editor::{self, Editor, Made, Ready};
 use super::ways;
-use crate::editor::{self, Editor, Made, Ready};
+use crate::making::sheet::{Sheet, Strip};
 use crate::options::{EditOptions, InputOptions, ModelOptions};
-use crate::sheet::{Sheet, Strip};
 
 /// The most images that lie between others.
 const MOST: usize = 10_000;

@@ -12,12 +12,12 @@ use inkdrop_schedule::Path;
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Serialize;
 
+use super::editor::{self, Editor, Made, Ready};
 use super::ways;
-use crate::draw;
-use crate::editor::{self, Editor, Made, Ready};
+use crate::making::draw;
+use crate::making::output::{check_place, same_place};
+use crate::making::sheet::Sheet;
 use crate::options::{EditOptions, InputOptions, ModelOptions};
-use crate::output::{check_place, same_place};
-use crate::sheet::Sheet;
 
 /// The noise that images come from, and what it is drawn to (DDIM inversion)
 #[derive(Debug, clap::Args, Serialize)]

@@ -13,10 +13,10 @@ use inkdrop_torch::NoiseSource;
 use ndarray::Array4;
 use serde::Serialize;
 
-use crate::card::Card;
-use crate::editor::{self, Editor, Made, Ready};
+use super::editor::{self, Editor, Made, Ready};
+use crate::making::sheet::Sheet;
+use crate::model::card::Card;
 use crate::options::{EditOptions, Input, ModelOptions, WalkOptions};
-use crate::sheet::Sheet;
 
 /// Large images of small ones, by a network of family improved-super-res
 ///

@@ -5,7 +5,7 @@ use inkdrop_sampler::Inversion;
 use inkdrop_schedule::{Levels, Path, Spacing};
 use serde::Serialize;
 
-use crate::card::Card;
+use crate::model::card::Card;
 
 /// Steps where none are asked for.
 const STEPS: usize = 100;

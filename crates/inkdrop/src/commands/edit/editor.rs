@@ -14,16 +14,17 @@ use inkdrop_torch::tch::{Device, Tensor};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::card::{Build, Model};
-use crate::context::Row;
-use crate::guide::Guide;
-use crate::job::{self, Job};
-use crate::many;
+use crate::making::guide::Guide;
+use crate::making::job::{self, Job};
+use crate::making::many;
+use crate::making::request::Request;
+use crate::making::sheet::Sheet;
+use crate::making::stop::{Stop, Stoppable};
+use crate::model::card::{Build, Model};
+use crate::model::context::Row;
+use crate::model::identity;
 use crate::options::{EditOptions, ModelOptions};
-use crate::request::Request;
-use crate::sheet::Sheet;
-use crate::stop::{Stop, Stoppable};
-use crate::{identity, say};
+use crate::say;
 
 /// What is made of a batch.
 pub trait Task {
@@ -49,7 +50,7 @@ pub struct Made {
 impl Made {
     /// Images that were made, with nothing beside them.
     pub fn of(x: &Tensor) -> Result<Self> {
-        Ok(Self { images: crate::draw::images(x)?, beside: None })
+        Ok(Self { images: crate::making::draw::images(x)?, beside: None })
     }
 }
 

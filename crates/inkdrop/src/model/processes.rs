@@ -5,7 +5,7 @@ use inkdrop_process::{MeanType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
-use crate::tables;
+use crate::model::tables;
 
 /// `sprites` or `ddpm`; a schedule with words behind colons, such as `cosine:4000:rescaled`; or
 /// a .toml or .json file with a process.

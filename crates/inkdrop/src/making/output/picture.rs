@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{check_place, counted};
-use crate::draw;
-use crate::job::Job;
-use crate::sheet::{Sheet, joined};
+use crate::making::draw;
+use crate::making::job::Job;
+use crate::making::sheet::{Sheet, joined};
 use anyhow::{Context, Result, ensure};
 use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::card::{Build, Model};
-use crate::context::Row;
-use crate::identity;
-use crate::shard::Shard;
+use crate::making::shard::Shard;
+use crate::model::card::{Build, Model};
+use crate::model::context::Row;
+use crate::model::identity;
 
 /// What a run of `sample` is to make.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use inkdrop_data::stream::{self, SampleStream};
 use ndarray::{Array1, ArrayView1};
 
 use super::{check_place, counted};
-use crate::job::Job;
-use crate::manifest::Manifest;
+use crate::making::job::Job;
+use crate::making::manifest::Manifest;
 
 /// `x.npz`, with `x.npz.partial.npy` and `x.npz.partial.json` until it is whole.
 pub struct Target {

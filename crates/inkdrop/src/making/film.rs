@@ -7,8 +7,8 @@ use inkdrop_data::picture::{Picture, write_apng, write_gif};
 use inkdrop_sampler::Step;
 use inkdrop_torch::tch::Tensor;
 
-use crate::draw;
-use crate::output::{check_place, same_place};
+use crate::making::draw;
+use crate::making::output::{check_place, same_place};
 
 /// What a film shows of each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -5,7 +5,7 @@ use inkdrop_checkpoint::Weights;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::card::Model;
+use crate::model::card::Model;
 
 /// A model's network, process, contexts and a hash of its weights.
 pub fn of(model: &Model) -> Result<Value> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 
-use crate::tables;
+use crate::model::tables;
 
 /// Whether a text is a preset's name, or that of a .toml or .json file.
 pub fn names(text: &str) -> bool {

@@ -7,7 +7,8 @@ use inkdrop_checkpoint::{DiffusersFolder, Weights};
 use serde_json::Value;
 
 /// The models that are compiled into the binary.
-const BUILT_IN: [(&str, &[u8]); 1] = [("sprites", include_bytes!("../assets/sprites.safetensors"))];
+const BUILT_IN: [(&str, &[u8]); 1] =
+    [("sprites", include_bytes!("../../assets/sprites.safetensors"))];
 
 /// Weights as they were found.
 pub struct Source {

@@ -4,7 +4,7 @@ use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Denoiser, MeanType, Predictor, Process};
 use inkdrop_sampler::{BoxedPredictor, Clipped, DynamicThreshold, Guided, Interval};
 
-use crate::context::Row;
+use crate::model::context::Row;
 
 /// How images are pulled towards what is asked.
 pub struct Guide {

@@ -10,8 +10,8 @@ use inkdrop_data::output::write_atomic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::job::Job;
-use crate::shard::Shard;
+use crate::making::job::Job;
+use crate::making::shard::Shard;
 
 /// What the samples beside it were asked to be.
 #[derive(Debug, Serialize, Deserialize)]

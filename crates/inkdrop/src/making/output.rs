@@ -12,8 +12,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, ensure};
 use inkdrop_data::Images;
 
-use crate::job::Job;
-use crate::sheet::Sheet;
+use crate::making::job::Job;
+use crate::making::sheet::Sheet;
 
 /// The form of the output, from its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

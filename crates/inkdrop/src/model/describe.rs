@@ -8,10 +8,10 @@ use inkdrop_process::ProcessConfig;
 use inkdrop_unet::{Assumed, ImageSize, ModelConfig, Shapes};
 use serde_json::Value;
 
-use crate::foreign::Foreign;
-use crate::source::Source;
-use crate::spec::{self, Spec};
-use crate::{processes, scheduler};
+use crate::model::foreign::Foreign;
+use crate::model::source::Source;
+use crate::model::spec::{self, Spec};
+use crate::model::{processes, scheduler};
 
 /// The network of a file.
 pub struct Described {

@@ -13,12 +13,12 @@ use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Source, Step, sample};
 use inkdrop_schedule::{Levels, Spacing};
 use inkdrop_torch::tch::Tensor;
 
-use crate::card::Card;
-use crate::context::Row;
-use crate::draw;
-use crate::film::Film;
-use crate::guide::Guide;
-use crate::meter::Meter;
+use crate::making::draw;
+use crate::making::film::Film;
+use crate::making::guide::Guide;
+use crate::making::meter::Meter;
+use crate::model::card::Card;
+use crate::model::context::Row;
 
 /// A model that is ready to sample.
 pub struct Request<'a> {

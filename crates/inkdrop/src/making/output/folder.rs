@@ -9,8 +9,8 @@ use inkdrop_data::Images;
 use inkdrop_data::picture::{Picture, is_whole_png, write_png};
 
 use super::{check_writable, counted};
-use crate::job::{Job, counted as length, joined};
-use crate::manifest::Manifest;
+use crate::making::job::{Job, counted as length, joined};
+use crate::making::manifest::Manifest;
 
 /// A folder with `00000.png`, `00001.png`, … and samples.json, or samples.0-of-4.json for a part.
 pub struct Target {

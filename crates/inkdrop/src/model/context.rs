@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::card::Card;
+use crate::model::card::Card;
 
 /// What one image is asked to be: one weight per named context, or a class.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,10 +8,10 @@ use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::describe::{self, Described};
-use crate::foreign::Foreign;
-use crate::scheduler;
-use crate::source::Source;
+use crate::model::describe::{self, Described};
+use crate::model::foreign::Foreign;
+use crate::model::scheduler;
+use crate::model::source::Source;
 
 /// What a checkpoint's metadata says about its model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

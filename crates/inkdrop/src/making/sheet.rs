@@ -5,7 +5,7 @@ use inkdrop_data::Images;
 use inkdrop_data::picture::{Grid, Picture};
 use ndarray::{Axis, concatenate};
 
-use crate::draw;
+use crate::making::draw;
 
 /// Labelled rows with places for the images that are made.
 pub struct Sheet {

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use inkdrop_sampler::SampleConfig;
 
-use crate::context::Row;
-use crate::film::Film;
-use crate::job::counted;
-use crate::meter::Meter;
-use crate::output::Target;
-use crate::request::Request;
-use crate::stop::{INTERRUPTED, Stoppable};
+use crate::making::film::Film;
+use crate::making::job::counted;
+use crate::making::meter::Meter;
+use crate::making::output::Target;
+use crate::making::request::Request;
+use crate::making::stop::{INTERRUPTED, Stoppable};
+use crate::model::context::Row;
 
 /// Fills a target, and says where everything is; or how to go on, where Ctrl-C stopped the network.
 pub fn fill(
