@@ -14,6 +14,7 @@ import draw
 import draw_layers
 import draw_process
 import draw_solver
+import draw_train
 import make
 import models
 from case import Case
@@ -27,7 +28,8 @@ FAMILIES = {
     "unet2d": unet2d,
 }
 SOURCES = {"unet2d": "diffusers UNet2DModel"}
-OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver}
+OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver,
+          "train": draw_train.train_case}
 
 
 def unet(family: str, seed: int, index: int) -> Case:

@@ -24,6 +24,7 @@ mod schedule;
 mod solver;
 mod standin;
 mod start;
+mod train;
 mod unet;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Row>> {
         ("loss", "improved") => loss::check(&case),
         ("bpd", "improved") => bpd::check(&case),
         ("solver", _) => solver::check(&case),
+        ("train", "improved") => train::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),

@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Loss {
+pub(crate) enum Loss {
     Mse,
     RescaledMse,
     Kl,
@@ -28,7 +28,7 @@ enum Loss {
 }
 
 impl Loss {
-    fn config(self) -> ObjectiveConfig {
+    pub(crate) fn config(self) -> ObjectiveConfig {
         let loss = match self {
             Self::Mse => LossType::Mse,
             Self::RescaledMse => LossType::RescaledMse,

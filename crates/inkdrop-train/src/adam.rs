@@ -5,11 +5,13 @@ use inkdrop_nn::Params;
 use inkdrop_torch::Result;
 use tch::{Tensor, no_grad_guard};
 
-/// Adam (Kingma & Ba 2015) as `torch.optim.Adam` computes it: β = (0.9, 0.999), ε = 1e-8.
+/// Adam (Kingma & Ba 2015) as `torch.optim.Adam` computes it, β = (0.9, 0.999) and ε = 1e-8; with a
+/// decay of the weights it is `torch.optim.AdamW` (Loshchilov & Hutter 2019).
 #[derive(Debug)]
 pub struct Adam {
     slots: Vec<Slot>,
     steps: i32,
+    weight_decay: f64,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,15 @@ impl Adam {
                 square: param.tensor.f_zeros_like()?,
             })
         };
-        Ok(Self { slots: params.trained().map(slot).collect::<Result<_>>()?, steps: 0 })
+        let slots = params.trained().map(slot).collect::<Result<_>>()?;
+        Ok(Self { slots, steps: 0, weight_decay: 0.0 })
+    }
+
+    /// The same with a decay: each step first scales the weights by 1 − lr·decay.
+    ///
+    /// - decay: ≥ 0; 0.01 is PyTorch's
+    pub fn with_weight_decay(self, decay: f64) -> Self {
+        Self { weight_decay: decay, ..self }
     }
 
     /// Forgets the gradients of the last step.
@@ -62,6 +72,9 @@ impl Adam {
             let gradient = slot.parameter.f_grad()?;
             if !gradient.defined() {
                 continue;
+            }
+            if self.weight_decay > 0.0 {
+                let _ = slot.parameter.f_mul_scalar_(1.0 - lr * self.weight_decay)?;
             }
             let _ = slot.mean.f_lerp_(&gradient, 1.0 - Self::BETA1)?;
             let square = gradient.f_square()?.f_mul_scalar_(1.0 - Self::BETA2)?;

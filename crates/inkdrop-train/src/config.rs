@@ -18,8 +18,12 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Adam's learning rate at step 0; falls to 0 on a straight line over the steps.
     pub lr: f64,
-    /// Share of the old average that each step keeps, in [0, 1); less in the first steps.
+    /// Share of its weights that a step of rate lr takes off, over lr (AdamW); 0 for Adam.
+    pub weight_decay: f64,
+    /// Share of the old average that each step keeps, in [0, 1).
     pub ema_decay: f64,
+    /// Whether the first steps keep less: (1 + step)/(10 + step).
+    pub ema_warm_up: bool,
     /// Probability that an image keeps its context; the rest are trained with zeros.
     pub context_keep: f64,
     /// Which loss.
@@ -46,7 +50,9 @@ impl Default for TrainConfig {
             steps: 16_000,
             batch: 100,
             lr: 1e-3,
+            weight_decay: 0.0,
             ema_decay: 0.999,
+            ema_warm_up: true,
             context_keep: 0.9,
             loss: LossType::Mse,
             weighting: Weighting::None,
@@ -81,6 +87,9 @@ impl TrainConfig {
         }
         let lr = self.lr;
         field(lr > 0.0 && lr.is_finite(), "train.lr", lr.to_string(), "a number above 0")?;
+        let decay = self.weight_decay;
+        let named = "train.weight_decay";
+        field(decay >= 0.0 && decay.is_finite(), named, decay.to_string(), "0 or more")?;
         let decay = self.ema_decay;
         field((0.0..1.0).contains(&decay), "train.ema_decay", decay.to_string(), "0 to below 1")?;
         let keep = self.context_keep;

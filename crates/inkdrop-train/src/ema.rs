@@ -12,6 +12,7 @@ pub struct Ema {
     network: Box<dyn Network>,
     pairs: Vec<(Tensor, Tensor)>,
     decay: f64,
+    warm_up: bool,
 }
 
 impl Ema {
@@ -31,7 +32,12 @@ impl Ema {
             average.f_copy_(&live.tensor)?;
             pairs.push((average, live.tensor.shallow_clone()));
         }
-        Ok(Self { network, pairs, decay })
+        Ok(Self { network, pairs, decay, warm_up: true })
+    }
+
+    /// The same decay from the first step on, as in improved-diffusion.
+    pub fn without_warm_up(self) -> Self {
+        Self { warm_up: false, ..self }
     }
 
     /// The network with the averaged weights.
@@ -41,13 +47,15 @@ impl Ema {
 
     /// Takes in the weights after step `step`, counted from 0.
     ///
-    /// The first steps keep less of the past: min(decay, (1 + step)/(10 + step)).
+    /// The first steps keep less of the past, min(decay, (1 + step)/(10 + step)), unless told
+    /// otherwise.
     ///
     /// # Errors
     /// libtorch failed.
     pub fn update(&mut self, step: usize) -> Result<()> {
         let _guard = no_grad_guard();
-        let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
+        let young = (1.0 + step as f64) / (10.0 + step as f64);
+        let decay = if self.warm_up { self.decay.min(young) } else { self.decay };
         for (average, live) in &mut self.pairs {
             if average.kind() == Kind::Int64 {
                 average.f_copy_(live)?;

@@ -37,9 +37,10 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         config.check()?;
         Objective::new(&process, &config.objective())?;
+        let ema = Ema::new(average, network.params(), config.ema_decay)?;
         Ok(Self {
-            ema: Ema::new(average, network.params(), config.ema_decay)?,
-            adam: Adam::new(network.params())?,
+            ema: if config.ema_warm_up { ema } else { ema.without_warm_up() },
+            adam: Adam::new(network.params())?.with_weight_decay(config.weight_decay),
             batches: Batches::new(data.len(), config.batch, config.seed)?,
             contexts: contexts(&data.labels)?,
             step: 0,

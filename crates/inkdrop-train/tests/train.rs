@@ -49,22 +49,28 @@ fn equal(a: &Params, b: &Params) -> bool {
     a.iter().zip(b.iter()).all(|(a, b)| a.name == b.name && a.tensor == b.tensor)
 }
 
-/// torch.optim.Adam(lr=0.1) after five steps on Σ c·p², c = (1, 0.1, 3), in PyTorch 2.11.
+/// Five steps on Σ c·p², c = (1, 0.1, 3), in PyTorch 2.11: torch.optim.Adam(lr=0.1), and
+/// torch.optim.AdamW(lr=0.1, weight_decay=0.2).
 #[test]
-fn adam_steps_as_pytorchs_does() {
-    let mut params = Params::new(Kind::Float, Device::Cpu);
-    let p = params.root().weight("p", &[3], Init::Constant(0.0)).unwrap();
-    inkdrop_torch::tch::no_grad(|| {
-        p.shallow_clone().copy_(&Tensor::from_slice(&[1.0f32, -2.0, 0.5]))
-    });
-    let mut adam = Adam::new(&params).unwrap();
-    for _ in 0..5 {
-        adam.zero_grad();
-        (p.square() * Tensor::from_slice(&[1.0f32, 0.1, 3.0])).sum(Kind::Float).backward();
-        adam.step(0.1).unwrap();
-    }
-    for (i, expected) in [0.507963717, -1.50295579, 0.0278144255].into_iter().enumerate() {
-        assert!((p.double_value(&[i as i64]) - expected).abs() < 2e-7);
+fn adam_and_adamw_step_as_pytorchs_do() {
+    for (decay, expected) in [
+        (0.0, [0.507963717, -1.50295579, 0.0278144255]),
+        (0.2, [0.433738261, -1.33190763, 0.00366744399]),
+    ] {
+        let mut params = Params::new(Kind::Float, Device::Cpu);
+        let p = params.root().weight("p", &[3], Init::Constant(0.0)).unwrap();
+        inkdrop_torch::tch::no_grad(|| {
+            p.shallow_clone().copy_(&Tensor::from_slice(&[1.0f32, -2.0, 0.5]))
+        });
+        let mut adam = Adam::new(&params).unwrap().with_weight_decay(decay);
+        for _ in 0..5 {
+            adam.zero_grad();
+            (p.square() * Tensor::from_slice(&[1.0f32, 0.1, 3.0])).sum(Kind::Float).backward();
+            adam.step(0.1).unwrap();
+        }
+        for (i, expected) in expected.into_iter().enumerate() {
+            assert!((p.double_value(&[i as i64]) - expected).abs() < 2e-7, "decay {decay}");
+        }
     }
 }
 
@@ -84,10 +90,17 @@ fn the_average_warms_up_then_decays() {
     assert!((value(ema.network().params()) - (start + 0.9)).abs() < 1e-6);
     ema.update(1000).unwrap(); // keeps a half
     assert!((value(ema.network().params()) - (start + 0.95)).abs() < 1e-6);
+    let mut plain = Ema::new(build(), ema.network().params(), 0.5).unwrap().without_warm_up();
+    inkdrop_torch::tch::no_grad(|| {
+        let average = ema.network().params().get(key).unwrap();
+        let _ = average.tensor.shallow_clone().fill_(start);
+    });
+    plain.update(0).unwrap(); // keeps a half at once
+    assert!((value(plain.network().params()) - (start + 0.475)).abs() < 1e-6);
 }
 
 #[test]
-fn the_learning_rate_falls_on_a_line_to_zero() {
+fn training_makes_the_loss_smaller_on_a_line_to_zero() {
     let config = TrainConfig { steps: 4, lr: 0.8, ..TrainConfig::default() };
     let rates: Vec<f64> = (0..=4).map(|step| config.lr_at(step)).collect();
     assert!(rates.iter().zip([0.8, 0.6, 0.4, 0.2, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12));

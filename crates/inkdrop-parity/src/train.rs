@@ -1,0 +1,133 @@
+//! Optimiser steps: losses, weights and their moving average.
+
+use anyhow::{Context, Result, ensure};
+use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_process::{MeanType, Objective, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_train::{Adam, Ema};
+use inkdrop_unet::{ImageSize, ModelConfig};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::improved::schedule;
+use crate::loss::Loss;
+use crate::report::{Status, Tolerance};
+use crate::unet::network;
+use crate::{Case, Row};
+
+/// improved-diffusion's recipe.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    model: Value,
+    optimizer: Kinds,
+    lr: f64,
+    #[serde(default)]
+    weight_decay: f64,
+    #[serde(default = "usual_betas")]
+    betas: (f64, f64),
+    #[serde(default = "usual_eps")]
+    eps: f64,
+    ema_rate: f64,
+    noise_schedule: String,
+    diffusion_steps: usize,
+    loss_type: Loss,
+    rescale_timesteps: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kinds {
+    Adam,
+    Adamw,
+}
+
+fn usual_betas() -> (f64, f64) {
+    (0.9, 0.999)
+}
+
+fn usual_eps() -> f64 {
+    1e-8
+}
+
+pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+    let config: Arguments = case.config()?;
+    let usual = config.betas == usual_betas() && config.eps == usual_eps();
+    ensure!(usual, "{}: betas and eps other than PyTorch's are not covered", case.name);
+    let decays = config.optimizer == Kinds::Adamw || config.weight_decay == 0.0;
+    ensure!(decays, "{}: Adam with a weight decay is not covered", case.name);
+    let (process, model) = (process(case, &config)?, model(case, &config)?);
+    let weights = case.weights.below("weight:");
+    if already_trained(case) {
+        let what = "train: its weights are after";
+        return Ok(vec![case.row(what, Status::NotCovered)]);
+    }
+    let (live, average) =
+        (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
+    let mut ema = Ema::new(average, live.params(), config.ema_rate)?.without_warm_up();
+    let losses = steps(case, &config, &process, live.as_ref(), &mut ema)?;
+    let tolerance = Tolerance::Scaled(1e-4);
+    let mut rows = vec![case.compare("losses", &losses, tolerance)?];
+    let of = |network: &dyn Network, key: &str| {
+        network.params().get(key).map(|param| param.tensor.detach())
+    };
+    rows.extend(case.compare_group("after:", tolerance, |_| true, |key| of(live.as_ref(), key))?);
+    rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
+    Ok(rows)
+}
+
+/// Whether the weights to start from are those of after the steps: exported too late, as a
+/// `state_dict` that was still in use. There is nothing to start from then.
+fn already_trained(case: &Case) -> bool {
+    let (before, after) = (case.weights.below("weight:"), case.weights.below("after:"));
+    let mut pairs = after.iter().map(|(key, after)| before.get(key).map(|b| b.equal(after)));
+    pairs.all(|same| same == Some(true))
+}
+
+/// Takes the recorded steps; the loss of each, before it.
+fn steps(
+    case: &Case,
+    config: &Arguments,
+    process: &Process,
+    live: &dyn Network,
+    ema: &mut Ema,
+) -> Result<Tensor> {
+    let mut adam = Adam::new(live.params())?.with_weight_decay(config.weight_decay);
+    let objective = Objective::new(process, &config.loss_type.config())?;
+    let mut losses = Vec::new();
+    for step in 0..case.tensor("t")?.size()[0] {
+        let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
+        let (x0, t, noise) = (at("x_start")?, at("t")?, at("noise")?);
+        let batch = (&x0, &t, &noise);
+        let terms = objective.terms(live, batch, &Conditioning::none(), Mode::Train)?;
+        let loss = terms.loss.f_mean(Kind::Float)?;
+        adam.zero_grad();
+        loss.f_backward()?;
+        adam.step(config.lr)?;
+        ema.update(step as usize)?;
+        losses.push(loss.detach());
+    }
+    Ok(Tensor::f_stack(&losses, 0)?)
+}
+
+fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {
+    let [.., height, width] = case.tensor("x_start")?.size()[..] else {
+        anyhow::bail!("{}: x_start is not [steps, B, C, H, W]", case.name)
+    };
+    let size = ImageSize { height, width };
+    ModelConfig::from_original(&case.family, config.model.clone(), size)
+        .with_context(|| case.name.clone())
+}
+
+fn process(case: &Case, config: &Arguments) -> Result<Process> {
+    let outputs = config.model["out_channels"].as_i64();
+    let learns = outputs == Some(2 * case.tensor("x_start")?.size()[2]);
+    let config = ProcessConfig {
+        schedule: schedule(&config.noise_schedule, config.diffusion_steps)?,
+        time: if config.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
+        mean: MeanType::Epsilon,
+        variance: if learns { Variance::LearnedRange } else { Variance::FixedLarge },
+        clip: false,
+    };
+    Ok(Process::new(&config, Device::Cpu)?)
+}
