@@ -59,6 +59,30 @@ impl Adam {
         }
     }
 
+    /// Scales the gradients down where they are longer than `most`, all together, as
+    /// `torch.nn.utils.clip_grad_norm_` does; nothing waits for the device.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn clip_gradients(&mut self, most: f64) -> Result<()> {
+        let _guard = no_grad_guard();
+        let gradients = self.slots.iter().map(|slot| slot.parameter.f_grad());
+        let gradients: Vec<Tensor> = gradients.collect::<std::result::Result<_, _>>()?;
+        let mut gradients: Vec<Tensor> = gradients.into_iter().filter(Tensor::defined).collect();
+        if gradients.is_empty() {
+            return Ok(());
+        }
+        let norms: Vec<Tensor> =
+            gradients.iter().map(Tensor::f_norm).collect::<std::result::Result<_, _>>()?;
+        let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
+        let factor =
+            norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(most)?.f_clamp_max(1.0)?;
+        for gradient in &mut gradients {
+            let _ = gradient.f_mul_(&factor)?;
+        }
+        Ok(())
+    }
+
     /// One step along the gradients.
     ///
     /// # Errors

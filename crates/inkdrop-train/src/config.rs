@@ -16,8 +16,15 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Images per step.
     pub batch: usize,
-    /// Adam's learning rate at step 0; falls to 0 on a straight line over the steps.
+    /// Adam's learning rate at its highest.
     pub lr: f64,
+    /// How the rate falls over the steps.
+    pub lr_schedule: LrSchedule,
+    /// Steps over which the rate first rises on a straight line; 0 for none.
+    pub warm_up: usize,
+    /// The longest gradient, of all weights together, that is not scaled down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
     /// Share of its weights that a step of rate lr takes off, over lr (AdamW); 0 for Adam.
     pub weight_decay: f64,
     /// Share of the old average that each step keeps, in [0, 1).
@@ -44,12 +51,39 @@ pub struct TrainConfig {
     pub log_every: usize,
 }
 
+/// How the learning rate falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrSchedule {
+    /// Not at all (Ho et al. 2020).
+    Constant,
+    /// On a straight line to 0 (improved-diffusion's annealing, the sprites notebook).
+    #[default]
+    Linear,
+    /// Along half a cosine to 0 (Loshchilov & Hutter 2017).
+    Cosine,
+}
+
+impl LrSchedule {
+    /// The factor at a share of the steps, 1 to 0.
+    fn factor(self, share: f64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Linear => 1.0 - share,
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * share).cos()),
+        }
+    }
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             steps: 16_000,
             batch: 100,
             lr: 1e-3,
+            lr_schedule: LrSchedule::Linear,
+            warm_up: 0,
+            clip_norm: None,
             weight_decay: 0.0,
             ema_decay: 0.999,
             ema_warm_up: true,
@@ -87,6 +121,9 @@ impl TrainConfig {
         }
         let lr = self.lr;
         field(lr > 0.0 && lr.is_finite(), "train.lr", lr.to_string(), "a number above 0")?;
+        let clip = self.clip_norm.unwrap_or(1.0);
+        let named = "train.clip_norm";
+        field(clip > 0.0 && clip.is_finite(), named, clip.to_string(), "a number above 0")?;
         let decay = self.weight_decay;
         let named = "train.weight_decay";
         field(decay >= 0.0 && decay.is_finite(), named, decay.to_string(), "0 or more")?;
@@ -103,6 +140,10 @@ impl TrainConfig {
 
     /// The learning rate of a step, counted from 0.
     pub fn lr_at(&self, step: usize) -> f64 {
-        self.lr * (1.0 - step as f64 / self.steps as f64)
+        let warm = match self.warm_up {
+            0 => 1.0,
+            steps => ((step + 1) as f64 / steps as f64).min(1.0),
+        };
+        self.lr * warm * self.lr_schedule.factor(step as f64 / self.steps as f64)
     }
 }

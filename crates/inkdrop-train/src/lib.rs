@@ -28,7 +28,7 @@ mod state;
 mod trainer;
 
 pub use adam::Adam;
-pub use config::TrainConfig;
+pub use config::{LrSchedule, TrainConfig};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use folder::RunFolder;

@@ -80,6 +80,9 @@ impl Trainer {
         }
         self.adam.zero_grad();
         loss.f_backward()?;
+        if let Some(most) = self.config.clip_norm {
+            self.adam.clip_gradients(most)?;
+        }
         self.adam.step(self.config.lr_at(self.step))?;
         self.ema.update(self.step)?;
         self.step += 1;

@@ -11,7 +11,8 @@ use inkdrop_nn::{Init, Network, Params};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_train::{
-    Adam, Ema, Outcome, RunFolder, Silent, StepReport, TrainConfig, TrainError, Trainer, Watcher,
+    Adam, Ema, LrSchedule, Outcome, RunFolder, Silent, StepReport, TrainConfig, TrainError,
+    Trainer, Watcher,
 };
 use inkdrop_unet::{ContextConfig, ModelConfig};
 use tempfile::TempDir;
@@ -72,6 +73,40 @@ fn adam_and_adamw_step_as_pytorchs_do() {
             assert!((p.double_value(&[i as i64]) - expected).abs() < 2e-7, "decay {decay}");
         }
     }
+}
+
+/// torch.nn.utils.clip_grad_norm_(2.0) of gradients (3, 4, 0) and (12): a norm of 13.
+#[test]
+fn long_gradients_are_scaled_down_together() {
+    let mut params = Params::new(Kind::Float, Device::Cpu);
+    let a = params.root().weight("a", &[3], Init::Constant(1.0)).unwrap();
+    let b = params.root().weight("b", &[1], Init::Constant(1.0)).unwrap();
+    let mut adam = Adam::new(&params).unwrap();
+    for (most, factor) in [(2.0, 2.0 / 13.000001), (20.0, 1.0)] {
+        adam.zero_grad();
+        let slopes = Tensor::from_slice(&[3.0f32, 4.0, 0.0]);
+        ((&*a * slopes).sum(Kind::Float) + (&*b * 12.0).sum(Kind::Float)).backward();
+        adam.clip_gradients(most).unwrap();
+        let (a, b) = (a.grad(), b.grad());
+        assert!((a.double_value(&[1]) - 4.0 * factor).abs() < 1e-6);
+        assert!((b.double_value(&[0]) - 12.0 * factor).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn rates_rise_and_fall_as_they_are_named() {
+    let rates = |lr_schedule, warm_up| {
+        let config = TrainConfig { steps: 4, lr: 0.8, lr_schedule, warm_up, ..config(4) };
+        (0..=4).map(|step| config.lr_at(step)).collect::<Vec<f64>>()
+    };
+    let near = |ours: Vec<f64>, theirs: [f64; 5]| {
+        assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-12), "{ours:?}");
+    };
+    near(rates(LrSchedule::Constant, 0), [0.8; 5]);
+    near(rates(LrSchedule::Constant, 4), [0.2, 0.4, 0.6, 0.8, 0.8]);
+    near(rates(LrSchedule::Linear, 2), [0.4, 0.6, 0.4, 0.2, 0.0]);
+    let half = 0.4 * (1.0 + std::f64::consts::FRAC_1_SQRT_2);
+    near(rates(LrSchedule::Cosine, 0), [0.8, half, 0.4, 0.8 - half, 0.0]);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn resume(trainer: &mut Trainer, config: &RunConfig, out: &Path) -> Result<RunFo
     eprintln!("resuming after step {done} from {}", path.display());
     if steps != before {
         eprintln!(
-            "train.steps: {before} → {steps}; the learning rate now falls to 0 at step {steps}"
+            "train.steps: {before} → {steps}; the learning rate now follows its schedule to step {steps}"
         );
     }
     Ok(folder)
