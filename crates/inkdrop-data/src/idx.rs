@@ -62,6 +62,22 @@ fn read(path: &Path, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), DataError> {
 }
 
 fn content(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), String> {
+    let (shape, size) = header(file, kind)?;
+    let mut bytes = Vec::new();
+    let most = (size as u64).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+    if bytes.len() != size {
+        let found = if bytes.len() > size { "more".to_owned() } else { bytes.len().to_string() };
+        return Err(format!(
+            "{found} bytes of {name}, expected {size} for shape {shape:?}; fetch the file again",
+            name = kind.name
+        ));
+    }
+    Ok((shape, bytes))
+}
+
+/// The lengths of the dimensions, and how many values they promise.
+fn header(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, usize), String> {
     let Kind { name, magic, sides } = kind;
     let found = number(file, kind)?;
     if found != *magic {
@@ -69,25 +85,15 @@ fn content(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), St
             "magic number {found}, expected {magic} of IDX {name} of bytes; give the file of {name}"
         ));
     }
-    let shape: Result<Vec<usize>, _> =
-        (0..*sides).map(|_| number(file, kind).map(|side| side as usize)).collect();
-    let shape = shape?;
+    let sides = (0..*sides).map(|_| number(file, kind).map(|side| side as usize));
+    let shape = sides.collect::<Result<Vec<usize>, _>>()?;
     let size = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
-    let Some(size) = size.filter(|&size| size > 0) else {
-        return Err(format!(
+    match size.filter(|&size| size > 0) {
+        Some(size) => Ok((shape, size)),
+        None => Err(format!(
             "shape {shape:?}, expected no side of 0 and no more than memory holds; fetch the file again"
-        ));
-    };
-    let mut bytes = Vec::new();
-    let most = (size as u64).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
-    if bytes.len() != size {
-        let found = if bytes.len() > size { "more".to_owned() } else { bytes.len().to_string() };
-        return Err(format!(
-            "{found} bytes of {name}, expected {size} for shape {shape:?}; fetch the file again"
-        ));
+        )),
     }
-    Ok((shape, bytes))
 }
 
 fn number(file: &mut dyn Read, kind: &Kind) -> Result<u32, String> {
