@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`sprites`] | what sprite `index` of `seed` looks like: any number of 16 × 16 figures in five classes |
 //! | [`npy`] | how a pair of numpy files becomes a [`Dataset`], and back |
+//! | [`folder`] | how a folder of PNG files becomes one, with classes from names or sub-folders |
+//! | [`cifar`], [`idx`] | how the files of CIFAR-10 and of MNIST become one |
 //! | [`order`], [`batches`] | which items a step trains on, as a pure function of seed and step |
 //! | [`picture`] | what images look like: grids with labels, PNG, GIF, APNG |
 //! | [`read`] | how picture files of a user become images of the size that is needed |
@@ -34,8 +36,11 @@
 //! ```
 
 pub mod batches;
+pub mod cifar;
 mod dataset;
 mod error;
+pub mod folder;
+pub mod idx;
 mod images;
 pub mod npy;
 pub mod npz;

@@ -48,7 +48,8 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a name is of a PNG file that is not hidden.
+pub(crate) fn is_picture(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"))
 }

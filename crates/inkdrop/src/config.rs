@@ -1,9 +1,12 @@
 //! What a training run is: built-in or from a file, with what was set on the command line.
 
-use std::path::{Path, PathBuf};
+mod data;
+
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use inkdrop_data::{Dataset, Labels, npy, sprites};
+pub use data::{DataConfig, Loaded, SPRITES};
+use inkdrop_data::{Dataset, Labels};
 use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
@@ -26,29 +29,6 @@ pub struct RunConfig {
     /// How they are learned.
     #[serde(default)]
     pub train: TrainConfig,
-}
-
-/// Where the images come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum DataConfig {
-    /// Generated sprites.
-    Sprites {
-        /// Seed of the generator.
-        seed: u64,
-        /// How many.
-        count: usize,
-    },
-    /// NumPy arrays: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
-    Npy {
-        /// The images' file.
-        images: PathBuf,
-        /// The labels' file.
-        labels: Option<PathBuf>,
-        /// Names of the classes, in order.
-        #[serde(default)]
-        classes: Vec<String>,
-    },
 }
 
 impl RunConfig {
@@ -89,30 +69,6 @@ impl RunConfig {
     }
 }
 
-/// The most sprites that are kept in memory: 3.8 GB.
-pub const SPRITES: usize = 5_000_000;
-
-impl DataConfig {
-    /// Reads or makes the images.
-    pub fn load(&self) -> Result<Dataset> {
-        match self {
-            Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
-                bail!("data.count {count}: expected 1 to {SPRITES} sprites")
-            }
-            Self::Sprites { seed, count } => Ok(sprites::dataset(*seed, *count)),
-            Self::Npy { images, labels, .. } => Ok(npy::load(images, labels.as_deref())?),
-        }
-    }
-
-    /// Names of the contexts, in order.
-    pub fn context_names(&self) -> Vec<String> {
-        match self {
-            Self::Sprites { .. } => sprites::CLASSES.map(String::from).to_vec(),
-            Self::Npy { classes, .. } => classes.clone(),
-        }
-    }
-}
-
 /// Makes sure that the images are those that the network takes.
 pub fn fit(config: &RunConfig, mut data: Dataset, names: &[String]) -> Result<Dataset> {
     let model = &config.model;
@@ -132,7 +88,7 @@ pub fn fit(config: &RunConfig, mut data: Dataset, names: &[String]) -> Result<Da
     }
     ensure!(
         names.is_empty() || names.len() == contexts,
-        "data.classes names {} classes, the network takes {contexts} contexts; set model.contexts={}",
+        "the data names {} classes, the network takes {contexts} contexts; set model.contexts={}",
         names.len(),
         names.len()
     );

@@ -33,6 +33,7 @@ mod cli {
     mod support;
     mod train;
     mod train_data;
+    mod train_files;
     mod train_input;
     mod usage;
 }

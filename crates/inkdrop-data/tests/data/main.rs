@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod animation;
+mod folders;
 mod npy;
 mod pictures;
 mod reading;
+mod records;
 mod sequence;
 mod sprites;
 mod streaming;

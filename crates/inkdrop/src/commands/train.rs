@@ -16,7 +16,7 @@ use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher};
 use serde_json::{Value, json};
 
-use crate::config::{BUILT_IN, RunConfig, fit};
+use crate::config::{BUILT_IN, Loaded, RunConfig, fit};
 use crate::making::request::preview;
 use crate::making::stop::{INTERRUPTED, Stop};
 use crate::model::card::Card;
@@ -58,16 +58,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let config = arguments.load(out)?;
-    let card = Card {
-        model: config.model.clone(),
-        process: config.process.clone(),
-        contexts: match config.model.contexts() {
-            0 => Vec::new(), // an unconditional network
-            _ => config.data.context_names(),
-        },
-    };
     // Everything that can be wrong with the request is found before the folder is touched.
-    let mut trainer = trainer(&config, &card, arguments.device.resolve()?)?;
+    let (mut trainer, card) = trainer(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         resume(&mut trainer, &config, out)?
     } else {
@@ -103,14 +95,27 @@ impl Arguments {
     }
 }
 
-/// A run at step 0, with its data in memory.
-fn trainer(config: &RunConfig, card: &Card, device: Device) -> Result<Trainer> {
-    let data = fit(config, config.data.load()?, &card.contexts)?;
+/// A run at step 0, with its data in memory, and what its weights are to say of themselves.
+fn trainer(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
+    let Loaded { data, classes, skipped } = config.data.load(config.model.image_shape()[0])?;
+    for error in skipped {
+        eprintln!("left out: {error}");
+    }
+    let card = Card {
+        model: config.model.clone(),
+        process: config.process.clone(),
+        contexts: match config.model.contexts() {
+            0 => Vec::new(), // an unconditional network
+            _ => classes,
+        },
+    };
+    let data = fit(config, data, &card.contexts)?;
     let process = Process::new(&config.process, device)?;
     manual_seed(config.train.seed as i64);
     let network = config.model.build(Kind::Float, device)?;
     let average = config.model.build(Kind::Float, device)?;
-    Ok(Trainer::new(network, average, process, data, config.train.clone())?)
+    let trainer = Trainer::new(network, average, process, data, config.train.clone())?;
+    Ok((trainer, card))
 }
 
 /// Takes the trainer to where the run in the folder stopped, if it is the same run.
