@@ -115,6 +115,43 @@ pub fn train_args<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a
     [&["train", "sprites", "--out", out, "--steps", steps], &TINY[..], more].concat()
 }
 
+/// A run of two steps on images of 16 × 16; CHANNELS, CONTEXTS and DATA are to be filled in.
+pub const SHORT_RUN: &str = r#"
+[model]
+family = "context"
+channels = CHANNELS
+features = 8
+contexts = CONTEXTS
+size = 16
+
+[process]
+schedule = { name = "sprites", steps = 500, beta_start = 1e-4, beta_end = 0.02 }
+time = "fraction"
+variance = "fixed-large"
+
+[data]
+DATA
+
+[train]
+steps = 2
+batch = 4
+lr = 1e-3
+ema_decay = 0.999
+context_keep = 0.9
+noising = "exact"
+seed = 0
+checkpoint_every = 1
+checkpoints_kept = 2
+sample_every = 100
+log_every = 1
+"#;
+
+/// Puts such a run into a place, as mine.toml.
+pub fn put_run(place: &Place, channels: &str, contexts: &str, data: &str) {
+    let text = SHORT_RUN.replace("CHANNELS", channels).replace("CONTEXTS", contexts);
+    place.put("mine.toml", text.replace("DATA", data).as_bytes());
+}
+
 /// Every path below a folder, with the bytes of files.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut all = BTreeMap::new();

@@ -4,39 +4,7 @@ use std::fs;
 
 use inkdrop_data::{Dataset, npy, sprites};
 
-use super::support::Place;
-
-const CONFIG: &str = r#"
-[model]
-family = "context"
-channels = 3
-features = 8
-contexts = CONTEXTS
-size = 16
-
-[process]
-schedule = { name = "sprites", steps = 500, beta_start = 1e-4, beta_end = 0.02 }
-time = "fraction"
-variance = "fixed-large"
-
-[data]
-kind = "npy"
-images = "x.npy"
-labels = "x_labels.npy"
-
-[train]
-steps = 2
-batch = 4
-lr = 1e-3
-ema_decay = 0.999
-context_keep = 0.9
-noising = "exact"
-seed = 0
-checkpoint_every = 1
-checkpoints_kept = 2
-sample_every = 100
-log_every = 1
-"#;
+use super::support::{Place, put_run};
 
 const TRAIN: [&str; 4] = ["train", "mine.toml", "--out", "run"];
 
@@ -49,10 +17,10 @@ fn place_with_pair() -> Place {
 }
 
 fn put_config(place: &Place, contexts: &str) {
-    let text = CONFIG.replace("CONTEXTS", contexts);
     let absolute = |name: &str| format!("{:?}", place.path(name));
-    let text = text.replace("\"x.npy\"", &absolute("x.npy"));
-    place.put("mine.toml", text.replace("\"x_labels.npy\"", &absolute("x_labels.npy")).as_bytes());
+    let (images, labels) = (absolute("x.npy"), absolute("x_labels.npy"));
+    let data = format!("kind = \"npy\"\nimages = {images}\nlabels = {labels}");
+    put_run(place, "3", contexts, &data);
 }
 
 fn write_pair(place: &Place, images: &str, labels: &str, count: usize) -> Dataset {

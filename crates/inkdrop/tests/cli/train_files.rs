@@ -3,37 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{Outcome, Place};
-
-const CONFIG: &str = r#"
-[model]
-family = "context"
-channels = CHANNELS
-features = 8
-contexts = CONTEXTS
-size = 16
-
-[process]
-schedule = { name = "sprites", steps = 500, beta_start = 1e-4, beta_end = 0.02 }
-time = "fraction"
-variance = "fixed-large"
-
-[data]
-DATA
-
-[train]
-steps = 2
-batch = 4
-lr = 1e-3
-ema_decay = 0.999
-context_keep = 0.9
-noising = "exact"
-seed = 0
-checkpoint_every = 1
-checkpoints_kept = 2
-sample_every = 100
-log_every = 1
-"#;
+use super::support::{Outcome, Place, SHORT_RUN, put_run};
 
 /// A network for CIFAR-10's size.
 const DDPM: &str = r#"[model]
@@ -57,11 +27,6 @@ fn place_with_folder() -> Place {
     place
 }
 
-fn put_config(place: &Place, channels: &str, contexts: &str, data: &str) {
-    let text = CONFIG.replace("CHANNELS", channels).replace("CONTEXTS", contexts);
-    place.put("mine.toml", text.replace("DATA", data).as_bytes());
-}
-
 fn trains(place: &Place) -> Outcome {
     let outcome = place.run(&TRAIN).succeeds();
     assert!(place.path("run/final.safetensors").is_file());
@@ -81,7 +46,7 @@ fn rename(place: &Place, to: impl Fn(&str, &str) -> String) {
 #[test]
 fn a_written_folder_trains() {
     let place = place_with_folder();
-    put_config(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
     trains(&place);
     let more = ["train", "--resume", "--out", "run", "--steps", "3"];
     place.run(&more).succeeds();
@@ -93,9 +58,9 @@ fn prefixes_and_sub_folders_name_the_contexts() {
         let place = place_with_folder();
         rename(&place, |class, name| format!("{class}{join}{name}"));
         let data = format!("kind = \"folder\"\npath = \"x\"\nlabels = \"{labels}\"");
-        put_config(&place, "3", "4", &data);
+        put_run(&place, "3", "4", &data);
         place.refuses(&TRAIN, &["5", "4", "model.contexts=5"]);
-        put_config(&place, "3", "5", &data);
+        put_run(&place, "3", "5", &data);
         trains(&place);
         let said = place.run(&["inspect", "run/final.safetensors"]).succeeds().stdout;
         assert!(said.contains(r#"["a","b","c","d","e"]"#), "{said}");
@@ -106,9 +71,9 @@ fn prefixes_and_sub_folders_name_the_contexts() {
 fn a_broken_picture_is_named_or_left_out() {
     let place = place_with_folder();
     place.put("x/00004.png", b"\x89PNG and no more");
-    put_config(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
     place.refuses(&TRAIN, &["00004.png", "broken"]);
-    put_config(&place, "3", "1", "kind = \"folder\"\npath = \"x\"\nbroken = \"skip\"");
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"\nbroken = \"skip\"");
     let said = trains(&place).stderr;
     assert!(said.contains("left out") && said.contains("00004.png"), "{said}");
 }
@@ -117,9 +82,9 @@ fn a_broken_picture_is_named_or_left_out() {
 fn pictures_are_fitted_to_the_network() {
     let place = place_with_folder();
     let folder = "kind = \"folder\"\npath = \"x\"\nsize = ";
-    put_config(&place, "3", "1", &format!("{folder}8"));
+    put_run(&place, "3", "1", &format!("{folder}8"));
     place.refuses(&TRAIN, &["[3, 8, 8]", "[3, 16, 16]"]);
-    put_config(&place, "1", "1", &format!("{folder}16"));
+    put_run(&place, "1", "1", &format!("{folder}16"));
     trains(&place);
 }
 
@@ -127,7 +92,7 @@ fn pictures_are_fitted_to_the_network() {
 fn bad_folders_are_refused() {
     let place = place_with_folder();
     let check = |data: &str, words: &[&str]| {
-        put_config(&place, "3", "1", &format!("kind = \"folder\"\n{data}"));
+        put_run(&place, "3", "1", &format!("kind = \"folder\"\n{data}"));
         place.refuses(&TRAIN, words);
     };
     check("path = \"gone\"", &["gone"]);
@@ -142,7 +107,7 @@ fn bad_folders_are_refused() {
 fn cifar_trains() {
     let place = Place::new();
     place.put("data_batch_1.bin", &vec![5; 4 * 3073]);
-    put_config(&place, "3", "10", "kind = \"cifar\"\npath = \".\"");
+    put_run(&place, "3", "10", "kind = \"cifar\"\npath = \".\"");
     place.refuses(&TRAIN, &["[3, 32, 32]", "[3, 16, 16]"]);
     let text = fs::read_to_string(place.path("mine.toml")).expect("a config");
     let (_, rest) = text.split_once("[process]").expect("two sections");
@@ -158,8 +123,8 @@ fn idx_trains() {
     let images = [&[0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 16, 0, 0, 0, 16][..], &[7; 1024]].concat();
     place.put("x", &images);
     place.put("y", &[0, 0, 8, 1, 0, 0, 0, 4, 3, 1, 0, 2]);
-    put_config(&place, "1", "10", "kind = \"idx\"\nimages = \"x\"\nlabels = \"y\"");
+    put_run(&place, "1", "10", "kind = \"idx\"\nimages = \"x\"\nlabels = \"y\"");
     trains(&place);
-    put_config(&place, "1", "10", "kind = \"idx\"\nimages = \"y\"");
+    put_run(&place, "1", "10", "kind = \"idx\"\nimages = \"y\"");
     place.refuses(&["train", "mine.toml", "--out", "other"], &["y", "2049", "2051"]);
 }
