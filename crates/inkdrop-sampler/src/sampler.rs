@@ -110,17 +110,6 @@ impl Sampler {
         }
     }
 
-    /// Whether noise is drawn on the way.
-    pub fn is_stochastic(&self) -> bool {
-        match self {
-            Self::Ddpm => true,
-            Self::Ddim { eta } | Self::EulerAncestral { eta } => *eta > 0.0,
-            Self::Edm(churn) => churn.churn > 0.0,
-            Self::Dpm(dpm) => dpm.stochastic,
-            _ => false,
-        }
-    }
-
     /// Walks a path.
     ///
     /// - schedule: the full process's, for samplers that look between its steps
@@ -140,14 +129,12 @@ impl Sampler {
         noise: &mut dyn NoiseSource,
         on_step: &mut OnStep,
     ) -> Result<Tensor, SamplerError> {
+        // All but DDPM and DDIM divide by the signal.
+        let (bare, path) = (path, &path.with_signal());
         match *self {
-            Self::Ddpm => return ddpm(model, path, x, noise, on_step),
-            Self::Ddim { eta } => return ddim(model, path, x, eta, noise, on_step),
-            _ => {}
-        }
-        // All others divide by the signal.
-        let path = &path.with_signal();
-        match *self {
+            Self::Ddpm => ddpm(model, bare, x, noise, on_step),
+            Self::Ddim { eta } => ddim(model, bare, x, eta, noise, on_step),
+            Self::Euler => euler(model, path, x, on_step),
             Self::EulerAncestral { eta } => euler_ancestral(model, path, x, eta, noise, on_step),
             Self::Heun => heun(model, path, x, on_step),
             Self::Edm(churn) => edm(model, schedule, path, x, churn, noise, on_step),
@@ -157,7 +144,6 @@ impl Sampler {
             Self::UniPc(config) => unipc(model, path, x, config, on_step),
             Self::Plms => plms(model, path, x, on_step),
             Self::Pndm => pndm(model, schedule, path, x, on_step),
-            Self::Euler | Self::Ddpm | Self::Ddim { .. } => euler(model, path, x, on_step),
         }
     }
 }

@@ -3,14 +3,14 @@
 use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
 use inkdrop_process::{Denoiser, MeanType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_sampler::Sampler;
-use inkdrop_schedule::{Levels, Path, Schedule, ScheduleConfig, Spacing};
+use inkdrop_schedule::{Level, Levels, Path, Schedule, ScheduleConfig, Spacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, tape};
 
 const SHAPE: [i64; 4] = [2, 1, 3, 3];
 
-/// The best network for a mixture, of any type; it is asked at whole steps.
+/// The best network for a mixture, of any type; of `previous_x` and learned variances at steps.
 struct Ideal {
     params: Params,
     config: ProcessConfig,
@@ -25,16 +25,25 @@ impl Ideal {
         Self { params, config: config.clone(), schedule, data: Mixture::two() }
     }
 
-    /// The step that is meant by t.
-    fn step(&self, t: f64) -> usize {
+    /// The position that is meant by t.
+    fn position(&self, t: f64) -> f64 {
         let total = self.schedule.steps() as f64;
-        let step = match self.config.time {
+        match self.config.time {
             TimeInput::Index => t,
             TimeInput::Rescaled => t * total / 1000.0,
             TimeInput::Fraction => t * total - 1.0,
-        };
-        assert!((step - step.round()).abs() < 1e-2, "asked between steps, at {t}");
-        step.round() as usize
+        }
+    }
+
+    /// The level at a position: between steps ln σ is on a straight line.
+    fn level(&self, position: f64) -> Level {
+        let low = position.floor().max(0.0);
+        let part = position - low;
+        if !(1e-2..=0.99).contains(&part) {
+            return self.schedule.level(position.round() as usize);
+        }
+        let log = |step: f64| self.schedule.level(step as usize).sigma().ln();
+        Level::of_sigma((log(low) * (1.0 - part) + log(low + 1.0) * part).exp(), position)
     }
 }
 
@@ -46,8 +55,8 @@ impl Network for Ideal {
         _: &Conditioning,
         _: Mode,
     ) -> Result<Tensor, NetworkError> {
-        let step = self.step(t.double_value(&[0]));
-        let level = self.schedule.level(step);
+        let position = self.position(t.double_value(&[0]));
+        let (step, level) = (position.round() as usize, self.level(position));
         let x0 = self.data.x0(x, level);
         let eps = (x - &x0 * level.signal()) / level.noise();
         let (of_x0, of_x) = (
@@ -91,7 +100,7 @@ fn config(mean: MeanType, variance: Variance, time: TimeInput) -> ProcessConfig 
     ProcessConfig { schedule, time, mean, variance, clip: false }
 }
 
-/// Samplers that look between the steps ask networks at times that these do not know.
+/// Samplers that look only at steps.
 fn on_steps(name: &str) -> bool {
     !["edm", "dpm-solver-2"].contains(&name)
 }
@@ -106,6 +115,24 @@ fn what_a_network_predicts_and_how_it_is_told_the_time_changes_no_sample() {
             for time in [TimeInput::Index, TimeInput::Rescaled, TimeInput::Fraction] {
                 let difference = largest(&(of(mean, time) - &plain));
                 assert!(difference < 1e-6, "{name}, {mean:?}, {time:?}: {difference}");
+            }
+        }
+    }
+}
+
+/// These look between the steps, where the time in f32 says the level to 1e-5 of a step.
+#[test]
+fn samplers_between_the_steps_take_every_prediction_and_time() {
+    let levels = Levels::Steps(Spacing::Trailing(20));
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| !on_steps(name)) {
+        let of = |mean, variance, time| sampled(sampler, &config(mean, variance, time), &levels);
+        let plain = of(MeanType::Epsilon, Variance::FixedSmall, TimeInput::Index);
+        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
+            for time in [TimeInput::Index, TimeInput::Rescaled, TimeInput::Fraction] {
+                for variance in [Variance::FixedLarge, Variance::LearnedRange] {
+                    let difference = largest(&(of(mean, variance, time) - &plain));
+                    assert!(difference < 1e-3, "{name}, {mean:?}, {time:?}: {difference}");
+                }
             }
         }
     }

@@ -78,6 +78,33 @@ fn a_class_is_a_context_of_weight_one() {
     assert_ne!(class, of(&["--context", "hero=500,food=-350"]), "the context changes nothing");
 }
 
+/// Every option of guidance has its own effect, and a scale of 1 has none.
+#[test]
+fn guidance_changes_what_it_is_told_to() {
+    let place = place_with_model();
+    let guided = |more: &[&str]| {
+        // The built-in model, which knows what a hero is.
+        let asked = ["sample", "sprites", "--out", "x.npz", "-n", "2", "--steps", "4"];
+        place.run(&[&asked[..], &["--class", "hero"], more].concat()).succeeds();
+        read(&place.path("x.npz")).1
+    };
+    let plain = guided(&[]);
+    assert!(guided(&["--guidance", "1"]) == plain);
+    let free = guided(&["--guidance", "4"]);
+    let others = [
+        guided(&["--guidance", "4", "--guidance-interval", "1.5,1000"]),
+        guided(&["--guidance", "4", "--guidance-rescale", "0.9"]),
+        guided(&["--guidance", "4", "--threshold", "0.9"]),
+        guided(&["--guidance", "4", "--autoguide", "model.safetensors"]),
+    ];
+    for (i, one) in others.iter().enumerate() {
+        assert!(*one != plain && *one != free, "option {i}");
+        assert!(others[..i].iter().all(|other| other != one), "option {i}");
+    }
+    assert!(guided(&["--threshold", "0.5"]) != plain);
+    assert!(guided(&["--guidance", "4", "--guidance-interval", "900,1000"]) == plain);
+}
+
 #[test]
 fn steps_need_not_divide_the_process_s() {
     let place = place_with_model();

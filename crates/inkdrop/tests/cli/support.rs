@@ -116,7 +116,7 @@ pub fn train_args<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a
 }
 
 /// A run of two steps on images of 16 × 16; CHANNELS, CONTEXTS and DATA are to be filled in.
-pub const SHORT_RUN: &str = r#"
+const SHORT_RUN: &str = r#"
 [model]
 family = "context"
 channels = CHANNELS

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{Outcome, Place, SHORT_RUN, put_run};
+use super::support::{Outcome, Place, put_run};
 
 /// A network for CIFAR-10's size.
 const DDPM: &str = r#"[model]
