@@ -42,12 +42,14 @@ mod error;
 pub mod folder;
 pub mod idx;
 mod images;
+pub mod loader;
 pub mod npy;
 pub mod npz;
 pub mod order;
 pub mod output;
 pub mod picture;
 pub mod read;
+pub mod source;
 pub mod sprites;
 pub mod stream;
 
