@@ -18,6 +18,27 @@ use crate::{CheckpointError, Mismatch, Weights};
 /// # Errors
 /// Keys that are missing or unexpected, shapes or kinds that differ: all of them in one error.
 pub fn load(params: &Params, weights: &Weights, optional: &[&str]) -> Result<(), CheckpointError> {
+    let _guard = no_grad_guard();
+    for (mut parameter, given) in fit(params, weights, optional)? {
+        parameter.f_copy_(given).map_err(TorchError::from)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that [`load`] would take weights; nothing is copied.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(params: &Params, weights: &Weights) -> Result<(), CheckpointError> {
+    fit(params, weights, &[]).map(drop)
+}
+
+/// Each parameter and what goes into it.
+fn fit<'a>(
+    params: &Params,
+    weights: &'a Weights,
+    optional: &[&str],
+) -> Result<Vec<(Tensor, &'a Tensor)>, CheckpointError> {
     let mut mismatch = Mismatch::default();
     let mut pairs = Vec::new();
     for param in params.iter() {
@@ -36,11 +57,7 @@ pub fn load(params: &Params, weights: &Weights, optional: &[&str]) -> Result<(),
     if mismatch != Mismatch::default() {
         return Err(CheckpointError::Mismatch(mismatch));
     }
-    let _guard = no_grad_guard();
-    for (mut parameter, given) in pairs {
-        parameter.f_copy_(given).map_err(TorchError::from)?;
-    }
-    Ok(())
+    Ok(pairs)
 }
 
 /// What keeps a tensor from going into a parameter, in words.

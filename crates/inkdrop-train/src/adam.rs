@@ -1,17 +1,40 @@
 //! The optimiser.
 
+mod group;
+
 use inkdrop_checkpoint::{CheckpointError, Mismatch, Weights};
-use inkdrop_nn::Params;
-use inkdrop_torch::Result;
 use tch::{Tensor, no_grad_guard};
 
-/// Adam (Kingma & Ba 2015) as `torch.optim.Adam` computes it, β = (0.9, 0.999) and ε = 1e-8; with a
-/// decay of the weights it is `torch.optim.AdamW` (Loshchilov & Hutter 2019).
+pub use group::GroupConfig;
+
+use crate::{Gradients, Master, TrainError};
+
+/// What Adam does with a gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdamConfig {
+    /// How much the means of the gradient and of its square keep, in [0, 1).
+    pub betas: [f64; 2],
+    /// Added to the root of the mean square.
+    pub eps: f64,
+    /// Share of the weights that a step of rate lr takes off, over lr; 0 for none.
+    pub weight_decay: f64,
+    /// Weights with a rate or a decay of their own.
+    pub groups: Vec<GroupConfig>,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, groups: Vec::new() }
+    }
+}
+
+/// Adam (Kingma & Ba 2015) as `torch.optim.Adam` computes it; with a decay of the weights it is
+/// `torch.optim.AdamW` (Loshchilov & Hutter 2019).
 #[derive(Debug)]
 pub struct Adam {
     slots: Vec<Slot>,
+    config: AdamConfig,
     steps: i32,
-    weight_decay: f64,
 }
 
 #[derive(Debug)]
@@ -20,91 +43,49 @@ struct Slot {
     parameter: Tensor,
     mean: Tensor,
     square: Tensor,
+    /// Factor of the learning rate.
+    rate: f64,
+    decay: f64,
 }
 
 impl Adam {
-    const BETA1: f64 = 0.9;
-    const BETA2: f64 = 0.999;
-    const EPS: f64 = 1e-8;
-
-    /// An optimiser of a network's trained parameters, at rest.
+    /// An optimiser of a network's trained weights, at rest.
     ///
     /// # Errors
-    /// libtorch cannot allocate its state.
-    pub fn new(params: &Params) -> Result<Self> {
+    /// A group that names no weight; libtorch cannot allocate the state.
+    pub fn new(master: &Master, config: AdamConfig) -> Result<Self, TrainError> {
         let _guard = no_grad_guard();
-        let slot = |param: &inkdrop_nn::Param| -> Result<Slot> {
-            Ok(Slot {
-                name: param.name.clone(),
-                parameter: param.tensor.shallow_clone(),
-                mean: param.tensor.f_zeros_like()?,
-                square: param.tensor.f_zeros_like()?,
-            })
-        };
-        let slots = params.trained().map(slot).collect::<Result<_>>()?;
-        Ok(Self { slots, steps: 0, weight_decay: 0.0 })
-    }
-
-    /// The same with a decay: each step first scales the weights by 1 − lr·decay.
-    ///
-    /// - decay: ≥ 0; 0.01 is PyTorch's
-    pub fn with_weight_decay(self, decay: f64) -> Self {
-        Self { weight_decay: decay, ..self }
-    }
-
-    /// Forgets the gradients of the last step.
-    pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
+        let names: Vec<&str> = master.trained().map(|entry| entry.name.as_str()).collect();
+        let groups = group::assign(&config, &names)?;
+        let mut slots = Vec::new();
+        for (entry, (rate, decay)) in master.trained().zip(groups) {
+            let parameter = entry.value().shallow_clone();
+            let (mean, square) = (parameter.f_zeros_like()?, parameter.f_zeros_like()?);
+            slots.push(Slot { name: entry.name.clone(), parameter, mean, square, rate, decay });
         }
-    }
-
-    /// Scales the gradients down where they are longer than `most`, all together, as
-    /// `torch.nn.utils.clip_grad_norm_` does; nothing waits for the device.
-    ///
-    /// # Errors
-    /// libtorch failed.
-    pub fn clip_gradients(&mut self, most: f64) -> Result<()> {
-        let _guard = no_grad_guard();
-        let gradients = self.slots.iter().map(|slot| slot.parameter.f_grad());
-        let gradients: Vec<Tensor> = gradients.collect::<std::result::Result<_, _>>()?;
-        let mut gradients: Vec<Tensor> = gradients.into_iter().filter(Tensor::defined).collect();
-        if gradients.is_empty() {
-            return Ok(());
-        }
-        let norms: Vec<Tensor> =
-            gradients.iter().map(Tensor::f_norm).collect::<std::result::Result<_, _>>()?;
-        let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
-        let factor =
-            norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(most)?.f_clamp_max(1.0)?;
-        for gradient in &mut gradients {
-            let _ = gradient.f_mul_(&factor)?;
-        }
-        Ok(())
+        Ok(Self { slots, config, steps: 0 })
     }
 
     /// One step along the gradients.
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn step(&mut self, lr: f64) -> Result<()> {
+    pub fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         self.steps += 1;
-        let correction1 = 1.0 - Self::BETA1.powi(self.steps);
-        let correction2 = 1.0 - Self::BETA2.powi(self.steps);
-        for slot in &mut self.slots {
-            let gradient = slot.parameter.f_grad()?;
-            if !gradient.defined() {
-                continue;
+        let ([beta1, beta2], eps) = (self.config.betas, self.config.eps);
+        let correction1 = 1.0 - beta1.powi(self.steps);
+        let correction2 = 1.0 - beta2.powi(self.steps);
+        for (slot, gradient) in self.slots.iter_mut().zip(&gradients.tensors) {
+            let (Some(gradient), lr) = (gradient, lr * slot.rate) else { continue };
+            if slot.decay > 0.0 {
+                let _ = slot.parameter.f_mul_scalar_(1.0 - lr * slot.decay)?;
             }
-            if self.weight_decay > 0.0 {
-                let _ = slot.parameter.f_mul_scalar_(1.0 - lr * self.weight_decay)?;
-            }
-            let _ = slot.mean.f_lerp_(&gradient, 1.0 - Self::BETA1)?;
-            let square = gradient.f_square()?.f_mul_scalar_(1.0 - Self::BETA2)?;
-            let _ = slot.square.f_mul_scalar_(Self::BETA2)?.f_add_(&square)?;
+            let _ = slot.mean.f_lerp_(gradient, 1.0 - beta1)?;
+            let square = gradient.f_square()?.f_mul_scalar_(1.0 - beta2)?;
+            let _ = slot.square.f_mul_scalar_(beta2)?.f_add_(&square)?;
             let spread = slot.square.f_sqrt()?.f_div_scalar_(correction2.sqrt())?;
-            let spread = spread.shallow_clone().f_add_scalar_(Self::EPS)?;
+            let spread = spread.shallow_clone().f_add_scalar_(eps)?;
             let change = slot.mean.f_div(&spread)?.f_mul_scalar_(lr / correction1)?;
             let _ = slot.parameter.f_sub_(&change)?;
         }
@@ -112,41 +93,34 @@ impl Adam {
     }
 
     /// Puts the state among a checkpoint's tensors.
-    pub fn save(&self, weights: &mut Weights) {
+    pub fn save(&self, weights: &mut Weights) -> Result<(), TrainError> {
         for slot in &self.slots {
             weights.insert(format!("adam.mean.{}", slot.name), slot.mean.shallow_clone());
             weights.insert(format!("adam.square.{}", slot.name), slot.square.shallow_clone());
         }
+        Ok(weights.set_metadata("adam_steps", &self.steps)?)
     }
 
-    /// Takes the state of a checkpoint that was saved after this many steps.
+    /// Takes the state of a checkpoint.
     ///
     /// # Errors
-    /// The checkpoint has no state of some parameter.
-    pub fn restore(
-        &mut self,
-        weights: &Weights,
-        steps: usize,
-    ) -> std::result::Result<(), CheckpointError> {
+    /// The checkpoint has no state of some weight.
+    pub fn restore(&mut self, weights: &Weights) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
+        let absent = |missing: String| {
+            CheckpointError::Mismatch(Mismatch { missing: vec![missing], ..Mismatch::default() })
+        };
+        let steps: Option<i32> = weights.metadata("adam_steps")?;
+        self.steps = steps.ok_or_else(|| absent("adam_steps".to_string()))?;
         for slot in &mut self.slots {
             for (part, tensor) in [("mean", &mut slot.mean), ("square", &mut slot.square)] {
                 let key = format!("adam.{part}.{}", slot.name);
                 match weights.get(&key) {
-                    Some(saved) if saved.size() == tensor.size() => {
-                        tensor.f_copy_(saved).map_err(inkdrop_torch::TorchError::from)?;
-                    }
-                    _ => {
-                        let missing = vec![key];
-                        return Err(CheckpointError::Mismatch(Mismatch {
-                            missing,
-                            ..Mismatch::default()
-                        }));
-                    }
+                    Some(saved) if saved.size() == tensor.size() => tensor.f_copy_(saved)?,
+                    _ => return Err(absent(key).into()),
                 }
             }
         }
-        self.steps = steps as i32;
         Ok(())
     }
 }

@@ -1,66 +1,116 @@
-//! The moving average of the weights, which samples better than the weights themselves.
+//! Moving averages of the weights, which sample better than the weights themselves.
 
-use inkdrop_nn::{Network, Params};
-use inkdrop_torch::Result;
+mod rule;
+
+use inkdrop_checkpoint::{Weights, check};
+use inkdrop_nn::Network;
 use tch::{Kind, Tensor, no_grad_guard};
 
-/// An exponential moving average kept in a second network of the same config.
+pub use rule::EmaRule;
+
+use crate::{Master, TrainError};
+
+/// Averages by several rules at once.
 ///
-/// Running statistics are averaged like weights, counters are copied: so the
-/// average is a whole network, ready to sample from.
-pub struct Ema {
+/// Running statistics are averaged like weights, counters are copied: so each average is a whole
+/// network. That of the first rule lies in a network of its own, ready to sample from; the others
+/// are tensors.
+pub struct Averages {
     network: Box<dyn Network>,
-    pairs: Vec<(Tensor, Tensor)>,
-    decay: f64,
-    warm_up: bool,
+    averages: Vec<Average>,
 }
 
-impl Ema {
-    /// An average that starts as `params`, kept in `network`.
+struct Average {
+    rule: EmaRule,
+    /// One for each tensor of the network, in its order.
+    tensors: Vec<Tensor>,
+}
+
+impl Averages {
+    /// Averages that start as the weights; that of the first rule is kept in `network`.
     ///
     /// # Errors
-    /// libtorch failed.
+    /// There is no rule, or one stands there twice; libtorch failed.
     ///
     /// # Panics
     /// The network was built from another config.
-    pub fn new(network: Box<dyn Network>, params: &Params, decay: f64) -> Result<Self> {
+    pub fn new(
+        network: Box<dyn Network>,
+        master: &Master,
+        rules: &[EmaRule],
+    ) -> Result<Self, TrainError> {
+        EmaRule::check_all(rules)?;
         let _guard = no_grad_guard();
-        let mut pairs = Vec::new();
-        for (average, live) in network.params().iter().zip(params.iter()) {
-            assert_eq!(average.name, live.name, "the average is kept in another network");
-            let mut average = average.tensor.shallow_clone();
-            average.f_copy_(&live.tensor)?;
-            pairs.push((average, live.tensor.shallow_clone()));
+        let mut averages = Vec::new();
+        for (number, &rule) in rules.iter().enumerate() {
+            let mut tensors = Vec::new();
+            for (param, live) in network.params().iter().zip(master.iter()) {
+                assert_eq!(param.name, live.name, "the average is kept in another network");
+                let mut tensor = match number {
+                    0 => param.tensor.shallow_clone(),
+                    _ => param.tensor.f_zeros_like()?,
+                };
+                tensor.f_copy_(live.value())?;
+                tensors.push(tensor);
+            }
+            averages.push(Average { rule, tensors });
         }
-        Ok(Self { network, pairs, decay, warm_up: true })
+        Ok(Self { network, averages })
     }
 
-    /// The same decay from the first step on, as in improved-diffusion.
-    pub fn without_warm_up(self) -> Self {
-        Self { warm_up: false, ..self }
-    }
-
-    /// The network with the averaged weights.
+    /// The network with the averages of the first rule.
     pub fn network(&self) -> &dyn Network {
         self.network.as_ref()
     }
 
+    /// The rules, in order.
+    pub fn rules(&self) -> impl Iterator<Item = EmaRule> {
+        self.averages.iter().map(|average| average.rule)
+    }
+
     /// Takes in the weights after step `step`, counted from 0.
-    ///
-    /// The first steps keep less of the past, min(decay, (1 + step)/(10 + step)), unless told
-    /// otherwise.
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn update(&mut self, step: usize) -> Result<()> {
+    pub fn update(&mut self, master: &Master, step: usize) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
-        let young = (1.0 + step as f64) / (10.0 + step as f64);
-        let decay = if self.warm_up { self.decay.min(young) } else { self.decay };
-        for (average, live) in &mut self.pairs {
-            if average.kind() == Kind::Int64 {
-                average.f_copy_(live)?;
-            } else {
-                let _ = average.f_lerp_(&live.f_detach()?, 1.0 - decay)?;
+        for Average { rule, tensors } in &mut self.averages {
+            let taken = 1.0 - rule.kept(step);
+            for (tensor, live) in tensors.iter_mut().zip(master.iter()) {
+                let live = live.value();
+                if taken == 1.0 || tensor.kind() == Kind::Int64 {
+                    tensor.f_copy_(live)?;
+                } else {
+                    let _ = tensor.f_lerp_(&live.f_detach()?, taken)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The weights that a rule has averaged, by the network's names.
+    pub fn weights(&self, rule: EmaRule) -> Option<Weights> {
+        let average = self.averages.iter().find(|average| average.rule == rule)?;
+        let mut weights = Weights::default();
+        for (param, tensor) in self.network.params().iter().zip(&average.tensors) {
+            weights.insert(param.name.clone(), tensor.shallow_clone());
+        }
+        Some(weights)
+    }
+
+    /// Sets the average of a rule, or all of them where none is named.
+    ///
+    /// # Errors
+    /// The weights are not those of the network.
+    pub fn set(&mut self, rule: Option<EmaRule>, weights: &Weights) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        check(self.network.params(), weights)?;
+        let meant = |average: &&mut Average| rule.is_none_or(|rule| rule == average.rule);
+        for average in self.averages.iter_mut().filter(meant) {
+            for (param, tensor) in self.network.params().iter().zip(&mut average.tensors) {
+                if let Some(given) = weights.get(&param.name) {
+                    tensor.f_copy_(given)?;
+                }
             }
         }
         Ok(())

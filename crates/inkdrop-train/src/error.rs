@@ -29,6 +29,14 @@ pub enum TrainError {
         /// What the network takes.
         expected: String,
     },
+    /// There is no average of this rule.
+    #[error("train.ema has no rule {given}: expected one of {known}")]
+    Average {
+        /// The rule.
+        given: String,
+        /// Those that there are.
+        known: String,
+    },
     /// The run folder holds something already.
     #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
     Occupied(PathBuf),
@@ -43,13 +51,15 @@ pub enum TrainError {
         /// What is missing.
         problem: String,
     },
-    /// The loss stopped being a number.
-    #[error("the loss became {loss} at step {step}; {kept}. A smaller train.lr may help")]
+    /// A loss or a gradient stopped being a number.
+    #[error("the {what} became {value} at step {step}; {kept}. A smaller train.lr may help")]
     NotFinite {
+        /// Which of both.
+        what: &'static str,
         /// The step, from 1.
         step: usize,
         /// NaN or an infinity.
-        loss: f64,
+        value: f64,
         /// What is left of the run.
         kept: String,
     },

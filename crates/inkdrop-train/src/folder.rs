@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inkdrop_checkpoint::Weights;
 
-use crate::TrainError;
+use crate::{EmaRule, TrainError};
 
 /// The run's config, the first file in its folder.
 const CONFIG: &str = "config.toml";
@@ -64,7 +64,7 @@ impl RunFolder {
         self.path.join(CONFIG)
     }
 
-    /// One JSON object per line: step, loss, lr, images_per_s, seconds.
+    /// One JSON object per line: a [`LogLine`](crate::LogLine).
     pub fn log(&self) -> PathBuf {
         self.path.join("log.jsonl")
     }
@@ -84,9 +84,14 @@ impl RunFolder {
         self.samples().join(format!("step-{step:07}.png"))
     }
 
-    /// The averaged weights at the end of the run.
+    /// The weights that the first rule has averaged, at the end of the run.
     pub fn finished(&self) -> PathBuf {
         self.path.join("final.safetensors")
+    }
+
+    /// The weights that another rule than the first has averaged, at the end of the run.
+    pub fn finished_average(&self, rule: EmaRule) -> PathBuf {
+        self.path.join(format!("final-{}.safetensors", rule.file_name()))
     }
 
     /// The newest checkpoint.
@@ -94,11 +99,19 @@ impl RunFolder {
         self.steps().last().map(|&step| self.checkpoint(step))
     }
 
-    /// Writes a checkpoint, then removes all but the newest `kept`.
-    pub(crate) fn save(&self, state: &Weights, step: usize, kept: usize) -> Result<(), TrainError> {
+    /// Writes a checkpoint, then removes all but the newest `kept` and those of every
+    /// `keep_every` steps.
+    pub(crate) fn save(
+        &self,
+        state: &Weights,
+        step: usize,
+        kept: usize,
+        keep_every: usize,
+    ) -> Result<(), TrainError> {
         state.save(&self.checkpoint(step))?;
         let steps = self.steps();
-        for &old in steps.iter().rev().skip(kept) {
+        let forever = |step: usize| keep_every > 0 && step.is_multiple_of(keep_every);
+        for &old in steps.iter().rev().skip(kept).filter(|&&old| !forever(old)) {
             let path = self.checkpoint(old);
             fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
         }

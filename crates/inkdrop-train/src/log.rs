@@ -10,15 +10,45 @@ use crate::TrainError;
 
 /// One line of the log: means since the line before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Line {
+pub struct LogLine {
     /// Steps that were done.
     pub step: usize,
     /// Mean loss.
     pub loss: f64,
+    /// Its error, where a bound is added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+    /// The bound that is added, in bits per dimension, scaled as the loss says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
+    /// Mean loss of the first quarter of the process's steps: little noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q0: Option<f64>,
+    /// Of the second quarter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q1: Option<f64>,
+    /// Of the third quarter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q2: Option<f64>,
+    /// Of the last quarter: almost only noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q3: Option<f64>,
+    /// Mean length of the gradients before clipping, over steps where it was finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
     /// Learning rate of the last step.
     pub lr: f64,
+    /// Log2 of the loss's factor in f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Mean loss of the averaged weights on the validation images, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
     /// Images per second.
     pub images_per_s: f64,
+    /// Share of the time that was spent waiting for images.
+    #[serde(default)]
+    pub waiting: f64,
     /// Seconds since this start of the run.
     pub seconds: f64,
 }
@@ -40,7 +70,7 @@ impl Log {
             Err(error) => return Err(failed(error)),
         };
         let valid =
-            |line: &&str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step);
+            |line: &&str| serde_json::from_str::<LogLine>(line).is_ok_and(|line| line.step <= step);
         let kept: String = before.lines().filter(valid).flat_map(|line| [line, "\n"]).collect();
         inkdrop_data::output::write_atomic(path, |out| out.write_all(kept.as_bytes()))?;
         let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
@@ -48,7 +78,7 @@ impl Log {
     }
 
     /// Adds a line.
-    pub(crate) fn write(&mut self, line: &Line) -> Result<(), TrainError> {
+    pub(crate) fn write(&mut self, line: &LogLine) -> Result<(), TrainError> {
         let failed = |source| TrainError::File { path: self.path.clone(), source };
         let text = serde_json::to_string(line).map_err(|error| failed(error.into()))?;
         self.file.write_all(format!("{text}\n").as_bytes()).map_err(failed)

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 
-use crate::log::{Line, Log};
-use crate::{RunFolder, TrainError, Trainer};
+use crate::log::{Log, LogLine};
+use crate::window::Window;
+use crate::{Precision, RunFolder, TrainConfig, TrainError, Trainer};
 
 /// What is known after a step.
 #[derive(Debug, Clone, Copy)]
@@ -22,20 +24,30 @@ pub struct StepReport {
     pub images: usize,
 }
 
+/// Why a grid, or whatever else a watcher makes, could not be made.
+pub type WatcherError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Who looks on while a network is trained.
 pub trait Watcher {
     /// After every step.
     fn on_step(&mut self, _report: &StepReport) {}
 
+    /// After every line of the log.
+    ///
+    /// # Errors
+    /// Whatever keeps the line from being passed on; it stops the run.
+    fn on_log(&mut self, _line: &LogLine) -> Result<(), WatcherError> {
+        Ok(())
+    }
+
+    /// A file that cannot be read was left out, as the data's config allows.
+    fn on_skipped(&mut self, _problem: &DataError) {}
+
     /// Every `sample_every` steps, and at the end: time to draw a grid from the averaged network.
     ///
     /// # Errors
     /// Whatever keeps the grid from being made; it stops the run.
-    fn on_sample(
-        &mut self,
-        _step: usize,
-        _network: &dyn Network,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), WatcherError> {
         Ok(())
     }
 
@@ -60,26 +72,13 @@ pub enum Outcome {
     Stopped,
 }
 
-/// Means since the last line of the log.
-struct Window {
-    begun: Instant,
-    loss: f64,
-    steps: usize,
-    images: usize,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { begun: Instant::now(), loss: 0.0, steps: 0, images: 0 }
-    }
-}
-
 impl Trainer {
     /// Trains to the last step; with a folder, keeps log and checkpoints there.
     ///
     /// # Errors
-    /// The loss is no number (the last checkpoint stays; restore it before going
-    /// on, since running statistics have seen the bad batch), or a file cannot be written.
+    /// A loss or a gradient is no number (the last checkpoint stays; restore it before going
+    /// on, since running statistics have seen the bad batch), an image cannot be read, or a file
+    /// cannot be written.
     pub fn run(
         &mut self,
         folder: Option<&RunFolder>,
@@ -87,14 +86,16 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let mut log = folder.map(|folder| Log::open(&folder.log(), self.step)).transpose()?;
         let begun = Instant::now();
-        let mut window = Window::new();
+        let mut window = self.window();
         while self.step < self.config.steps {
             let report = self.one_step(folder, &mut window)?;
             watcher.on_step(&report);
-            if self.due(self.config.log_every) {
-                let line = self.line(&report, &window, begun);
+            self.loader.take_skipped().iter().for_each(|problem| watcher.on_skipped(problem));
+            if self.due(self.config.log_every) || self.validation_is_due() {
+                let line = self.line(&report, &window, begun)?;
                 log.as_mut().map(|log| log.write(&line)).transpose()?;
-                window = Window::new();
+                watcher.on_log(&line).map_err(TrainError::Watcher)?;
+                window = self.window();
             }
             let stop = watcher.should_stop();
             if stop || self.due(self.config.checkpoint_every) {
@@ -113,9 +114,9 @@ impl Trainer {
     /// Takes this many steps without a folder, or as many as are left.
     ///
     /// # Errors
-    /// The loss is no number.
+    /// A loss or a gradient is no number, or an image cannot be read.
     pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
-        let mut window = Window::new();
+        let mut window = self.window();
         for _ in 0..steps.min(self.config.steps - self.step) {
             watcher.on_step(&self.one_step(None, &mut window)?);
         }
@@ -127,49 +128,80 @@ impl Trainer {
         self.step.is_multiple_of(every) || self.step == self.config.steps
     }
 
+    fn validation_is_due(&self) -> bool {
+        self.validation.is_some() && self.due(self.config.validate_every)
+    }
+
+    fn window(&self) -> Window {
+        Window::new(self.process.schedule().steps(), self.loader.waited())
+    }
+
     fn one_step(
         &mut self,
         folder: Option<&RunFolder>,
         window: &mut Window,
     ) -> Result<StepReport, TrainError> {
         let lr = self.config.lr_at(self.step);
-        let images = self.images_at(self.step);
-        let loss = self.advance()?;
-        self.check(loss, folder)?;
-        window.loss += loss;
-        window.steps += 1;
-        window.images += images;
+        let step = self.step + 1;
+        let seen = self.advance()?;
+        let loss = seen.loss();
+        let scaled = self.config.precision == Precision::F16;
+        check("loss", loss, step, folder)?;
+        if !scaled || self.scale_is_lost() {
+            check("gradient", seen.norm, step, folder)?;
+        }
+        window.add(&seen);
+        let images = seen.losses.len();
         Ok(StepReport { step: self.step, steps: self.config.steps, loss, lr, images })
     }
 
-    fn line(&self, report: &StepReport, window: &Window, begun: Instant) -> Line {
-        Line {
-            step: report.step,
-            loss: window.loss / window.steps as f64,
-            lr: report.lr,
-            images_per_s: window.images as f64 / window.begun.elapsed().as_secs_f64(),
-            seconds: begun.elapsed().as_secs_f64(),
-        }
-    }
-
-    /// Stops where a loss is no number.
-    fn check(&self, loss: f64, folder: Option<&RunFolder>) -> Result<(), TrainError> {
-        if loss.is_finite() {
-            return Ok(());
-        }
-        let kept = match folder.and_then(RunFolder::latest) {
-            Some(path) => format!("the last good checkpoint is {}", path.display()),
-            None => "no checkpoint was saved before".to_string(),
-        };
-        Err(TrainError::NotFinite { step: self.step + 1, loss, kept })
+    fn line(
+        &self,
+        report: &StepReport,
+        window: &Window,
+        begun: Instant,
+    ) -> Result<LogLine, TrainError> {
+        let seconds = begun.elapsed().as_secs_f64();
+        let line = window.line(report.step, report.lr, self.loader.waited(), seconds);
+        let scaled = self.config.precision == Precision::F16;
+        Ok(LogLine {
+            loss_scale: scaled.then(|| self.scale.log2()),
+            validation: match self.validation_is_due() {
+                true => self.validate()?,
+                false => None,
+            },
+            ..line
+        })
     }
 
     /// Saves the state, once the weights have shown that they still work.
     fn checkpoint(&self, folder: Option<&RunFolder>) -> Result<(), TrainError> {
-        self.check(self.probe()?, folder)?;
+        if let Some(loss) = self.probe()? {
+            check("loss", loss, self.step + 1, folder)?;
+        }
         match folder {
-            Some(folder) => folder.save(&self.state()?, self.step, self.config.checkpoints_kept),
+            Some(folder) => {
+                let TrainConfig { checkpoints_kept, keep_every, .. } = self.config;
+                folder.save(&self.state()?, self.step, checkpoints_kept, keep_every)
+            }
             None => Ok(()),
         }
     }
+}
+
+/// Stops where a number is none.
+fn check(
+    what: &'static str,
+    value: f64,
+    step: usize,
+    folder: Option<&RunFolder>,
+) -> Result<(), TrainError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    let kept = match folder.and_then(RunFolder::latest) {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => "no checkpoint was saved before".to_string(),
+    };
+    Err(TrainError::NotFinite { what, step, value, kept })
 }

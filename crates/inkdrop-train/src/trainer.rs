@@ -1,52 +1,89 @@
-//! A training run in memory: the network, its average, the optimiser, and one step.
+//! A training run in memory: the network, its averages, the optimiser, the data.
 
+use inkdrop_checkpoint::Weights;
 use inkdrop_data::batches::Batches;
-use inkdrop_data::{Dataset, Labels};
-use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_process::{Objective, Process, pixels};
-use tch::{Kind, Tensor};
+use inkdrop_data::loader::{Loader, LoaderConfig};
+use inkdrop_data::source::LabelledSource;
+use inkdrop_nn::Network;
+use inkdrop_process::{Objective, Process};
 
-use crate::{Adam, Ema, TrainConfig, TrainError};
+use crate::batch::Prepared;
+use crate::labels::LabelTable;
+use crate::validation::Validation;
+use crate::{
+    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, TimestepSampler, TrainConfig,
+    TrainError,
+};
 
-/// A training run. Everything random in step s follows from (seed, s), so a
-/// run that was stopped goes on as if it had not been.
+/// A training run. Everything random in step s follows from (seed, s) and from the state that
+/// checkpoints hold, so a run that was stopped goes on as if it had not been.
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) network: Box<dyn Network>,
-    pub(crate) ema: Ema,
+    pub(crate) master: Master,
+    pub(crate) averages: Averages,
     pub(crate) adam: Adam,
+    pub(crate) scale: LossScale,
+    pub(crate) timesteps: TimestepSampler,
     pub(crate) step: usize,
-    process: Process,
-    data: Dataset,
-    batches: Batches,
-    contexts: Option<Tensor>,
+    pub(crate) process: Process,
+    pub(crate) loader: Loader,
+    pub(crate) labels: LabelTable,
+    pub(crate) validation: Option<Validation>,
+    /// The batch of the last step.
+    pub(crate) latest: Option<Prepared>,
+}
+
+/// What a run is made of.
+pub struct Parts {
+    /// The network to train, built with [`Precision::torso`].
+    pub network: Box<dyn Network>,
+    /// One of the same config in f32, which will hold the first average.
+    pub average: Box<dyn Network>,
+    /// The process that it is trained for.
+    pub process: Process,
+    /// Channels, rows and columns of the images that it takes.
+    pub image: [usize; 3],
+    /// What it learns.
+    pub data: LabelledSource,
+    /// How it takes labels.
+    pub labels: LabelUse,
+    /// Images that it does not learn, to see how well it does on those.
+    pub validation: Option<LabelledSource>,
 }
 
 impl Trainer {
-    /// A run at step 0; `network` is trained, `average` (built from the same
-    /// config) holds the moving average.
+    /// A run at step 0.
     ///
     /// # Errors
     /// A config or data that cannot be.
-    pub fn new(
-        network: Box<dyn Network>,
-        average: Box<dyn Network>,
-        process: Process,
-        data: Dataset,
-        config: TrainConfig,
-    ) -> Result<Self, TrainError> {
+    pub fn new(parts: Parts, config: TrainConfig) -> Result<Self, TrainError> {
         config.check()?;
+        let Parts { network, average, process, image, data, labels, validation } = parts;
         Objective::new(&process, &config.objective())?;
-        let ema = Ema::new(average, network.params(), config.ema_decay)?;
+        let master = Master::new(network.params())?;
+        let crop = window(&data, image, config.crop)?;
+        let loader = LoaderConfig { flip: config.flip, crop, workers: config.workers };
+        let batches = Batches::new(data.images.len(), config.batch, config.seed)?;
+        let seen = |data: LabelledSource| {
+            window(&data, image, false)?;
+            Validation::new(&data, labels, &config)
+        };
+        let validation = validation.map(seen).transpose()?;
+        let scaled = config.precision == Precision::F16;
         Ok(Self {
-            ema: if config.ema_warm_up { ema } else { ema.without_warm_up() },
-            adam: Adam::new(network.params())?.with_weight_decay(config.weight_decay),
-            batches: Batches::new(data.len(), config.batch, config.seed)?,
-            contexts: contexts(&data.labels)?,
+            averages: Averages::new(average, &master, &config.ema)?,
+            adam: Adam::new(&master, config.adam())?,
+            scale: LossScale::new(if scaled { LossScale::START } else { 0.0 }),
+            timesteps: TimestepSampler::new(config.timesteps, process.schedule().steps()),
+            loader: Loader::new(data.images, batches, loader)?,
+            labels: LabelTable::new(&data.labels, labels)?,
+            latest: None,
             step: 0,
+            master,
             network,
             process,
-            data,
+            validation,
             config,
         })
     }
@@ -61,99 +98,72 @@ impl Trainer {
         &self.config
     }
 
-    /// The network with the averaged weights.
+    /// The network with the weights that the first rule has averaged.
     pub fn average(&self) -> &dyn Network {
-        self.ema.network()
+        self.averages.network()
     }
 
-    /// How many images a step takes (the last of an epoch may take fewer).
-    pub(crate) fn images_at(&self, step: usize) -> usize {
-        self.batches.indices(step).len()
+    /// The weights that a rule has averaged.
+    pub fn averaged(&self, rule: EmaRule) -> Option<Weights> {
+        self.averages.weights(rule)
     }
 
-    /// One optimiser step; the loss before it. Where that is no number, nothing is updated.
-    pub(crate) fn advance(&mut self) -> Result<f64, TrainError> {
-        let loss = self.loss(Mode::Train)?;
-        let value = loss.f_double_value(&[])?;
-        if !value.is_finite() {
-            return Ok(value);
+    /// Begins with these weights, the averages too.
+    ///
+    /// # Errors
+    /// They are not those of the network.
+    pub fn start_from(&mut self, weights: &Weights) -> Result<(), TrainError> {
+        self.master.set(self.network.params(), weights)?;
+        self.averages.set(None, weights)
+    }
+
+    /// Begins at a step, as if those before it had been taken elsewhere: for the learning rate,
+    /// the averages and the order of the images.
+    ///
+    /// # Errors
+    /// The recipe has no such step.
+    pub fn start_at(&mut self, step: usize) -> Result<(), TrainError> {
+        if step >= self.config.steps {
+            let (field, given) = ("step", step.to_string());
+            return Err(TrainError::Field { field, given, expected: "fewer than train.steps" });
         }
-        self.adam.zero_grad();
-        loss.f_backward()?;
-        if let Some(most) = self.config.clip_norm {
-            self.adam.clip_gradients(most)?;
+        self.step = step;
+        Ok(())
+    }
+
+    /// Begins with this average of a rule.
+    ///
+    /// # Errors
+    /// The weights are not those of the network, or the recipe has no such rule.
+    pub fn start_average_from(
+        &mut self,
+        rule: EmaRule,
+        weights: &Weights,
+    ) -> Result<(), TrainError> {
+        if !self.averages.rules().any(|known| known == rule) {
+            let rules: Vec<String> = self.averages.rules().map(|rule| rule.to_string()).collect();
+            return Err(TrainError::Average { given: rule.to_string(), known: rules.join(", ") });
         }
-        self.adam.step(self.config.lr_at(self.step))?;
-        self.ema.update(self.step)?;
-        self.step += 1;
-        Ok(value)
-    }
-
-    /// The loss of the batch to come, in evaluation mode and without learning
-    /// from it: finite only where the weights of the last step still work.
-    pub(crate) fn probe(&self) -> Result<f64, TrainError> {
-        let _guard = tch::no_grad_guard();
-        Ok(self.loss(Mode::Eval)?.f_double_value(&[])?)
-    }
-
-    /// The loss of this step's batch. All that is random in it follows from (seed, step).
-    fn loss(&self, mode: Mode) -> Result<Tensor, TrainError> {
-        tch::manual_seed(step_seed(self.config.seed, self.step));
-        let indices = self.batches.indices(self.step);
-        let x0 = self.images(&indices)?;
-        let options = (Kind::Int64, x0.device());
-        let steps = self.process.schedule().steps() as i64;
-        let t = Tensor::f_randint(steps, [indices.len() as i64], options)?;
-        let noise = x0.f_randn_like()?;
-        let conditioning = self.conditioning(&indices)?;
-        let objective = Objective::new(&self.process, &self.config.objective())?;
-        let batch = (&x0, &t, &noise);
-        let loss = objective.terms(self.network.as_ref(), batch, &conditioning, mode)?.loss;
-        Ok(loss.f_mean(loss.kind())?)
-    }
-
-    /// - returns [B, C, H, W] in [-1, 1]
-    fn images(&self, indices: &[usize]) -> Result<Tensor, TrainError> {
-        let images = &self.data.images;
-        let bytes: Vec<u8> = indices.iter().flat_map(|&i| images.image(i)).copied().collect();
-        let shape = [indices.len(), images.height(), images.width(), images.channels()];
-        let device = self.network.params().device();
-        Ok(pixels::to_tensor(&bytes, shape.map(|axis| axis as i64), device)?)
-    }
-
-    /// The context rows of a batch, each kept with probability `context_keep`, else zeros.
-    fn conditioning(&self, indices: &[usize]) -> Result<Conditioning, TrainError> {
-        let Some(contexts) = &self.contexts else { return Ok(Conditioning::none()) };
-        let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
-        let rows = contexts.f_index_select(0, &Tensor::from_slice(&indices))?;
-        let keep = Tensor::f_ones([indices.len() as i64, 1], (Kind::Float, tch::Device::Cpu))?;
-        let keep = keep.f_mul_scalar(self.config.context_keep)?.f_bernoulli()?;
-        let rows = rows.f_mul(&keep)?.f_to_device(self.network.params().device())?;
-        Ok(Conditioning::context(rows))
+        self.averages.set(Some(rule), weights)
     }
 }
 
-/// Labels as context rows, [N, K] in f32; classes become one-hot rows.
-fn contexts(labels: &Labels) -> Result<Option<Tensor>, TrainError> {
-    match labels {
-        Labels::None => Ok(None),
-        Labels::Context(rows) => {
-            let (n, k) = rows.dim();
-            let values: Vec<f32> = rows.iter().copied().collect();
-            Ok(Some(Tensor::f_from_slice(&values)?.f_view([n as i64, k as i64])?))
-        }
-        Labels::Classes { ids, count } => {
-            let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
-            let rows = Tensor::f_from_slice(&ids)?.f_one_hot(*count as i64)?;
-            Ok(Some(rows.f_to_kind(Kind::Float)?))
-        }
+/// The window that a network of this image shape takes of the images, where they are larger.
+fn window(
+    data: &LabelledSource,
+    [channels, height, width]: [usize; 3],
+    crop: bool,
+) -> Result<Option<[usize; 2]>, TrainError> {
+    let [rows, columns, colours] = data.images.shape();
+    let larger = crop && rows >= height && columns >= width;
+    if colours == channels && (larger || [rows, columns] == [height, width]) {
+        return Ok(larger.then_some([height, width]));
     }
-}
-
-/// A seed for all that is random in one step (SplitMix64's finaliser, Steele et al. 2014).
-fn step_seed(seed: u64, step: usize) -> i64 {
-    let mut z = seed.wrapping_add((step as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) as i64
+    Err(TrainError::Data {
+        given: format!("images of {rows} x {columns} pixels and {colours} channels"),
+        expected: match crop {
+            true => format!("at least {height} x {width} and {channels} channels"),
+            false => format!("{height} x {width} and {channels} channels"),
+        },
+    })
 }

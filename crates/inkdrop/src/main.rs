@@ -16,6 +16,7 @@ mod model;
 mod options;
 mod progress;
 mod say;
+mod training;
 
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ struct Cli {
 enum Command {
     Sample(Box<commands::sample::Arguments>),
     Edit(Box<commands::edit::Arguments>),
-    Train(commands::train::Arguments),
+    Train(Box<commands::train::Arguments>),
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 /// An error and its causes; some errors already say their cause.
 fn told(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
-        match (text.is_empty(), text.ends_with(&cause)) {
+        match (text.is_empty(), text.contains(&cause)) {
             (true, _) => cause,
             (false, true) => text,
             (false, false) => format!("{text}: {cause}"),

@@ -5,7 +5,7 @@ use inkdrop_data::sprites::{self, CLASSES};
 use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Linear, Mode, Params};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
-use inkdrop_train::Adam;
+use inkdrop_train::{Adam, AdamConfig, Master};
 
 /// Two strided convolutions and a linear layer: small, and more than enough.
 pub struct Classifier {
@@ -55,13 +55,14 @@ pub fn batch(from: u64, to: u64) -> Result<(Tensor, Tensor)> {
 pub fn train() -> Result<Classifier> {
     manual_seed(0);
     let classifier = Classifier::new()?;
-    let mut adam = Adam::new(&classifier.params)?;
+    let mut master = Master::new(&classifier.params)?;
+    let mut adam = Adam::new(&master, AdamConfig::default())?;
     for step in 0..300 {
         let (x, classes) = batch(step * 100, (step + 1) * 100)?;
         let loss = classifier.forward(&x, Mode::Train)?.cross_entropy_for_logits(&classes);
-        adam.zero_grad();
+        master.zero_grad();
         loss.f_backward()?;
-        adam.step(2e-3)?;
+        adam.step(&master.gradients(1.0)?, 2e-3)?;
     }
     Ok(classifier)
 }

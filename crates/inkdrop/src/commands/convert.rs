@@ -195,8 +195,10 @@ fn explain(
             weights.set_metadata("contexts", &names)?;
         }
     }
-    if let Some(training) = source.whole.metadata_text("training") {
-        weights.set_metadata_text("training", training);
+    for key in ["training", "classes"] {
+        if let Some(text) = source.whole.metadata_text(key) {
+            weights.set_metadata_text(key, text);
+        }
     }
     weights.save(output)?;
     Ok(match unsaid.as_slice() {

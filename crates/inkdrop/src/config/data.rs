@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use inkdrop_data::folder::{self, Folder, FolderConfig};
-use inkdrop_data::{DataError, Dataset, cifar, idx, npy, sprites};
+use inkdrop_data::source::LabelledSource;
+use inkdrop_data::{DataError, cifar, idx, npy, sprites};
 use serde::{Deserialize, Serialize};
 
 /// Where the images come from.
@@ -47,7 +48,7 @@ pub enum DataConfig {
 /// The images of a run.
 pub struct Loaded {
     /// Images and labels.
-    pub data: Dataset,
+    pub data: LabelledSource,
     /// Names of the classes, in order; empty where there are none.
     pub classes: Vec<String>,
     /// What is wrong with files that were left out.
@@ -58,6 +59,15 @@ pub struct Loaded {
 pub const SPRITES: usize = 5_000_000;
 
 impl DataConfig {
+    /// The key that says where files lie, for `--data`.
+    pub fn path_key(&self) -> Option<&'static str> {
+        match self {
+            Self::Sprites { .. } => None,
+            Self::Npy { .. } | Self::Idx { .. } => Some("images"),
+            Self::Folder(_) | Self::Cifar { .. } => Some("path"),
+        }
+    }
+
     /// Reads or makes the images.
     ///
     /// - channels: how many the network takes, where the source leaves that open
@@ -76,14 +86,14 @@ impl DataConfig {
             Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
         };
-        Ok(Loaded { data, classes, skipped: Vec::new() })
+        Ok(Loaded { data: data.into(), classes, skipped: Vec::new() })
     }
 }
 
 fn folder(config: &FolderConfig, channels: i64) -> Result<Loaded> {
     let channels = usize::try_from(channels).context("the network's channels")?;
     let Folder { dataset: data, classes, skipped } = folder::load(config, channels)?;
-    Ok(Loaded { data, classes, skipped })
+    Ok(Loaded { data: data.into(), classes, skipped })
 }
 
 fn names(names: &[&str]) -> Vec<String> {

@@ -22,6 +22,18 @@ pub struct Card {
     pub process: ProcessConfig,
     /// Names of its contexts, in order; empty when they have none.
     pub contexts: Vec<String>,
+    /// Its classes.
+    pub classes: Classes,
+}
+
+/// What is known of the classes of a network that is told one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Classes {
+    /// Names, from class 0 on; empty when they have none.
+    pub names: Vec<String>,
+    /// The class that stands for none.
+    pub null: Option<i64>,
 }
 
 /// A model that was found: its card and its weights.
@@ -67,7 +79,7 @@ pub const SHORTCUT: [&str; 2] = ["init_conv.shortcut.weight", "init_conv.shortcu
 impl Card {
     /// A context that the model knows, for messages.
     pub fn example(&self) -> &str {
-        self.contexts.first().map_or("0", String::as_str)
+        self.contexts.first().or(self.classes.names.first()).map_or("0", String::as_str)
     }
 
     /// Puts the card into a file's metadata.
@@ -75,6 +87,9 @@ impl Card {
         weights.set_metadata("model", &self.model)?;
         weights.set_metadata("process", &self.process)?;
         weights.set_metadata("contexts", &self.contexts)?;
+        if self.classes != Classes::default() {
+            weights.set_metadata("classes", &self.classes)?;
+        }
         Ok(())
     }
 }
@@ -119,10 +134,10 @@ impl Model {
                 "{name} does not say what process it was trained for; name it: --process sprites (the notebook's: 500 steps, t/T), ddpm, linear:STEPS or cosine:STEPS, the latter perhaps with :rescaled, :unclipped, :v, :start-x, :zero-snr"
             )
         })?;
-        let contexts = contexts(name, &described)?;
+        let (contexts, classes) = (contexts(name, &described)?, classes(name, &described)?);
         let Described { weights, config, .. } = described;
         let way = source.scheduler.as_ref().and_then(scheduler::way);
-        Ok(Self { card: Card { model: config, process, contexts }, weights, way })
+        Ok(Self { card: Card { model: config, process, contexts, classes }, weights, way })
     }
 
     /// The network with its weights, and the process.
@@ -183,4 +198,18 @@ pub fn contexts(name: &str, described: &Described) -> Result<Vec<String>> {
         contexts.len()
     );
     Ok(contexts)
+}
+
+/// What a file says of its classes.
+pub fn classes(name: &str, described: &Described) -> Result<Classes> {
+    let classes: Classes = described.weights.metadata("classes")?.unwrap_or_default();
+    let count = described.config.classes().unwrap_or(0);
+    ensure!(
+        classes.names.len() as i64 <= count
+            && classes.null.is_none_or(|id| (0..count).contains(&id)),
+        "{name} names {} classes and {:?} for none, its network knows {count}",
+        classes.names.len(),
+        classes.null
+    );
+    Ok(classes)
 }

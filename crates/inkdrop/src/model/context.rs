@@ -14,21 +14,29 @@ pub struct Row {
 }
 
 impl Row {
-    /// No condition: all zeros, and no class.
+    /// No condition: all zeros, and the class that stands for none, if there is one.
     pub fn none(card: &Card) -> Self {
-        Self { contexts: vec![0.0; card.model.contexts() as usize], class: None }
+        Self { contexts: vec![0.0; card.model.contexts() as usize], class: card.classes.null }
     }
 
-    /// The row of one class: a context by name, or a number where the model knows classes.
+    /// The row of one class: a context by name, or a class by name or number.
     pub fn class(card: &Card, name: &str) -> Result<Self> {
         let mut row = Self::none(card);
         let Some(count) = card.model.classes() else {
             row.contexts[index(card, name)?] = 1.0;
             return Ok(row);
         };
-        let class = name.parse().ok().filter(|class| (0..count).contains(class));
-        row.class = Some(class.with_context(|| {
-            format!("unknown class `{name}`: expected a number from 0 to {}", count - 1)
+        let names = &card.classes.names;
+        let named = names.iter().position(|known| known == name).map(|at| at as i64);
+        let numbered = || name.parse().ok().filter(|class| (0..count).contains(class));
+        row.class = Some(named.or_else(numbered).with_context(|| {
+            let numbers = format!("a number from 0 to {}", count - 1);
+            match names.is_empty() {
+                true => format!("unknown class `{name}`: expected {numbers}"),
+                false => {
+                    format!("unknown class `{name}`: expected {numbers}, or {}", names.join(", "))
+                }
+            }
         })?);
         Ok(row)
     }
@@ -66,8 +74,8 @@ impl Row {
     }
 
     /// Whether nothing is asked.
-    pub fn is_none(&self) -> bool {
-        self.class.is_none() && self.contexts.iter().all(|&weight| weight == 0.0)
+    pub fn is_none(&self, card: &Card) -> bool {
+        *self == Self::none(card)
     }
 }
 

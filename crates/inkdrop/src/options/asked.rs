@@ -21,6 +21,7 @@ impl Asked {
         match (&self.context, &self.class) {
             (Some(text), _) => Row::parse(card, text),
             (None, Some(name)) => Row::class(card, name),
+            (None, None) if card.classes.null.is_some() => Ok(Row::none(card)),
             (None, None) => {
                 let count = card.model.classes().unwrap_or(0);
                 ensure!(

@@ -78,7 +78,7 @@ impl GuideOptions {
     /// What the model takes for no condition.
     fn null(&self, card: &Card, row: &Row) -> Result<Row> {
         ensure!(
-            !row.is_none(),
+            !row.is_none(card),
             "--guidance {}: nothing is asked to guide towards; {}",
             self.guidance.unwrap_or_default(),
             match (card.model.classes(), card.model.contexts()) {
@@ -87,7 +87,7 @@ impl GuideOptions {
                 _ => "name it with --class",
             }
         );
-        match (card.model.classes(), self.null_class) {
+        match (card.model.classes(), self.null_class.or(card.classes.null)) {
             (None, None) => Ok(Row::none(card)),
             (None, Some(_)) => bail!("--null-class: this model's null condition is no context"),
             (Some(_), Some(class)) => {

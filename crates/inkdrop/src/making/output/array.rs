@@ -128,7 +128,7 @@ impl super::Target for Target {
         let (count, row) = (stream.len(), &self.job.row);
         let label = row.one_hot().map(|label| Array1::from_elem(1, label));
         let labels = label.as_ref().and_then(|label| label.broadcast(count));
-        let asked = !row.contexts.is_empty() && !row.is_none();
+        let asked = row.contexts.iter().any(|&weight| weight != 0.0);
         let context = asked.then(|| ArrayView1::from(&row.contexts));
         let contexts = context.as_ref().and_then(|row| row.broadcast((count, row.len())));
         stream.finish(&self.npz, labels, contexts)?;

@@ -1,0 +1,88 @@
+//! How well a network does on images that it does not learn.
+
+use std::sync::Arc;
+
+use inkdrop_data::batches::Batches;
+use inkdrop_data::loader::{Loader, LoaderConfig};
+use inkdrop_data::source::{LabelledSource, Source};
+use inkdrop_nn::Mode;
+use inkdrop_process::pixels;
+use tch::Kind;
+
+use crate::batch::Prepared;
+use crate::labels::LabelTable;
+use crate::timesteps::Drawn;
+use crate::{LabelUse, TrainConfig, TrainError, Trainer};
+
+/// Images to look at, always the same ones with the same noise at the same steps.
+#[derive(Debug)]
+pub(crate) struct Validation {
+    images: Arc<dyn Source>,
+    labels: LabelTable,
+    count: usize,
+}
+
+impl Validation {
+    pub(crate) fn new(
+        data: &LabelledSource,
+        labels: LabelUse,
+        config: &TrainConfig,
+    ) -> Result<Self, TrainError> {
+        let count = data.images.len().min(config.validation_images);
+        let labels = LabelTable::new(&data.labels, labels)?;
+        Ok(Self { images: data.images.clone(), labels, count })
+    }
+}
+
+impl Trainer {
+    /// The mean loss of the averaged weights on the validation images; none without such images.
+    ///
+    /// Each image is seen once, all labels are kept, and the steps of the process are spread
+    /// evenly over the images: so the numbers of two steps, or of two runs, can be compared.
+    ///
+    /// # Errors
+    /// An image cannot be read; libtorch failed.
+    pub fn validate(&self) -> Result<Option<f64>, TrainError> {
+        let Some(validation) = &self.validation else { return Ok(None) };
+        let _guard = tch::no_grad_guard();
+        let batch = self.config.microbatch.unwrap_or(self.config.batch).min(validation.count);
+        // One epoch in the order of a fixed seed takes a fair share of every class.
+        let batches = Batches::new(validation.images.len(), batch, 0)?;
+        let mut loader = Loader::new(validation.images.clone(), batches, LoaderConfig::default())?;
+        let (mut seen, mut sum) = (0, 0.0);
+        for step in 0.. {
+            if seen >= validation.count {
+                break;
+            }
+            let read = loader.batch(step)?;
+            let images = read.indices.len().min(validation.count - seen);
+            let prepared = self.look(validation, &read, seen)?;
+            let network = self.averages.network();
+            let terms = self.terms(network, &prepared, 0..images, Mode::Eval)?;
+            sum += terms.loss.f_sum(Kind::Double)?.f_double_value(&[])?;
+            seen += images;
+        }
+        Ok(Some(sum / validation.count as f64))
+    }
+
+    fn look(
+        &self,
+        validation: &Validation,
+        read: &inkdrop_data::loader::Batch,
+        seen: usize,
+    ) -> Result<Prepared, TrainError> {
+        tch::manual_seed(seen as i64);
+        let images = &read.images;
+        let shape = [images.len(), images.height(), images.width(), images.channels()];
+        let device = self.network.params().device();
+        let x0 = pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?;
+        let labels = validation.labels.batch(&read.indices, 0.0)?;
+        let steps = self.process.schedule().steps();
+        // Multiples of the golden ratio are spread evenly, however many there are.
+        let place = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
+        let t = (seen..seen + images.len()).map(|image| (place(image) * steps as f64) as usize);
+        let t: Vec<usize> = t.collect();
+        let weights = vec![1.0; t.len()];
+        Prepared::new(x0, Drawn { t, weights }, labels)
+    }
+}

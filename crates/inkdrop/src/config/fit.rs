@@ -1,0 +1,144 @@
+//! Whether images, labels and network go together.
+
+use anyhow::{Result, ensure};
+use inkdrop_data::Labels;
+use inkdrop_data::source::LabelledSource;
+use inkdrop_train::LabelUse;
+use inkdrop_unet::ModelConfig;
+
+use super::{Loaded, RunConfig};
+use crate::model::card::Classes;
+
+/// Images that a network can learn, and how it takes their labels.
+pub struct Fitted {
+    /// Images and labels.
+    pub data: LabelledSource,
+    /// How the network takes the labels.
+    pub used: LabelUse,
+    /// Names of its contexts.
+    pub contexts: Vec<String>,
+    /// Its classes.
+    pub classes: Classes,
+}
+
+/// Makes sure that the images are those that the network takes.
+pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
+    let model = &config.model;
+    let Loaded { mut data, classes: names, .. } = loaded;
+    ensure!(!data.images.is_empty(), "the data has no images");
+    let [height, width, channels] = data.images.shape();
+    let given = [channels, height, width].map(|axis| axis as i64);
+    let expected = model.image_shape();
+    let larger = config.train.crop
+        && given[0] == expected[0]
+        && given[1] >= expected[1]
+        && given[2] >= expected[2];
+    ensure!(
+        given == expected || larger,
+        "the images have shape {given:?} (channels, height, width), the network takes {expected:?}; change [model] or the data"
+    );
+    trainable(config)?;
+    let none = Classes::default();
+    if let Some(count) = model.classes() {
+        let (used, classes) = classes(config, count, &mut data.labels, names)?;
+        return Ok(Fitted { data, used, contexts: Vec::new(), classes });
+    }
+    if model.contexts() > 0 {
+        contexts(model.contexts() as usize, &mut data.labels, &names)?;
+        return Ok(Fitted { data, used: LabelUse::Context, contexts: names, classes: none });
+    }
+    Ok(Fitted { data, used: LabelUse::None, contexts: Vec::new(), classes: none })
+}
+
+/// Makes sure that labels go with a network of named contexts.
+fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
+    ensure!(
+        names.is_empty() || names.len() == count,
+        "the data names {} classes, the network takes {count} contexts; set model.contexts={}",
+        names.len(),
+        names.len()
+    );
+    let width = match labels {
+        Labels::None => anyhow::bail!(
+            "the data has no labels, the network takes {count} contexts; give labels, or set model.contexts=0"
+        ),
+        // The highest id that is there says only that there are at least so many classes.
+        Labels::Classes { count: known, .. } => {
+            *known = (*known).max(count);
+            *known
+        }
+        Labels::Context(rows) => rows.ncols(),
+    };
+    ensure!(
+        width == count,
+        "the labels have {width} classes, the network takes {count} contexts; set model.contexts={width}"
+    );
+    Ok(())
+}
+
+/// Makes sure that labels go with a network of classes; one class more than the data has stands
+/// for none.
+fn classes(
+    config: &RunConfig,
+    count: i64,
+    labels: &mut Labels,
+    names: Vec<String>,
+) -> Result<(LabelUse, Classes)> {
+    one_hot_to_classes(labels);
+    let Labels::Classes { count: known, .. } = labels else {
+        anyhow::bail!(
+            "the data has no classes, the network knows {count}; give one class per image, or set model.classes=none"
+        )
+    };
+    let (known, most) = (*known as i64, names.len().max(*known) as i64);
+    let dropout = config.train.label_dropout;
+    ensure!(
+        most <= count,
+        "the labels have {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        most + 1
+    );
+    // Labels by number alone say only that there are at least so many classes.
+    let null = (most == count - 1 || (names.is_empty() && known < count && dropout > 0.0))
+        .then_some(count - 1);
+    ensure!(
+        null.is_some() || dropout == 0.0,
+        "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",
+        most + 1
+    );
+    ensure!(
+        names.is_empty() || most >= count - 1,
+        "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        most + 1
+    );
+    Ok((LabelUse::Classes { null }, Classes { names, null }))
+}
+
+/// Rows of a single 1 say a class.
+fn one_hot_to_classes(labels: &mut Labels) {
+    let Labels::Context(rows) = labels else { return };
+    let id = |row: ndarray::ArrayView1<f32>| {
+        let one = row.iter().position(|&weight| weight == 1.0)?;
+        let others = row.iter().enumerate().filter(|&(at, &weight)| at != one && weight != 0.0);
+        (others.count() == 0).then_some(one as u32)
+    };
+    let ids: Option<Vec<u32>> = rows.rows().into_iter().map(id).collect();
+    if let Some(ids) = ids {
+        *labels = Labels::Classes { ids, count: rows.ncols() };
+    }
+}
+
+/// Refuses networks that cannot be trained yet, or not for this process.
+fn trainable(RunConfig { model, process, .. }: &RunConfig) -> Result<()> {
+    let channels = model.image_shape()[0];
+    ensure!(
+        !matches!(model, ModelConfig::ImprovedSuperRes(_)),
+        "a super-resolution network cannot be trained yet"
+    );
+    let (variance, outputs) = (process.variance, model.outputs());
+    let expected = if variance.is_learned() { 2 * channels } else { channels };
+    ensure!(
+        outputs == expected,
+        "the network gives {outputs} channels, for images of {channels} and a variance of type {variance:?} expected {expected}: set model.outputs={expected}, or process.variance"
+    );
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! How a run goes on where it stopped.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use inkdrop_train::{RunFolder, Trainer};
+
+use crate::config::RunConfig;
+
+/// What is to go on.
+pub struct Resume<'a> {
+    /// The config as it is asked for now.
+    pub config: &'a RunConfig,
+    /// The run's folder.
+    pub out: &'a Path,
+    /// Whether another config is meant.
+    pub allow_changes: bool,
+}
+
+/// Takes the trainer to where the run in the folder stopped, if it is the same run.
+pub fn resume(trainer: &mut Trainer, asked: &Resume) -> Result<RunFolder> {
+    let Resume { config, out, allow_changes } = asked;
+    let folder = RunFolder::open(out)?;
+    let saved = RunConfig::load(&folder.config().display().to_string(), &[])?;
+    let drift = config.drift(&saved);
+    let different = drift.join("\n  ");
+    match (drift.is_empty(), allow_changes) {
+        (true, _) => {}
+        (false, true) => eprintln!("going on with another config:\n  {different}"),
+        (false, false) => bail!(
+            "{} holds another run; give the same config to resume it, choose another folder, or go on all the same with --allow-changes. Different:\n  {different}",
+            out.display()
+        ),
+    }
+    let Some(path) = folder.latest() else {
+        eprintln!("no checkpoint was saved yet: starting from step 0");
+        return Ok(folder);
+    };
+    trainer.restore(&path)?;
+    let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
+    ensure!(
+        done <= steps,
+        "train.steps = {steps}, but the run in {} has taken {done} steps already; expected at least {done}",
+        out.display()
+    );
+    eprintln!("resuming after step {done} from {}", path.display());
+    if steps != before {
+        eprintln!(
+            "train.steps: {before} → {steps}; the learning rate now follows its schedule to step {steps}"
+        );
+    }
+    Ok(folder)
+}

@@ -1,0 +1,68 @@
+//! What the terminal and the samples folder see of a run.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use inkdrop_data::DataError;
+use inkdrop_nn::Network;
+use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
+
+use crate::making::request::preview;
+use crate::making::stop::Stop;
+use crate::model::card::Card;
+use crate::progress;
+
+/// Trains to the end, or until Ctrl-C.
+pub fn watch(trainer: &mut Trainer, folder: &RunFolder, card: &Card) -> Result<Outcome> {
+    let bar = progress::bar(trainer.config().steps, "steps");
+    bar.set_position(trainer.step() as u64);
+    bar.reset_eta();
+    let stop = Stop::listen()?;
+    let begun = Instant::now();
+    let mut screen = Screen { bar, stop, folder, card, loss: 0.0, seen: 0, images: 0, begun };
+    let outcome = trainer.run(Some(folder), &mut screen);
+    screen.bar.finish_and_clear();
+    Ok(outcome?)
+}
+
+struct Screen<'a> {
+    bar: ProgressBar,
+    stop: Stop,
+    folder: &'a RunFolder,
+    card: &'a Card,
+    loss: f64,
+    seen: usize,
+    images: usize,
+    begun: Instant,
+}
+
+impl Watcher for Screen<'_> {
+    fn on_step(&mut self, report: &StepReport) {
+        // A loss from one batch jumps: the mean over about the last 50 is shown.
+        self.seen += 1;
+        self.loss += (report.loss - self.loss) / self.seen.min(50) as f64;
+        let (loss, lr) = (self.loss, report.lr);
+        self.images += report.images;
+        let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
+        self.bar.set_message(format!("loss {loss:.4}, lr {lr:.1e}, {rate:.0} images/s,"));
+        self.bar.set_position(report.step as u64);
+    }
+
+    fn on_skipped(&mut self, problem: &DataError) {
+        self.bar.suspend(|| eprintln!("left out: {problem}"));
+    }
+
+    fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), WatcherError> {
+        // A picture that cannot be made is no reason to stop learning.
+        let path = self.folder.sample(step);
+        if let Err(error) = preview(network, self.card, &path) {
+            self.bar.suspend(|| eprintln!("no samples after step {step}: {error:#}"));
+        }
+        Ok(())
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.raised()
+    }
+}
