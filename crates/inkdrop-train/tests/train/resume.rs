@@ -1,0 +1,155 @@
+//! Runs of every recipe go on as if they had not been stopped.
+
+use inkdrop_checkpoint::Weights;
+use inkdrop_data::{Dataset, Labels, sprites};
+use inkdrop_process::{LossType, Process, ProcessConfig, Variance};
+use inkdrop_schedule::ScheduleConfig;
+use inkdrop_torch::tch::{Device, Kind, manual_seed};
+use inkdrop_train::{
+    EmaRule, GroupConfig, LabelUse, Outcome, Parts, Precision, RunFolder, Silent, TimestepConfig,
+    TrainConfig, Trainer,
+};
+use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
+use tempfile::TempDir;
+
+use super::support::{StopAfter, alone, build, config, equal, parts, trainer};
+
+/// A recipe that uses all that has state: learned variances, ten steps of the process so that
+/// their second moments count early, dropout, several averages, groups, parts of batches.
+fn everything(precision: Precision) -> TrainConfig {
+    let bias = vec!["*.bias".to_string()];
+    TrainConfig {
+        batch: 20,
+        microbatch: Some(8),
+        lr_schedule: inkdrop_train::LrSchedule::Cosine,
+        warm_up: 3,
+        weight_decay: 0.01,
+        groups: vec![GroupConfig { names: bias, lr: 2.0, weight_decay: Some(0.0) }],
+        clip_norm: Some(1.0),
+        ema: ["0.9", "0.99:start=3", "power=0.1"].map(|rule| rule.parse().unwrap()).to_vec(),
+        precision,
+        label_dropout: 0.3,
+        timesteps: TimestepConfig::LossSecondMoment,
+        loss: LossType::RescaledKl,
+        flip: true,
+        workers: 2,
+        ..config(12)
+    }
+}
+
+fn improved(config: TrainConfig) -> Trainer {
+    let model = ModelConfig::Improved(ImprovedConfig {
+        size: ImageSize::square(16),
+        features: 32,
+        multipliers: vec![1.0],
+        blocks: 1,
+        attention: vec![],
+        classes: Some(6),
+        dropout: 0.2,
+        ..ImprovedConfig::cifar10()
+    });
+    let data = sprites::dataset(0, 50);
+    let ids = (0..50).map(|i| i % 5).collect();
+    let data = Dataset::new(data.images, Labels::Classes { ids, count: 5 }).unwrap();
+    let process = ProcessConfig {
+        schedule: ScheduleConfig::cosine(4),
+        variance: Variance::LearnedRange,
+        ..ProcessConfig::sprites()
+    };
+    manual_seed(5);
+    let parts = Parts {
+        network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
+        average: model.build(Kind::Float, Device::Cpu).unwrap(),
+        process: Process::new(&process, Device::Cpu).unwrap(),
+        data: data.into(),
+        labels: LabelUse::Classes { null: Some(5) },
+        ..parts()
+    };
+    Trainer::new(parts, config).unwrap()
+}
+
+#[test]
+fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
+    let _lock = alone();
+    for precision in [Precision::F32, Precision::F16] {
+        let config = everything(precision);
+        let mut whole = improved(config.clone());
+        whole.run(None, &mut Silent).unwrap();
+        let folder = TempDir::new().unwrap();
+        let folder = RunFolder::create(&folder.path().join("run")).unwrap();
+        // Twice: once before the second moments count (40 draws fill them at step 9 or so).
+        for stop in [4, 11] {
+            let mut part = improved(config.clone());
+            if let Some(path) = folder.latest() {
+                part.restore(&path).unwrap();
+            }
+            let outcome = part.run(Some(&folder), &mut StopAfter(stop, 0)).unwrap();
+            assert_eq!(outcome, Outcome::Stopped);
+            assert_eq!(part.step(), stop);
+        }
+        let mut last = improved(config.clone());
+        last.restore(&folder.latest().unwrap()).unwrap();
+        last.run(Some(&folder), &mut Silent).unwrap();
+        for &rule in &config.ema {
+            let (ours, theirs) = (last.averaged(rule).unwrap(), whole.averaged(rule).unwrap());
+            for (key, tensor) in theirs.iter() {
+                assert_eq!(ours.get(key), Some(tensor), "{rule}: {key}");
+            }
+        }
+        let (ours, theirs) = (last.state().unwrap(), whole.state().unwrap());
+        for (key, tensor) in theirs.iter() {
+            assert_eq!(ours.get(key), Some(tensor), "{key}");
+        }
+    }
+}
+
+#[test]
+fn milestones_are_kept_beside_the_newest() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    let config = TrainConfig { checkpoint_every: 1, keep_every: 4, ..config(11) };
+    trainer(config).run(Some(&folder), &mut Silent).unwrap();
+    let mut names: Vec<String> = folder
+        .checkpoints()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let numbers: Vec<&str> = names.iter().map(|name| &name[9..12]).collect();
+    assert_eq!(numbers, ["004", "008", "010", "011"]);
+}
+
+#[test]
+fn a_rule_that_is_added_begins_as_the_weights() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    trainer(config(2)).run(Some(&folder), &mut Silent).unwrap();
+    let rules = vec![EmaRule::decay(0.5), EmaRule::warming_up(0.999)];
+    let mut more = trainer(TrainConfig { ema: rules.clone(), ..config(2) });
+    more.restore(&folder.latest().unwrap()).unwrap();
+    let state = Weights::open(&folder.latest().unwrap()).unwrap();
+    for (rule, part) in rules.into_iter().zip(["network.", "average.0.999:warm-up."]) {
+        let saved = state.below(part);
+        for (key, tensor) in more.averaged(rule).unwrap().iter() {
+            assert_eq!(saved.get(key), Some(tensor), "{rule}: {key}");
+        }
+    }
+}
+
+#[test]
+fn a_run_begins_with_the_weights_of_another() {
+    let _lock = alone();
+    let other = build();
+    let mut trainer = trainer(config(4));
+    trainer.start_from(&Weights::of(other.params())).unwrap();
+    assert!(equal(trainer.average().params(), other.params()));
+    assert!(trainer.start_average_from(EmaRule::decay(0.1), &Weights::default()).is_err());
+    let error = trainer.start_from(&Weights::default()).unwrap_err().to_string();
+    assert!(error.contains("missing"), "{error}");
+    trainer.start_at(3).unwrap();
+    assert_eq!(trainer.step(), 3);
+    assert!(trainer.start_at(4).is_err());
+}

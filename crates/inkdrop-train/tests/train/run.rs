@@ -1,0 +1,153 @@
+//! Runs and their folders.
+
+use std::fs;
+use std::path::Path;
+
+use inkdrop_checkpoint::Weights;
+use inkdrop_train::{Outcome, RunFolder, Silent, TrainConfig, TrainError};
+use tempfile::TempDir;
+
+use super::support::{Losses, StopAfter, alone, build, config, equal, trainer};
+
+#[test]
+fn training_makes_the_loss_smaller() {
+    let _lock = alone();
+    let mut losses = Losses::default();
+    trainer(config(40)).run(None, &mut losses).unwrap();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&losses.0[..5]), mean(&losses.0[35..]));
+    assert!(last < 0.8 * first, "from {first} to {last}");
+}
+
+#[test]
+fn a_seed_means_one_run() {
+    let _lock = alone();
+    let run = |config: TrainConfig| {
+        let mut trainer = trainer(config);
+        trainer.run(None, &mut Silent).unwrap();
+        trainer
+    };
+    let first = run(config(3));
+    assert!(equal(first.average().params(), run(config(3)).average().params()));
+    let other = run(TrainConfig { seed: 1, ..config(3) });
+    assert!(!equal(first.average().params(), other.average().params()));
+}
+
+#[test]
+fn a_stopped_run_goes_on_as_if_it_had_not_been() {
+    let _lock = alone();
+    let whole = {
+        let mut trainer = trainer(config(7));
+        trainer.run(None, &mut Silent).unwrap();
+        trainer
+    };
+    let folder = TempDir::new().unwrap();
+    let folder = RunFolder::create(&folder.path().join("run")).unwrap();
+    let mut first = trainer(config(7));
+    assert_eq!(first.run(Some(&folder), &mut StopAfter(3, 0)).unwrap(), Outcome::Stopped);
+    let mut second = trainer(config(7));
+    second.restore(&folder.latest().unwrap()).unwrap();
+    assert_eq!(second.step(), 3);
+    assert_eq!(second.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
+    assert!(equal(whole.average().params(), second.average().params()));
+    assert_eq!(steps_of(&folder.log()), [2, 4, 6, 7], "the log has no line twice");
+}
+
+fn steps_of(log: &Path) -> Vec<u64> {
+    let line = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap()
+    };
+    fs::read_to_string(log).unwrap().lines().map(line).collect()
+}
+
+#[test]
+fn the_log_forgets_a_future_that_was_lost() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    trainer(config(6)).run(Some(&folder), &mut Silent).unwrap();
+    assert_eq!(steps_of(&folder.log()), [2, 4, 6]);
+    fs::remove_file(folder.latest().unwrap()).unwrap(); // back to step 4
+    let torn = fs::read_to_string(folder.log()).unwrap() + "{\"step\": 8, \"lo";
+    fs::write(folder.log(), torn).unwrap();
+    let mut again = trainer(config(6));
+    again.restore(&folder.latest().unwrap()).unwrap();
+    again.run(Some(&folder), &mut Silent).unwrap();
+    assert_eq!(steps_of(&folder.log()), [2, 4, 6]);
+}
+
+#[test]
+fn only_the_newest_checkpoints_are_kept() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    trainer(config(9)).run(Some(&folder), &mut Silent).unwrap();
+    let mut names: Vec<String> = folder
+        .checkpoints()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["step-0000008.safetensors", "step-0000009.safetensors"]);
+}
+
+/// A step that ruins the weights is found before they are saved: the checkpoint before it goes on.
+#[test]
+fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    let every = TrainConfig { checkpoint_every: 1, ..config(50) };
+    trainer(every.clone()).run(Some(&folder), &mut StopAfter(3, 0)).unwrap();
+    let good = folder.latest().unwrap();
+
+    let mut ruined = trainer(TrainConfig { lr: 1e30, ..every.clone() });
+    ruined.restore(&good).unwrap();
+    let error = ruined.run(Some(&folder), &mut Silent).unwrap_err();
+    let TrainError::NotFinite { step, kept, .. } = &error else { panic!("{error}") };
+    assert_eq!(*step, 5, "step 4 ruined the weights");
+    assert!(kept.contains(&good.display().to_string()), "{kept}");
+    assert_eq!(folder.latest().unwrap(), good);
+
+    let mut again = trainer(TrainConfig { steps: 6, ..every });
+    again.restore(&good).unwrap();
+    assert_eq!(again.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
+}
+
+#[test]
+fn a_folder_holds_one_run() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("run");
+    assert!(matches!(RunFolder::open(&path), Err(TrainError::NothingToResume { .. })));
+    let folder = RunFolder::create(&path).unwrap();
+    fs::write(folder.config(), "x").unwrap();
+    assert!(matches!(RunFolder::create(&path), Err(TrainError::Occupied(_))));
+    assert!(matches!(RunFolder::open(&path), Err(TrainError::InUse(_))));
+    drop(folder);
+    assert!(RunFolder::open(&path).is_ok());
+}
+
+/// Killed before its first file was whole, a run has left no run behind.
+#[test]
+fn an_empty_folder_can_be_begun_again() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("run");
+    RunFolder::create(&path).unwrap();
+    fs::write(path.join(".config.toml.Xy12z"), "half").unwrap();
+    assert!(RunFolder::create(&path).is_ok());
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused() {
+    let _lock = alone();
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("other.safetensors");
+    let mut other = Weights::of(build().params());
+    other.save(&path).unwrap();
+    let error = trainer(config(2)).restore(&path).unwrap_err().to_string();
+    assert!(error.contains("no training checkpoint"), "{error}");
+    other.set_metadata("step", &3).unwrap();
+    other.save(&path).unwrap();
+    assert!(trainer(config(2)).restore(&path).unwrap_err().to_string().contains("missing"));
+}

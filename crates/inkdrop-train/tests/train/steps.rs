@@ -1,0 +1,183 @@
+//! One step: parts of a batch, precisions, labels, validation.
+
+use inkdrop_data::{Dataset, Labels, sprites};
+use inkdrop_torch::tch::{Device, Kind};
+use inkdrop_train::{LogLine, Precision, Silent, TrainConfig, Trainer, Watcher, WatcherError};
+use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
+
+use super::support::{Losses, alone, apart, classes, config, equal, parts, trainer};
+
+/// A small network without batch statistics and dropout, told one of six classes.
+fn model(classes: Option<i64>) -> ModelConfig {
+    let base = DdpmConfig::cifar10();
+    ModelConfig::Ddpm(DdpmConfig {
+        size: ImageSize::square(16),
+        features: 16,
+        multipliers: vec![1, 2],
+        blocks: 1,
+        time_features: Some(32),
+        attention: vec![1],
+        groups: 8,
+        dropout: 0.0,
+        classes,
+        ..base
+    })
+}
+
+/// Twenty sprites, each with its class.
+fn labelled() -> Dataset {
+    let data = sprites::dataset(0, 20);
+    let Labels::Context(rows) = &data.labels else { panic!("sprites have contexts") };
+    let id = |row: ndarray::ArrayView1<f32>| row.iter().position(|&w| w == 1.0).unwrap() as u32;
+    let ids = rows.rows().into_iter().map(id).collect();
+    Dataset::new(data.images.clone(), Labels::Classes { ids, count: 5 }).unwrap()
+}
+
+fn run(config: TrainConfig) -> Trainer {
+    let mut trainer = classes(config, &model(Some(6)), labelled().into());
+    trainer.run(None, &mut Silent).unwrap();
+    trainer
+}
+
+#[test]
+fn parts_of_a_batch_have_the_gradients_of_the_whole() {
+    let _lock = alone();
+    // A large ε keeps Adam from blowing up gradients that are nothing but rounding.
+    let config = TrainConfig { eps: 1.0, lr: 0.1, ..config(3) };
+    let whole = run(config.clone());
+    for microbatch in [1, 4, 6] {
+        let parts = run(TrainConfig { microbatch: Some(microbatch), ..config.clone() });
+        let apart = apart(whole.average().params(), parts.average().params());
+        assert!(apart < 1e-6, "parts of {microbatch}: {apart}");
+    }
+    let other = run(TrainConfig { batch: 5, ..config });
+    assert!(apart(whole.average().params(), other.average().params()) > 1e-5);
+}
+
+#[test]
+fn sixteen_bits_learn_as_thirty_two_do() {
+    let _lock = alone();
+    let losses = |precision| {
+        let mut losses = Losses::default();
+        let config = TrainConfig { precision, ..config(12) };
+        let mut trainer = classes(config, &model(Some(6)), labelled().into());
+        trainer.run(None, &mut losses).unwrap();
+        let kinds = trainer.average().params().iter().map(|param| param.tensor.kind());
+        assert!(kinds.into_iter().all(|kind| kind == Kind::Float), "the average is in f32");
+        losses.0
+    };
+    let full = losses(Precision::F32);
+    let half = losses(Precision::Bf16);
+    assert_ne!(half, full, "bf16 is f32");
+    for (a, b) in full.iter().zip(&half) {
+        assert!((a - b).abs() < 0.02 * a, "bf16: {a} and {b}");
+    }
+    // The first steps of f16 are left out until the scale fits: the first losses are those of the
+    // same weights, the last are of fewer steps.
+    let half = losses(Precision::F16);
+    assert_ne!(half[0], full[0], "f16 is f32");
+    assert!((full[0] - half[0]).abs() < 0.002 * full[0], "f16: {} and {}", full[0], half[0]);
+    assert!(half[11] < 0.98 * half[0], "f16 learns nothing: {half:?}");
+}
+
+/// Keeps the lines of the log.
+#[derive(Default)]
+struct Lines(Vec<LogLine>);
+
+impl Watcher for Lines {
+    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+        self.0.push(*line);
+        Ok(())
+    }
+}
+
+/// A loss of about 1 times 2²⁰ overflows in f16: the scale falls, steps are left out, and then
+/// the network learns.
+#[test]
+fn the_scale_of_f16_finds_its_place() {
+    let _lock = alone();
+    let mut lines = Lines::default();
+    let config = TrainConfig { precision: Precision::F16, log_every: 1, ..config(12) };
+    let mut trainer = classes(config, &model(Some(6)), labelled().into());
+    trainer.run(None, &mut lines).unwrap();
+    let scales: Vec<f64> = lines.0.iter().map(|line| line.loss_scale.unwrap()).collect();
+    assert!(scales.windows(2).all(|w| w[1] == w[0] - 1.0 || (w[1] - w[0] - 1e-3).abs() < 1e-9));
+    assert!(scales.last().unwrap() > &0.0 && scales[0] <= 20.0 + 1e-3, "{scales:?}");
+}
+
+#[test]
+fn labels_are_left_out_as_often_as_told() {
+    let _lock = alone();
+    let with = |label_dropout| run(TrainConfig { label_dropout, ..config(2) });
+    let (all, none) = (with(0.0), with(1.0));
+    assert!(apart(all.average().params(), none.average().params()) > 1e-4);
+    // Without labels, nothing is learned of the five classes, and all of the sixth.
+    let start = classes(config(2), &model(Some(6)), labelled().into());
+    let table = "downs.0.class_bias.weight";
+    let rows = |trainer: &Trainer| trainer.average().params().get(table).unwrap().tensor.copy();
+    let moved = (rows(&none) - rows(&start)).abs().amax([1i64].as_slice(), false);
+    let moved = Vec::<f64>::try_from(moved.to_kind(Kind::Double)).unwrap();
+    assert!(moved[..5].iter().all(|&m| m == 0.0) && moved[5] > 0.0, "{moved:?}");
+    let moved = (rows(&all) - rows(&start)).abs().amax([1i64].as_slice(), false);
+    assert_eq!(moved.double_value(&[5]), 0.0);
+}
+
+#[test]
+fn every_line_says_how_the_loss_lies_over_the_process() {
+    let _lock = alone();
+    let mut lines = Lines::default();
+    let config = TrainConfig { batch: 20, log_every: 5, validate_every: 5, ..config(10) };
+    let held_out = sprites::dataset(7, 33);
+    let parts = inkdrop_train::Parts { validation: Some(held_out.into()), ..parts() };
+    Trainer::new(parts, config).unwrap().run(None, &mut lines).unwrap();
+    assert_eq!(lines.0.len(), 2);
+    for line in &lines.0 {
+        let quarters = [line.loss_q0, line.loss_q1, line.loss_q2, line.loss_q3].map(Option::unwrap);
+        let mean = quarters.iter().sum::<f64>() / 4.0;
+        assert!((mean / line.loss - 1.0).abs() < 0.5, "{quarters:?} and {}", line.loss);
+        assert!(line.grad_norm.unwrap() > 0.0 && line.validation.unwrap() > 0.0);
+        assert!(line.error.is_none() && line.loss_scale.is_none());
+    }
+    assert!(lines.0[1].validation < lines.0[0].validation, "it learns");
+}
+
+/// Looking at the validation images changes nothing.
+#[test]
+fn validation_leaves_the_run_as_it_is() {
+    let _lock = alone();
+    let mut plain = trainer(config(4));
+    plain.run(None, &mut Silent).unwrap();
+    let parts = inkdrop_train::Parts { validation: Some(sprites::dataset(7, 9).into()), ..parts() };
+    let looking = TrainConfig { validate_every: 1, ..config(4) };
+    let mut watched = Trainer::new(parts, looking).unwrap();
+    watched.run(None, &mut Silent).unwrap();
+    assert!(equal(plain.average().params(), watched.average().params()));
+    let once = watched.validate().unwrap().unwrap();
+    assert_eq!(once, watched.validate().unwrap().unwrap(), "the same images, noise and steps");
+}
+
+#[test]
+fn flips_and_crops_are_learned() {
+    let _lock = alone();
+    let run = |flip, crop, side| {
+        let config = TrainConfig { flip, crop, ..config(2) };
+        let model = match model(None) {
+            ModelConfig::Ddpm(config) => {
+                ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side as i64), ..config })
+            }
+            other => other,
+        };
+        let parts = inkdrop_train::Parts {
+            network: model.build(Kind::Float, Device::Cpu).unwrap(),
+            average: model.build(Kind::Float, Device::Cpu).unwrap(),
+            image: [3, side, side],
+            labels: inkdrop_train::LabelUse::None,
+            ..parts()
+        };
+        let mut losses = Losses::default();
+        Trainer::new(parts, config).unwrap().run(None, &mut losses).unwrap();
+        losses.0
+    };
+    assert!(run(false, true, 8).iter().all(|loss| loss.is_finite()));
+    assert_eq!(run(false, false, 16).len(), 2);
+}
