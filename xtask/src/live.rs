@@ -33,7 +33,7 @@ struct Options {
     /// What all configurations and weights are drawn from [default: another one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Only this family, or `layer`, `process` or `solver`; may be given more than once
+    /// Only this family, or `layer`, `process`, `solver`, `train` or `curve`; may be given more than once
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
     /// Use this interpreter as it is

@@ -96,3 +96,29 @@ def train_case(seed: int, index: int) -> Case:
             case.extra = {"source": "crates/inkdrop-parity/live, torch.optim", "note": f"live case, seed {seed}"}
             return case
     raise RuntimeError("no training is sure of itself")
+
+
+WINDOW = 25
+
+
+def curve_case(seed: int, index: int) -> Case:
+    """The loss curve over 500 steps, in means over windows of steps."""
+    dice = random.Random(f"{seed} curve {index}")
+    config = recipe(dice) | {"window": WINDOW}
+    config["lr"] = 1e-4
+    size = (500, 4, 3, 8, 8)
+    t = torch.tensor([[dice.randrange(config["diffusion_steps"]) for _ in range(size[1])] for _ in range(size[0])])
+    generator = torch.Generator().manual_seed(dice.getrandbits(31))
+    # Few images again and again: there is something to learn.
+    images = torch.randn(16, *size[2:], generator=generator).mul(0.5).clamp(-1, 1)
+    picks = torch.randint(len(images), size[:2], generator=generator)
+    given = {"x_start": images[picks], "t": t, "noise": torch.randn(size, generator=generator)}
+    torch.manual_seed(dice.getrandbits(31))
+    model = models.build("improved", config["model"])
+    make.randomise(model, torch.Generator().manual_seed(dice.getrandbits(31)))
+    model.train()
+    weights = {f"weight:{key}": value.clone() for key, value in model.state_dict().items()}
+    losses = train(config, model, given)["losses"]
+    found = {"losses": losses[:5], "curve": losses.view(-1, WINDOW).mean(1)}
+    extra = {"source": "crates/inkdrop-parity/live, torch.optim", "note": f"live case, seed {seed}"}
+    return Case(f"live_curve_{index}", "train", "improved", config, given | weights | found, extra)

@@ -29,7 +29,7 @@ FAMILIES = {
 }
 SOURCES = {"unet2d": "diffusers UNet2DModel"}
 OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver,
-          "train": draw_train.train_case}
+          "train": draw_train.train_case, "curve": draw_train.curve_case}
 
 
 def unet(family: str, seed: int, index: int) -> Case:

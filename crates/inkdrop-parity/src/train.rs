@@ -1,5 +1,7 @@
 //! Optimiser steps: losses, weights and their moving average.
 
+mod start;
+
 use anyhow::{Context, Result, ensure};
 use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{MeanType, Objective, Process, ProcessConfig, TimeInput, Variance};
@@ -14,6 +16,9 @@ use crate::loss::Loss;
 use crate::report::{Status, Tolerance};
 use crate::unet::network;
 use crate::{Case, Row};
+
+/// How far a point of the loss curve may be off, as a share of it.
+const CURVE: f64 = 1e-4;
 
 /// improved-diffusion's recipe.
 #[derive(Debug, Deserialize)]
@@ -33,6 +38,9 @@ struct Arguments {
     diffusion_steps: usize,
     loss_type: Loss,
     rescale_timesteps: bool,
+    /// Where the loss curve is compared instead of the weights: over how many steps each of its
+    /// points is a mean.
+    window: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -55,10 +63,19 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let decays = config.optimizer == Kinds::Adamw || config.weight_decay == 0.0;
     ensure!(decays, "{}: Adam with a weight decay is not covered", case.name);
     let (process, model) = (process(case, &config)?, model(case, &config)?);
-    let weights = case.weights.below("weight:");
-    if already_trained(case) {
-        let what = "train: its weights are after";
-        return Ok(vec![case.row(what, Status::NotCovered)]);
+    let mut weights = case.weights.below("weight:");
+    if start::is_lost(case) {
+        let network = network(&model, &weights, Kind::Float)?;
+        // A step of Adam moves a weight by little more than lr, and decay takes off lr·decay.
+        let steps = case.tensor("t")?.size()[0] as f64;
+        let farthest = steps * config.lr * (2.0 + 10.0 * config.weight_decay);
+        match start::draw(case, network.as_ref(), farthest)? {
+            Some(start) => weights = start,
+            None => {
+                let what = "train: its weights are after";
+                return Ok(vec![case.row(what, Status::NotCovered)]);
+            }
+        }
     }
     let (live, average) =
         (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
@@ -66,6 +83,15 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let mut ema = Averages::new(average, &master, &[EmaRule::decay(config.ema_rate)])?;
     let losses = steps(case, &config, &process, live.as_ref(), (master, &mut ema))?;
     let tolerance = Tolerance::Scaled(1e-4);
+    if let Some(window) = config.window {
+        let recorded = case.tensor("losses")?.size()[0];
+        let first = losses.f_narrow(0, 0, recorded)?;
+        let curve = losses.f_view([-1, window])?.f_mean_dim([1i64].as_slice(), false, None)?;
+        return Ok(vec![
+            case.compare("losses", &first, tolerance)?,
+            case.compare("curve", &curve, Tolerance::Relative(CURVE))?,
+        ]);
+    }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
     let of = |network: &dyn Network, key: &str| {
         network.params().get(key).map(|param| param.tensor.detach())
@@ -73,14 +99,6 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     rows.extend(case.compare_group("after:", tolerance, |_| true, |key| of(live.as_ref(), key))?);
     rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
     Ok(rows)
-}
-
-/// Whether the weights to start from are those of after the steps: exported too late, as a
-/// `state_dict` that was still in use. There is nothing to start from then.
-fn already_trained(case: &Case) -> bool {
-    let (before, after) = (case.weights.below("weight:"), case.weights.below("after:"));
-    let mut pairs = after.iter().map(|(key, after)| before.get(key).map(|b| b.equal(after)));
-    pairs.all(|same| same == Some(true))
 }
 
 /// Takes the recorded steps; the loss of each, before it.
