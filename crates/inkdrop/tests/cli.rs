@@ -25,6 +25,7 @@ mod cli {
     mod plan;
     mod plan_input;
     mod resume;
+    mod resume_trouble;
     mod sample;
     mod sample_foreign;
     mod sample_foreign_input;
@@ -35,5 +36,6 @@ mod cli {
     mod train_data;
     mod train_files;
     mod train_input;
+    mod train_recipe;
     mod usage;
 }

@@ -43,7 +43,7 @@ pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
         let (used, classes) = classes(config, count, &mut data.labels, names)?;
         return Ok(Fitted { data, used, contexts: Vec::new(), classes });
     }
-    if model.contexts() > 0 {
+    if model.contexts() > 0 && data.labels.len().is_some() {
         contexts(model.contexts() as usize, &mut data.labels, &names)?;
         return Ok(Fitted { data, used: LabelUse::Context, contexts: names, classes: none });
     }
@@ -59,9 +59,7 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
         names.len()
     );
     let width = match labels {
-        Labels::None => anyhow::bail!(
-            "the data has no labels, the network takes {count} contexts; give labels, or set model.contexts=0"
-        ),
+        Labels::None => return Ok(()),
         // The highest id that is there says only that there are at least so many classes.
         Labels::Classes { count: known, .. } => {
             *known = (*known).max(count);
@@ -97,17 +95,17 @@ fn classes(
         "the labels have {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
         most + 1
     );
+    ensure!(
+        names.is_empty() || most >= count - 1,
+        "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        most + 1
+    );
     // Labels by number alone say only that there are at least so many classes.
     let null = (most == count - 1 || (names.is_empty() && known < count && dropout > 0.0))
         .then_some(count - 1);
     ensure!(
         null.is_some() || dropout == 0.0,
         "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",
-        most + 1
-    );
-    ensure!(
-        names.is_empty() || most >= count - 1,
-        "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
         most + 1
     );
     Ok((LabelUse::Classes { null }, Classes { names, null }))

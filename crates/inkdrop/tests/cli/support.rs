@@ -11,7 +11,7 @@ use inkdrop_torch::tch::Kind;
 use tempfile::TempDir;
 
 /// Arguments that make a training run take a second.
-pub const TINY: [&str; 10] = [
+pub const TINY: [&str; 12] = [
     "--set",
     "model.features=8",
     "--set",
@@ -22,6 +22,8 @@ pub const TINY: [&str; 10] = [
     "train.checkpoint_every=1",
     "--set",
     "train.log_every=1",
+    "--set",
+    "validation=none",
 ];
 
 /// What a refused command may not say: a panic, or the C++ side's stack.
@@ -65,7 +67,7 @@ impl Outcome {
 }
 
 /// A folder of one test, holding a file `kept.png` that no refused command may touch.
-pub struct Place(TempDir);
+pub struct Place(pub TempDir);
 
 impl Place {
     pub fn new() -> Self {
@@ -136,8 +138,8 @@ DATA
 steps = 2
 batch = 4
 lr = 1e-3
-ema_decay = 0.999
-context_keep = 0.9
+ema = ["0.999:warm-up"]
+label_dropout = 0.1
 noising = "exact"
 seed = 0
 checkpoint_every = 1

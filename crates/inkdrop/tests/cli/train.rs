@@ -65,8 +65,8 @@ fn a_run_s_config_makes_the_same_run_again() {
 #[test]
 fn final_weights_are_the_average_and_say_what_they_are() {
     let place = Place::new();
-    place.train("run", "4", &["--set", "train.ema_decay=0.0"]).succeeds();
-    place.train("slow", "4", &["--set", "train.ema_decay=0.9"]).succeeds();
+    place.train("run", "4", &["--set", "train.ema=[\"0\"]"]).succeeds();
+    place.train("slow", "4", &["--set", "train.ema=[\"0.9\"]"]).succeeds();
     let path = |run: &str| place.path(run).join("final.safetensors");
     assert!(tensors(&path("run")) != tensors(&path("slow")), "the decay changes nothing");
     let weights = Weights::open(&path("run")).expect("weights");

@@ -1,0 +1,180 @@
+//! Recipes: built-in configs, classes, several averages, weights to begin with.
+
+use inkdrop_checkpoint::Weights;
+
+use super::support::{Outcome, Place, place_with_model, tensors, train_args};
+
+/// A tiny network of the ddpm family that is told five classes or none.
+const CLASSES: [&str; 28] = [
+    "train",
+    "sprites-classes",
+    "--out",
+    "run",
+    "--set",
+    "model.features=8",
+    "--set",
+    "model.multipliers=[1,1]",
+    "--set",
+    "model.groups=4",
+    "--set",
+    "model.attention=[]",
+    "--set",
+    "train.batch=4",
+    "--set",
+    "train.warm_up=0",
+    "--set",
+    "data.count=64",
+    "--set",
+    "validation.count=8",
+    "--set",
+    "train.steps=4",
+    "--set",
+    "train.checkpoint_every=1",
+    "--set",
+    "train.log_every=1",
+    "--set",
+    "train.validate_every=2",
+];
+
+fn classes(place: &Place, more: &[&str]) -> Outcome {
+    place.run(&[&CLASSES[..], more].concat())
+}
+
+/// Every built-in config is a run that could begin: only its data may not be there.
+#[test]
+fn built_in_configs_are_listed_and_begin() {
+    let place = Place::new();
+    let listed = place.run(&["train", "--list"]).succeeds().stdout;
+    let names: Vec<&str> =
+        listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(
+        names,
+        ["sprites", "sprites-classes", "digits", "folder", "cifar10-ddpm", "cifar10-improved"]
+    );
+    assert!(listed.lines().all(|line| line.len() <= 80), "{listed}");
+    for name in &names[2..] {
+        place.refuses(&["train", name, "--out", "run", "--data", "nowhere"], &["nowhere"]);
+    }
+}
+
+#[test]
+fn a_network_of_classes_learns_and_knows_them_by_name() {
+    let place = Place::new();
+    classes(&place, &[]).succeeds();
+    let weights = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let said: Option<serde_json::Value> = weights.metadata("classes").expect("JSON");
+    let said = said.expect("its classes");
+    assert_eq!(said["names"][3], "spell");
+    assert_eq!(said["null"], 5);
+    let sample = |more: &[&str]| {
+        let command = ["sample", "run/final.safetensors", "-n", "1", "--steps", "2"];
+        place.run(&[&command[..], more].concat())
+    };
+    // The class that stands for none is known, so nothing has to be said of it.
+    sample(&["--class", "spell", "--guidance", "2", "--out", "guided.png"]).succeeds();
+    sample(&["--class", "3", "--out", "numbered.png"]).succeeds();
+    sample(&["--out", "any.png"]).succeeds();
+    sample(&["--class", "dragon", "--out", "no.png"]).fails_saying(&["dragon", "spell", "0 to 5"]);
+}
+
+#[test]
+fn classes_that_do_not_fit_are_refused_with_both_numbers() {
+    let place = Place::new();
+    let refused = |more: &[&str], words: &[&str]| {
+        place.refuses(&[&CLASSES[..], more].concat(), words);
+    };
+    refused(&["--set", "model.classes=3"], &["5 classes", "knows 3", "model.classes=5"]);
+    refused(&["--set", "model.classes=9"], &["5 classes", "knows 9"]);
+    refused(&["--set", "model.classes=5"], &["train.label_dropout", "model.classes=6"]);
+    let exact = ["--set", "model.classes=5", "--set", "train.label_dropout=0.0"];
+    classes(&place, &exact).succeeds();
+}
+
+#[test]
+fn every_rule_leaves_a_model() {
+    let place = Place::new();
+    let rules = r#"train.ema=["0.9", "0.5:start=2", "0"]"#;
+    place.train("run", "3", &["--set", rules]).succeeds();
+    let files = ["final", "final-0.5_start-2", "final-0"];
+    let weights = files.map(|name| tensors(&place.path(&format!("run/{name}.safetensors"))));
+    assert!(weights[0] != weights[1] && weights[1] != weights[2]);
+    let network = Weights::open(&place.path("run/checkpoints/step-0000003.safetensors"));
+    let network = network.expect("a checkpoint").below("network.");
+    let last = Weights::open(&place.path("run/final-0.safetensors")).expect("a model");
+    assert!(last.iter().all(|(key, tensor)| network.get(key) == Some(tensor)));
+}
+
+/// Weights of another run, and the average of one rule from a third: with a rate near 0, the
+/// first step leaves them as they are.
+#[test]
+fn a_run_begins_with_foreign_weights() {
+    let place = place_with_model();
+    place.train("other", "2", &["--set", "train.seed=9"]).succeeds();
+    let begin = [
+        "--init",
+        "model.safetensors",
+        "--init-ema",
+        "0.9999=other/final.safetensors",
+        "--set",
+        "train.ema=[\"0.99\", \"0.9999\"]",
+        "--set",
+        "train.lr=1e-12",
+    ];
+    place.train("run", "1", &begin).succeeds();
+    let near = |ours: &str, theirs: &str| {
+        let (ours, theirs) = (place.path(ours), place.path(theirs));
+        let theirs = Weights::open(&theirs).expect("a model");
+        let ours = Weights::open(&ours).expect("a model");
+        let trained = |key: &str| !key.contains("running") && !key.contains("tracked");
+        ours.iter().filter(|(key, _)| trained(key)).all(|(key, tensor)| {
+            let other = theirs.get(key).expect("the same keys");
+            (tensor - other).abs().max().double_value(&[]) < 1e-3
+        })
+    };
+    assert!(near("run/final.safetensors", "model.safetensors"));
+    assert!(near("run/final-0.9999.safetensors", "other/final.safetensors"));
+    assert!(!near("run/final.safetensors", "other/final.safetensors"));
+
+    let refused = |more: &[&str], words: &[&str]| {
+        place.refuses(&train_args("no", "1", more), words);
+    };
+    refused(&["--init", "kept.png"], &["kept.png"]);
+    let wider = ["--init", "model.safetensors", "--set", "model.features=16"];
+    refused(&wider, &["--init model.safetensors", "not the weights"]);
+    refused(&["--init-ema", "0.5=model.safetensors"], &["0.5", "0.999:warm-up"]);
+    refused(&["--init-ema", "model.safetensors"], &["RULE=FILE"]);
+    refused(&["--init-step", "1"], &["--init-step"]);
+}
+
+/// A PyTorch file of the same network, as OpenAI's scripts leave one for each average.
+#[test]
+fn a_run_begins_with_a_file_of_pytorch() {
+    let place = place_with_model();
+    place.run(&["convert", "model.safetensors", "ema_0.9999_000003.pt"]).succeeds();
+    let begin = ["--init", "ema_0.9999_000003.pt", "--set", "train.lr=1e-12", "--init-step", "1"];
+    place.train("run", "2", &begin).succeeds();
+    let step = tensors(&place.path("run/checkpoints/step-0000002.safetensors"));
+    assert!(step.contains_key("network.out.0.weight"));
+    assert!(!place.path("run/checkpoints/step-0000001.safetensors").exists());
+}
+
+/// Each precision, a microbatch, decoupled decay in groups, the second moment of the losses.
+#[test]
+fn every_part_of_a_recipe_is_taken_from_the_command_line() {
+    let place = Place::new();
+    for (number, settings) in [
+        &["train.precision=bf16", "train.microbatch=3"][..],
+        &["train.precision=f16", "train.clip_norm=1.0"],
+        &["train.weight_decay=0.1", r#"train.groups=[{names=["*.bias"], weight_decay=0.0}]"#],
+        &["train.timesteps=loss-second-moment", "train.lr_schedule=cosine", "train.flip=true"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let settings: Vec<&str> = settings.iter().flat_map(|s| ["--set", s]).collect();
+        place.train(&format!("run{number}"), "2", &settings).succeeds();
+    }
+    let typo = ["--set", r#"train.groups=[{names=["*.bais"]}]"#];
+    place.refuses(&train_args("run", "2", &typo), &["*.bais"]);
+    place.refuses(&train_args("run", "2", &["--set", "train.ema=[\"1.5\"]"]), &["1.5"]);
+}
