@@ -1,11 +1,11 @@
 //! safetensors in and out, one tensor at a time.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, SeekFrom};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Read, SeekFrom, Write};
 
 use inkdrop_torch::tch::Tensor;
-use safetensors::tensor::{Dtype, Metadata, TensorInfo, View};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::{Map, json};
 
 use crate::error::{Fault, shown};
 use crate::source::{EXPECTED, Source};
@@ -60,46 +60,44 @@ fn tensor(source: &mut dyn Source, start: u64, info: &TensorInfo) -> Result<Tens
     kinds::tensor(&values, &shape, kind)
 }
 
-/// The bytes of a file with these weights.
-pub(crate) fn write(weights: &Weights) -> Result<Vec<u8>, Fault> {
-    let mut values = Vec::with_capacity(weights.tensors.len());
+/// Writes a file with these weights. One tensor at a time is copied, so that memory has to hold
+/// no second copy of them all; equal weights make equal bytes.
+pub(crate) fn write(out: &mut dyn Write, weights: &Weights) -> Result<(), Fault> {
+    let mut entries = Vec::with_capacity(weights.tensors.len());
     for (key, tensor) in &weights.tensors {
-        values.push((key.as_str(), Values::copy(tensor).map_err(|fault| fault.about(key))?));
+        let stored = tensor.f_kind().map_err(Fault::from).and_then(kinds::stored);
+        let (dtype, _) = stored.map_err(|fault| fault.about(key))?;
+        entries.push((dtype, key.as_str(), tensor));
     }
-    let metadata: HashMap<_, _> = weights.metadata.clone().into_iter().collect();
-    safetensors::serialize(values, Some(metadata))
-        .map_err(|error| Fault::Problem(shown(&error.to_string())))
+    // The widest types first, as the format's own writer has it: every value is aligned then.
+    entries.sort_by(|(a, left, _), (b, right, _)| b.cmp(a).then(left.cmp(right)));
+
+    let header = describe(weights, &entries)?;
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, key, tensor) in entries {
+        let bytes = kinds::bytes(tensor).map_err(|error| Fault::from(error).about(key))?;
+        out.write_all(&bytes)?;
+    }
+    Ok(out.flush()?)
 }
 
-/// A tensor's contents as safetensors wants them.
-struct Values {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl Values {
-    fn copy(tensor: &Tensor) -> Result<Self, Fault> {
-        let (dtype, _) = kinds::stored(tensor.f_kind()?)?;
-        let shape = tensor.size().iter().map(|&axis| axis as usize).collect();
-        Ok(Self { dtype, shape, data: kinds::bytes(tensor)? })
+/// The header: JSON, with blanks up to a multiple of 8 bytes.
+fn describe(weights: &Weights, entries: &[(Dtype, &str, &Tensor)]) -> Result<Vec<u8>, Fault> {
+    let mut header = Map::new();
+    if !weights.metadata.is_empty() {
+        header.insert("__metadata__".to_string(), json!(weights.metadata));
     }
-}
-
-impl View for Values {
-    fn dtype(&self) -> Dtype {
-        self.dtype
+    let mut start = 0;
+    for (dtype, key, tensor) in entries {
+        let end = start + tensor.numel() * tensor.f_kind()?.elt_size_in_bytes();
+        let info = json!({ "dtype": dtype, "shape": tensor.size(), "data_offsets": [start, end] });
+        header.insert(key.to_string(), info);
+        start = end;
     }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
+    let mut bytes =
+        serde_json::to_vec(&header).map_err(|error| Fault::Problem(shown(&error.to_string())))?;
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    Ok(bytes)
 }

@@ -1,7 +1,6 @@
 //! A file of named tensors with metadata.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use inkdrop_nn::Params;
@@ -56,8 +55,7 @@ impl Weights {
     /// # Errors
     /// The place cannot be written to; a file that stood there still does.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = safetensors::write(self).map_err(|fault| fault.writing(path))?;
-        write_atomic(path, |file| Ok(file.write_all(&bytes)?))
+        write_atomic(path, |file| safetensors::write(file, self))
     }
 
     /// The format that the weights were read from.

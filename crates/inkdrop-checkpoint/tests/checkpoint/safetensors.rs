@@ -195,3 +195,30 @@ proptest! {
         let _ = Weights::from_bytes(&whole, "flipped");
     }
 }
+
+/// The format's own crate reads the file, finds every value at a multiple of its size, and would
+/// have written the same values; equal weights make equal bytes, metadata and all.
+#[test]
+fn the_file_is_as_the_format_s_own_crate_wants_it() {
+    let weights = || {
+        let mut weights = Weights::default();
+        for (key, kind) in [("b", Kind::Int64), ("a", Kind::Uint8), ("c", Kind::Half)] {
+            let tensor = Tensor::arange(5, (Kind::Float, Device::Cpu)).to_kind(kind);
+            weights.insert(key, tensor);
+        }
+        for key in ["one", "two", "three", "four"] {
+            weights.set_metadata(key, &key.len()).unwrap();
+        }
+        weights
+    };
+    let bytes = fs::read(saved(&weights()).1).unwrap();
+    let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    assert!(header.is_multiple_of(8));
+    for info in metadata.tensors().values() {
+        assert!(info.data_offsets.0.is_multiple_of(info.dtype.bitsize() / 8), "{info:?}");
+    }
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let same = safetensors::serialize(file.tensors(), metadata.metadata().clone()).unwrap();
+    assert_eq!(same[8 + header..], bytes[8 + header..]);
+    assert_eq!(bytes, fs::read(saved(&weights()).1).unwrap());
+}
