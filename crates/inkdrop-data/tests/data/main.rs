@@ -3,6 +3,7 @@
 
 mod animation;
 mod folders;
+mod loading;
 mod npy;
 mod pictures;
 mod reading;
