@@ -6,6 +6,7 @@ mod folders;
 mod loading;
 mod npy;
 mod pictures;
+mod pillow;
 mod reading;
 mod records;
 mod sequence;
