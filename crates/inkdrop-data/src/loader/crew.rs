@@ -103,11 +103,8 @@ impl Crew {
         while self.planned.front().is_some_and(|front| front.pieces.iter().any(Option::is_none)) {
             self.receive()?;
         }
-        let mut all = Read::default();
-        for piece in self.planned.pop_front().into_iter().flat_map(|front| front.pieces).flatten() {
-            all.append(piece?);
-        }
-        Ok(all)
+        let pieces = self.planned.pop_front().into_iter().flat_map(|front| front.pieces).flatten();
+        pieces.collect::<Result<Vec<Read>, DataError>>().map(Read::joined)
     }
 
     fn plan(&mut self, step: usize, batches: &Batches) {

@@ -20,11 +20,16 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Puts another part behind this one.
-    pub(super) fn append(&mut self, mut other: Self) {
-        self.indices.append(&mut other.indices);
-        self.pixels.append(&mut other.pixels);
-        self.skipped.append(&mut other.skipped);
+    /// Several parts as one, in their order.
+    pub(super) fn joined(parts: Vec<Self>) -> Self {
+        let bytes = parts.iter().map(|part| part.pixels.len()).sum();
+        let mut all = Self { pixels: Vec::with_capacity(bytes), ..Self::default() };
+        for part in parts {
+            all.indices.extend(part.indices);
+            all.pixels.extend(part.pixels);
+            all.skipped.extend(part.skipped);
+        }
+        all
     }
 }
 

@@ -25,8 +25,11 @@ pub fn fit(picture: &Picture, width: usize, height: usize) -> Result<Picture, Da
     }
     let fitted = resized(&fitted, plan.wide, plan.high, Filter::Bicubic);
     let (left, top) = ((plan.wide - width) / 2, (plan.high - height) / 2);
-    let white = Picture::filled(width, height, [255; 3]);
-    Ok(place(&fitted, white, (-(left as i64), -(top as i64))).0)
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    for row in fitted.pixels().chunks_exact(plan.wide * 3).skip(top).take(height) {
+        pixels.extend_from_slice(&row[left * 3..(left + width) * 3]);
+    }
+    Picture::new(width, height, pixels)
 }
 
 /// Whether a picture of some sides can be fitted to others.

@@ -4,10 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use inkdrop_data::batches::Batches;
-use inkdrop_data::folder::{Broken, FolderConfig, FolderLabels, OpenFolder, load, open};
+use inkdrop_data::folder::{
+    Broken, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder, load, open,
+};
 use inkdrop_data::loader::{Loader, LoaderConfig};
 use inkdrop_data::picture::{Picture, encode_png, write_png};
 use inkdrop_data::{Labels, sprites};
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 use tempfile::TempDir;
 
 use crate::pillow::fixture;
@@ -74,6 +78,14 @@ fn a_streamed_folder_has_its_classes() {
     assert_eq!(folder.classes, ["cat", "dog"]);
     assert_eq!(folder.data.labels, Labels::Classes { ids: vec![0, 1, 1], count: 2 });
     assert_eq!([0, 1, 2].map(|index| first(&folder, index)), [Ok(1), Ok(0), Ok(2)]);
+}
+
+#[test]
+fn what_a_config_leaves_out_has_defaults() {
+    let fields = MapDeserializer::<_, serde::de::value::Error>::new([("path", "x")].into_iter());
+    let config = FolderConfig::deserialize(fields).expect("a config");
+    assert_eq!(config, FolderConfig::new("x"));
+    assert_eq!((config.memory_mib, MEMORY_MIB), (4096, 4096));
 }
 
 #[test]
@@ -186,8 +198,7 @@ fn links_that_lead_in_circles_are_read_once() {
     symlink(place.path(), place.path().join("sub/up")).expect("a link");
     symlink(place.path().join("sub"), place.path().join("z")).expect("a link");
     symlink(place.path().join("a.png"), place.path().join("sub/again.png")).expect("a link");
-    let found: Vec<u8> =
-        (0..4).flat_map(|i| first(&opened(&streaming(place.path())), i)).collect();
+    let found: Vec<u8> = (0..4).flat_map(|i| first(&opened(&streaming(place.path())), i)).collect();
     assert_eq!(found, [0, 2, 0, 1]);
     symlink(place.path().join("gone.png"), place.path().join("sub/lost.png")).expect("a link");
     refused(&FolderConfig::new(place.path()), &["lost.png", "cannot read"]);
