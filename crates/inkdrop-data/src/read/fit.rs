@@ -9,9 +9,10 @@ use crate::picture::Picture;
 
 /// The middle of a picture, at another size, as improved-diffusion's loader makes it: halved by a
 /// box while it is at least twice as large, resized by a bicubic filter until it just covers, and
-/// cropped at its centre; equal to Pillow's work to the last bit.
+/// cropped at its centre; equal to what Pillow 13 makes of an RGB or gray picture, to the last bit.
 ///
-/// Pictures of palettes are resized in their colours here, where Pillow drops rows and columns.
+/// Two kinds are made otherwise on purpose, for they are colours before they come here: of pictures
+/// with a palette Pillow drops rows and columns, and what is transparent keeps its hidden colour.
 ///
 /// # Errors
 /// [`DataError::Picture`] where a side is 0, or the picture is so narrow that it would have more

@@ -1,4 +1,4 @@
-//! Folders of PNG files: order, classes, sizes, channels, and files that are broken.
+//! Folders of pictures: order, classes, sizes, channels, and files that are broken.
 
 use std::fs;
 use std::path::Path;
