@@ -15,6 +15,10 @@ use crate::order::EpochOrder;
 /// let batches = Batches::new(10, 4, 7)?;
 /// assert_eq!(batches.steps_per_epoch(), 3);
 /// assert_eq!(batches.indices(2).len(), 2);
+///
+/// // The second of two machines takes every other item of each batch.
+/// let second = batches.clone().shard(1, 2)?;
+/// assert_eq!(second.indices(0), [batches.indices(0)[1], batches.indices(0)[3]]);
 /// # Ok::<(), inkdrop_data::DataError>(())
 /// ```
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Batches {
     len: usize,
     batch: usize,
     seed: u64,
+    rank: usize,
+    ranks: usize,
     /// The order of the epoch asked for last.
     latest: Mutex<Option<(usize, EpochOrder)>>,
 }
@@ -35,7 +41,36 @@ impl Batches {
         if batch == 0 || batch > len {
             return Err(DataError::Batch { batch, len });
         }
-        Ok(Self { len, batch, seed, latest: Mutex::new(None) })
+        Ok(Self { len, batch, seed, rank: 0, ranks: 1, latest: Mutex::new(None) })
+    }
+
+    /// The share of one of several ranks: items `rank`, `rank + ranks`, … of each batch, so that
+    /// all ranks together take exactly the batches that one alone would.
+    ///
+    /// The shares of an epoch's last batch differ by at most one item, and are empty for the last
+    /// ranks where it has fewer items than there are ranks.
+    ///
+    /// - rank: 0 to `ranks` − 1
+    /// - ranks: 1 to the batch size
+    ///
+    /// # Errors
+    /// [`DataError::Shard`] where `rank` or `ranks` is outside these ranges.
+    pub fn shard(mut self, rank: usize, ranks: usize) -> Result<Self, DataError> {
+        if rank >= ranks || ranks > self.batch {
+            return Err(DataError::Shard { rank, ranks, batch: self.batch });
+        }
+        (self.rank, self.ranks) = (rank, ranks);
+        Ok(self)
+    }
+
+    /// How many items there are, those of all ranks together.
+    pub fn items(&self) -> usize {
+        self.len
+    }
+
+    /// What the order of the items is drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How many steps visit every item once.
@@ -48,11 +83,22 @@ impl Batches {
         (step / self.steps_per_epoch(), step % self.steps_per_epoch())
     }
 
-    /// The items of step `step`, from 0: `batch` of them, or fewer at the end of an epoch.
+    /// How many items step `step` takes, those of all ranks together.
+    pub fn global_len_at(&self, step: usize) -> usize {
+        let (start, end) = self.span(step);
+        end - start
+    }
+
+    /// How many items step `step` takes on this rank, without working out which.
+    pub fn len_at(&self, step: usize) -> usize {
+        self.global_len_at(step).saturating_sub(self.rank).div_ceil(self.ranks)
+    }
+
+    /// The items of step `step`, from 0: `batch` of them, or fewer at the end of an epoch; of
+    /// these, the share of this rank.
     pub fn indices(&self, step: usize) -> Vec<usize> {
-        let (epoch, position) = self.epoch_and_position(step);
-        let start = position * self.batch;
-        let end = (start + self.batch).min(self.len);
+        let (epoch, _) = self.epoch_and_position(step);
+        let (start, end) = self.span(step);
         // A panic elsewhere can't leave the cached order half written.
         let mut latest = self.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let fresh = || (epoch, EpochOrder::new(self.len, self.seed, epoch as u64));
@@ -60,9 +106,16 @@ impl Batches {
             Some(known) if known.0 == epoch => known,
             _ => fresh(),
         };
-        let items = entry.1.indices()[start..end].to_vec();
+        let all = &entry.1.indices()[start..end];
+        let items = all.iter().skip(self.rank).step_by(self.ranks).copied().collect();
         *latest = Some(entry);
         items
+    }
+
+    /// Where in its epoch a step begins and ends.
+    fn span(&self, step: usize) -> (usize, usize) {
+        let start = self.epoch_and_position(step).1 * self.batch;
+        (start, (start + self.batch).min(self.len))
     }
 }
 

@@ -17,10 +17,14 @@ pub const CLASSES: [&str; 10] =
 /// Rows and columns of each image.
 pub const SIDE: usize = 32;
 
+/// What the folder in `cifar-10-binary.tar.gz` is called.
+const FOLDER: &str = "cifar-10-batches-bin";
+
 const AREA: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * AREA;
 
-/// Reads one file of records, or all `data_batch_*.bin` of a folder in the order of their names.
+/// Reads one file of records, or all `data_batch_*.bin` in the order of their names of a folder:
+/// `cifar-10-batches-bin`, or the one where the archive was unpacked.
 ///
 /// # Shapes
 /// - images: `[N, 32, 32, 3]`; labels: N ids of 10 classes
@@ -56,6 +60,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
         if name.starts_with("data_batch_") && name.ends_with(".bin") {
             files.push(entry.path());
         }
+    }
+    let inner = path.join(FOLDER);
+    if files.is_empty() && inner.is_dir() {
+        return self::files(&inner);
     }
     if files.is_empty() {
         let problem = "there is no data_batch_*.bin in this folder, expected those of \

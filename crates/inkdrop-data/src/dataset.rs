@@ -40,6 +40,30 @@ impl Labels {
         self.len().is_none_or(|len| len == images)
     }
 
+    /// Checks that these labels can stand beside `images` images.
+    ///
+    /// # Errors
+    /// [`DataError::Labels`] where there is not one label per image, a class is not below its
+    /// count, or a weight is not finite.
+    pub fn go_with(&self, images: usize) -> Result<(), DataError> {
+        if !self.matches(images) {
+            return Err(DataError::Labels(format!(
+                "{} labels for {images} images, expected one label per image; check that both files belong together",
+                self.len().unwrap_or(0)
+            )));
+        }
+        self.check()
+    }
+
+    /// K, the number of classes that labels tell apart; none without labels.
+    pub fn width(&self) -> Option<usize> {
+        match self {
+            Labels::None => None,
+            Labels::Classes { count, .. } => Some(*count),
+            Labels::Context(rows) => Some(rows.ncols()),
+        }
+    }
+
     /// Checks what labels can be wrong in by themselves: a class too high, a weight not finite.
     fn check(&self) -> Result<(), DataError> {
         match self {
@@ -80,14 +104,7 @@ impl Dataset {
     /// [`DataError::Labels`] where the lengths differ, a class is not below its count, or a
     /// weight is not finite.
     pub fn new(images: Images, labels: Labels) -> Result<Self, DataError> {
-        if !labels.matches(images.len()) {
-            return Err(DataError::Labels(format!(
-                "{} labels for {} images, expected one label per image; check that both files belong together",
-                labels.len().unwrap_or(0),
-                images.len()
-            )));
-        }
-        labels.check()?;
+        labels.go_with(images.len())?;
         Ok(Self { images, labels })
     }
 
@@ -103,10 +120,6 @@ impl Dataset {
 
     /// K, the number of classes that labels tell apart; none without labels.
     pub fn context_width(&self) -> Option<usize> {
-        match &self.labels {
-            Labels::None => None,
-            Labels::Classes { count, .. } => Some(*count),
-            Labels::Context(rows) => Some(rows.ncols()),
-        }
+        self.labels.width()
     }
 }

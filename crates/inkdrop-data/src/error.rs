@@ -47,6 +47,27 @@ pub enum DataError {
         /// The number of images.
         len: usize,
     },
+    /// A share of the batches that no rank can have.
+    #[error(
+        "rank {rank} of {ranks} with batches of {batch}: expected a rank below the number of ranks, \
+         and a batch of at least one item for each; start with other ranks or a larger batch"
+    )]
+    Shard {
+        /// The rank given, from 0.
+        rank: usize,
+        /// The number of ranks given.
+        ranks: usize,
+        /// The batch size, of all ranks together.
+        batch: usize,
+    },
+    /// More threads than may read, or than the system starts.
+    #[error("{wanted} reading threads: {problem}; choose fewer workers")]
+    Workers {
+        /// The number given.
+        wanted: usize,
+        /// What is in the way.
+        problem: String,
+    },
     /// A name that is not one of the known ones.
     #[error("unknown {what} `{given}`: expected one of {expected}")]
     Unknown {

@@ -1,5 +1,10 @@
 //! The pixels of each step's batch, ready when the step wants them.
 
+mod crew;
+mod reader;
+mod visit;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +13,11 @@ use ndarray::Array4;
 use crate::batches::Batches;
 use crate::source::Source;
 use crate::{DataError, Images};
+use crew::Crew;
+use reader::{Read, Reader};
+
+/// The most threads that read ahead.
+pub const MOST_WORKERS: usize = 256;
 
 /// One step's images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,34 +35,78 @@ pub struct LoaderConfig {
     pub flip: bool,
     /// Rows and columns of a window that each visit takes at another place.
     pub crop: Option<[usize; 2]>,
-    /// How many threads read ahead; 0 to read when asked.
+    /// How many threads read ahead, up to [`MOST_WORKERS`]; 0 to read when asked.
     pub workers: usize,
 }
 
 /// Reads the batches of a run.
+///
+/// A batch is a function of the source, of [`Batches`] and of its step alone: neither the number
+/// of workers nor the steps that were asked for before change it. Flips and windows are drawn
+/// from (seed, epoch, image), so every epoch sees others.
+///
+/// ```
+/// use std::sync::Arc;
+/// use inkdrop_data::batches::Batches;
+/// use inkdrop_data::loader::{Loader, LoaderConfig};
+/// use inkdrop_data::sprites;
+///
+/// let images = Arc::new(sprites::dataset(0, 100).images);
+/// let config = LoaderConfig { flip: true, crop: Some([12, 12]), workers: 2 };
+/// let mut loader = Loader::new(images, Batches::new(100, 8, 42)?, config)?;
+/// for step in 0..3 {
+///     assert_eq!(loader.batch(step)?.images.view().shape(), [8, 12, 12, 3]);
+/// }
+/// # Ok::<(), inkdrop_data::DataError>(())
+/// ```
 #[derive(Debug)]
 pub struct Loader {
-    source: Arc<dyn Source>,
     batches: Batches,
+    reader: Arc<Reader>,
+    /// Who reads ahead; nobody with 0 workers.
+    crew: Option<Crew>,
     waited: Duration,
+    /// Images whose file is known to be broken.
+    broken: HashSet<usize>,
+    skipped: Vec<DataError>,
 }
 
 impl Loader {
     /// A loader of the batches of a source.
     ///
     /// # Errors
-    /// The window is larger than the images.
+    /// [`DataError::Images`] where the window has a side of 0 or is larger than the images, or the
+    /// batches are of more images than there are; [`DataError::Workers`] where there are more than
+    /// [`MOST_WORKERS`], or a thread cannot be started.
     pub fn new(
         source: Arc<dyn Source>,
         batches: Batches,
-        _config: LoaderConfig,
+        config: LoaderConfig,
     ) -> Result<Self, DataError> {
-        Ok(Self { source, batches, waited: Duration::ZERO })
+        if batches.items() > source.len() {
+            return Err(DataError::Images(format!(
+                "batches of {} images out of {}, expected no more than there are",
+                batches.items(),
+                source.len()
+            )));
+        }
+        let reader = Arc::new(Reader::new(source, config.flip, config.crop, batches.seed())?);
+        let crew = match config.workers {
+            0 => None,
+            workers => Some(Crew::new(workers, &reader)?),
+        };
+        let (broken, skipped) = (HashSet::new(), Vec::new());
+        Ok(Self { batches, reader, crew, waited: Duration::ZERO, broken, skipped })
+    }
+
+    /// Rows, columns and channels of the images of each batch.
+    pub fn shape(&self) -> [usize; 3] {
+        self.reader.shape()
     }
 
     /// How many images step `step` takes.
     pub fn images_at(&self, step: usize) -> usize {
-        self.batches.indices(step).len()
+        self.batches.len_at(step)
     }
 
     /// How long all calls of [`Loader::batch`] together have waited.
@@ -60,28 +114,40 @@ impl Loader {
         self.waited
     }
 
-    /// What is wrong with files whose place others have taken since the last call.
+    /// What is wrong with files whose place others have taken since the last call; each file is
+    /// reported once.
     pub fn take_skipped(&mut self) -> Vec<DataError> {
-        Vec::new()
+        std::mem::take(&mut self.skipped)
     }
 
-    /// The batch of step `step`, from 0.
+    /// The batch of step `step`, from 0; with workers, they begin on the steps behind it.
     ///
     /// # Errors
-    /// An image cannot be read.
+    /// An image cannot be read: the first of the batch that is so. Other steps are not touched by
+    /// it, and the same one may be asked for again.
     pub fn batch(&mut self, step: usize) -> Result<Batch, DataError> {
         let begun = Instant::now();
-        let indices = self.batches.indices(step);
-        let [height, width, channels] = self.source.shape();
-        let size = height * width * channels;
-        let mut bytes = vec![0; indices.len() * size];
-        for (&index, pixels) in indices.iter().zip(bytes.chunks_exact_mut(size)) {
-            self.source.read(index, pixels)?;
-        }
-        let shape = (indices.len(), height, width, channels);
-        let pixels = Array4::from_shape_vec(shape, bytes)
-            .map_err(|error| DataError::Images(error.to_string()))?;
+        let read = match &mut self.crew {
+            Some(crew) => crew.read(step, &self.batches),
+            None => {
+                let (epoch, _) = self.batches.epoch_and_position(step);
+                self.reader.read(epoch, &self.batches.indices(step))
+            }
+        };
         self.waited += begun.elapsed();
-        Ok(Batch { indices, images: Images::new(pixels)? })
+        self.finish(read?)
+    }
+
+    fn finish(&mut self, read: Read) -> Result<Batch, DataError> {
+        for (index, error) in read.skipped {
+            if self.broken.insert(index) {
+                self.skipped.push(error);
+            }
+        }
+        let [height, width, channels] = self.shape();
+        let shape = (read.indices.len(), height, width, channels);
+        let pixels = Array4::from_shape_vec(shape, read.pixels)
+            .map_err(|error| DataError::Images(error.to_string()))?;
+        Ok(Batch { indices: read.indices, images: Images::new(pixels)? })
     }
 }

@@ -3,16 +3,20 @@
 mod file;
 mod header;
 mod labels;
+mod rows;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::Array4;
 use npyz::WriterBuilder;
 
 use crate::output::write_atomic;
+use crate::source::LabelledSource;
 use crate::{DataError, Dataset, Images, Labels};
-use file::NpyFile;
+use file::{Head, NpyFile};
+use rows::Rows;
 
 /// Reads images, and labels if there are any.
 ///
@@ -26,27 +30,49 @@ use file::NpyFile;
 /// array, is shorter or longer than its header says, has a negative id or a weight that is not
 /// finite; [`DataError::Labels`] where there is not one label per image.
 pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> {
-    let pixels = Images::new(load_pixels(images)?)?;
-    let labels = match labels {
-        Some(path) => labels::load(path)?,
-        None => Labels::None,
-    };
-    Dataset::new(pixels, labels)
+    dataset(NpyFile::open(images)?, labels.map(NpyFile::open).transpose()?)
 }
 
-fn load_pixels(path: &Path) -> Result<Array4<u8>, DataError> {
-    let file = NpyFile::open(path)?;
-    let &[n, h, w, c] = file.shape() else {
-        return Err(file.unlike("images [N, H, W, C] of 4 dimensions"));
+/// Opens images, and reads their labels if there are any: as [`load`] does where the images take
+/// up at most `memory_mib` MiB; where they take more, each is read when it is asked for.
+///
+/// # Errors
+/// As [`load`], and an image is an error when it is read where its file has changed since.
+pub fn open(
+    images: &Path,
+    labels: Option<&Path>,
+    memory_mib: u64,
+) -> Result<LabelledSource, DataError> {
+    let (head, file) = Head::open(images)?;
+    let shape = head.images()?;
+    // The file is as long, so that the product is a number.
+    let bytes: usize = shape.iter().product();
+    if bytes as u64 <= memory_mib.saturating_mul(1 << 20) {
+        return Ok(load(images, labels)?.into());
+    }
+    let labels = match labels {
+        Some(path) => labels::of(&NpyFile::open(path)?)?,
+        None => Labels::None,
     };
-    if (file.kind().letter, file.kind().size) != ('u', 1) {
-        return Err(file.unlike("images of type uint8; convert with `.astype('uint8')`"));
-    }
-    if n == 0 {
-        return Err(file.unlike("at least one image"));
-    }
-    Array4::from_shape_vec((n, h, w, c), file.into_data())
-        .map_err(|error| DataError::file(path, format!("pixels don't fill their shape: {error}")))
+    labels.go_with(shape[0])?;
+    Ok(LabelledSource { images: Arc::new(Rows::new(head, shape, file)), labels })
+}
+
+/// Files by name and content as a data set.
+pub(crate) fn of_bytes(
+    (path, images): (PathBuf, Vec<u8>),
+    labels: Option<(PathBuf, Vec<u8>)>,
+) -> Result<Dataset, DataError> {
+    let labels = labels.map(|(path, bytes)| NpyFile::of_bytes(&path, bytes));
+    dataset(NpyFile::of_bytes(&path, images)?, labels.transpose()?)
+}
+
+fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<Dataset, DataError> {
+    let labels = labels.map_or(Ok(Labels::None), |file| labels::of(&file))?;
+    let [n, h, w, c] = images.head.images()?;
+    let pixels = Array4::from_shape_vec((n, h, w, c), images.into_data())
+        .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
+    Dataset::new(Images::new(pixels)?, labels)
 }
 
 /// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`, as numpy reads them.

@@ -1,4 +1,8 @@
-//! How samples are handed to evaluation scripts: one compressed numpy archive.
+//! How samples are handed to evaluation scripts, and read again: one compressed numpy archive.
+
+mod load;
+
+pub use load::load;
 
 use std::io::{self, Read};
 use std::path::Path;

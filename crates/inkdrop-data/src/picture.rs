@@ -89,6 +89,11 @@ impl Picture {
         &self.pixels
     }
 
+    /// `[height, width, 3]`, row-major bytes, without a copy.
+    pub(crate) fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
     /// Paints a rectangle, as far as it lies inside.
     pub(crate) fn fill(
         &mut self,

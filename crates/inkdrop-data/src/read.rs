@@ -2,12 +2,20 @@
 
 mod file;
 mod fit;
+mod gif;
+mod jpeg;
+mod kind;
+mod listing;
+mod png;
+mod resample;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-pub use file::read_png;
+pub use file::{read_picture, read_png};
 pub use fit::{fit, place};
+pub use listing::files;
+
+pub(crate) use file::sides;
+pub(crate) use fit::check as check_fit;
+pub(crate) use listing::{is_hidden, is_picture, of_folder};
 
 use ndarray::Array4;
 
@@ -17,46 +25,9 @@ use crate::{DataError, Images};
 /// The most pixels of a picture that is read: 8192 x 8192.
 pub const MOST_PIXELS: u64 = 8192 * 8192;
 
-/// The files behind names: a file is itself, a folder all its PNG files in the order of their
-/// names; hidden ones are left out.
-///
-/// # Errors
-/// [`DataError::Read`] where a name is of nothing that can be read, [`DataError::File`] where a
-/// folder holds no PNG file.
-pub fn files<P: AsRef<Path>>(names: &[P]) -> Result<Vec<PathBuf>, DataError> {
-    let mut all = Vec::new();
-    for name in names.iter().map(AsRef::as_ref) {
-        let is_folder = fs::metadata(name).map_err(|error| DataError::read(name, error))?.is_dir();
-        if is_folder { all.extend(of_folder(name)?) } else { all.push(name.to_path_buf()) }
-    }
-    Ok(all)
-}
-
-fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let unread = |error| DataError::read(folder, error);
-    let entries = fs::read_dir(folder).map_err(unread)?;
-    let paths = entries.map(|entry| Ok(entry.map_err(unread)?.path()));
-    let mut paths = paths.collect::<Result<Vec<_>, DataError>>()?;
-    paths.retain(|path| is_picture(path));
-    if paths.is_empty() {
-        return Err(DataError::file(
-            folder,
-            "there is no PNG file in this folder; name one that has some",
-        ));
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// Whether a name is of a PNG file that is not hidden.
-pub(crate) fn is_picture(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"))
-}
-
 /// Pictures of one size as images.
 ///
-/// - channels: 3, or 1 for gray, which is the luma 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+/// - channels: 3, or 1 for gray, which is [`luma`]
 ///
 /// # Shapes
 /// - returns `[N, height, width, channels]`
@@ -86,10 +57,11 @@ pub fn images(pictures: &[Picture], channels: usize) -> Result<Images, DataError
     Images::new(pixels)
 }
 
-/// The brightness of each pixel, 0 to 255, row by row.
+/// The brightness of each pixel, 0 to 255, row by row: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+/// in 65536ths, as Pillow's mode `L` has it.
 pub fn luma(picture: &Picture) -> impl Iterator<Item = u8> {
     picture.pixels().chunks_exact(3).map(|rgb| {
         let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-        ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
+        ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) as u8
     })
 }

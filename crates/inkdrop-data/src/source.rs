@@ -23,6 +23,12 @@ pub trait Source: Debug + Send + Sync {
     /// # Errors
     /// There is no such image, or its file cannot be read.
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError>;
+
+    /// Whether the next image that can be read takes the place of one that cannot, or the error
+    /// ends the run.
+    fn skips(&self) -> bool {
+        false
+    }
 }
 
 impl Source for Images {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::FolderLabels;
 use crate::DataError;
-use crate::read::{files, is_picture};
+use crate::read::{files, is_hidden, is_picture, of_folder};
 
 /// The files of a folder, in order.
 pub(super) struct Listing {
@@ -18,7 +18,7 @@ pub(super) struct Listing {
 pub(super) fn list(folder: &Path, labels: FolderLabels) -> Result<Listing, DataError> {
     let metadata = fs::metadata(folder).map_err(|error| DataError::read(folder, error))?;
     if !metadata.is_dir() {
-        let problem = "a file, expected a folder of PNG files; give the name of its folder";
+        let problem = "a file, expected a folder of pictures; give the name of its folder";
         return Err(DataError::file(folder, problem));
     }
     match labels {
@@ -62,9 +62,11 @@ fn by_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
     let unread = |error| DataError::read(folder, error);
     for entry in fs::read_dir(folder).map_err(unread)? {
         let path = entry.map_err(unread)?.path();
-        if path.is_dir() && !name(&path)?.starts_with('.') {
-            let class = name(&path)?.to_owned();
-            named.extend(files(&[&path])?.into_iter().map(|file| (file, class.clone())));
+        if is_hidden(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            named.extend(of_class(&path)?);
         } else if is_picture(&path) {
             let problem = "a picture beside class folders, expected one inside as in cat/01.png; \
                            move it, or take the labels from elsewhere";
@@ -77,6 +79,17 @@ fn by_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
         return Err(DataError::file(folder, problem));
     }
     Ok(named)
+}
+
+fn of_class(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let class = name(folder)?.to_owned();
+    let files = of_folder(folder)?;
+    if files.is_empty() {
+        let problem = "a class folder without a PNG, JPEG or GIF file, expected at least one, for \
+                       nothing could be learned of the class; add pictures, or remove the folder";
+        return Err(DataError::file(folder, problem));
+    }
+    Ok(files.into_iter().map(|file| (file, class.clone())).collect())
 }
 
 fn name(path: &Path) -> Result<&str, DataError> {

@@ -1,4 +1,4 @@
-//! Folders of PNG files: order, classes, sizes, channels, and files that are broken.
+//! Folders of pictures: order, classes, sizes, channels, and files that are broken.
 
 use std::fs;
 use std::path::Path;
@@ -56,10 +56,17 @@ fn a_written_folder_is_read() {
 
 #[test]
 fn pictures_come_in_the_order_of_their_names() {
-    let place = place(&[("b.png", 2), ("a.PNG", 1), ("c.png", 3), (".d.png", 4), ("sub/a.png", 5)]);
+    let place = place(&[
+        ("b.png", 2),
+        ("a.PNG", 1),
+        ("c.png", 3),
+        (".d.png", 4),
+        ("sub/a.png", 5),
+        (".s/x.png", 6),
+    ]);
     fs::write(place.path().join("notes.txt"), b"no picture").expect("a writable folder");
     let folder = load(&FolderConfig::new(place.path()), 3).expect("the pictures");
-    assert_eq!(grays(&folder), [1, 2, 3]);
+    assert_eq!(grays(&folder), [1, 2, 3, 5]);
 }
 
 #[test]
@@ -95,7 +102,10 @@ fn a_folder_of_another_kind_is_refused() {
     refused(&config(flat.path(), FolderLabels::Folder), &["x.png", "cat/01.png", "move"]);
     let hollow = place(&[("cat/1.png", 1)]);
     fs::create_dir(hollow.path().join("dog")).expect("a writable folder");
-    refused(&config(hollow.path(), FolderLabels::Folder), &["dog", "no PNG file"]);
+    refused(
+        &config(hollow.path(), FolderLabels::Folder),
+        &["dog", "a class folder without", "remove the folder"],
+    );
     let empty = place(&[]);
     refused(&config(empty.path(), FolderLabels::Folder), &["no class folder"]);
     refused(&FolderConfig::new(empty.path()), &["no PNG file"]);
@@ -121,10 +131,10 @@ fn a_broken_file_is_named_or_left_out() {
 fn a_folder_of_broken_files_is_refused() {
     let place = place(&[]);
     for name in ["a.png", "b.png"] {
-        fs::write(place.path().join(name), b"GIF89a").expect("a file");
+        fs::write(place.path().join(name), b"RIFF").expect("a file");
     }
     let skipping = FolderConfig { broken: Broken::Skip, ..FolderConfig::new(place.path()) };
-    refused(&skipping, &["none of its 2", "a.png", "GIF"]);
+    refused(&skipping, &["none of its 2", "a.png", "WebP"]);
 }
 
 #[test]

@@ -2,9 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod animation;
+mod arrays;
 mod folders;
+mod formats;
+mod loading;
 mod npy;
+mod opening;
 mod pictures;
+mod pillow;
 mod reading;
 mod records;
 mod sequence;

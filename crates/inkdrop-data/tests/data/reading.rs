@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use inkdrop_data::picture::{Picture, encode_png, write_apng};
-use inkdrop_data::read::{MOST_PIXELS, files, fit, images, place, read_png};
+use inkdrop_data::read::{MOST_PIXELS, files, fit, images, place, read_picture, read_png};
 use inkdrop_data::sprites;
 use png::{BitDepth, ColorType};
 use proptest::prelude::*;
@@ -82,14 +82,20 @@ fn a_picture_that_ends_early_is_named() {
 #[test]
 fn other_files_are_named() {
     let check = |bytes: &[u8], word: &str| {
-        let error = read(bytes).expect_err("no picture");
-        assert!(error.contains(word) && error.contains("PNG"), "{error}");
+        let (_folder, path) = put("x.png", bytes);
+        for error in [read_png(&path), read_picture(&path)].map(|read| read.expect_err("none")) {
+            let error = error.to_string();
+            assert!(error.contains(word) && error.contains("PNG"), "{error}");
+        }
     };
     check(b"", "not a picture");
-    check(b"\xff\xd8\xff\xe0 and so on", "JPEG");
-    check(b"GIF89a", "GIF");
     check(b"RIFF....WEBP", "WebP");
+    check(b"BM......", "BMP");
     check(&[0; 64], "not a picture");
+    for (bytes, word) in [(&b"\xff\xd8\xff\xe0 and so on"[..], "JPEG"), (b"GIF89a", "GIF")] {
+        let error = read(bytes).expect_err("another kind");
+        assert!(error.contains(word) && error.contains("expected a PNG file"), "{error}");
+    }
 }
 
 #[test]

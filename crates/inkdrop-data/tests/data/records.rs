@@ -57,6 +57,12 @@ fn a_folder_is_its_training_batches_in_order() {
         ("batches.meta.txt", b"airplane"),
     ]);
     assert_eq!(ids(&cifar::load(place.path()).expect("batches")), (vec![1, 2], 10));
+    let above = tempfile::tempdir().expect("a temporary folder");
+    let inner = above.path().join("cifar-10-batches-bin");
+    fs::create_dir(&inner).expect("a writable folder");
+    says(&cifar::load(above.path()).expect_err("none").to_string(), &["data_batch_*.bin"]);
+    fs::write(inner.join("data_batch_1.bin"), record(4)).expect("a writable folder");
+    assert_eq!(ids(&cifar::load(above.path()).expect("a batch")), (vec![4], 10));
     let empty = tempfile::tempdir().expect("a temporary folder");
     says(&cifar::load(empty.path()).expect_err("none").to_string(), &["data_batch_*.bin"]);
     let gone = empty.path().join("gone.bin");

@@ -1,0 +1,26 @@
+//! Any bytes as a PNG, JPEG or GIF file, of which the header is read, and then the picture.
+#![no_main]
+
+use std::fs;
+use std::path::Path;
+
+use inkdrop_data::folder::{self, FolderConfig};
+use inkdrop_data::read::{fit, read_picture};
+use libfuzzer_sys::fuzz_target;
+use tempfile::TempDir;
+
+thread_local! {
+    static FOLDER: TempDir = TempDir::new().expect("a temporary folder");
+}
+
+fuzz_target!(|bytes: &[u8]| FOLDER.with(|folder| run(folder.path(), bytes)));
+
+fn run(folder: &Path, bytes: &[u8]) {
+    let path = folder.join("fuzzed.png");
+    fs::write(&path, bytes).expect("a writable folder");
+    let config = FolderConfig { size: Some(8), memory_mib: 0, ..FolderConfig::new(folder) };
+    let _ = folder::open(&config, 1);
+    if let Ok(picture) = read_picture(&path) {
+        let _ = fit(&picture, 8, 8);
+    }
+}
