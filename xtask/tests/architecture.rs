@@ -9,10 +9,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// From the ground up: a crate knows only those before it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "inkdrop-schedule",
     "inkdrop-data",
     "inkdrop-torch",
+    "inkdrop-eval",
     "inkdrop-nn",
     "inkdrop-checkpoint",
     "inkdrop-unet",
