@@ -7,6 +7,7 @@
 //! inkdrop inspect runs/sprites/final.safetensors
 //! inkdrop convert model.pt model.safetensors --config improved_cifar10
 //! inkdrop plan improved_cifar10 --batch 8
+//! inkdrop eval distance samples.npz sprites
 //! ```
 
 mod commands;
@@ -37,6 +38,7 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
+    Eval(commands::eval::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
