@@ -22,6 +22,8 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     /// What x is: `step`.
     pub(crate) x: &'static str,
+    /// Whether the y axis may be logarithmic: it is where all values are above 0 and far apart.
+    pub(crate) log: bool,
     /// The curves, at most six of them in colours of their own.
     pub(crate) lines: Vec<Line>,
 }
@@ -37,7 +39,7 @@ impl Chart {
             figure.card {
                 figcaption {
                     strong { (self.title) }
-                    @if self.lines.len() > 1 || self.lines.iter().any(|line| line.name != self.title) {
+                    @if self.lines.len() > 1 {
                         span.legend {
                             @for (index, line) in self.lines.iter().enumerate() { (name(index, line)) }
                         }
@@ -54,7 +56,8 @@ impl Chart {
         let x = Scale::of(finite().map(|(x, _)| x), false)?;
         let (low, high) =
             finite().fold((f64::INFINITY, 0.0f64), |(low, high), (_, y)| (low.min(y), high.max(y)));
-        let y = Scale::of(finite().map(|(_, y)| y), low > 0.0 && high / low > WIDE)?.with_room();
+        let y = Scale::of(finite().map(|(_, y)| y), self.log && low > 0.0 && high / low > WIDE)?
+            .with_room();
         let frame = Frame { x, y };
         Some(html! {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.words())

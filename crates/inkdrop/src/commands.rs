@@ -7,5 +7,6 @@ pub mod edit;
 pub mod eval;
 pub mod inspect;
 pub mod plan;
+pub mod report;
 pub mod sample;
 pub mod train;

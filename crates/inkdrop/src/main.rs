@@ -8,6 +8,7 @@
 //! inkdrop convert model.pt model.safetensors --config improved_cifar10
 //! inkdrop plan improved_cifar10 --batch 8
 //! inkdrop eval distance samples.npz sprites
+//! inkdrop report runs/sprites
 //! ```
 
 mod commands;
@@ -39,6 +40,7 @@ enum Command {
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
     Eval(commands::eval::Arguments),
+    Report(commands::report::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

@@ -8,15 +8,21 @@ use crate::chart::{Chart, Line};
 /// A chart of its own for keys that belong together; all other keys get one each.
 struct Group {
     title: &'static str,
+    /// Whether its values may span decades.
+    log: bool,
     holds: fn(&str) -> bool,
 }
 
 const GROUPS: [Group; 5] = [
-    Group { title: "loss", holds: |key| key == "loss" || key.starts_with("validation") },
-    Group { title: "loss by noise, q0 the least", holds: |key| key.starts_with("loss_q") },
-    Group { title: "learning rate", holds: |key| key == "lr" },
-    Group { title: "gradient norm", holds: |key| key == "grad_norm" },
-    Group { title: "images per second", holds: |key| key == "images_per_s" },
+    Group { title: "loss", log: true, holds: |key| key == "loss" || key.starts_with("validation") },
+    Group {
+        title: "loss by noise, q0 the least",
+        log: true,
+        holds: |key| key.starts_with("loss_q"),
+    },
+    Group { title: "learning rate", log: false, holds: |key| key == "lr" },
+    Group { title: "gradient norm", log: true, holds: |key| key == "grad_norm" },
+    Group { title: "images per second", log: false, holds: |key| key == "images_per_s" },
 ];
 
 /// Charts of all keys.
@@ -34,10 +40,16 @@ pub(super) fn section(run: &Run) -> Option<Markup> {
 
 fn charts(run: &Run) -> Vec<Chart> {
     let line = |key: &str| Line::new(key, run.log.curve(key).to_vec());
-    let chart = |title: &str, lines| Chart { title: title.to_string(), x: "step", lines };
+    let chart = |title: &str, log, lines| Chart { title: title.to_string(), x: "step", log, lines };
     let grouped = GROUPS.iter().map(|group| {
-        chart(group.title, run.log.keys().filter(|key| (group.holds)(key)).map(line).collect())
+        chart(
+            group.title,
+            group.log,
+            run.log.keys().filter(|key| (group.holds)(key)).map(line).collect(),
+        )
     });
     let alone = run.log.keys().filter(|key| !GROUPS.iter().any(|group| (group.holds)(key)));
-    grouped.chain(alone.map(|key| chart(&key.replace('_', " "), vec![line(key)]))).collect()
+    grouped
+        .chain(alone.map(|key| chart(&key.replace('_', " "), key != "seconds", vec![line(key)])))
+        .collect()
 }

@@ -52,6 +52,7 @@ impl Found {
                         lines: vec![Line::new(&*title, points)],
                         title,
                         x: "step",
+                        log: true,
                     });
                 }
             }

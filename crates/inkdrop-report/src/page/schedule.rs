@@ -23,7 +23,12 @@ pub(super) fn section(config: &Table) -> Option<Markup> {
 fn charts(schedule: &Schedule) -> [Chart; 3] {
     let chart = |title: &str, values: &mut dyn Iterator<Item = f64>| {
         let points = values.enumerate().map(|(t, value)| (t as f64, value)).collect();
-        Chart { title: title.to_string(), x: "t", lines: vec![Line::new(title, points)] }
+        Chart {
+            title: title.to_string(),
+            x: "t",
+            log: false,
+            lines: vec![Line::new(title, points)],
+        }
     };
     let bars = schedule.alphas_cumprod();
     [
