@@ -27,6 +27,7 @@ mod cli {
     mod networks;
     mod plan;
     mod plan_input;
+    mod report;
     mod resume;
     mod sample;
     mod sample_foreign;
