@@ -25,6 +25,12 @@ const GROUPS: [Group; 5] = [
     Group { title: "images per second", log: false, holds: |key| key == "images_per_s" },
 ];
 
+/// Seconds since a start of the run; the page adds them up instead.
+const CLOCK: &str = "seconds";
+
+/// What is in the names of other keys whose values may span decades.
+const DECADES: [&str; 3] = ["loss", "norm", "scale"];
+
 /// Charts of all keys.
 pub(super) fn section(run: &Run) -> Option<Markup> {
     let charts = charts(run);
@@ -48,8 +54,15 @@ fn charts(run: &Run) -> Vec<Chart> {
             run.log.keys().filter(|key| (group.holds)(key)).map(line).collect(),
         )
     });
-    let alone = run.log.keys().filter(|key| !GROUPS.iter().any(|group| (group.holds)(key)));
+    let known = |key: &str| key == CLOCK || GROUPS.iter().any(|group| (group.holds)(key));
+    let alone = run.log.keys().filter(|key| !known(key));
     grouped
-        .chain(alone.map(|key| chart(&key.replace('_', " "), key != "seconds", vec![line(key)])))
+        .chain(alone.map(|key| {
+            chart(
+                &key.replace('_', " "),
+                DECADES.iter().any(|word| key.contains(word)),
+                vec![line(key)],
+            )
+        }))
         .collect()
 }
