@@ -174,6 +174,7 @@ fn first(answer: IValue) -> Option<Tensor> {
 /// What a TorchScript program said at last; a traceback stands before it.
 fn last_words(error: &TorchError) -> String {
     let lines = error.detail().lines().map(str::trim);
-    let said = lines.filter(|line| line.starts_with("RuntimeError:") || line.contains("Error: "));
-    said.last().map_or_else(|| error.to_string(), str::to_string)
+    let mut said =
+        lines.filter(|line| line.starts_with("RuntimeError:") || line.contains("Error: "));
+    said.next_back().map_or_else(|| error.to_string(), str::to_string)
 }

@@ -107,7 +107,7 @@ fn subset(rng: &mut ChaCha8Rng, of: i64, size: usize) -> Vec<i64> {
     for at in 0..size {
         let left = (all.len() - at) as u128;
         // 64 bits times `left`, the high half: even to 1 in 2⁶⁴/left.
-        let chosen = (u128::from(rng.next_u64()) * left >> 64) as usize;
+        let chosen = ((u128::from(rng.next_u64()) * left) >> 64) as usize;
         all.swap(at, at + chosen);
     }
     all.truncate(size);

@@ -83,3 +83,58 @@ fn row(card: &Card, labels: &Labels, index: usize) -> Result<Row> {
     }
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use inkdrop_process::ProcessConfig;
+    use inkdrop_unet::ModelConfig;
+    use ndarray::array;
+
+    use super::*;
+
+    fn card(preset: &str) -> Card {
+        let model = ModelConfig::preset(preset).expect("a preset");
+        Card { model, process: ProcessConfig::sprites(), contexts: Vec::new() }
+    }
+
+    fn rows(preset: &str, labels: &Labels) -> Result<Vec<Row>> {
+        Ok(Conditions::of(&card(preset), labels, &[2, 0], None)?.rows)
+    }
+
+    fn refused(preset: &str, labels: &Labels, words: &str) {
+        let error = rows(preset, labels).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_model_of_classes_is_told_ids() {
+        let of = |labels| -> Vec<Option<i64>> {
+            let rows = rows("improved_imagenet64_cond", &labels).expect("rows");
+            rows.iter().map(|row| row.class).collect()
+        };
+        let one_hot = array![[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]];
+        assert_eq!(of(Labels::Classes { ids: vec![7, 8, 999], count: 1000 }), [Some(999), Some(7)]);
+        assert_eq!(of(Labels::Context(one_hot)), [Some(0), Some(1)]);
+        let preset = "improved_imagenet64_cond";
+        refused(preset, &Labels::None, "--class N");
+        refused(preset, &Labels::Classes { ids: vec![0, 0, 1000], count: 1001 }, "knows 1000");
+        refused(preset, &Labels::Context(array![[0.5], [0.5], [0.5]]), "are weights");
+    }
+
+    #[test]
+    fn a_model_of_contexts_is_told_weights() {
+        let ids = Labels::Classes { ids: vec![4, 0, 1], count: 5 };
+        let of = |labels: &Labels| rows("sprites", labels).expect("rows");
+        assert_eq!(of(&ids)[0].contexts, [0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(of(&ids)[1].contexts, [0.0, 0.0, 0.0, 0.0, 1.0]);
+        assert!(of(&Labels::None).iter().all(Row::is_none));
+        refused("sprites", &Labels::Classes { ids: vec![0, 0, 9], count: 10 }, "5 contexts");
+        refused("sprites", &Labels::Context(array![[1.0], [1.0], [1.0]]), "1 weights");
+    }
+
+    #[test]
+    fn a_model_that_knows_no_conditions_is_told_nothing() {
+        let ids = Labels::Classes { ids: vec![4, 0, 1], count: 5 };
+        assert!(rows("improved_cifar10", &ids).expect("rows").iter().all(Row::is_none));
+    }
+}
