@@ -9,9 +9,11 @@ mod live;
 mod parity;
 mod pass;
 mod setup;
+mod tensorboard;
 mod test;
 #[cfg(test)]
 mod testing;
+mod venv;
 mod workspace;
 
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +44,8 @@ enum Task {
     /// Compare with a reference; arguments go to inkdrop-parity, `--live` makes new cases first
     #[command(disable_help_flag = true)]
     Parity(Rest),
+    /// Check with TensorBoard itself that it reads the event files
+    Tensorboard(tensorboard::Options),
     /// Train a model; arguments go to `inkdrop train`
     #[command(disable_help_flag = true)]
     Train(Rest),
@@ -60,6 +64,12 @@ enum Task {
     /// Count a network's layers, work and memory; arguments go to `inkdrop plan`
     #[command(disable_help_flag = true)]
     Plan(Rest),
+    /// Measure a model or samples; arguments go to `inkdrop eval`
+    #[command(disable_help_flag = true)]
+    Eval(Rest),
+    /// Show a training run as one page; arguments go to `inkdrop report`
+    #[command(disable_help_flag = true)]
+    Report(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     Bench(Rest),
 }
@@ -84,12 +94,15 @@ fn run(task: Task) -> anyhow::Result<u8> {
             live::run(&ws, &rest.args)
         }
         Task::Parity(rest) => parity::run(&ws, &rest.args),
+        Task::Tensorboard(options) => tensorboard::run(&ws, &options),
         Task::Train(rest) => pass::run(&ws, "train", &rest.args),
         Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
         Task::Edit(rest) => pass::run(&ws, "edit", &rest.args),
         Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
         Task::Convert(rest) => pass::run(&ws, "convert", &rest.args),
         Task::Plan(rest) => pass::run(&ws, "plan", &rest.args),
+        Task::Eval(rest) => pass::run(&ws, "eval", &rest.args),
+        Task::Report(rest) => pass::run(&ws, "report", &rest.args),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask train|sample|edit|inspect|convert|plan`: the binary's own subcommands, built first.
+//! `cargo xtask train|sample|edit|inspect|convert|plan|eval|report`: the binary's own subcommands, built first.
 
 use crate::workspace::{Workspace, become_command, run as run_child};
 use anyhow::Result;

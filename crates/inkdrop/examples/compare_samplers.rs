@@ -8,8 +8,6 @@
 //! cargo run --release -p inkdrop --example compare_samplers -- results.jsonl --table  # Markdown
 //! ```
 
-#[path = "support/distances.rs"]
-mod distances;
 #[path = "support/judge.rs"]
 mod judge;
 #[path = "support/results.rs"]
@@ -20,6 +18,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use inkdrop_checkpoint::{Weights, load};
+use inkdrop_eval::{kernel_distance, sliced_wasserstein};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Denoiser, Process, ProcessConfig};
 use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, SamplerError, Source, sample};
@@ -27,7 +26,6 @@ use inkdrop_schedule::Levels;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::ModelConfig;
 
-use distances::{kernel_distance, sliced_wasserstein};
 use results::{Outcome, Results};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sprites.safetensors");
@@ -153,8 +151,8 @@ impl Judging {
             sampler: sampler.to_string(),
             spacing: spacing.to_string(),
             calls,
-            wasserstein: sliced_wasserstein(x, &self.held_out),
-            kernel: kernel_distance(x, &self.held_out),
+            wasserstein: sliced_wasserstein(x, &self.held_out, 0)?,
+            kernel: kernel_distance(x, &self.held_out)?,
             accuracy: right as f64 / x.size()[0] as f64,
         })
     }

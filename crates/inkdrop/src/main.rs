@@ -7,6 +7,8 @@
 //! inkdrop inspect runs/sprites/final.safetensors
 //! inkdrop convert model.pt model.safetensors --config improved_cifar10
 //! inkdrop plan improved_cifar10 --batch 8
+//! inkdrop eval distance samples.npz sprites
+//! inkdrop report runs/sprites
 //! ```
 
 mod commands;
@@ -38,6 +40,8 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
+    Eval(commands::eval::Arguments),
+    Report(commands::report::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

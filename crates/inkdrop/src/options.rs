@@ -3,6 +3,7 @@
 mod asked;
 mod edit;
 mod guide;
+mod images;
 mod model;
 mod out;
 mod walk;
@@ -10,6 +11,7 @@ mod walk;
 pub use asked::Asked;
 pub use edit::{EditOptions, Input, InputOptions};
 pub use guide::GuideOptions;
+pub use images::ImageSet;
 pub use model::ModelOptions;
 pub use out::OutOptions;
 pub use walk::WalkOptions;

@@ -14,6 +14,9 @@ mod cli {
     mod edit_input;
     mod edit_upscale;
     mod edit_ways;
+    mod eval_bpd;
+    mod eval_distance;
+    mod eval_input;
     mod film;
     mod inspect;
     mod inspect_foreign;
@@ -24,6 +27,7 @@ mod cli {
     mod networks;
     mod plan;
     mod plan_input;
+    mod report;
     mod resume;
     mod resume_trouble;
     mod sample;

@@ -1,0 +1,154 @@
+//! Kernel distances: is there a cubic polynomial that tells two sets apart?
+
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::EvalError;
+use crate::rows::Rows;
+
+/// Unbiased squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) with the kernel
+/// (x·y/D + 1)³ of Bińkowski et al. 2018, section 4; in the mean 0 for samples of one
+/// distribution, so single figures may be negative.
+///
+/// Takes N² + M² + N·M products of rows, in f64 and in blocks.
+///
+/// - a: [N, …], b: [M, …]: bytes are pixels and become [−1, 1]; other numbers stay as they are
+///
+/// # Errors
+/// Fewer than two rows, rows of two lengths, numbers that are not finite.
+pub fn kernel_distance(a: &Tensor, b: &Tensor) -> Result<f64, EvalError> {
+    let _guard = no_grad_guard();
+    let (a, b) = Rows::pair(a, b, "the kernel distance", 2)?;
+    let (n, m) = (a.len() as f64, b.len() as f64);
+    let (aa, bb) = (within(&a)? / (n * (n - 1.0)), within(&b)? / (m * (m - 1.0)));
+    Ok(aa + bb - 2.0 * between(&a, &b)? / (n * m))
+}
+
+/// How KID is estimated; the defaults are those of torch-fidelity and of its paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KidConfig {
+    /// How many pairs of subsets are compared; at least 1.
+    pub subsets: usize,
+    /// Rows of each subset, drawn without putting back; 2 to N.
+    pub size: usize,
+    /// What the subsets are drawn from.
+    pub seed: u64,
+}
+
+impl Default for KidConfig {
+    fn default() -> Self {
+        Self { subsets: 100, size: 1000, seed: 0 }
+    }
+}
+
+/// Kernel Inception Distance over subsets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kid {
+    /// Mean of the subsets' [`kernel_distance`].
+    pub mean: f64,
+    /// Their spread: the root of their mean squared distance from the mean (divided by their number).
+    pub std: f64,
+}
+
+/// Kernel Inception Distance (Bińkowski et al. 2018): [`kernel_distance`] of random subsets.
+///
+/// - a: [N, D], b: [M, D]: features
+///
+/// # Errors
+/// Fewer rows than a subset has, and what [`kernel_distance`] refuses.
+pub fn kid(a: &Tensor, b: &Tensor, config: &KidConfig) -> Result<Kid, EvalError> {
+    let setting = |field, given: usize, expected| {
+        Err(EvalError::Setting { field, given: given.to_string(), expected })
+    };
+    match config {
+        KidConfig { subsets: 0, .. } => return setting("subsets", 0, "at least 1"),
+        KidConfig { size: size @ ..2, .. } => return setting("subset size", *size, "at least 2"),
+        _ => {}
+    }
+    Rows::pair(a, b, "KID with subsets of this size", config.size as i64)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    let mut draw = |of: &Tensor| subset(&mut rng, of.size()[0], config.size);
+    let draws: Vec<_> = (0..config.subsets).map(|_| (draw(a), draw(b))).collect();
+    kid_over(a, b, &draws)
+}
+
+/// [`kid`] over given subsets.
+///
+/// - a: [N, D], b: [M, D]: features
+/// - subsets: numbers of rows of a and of b; at least one pair, each of 2 rows or more
+///
+/// # Errors
+/// No subsets, one that is too small or names rows that are not there, and what
+/// [`kernel_distance`] refuses.
+pub fn kid_over(
+    a: &Tensor,
+    b: &Tensor,
+    subsets: &[(Vec<i64>, Vec<i64>)],
+) -> Result<Kid, EvalError> {
+    let (a, b) = Rows::pair(a, b, "KID", 2)?;
+    let each = subsets.iter().map(|(left, right)| {
+        kernel_distance(&a.pick(left, Kind::Double)?, &b.pick(right, Kind::Double)?)
+    });
+    let each = each.collect::<Result<Vec<f64>, _>>()?;
+    if each.is_empty() {
+        let expected = "at least one pair of subsets";
+        return Err(EvalError::Setting { field: "subsets", given: "none".into(), expected });
+    }
+    let count = each.len() as f64;
+    let mean = each.iter().sum::<f64>() / count;
+    let variance = each.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    Ok(Kid { mean, std: variance.sqrt() })
+}
+
+/// Different numbers below `of`, `size` of them: the start of a shuffle by Fisher and Yates.
+fn subset(rng: &mut ChaCha8Rng, of: i64, size: usize) -> Vec<i64> {
+    let mut all: Vec<i64> = (0..of).collect();
+    for at in 0..size {
+        let left = (all.len() - at) as u128;
+        // 64 bits times `left`, the high half: even to 1 in 2⁶⁴/left.
+        let chosen = ((u128::from(rng.next_u64()) * left) >> 64) as usize;
+        all.swap(at, at + chosen);
+    }
+    all.truncate(size);
+    all
+}
+
+/// Σ k(x, y) over all pairs of different rows of one set.
+fn within(rows: &Rows) -> Result<f64, EvalError> {
+    let mut sum = 0.0;
+    for left in rows.blocks() {
+        let x = rows.block(left.clone(), Kind::Double)?;
+        let own = kernel(&x, &x)?;
+        let diagonal = own.f_diag(0)?.f_sum(Kind::Double)?;
+        sum += own.f_sum(Kind::Double)?.f_sub(&diagonal)?.f_double_value(&[])?;
+        for right in rows.blocks().filter(|right| right.start > left.start) {
+            sum += 2.0 * total(&kernel(&x, &rows.block(right, Kind::Double)?)?)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// Σ k(x, y) over all pairs of a row of each set.
+fn between(a: &Rows, b: &Rows) -> Result<f64, EvalError> {
+    let mut sum = 0.0;
+    for left in a.blocks() {
+        let x = a.block(left, Kind::Double)?;
+        for right in b.blocks() {
+            sum += total(&kernel(&x, &b.block(right, Kind::Double)?)?)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// (x·y/D + 1)³.
+///
+/// - x: [n, D], y: [m, D]; returns [n, m]
+fn kernel(x: &Tensor, y: &Tensor) -> Result<Tensor, EvalError> {
+    let products = x.f_matmul(&y.f_tr()?)?.f_div_scalar(x.size()[1])?;
+    Ok(products.f_add_scalar(1.0)?.f_pow_tensor_scalar(3)?)
+}
+
+fn total(x: &Tensor) -> Result<f64, EvalError> {
+    Ok(x.f_sum(Kind::Double)?.f_double_value(&[])?)
+}

@@ -1,0 +1,87 @@
+//! What `inkdrop eval … --json` measured: numbers in a table, long lists as curves.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::pairs;
+use crate::Run;
+use crate::chart::{Chart, Line};
+
+/// Longer lists of numbers are curves.
+const LONG: usize = 8;
+
+/// A table and curves for each file; nothing where there is none.
+pub(super) fn section(run: &Run) -> Option<Markup> {
+    (!run.evaluations.is_empty()).then(|| {
+        html! {
+            @for (name, value) in &run.evaluations {
+                @let mut found = Found::default();
+                @let () = found.look("", value);
+                @let figures: Vec<Markup> = found.charts.iter().filter_map(Chart::figure).collect();
+                h3 { (name) }
+                @if let Some(table) = pairs(&found.texts) { (table) }
+                @if !figures.is_empty() { div.cards { @for figure in &figures { (figure) } } }
+            }
+        }
+    })
+}
+
+/// What there is in an evaluation.
+#[derive(Default)]
+struct Found {
+    texts: Vec<(String, String)>,
+    charts: Vec<Chart>,
+}
+
+impl Found {
+    fn look(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                    self.look(&name, value);
+                }
+            }
+            Value::Array(values) if values.len() > LONG => {
+                let number = |(at, value): (usize, &Value)| Some((at as f64, value.as_f64()?));
+                let points: Vec<(f64, f64)> =
+                    values.iter().enumerate().filter_map(number).collect();
+                if name.contains("per_step") && !points.is_empty() {
+                    let title = name.to_string();
+                    self.charts.push(Chart {
+                        lines: vec![Line::new(&*title, points)],
+                        title,
+                        x: "step",
+                        log: true,
+                    });
+                }
+            }
+            Value::Array(values) => {
+                let texts: Vec<String> = values.iter().map(text).collect();
+                self.texts.push((name.to_string(), texts.join(" × ")));
+            }
+            Value::Null => {}
+            value => self.texts.push((name.to_string(), text(value))),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(value) if number.is_f64() => rounded(value),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Six digits.
+fn rounded(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_string(),
+        ..1e-3 => format!("{value:.5e}"),
+        size => format!("{value:.*}", (5 - size.log10().floor() as i32).clamp(0, 8) as usize),
+    }
+}

@@ -1,0 +1,32 @@
+//! `inkdrop eval`: how good is a model, and how good are its samples.
+
+mod bpd;
+mod conditions;
+mod distance;
+mod features;
+mod figures;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// Measure a model's likelihood of data, or how far samples are from data
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    Bpd(Box<bpd::Arguments>),
+    Distance(distance::Arguments),
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.task {
+        Task::Bpd(arguments) => bpd::run(arguments),
+        Task::Distance(arguments) => distance::run(arguments),
+    }
+}

@@ -1,0 +1,74 @@
+//! `inkdrop report`: one HTML page about a training run.
+
+mod animate;
+mod environment;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use inkdrop_data::output::write_atomic;
+use inkdrop_report::{Extras, Run, page};
+use inkdrop_torch::DeviceChoice;
+
+use crate::making::output::check_place;
+
+/// Show a training run as one HTML page
+///
+/// The page holds all that it needs: curves, samples over time, the denoising by the finished model,
+/// the schedule, the config, and what `inkdrop eval … --json > RUN/evaluations/NAME.json` measured.
+/// The run may still be going.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder that `inkdrop train --out` writes to
+    run: PathBuf,
+    /// Where to: x.html [default: report.html in the run's folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Steps of the denoising that is shown, by DDIM
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    model_steps: usize,
+    /// Leave the denoising out; it takes a pass of the network a step
+    #[arg(long)]
+    no_animation: bool,
+    /// Where the denoising is computed: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    ensure!(arguments.model_steps > 0, "--model-steps 0: expected at least 1");
+    let run = Run::open(&arguments.run)?;
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.run.join("report.html"));
+    ensure!(
+        out.extension().is_some_and(|ending| ending == "html" || ending == "htm"),
+        "--out {}: expected a name that ends in .html",
+        out.display()
+    );
+    check_place(&out)?;
+    let device = arguments.device.resolve()?;
+    let mut extras = Extras { environment: environment::of(device), ..Extras::default() };
+    if run.finished && !arguments.no_animation {
+        eprintln!("denoising in {} steps …", arguments.model_steps);
+        match animate::denoising(&arguments.run, arguments.model_steps, device) {
+            Ok(animation) => extras.animation = Some(animation),
+            // A page without it is better than none.
+            Err(error) => extras.notes.push(format!("No denoising is shown: {error:#}")),
+        }
+    }
+    let html = page(&run, &extras);
+    write_atomic(&out, |file| file.write_all(html.as_bytes()))?;
+    for note in &extras.notes {
+        eprintln!("note: {note}");
+    }
+    eprintln!("{} in {}", size(html.len()), out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `340 kB`, `1.2 MB`.
+fn size(bytes: usize) -> String {
+    match bytes as f64 / 1e3 {
+        kb if kb < 1e3 => format!("{kb:.0} kB"),
+        kb => format!("{:.1} MB", kb / 1e3),
+    }
+}

@@ -1,0 +1,199 @@
+//! Images that a user names: the generator, an array, a folder, CIFAR-10 or IDX.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use inkdrop_checkpoint::Weights;
+use inkdrop_data::folder::{self, Folder, FolderConfig, FolderLabels};
+use inkdrop_data::{Dataset, Images, Labels, cifar, idx, npy, sprites};
+use inkdrop_torch::tch::{Kind, Tensor};
+use ndarray::Array4;
+
+use crate::config::SPRITES;
+
+/// Sprites where nothing more is said: of a seed that the built-in model was not trained on.
+const USUAL: (u64, usize) = (1, 10_000);
+
+/// What a user can name, for help and errors.
+pub const FORMS: &str = "`sprites` or `sprites:SEED:COUNT`, a .npz or .npy file of uint8 images \
+     [N, H, W, C], a folder of PNG files, CIFAR-10's .bin file or their folder, or an IDX file";
+
+/// Images as they are named on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSet {
+    /// Generated sprites.
+    Sprites {
+        /// Of the generator.
+        seed: u64,
+        /// How many.
+        count: usize,
+    },
+    /// A file or a folder.
+    Path(PathBuf),
+}
+
+impl FromStr for ImageSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("sprites") else { return Ok(Self::Path(text.into())) };
+        let numbers = match rest.split(':').collect::<Vec<_>>().as_slice() {
+            [""] => Some(USUAL),
+            ["", seed, count] => seed.parse().ok().zip(count.parse().ok()),
+            [first, ..] if !first.is_empty() => return Ok(Self::Path(text.into())),
+            _ => None,
+        };
+        match numbers {
+            Some((seed, count)) if (1..=SPRITES).contains(&count) => {
+                Ok(Self::Sprites { seed, count })
+            }
+            _ => Err(format!("expected sprites:SEED:COUNT with 1 to {SPRITES} sprites")),
+        }
+    }
+}
+
+impl fmt::Display for ImageSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sprites { seed, count } => write!(f, "sprites:{seed}:{count}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl ImageSet {
+    /// Whether the source leaves open how many channels its images have.
+    pub fn leaves_channels_open(&self) -> bool {
+        matches!(self, Self::Path(path) if path.is_dir() && !is_cifar(path))
+    }
+
+    /// Reads or makes the images, with the labels that there are.
+    ///
+    /// - channels: 1 or 3, where the source leaves that open
+    pub fn load(&self, channels: usize) -> Result<Dataset> {
+        match self {
+            Self::Sprites { seed, count } => Ok(sprites::dataset(*seed, *count)),
+            Self::Path(path) => read(path, channels),
+        }
+    }
+}
+
+fn read(path: &Path, channels: usize) -> Result<Dataset> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    ensure!(path.exists(), "there is no {}: expected {FORMS}", path.display());
+    if path.is_dir() {
+        return if is_cifar(path) { Ok(cifar::load(path)?) } else { pictures(path, channels) };
+    }
+    Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("npz") => archive(path)?,
+        Some("npy") => npy::load(path, beside(path, ".npy", "_labels.npy").as_deref())?,
+        Some("bin") => cifar::load(path)?,
+        Some("png") => bail!(
+            "{} is one picture: expected a set of images, as `inkdrop sample --out x.npz` or `--out folder/` writes it",
+            path.display()
+        ),
+        _ if is_idx(path) => {
+            idx::load(path, beside(path, "images-idx3", "labels-idx1").as_deref())?
+        }
+        _ => bail!("{} is no set of images: expected {FORMS}", path.display()),
+    })
+}
+
+/// PNG files, labelled by sub-folder or by what stands before `_`, where all are.
+fn pictures(path: &Path, channels: usize) -> Result<Dataset> {
+    let load = |labels| folder::load(&FolderConfig { labels, ..FolderConfig::new(path) }, channels);
+    let labelled = [FolderLabels::Folder, FolderLabels::Prefix].into_iter().find_map(|labels| {
+        let Folder { dataset, classes, .. } = load(labels).ok()?;
+        (classes.len() > 1).then_some(dataset)
+    });
+    match labelled {
+        Some(dataset) => Ok(dataset),
+        None => Ok(load(FolderLabels::None)?.dataset),
+    }
+}
+
+/// An archive as `inkdrop sample` and improved-diffusion write it: arr_0 are the images, arr_1 class
+/// ids, context one row of weights an image.
+fn archive(path: &Path) -> Result<Dataset> {
+    let arrays = Weights::open(path)?;
+    let images = arrays.get("arr_0").with_context(|| {
+        let names: Vec<&str> = arrays.iter().map(|(name, _)| name).collect();
+        format!("{} holds {}: expected arr_0, the images", path.display(), names.join(", "))
+    })?;
+    let (shape, kind) = (images.size(), images.kind());
+    let [n, h, w, c] = <[i64; 4]>::try_from(shape.as_slice()).unwrap_or_default();
+    ensure!(
+        kind == Kind::Uint8 && n > 0,
+        "{}: arr_0 has shape {shape:?} of type {kind:?}, expected images [N, H, W, C] of type uint8",
+        path.display()
+    );
+    let pixels = bytes(images)?;
+    let shape = (n as usize, h as usize, w as usize, c as usize);
+    let labels = labels(&arrays)?;
+    Ok(Dataset::new(Images::new(Array4::from_shape_vec(shape, pixels)?)?, labels)?)
+}
+
+fn labels(arrays: &Weights) -> Result<Labels> {
+    if let Some(rows) = arrays.get("context") {
+        let (count, width) = rows.f_to_kind(Kind::Float)?.size2()?;
+        let flat: Vec<f32> = Vec::try_from(&rows.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
+        let shape = (count as usize, width as usize);
+        return Ok(Labels::Context(ndarray::Array2::from_shape_vec(shape, flat)?));
+    }
+    let Some(ids) = arrays.get("arr_1") else { return Ok(Labels::None) };
+    let ids: Vec<i64> = Vec::try_from(&ids.f_to_kind(Kind::Int64)?.f_reshape([-1])?)?;
+    let ids: Vec<u32> = ids
+        .into_iter()
+        .map(|id| u32::try_from(id).with_context(|| format!("arr_1 holds class {id}")))
+        .collect::<Result<_>>()?;
+    let count = ids.iter().max().map_or(0, |&highest| highest as usize + 1);
+    Ok(Labels::Classes { ids, count })
+}
+
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let flat = tensor.f_contiguous()?.f_reshape([-1])?;
+    let mut bytes = vec![0; flat.numel()];
+    flat.f_copy_data(&mut bytes, flat.numel())?;
+    Ok(bytes)
+}
+
+/// A file whose name differs in one part, if it is there.
+fn beside(path: &Path, part: &str, other: &str) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let beside = path.with_file_name(name.replace(part, other));
+    (name.contains(part) && beside.is_file()).then_some(beside)
+}
+
+/// Whether a folder is that of CIFAR-10's binary version.
+fn is_cifar(folder: &Path) -> bool {
+    folder.join("data_batch_1.bin").is_file()
+}
+
+/// Whether a file begins as IDX images do, or is compressed.
+fn is_idx(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && (start == [0, 0, 8, 3] || start[..2] == [0x1f, 0x8b])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sprites_have_a_seed_and_a_count() {
+        let parsed = |text: &str| text.parse::<ImageSet>();
+        assert_eq!(parsed("sprites"), Ok(ImageSet::Sprites { seed: 1, count: 10_000 }));
+        assert_eq!(parsed("sprites:7:50"), Ok(ImageSet::Sprites { seed: 7, count: 50 }));
+        for path in ["sprites.npz", "./sprites", "spritesheet/x:1"] {
+            assert_eq!(parsed(path), Ok(ImageSet::Path(path.into())));
+        }
+        for wrong in ["sprites:7", "sprites:7:0", "sprites:-1:5", "sprites:1:2:3"] {
+            assert!(parsed(wrong).is_err_and(|error| error.contains("sprites:SEED:COUNT")));
+        }
+    }
+}
