@@ -13,7 +13,7 @@ const CONFIG: &str = "config.toml";
 
 /// The folder that one run writes to.
 ///
-/// `config.toml`, `log.jsonl`, `checkpoints/step-NNNNNNN.safetensors`,
+/// `config.toml`, `log.jsonl`, `events/`, `checkpoints/step-NNNNNNN.safetensors`,
 /// `samples/step-NNNNNNN.png`, and `final.safetensors` at the end.
 ///
 /// A folder serves one process at a time: `.lock` is locked while this value lives.
@@ -77,6 +77,11 @@ impl RunFolder {
     /// Where sample grids lie.
     pub fn samples(&self) -> PathBuf {
         self.path.join("samples")
+    }
+
+    /// Where event files for TensorBoard lie.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events")
     }
 
     /// The grid sampled after a step.

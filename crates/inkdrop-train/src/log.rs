@@ -53,6 +53,28 @@ pub struct LogLine {
     pub seconds: f64,
 }
 
+impl LogLine {
+    /// The numbers of a line that are there, by name; the names before a `/` belong together.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
+        let numbers = [
+            ("loss/all", Some(self.loss)),
+            ("loss/error", self.error),
+            ("loss/bound", self.bound),
+            ("loss/q0", self.loss_q0),
+            ("loss/q1", self.loss_q1),
+            ("loss/q2", self.loss_q2),
+            ("loss/q3", self.loss_q3),
+            ("loss/validation", self.validation),
+            ("gradient/norm", self.grad_norm),
+            ("gradient/loss_scale", self.loss_scale),
+            ("lr", Some(self.lr)),
+            ("speed/images_per_s", Some(self.images_per_s)),
+            ("speed/waiting", Some(self.waiting)),
+        ];
+        numbers.into_iter().filter_map(|(name, number)| Some((name, number?)))
+    }
+}
+
 /// An open log.
 #[derive(Debug)]
 pub(crate) struct Log {

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = config.to_toml()?;
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
-    if watch(&mut trainer, &folder, &card)? == Outcome::Stopped {
+    if watch(&mut trainer, &folder, &card, &text)? == Outcome::Stopped {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }

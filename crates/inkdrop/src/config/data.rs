@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use inkdrop_data::folder::{self, Folder, FolderConfig};
+use inkdrop_data::folder::{self, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::source::LabelledSource;
-use inkdrop_data::{DataError, cifar, idx, npy, sprites};
+use inkdrop_data::{DataError, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
 /// Where the images come from.
@@ -28,8 +28,19 @@ pub enum DataConfig {
         /// Names of the classes, in order.
         #[serde(default)]
         classes: Vec<String>,
+        /// Images that take more than this, in MiB, are read from the file when they are needed.
+        #[serde(default = "usual_memory")]
+        memory_mib: u64,
     },
-    /// PNG files in a folder, gray or in colour as the network takes them.
+    /// An archive of NumPy: arr_0 are images [N, H, W, C] in uint8, arr_1 their labels.
+    Npz {
+        /// The archive.
+        path: PathBuf,
+        /// Names of the classes, in order.
+        #[serde(default)]
+        classes: Vec<String>,
+    },
+    /// Pictures in a folder, gray or in colour as the network takes them.
     Folder(FolderConfig),
     /// CIFAR-10's binary version.
     Cifar {
@@ -64,7 +75,7 @@ impl DataConfig {
         match self {
             Self::Sprites { .. } => None,
             Self::Npy { .. } | Self::Idx { .. } => Some("images"),
-            Self::Folder(_) | Self::Cifar { .. } => Some("path"),
+            Self::Folder(_) | Self::Cifar { .. } | Self::Npz { .. } => Some("path"),
         }
     }
 
@@ -72,28 +83,35 @@ impl DataConfig {
     ///
     /// - channels: how many the network takes, where the source leaves that open
     pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let (data, classes) = match self {
+        let (data, classes): (LabelledSource, _) = match self {
             Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
                 bail!("data.count {count}: expected 1 to {SPRITES} sprites")
             }
             Self::Sprites { seed, count } => {
-                (sprites::dataset(*seed, *count), names(&sprites::CLASSES))
+                (sprites::dataset(*seed, *count).into(), names(&sprites::CLASSES))
             }
-            Self::Npy { images, labels, classes } => {
-                (npy::load(images, labels.as_deref())?, classes.clone())
+            Self::Npy { images, labels, classes, memory_mib } => {
+                (npy::open(images, labels.as_deref(), *memory_mib)?, classes.clone())
             }
+            Self::Npz { path, classes } => (npz::load(path)?.into(), classes.clone()),
             Self::Folder(config) => return folder(config, channels),
-            Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
-            Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
+            Self::Cifar { path } => (cifar::load(path)?.into(), names(&cifar::CLASSES)),
+            Self::Idx { images, labels } => {
+                (idx::load(images, labels.as_deref())?.into(), Vec::new())
+            }
         };
-        Ok(Loaded { data: data.into(), classes, skipped: Vec::new() })
+        Ok(Loaded { data, classes, skipped: Vec::new() })
     }
 }
 
 fn folder(config: &FolderConfig, channels: i64) -> Result<Loaded> {
     let channels = usize::try_from(channels).context("the network's channels")?;
-    let Folder { dataset: data, classes, skipped } = folder::load(config, channels)?;
-    Ok(Loaded { data: data.into(), classes, skipped })
+    let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
+    Ok(Loaded { data, classes, skipped })
+}
+
+fn usual_memory() -> u64 {
+    MEMORY_MIB
 }
 
 fn names(names: &[&str]) -> Vec<String> {

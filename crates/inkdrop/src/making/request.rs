@@ -84,7 +84,11 @@ impl<'a> Request<'a> {
 /// trains.
 pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     const COLUMNS: usize = 8;
-    let names = conditions(card);
+    const ROWS: usize = 10;
+    let names = match card.conditions() {
+        none if none.is_empty() => vec![String::new(); 4],
+        conditions => conditions.into_iter().take(ROWS).collect(),
+    };
     let row =
         |name: &String| if name.is_empty() { Ok(Row::none(card)) } else { Row::class(card, name) };
     let rows: Vec<Row> = names.iter().map(row).collect::<Result<_>>()?;
@@ -106,19 +110,4 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {
         Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)
     })
-}
-
-/// The conditions of a grid's rows, at most ten; empty names where there are none.
-fn conditions(card: &Card) -> Vec<String> {
-    const ROWS: usize = 10;
-    let null = card.classes.null;
-    let names = match card.model.classes() {
-        None => card.contexts.clone(),
-        Some(_) if !card.classes.names.is_empty() => card.classes.names.clone(),
-        Some(count) => (0..count).filter(|id| Some(*id) != null).map(|id| id.to_string()).collect(),
-    };
-    match names.is_empty() {
-        true => vec![String::new(); 4],
-        false => names.into_iter().take(ROWS).collect(),
-    }
 }

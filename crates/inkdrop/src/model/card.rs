@@ -82,6 +82,19 @@ impl Card {
         self.contexts.first().or(self.classes.names.first()).map_or("0", String::as_str)
     }
 
+    /// What an image can be asked to be: contexts, or classes but the one that stands for none.
+    pub fn conditions(&self) -> Vec<String> {
+        let named = !self.classes.names.is_empty();
+        match self.model.classes() {
+            None => self.contexts.clone(),
+            Some(_) if named => self.classes.names.clone(),
+            Some(count) => {
+                let classes = (0..count).filter(|id| Some(*id) != self.classes.null);
+                classes.map(|id| id.to_string()).collect()
+            }
+        }
+    }
+
     /// Puts the card into a file's metadata.
     pub fn write(&self, weights: &mut Weights) -> Result<()> {
         weights.set_metadata("model", &self.model)?;

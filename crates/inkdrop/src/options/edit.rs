@@ -69,7 +69,7 @@ impl InputOptions {
         let paths = read::files(&self.images)?;
         let [_, height, width] = card.model.image_shape().map(|side| side as usize);
         let pictures = paths.iter().map(|path| {
-            let picture = read::read_png(path)?;
+            let picture = read::read_picture(path)?;
             if self.fit {
                 return Ok(read::fit(&picture, width, height)?);
             }

@@ -6,12 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
-use inkdrop_checkpoint::Weights;
+use anyhow::{Result, bail, ensure};
 use inkdrop_data::folder::{self, Folder, FolderConfig, FolderLabels};
-use inkdrop_data::{Dataset, Images, Labels, cifar, idx, npy, sprites};
-use inkdrop_torch::tch::{Kind, Tensor};
-use ndarray::Array4;
+use inkdrop_data::{Dataset, cifar, idx, npy, npz, sprites};
 
 use crate::config::SPRITES;
 
@@ -20,7 +17,7 @@ const USUAL: (u64, usize) = (1, 10_000);
 
 /// What a user can name, for help and errors.
 pub const FORMS: &str = "`sprites` or `sprites:SEED:COUNT`, a .npz or .npy file of uint8 images \
-     [N, H, W, C], a folder of PNG files, CIFAR-10's .bin file or their folder, or an IDX file";
+     [N, H, W, C], a folder of pictures, CIFAR-10's .bin file or their folder, or an IDX file";
 
 /// Images as they are named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +86,7 @@ fn read(path: &Path, channels: usize) -> Result<Dataset> {
         return if is_cifar(path) { Ok(cifar::load(path)?) } else { pictures(path, channels) };
     }
     Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("npz") => archive(path)?,
+        Some("npz") => npz::load(path)?,
         Some("npy") => npy::load(path, beside(path, ".npy", "_labels.npy").as_deref())?,
         Some("bin") => cifar::load(path)?,
         Some("png") => bail!(
@@ -103,7 +100,7 @@ fn read(path: &Path, channels: usize) -> Result<Dataset> {
     })
 }
 
-/// PNG files, labelled by sub-folder or by what stands before `_`, where all are.
+/// Pictures, labelled by sub-folder or by what stands before `_`, where all are.
 fn pictures(path: &Path, channels: usize) -> Result<Dataset> {
     let load = |labels| folder::load(&FolderConfig { labels, ..FolderConfig::new(path) }, channels);
     let labelled = [FolderLabels::Folder, FolderLabels::Prefix].into_iter().find_map(|labels| {
@@ -114,51 +111,6 @@ fn pictures(path: &Path, channels: usize) -> Result<Dataset> {
         Some(dataset) => Ok(dataset),
         None => Ok(load(FolderLabels::None)?.dataset),
     }
-}
-
-/// An archive as `inkdrop sample` and improved-diffusion write it: arr_0 are the images, arr_1 class
-/// ids, context one row of weights an image.
-fn archive(path: &Path) -> Result<Dataset> {
-    let arrays = Weights::open(path)?;
-    let images = arrays.get("arr_0").with_context(|| {
-        let names: Vec<&str> = arrays.iter().map(|(name, _)| name).collect();
-        format!("{} holds {}: expected arr_0, the images", path.display(), names.join(", "))
-    })?;
-    let (shape, kind) = (images.size(), images.kind());
-    let [n, h, w, c] = <[i64; 4]>::try_from(shape.as_slice()).unwrap_or_default();
-    ensure!(
-        kind == Kind::Uint8 && n > 0,
-        "{}: arr_0 has shape {shape:?} of type {kind:?}, expected images [N, H, W, C] of type uint8",
-        path.display()
-    );
-    let pixels = bytes(images)?;
-    let shape = (n as usize, h as usize, w as usize, c as usize);
-    let labels = labels(&arrays)?;
-    Ok(Dataset::new(Images::new(Array4::from_shape_vec(shape, pixels)?)?, labels)?)
-}
-
-fn labels(arrays: &Weights) -> Result<Labels> {
-    if let Some(rows) = arrays.get("context") {
-        let (count, width) = rows.f_to_kind(Kind::Float)?.size2()?;
-        let flat: Vec<f32> = Vec::try_from(&rows.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
-        let shape = (count as usize, width as usize);
-        return Ok(Labels::Context(ndarray::Array2::from_shape_vec(shape, flat)?));
-    }
-    let Some(ids) = arrays.get("arr_1") else { return Ok(Labels::None) };
-    let ids: Vec<i64> = Vec::try_from(&ids.f_to_kind(Kind::Int64)?.f_reshape([-1])?)?;
-    let ids: Vec<u32> = ids
-        .into_iter()
-        .map(|id| u32::try_from(id).with_context(|| format!("arr_1 holds class {id}")))
-        .collect::<Result<_>>()?;
-    let count = ids.iter().max().map_or(0, |&highest| highest as usize + 1);
-    Ok(Labels::Classes { ids, count })
-}
-
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
-    let flat = tensor.f_contiguous()?.f_reshape([-1])?;
-    let mut bytes = vec![0; flat.numel()];
-    flat.f_copy_data(&mut bytes, flat.numel())?;
-    Ok(bytes)
 }
 
 /// A file whose name differs in one part, if it is there.

@@ -1,12 +1,14 @@
-//! What the terminal and the samples folder see of a run.
+//! What the terminal, TensorBoard and the samples folder see of a run.
 
+use std::fs;
 use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
 use inkdrop_data::DataError;
 use inkdrop_nn::Network;
-use inkdrop_train::{Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
+use inkdrop_report::EventWriter;
+use inkdrop_train::{LogLine, Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
 
 use crate::making::request::preview;
 use crate::making::stop::Stop;
@@ -14,13 +16,26 @@ use crate::model::card::Card;
 use crate::progress;
 
 /// Trains to the end, or until Ctrl-C.
-pub fn watch(trainer: &mut Trainer, folder: &RunFolder, card: &Card) -> Result<Outcome> {
+///
+/// - config: the run's config as TOML, for TensorBoard
+pub fn watch(
+    trainer: &mut Trainer,
+    folder: &RunFolder,
+    card: &Card,
+    config: &str,
+) -> Result<Outcome> {
+    let step = trainer.step() as u64;
+    let mut events = EventWriter::open(folder.events(), step)?;
+    if step == 0 {
+        events.text("config", 0, &format!("```toml\n{config}\n```"))?;
+    }
     let bar = progress::bar(trainer.config().steps, "steps");
     bar.set_position(trainer.step() as u64);
     bar.reset_eta();
     let stop = Stop::listen()?;
     let begun = Instant::now();
-    let mut screen = Screen { bar, stop, folder, card, loss: 0.0, seen: 0, images: 0, begun };
+    let mut screen =
+        Screen { bar, stop, events, folder, card, loss: 0.0, seen: 0, images: 0, begun };
     let outcome = trainer.run(Some(folder), &mut screen);
     screen.bar.finish_and_clear();
     Ok(outcome?)
@@ -29,6 +44,7 @@ pub fn watch(trainer: &mut Trainer, folder: &RunFolder, card: &Card) -> Result<O
 struct Screen<'a> {
     bar: ProgressBar,
     stop: Stop,
+    events: EventWriter,
     folder: &'a RunFolder,
     card: &'a Card,
     loss: f64,
@@ -49,6 +65,13 @@ impl Watcher for Screen<'_> {
         self.bar.set_position(report.step as u64);
     }
 
+    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+        for (tag, value) in line.numbers() {
+            self.events.scalar(tag, line.step as u64, value)?;
+        }
+        Ok(self.events.flush()?)
+    }
+
     fn on_skipped(&mut self, problem: &DataError) {
         self.bar.suspend(|| eprintln!("left out: {problem}"));
     }
@@ -58,8 +81,10 @@ impl Watcher for Screen<'_> {
         let path = self.folder.sample(step);
         if let Err(error) = preview(network, self.card, &path) {
             self.bar.suspend(|| eprintln!("no samples after step {step}: {error:#}"));
+            return Ok(());
         }
-        Ok(())
+        self.events.image("samples", step as u64, &fs::read(path)?)?;
+        Ok(self.events.flush()?)
     }
 
     fn should_stop(&self) -> bool {

@@ -53,7 +53,7 @@ fn the_model_is_told_what_the_data_says() {
     assert_eq!(told("sprites:3:4", &[]), "the data's labels");
     assert_eq!(told("sprites:3:4", &["--class", "hero"]), "what --class says");
     place.run(&["data", "-n", "4", "--out", "plain/"]).succeeds();
-    assert_eq!(told("plain", &[]), "no context: the data has no labels");
+    assert_eq!(told("plain", &[]), "nothing: the data has no labels");
     place.run(&["data", "-n", "4", "--out", "pair.npy"]).succeeds();
     assert_eq!(told("pair.npy", &[]), "the data's labels");
     place.run(&[

@@ -29,6 +29,12 @@ fn a_run_leaves_config_log_checkpoints_samples_and_final_weights() {
     ] {
         assert!(place.path(name).is_file(), "no {name}");
     }
+    let events: Vec<_> = contents(&place.path("run/events")).into_iter().collect();
+    let [(_, Some(events))] = &events[..] else { panic!("one event file") };
+    for tag in ["config", "samples", "loss/all", "loss/q3", "gradient/norm", "lr"] {
+        let there = events.windows(tag.len()).any(|bytes| bytes == tag.as_bytes());
+        assert!(there, "no {tag} for TensorBoard");
+    }
     let lines = log(&place, "run");
     let steps: Vec<_> = lines.iter().map(|line| line["step"].as_u64()).collect();
     assert_eq!(steps, [1, 2, 3, 4].map(Some));

@@ -77,7 +77,7 @@ impl MaskOptions {
 }
 
 fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Drawn> {
-    let picture = read::read_png(path)?;
+    let picture = read::read_picture(path)?;
     let (w, h) = (picture.width(), picture.height());
     ensure!(
         (w, h) == (width, height),

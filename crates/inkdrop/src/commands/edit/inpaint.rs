@@ -101,7 +101,7 @@ fn read_images(
     };
     let paths = read::files(&input.images)?;
     let placed = |path: &PathBuf| {
-        let (canvas, mut drawn) = canvas::place(&read::read_png(path)?, size, at);
+        let (canvas, mut drawn) = canvas::place(&read::read_picture(path)?, size, at);
         let name = path.display();
         ensure!(
             drawn.contains(&false),

@@ -65,7 +65,7 @@ fn read_small(named: &[PathBuf], card: &Card) -> Result<Input> {
     let paths = read::files(named)?;
     let [_, height, width] = card.model.image_shape().map(|side| side as usize);
     let pictures = paths.iter().map(|path| {
-        let picture = read::read_png(path)?;
+        let picture = read::read_picture(path)?;
         let (w, h) = (picture.width(), picture.height());
         let factor = width / w;
         ensure!(

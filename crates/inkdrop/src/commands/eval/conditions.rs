@@ -31,11 +31,11 @@ impl Conditions {
         }
         if matches!(labels, Labels::None) {
             ensure!(
-                classes.is_none(),
+                classes.is_none() || card.classes.null.is_some(),
                 "the model is told a class for every image, and the data has no labels: give data with labels, or --class N for all of it"
             );
             let rows = vec![Row::none(card); indices.len()];
-            return Ok(Self { rows, told: "no context: the data has no labels" });
+            return Ok(Self { rows, told: "nothing: the data has no labels" });
         }
         let row = |&index: &usize| row(card, labels, index);
         Ok(Self {
@@ -91,10 +91,12 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+    use crate::model::card::Classes;
 
     fn card(preset: &str) -> Card {
         let model = ModelConfig::preset(preset).expect("a preset");
-        Card { model, process: ProcessConfig::sprites(), contexts: Vec::new() }
+        let (contexts, classes) = (Vec::new(), Classes::default());
+        Card { model, process: ProcessConfig::sprites(), contexts, classes }
     }
 
     fn rows(preset: &str, labels: &Labels) -> Result<Vec<Row>> {
@@ -122,12 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn a_model_with_a_class_for_none_needs_no_labels() {
+        let classes = Classes { names: Vec::new(), null: Some(999) };
+        let card = Card { classes, ..card("improved_imagenet64_cond") };
+        let rows = Conditions::of(&card, &Labels::None, &[0], None).expect("rows").rows;
+        assert_eq!(rows[0].class, Some(999));
+    }
+
+    #[test]
     fn a_model_of_contexts_is_told_weights() {
         let ids = Labels::Classes { ids: vec![4, 0, 1], count: 5 };
         let of = |labels: &Labels| rows("sprites", labels).expect("rows");
         assert_eq!(of(&ids)[0].contexts, [0.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(of(&ids)[1].contexts, [0.0, 0.0, 0.0, 0.0, 1.0]);
-        assert!(of(&Labels::None).iter().all(Row::is_none));
+        assert!(of(&Labels::None).iter().all(|row| row.is_none(&card("sprites"))));
         refused("sprites", &Labels::Classes { ids: vec![0, 0, 9], count: 10 }, "5 contexts");
         refused("sprites", &Labels::Context(array![[1.0], [1.0], [1.0]]), "1 weights");
     }
@@ -135,6 +145,7 @@ mod tests {
     #[test]
     fn a_model_that_knows_no_conditions_is_told_nothing() {
         let ids = Labels::Classes { ids: vec![4, 0, 1], count: 5 };
-        assert!(rows("improved_cifar10", &ids).expect("rows").iter().all(Row::is_none));
+        let preset = "improved_cifar10";
+        assert!(rows(preset, &ids).expect("rows").iter().all(|row| row.is_none(&card(preset))));
     }
 }

@@ -57,11 +57,7 @@ pub fn denoising(run: &Path, steps: usize, device: Device) -> Result<Animation> 
 
 /// What the images are asked to be: a row for each of the first classes or contexts, if there are any.
 fn rows(card: &Card) -> Result<(Vec<String>, Vec<Row>)> {
-    let contexts = card.contexts.iter().take(ROWS).cloned();
-    let names: Vec<String> = match card.model.classes() {
-        Some(count) => (0..count.min(ROWS as i64)).map(|class| class.to_string()).collect(),
-        None => contexts.collect(),
-    };
+    let names: Vec<String> = card.conditions().into_iter().take(ROWS).collect();
     if names.is_empty() {
         return Ok((names, vec![Row::none(card); COLUMNS * COLUMNS]));
     }
