@@ -40,6 +40,7 @@ mod cli {
     mod train_data;
     mod train_files;
     mod train_input;
+    mod train_odd_data;
     mod train_recipe;
     mod usage;
 }

@@ -1,0 +1,155 @@
+//! Training on odd data: little of it, mixed, streamed, and what cannot be used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::support::{Place, put_run, tensors, train_args};
+
+const TRAIN: [&str; 4] = ["train", "mine.toml", "--out", "run"];
+
+/// A picture of inkdrop-data's own tests.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../inkdrop-data/tests/fixtures").join(name)
+}
+
+/// A folder `x` of these pictures.
+fn place_with(pictures: &[&str]) -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("x")).expect("a folder");
+    for name in pictures {
+        fs::copy(fixture(name), place.path(&format!("x/{name}"))).expect("a picture");
+    }
+    place
+}
+
+fn folder(place: &Place, more: &str) {
+    put_run(place, "3", "1", &format!("kind = \"folder\"\npath = \"x\"\n{more}"));
+}
+
+#[test]
+fn an_empty_folder_is_refused() {
+    let place = place_with(&[]);
+    folder(&place, "size = 16");
+    place.refuses(&TRAIN, &["x", "no picture"]);
+}
+
+#[test]
+fn one_image_is_enough_for_a_batch_of_one() {
+    let place = place_with(&["deep.png"]);
+    folder(&place, "size = 16");
+    place.refuses(&TRAIN, &["batch 4", "expected 1 to 1"]);
+    let one = ["--set", "train.batch=1"];
+    place.run(&[&TRAIN[..], &one].concat()).succeeds();
+}
+
+/// Gray, palette, transparent, 16 bits, JPEG of three kinds, GIF and its first frame, all sizes.
+#[test]
+fn pictures_of_all_modes_and_sizes_train_together() {
+    let all = [
+        "alpha.png",
+        "palette.png",
+        "deep.png",
+        "fit_gray.png",
+        "gray.jpg",
+        "cmyk.jpeg",
+        "progressive.jpg",
+        "still.gif",
+        "animated.gif",
+        "fit_6.png",
+    ];
+    let place = place_with(&all);
+    folder(&place, "");
+    place.refuses(&TRAIN, &["x", "set a size"]);
+    folder(&place, "size = 16");
+    place.run(&TRAIN).succeeds();
+    put_run(&place, "1", "1", "kind = \"folder\"\npath = \"x\"\nsize = 16");
+    place.run(&["train", "mine.toml", "--out", "gray"]).succeeds();
+}
+
+#[test]
+fn a_class_without_pictures_is_named() {
+    let place = place_with(&[]);
+    for class in ["cats", "dogs"] {
+        fs::create_dir(place.path(&format!("x/{class}"))).expect("a folder");
+    }
+    fs::copy(fixture("deep.png"), place.path("x/cats/1.png")).expect("a picture");
+    folder(&place, "size = 16\nlabels = \"folder\"");
+    place.refuses(&TRAIN, &["dogs"]);
+}
+
+#[test]
+fn labels_beyond_the_network_s_classes_are_refused() {
+    let place = Place::new();
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 16, 0, 0, 0, 16][..], &[7; 1024]].concat();
+    place.put("x", &images);
+    place.put("y", &[0, 0, 8, 1, 0, 0, 0, 4, 3, 1, 0, 12]);
+    put_run(&place, "1", "10", "kind = \"idx\"\nimages = \"x\"\nlabels = \"y\"");
+    place.refuses(&TRAIN, &["13 classes", "10 contexts"]);
+}
+
+/// Read when they are needed or all at once, cropped and mirrored by any number of threads: the
+/// same weights.
+#[test]
+fn streamed_pictures_train_as_those_in_memory_do() {
+    let place = Place::new();
+    place.run(&["data", "-n", "12", "--seed", "1", "--out", "x/"]).succeeds();
+    let run = |out: &str, memory: &str, workers: &str| {
+        folder(&place, &format!("size = 20\nmemory_mib = {memory}"));
+        let workers = format!("train.workers={workers}");
+        let settings = [
+            "--set",
+            "train.crop=true",
+            "--set",
+            "train.flip=true",
+            "--set",
+            &workers,
+            "--steps",
+            "5",
+        ];
+        place.run(&[&["train", "mine.toml", "--out", out][..], &settings].concat()).succeeds();
+        tensors(&place.path(&format!("{out}/final.safetensors")))
+    };
+    let memory = run("memory", "4096", "0");
+    assert!(memory == run("streamed", "0", "0"));
+    assert!(memory == run("threads", "0", "3"));
+    let resumed =
+        |out: &str| tensors(&place.path(&format!("{out}/checkpoints/step-0000005.safetensors")));
+    assert!(resumed("memory") == resumed("threads"));
+}
+
+/// Its header is whole, so it shows only when it is decoded.
+#[test]
+fn a_streamed_picture_that_turns_out_broken_is_named_or_replaced() {
+    let place = Place::new();
+    place.run(&["data", "-n", "8", "--seed", "1", "--out", "x/"]).succeeds();
+    let path = place.path("x/00003.png");
+    let whole = fs::read(&path).expect("a picture");
+    fs::write(&path, &whole[..whole.len() / 2]).expect("a writable folder");
+    let epoch = ["--steps", "2"];
+    let run = |out: &str, broken: &str| {
+        folder(&place, &format!("memory_mib = 0\nbroken = \"{broken}\""));
+        place.run(&[&["train", "mine.toml", "--out", out][..], &epoch].concat())
+    };
+    run("fails", "fail").fails_saying(&["00003.png"]);
+    let outcome = run("skips", "skip").succeeds();
+    assert!(outcome.stderr.contains("left out") && outcome.stderr.contains("00003.png"));
+}
+
+#[test]
+fn samples_in_an_archive_train() {
+    let place = super::support::place_with_model();
+    let sample = ["sample", "model.safetensors", "-n", "8", "--class", "spell", "--steps", "2"];
+    place.run(&[&sample[..], &["--out", "x.npz"]].concat()).succeeds();
+    put_run(&place, "3", "5", "kind = \"npz\"\npath = \"x.npz\"");
+    place.run(&TRAIN).succeeds();
+    place.put("x.npz", b"PK and no more");
+    place.refuses(&["train", "mine.toml", "--out", "other"], &["x.npz"]);
+}
+
+/// Where nothing can be written, that is said before anything is learned.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_cannot_be_written_is_refused() {
+    let place = Place::new();
+    place.refuses(&train_args("/proc/inkdrop/run", "2", &[]), &["/proc/inkdrop"]);
+}
