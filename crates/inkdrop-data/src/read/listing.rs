@@ -23,7 +23,7 @@ pub fn files<P: AsRef<Path>>(names: &[P]) -> Result<Vec<PathBuf>, DataError> {
         let found = if is_folder { of_folder(name)? } else { vec![name.to_path_buf()] };
         if found.is_empty() {
             let problem =
-                "there is no PNG file (nor JPEG or GIF) in this folder; name one that has some";
+                "there is no picture (PNG, JPEG or GIF) in this folder; name one that has some";
             return Err(DataError::file(name, problem));
         }
         all.extend(found);

@@ -108,7 +108,7 @@ fn a_folder_of_another_kind_is_refused() {
     );
     let empty = place(&[]);
     refused(&config(empty.path(), FolderLabels::Folder), &["no class folder"]);
-    refused(&FolderConfig::new(empty.path()), &["no PNG file"]);
+    refused(&FolderConfig::new(empty.path()), &["no picture"]);
     refused(&FolderConfig::new(empty.path().join("gone")), &["gone", "cannot read"]);
     refused(&FolderConfig::new(hollow.path().join("cat/1.png")), &["1.png", "expected a folder"]);
 }

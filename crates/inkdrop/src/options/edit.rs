@@ -33,7 +33,7 @@ pub struct EditOptions {
 /// The images that a task starts from.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct InputOptions {
-    /// PNG files, or folders of them
+    /// Pictures (PNG, JPEG or GIF), or folders of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,

@@ -28,7 +28,7 @@ fn archives_without_images() {
     let place = Place::new();
     place.put("floats.npz", &archive("arr_0", "<f4", &[0; 48]));
     place.put("named.npz", &archive("images", "|u1", &[0; 12]));
-    for (data, words) in [("floats.npz", "of type uint8"), ("named.npz", "expected arr_0")] {
+    for (data, words) in [("floats.npz", "uint8"), ("named.npz", "no arr_0")] {
         place.refuses(&["eval", "distance", data, "sprites:1:5"], &[words]);
     }
 }

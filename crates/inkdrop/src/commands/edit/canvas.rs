@@ -29,7 +29,7 @@ impl<const N: usize> FromStr for Numbers<N> {
 /// The white pixels of a file, or those of a rectangle.
 #[derive(Debug, clap::Args)]
 pub struct MaskOptions {
-    /// A PNG file of the network's size: white is drawn, black is kept
+    /// A picture of the network's size: white is drawn, black is kept
     #[arg(long, value_name = "PNG", conflicts_with = "rectangle")]
     mask: Option<PathBuf>,
     /// Draw a rectangle: its left and upper edge, its width and height, in pixels

@@ -32,7 +32,7 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     model: ModelOptions,
-    /// Two or four PNG files (or a folder of them)
+    /// Two or four pictures (or a folder of them)
     #[serde(skip)]
     #[arg(value_name = "IMAGES", required_unless_present = "seeds", conflicts_with = "seeds")]
     images: Vec<PathBuf>,

@@ -26,7 +26,7 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     model: ModelOptions,
-    /// PNG files of one size, or folders of them
+    /// Pictures of one size, or folders of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     images: Vec<PathBuf>,

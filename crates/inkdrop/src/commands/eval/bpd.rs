@@ -29,7 +29,7 @@ use crate::say::{entry, say};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelOptions,
-    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of PNG files, CIFAR-10's
+    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of pictures, CIFAR-10's
     /// .bin file or folder, or an IDX file; labels are read with it
     data: ImageSet,
     /// How many images, evenly spread over the data [default: all]

@@ -24,7 +24,7 @@ const ENOUGH: i64 = 10_000;
 /// How far samples are from data: in pixels, and in the features of a network
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of PNG files, CIFAR-10's
+    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of pictures, CIFAR-10's
     /// .bin file or folder, or an IDX file
     samples: ImageSet,
     /// What they are to be like, named in the same way
