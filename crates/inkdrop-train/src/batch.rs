@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inkdrop_nn::{Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{LossTerms, Objective, pixels};
 use tch::{Kind, Tensor};
 
@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     t: Tensor,
     pub drawn: Drawn,
     labels: BatchLabels,
+    /// The images made small, [B, C, h, w], for a network that makes them large.
+    small: Option<Tensor>,
 }
 
 impl Prepared {
@@ -29,11 +31,18 @@ impl Prepared {
     }
 
     /// - x0: [B, C, H, W] in [-1, 1], on its device
-    pub(crate) fn new(x0: Tensor, drawn: Drawn, labels: BatchLabels) -> Result<Self, TrainError> {
+    /// - low_res: side of the small images, if any are wanted
+    pub(crate) fn new(
+        x0: Tensor,
+        drawn: Drawn,
+        labels: BatchLabels,
+        low_res: Option<i64>,
+    ) -> Result<Self, TrainError> {
         let t: Vec<i64> = drawn.t.iter().map(|&t| t as i64).collect();
         let t = Tensor::f_from_slice(&t)?.f_to_device(x0.device())?;
         let noise = x0.f_randn_like()?;
-        Ok(Self { x0, noise, t, drawn, labels })
+        let small = low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
+        Ok(Self { x0, noise, t, drawn, labels, small })
     }
 }
 
@@ -49,7 +58,8 @@ impl Trainer {
         let device = self.network.params().device();
         let x0 = pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?;
         let labels = self.labels.batch(&batch.indices, self.config.label_dropout)?;
-        Prepared::new(x0, self.timesteps.draw(images.len(), seed), labels)
+        let drawn = self.timesteps.draw(images.len(), seed);
+        Prepared::new(x0, drawn, labels, self.config.low_res)
     }
 
     /// The losses of a network on some images of a batch.
@@ -62,7 +72,10 @@ impl Trainer {
     ) -> Result<LossTerms, TrainError> {
         let part = |tensor: &Tensor| tensor.f_narrow(0, range.start as i64, range.len() as i64);
         let (x0, t, noise) = (part(&batch.x0)?, part(&batch.t)?, part(&batch.noise)?);
-        let conditioning = batch.labels.conditioning(range.clone(), x0.device())?;
+        let conditioning = Conditioning {
+            low_res: batch.small.as_ref().map(part).transpose()?,
+            ..batch.labels.conditioning(range.clone(), x0.device())?
+        };
         let objective = Objective::new(&self.process, &self.config.objective())?;
         Ok(objective.terms(network, (&x0, &t, &noise), &conditioning, mode)?)
     }

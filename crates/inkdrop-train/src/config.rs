@@ -61,6 +61,10 @@ pub struct TrainConfig {
     /// Whether images that are larger than the network takes are cropped, each visit at another
     /// place.
     pub crop: bool,
+    /// Side of the small images that a super-resolution network is shown: each image, averaged
+    /// over squares (improved-diffusion's `small_size`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low_res: Option<i64>,
     /// Seed of the initial weights, the order of the images and all noise.
     pub seed: u64,
     /// Steps between checkpoints.
@@ -105,6 +109,7 @@ impl Default for TrainConfig {
             noising: Noising::Exact,
             flip: false,
             crop: false,
+            low_res: None,
             seed: 0,
             checkpoint_every: 500,
             checkpoints_kept: 2,

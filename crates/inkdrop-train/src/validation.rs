@@ -83,6 +83,6 @@ impl Trainer {
         let t = (seen..seen + images.len()).map(|image| (place(image) * steps as f64) as usize);
         let t: Vec<usize> = t.collect();
         let weights = vec![1.0; t.len()];
-        Prepared::new(x0, Drawn { t, weights }, labels)
+        Prepared::new(x0, Drawn { t, weights }, labels, self.config.low_res)
     }
 }

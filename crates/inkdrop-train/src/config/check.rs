@@ -28,6 +28,8 @@ impl TrainConfig {
         ] {
             field(given > 0, name, given, "at least 1")?;
         }
+        let side = self.low_res.unwrap_or(1);
+        field(side > 0, "train.low_res", side, "at least 1")?;
         let (keep, every) = (self.keep_every, self.checkpoint_every);
         let whole = "0, or a multiple of train.checkpoint_every";
         field(keep.is_multiple_of(every), "train.keep_every", keep, whole)?;

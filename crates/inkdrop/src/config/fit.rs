@@ -125,13 +125,21 @@ fn one_hot_to_classes(labels: &mut Labels) {
     }
 }
 
-/// Refuses networks that cannot be trained yet, or not for this process.
-fn trainable(RunConfig { model, process, .. }: &RunConfig) -> Result<()> {
-    let channels = model.image_shape()[0];
-    ensure!(
-        !matches!(model, ModelConfig::ImprovedSuperRes(_)),
-        "a super-resolution network cannot be trained yet"
-    );
+/// Refuses networks that do not go with the process or the recipe.
+fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> {
+    let [channels, height, width] = model.image_shape();
+    let enlarges = matches!(model, ModelConfig::ImprovedSuperRes(_));
+    match train.low_res {
+        None => ensure!(
+            !enlarges,
+            "a super-resolution network is shown small images: set train.low_res to their side, such as {}",
+            height.min(width) / 4
+        ),
+        Some(side) => ensure!(
+            enlarges && height % side == 0 && width % side == 0,
+            "train.low_res={side}: expected a side that divides {height} x {width}, for a network of family improved-super-res"
+        ),
+    }
     let (variance, outputs) = (process.variance, model.outputs());
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(

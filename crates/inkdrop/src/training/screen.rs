@@ -9,6 +9,7 @@ use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 use inkdrop_report::EventWriter;
 use inkdrop_train::{LogLine, Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
+use inkdrop_unet::ModelConfig;
 
 use crate::making::request::preview;
 use crate::making::stop::Stop;
@@ -77,6 +78,9 @@ impl Watcher for Screen<'_> {
     }
 
     fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), WatcherError> {
+        if matches!(self.card.model, ModelConfig::ImprovedSuperRes(_)) {
+            return Ok(()); // it draws only from small images: `inkdrop edit upscale`
+        }
         // A picture that cannot be made is no reason to stop learning.
         let path = self.folder.sample(step);
         if let Err(error) = preview(network, self.card, &path) {

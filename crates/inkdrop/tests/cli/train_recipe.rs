@@ -178,3 +178,52 @@ fn every_part_of_a_recipe_is_taken_from_the_command_line() {
     place.refuses(&train_args("run", "2", &typo), &["*.bais"]);
     place.refuses(&train_args("run", "2", &["--set", "train.ema=[\"1.5\"]"]), &["1.5"]);
 }
+
+/// A network that makes images of 16 × 16 out of 8 × 8, as improved-diffusion's super_res_train.
+#[test]
+fn a_network_that_enlarges_learns_from_images_made_small() {
+    let config = r#"
+[model]
+family = "improved-super-res"
+size = 16
+channels = 3
+outputs = 6
+features = 32
+multipliers = [1.0]
+blocks = 1
+scale_shift = true
+
+[process]
+schedule = { name = "cosine", steps = 100 }
+time = "rescaled"
+variance = "learned-range"
+
+[data]
+kind = "sprites"
+seed = 0
+count = 16
+
+[train]
+steps = 2
+batch = 4
+low_res = 8
+loss = "rescaled-mse"
+"#;
+    let place = Place::new();
+    place.put("mine.toml", config.as_bytes());
+    let train = ["train", "mine.toml", "--out", "run"];
+    for (setting, words) in [
+        ("train.low_res=none", "train.low_res"),
+        ("train.low_res=5", "divides 16 x 16"),
+        ("train.low_res=0", "train.low_res = 0"),
+    ] {
+        place.refuses(&[&train[..], &["--set", setting]].concat(), &[words]);
+    }
+    place.run(&train).succeeds();
+    let sample = ["data", "-n", "2", "--seed", "1", "--out", "x/"];
+    place.run(&sample).succeeds();
+    let upscale = ["edit", "upscale", "run/final.safetensors", "x", "--steps", "2"];
+    place.refuses(&upscale, &["16 x 16", "a whole number of times smaller"]);
+    let plain = ["--set", "train.low_res=8"];
+    place.refuses(&train_args("other", "2", &plain), &["improved-super-res"]);
+}
