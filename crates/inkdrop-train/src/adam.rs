@@ -101,6 +101,50 @@ impl Adam {
         Ok(weights.set_metadata("adam_steps", &self.steps)?)
     }
 
+    /// Takes the state of torch.optim.Adam or AdamW, as `torch.save(optimizer.state_dict())` keeps
+    /// it: numbered in the order of the network's parameters.
+    ///
+    /// - step: what to take for the number of steps where the file keeps no tensor of it (before
+    ///   PyTorch 1.12)
+    ///
+    /// # Errors
+    /// A weight that the file has no state of its shape for, or more weights in the file.
+    pub fn start_from(&mut self, weights: &Weights, step: usize) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        let mut mismatch = Mismatch::default();
+        let mut pairs = Vec::new();
+        for (i, slot) in self.slots.iter().enumerate() {
+            for (part, tensor) in [("exp_avg", &slot.mean), ("exp_avg_sq", &slot.square)] {
+                let key = format!("state.{i}.{part}");
+                match weights.get(&key) {
+                    None => mismatch.missing.push(key),
+                    Some(saved) if saved.size() != tensor.size() => {
+                        mismatch.different.push(format!(
+                            "{key} ({}): {:?}, expected {:?}",
+                            slot.name,
+                            saved.size(),
+                            tensor.size()
+                        ))
+                    }
+                    Some(saved) => pairs.push((tensor.shallow_clone(), saved)),
+                }
+            }
+        }
+        let beyond = format!("state.{}.exp_avg", self.slots.len());
+        mismatch.unexpected.extend(weights.get(&beyond).map(|_| beyond.clone()));
+        if mismatch != Mismatch::default() {
+            return Err(CheckpointError::Mismatch(mismatch).into());
+        }
+        for (mut tensor, saved) in pairs {
+            tensor.f_copy_(saved)?;
+        }
+        self.steps = match weights.get("state.0.step") {
+            Some(step) => step.f_double_value(&[])? as i32,
+            None => step as i32,
+        };
+        Ok(())
+    }
+
     /// Takes the state of a checkpoint.
     ///
     /// # Errors

@@ -131,6 +131,15 @@ impl Trainer {
         Ok(())
     }
 
+    /// Begins with the optimiser's state that PyTorch saved; where the file does not say after how
+    /// many steps, after those that [`Trainer::start_at`] has set.
+    ///
+    /// # Errors
+    /// It is not that of the network.
+    pub fn start_optimizer_from(&mut self, weights: &Weights) -> Result<(), TrainError> {
+        self.adam.start_from(weights, self.step)
+    }
+
     /// Begins with this average of a rule.
     ///
     /// # Errors

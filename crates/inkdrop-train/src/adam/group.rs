@@ -31,7 +31,7 @@ pub(super) fn assign(config: &AdamConfig, names: &[&str]) -> Result<Vec<(f64, f6
                 field: "train.groups.names",
                 given: pattern.clone(),
                 expected: "the name of a trained weight, with * for any text; \
-                           `inkdrop inspect FILE --keys` lists them",
+                           `inkdrop inspect FILE` lists them",
             });
         }
     }

@@ -153,3 +153,40 @@ fn a_run_begins_with_the_weights_of_another() {
     assert_eq!(trainer.step(), 3);
     assert!(trainer.start_at(4).is_err());
 }
+
+/// The optimiser's state under PyTorch's names, in the order of the network's parameters: the run
+/// goes on as the one that the state is from.
+#[test]
+fn a_run_goes_on_with_pytorchs_optimiser() {
+    let _lock = alone();
+    let mut whole = trainer(config(6));
+    whole.run_steps(4, &mut Silent).unwrap();
+    let state = whole.state().unwrap();
+    let mut optimiser = Weights::default();
+    let network = state.below("network.");
+    let mut number = 0;
+    for param in build().params().trained() {
+        for (ours, theirs) in [("mean", "exp_avg"), ("square", "exp_avg_sq")] {
+            let tensor = state.get(&format!("adam.{ours}.{}", param.name)).unwrap();
+            optimiser.insert(format!("state.{number}.{theirs}"), tensor.copy());
+        }
+        let step = inkdrop_torch::tch::Tensor::from(4.0f32);
+        optimiser.insert(format!("state.{number}.step"), step);
+        number += 1;
+    }
+    let rule = EmaRule::warming_up(0.999);
+    let average = whole.averaged(rule).unwrap();
+    let mut other = trainer(config(6));
+    other.start_from(&network).unwrap();
+    other.start_average_from(rule, &average).unwrap();
+    other.start_at(4).unwrap();
+    other.start_optimizer_from(&optimiser).unwrap();
+    whole.run(None, &mut Silent).unwrap();
+    other.run(None, &mut Silent).unwrap();
+    assert!(equal(whole.average().params(), other.average().params()));
+
+    let error = other.start_optimizer_from(&Weights::default()).unwrap_err().to_string();
+    assert!(error.contains("state.0.exp_avg"), "{error}");
+    optimiser.insert(format!("state.{number}.exp_avg"), inkdrop_torch::tch::Tensor::from(0.0f32));
+    assert!(other.start_optimizer_from(&optimiser).is_err(), "one weight too many");
+}

@@ -23,6 +23,9 @@ pub struct Start {
     /// The average of a rule of train.ema, such as 0.9999=ema_0.9999_500000.pt; repeatable
     #[arg(long, value_name = "RULE=FILE", conflicts_with = "resume", help_heading = "Begin with")]
     init_ema: Vec<Average>,
+    /// The state of torch.optim.Adam or AdamW, such as opt500000.pt
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Begin with")]
+    init_optimizer: Option<String>,
     /// Count the steps from here, for the learning rate and the order of the images
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Begin with")]
     init_step: Option<usize>,
@@ -66,6 +69,12 @@ impl Start {
         }
         if let Some(step) = self.init_step {
             trainer.start_at(step).context("--init-step")?;
+        }
+        if let Some(file) = &self.init_optimizer {
+            let state = Source::open(file)?.whole;
+            trainer
+                .start_optimizer_from(&state)
+                .with_context(|| format!("--init-optimizer {file}"))?;
         }
         Ok(())
     }
