@@ -38,6 +38,7 @@ pub(crate) fn assemble(
     let Leaves { tensors: leaves, skipped } = flatten(pickle, objects)?;
     let heap = &pickle.heap;
     let mut budget = Budget::new("tensors", len);
+    let order = leaves.iter().map(|(name, _)| name.clone()).collect();
     let mut wanted: BTreeMap<&str, Vec<(String, &View)>> = BTreeMap::new();
     for (name, at) in leaves {
         let view = &heap.tensors[at];
@@ -60,7 +61,7 @@ pub(crate) fn assemble(
             }
         }
     }
-    Ok(Weights { tensors, metadata: BTreeMap::new(), format, skipped })
+    Ok(Weights { tensors, metadata: BTreeMap::new(), format, skipped, order })
 }
 
 /// Puts a tensor under its name; the name comes back where it is taken.

@@ -23,7 +23,7 @@ pub(crate) fn read(mut archive: Archive, len: u64) -> Result<Weights, Fault> {
         tensors.insert(key.to_string(), tensor);
     }
     let (metadata, skipped) = (BTreeMap::new(), Vec::new());
-    Ok(Weights { tensors, metadata, format: Format::Npz, skipped })
+    Ok(Weights { tensors, metadata, format: Format::Npz, skipped, order: Vec::new() })
 }
 
 fn array(mut bytes: Vec<u8>, budget: &mut Budget) -> Result<Tensor, Fault> {

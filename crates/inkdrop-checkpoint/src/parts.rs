@@ -120,6 +120,11 @@ impl Weights {
             metadata: self.metadata.clone(),
             format: self.format,
             skipped: self.skipped.clone(),
+            order: self
+                .order
+                .iter()
+                .filter_map(|key| key.strip_prefix(prefix).map(str::to_string))
+                .collect(),
         }
     }
 

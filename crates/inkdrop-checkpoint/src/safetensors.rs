@@ -20,7 +20,8 @@ pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> 
         tensors.insert(key, tensor);
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(Weights { tensors, metadata, format: Format::Safetensors, skipped: Vec::new() })
+    let (skipped, order) = (Vec::new(), Vec::new());
+    Ok(Weights { tensors, metadata, format: Format::Safetensors, skipped, order })
 }
 
 /// The header, and where the values start.

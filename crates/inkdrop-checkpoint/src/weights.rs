@@ -18,6 +18,7 @@ pub struct Weights {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) format: Format,
     pub(crate) skipped: Vec<String>,
+    pub(crate) order: Vec<String>,
 }
 
 impl Weights {
@@ -66,6 +67,12 @@ impl Weights {
     /// The dotted names of what the file holds besides tensors: epochs, arguments, texts.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
+    }
+
+    /// All names in the order of a torch.save file, which is that of the network's parameters;
+    /// empty for other formats, which keep none.
+    pub fn order(&self) -> &[String] {
+        &self.order
     }
 
     /// Adds a tensor, or replaces the one of this name.

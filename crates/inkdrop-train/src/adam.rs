@@ -102,18 +102,30 @@ impl Adam {
     }
 
     /// Takes the state of torch.optim.Adam or AdamW, as `torch.save(optimizer.state_dict())` keeps
-    /// it: numbered in the order of the network's parameters.
+    /// it: numbered in the order of the network's parameters there.
     ///
+    /// - order: names of the weights in that order, as [`Weights::order`] of the network's own file;
+    ///   what is not trained is passed over
     /// - step: what to take for the number of steps where the file keeps no tensor of it (before
     ///   PyTorch 1.12)
     ///
     /// # Errors
     /// A weight that the file has no state of its shape for, or more weights in the file.
-    pub fn start_from(&mut self, weights: &Weights, step: usize) -> Result<(), TrainError> {
+    pub fn start_from(
+        &mut self,
+        weights: &Weights,
+        order: &[String],
+        step: usize,
+    ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         let mut mismatch = Mismatch::default();
         let mut pairs = Vec::new();
-        for (i, slot) in self.slots.iter().enumerate() {
+        let slots = order.iter().filter_map(|name| self.slots.iter().find(|s| s.name == *name));
+        let slots: Vec<&Slot> = slots.collect();
+        if slots.len() != self.slots.len() {
+            return Err(TrainError::Order { given: slots.len(), expected: self.slots.len() });
+        }
+        for (i, slot) in slots.into_iter().enumerate() {
             for (part, tensor) in [("exp_avg", &slot.mean), ("exp_avg_sq", &slot.square)] {
                 let key = format!("state.{i}.{part}");
                 match weights.get(&key) {

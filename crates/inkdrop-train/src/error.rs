@@ -37,6 +37,16 @@ pub enum TrainError {
         /// Those that there are.
         known: String,
     },
+    /// PyTorch numbers its optimiser's state by an order of the weights that is not known.
+    #[error(
+        "the order of {given} of {expected} trained weights is known: expected that of the network's own torch.save file, all of them"
+    )]
+    Order {
+        /// How many trained weights have a place.
+        given: usize,
+        /// How many there are.
+        expected: usize,
+    },
     /// The run folder holds something already.
     #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
     Occupied(PathBuf),

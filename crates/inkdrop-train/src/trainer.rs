@@ -134,10 +134,16 @@ impl Trainer {
     /// Begins with the optimiser's state that PyTorch saved; where the file does not say after how
     /// many steps, after those that [`Trainer::start_at`] has set.
     ///
+    /// - order: names of the weights as PyTorch has them, such as [`Weights::order`] of the network's file
+    ///
     /// # Errors
     /// It is not that of the network.
-    pub fn start_optimizer_from(&mut self, weights: &Weights) -> Result<(), TrainError> {
-        self.adam.start_from(weights, self.step)
+    pub fn start_optimizer_from(
+        &mut self,
+        weights: &Weights,
+        order: &[String],
+    ) -> Result<(), TrainError> {
+        self.adam.start_from(weights, order, self.step)
     }
 
     /// Begins with this average of a rule.

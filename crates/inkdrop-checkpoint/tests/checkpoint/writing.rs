@@ -82,3 +82,16 @@ fn a_failed_save_leaves_what_was_there() {
         weights.save_torch(folder.path(), &[]).unwrap_err().to_string().contains("cannot write")
     );
 }
+
+#[test]
+fn the_order_of_a_torch_file_is_known() {
+    let mut weights = Weights::default();
+    let names = ["net.z", "net.a", "ema.b", "net.m"];
+    for name in names {
+        weights.insert(name, Tensor::from(1.0f32));
+    }
+    let read = Weights::from_bytes(&saved(&weights, &names), "w.pt").unwrap();
+    assert_eq!(read.order(), names);
+    assert_eq!(read.part(Some("net")).unwrap().order(), ["z", "a", "m"]);
+    assert!(weights.order().is_empty());
+}

@@ -174,19 +174,22 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
         optimiser.insert(format!("state.{number}.step"), step);
         number += 1;
     }
+    let order: Vec<String> = build().params().names().map(str::to_string).collect();
     let rule = EmaRule::warming_up(0.999);
     let average = whole.averaged(rule).unwrap();
     let mut other = trainer(config(6));
     other.start_from(&network).unwrap();
     other.start_average_from(rule, &average).unwrap();
     other.start_at(4).unwrap();
-    other.start_optimizer_from(&optimiser).unwrap();
+    other.start_optimizer_from(&optimiser, &order).unwrap();
     whole.run(None, &mut Silent).unwrap();
     other.run(None, &mut Silent).unwrap();
     assert!(equal(whole.average().params(), other.average().params()));
 
-    let error = other.start_optimizer_from(&Weights::default()).unwrap_err().to_string();
+    let error = other.start_optimizer_from(&Weights::default(), &order).unwrap_err().to_string();
     assert!(error.contains("state.0.exp_avg"), "{error}");
     optimiser.insert(format!("state.{number}.exp_avg"), inkdrop_torch::tch::Tensor::from(0.0f32));
-    assert!(other.start_optimizer_from(&optimiser).is_err(), "one weight too many");
+    assert!(other.start_optimizer_from(&optimiser, &order).is_err(), "one weight too many");
+    let error = other.start_optimizer_from(&optimiser, &order[1..]).unwrap_err();
+    assert!(matches!(error, inkdrop_train::TrainError::Order { .. }), "{error}");
 }

@@ -23,8 +23,9 @@ pub struct Start {
     /// The average of a rule of train.ema, such as 0.9999=ema_0.9999_500000.pt; repeatable
     #[arg(long, value_name = "RULE=FILE", conflicts_with = "resume", help_heading = "Begin with")]
     init_ema: Vec<Average>,
-    /// The state of torch.optim.Adam or AdamW, such as opt500000.pt
-    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Begin with")]
+    /// The state of torch.optim.Adam or AdamW, such as opt500000.pt; numbered in the order of
+    /// the --init file, which has to be of torch.save, too
+    #[arg(long, value_name = "FILE", requires = "init", help_heading = "Begin with")]
     init_optimizer: Option<String>,
     /// Count the steps from here, for the learning rate and the order of the images
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = "Begin with")]
@@ -55,8 +56,10 @@ impl FromStr for Average {
 impl Start {
     /// Takes over the weights that were named.
     pub fn apply(&self, trainer: &mut Trainer) -> Result<()> {
+        let mut order = Vec::new();
         if let Some(name) = &self.init {
             let weights = Source::open(name)?.part(self.init_part.as_deref())?;
+            order = weights.order().to_vec();
             trainer
                 .start_from(&weights)
                 .with_context(|| format!("--init {name}: these are not the weights of [model]"))?;
@@ -73,7 +76,7 @@ impl Start {
         if let Some(file) = &self.init_optimizer {
             let state = Source::open(file)?.whole;
             trainer
-                .start_optimizer_from(&state)
+                .start_optimizer_from(&state, &order)
                 .with_context(|| format!("--init-optimizer {file}"))?;
         }
         Ok(())

@@ -227,3 +227,38 @@ loss = "rescaled-mse"
     let plain = ["--set", "train.low_res=8"];
     place.refuses(&train_args("other", "2", &plain), &["improved-super-res"]);
 }
+
+/// torch.optim numbers its state in the order of the network's own file.
+#[test]
+fn a_run_begins_with_the_optimiser_of_pytorch() {
+    let place = Place::new();
+    place.train("run", "3", &["--set", "train.lr_schedule=constant"]).succeeds();
+    let checkpoint = place.path("run/checkpoints/step-0000003.safetensors");
+    let state = Weights::open(&checkpoint).expect("a checkpoint");
+    // The other way round than ours: what counts is the order of the file.
+    let network = state.below("network.");
+    let names: Vec<&str> = network.iter().map(|(name, _)| name).collect();
+    let names: Vec<&str> = names.into_iter().rev().collect();
+    network.save_torch(&place.path("model.pt"), &names).expect("a file");
+    let mut optimiser = Weights::default();
+    let trained = |name: &&&str| state.get(&format!("adam.mean.{name}")).is_some();
+    for (number, name) in names.iter().filter(trained).enumerate() {
+        for (ours, theirs) in [("mean", "exp_avg"), ("square", "exp_avg_sq")] {
+            let tensor = state.get(&format!("adam.{ours}.{name}")).expect("its state");
+            optimiser.insert(format!("state.{number}.{theirs}"), tensor.copy());
+        }
+    }
+    optimiser.save_torch(&place.path("opt.pt"), &[]).expect("a file");
+    let average = "0.999:warm-up=run/final.safetensors";
+    let begin = ["--init", "model.pt", "--init-optimizer", "opt.pt", "--init-step", "3"];
+    let begin =
+        [&begin[..], &["--init-ema", average, "--set", "train.lr_schedule=constant"]].concat();
+    place.train("on", "5", &begin).succeeds();
+    // The run that the state is from, at a rate that does not fall, would have gone the same way.
+    let constant = ["--set", "train.lr_schedule=constant"];
+    place.train("whole", "5", &constant).succeeds();
+    let last = |run: &str| tensors(&place.path(&format!("{run}/final.safetensors")));
+    assert!(last("on") == last("whole"));
+    let unordered = ["--init", "run/final.safetensors", "--init-optimizer", "opt.pt"];
+    place.refuses(&train_args("no", "5", &unordered), &["--init-optimizer", "order"]);
+}
