@@ -16,6 +16,7 @@ fn training(c: &mut Criterion) {
         image: [3, 16, 16],
         data: sprites::dataset(0, 4000).into(),
         labels: LabelUse::Context,
+        names: Vec::new(),
         validation: None,
     };
     let mut trainer = Trainer::new(parts, config).expect("the sprites recipe is valid");

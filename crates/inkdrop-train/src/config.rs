@@ -22,7 +22,8 @@ pub struct TrainConfig {
     /// Images per step.
     pub batch: usize,
     /// Images that are in the network at once: a batch of more is taken in parts, which gives the
-    /// same gradients in less memory.
+    /// same gradients in less memory (but for dropout's draws and the statistics of BatchNorm,
+    /// which are those of the parts).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microbatch: Option<usize>,
     /// Adam's learning rate at its highest.

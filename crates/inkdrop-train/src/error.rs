@@ -47,6 +47,14 @@ pub enum TrainError {
         /// How many there are.
         expected: usize,
     },
+    /// The images or labels are not those that the checkpoint was learned from.
+    #[error("the data has changed: the run has learned from {saved}; now there are {now}")]
+    DataChanged {
+        /// What there was.
+        saved: String,
+        /// What there is.
+        now: String,
+    },
     /// The run folder holds something already.
     #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
     Occupied(PathBuf),

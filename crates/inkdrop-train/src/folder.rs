@@ -42,6 +42,11 @@ impl RunFolder {
         for part in [folder.checkpoints(), folder.samples()] {
             fs::create_dir_all(&part).map_err(|source| TrainError::File { path: part, source })?;
         }
+        // A run that began with given weights saves them before its config makes it a run.
+        for step in folder.steps() {
+            let path = folder.checkpoint(step);
+            fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
+        }
         Ok(folder)
     }
 
@@ -56,7 +61,26 @@ impl RunFolder {
                 problem: format!("there is no {CONFIG} in it"),
             });
         }
-        Ok(Self { path: path.to_path_buf(), _lock: lock(path)? })
+        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        folder.sweep()?;
+        Ok(folder)
+    }
+
+    /// Removes what a process that was killed while it wrote has left: hidden files beside those
+    /// that they were to become.
+    fn sweep(&self) -> Result<(), TrainError> {
+        for folder in [self.path.clone(), self.checkpoints(), self.samples()] {
+            for entry in folder.read_dir().into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let half = [".config.toml.", ".log.jsonl.", ".step-", ".final"];
+                if half.iter().any(|start| name.starts_with(start)) {
+                    let path = entry.path();
+                    fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The resolved config of the run.
@@ -145,9 +169,9 @@ fn lock(folder: &Path) -> Result<File, TrainError> {
     let file = |source| TrainError::File { path: path.clone(), source };
     let lock = File::create(&path).map_err(file)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(TrainError::InUse(folder.to_path_buf())),
-        Err(TryLockError::Error(source)) => Err(file(source)),
+        // Where a file system knows no locks, nobody is kept out.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(lock),
     }
 }
 
@@ -158,10 +182,13 @@ fn occupied(path: &Path) -> Result<bool, TrainError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(source) => return Err(TrainError::File { path: path.to_path_buf(), source }),
     };
+    let begun = path.join(CONFIG).exists();
     let counts = |entry: fs::DirEntry| {
-        let temporary = entry.file_name().to_string_lossy().starts_with('.');
+        let name = entry.file_name();
+        let temporary = name.to_string_lossy().starts_with('.');
+        let unborn = name == "checkpoints" && !begun;
         let empty = entry.path().read_dir().is_ok_and(|mut inside| inside.next().is_none());
-        !temporary && !empty
+        !temporary && !empty && !unborn
     };
     Ok(entries.into_iter().any(counts))
 }

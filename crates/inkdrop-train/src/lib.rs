@@ -27,6 +27,7 @@
 //!     image: [3, 16, 16],
 //!     data: sprites::dataset(0, 16).into(),
 //!     labels: LabelUse::Context,
+//!     names: Vec::new(),
 //!     validation: None,
 //! };
 //! let config = TrainConfig { steps: 2, batch: 4, ..TrainConfig::default() };
@@ -64,5 +65,6 @@ pub use log::LogLine;
 pub use master::{Entry, Gradients, Master};
 pub use run::{Outcome, Silent, StepReport, Watcher, WatcherError};
 pub use scale::{LossScale, Precision};
+pub use state::OtherData;
 pub use timesteps::{Drawn, TimestepConfig, TimestepSampler};
 pub use trainer::{Parts, Trainer};

@@ -99,6 +99,11 @@ impl Log {
         Ok(Self { path: path.to_path_buf(), file })
     }
 
+    /// Makes sure that all lines are on the disk.
+    pub(crate) fn sync(&self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(|source| TrainError::File { path: self.path.clone(), source })
+    }
+
     /// Adds a line.
     pub(crate) fn write(&mut self, line: &LogLine) -> Result<(), TrainError> {
         let failed = |source| TrainError::File { path: self.path.clone(), source };

@@ -72,15 +72,21 @@ impl Master {
     /// Takes over saved weights, and tells the network.
     ///
     /// - params: those of the network that this was made of
+    /// - optional: weights that may be missing; they stay as they are
     ///
     /// # Errors
     /// The weights are not those of the network.
-    pub fn set(&mut self, params: &Params, weights: &Weights) -> Result<(), TrainError> {
+    pub fn set(
+        &mut self,
+        params: &Params,
+        weights: &Weights,
+        optional: &[&str],
+    ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
-        load(params, weights, &[])?;
-        for Entry { name, live, copy, .. } in &mut self.entries {
-            if let Some(copy) = copy {
-                copy.f_copy_(weights.get(name).unwrap_or(live))?;
+        load(params, weights, optional)?;
+        for Entry { name, copy, .. } in &mut self.entries {
+            if let (Some(copy), Some(given)) = (copy, weights.get(name)) {
+                copy.f_copy_(given)?;
             }
         }
         self.publish()

@@ -6,8 +6,7 @@ use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 
 use crate::log::{Log, LogLine};
-use crate::window::Window;
-use crate::{Precision, RunFolder, TrainConfig, TrainError, Trainer};
+use crate::{Precision, RunFolder, TrainError, Trainer};
 
 /// What is known after a step.
 #[derive(Debug, Clone, Copy)]
@@ -86,19 +85,20 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let mut log = folder.map(|folder| Log::open(&folder.log(), self.step)).transpose()?;
         let begun = Instant::now();
-        let mut window = self.window();
         while self.step < self.config.steps {
-            let report = self.one_step(folder, &mut window)?;
+            let report = self.one_step(folder)?;
             watcher.on_step(&report);
             self.loader.take_skipped().iter().for_each(|problem| watcher.on_skipped(problem));
             if self.due(self.config.log_every) || self.validation_is_due() {
-                let line = self.line(&report, &window, begun)?;
+                let line = self.line(&report, begun)?;
                 log.as_mut().map(|log| log.write(&line)).transpose()?;
                 watcher.on_log(&line).map_err(TrainError::Watcher)?;
-                window = self.window();
+                self.window = self.fresh_window();
             }
             let stop = watcher.should_stop();
             if stop || self.due(self.config.checkpoint_every) {
+                // What the log says is there no later than the checkpoint that goes on from it.
+                log.as_ref().map(Log::sync).transpose()?;
                 self.checkpoint(folder)?;
             }
             if self.config.sample_every > 0 && self.due(self.config.sample_every) {
@@ -116,9 +116,8 @@ impl Trainer {
     /// # Errors
     /// A loss or a gradient is no number, or an image cannot be read.
     pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
-        let mut window = self.window();
         for _ in 0..steps.min(self.config.steps - self.step) {
-            watcher.on_step(&self.one_step(None, &mut window)?);
+            watcher.on_step(&self.one_step(None)?);
         }
         Ok(())
     }
@@ -132,15 +131,7 @@ impl Trainer {
         self.validation.is_some() && self.due(self.config.validate_every)
     }
 
-    fn window(&self) -> Window {
-        Window::new(self.process.schedule().steps(), self.loader.waited())
-    }
-
-    fn one_step(
-        &mut self,
-        folder: Option<&RunFolder>,
-        window: &mut Window,
-    ) -> Result<StepReport, TrainError> {
+    fn one_step(&mut self, folder: Option<&RunFolder>) -> Result<StepReport, TrainError> {
         let lr = self.config.lr_at(self.step);
         let step = self.step + 1;
         let seen = self.advance()?;
@@ -150,19 +141,14 @@ impl Trainer {
         if !scaled || self.scale_is_lost() {
             check("gradient", seen.norm, step, folder)?;
         }
-        window.add(&seen);
+        self.window.add(&seen);
         let images = seen.losses.len();
         Ok(StepReport { step: self.step, steps: self.config.steps, loss, lr, images })
     }
 
-    fn line(
-        &self,
-        report: &StepReport,
-        window: &Window,
-        begun: Instant,
-    ) -> Result<LogLine, TrainError> {
+    fn line(&self, report: &StepReport, begun: Instant) -> Result<LogLine, TrainError> {
         let seconds = begun.elapsed().as_secs_f64();
-        let line = window.line(report.step, report.lr, self.loader.waited(), seconds);
+        let line = self.window.line(report.step, report.lr, self.loader.waited(), seconds);
         let scaled = self.config.precision == Precision::F16;
         Ok(LogLine {
             loss_scale: scaled.then(|| self.scale.log2()),
@@ -179,13 +165,7 @@ impl Trainer {
         if let Some(loss) = self.probe()? {
             check("loss", loss, self.step + 1, folder)?;
         }
-        match folder {
-            Some(folder) => {
-                let TrainConfig { checkpoints_kept, keep_every, .. } = self.config;
-                folder.save(&self.state()?, self.step, checkpoints_kept, keep_every)
-            }
-            None => Ok(()),
-        }
+        folder.map_or(Ok(()), |folder| self.save(folder))
     }
 }
 

@@ -4,7 +4,16 @@ use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, Weights};
 
-use crate::{EmaRule, LossScale, TrainError, Trainer};
+use crate::{EmaRule, LossScale, Precision, TrainError, Trainer};
+
+/// What becomes of a state that was learned from other images than those that are there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherData {
+    /// It is an error.
+    Refused,
+    /// The run goes on with what is there.
+    Allowed,
+}
 
 impl Trainer {
     /// The whole state: weights in f32, averages, optimiser, loss scale, what the timestep
@@ -24,8 +33,13 @@ impl Trainer {
         self.adam.save(&mut state)?;
         self.timesteps.save(&mut state)?;
         state.set_metadata("step", &self.step)?;
-        state.set_metadata("loss_scale", &self.scale.log2())?;
+        state.set_metadata("data", &self.data)?;
+        state.set_metadata("origin", &self.origin)?;
+        state.set_metadata("window", &self.window.sums)?;
         state.set_metadata("ema", &self.averages.rules().collect::<Vec<_>>())?;
+        if self.config.precision == Precision::F16 {
+            state.set_metadata("loss_scale", &self.scale.log2())?;
+        }
         Ok(state)
     }
 
@@ -33,16 +47,23 @@ impl Trainer {
     /// weights.
     ///
     /// # Errors
-    /// The file cannot be read, or belongs to another network.
-    pub fn restore(&mut self, path: &Path) -> Result<(), TrainError> {
+    /// The file cannot be read, belongs to another network, or was learned from other images
+    /// and that is to be refused.
+    pub fn restore(&mut self, path: &Path, other_data: OtherData) -> Result<(), TrainError> {
         let state = Weights::open(path)?;
         let step: Option<usize> = state.metadata("step")?;
         let step = step.ok_or_else(|| CheckpointError::Metadata {
             key: "step".to_string(),
             problem: format!("{} has none: it is no training checkpoint", path.display()),
         })?;
+        let data: Option<String> = state.metadata("data")?;
+        if let Some(saved) = data.filter(|saved| *saved != self.data) {
+            if other_data == OtherData::Refused {
+                return Err(TrainError::DataChanged { saved, now: self.data.clone() });
+            }
+        }
         let network = state.below("network.");
-        self.master.set(self.network.params(), &network)?;
+        self.master.set(self.network.params(), &network, &[])?;
         let saved: Vec<EmaRule> = state.metadata("ema")?.unwrap_or_default();
         for rule in self.averages.rules().collect::<Vec<_>>() {
             match saved.contains(&rule) {
@@ -52,11 +73,14 @@ impl Trainer {
         }
         self.adam.restore(&state)?;
         self.timesteps.restore(&state)?;
-        let scale: Option<f64> = state.metadata("loss_scale")?;
         // Another precision begins with its own.
-        if let Some(log2) = scale.filter(|&log2| log2 != 0.0 && self.scale.log2() != 0.0) {
+        let scale: Option<f64> = state.metadata("loss_scale")?;
+        if let Some(log2) = scale.filter(|_| self.config.precision == Precision::F16) {
             self.scale = LossScale::new(log2);
         }
+        self.origin = state.metadata("origin")?.unwrap_or_default();
+        self.window = self.fresh_window();
+        self.window.sums = state.metadata("window")?.unwrap_or_default();
         self.latest = None;
         self.step = step;
         Ok(())
@@ -64,7 +88,7 @@ impl Trainer {
 }
 
 fn prefix(rule: EmaRule) -> String {
-    format!("average.{rule}.")
+    format!("average/{rule}/") // no rule has such a sign
 }
 
 fn put(state: &mut Weights, prefix: &str, weights: &Weights) {

@@ -78,8 +78,8 @@ impl Trainer {
             loss.f_mul_scalar(scale)?.f_backward()?;
             losses.push(terms.loss.f_detach()?);
             if let (Some(error), Some(bound)) = (terms.error, terms.bound) {
-                errors.push(error.f_detach()?);
-                bounds.push(bound.f_detach()?);
+                errors.push(error.f_detach()?.f_mul(&weights)?);
+                bounds.push(bound.f_detach()?.f_mul(&weights)?);
             }
         }
         let mean = |parts: &[Tensor]| Tensor::f_cat(parts, 0)?.f_mean(Kind::Double);

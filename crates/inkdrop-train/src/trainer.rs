@@ -1,6 +1,9 @@
 //! A training run in memory: the network, its averages, the optimiser, the data.
 
+use std::time::Duration;
+
 use inkdrop_checkpoint::Weights;
+use inkdrop_data::Labels;
 use inkdrop_data::batches::Batches;
 use inkdrop_data::loader::{Loader, LoaderConfig};
 use inkdrop_data::source::LabelledSource;
@@ -10,9 +13,10 @@ use inkdrop_process::{Objective, Process};
 use crate::batch::Prepared;
 use crate::labels::LabelTable;
 use crate::validation::Validation;
+use crate::window::Window;
 use crate::{
-    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, TimestepSampler, TrainConfig,
-    TrainError,
+    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, RunFolder, TimestepSampler,
+    TrainConfig, TrainError,
 };
 
 /// A training run. Everything random in step s follows from (seed, s) and from the state that
@@ -30,6 +34,12 @@ pub struct Trainer {
     pub(crate) loader: Loader,
     pub(crate) labels: LabelTable,
     pub(crate) validation: Option<Validation>,
+    /// What there is to learn from, in words.
+    pub(crate) data: String,
+    /// Whose weights it began with, in words; empty where they were drawn.
+    pub(crate) origin: String,
+    /// What the next line of the log is to say.
+    pub(crate) window: Window,
     /// The batch of the last step.
     pub(crate) latest: Option<Prepared>,
 }
@@ -48,6 +58,8 @@ pub struct Parts {
     pub data: LabelledSource,
     /// How it takes labels.
     pub labels: LabelUse,
+    /// Names of the classes or contexts, if they have any: a run goes on only with the same ones.
+    pub names: Vec<String>,
     /// Images that it does not learn, to see how well it does on those.
     pub validation: Option<LabelledSource>,
 }
@@ -59,21 +71,24 @@ impl Trainer {
     /// A config or data that cannot be.
     pub fn new(parts: Parts, config: TrainConfig) -> Result<Self, TrainError> {
         config.check()?;
-        let Parts { network, average, process, image, data, labels, validation } = parts;
+        let Parts { network, average, process, image, data, labels, names, validation } = parts;
         Objective::new(&process, &config.objective())?;
         let master = Master::new(network.params())?;
         let crop = window(&data, image, config.crop)?;
         let loader = LoaderConfig { flip: config.flip, crop, workers: config.workers };
         let batches = Batches::new(data.images.len(), config.batch, config.seed)?;
         let seen = |data: LabelledSource| {
-            window(&data, image, false)?;
-            Validation::new(&data, labels, &config)
+            let crop = window(&data, image, config.crop)?;
+            Validation::new(&data, labels, crop, &config)
         };
         let validation = validation.map(seen).transpose()?;
         let scaled = config.precision == Precision::F16;
         Ok(Self {
             averages: Averages::new(average, &master, &config.ema)?,
             adam: Adam::new(&master, config.adam())?,
+            data: describe(&data, &names),
+            origin: String::new(),
+            window: Window::new(process.schedule().steps(), Duration::ZERO),
             scale: LossScale::new(if scaled { LossScale::START } else { 0.0 }),
             timesteps: TimestepSampler::new(config.timesteps, process.schedule().steps()),
             loader: Loader::new(data.images, batches, loader)?,
@@ -110,11 +125,37 @@ impl Trainer {
 
     /// Begins with these weights, the averages too.
     ///
+    /// - optional: weights that may be missing; they stay as they were drawn
+    ///
     /// # Errors
     /// They are not those of the network.
-    pub fn start_from(&mut self, weights: &Weights) -> Result<(), TrainError> {
-        self.master.set(self.network.params(), weights)?;
-        self.averages.set(None, weights)
+    pub fn start_from(&mut self, weights: &Weights, optional: &[&str]) -> Result<(), TrainError> {
+        self.master.set(self.network.params(), weights, optional)?;
+        self.averages.set(None, &self.master.weights())
+    }
+
+    /// Whose weights the run began with, in words; empty where they were drawn.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Says whose weights the run begins with; checkpoints keep it.
+    pub fn set_origin(&mut self, origin: impl Into<String>) {
+        self.origin = origin.into();
+    }
+
+    /// Saves the state as a checkpoint of the folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        let TrainConfig { checkpoints_kept, keep_every, .. } = self.config;
+        folder.save(&self.state()?, self.step, checkpoints_kept, keep_every)
+    }
+
+    /// A window that nothing has been seen in.
+    pub(crate) fn fresh_window(&self) -> Window {
+        Window::new(self.process.schedule().steps(), self.loader.waited())
     }
 
     /// Begins at a step, as if those before it had been taken elsewhere: for the learning rate,
@@ -160,6 +201,31 @@ impl Trainer {
             return Err(TrainError::Average { given: rule.to_string(), known: rules.join(", ") });
         }
         self.averages.set(Some(rule), weights)
+    }
+}
+
+/// What there is to learn from: enough to notice that images or classes came or went.
+fn describe(data: &LabelledSource, names: &[String]) -> String {
+    let [height, width, channels] = data.images.shape();
+    let mut words = format!("{} images of {height} x {width} x {channels}", data.images.len());
+    if !names.is_empty() {
+        words += &format!(" of {}", names.join(", "));
+    }
+    // FNV-1a (Fowler, Noll & Vo), which is the same everywhere.
+    let hash = |bytes: &mut dyn Iterator<Item = u8>| {
+        let start = 0xcbf2_9ce4_8422_2325_u64;
+        bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    };
+    match &data.labels {
+        Labels::None => words,
+        Labels::Classes { ids, .. } => {
+            let labels = hash(&mut ids.iter().flat_map(|id| id.to_le_bytes()));
+            format!("{words}, labels {labels:016x}")
+        }
+        Labels::Context(rows) => {
+            let labels = hash(&mut rows.iter().flat_map(|weight| weight.to_le_bytes()));
+            format!("{words}, labels {labels:016x}")
+        }
     }
 }
 

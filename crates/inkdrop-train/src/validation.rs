@@ -19,6 +19,7 @@ use crate::{LabelUse, TrainConfig, TrainError, Trainer};
 pub(crate) struct Validation {
     images: Arc<dyn Source>,
     labels: LabelTable,
+    crop: Option<[usize; 2]>,
     count: usize,
 }
 
@@ -26,11 +27,12 @@ impl Validation {
     pub(crate) fn new(
         data: &LabelledSource,
         labels: LabelUse,
+        crop: Option<[usize; 2]>,
         config: &TrainConfig,
     ) -> Result<Self, TrainError> {
         let count = data.images.len().min(config.validation_images);
         let labels = LabelTable::new(&data.labels, labels)?;
-        Ok(Self { images: data.images.clone(), labels, count })
+        Ok(Self { images: data.images.clone(), labels, crop, count })
     }
 }
 
@@ -45,10 +47,12 @@ impl Trainer {
     pub fn validate(&self) -> Result<Option<f64>, TrainError> {
         let Some(validation) = &self.validation else { return Ok(None) };
         let _guard = tch::no_grad_guard();
-        let batch = self.config.microbatch.unwrap_or(self.config.batch).min(validation.count);
+        // Whatever the recipe's batches are: the noise must not depend on them.
+        let batch = validation.count.min(32);
         // One epoch in the order of a fixed seed takes a fair share of every class.
         let batches = Batches::new(validation.images.len(), batch, 0)?;
-        let mut loader = Loader::new(validation.images.clone(), batches, LoaderConfig::default())?;
+        let config = LoaderConfig { crop: validation.crop, ..LoaderConfig::default() };
+        let mut loader = Loader::new(validation.images.clone(), batches, config)?;
         let (mut seen, mut sum) = (0, 0.0);
         for step in 0.. {
             if seen >= validation.count {

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::log::LogLine;
 use crate::step::Seen;
 
 /// A mean that grows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Mean {
     sum: f64,
     weight: f64,
@@ -23,6 +25,17 @@ impl Mean {
     }
 }
 
+/// What was seen since the last line, as checkpoints keep it: a run that is stopped between two
+/// lines loses none of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    loss: Mean,
+    error: Mean,
+    bound: Mean,
+    quarters: [Mean; 4],
+    norm: Mean,
+}
+
 /// Steps since the last line.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -31,52 +44,47 @@ pub(crate) struct Window {
     waited: Duration,
     /// Steps of the process.
     steps: usize,
+    /// Images since this start of the run.
     images: usize,
-    loss: Mean,
-    error: Mean,
-    bound: Mean,
-    quarters: [Mean; 4],
-    norm: Mean,
+    pub sums: Sums,
 }
 
 impl Window {
     pub(crate) fn new(steps: usize, waited: Duration) -> Self {
-        let mean = Mean::default();
-        let (loss, error, bound, norm) = (mean, mean, mean, mean);
-        let begun = Instant::now();
-        let quarters = [mean; 4];
-        Self { begun, waited, steps, images: 0, loss, error, bound, quarters, norm }
+        Self { begun: Instant::now(), waited, steps, images: 0, sums: Sums::default() }
     }
 
     pub(crate) fn add(&mut self, seen: &Seen) {
         self.images += seen.losses.len();
-        self.loss.add(seen.loss(), 1.0);
+        let sums = &mut self.sums;
+        sums.loss.add(seen.loss(), 1.0);
         if let Some([error, bound]) = seen.parts {
-            self.error.add(error, 1.0);
-            self.bound.add(bound, 1.0);
+            sums.error.add(error, 1.0);
+            sums.bound.add(bound, 1.0);
         }
         for ((&t, &loss), &weight) in seen.t.iter().zip(&seen.losses).zip(&seen.weights) {
-            self.quarters[4 * t / self.steps].add(loss, weight);
+            sums.quarters[4 * t / self.steps].add(loss, weight);
         }
         if seen.norm.is_finite() {
-            self.norm.add(seen.norm, 1.0);
+            sums.norm.add(seen.norm, 1.0);
         }
     }
 
     /// The line after step `step`; what the window does not know stays empty.
     pub(crate) fn line(&self, step: usize, lr: f64, waited: Duration, seconds: f64) -> LogLine {
         let took = self.begun.elapsed().as_secs_f64().max(1e-9);
-        let [loss_q0, loss_q1, loss_q2, loss_q3] = self.quarters.map(Mean::get);
+        let sums = &self.sums;
+        let [loss_q0, loss_q1, loss_q2, loss_q3] = sums.quarters.map(Mean::get);
         LogLine {
             step,
-            loss: self.loss.get().unwrap_or(0.0),
-            error: self.error.get(),
-            bound: self.bound.get(),
+            loss: sums.loss.get().unwrap_or(0.0),
+            error: sums.error.get(),
+            bound: sums.bound.get(),
             loss_q0,
             loss_q1,
             loss_q2,
             loss_q3,
-            grad_norm: self.norm.get(),
+            grad_norm: sums.norm.get(),
             lr,
             loss_scale: None,
             validation: None,

@@ -16,6 +16,7 @@ use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
+pub use settings::Setting;
 use toml::{Table, Value};
 
 /// A whole run.
@@ -37,12 +38,12 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// The config of a built-in name or a .toml file, with `key=value` settings over it.
-    pub fn load(name: &str, settings: &[String]) -> Result<Self> {
+    /// The config of a built-in name or a .toml file, with settings over it.
+    pub fn load(name: &str, settings: &[Setting]) -> Result<Self> {
         let text = text(name)?;
         let mut table: Table = text.parse().with_context(|| format!("{name} is no valid TOML"))?;
         for setting in settings {
-            settings::set(&mut table, setting)?;
+            setting.apply(&mut table)?;
         }
         let config: Result<Self, _> = Value::Table(table).try_into();
         config.map_err(|error| {

@@ -6,8 +6,8 @@ use inkdrop_process::{LossType, Process, ProcessConfig, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{
-    EmaRule, GroupConfig, LabelUse, Outcome, Parts, Precision, RunFolder, Silent, TimestepConfig,
-    TrainConfig, Trainer,
+    EmaRule, GroupConfig, LabelUse, OtherData, Outcome, Parts, Precision, RunFolder, Silent,
+    TimestepConfig, TrainConfig, Trainer,
 };
 use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ use super::support::{StopAfter, alone, build, config, equal, parts, trainer};
 
 /// A recipe that uses all that has state: learned variances, ten steps of the process so that
 /// their second moments count early, dropout, several averages, groups, parts of batches.
-fn everything(precision: Precision) -> TrainConfig {
+pub fn everything(precision: Precision) -> TrainConfig {
     let bias = vec!["*.bias".to_string()];
     TrainConfig {
         batch: 20,
@@ -26,7 +26,7 @@ fn everything(precision: Precision) -> TrainConfig {
         weight_decay: 0.01,
         groups: vec![GroupConfig { names: bias, lr: 2.0, weight_decay: Some(0.0) }],
         clip_norm: Some(1.0),
-        ema: ["0.9", "0.99:start=3", "power=0.1"].map(|rule| rule.parse().unwrap()).to_vec(),
+        ema: ["0.9", "0", "0.99:start=3", "power=0.1"].map(|rule| rule.parse().unwrap()).to_vec(),
         precision,
         label_dropout: 0.3,
         timesteps: TimestepConfig::LossSecondMoment,
@@ -37,7 +37,7 @@ fn everything(precision: Precision) -> TrainConfig {
     }
 }
 
-fn improved(config: TrainConfig) -> Trainer {
+pub fn improved(config: TrainConfig) -> Trainer {
     let model = ModelConfig::Improved(ImprovedConfig {
         size: ImageSize::square(16),
         features: 32,
@@ -81,14 +81,14 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
         for stop in [4, 11] {
             let mut part = improved(config.clone());
             if let Some(path) = folder.latest() {
-                part.restore(&path).unwrap();
+                part.restore(&path, OtherData::Refused).unwrap();
             }
             let outcome = part.run(Some(&folder), &mut StopAfter(stop, 0)).unwrap();
             assert_eq!(outcome, Outcome::Stopped);
             assert_eq!(part.step(), stop);
         }
         let mut last = improved(config.clone());
-        last.restore(&folder.latest().unwrap()).unwrap();
+        last.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
         last.run(Some(&folder), &mut Silent).unwrap();
         for &rule in &config.ema {
             let (ours, theirs) = (last.averaged(rule).unwrap(), whole.averaged(rule).unwrap());
@@ -129,9 +129,9 @@ fn a_rule_that_is_added_begins_as_the_weights() {
     trainer(config(2)).run(Some(&folder), &mut Silent).unwrap();
     let rules = vec![EmaRule::decay(0.5), EmaRule::warming_up(0.999)];
     let mut more = trainer(TrainConfig { ema: rules.clone(), ..config(2) });
-    more.restore(&folder.latest().unwrap()).unwrap();
+    more.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     let state = Weights::open(&folder.latest().unwrap()).unwrap();
-    for (rule, part) in rules.into_iter().zip(["network.", "average.0.999:warm-up."]) {
+    for (rule, part) in rules.into_iter().zip(["network.", "average/0.999:warm-up/"]) {
         let saved = state.below(part);
         for (key, tensor) in more.averaged(rule).unwrap().iter() {
             assert_eq!(saved.get(key), Some(tensor), "{rule}: {key}");
@@ -144,10 +144,10 @@ fn a_run_begins_with_the_weights_of_another() {
     let _lock = alone();
     let other = build();
     let mut trainer = trainer(config(4));
-    trainer.start_from(&Weights::of(other.params())).unwrap();
+    trainer.start_from(&Weights::of(other.params()), &[]).unwrap();
     assert!(equal(trainer.average().params(), other.params()));
     assert!(trainer.start_average_from(EmaRule::decay(0.1), &Weights::default()).is_err());
-    let error = trainer.start_from(&Weights::default()).unwrap_err().to_string();
+    let error = trainer.start_from(&Weights::default(), &[]).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
     trainer.start_at(3).unwrap();
     assert_eq!(trainer.step(), 3);
@@ -178,7 +178,7 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
     let rule = EmaRule::warming_up(0.999);
     let average = whole.averaged(rule).unwrap();
     let mut other = trainer(config(6));
-    other.start_from(&network).unwrap();
+    other.start_from(&network, &[]).unwrap();
     other.start_average_from(rule, &average).unwrap();
     other.start_at(4).unwrap();
     other.start_optimizer_from(&optimiser, &order).unwrap();

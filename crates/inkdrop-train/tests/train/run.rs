@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use inkdrop_checkpoint::Weights;
-use inkdrop_train::{Outcome, RunFolder, Silent, TrainConfig, TrainError};
+use inkdrop_train::{OtherData, Outcome, RunFolder, Silent, TrainConfig, TrainError};
 use tempfile::TempDir;
 
 use super::support::{Losses, StopAfter, alone, build, config, equal, trainer};
@@ -46,7 +46,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been() {
     let mut first = trainer(config(7));
     assert_eq!(first.run(Some(&folder), &mut StopAfter(3, 0)).unwrap(), Outcome::Stopped);
     let mut second = trainer(config(7));
-    second.restore(&folder.latest().unwrap()).unwrap();
+    second.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     assert_eq!(second.step(), 3);
     assert_eq!(second.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
     assert!(equal(whole.average().params(), second.average().params()));
@@ -71,7 +71,7 @@ fn the_log_forgets_a_future_that_was_lost() {
     let torn = fs::read_to_string(folder.log()).unwrap() + "{\"step\": 8, \"lo";
     fs::write(folder.log(), torn).unwrap();
     let mut again = trainer(config(6));
-    again.restore(&folder.latest().unwrap()).unwrap();
+    again.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     again.run(Some(&folder), &mut Silent).unwrap();
     assert_eq!(steps_of(&folder.log()), [2, 4, 6]);
 }
@@ -103,7 +103,7 @@ fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
     let good = folder.latest().unwrap();
 
     let mut ruined = trainer(TrainConfig { lr: 1e30, ..every.clone() });
-    ruined.restore(&good).unwrap();
+    ruined.restore(&good, OtherData::Refused).unwrap();
     let error = ruined.run(Some(&folder), &mut Silent).unwrap_err();
     let TrainError::NotFinite { step, kept, .. } = &error else { panic!("{error}") };
     assert_eq!(*step, 5, "step 4 ruined the weights");
@@ -111,7 +111,7 @@ fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
     assert_eq!(folder.latest().unwrap(), good);
 
     let mut again = trainer(TrainConfig { steps: 6, ..every });
-    again.restore(&good).unwrap();
+    again.restore(&good, OtherData::Refused).unwrap();
     assert_eq!(again.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
 }
 
@@ -145,9 +145,15 @@ fn a_checkpoint_of_another_network_is_refused() {
     let path = temporary.path().join("other.safetensors");
     let mut other = Weights::of(build().params());
     other.save(&path).unwrap();
-    let error = trainer(config(2)).restore(&path).unwrap_err().to_string();
+    let error = trainer(config(2)).restore(&path, OtherData::Refused).unwrap_err().to_string();
     assert!(error.contains("no training checkpoint"), "{error}");
     other.set_metadata("step", &3).unwrap();
     other.save(&path).unwrap();
-    assert!(trainer(config(2)).restore(&path).unwrap_err().to_string().contains("missing"));
+    assert!(
+        trainer(config(2))
+            .restore(&path, OtherData::Refused)
+            .unwrap_err()
+            .to_string()
+            .contains("missing")
+    );
 }

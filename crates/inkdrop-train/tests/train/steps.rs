@@ -181,3 +181,31 @@ fn flips_and_crops_are_learned() {
     assert!(cropped.iter().all(|loss| loss.is_finite()));
     assert_ne!(cropped, run(true, true));
 }
+
+/// Also where draws are uneven, what the parts of the loss count is what it counts itself.
+#[test]
+fn error_and_bound_are_the_loss() {
+    let _lock = alone();
+    let mut lines = Lines::default();
+    let loss = inkdrop_process::LossType::RescaledMse;
+    let recipe = super::resume::everything(Precision::F32);
+    let config = TrainConfig { loss, log_every: 1, steps: 16, ..recipe };
+    super::resume::improved(config).run(None, &mut lines).unwrap();
+    for line in &lines.0 {
+        let sum = line.error.unwrap() + line.bound.unwrap();
+        assert!((sum - line.loss).abs() < 1e-6 * line.loss, "{sum} and {}", line.loss);
+    }
+}
+
+/// However the recipe takes its batches, the same weights have the same validation loss.
+#[test]
+fn validation_does_not_depend_on_batches() {
+    let _lock = alone();
+    let measured = [2, 6].map(|batch| {
+        let data = Some(sprites::dataset(7, 40).into());
+        let parts = inkdrop_train::Parts { validation: data, ..parts() };
+        let config = TrainConfig { batch, microbatch: Some(batch / 2), ..config(1) };
+        Trainer::new(parts, config).unwrap().validate().unwrap().unwrap()
+    });
+    assert_eq!(measured[0], measured[1]);
+}

@@ -43,6 +43,7 @@ pub fn parts() -> Parts {
         image: [3, 16, 16],
         data: sprites::dataset(0, 20).into(),
         labels: LabelUse::Context,
+        names: Vec::new(),
         validation: None,
     }
 }

@@ -8,7 +8,7 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_train::{Outcome, RunFolder};
 
-use crate::config::{BUILT_IN, BuiltIn, RunConfig};
+use crate::config::{BUILT_IN, BuiltIn, RunConfig, Setting};
 use crate::making::stop::INTERRUPTED;
 use crate::say::say;
 use crate::training::resume::Resume;
@@ -41,10 +41,12 @@ pub struct Arguments {
     /// Number of steps (short for --set train.steps=N)
     #[arg(long)]
     steps: Option<usize>,
-    /// Set any key of the config, such as train.lr=5e-4, or leave it out with key=none;
-    /// repeatable
+    /// Set any key of the config, such as train.lr=5e-4; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Leave out a key of the config, such as train.clip_norm or validation; repeatable
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<String>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
@@ -68,8 +70,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let allow_changes = arguments.allow_changes;
         resume::resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
     } else {
-        arguments.start.apply(&mut trainer)?;
-        RunFolder::create(out)?
+        let given = arguments.start.apply(&mut trainer, &card)?;
+        let folder = RunFolder::create(out)?;
+        if given {
+            trainer.save(&folder)?; // --resume cannot begin with them again
+        }
+        folder
     };
     let text = config.to_toml()?;
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
@@ -91,15 +97,16 @@ impl Arguments {
             Some(name) => name.clone(),
             None => RunFolder::open(out)?.config().display().to_string(),
         };
-        let mut settings = self.settings.clone();
-        settings.extend(self.steps.map(|steps| format!("train.steps={steps}")));
+        let mut settings: Vec<Setting> =
+            self.settings.iter().map(|text| Setting::parse(text)).collect::<Result<_>>()?;
+        settings.extend(self.unset.iter().map(|key| Setting::Unset(key.clone())));
+        settings.extend(self.steps.map(|steps| Setting::set("train.steps", steps as i64)));
         if let Some(path) = &self.data {
             let kind = RunConfig::load(&name, &settings)?.data;
             let key = kind.path_key().with_context(|| {
                 format!("--data {}: the images of {name} are made, not read", path.display())
             })?;
-            let path = toml::Value::from(path.display().to_string());
-            settings.push(format!("data.{key}={path}"));
+            settings.push(Setting::set(&format!("data.{key}"), path.display().to_string()));
         }
         let config = RunConfig::load(&name, &settings)?;
         config.model.plan().context("[model]")?;

@@ -85,7 +85,7 @@ fn classes(
     one_hot_to_classes(labels);
     let Labels::Classes { count: known, .. } = labels else {
         anyhow::bail!(
-            "the data has no classes, the network knows {count}; give one class per image, or set model.classes=none"
+            "the data has no classes, the network knows {count}; give one class per image, or leave model.classes out (--unset model.classes)"
         )
     };
     let (known, most) = (*known as i64, names.len().max(*known) as i64);
@@ -101,8 +101,8 @@ fn classes(
         most + 1
     );
     // Labels by number alone say only that there are at least so many classes.
-    let null = (most == count - 1 || (names.is_empty() && known < count && dropout > 0.0))
-        .then_some(count - 1);
+    let spare = most == count - 1 || (names.is_empty() && known < count);
+    let null = (spare && dropout > 0.0).then_some(count - 1); // else it would not be learned
     ensure!(
         null.is_some() || dropout == 0.0,
         "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",

@@ -28,6 +28,7 @@ pub fn finish(
             "data": config.data,
             "train": config.train,
             "average": rule,
+            "began_with": trainer.origin(),
             "steps": trainer.step(),
             "loss_curve": curve,
         });

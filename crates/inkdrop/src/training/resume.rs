@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
-use inkdrop_train::{RunFolder, Trainer};
+use anyhow::{Result, anyhow, bail, ensure};
+use inkdrop_train::{OtherData, RunFolder, TrainError, Trainer};
 
 use crate::config::RunConfig;
 
@@ -36,7 +36,13 @@ pub fn resume(trainer: &mut Trainer, asked: &Resume) -> Result<RunFolder> {
         eprintln!("no checkpoint was saved yet: starting from step 0");
         return Ok(folder);
     };
-    trainer.restore(&path)?;
+    let other_data = if *allow_changes { OtherData::Allowed } else { OtherData::Refused };
+    trainer.restore(&path, other_data).map_err(|error| match error {
+        TrainError::DataChanged { .. } => {
+            anyhow!("{error}. Put back what there was, or go on all the same with --allow-changes")
+        }
+        other => other.into(),
+    })?;
     let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
     ensure!(
         done <= steps,

@@ -11,13 +11,13 @@ use super::support::{Outcome, Place, contents, tensors, train_args};
 
 /// A recipe with all that has state, on twenty steps of the process so that the losses' second
 /// moments count soon.
-const EVERYTHING: [&str; 20] = [
+const EVERYTHING: [&str; 24] = [
     "--set",
     "process.schedule.steps=20",
     "--set",
     "train.timesteps=loss-second-moment",
     "--set",
-    r#"train.ema=["0.9", "0.99:start=7", "power=0.1"]"#,
+    r#"train.ema=["0.9", "0.99:start=7", "power=0.1", "0"]"#,
     "--set",
     "train.batch=30",
     "--set",
@@ -32,6 +32,10 @@ const EVERYTHING: [&str; 20] = [
     "train.workers=2",
     "--set",
     "train.warm_up=5",
+    "--set",
+    "train.log_every=7",
+    "--set",
+    "train.checkpoint_every=3",
 ];
 
 fn args(steps: &'static str, more: &[&'static str]) -> Vec<&'static str> {
@@ -144,4 +148,86 @@ fn the_folder_of_another_network_is_refused() {
     place.train("run", "2", &[]).succeeds();
     let other = ["train", "sprites-classes", "--out", "run", "--resume"];
     place.refuses(&other, &["run", "another run", "model.family"]);
+}
+
+/// Killed before its first own checkpoint, a run that began with given weights goes on with them.
+#[test]
+fn given_weights_outlive_a_kill() {
+    let place = super::support::place_with_model();
+    let more = ["--init", "model.safetensors", "--set", "train.checkpoint_every=100000"];
+    let steps = "400";
+    let mut command = place.command(&train_args("run", steps, &more));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
+    let log = place.path("run/log.jsonl");
+    let begun = std::time::Instant::now();
+    while fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no step");
+        sleep(Duration::from_millis(2));
+    }
+    let first = |run: &str| {
+        let log = fs::read_to_string(place.path(run).join("log.jsonl")).expect("a log");
+        let line: serde_json::Value =
+            serde_json::from_str(log.lines().next().expect("a line")).expect("JSON");
+        line["loss"].as_f64()
+    };
+    child.kill().expect("a process to kill");
+    child.wait().expect("an end");
+    let before = first("run");
+    let more = ["--resume", "--set", "train.checkpoint_every=100000"];
+    place.train("run", steps, &more).succeeds();
+    assert_eq!(first("run"), before);
+    let said = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let training: Option<serde_json::Value> = said.metadata("training").expect("JSON");
+    assert_eq!(training.expect("a record")["began_with"], "model.safetensors");
+}
+
+/// An image or a class that came or went makes another run.
+#[test]
+fn changed_data_is_noticed() {
+    let place = Place::new();
+    place.run(&["data", "-n", "10", "--seed", "1", "--out", "x/"]).succeeds();
+    for (index, class) in (0..10).zip(["ant", "bee"].into_iter().cycle()) {
+        let (name, folder) = (format!("{index:05}.png"), place.path(&format!("x/{class}")));
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::rename(place.path(&format!("x/{name}")), folder.join(name)).expect("a picture");
+    }
+    let data = "kind = \"folder\"\npath = \"x\"\nlabels = \"folder\"";
+    super::support::put_run(&place, "3", "2", data);
+    place.run(&["train", "mine.toml", "--out", "run"]).succeeds();
+    let resume = ["train", "--out", "run", "--resume", "--steps", "4"];
+    fs::rename(place.path("x/ant"), place.path("x/zoo")).expect("a folder");
+    place.refuses(&resume, &["ant, bee", "bee, zoo", "--allow-changes"]);
+    fs::rename(place.path("x/zoo"), place.path("x/ant")).expect("a folder");
+    fs::remove_file(place.path("x/ant/00004.png")).expect("a picture");
+    place.refuses(&resume, &["10 images", "9 images"]);
+    place.run(&[&resume[..], &["--allow-changes"]].concat()).succeeds();
+
+    // What is measured with has the classes that are learned.
+    fs::create_dir(place.path("y")).expect("a folder");
+    for class in ["ant", "fox"] {
+        fs::create_dir(place.path(&format!("y/{class}"))).expect("a folder");
+        let picture = place.path("x/ant/00000.png");
+        fs::copy(picture, place.path(&format!("y/{class}/1.png"))).expect("a picture");
+    }
+    let validation = format!("{data}\n\n[validation]\n{}", data.replace("\"x\"", "\"y\""));
+    super::support::put_run(&place, "3", "2", &validation);
+    place.refuses(&["train", "mine.toml", "--out", "other"], &["ant, fox", "ant, bee"]);
+}
+
+/// What a kill in the middle of a write leaves is removed when the run goes on.
+#[test]
+fn half_written_files_are_swept_away() {
+    let place = Place::new();
+    place.train("run", "2", &[]).succeeds();
+    for name in
+        ["checkpoints/.step-0000003.safetensors.Ab12", ".log.jsonl.x9", ".final.safetensors.q"]
+    {
+        place.put(&format!("run/{name}"), b"half");
+    }
+    place.train("run", "3", &["--resume"]).succeeds();
+    let hidden = contents(&place.path("run")).into_keys().filter(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    });
+    let names: Vec<_> = hidden.map(|path| path.file_name().expect("a name").to_owned()).collect();
+    assert_eq!(names, [".lock"]);
 }

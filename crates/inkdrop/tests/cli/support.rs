@@ -22,8 +22,8 @@ pub const TINY: [&str; 12] = [
     "train.checkpoint_every=1",
     "--set",
     "train.log_every=1",
-    "--set",
-    "validation=none",
+    "--unset",
+    "validation",
 ];
 
 /// What a refused command may not say: a panic, or the C++ side's stack.
