@@ -57,10 +57,9 @@ impl Trainer {
             problem: format!("{} has none: it is no training checkpoint", path.display()),
         })?;
         let data: Option<String> = state.metadata("data")?;
-        if let Some(saved) = data.filter(|saved| *saved != self.data) {
-            if other_data == OtherData::Refused {
-                return Err(TrainError::DataChanged { saved, now: self.data.clone() });
-            }
+        let other = data.filter(|saved| *saved != self.data && other_data == OtherData::Refused);
+        if let Some(saved) = other {
+            return Err(TrainError::DataChanged { saved, now: self.data.clone() });
         }
         let network = state.below("network.");
         self.master.set(self.network.params(), &network, &[])?;

@@ -80,6 +80,19 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A few images at once, from this many DDIM steps: to see what a model has learned.
+pub fn draft(images: usize, steps: usize) -> SampleConfig {
+    SampleConfig {
+        images: 0..images,
+        batch: images,
+        sampler: Sampler::DDIM,
+        levels: Levels::Steps(Spacing::Trailing(steps)),
+        seed: 0,
+        rng: Rng::PerImage,
+        idle_draws: 0,
+    }
+}
+
 /// A grid of 8 images per context or class, from 25 DDIM steps: what a run looks like while it
 /// trains.
 pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
@@ -95,15 +108,7 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     let rows: Vec<Row> = rows.into_iter().flat_map(|row| vec![row; COLUMNS]).collect();
     let process = Process::new(&card.process, network.params().device())?;
     let steps = process.schedule().steps().min(25);
-    let config = SampleConfig {
-        images: 0..rows.len(),
-        batch: rows.len(),
-        sampler: Sampler::DDIM,
-        levels: Levels::Steps(Spacing::Trailing(steps)),
-        seed: 0,
-        rng: Rng::PerImage,
-        idle_draws: 0,
-    };
+    let config = draft(rows.len(), steps);
     let guide = Guide::none();
     let request = Request { network, process: &process, card, guide: &guide };
     let (mut film, mut meter) = (Film::none(), Meter::hidden());

@@ -5,14 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use inkdrop_report::Animation;
-use inkdrop_sampler::{Rng, SampleConfig, Sampler};
-use inkdrop_schedule::{Levels, Spacing};
 use inkdrop_torch::tch::{Device, Kind};
 
 use crate::making::film::{Film, Of};
 use crate::making::guide::Guide;
 use crate::making::meter::Meter;
-use crate::making::request::Request;
+use crate::making::request::{Request, draft};
 use crate::model::card::{Build, Card, Model};
 use crate::model::context::Row;
 use crate::model::foreign::Foreign;
@@ -32,15 +30,7 @@ pub fn denoising(run: &Path, steps: usize, device: Device) -> Result<Animation> 
     let (network, process) = model.build(&build)?;
     let steps = steps.min(process.schedule().steps());
     let (names, rows) = rows(&model.card)?;
-    let config = SampleConfig {
-        images: 0..rows.len(),
-        batch: rows.len(),
-        sampler: Sampler::DDIM,
-        levels: Levels::Steps(Spacing::Trailing(steps)),
-        seed: 0,
-        rng: Rng::PerImage,
-        idle_draws: 0,
-    };
+    let config = draft(rows.len(), steps);
     let guide = Guide::none();
     let request =
         Request { network: network.as_ref(), process: &process, card: &model.card, guide: &guide };
