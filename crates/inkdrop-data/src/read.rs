@@ -6,10 +6,11 @@ mod gif;
 mod jpeg;
 mod kind;
 mod listing;
+mod pixels;
 mod png;
 mod resample;
 
-pub use file::{read_picture, read_png};
+pub use file::read_picture;
 pub use fit::{fit, place};
 pub use listing::files;
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::kind::Kind;
-use super::{MOST_PIXELS, gif, jpeg, png};
+use super::{gif, jpeg, png};
 use crate::DataError;
 use crate::picture::Picture;
 
@@ -19,26 +19,11 @@ use crate::picture::Picture;
 ///
 /// # Errors
 /// [`DataError::Read`] where the file cannot be read; [`DataError::File`] where it is of another
-/// kind, is broken, has more than [`MOST_PIXELS`] pixels, or is an animated PNG.
+/// kind, is broken, has more than [`MOST_PIXELS`](super::MOST_PIXELS) pixels, or is an animated PNG.
 pub fn read_picture(path: impl AsRef<Path>) -> Result<Picture, DataError> {
     let path = path.as_ref();
     let (kind, file) = open(path)?;
     decoded(path, kind, file)
-}
-
-/// Reads a PNG file as [`read_picture`] does, and no other.
-///
-/// # Errors
-/// As there; [`DataError::File`] too where it is a JPEG or a GIF file.
-pub fn read_png(path: impl AsRef<Path>) -> Result<Picture, DataError> {
-    let path = path.as_ref();
-    match open(path)? {
-        (Kind::Png, file) => decoded(path, Kind::Png, file),
-        (kind, _) => {
-            let problem = format!("{}, expected a PNG file; convert it to PNG", kind.name());
-            Err(DataError::file(path, problem))
-        }
-    }
 }
 
 /// Width and height of a picture file, from its header alone.
@@ -76,23 +61,4 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T
     let result = catch_unwind(AssertUnwindSafe(work));
     let result = result.unwrap_or_else(|_| Err(unforeseen.to_owned()));
     result.map_err(|problem| DataError::file(path, problem))
-}
-
-/// Checks that a picture has some pixels, and not too many.
-pub(super) fn check(width: usize, height: usize) -> Result<(), String> {
-    match (width as u64).checked_mul(height as u64) {
-        Some(0) => Err(format!(
-            "a picture of {width} x {height} pixels, expected at least one; fetch it again"
-        )),
-        Some(1..=MOST_PIXELS) => Ok(()),
-        _ => Err(format!(
-            "a picture of {width} x {height} pixels, expected at most {MOST_PIXELS} of them; make it smaller"
-        )),
-    }
-}
-
-/// A value over white: α·v + (1 − α)·255, rounded.
-pub(super) fn on_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

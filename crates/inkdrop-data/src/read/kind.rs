@@ -30,13 +30,4 @@ impl Kind {
             }
         }
     }
-
-    /// The kind in words.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Png => "a PNG picture",
-            Self::Jpeg => "a JPEG picture",
-            Self::Gif => "a GIF picture",
-        }
-    }
 }

@@ -51,7 +51,7 @@ fn a_folder_gets_a_picture_each() {
     let images = sprites::dataset(3, 7).images;
     for index in 0..7 {
         let path = place.path(&format!("x/0000{index}.png"));
-        let picture = inkdrop_data::read::read_png(path).expect("a picture");
+        let picture = inkdrop_data::read::read_picture(path).expect("a picture");
         assert!(picture.pixels() == images.image(index));
     }
     place.refuses(&args, &["x/", "there already"]);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use inkdrop_data::picture::{Picture, write_png};
-use inkdrop_data::read::read_png;
+use inkdrop_data::read::read_picture;
 use inkdrop_data::sprites;
 
 use super::support::Place;
@@ -23,7 +23,7 @@ pub fn put(place: &Place, name: &str, picture: &Picture) {
 }
 
 pub fn pixels(place: &Place, name: &str) -> Vec<u8> {
-    read_png(place.path(name)).expect("a picture").pixels().to_vec()
+    read_picture(place.path(name)).expect("a picture").pixels().to_vec()
 }
 
 /// Mean |difference| of two pictures.
@@ -87,7 +87,7 @@ fn every_output_holds_the_same_images() {
         assert!(image == pixels(&place, &format!("x/0000{number}.png")), "{number}");
     }
     // Rows of the image and two variations, four times as large, with labels.
-    let sheet = read_png(place.path("x.png")).expect("a picture");
+    let sheet = read_picture(place.path("x.png")).expect("a picture");
     assert!(sheet.width() > 3 * 64 && sheet.height() > 2 * 64);
 }
 

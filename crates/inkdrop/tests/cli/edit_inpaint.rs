@@ -60,11 +60,11 @@ fn outside_draws_the_rest() {
 #[test]
 fn what_a_placed_image_does_not_cover_is_drawn() {
     let place = place();
-    let large = read::fit(&read::read_png(place.path("0.png")).expect("a sprite"), 20, 24);
+    let large = read::fit(&read::read_picture(place.path("0.png")).expect("a sprite"), 20, 24);
     put(&place, "large.png", &large.expect("a size"));
     let check = |image: &str, at: (i64, i64)| {
         let drawn = inpaint(&place, &[image, "--at", &format!("{},{}", at.0, at.1)]);
-        let given = read::read_png(place.path(image)).expect("a picture");
+        let given = read::read_picture(place.path(image)).expect("a picture");
         let white = Picture::filled(16, 16, [255; 3]);
         let (placed, covered) = read::place(&given, white, at);
         let kept = (0..256).filter(|&i| covered[i]);
