@@ -9,6 +9,9 @@ use crate::rows::Rows;
 /// How many directions the sets are projected on.
 const DIRECTIONS: i64 = 512;
 
+/// Directions that are looked at at a time: memory holds that many numbers for each image.
+const AT_ONCE: i64 = 32;
+
 /// Quantiles that are compared at a time.
 const QUANTILES: usize = 4096;
 
@@ -32,20 +35,30 @@ pub fn sliced_wasserstein(a: &Tensor, b: &Tensor, seed: u64) -> Result<f64, Eval
     let _guard = no_grad_guard();
     let (a, b) = Rows::pair(a, b, "the sliced Wasserstein distance", 1)?;
     let directions = directions(a.width(), seed)?;
-    let (sorted_a, sorted_b) = (sorted(&a, &directions)?, sorted(&b, &directions)?);
+    let quantiles = quantiles(a.len(), b.len());
     let mut sum = 0.0;
-    for pairs in quantiles(a.len(), b.len()).chunks(QUANTILES) {
+    for first in (0..DIRECTIONS).step_by(AT_ONCE as usize) {
+        sum += cost(&a, &b, &directions.f_narrow(1, first, AT_ONCE)?, &quantiles)?;
+    }
+    Ok((sum / DIRECTIONS as f64).sqrt())
+}
+
+/// The squared distances along some directions, summed up.
+fn cost(a: &Rows, b: &Rows, directions: &Tensor, all: &[Quantile]) -> Result<f64, EvalError> {
+    let (sorted_a, sorted_b) = (sorted(a, directions)?, sorted(b, directions)?);
+    let mut sum = 0.0;
+    for pairs in all.chunks(QUANTILES) {
         let at = |of: &Tensor, rows: Vec<i64>| -> Result<Tensor, EvalError> {
             Ok(of.f_index_select(0, &Tensor::f_from_slice(&rows)?)?.f_to_kind(Kind::Double)?)
         };
         let left = at(&sorted_a, pairs.iter().map(|pair| pair.a).collect())?;
         let right = at(&sorted_b, pairs.iter().map(|pair| pair.b).collect())?;
         let shares: Vec<f64> = pairs.iter().map(|pair| pair.share).collect();
-        let squares = left.f_sub(&right)?.f_square()?; // [n, DIRECTIONS]
+        let squares = left.f_sub(&right)?.f_square()?; // [n, AT_ONCE]
         let costs = squares.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Double)?;
         sum += costs.f_dot(&Tensor::f_from_slice(&shares)?)?.f_double_value(&[])?;
     }
-    Ok((sum / DIRECTIONS as f64).sqrt())
+    Ok(sum)
 }
 
 /// Unit vectors, [D, DIRECTIONS] in f32.
@@ -56,7 +69,7 @@ fn directions(width: i64, seed: u64) -> Result<Tensor, EvalError> {
     Ok(drawn.f_div(&lengths.f_sqrt()?)?)
 }
 
-/// The projections of a set, rising, [N, DIRECTIONS].
+/// The projections of a set, rising, [N, AT_ONCE].
 fn sorted(rows: &Rows, directions: &Tensor) -> Result<Tensor, EvalError> {
     let shadows = rows.blocks().map(|block| -> Result<Tensor, EvalError> {
         Ok(rows.block(block, Kind::Float)?.f_matmul(directions)?)

@@ -40,6 +40,7 @@ const PREFIX: &str = "events.out.tfevents.";
 pub struct EventWriter {
     path: PathBuf,
     file: BufWriter<File>,
+    first: bool,
 }
 
 impl EventWriter {
@@ -53,14 +54,19 @@ impl EventWriter {
     pub fn open(folder: impl AsRef<Path>, run_step: u64) -> Result<Self, ReportError> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|error| ReportError::write(folder, error))?;
-        let (path, file) = create(folder)?;
-        let mut writer = Self { path, file: BufWriter::new(file) };
+        let (path, file, first) = create(folder)?;
+        let mut writer = Self { path, file: BufWriter::new(file), first };
         writer.write(&Event::version(now()))?;
-        if run_step > 0 {
+        if !first {
             writer.write(&Event::restart(now(), run_step + 1))?;
         }
         writer.flush()?;
         Ok(writer)
+    }
+
+    /// Whether the folder had no file before.
+    pub fn is_first(&self) -> bool {
+        self.first
     }
 
     /// The file.
@@ -115,7 +121,7 @@ impl EventWriter {
 }
 
 /// A new file whose name sorts behind those that are there: TensorBoard reads in that order.
-fn create(folder: &Path) -> Result<(PathBuf, File), ReportError> {
+fn create(folder: &Path) -> Result<(PathBuf, File, bool), ReportError> {
     let entries = fs::read_dir(folder).map_err(|error| ReportError::read(folder, error))?;
     let number = |name: &str| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok();
     let newest = entries.flatten().filter_map(|entry| number(entry.file_name().to_str()?)).max();
@@ -123,7 +129,7 @@ fn create(folder: &Path) -> Result<(PathBuf, File), ReportError> {
     loop {
         let path = folder.join(format!("{PREFIX}{seconds:010}.inkdrop"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((path, file)),
+            Ok(file) => return Ok((path, file, newest.is_none())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => seconds += 1,
             Err(error) => return Err(ReportError::write(&path, error)),
         }

@@ -23,7 +23,7 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// How many whole sample grids there are.
     pub samples_there: usize,
-    /// Whether there is a `final.safetensors`.
+    /// Whether there is a `final.safetensors`, and no later step is to come.
     pub finished: bool,
     /// `evaluations/*.json` by name, as `inkdrop eval … --json` prints them.
     pub evaluations: Vec<(String, Value)>,
@@ -58,16 +58,26 @@ impl Run {
         let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let log = text(&folder.join("log.jsonl"))?.unwrap_or_default();
         let grids = grids(&folder.join("samples"));
+        let log = Log::parse(&log);
+        // A run that was resumed to more steps still has the model of before.
+        let wanted = steps(&config);
+        let going_on = wanted.zip(log.last_step).is_some_and(|(wanted, done)| done < wanted);
         Ok(Self {
             name: real.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             config,
-            log: Log::parse(&log),
+            log,
             samples_there: grids.len(),
             samples: picked(&grids)?,
-            finished: folder.join("final.safetensors").is_file(),
+            finished: folder.join("final.safetensors").is_file() && !going_on,
             evaluations: evaluations(&folder.join("evaluations"))?,
         })
     }
+}
+
+/// How many steps a run is to take.
+fn steps(config: &str) -> Option<u64> {
+    let config: toml::Table = config.parse().ok()?;
+    u64::try_from(config.get("train")?.get("steps")?.as_integer()?).ok()
 }
 
 /// A file's text, if there is the file; bytes that are no text are shown as such.

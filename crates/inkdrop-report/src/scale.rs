@@ -34,6 +34,9 @@ impl Scale {
         let share = 0.04;
         if self.log {
             let factor = (self.high / self.low).powf(share);
+            if !factor.is_finite() {
+                return self; // from end to end of all numbers
+            }
             return Self { low: self.low / factor, high: self.high * factor, ..self };
         }
         let room = (self.high - self.low) * share;
@@ -58,7 +61,7 @@ impl Scale {
 
     /// Round numbers on the axis, rising.
     pub(crate) fn ticks(&self) -> Vec<f64> {
-        if !self.log {
+        if !self.log || self.low <= 0.0 || !self.high.is_finite() {
             return self.linear();
         }
         let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
@@ -84,6 +87,10 @@ impl Scale {
         let ten = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|round| round * ten >= rough);
         let step = step.unwrap_or(10.0) * ten;
+        // Steps that vanish beside the numbers, or are none.
+        if !(step.is_normal() && self.low.abs().max(self.high.abs()) / step < 1e9) {
+            return vec![self.low, self.high];
+        }
         let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
         (first..=last).map(|count| count as f64 * step).collect()
     }
@@ -142,6 +149,15 @@ mod tests {
                 assert!(
                     ticks.is_sorted() && ticks.iter().all(|&t| (0.0..=1.0).contains(&scale.at(t)))
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_numbers_end() {
+        for (low, high) in [(0.0, 5e-324), (1e-300, 1e308), (-1e308, 1e308), (1.0, 1.0 + 2e-16)] {
+            for log in [false, true] {
+                assert!(scale(low, high, log).with_room().ticks().len() < 20, "{low} {high} {log}");
             }
         }
     }

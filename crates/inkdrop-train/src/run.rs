@@ -95,14 +95,15 @@ impl Trainer {
                 watcher.on_log(&line).map_err(TrainError::Watcher)?;
                 self.window = self.fresh_window();
             }
+            // Before the checkpoint: a kill between both must not cost the grid.
+            if self.config.sample_every > 0 && self.due(self.config.sample_every) {
+                watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
+            }
             let stop = watcher.should_stop();
             if stop || self.due(self.config.checkpoint_every) {
                 // What the log says is there no later than the checkpoint that goes on from it.
                 log.as_ref().map(Log::sync).transpose()?;
                 self.checkpoint(folder)?;
-            }
-            if self.config.sample_every > 0 && self.due(self.config.sample_every) {
-                watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
             }
             if stop && self.step < self.config.steps {
                 return Ok(Outcome::Stopped);

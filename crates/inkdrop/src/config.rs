@@ -40,21 +40,33 @@ pub struct RunConfig {
 impl RunConfig {
     /// The config of a built-in name or a .toml file, with settings over it.
     pub fn load(name: &str, settings: &[Setting]) -> Result<Self> {
-        let text = text(name)?;
-        let mut table: Table = text.parse().with_context(|| format!("{name} is no valid TOML"))?;
-        for setting in settings {
-            setting.apply(&mut table)?;
-        }
-        let config: Result<Self, _> = Value::Table(table).try_into();
+        let config: Result<Self, _> = Value::Table(table(name, settings)?).try_into();
         config.map_err(|error| {
             anyhow!("{name}: the config cannot be used: {}", error.to_string().trim())
         })
+    }
+
+    /// The kind of the images that a config asks for, whether or not the rest of it is there.
+    pub fn data_kind(name: &str, settings: &[Setting]) -> Result<String> {
+        let table = table(name, settings)?;
+        let kind = table.get("data").and_then(|data| data.get("kind")?.as_str());
+        Ok(kind.unwrap_or_default().to_string())
     }
 
     /// The config as TOML.
     pub fn to_toml(&self) -> Result<String> {
         Ok(toml::to_string(self)?)
     }
+}
+
+/// A config with settings over it.
+fn table(name: &str, settings: &[Setting]) -> Result<Table> {
+    let text = text(name)?;
+    let mut table: Table = text.parse().with_context(|| format!("{name} is no valid TOML"))?;
+    for setting in settings {
+        setting.apply(&mut table)?;
+    }
+    Ok(table)
 }
 
 fn text(name: &str) -> Result<String> {

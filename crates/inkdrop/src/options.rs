@@ -11,7 +11,7 @@ mod walk;
 pub use asked::Asked;
 pub use edit::{EditOptions, Input, InputOptions};
 pub use guide::GuideOptions;
-pub use images::ImageSet;
+pub use images::{Found, ImageSet};
 pub use model::ModelOptions;
 pub use out::OutOptions;
 pub use walk::WalkOptions;

@@ -8,7 +8,7 @@ use crate::Run;
 use crate::chart::{Chart, Line};
 
 /// Longer lists of numbers are curves.
-const LONG: usize = 8;
+const LONG: usize = 4;
 
 /// A table and curves for each file; nothing where there is none.
 pub(super) fn section(run: &Run) -> Option<Markup> {

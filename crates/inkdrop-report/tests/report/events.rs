@@ -159,6 +159,17 @@ fn a_run_that_goes_on_takes_back_what_is_later() {
     assert_eq!(inner(&restart, 7), [Field::Number(1, 1)]);
 }
 
+/// Killed before its first checkpoint, a run begins at step 0 once more.
+#[test]
+fn a_run_that_begins_again_takes_everything_back() {
+    let (_place, folder) = place();
+    assert!(EventWriter::open(&folder, 0).unwrap().is_first());
+    let again = EventWriter::open(&folder, 0).unwrap();
+    assert!(!again.is_first());
+    let restart = fields(&records(again.path())[1]);
+    assert!(restart.contains(&Field::Number(2, 1)), "{restart:?}");
+}
+
 #[test]
 fn a_folder_that_cannot_be_is_named() {
     let (place, _) = place();

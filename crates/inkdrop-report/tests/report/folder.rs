@@ -72,3 +72,18 @@ fn of_many_grids_some_are_kept_from_the_first_to_the_last() {
     assert_eq!((run.samples[0].step, run.samples[SAMPLES - 1].step), (1, 500));
     assert!(run.samples.is_sorted_by(|a, b| a.step < b.step));
 }
+
+/// Resumed to more steps, a run still has the model of before.
+#[test]
+fn a_run_that_goes_on_is_not_finished() {
+    let run = |steps: &str| {
+        let place = place(&[
+            ("config.toml", format!("[train]\nsteps = {steps}\n").as_bytes()),
+            ("log.jsonl", b"{\"step\":60,\"loss\":0.1}\n"),
+            ("final.safetensors", b""),
+        ]);
+        Run::open(place.path()).unwrap().finished
+    };
+    assert!(run("60"));
+    assert!(!run("3000"));
+}

@@ -8,7 +8,7 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_train::{Outcome, RunFolder};
 
-use crate::config::{BUILT_IN, BuiltIn, RunConfig, Setting};
+use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
 use crate::making::stop::INTERRUPTED;
 use crate::say::say;
 use crate::training::resume::Resume;
@@ -102,8 +102,8 @@ impl Arguments {
         settings.extend(self.unset.iter().map(|key| Setting::Unset(key.clone())));
         settings.extend(self.steps.map(|steps| Setting::set("train.steps", steps as i64)));
         if let Some(path) = &self.data {
-            let kind = RunConfig::load(&name, &settings)?.data;
-            let key = kind.path_key().with_context(|| {
+            let kind = RunConfig::data_kind(&name, &settings)?;
+            let key = DataConfig::path_key(&kind).with_context(|| {
                 format!("--data {}: the images of {name} are made, not read", path.display())
             })?;
             settings.push(Setting::set(&format!("data.{key}"), path.display().to_string()));

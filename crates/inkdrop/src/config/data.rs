@@ -70,12 +70,12 @@ pub struct Loaded {
 pub const SPRITES: usize = 5_000_000;
 
 impl DataConfig {
-    /// The key that says where files lie, for `--data`.
-    pub fn path_key(&self) -> Option<&'static str> {
-        match self {
-            Self::Sprites { .. } => None,
-            Self::Npy { .. } | Self::Idx { .. } => Some("images"),
-            Self::Folder(_) | Self::Cifar { .. } | Self::Npz { .. } => Some("path"),
+    /// The key of a kind that says where files lie, for `--data`; none where they are made.
+    pub fn path_key(kind: &str) -> Option<&'static str> {
+        match kind {
+            "sprites" => None,
+            "npy" | "idx" => Some("images"),
+            _ => Some("path"),
         }
     }
 

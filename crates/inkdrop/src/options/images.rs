@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop_data::folder::{self, Folder, FolderConfig, FolderLabels};
+use inkdrop_data::folder::{self, Broken, Folder, FolderConfig, FolderLabels};
 use inkdrop_data::{Dataset, cifar, idx, npy, npz, sprites};
 
 use crate::config::SPRITES;
@@ -71,46 +71,81 @@ impl ImageSet {
     /// Reads or makes the images, with the labels that there are.
     ///
     /// - channels: 1 or 3, where the source leaves that open
-    pub fn load(&self, channels: usize) -> Result<Dataset> {
+    /// - size: side that the pictures of a folder are fitted to; without it they are of one size
+    pub fn load(&self, channels: usize, size: Option<usize>) -> Result<Found> {
         match self {
-            Self::Sprites { seed, count } => Ok(sprites::dataset(*seed, *count)),
-            Self::Path(path) => read(path, channels),
+            Self::Sprites { seed, count } => Ok(Found {
+                data: sprites::dataset(*seed, *count),
+                classes: sprites::CLASSES.map(String::from).to_vec(),
+            }),
+            Self::Path(path) => read(path, channels, size),
         }
     }
 }
 
-fn read(path: &Path, channels: usize) -> Result<Dataset> {
+/// Images that were found.
+pub struct Found {
+    /// Images and labels.
+    pub data: Dataset,
+    /// Names of the classes, in the order of their ids; empty where the source has none.
+    pub classes: Vec<String>,
+}
+
+impl Found {
+    /// Labels by number alone.
+    fn numbered(data: Dataset) -> Self {
+        Self { data, classes: Vec::new() }
+    }
+
+    fn cifar(path: &Path) -> Result<Self> {
+        let classes = cifar::CLASSES.map(String::from).to_vec();
+        Ok(Self { data: cifar::load(path)?, classes })
+    }
+}
+
+fn read(path: &Path, channels: usize, size: Option<usize>) -> Result<Found> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     ensure!(path.exists(), "there is no {}: expected {FORMS}", path.display());
     if path.is_dir() {
-        return if is_cifar(path) { Ok(cifar::load(path)?) } else { pictures(path, channels) };
+        return if is_cifar(path) { Found::cifar(path) } else { pictures(path, channels, size) };
     }
     Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("npz") => npz::load(path)?,
-        Some("npy") => npy::load(path, beside(path, ".npy", "_labels.npy").as_deref())?,
-        Some("bin") => cifar::load(path)?,
+        Some("npz") => Found::numbered(npz::load(path)?),
+        Some("npy") => {
+            Found::numbered(npy::load(path, beside(path, ".npy", "_labels.npy").as_deref())?)
+        }
+        Some("bin") => Found::cifar(path)?,
         Some("png") => bail!(
             "{} is one picture: expected a set of images, as `inkdrop sample --out x.npz` or `--out folder/` writes it",
             path.display()
         ),
         _ if is_idx(path) => {
-            idx::load(path, beside(path, "images-idx3", "labels-idx1").as_deref())?
+            let labels = beside(path, "images-idx3", "labels-idx1")
+                .or_else(|| beside(path, "images.idx3", "labels.idx1"));
+            Found::numbered(idx::load(path, labels.as_deref())?)
         }
         _ => bail!("{} is no set of images: expected {FORMS}", path.display()),
     })
 }
 
 /// Pictures, labelled by sub-folder or by what stands before `_`, where all are.
-fn pictures(path: &Path, channels: usize) -> Result<Dataset> {
-    let load = |labels| folder::load(&FolderConfig { labels, ..FolderConfig::new(path) }, channels);
+fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<Found> {
+    let load = |labels| {
+        let config = FolderConfig { labels, size, broken: Broken::Skip, ..FolderConfig::new(path) };
+        folder::load(&config, channels)
+    };
     let labelled = [FolderLabels::Folder, FolderLabels::Prefix].into_iter().find_map(|labels| {
-        let Folder { dataset, classes, .. } = load(labels).ok()?;
-        (classes.len() > 1).then_some(dataset)
+        let folder = load(labels).ok()?;
+        (folder.classes.len() > 1).then_some(folder)
     });
-    match labelled {
-        Some(dataset) => Ok(dataset),
-        None => Ok(load(FolderLabels::None)?.dataset),
+    let Folder { dataset, classes, skipped } = match labelled {
+        Some(folder) => folder,
+        None => load(FolderLabels::None)?,
+    };
+    for problem in skipped {
+        eprintln!("left out: {problem}");
     }
+    Ok(Found { data: dataset, classes })
 }
 
 /// A file whose name differs in one part, if it is there.

@@ -27,7 +27,7 @@ pub fn watch(
 ) -> Result<Outcome> {
     let step = trainer.step() as u64;
     let mut events = EventWriter::open(folder.events(), step)?;
-    if step == 0 {
+    if events.is_first() {
         events.text("config", 0, &format!("```toml\n{config}\n```"))?;
     }
     let bar = progress::bar(trainer.config().steps, "steps");

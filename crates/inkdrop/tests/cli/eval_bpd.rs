@@ -1,5 +1,7 @@
 //! `inkdrop eval bpd`: the bound of a model on data.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::support::{Place, place_with_model};
@@ -73,4 +75,57 @@ fn the_text_says_what_was_measured() {
     {
         assert!(text.contains(word), "no `{word}` in: {text}");
     }
+}
+
+/// Folders number their classes by the alphabet, the model by its own order.
+#[test]
+fn classes_of_folders_are_found_by_name() {
+    let place = place_with_model();
+    place.run(&["data", "-n", "10", "--seed", "3", "--out", "x.npy"]).succeeds();
+    place.run(&["data", "-n", "10", "--seed", "3", "--out", "x/"]).succeeds();
+    let names = ["hero", "non-hero", "food", "spell", "side-facing"];
+    let labels = place.path("x_labels.npy");
+    let data = inkdrop_data::npy::load(&place.path("x.npy"), Some(&labels)).expect("a pair");
+    let inkdrop_data::Labels::Context(rows) = data.labels else { panic!("rows of weights") };
+    for (index, row) in rows.rows().into_iter().enumerate() {
+        let class = names[row.iter().position(|&weight| weight == 1.0).expect("a class")];
+        let folder = place.path(&format!("y/{class}"));
+        fs::create_dir_all(&folder).expect("a folder");
+        // The order of the array, whatever the order of the classes.
+        let name = format!("{index:05}.png");
+        fs::rename(place.path(&format!("x/{name}")), folder.join(&name)).expect("a picture");
+    }
+    let of = |data: &str| json(&place, &[data, "--steps", "3"])["mse"].as_f64().expect("a number");
+    // The noise belongs to the place in the data, which is another: close, not equal.
+    let (array, folder) = (of("x.npy"), of("y"));
+    assert!((array / folder - 1.0).abs() < 0.2, "{array} and {folder}");
+    fs::rename(place.path("y/spell"), place.path("y/spells")).expect("a class");
+    place.refuses(&["eval", "bpd", "model.safetensors", "y"], &["`spells`", "side-facing"]);
+}
+
+#[test]
+fn pictures_of_any_size_are_fitted_where_that_is_meant() {
+    let place = place_with_model();
+    place.run(&["data", "-n", "2", "--out", "x/"]).succeeds();
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../inkdrop-data/tests/fixtures/");
+    for name in ["deep.png", "gray.jpg"] {
+        fs::copy(format!("{fixtures}{name}"), place.path(&format!("x/{name}"))).expect("a picture");
+    }
+    place.refuses(&["eval", "bpd", "model.safetensors", "x"], &["x", "size"]);
+    assert_eq!(json(&place, &["x", "--fit", "--steps", "2"])["images"], 4);
+    let args = ["eval", "distance", "x", "sprites:1:5", "--fit", "16"];
+    place.run(&args).succeeds();
+}
+
+#[test]
+fn a_model_that_gives_no_numbers_is_refused() {
+    let place = place_with_model();
+    let mut weights = inkdrop_checkpoint::Weights::open(&place.path("model.safetensors"));
+    let weights = weights.as_mut().expect("a model");
+    let key = "out.3.bias";
+    let ruined = weights.get(key).expect("a weight") * f64::NAN;
+    weights.insert(key, ruined);
+    weights.save(&place.path("model.safetensors")).expect("a writable folder");
+    let args = ["eval", "bpd", "model.safetensors", "sprites:1:2", "--steps", "2"];
+    place.refuses(&args, &["image 0", "NaN"]);
 }

@@ -65,3 +65,16 @@ fn an_extractor_adds_fid_kid_precision_and_recall() {
     }
     assert!(outcome.stderr.contains("fewer than 10000"), "{}", outcome.stderr);
 }
+
+#[test]
+fn what_needs_more_images_is_left_out_and_named() {
+    let place = Place::new();
+    let args = ["eval", "distance", "sprites:1:1", "sprites:2:5"];
+    let outcome = place.run(&args).succeeds();
+    assert!(outcome.stdout.contains("sliced") && !outcome.stdout.contains("kernel"));
+    assert!(outcome.stderr.contains("the kernel distance needs 2 images"), "{}", outcome.stderr);
+    let args = ["eval", "distance", "sprites:1:3", "sprites:2:5", "--extractor", EXTRACTOR];
+    let outcome = place.run(&args).succeeds();
+    assert!(outcome.stdout.contains("FID") && !outcome.stdout.contains("recall"));
+    assert!(outcome.stderr.contains("precision and recall needs 4 images"), "{}", outcome.stderr);
+}

@@ -72,7 +72,6 @@ fn numbers_out_of_range() {
     bpd(&["--steps", "often"], &["often"]);
     bpd(&["--class", "dragon"], &["dragon", "hero"]);
     place.refuses(&["eval", "bpd", "nothing.pt", "sprites:1:5"], &["there is no file nothing.pt"]);
-    place.refuses(&["eval", "distance", "sprites:1:1", "sprites:2:5"], &["at least 2"]);
 }
 
 #[test]

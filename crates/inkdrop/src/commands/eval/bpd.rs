@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
-use inkdrop_data::{Dataset, Images};
+use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
 use inkdrop_process::{Process, bits_per_dim, pixels};
 use inkdrop_schedule::Spacing;
@@ -20,7 +20,7 @@ use crate::making::stop::{INTERRUPTED, Stop, Stoppable};
 use crate::model::card::{Card, Model};
 use crate::model::context::Row;
 use crate::model::identity;
-use crate::options::{ImageSet, ModelOptions};
+use crate::options::{Found, ImageSet, ModelOptions};
 use crate::progress;
 use crate::say::{entry, say};
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of pictures, CIFAR-10's
     /// .bin file or folder, or an IDX file; labels are read with it
     data: ImageSet,
+    /// Fit the pictures of a folder to the model's size, as training with data.size does
+    #[arg(long)]
+    fit: bool,
     /// How many images, evenly spread over the data [default: all]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
@@ -57,8 +60,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.find()?;
     let build = arguments.model.build(arguments.seed)?;
     let shape = model.card.model.image_shape().map(|side| side as usize);
-    let data = arguments.data.load(shape[0])?;
-    let (images, conditions) = arguments.images(&model, &data, shape)?;
+    ensure!(
+        !arguments.fit || shape[1] == shape[2],
+        "--fit: the model draws {} x {}, expected a square",
+        shape[1],
+        shape[2]
+    );
+    let found = arguments.data.load(shape[0], arguments.fit.then_some(shape[1]))?;
+    let (images, conditions) = arguments.images(&model, &found, shape)?;
     let (network, process) = model.build(&build)?;
     let process = match &arguments.steps {
         Some(spacing) => process.respaced(spacing).context("--steps")?,
@@ -90,13 +99,13 @@ impl Arguments {
     fn images(
         &self,
         model: &Model,
-        data: &Dataset,
+        Found { data, classes }: &Found,
         [channels, height, width]: [usize; 3],
     ) -> Result<(Images, Conditions)> {
         let given = [data.images.height(), data.images.width(), data.images.channels()];
         ensure!(
             given == [height, width, channels],
-            "{} has images of {} x {} x {} (height, width, channels), the model draws {height} x {width} x {channels}: give data of that size, or another --size if the network takes it",
+            "{} has images of {} x {} x {} (height, width, channels), the model draws {height} x {width} x {channels}: give data of that size, --fit the pictures of a folder, or name another --size if the network takes it",
             self.data,
             given[0],
             given[1],
@@ -111,7 +120,7 @@ impl Arguments {
         );
         let indices: Vec<usize> = (0..count).map(|i| i * all / count).collect();
         let fixed = self.class.as_ref().map(|name| Row::class(&model.card, name)).transpose()?;
-        let conditions = Conditions::of(&model.card, &data.labels, &indices, fixed)?;
+        let conditions = Conditions::of(&model.card, (&data.labels, classes), &indices, fixed)?;
         Ok((data.images.select(&indices)?, conditions))
     }
 
@@ -213,6 +222,13 @@ impl Measuring<'_> {
             match bits_per_dim(process, network, &x0, &asked, &mut noise) {
                 Err(_) if network.network.stopped() => break,
                 measured => figures.add(&measured?)?,
+            }
+            let bad = figures.totals.iter().position(|bits| !bits.is_finite());
+            if let Some(image) = bad {
+                bail!(
+                    "image {image} has {} bits per dimension: the model gives no numbers for it; look at its weights with `inkdrop inspect --stats`",
+                    figures.totals[image]
+                );
             }
             self.network.bar.set_message(format!("{:.4} bits/dim", mean(&figures.totals)));
         }

@@ -17,9 +17,15 @@ pub struct Conditions {
 impl Conditions {
     /// The labels of some images as a model takes them; a model that takes none is told nothing.
     ///
+    /// - names: what the data calls its classes, if it does; they are found by name in the model
     /// - indices: which images of the data
     /// - fixed: what the user asks of all of them instead
-    pub fn of(card: &Card, labels: &Labels, indices: &[usize], fixed: Option<Row>) -> Result<Self> {
+    pub fn of(
+        card: &Card,
+        (labels, names): (&Labels, &[String]),
+        indices: &[usize],
+        fixed: Option<Row>,
+    ) -> Result<Self> {
         if let Some(row) = fixed {
             let rows = vec![row; indices.len()];
             return Ok(Self { rows, told: "what --class says" });
@@ -37,7 +43,8 @@ impl Conditions {
             let rows = vec![Row::none(card); indices.len()];
             return Ok(Self { rows, told: "nothing: the data has no labels" });
         }
-        let row = |&index: &usize| row(card, labels, index);
+        let places = places(card, names)?;
+        let row = |&index: &usize| row(card, labels, &places, index);
         Ok(Self {
             rows: indices.iter().map(row).collect::<Result<_>>()?,
             told: "the data's labels",
@@ -45,27 +52,42 @@ impl Conditions {
     }
 }
 
+/// The model's number of each class of the data; empty where one of both has no names.
+fn places(card: &Card, names: &[String]) -> Result<Vec<usize>> {
+    let known = if card.contexts.is_empty() { &card.classes.names } else { &card.contexts };
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = |name: &String| {
+        known.iter().position(|known| known == name).with_context(|| {
+            format!(
+                "the data has a class `{name}`, the model knows {}: rename it, or say --class for all of the data",
+                known.join(", ")
+            )
+        })
+    };
+    names.iter().map(place).collect()
+}
+
 /// The label of one image.
-fn row(card: &Card, labels: &Labels, index: usize) -> Result<Row> {
+fn row(card: &Card, labels: &Labels, places: &[usize], index: usize) -> Result<Row> {
     let mut row = Row::none(card);
+    let place = |id: usize| places.get(id).copied().unwrap_or(id);
     match (card.model.classes(), labels) {
         (_, Labels::None) => {}
         (Some(count), Labels::Classes { ids, .. }) => {
-            let class = i64::from(ids[index]);
-            ensure!(
-                class < count,
-                "image {index} is of class {class}, and the model knows {count} classes: expected 0 to {}",
-                count - 1
-            );
-            row.class = Some(class);
+            row.class = Some(class(card, count, place(ids[index] as usize), index)?);
         }
-        (Some(_), Labels::Context(rows)) => {
+        (Some(count), Labels::Context(rows)) => {
+            let ones = rows.row(index).iter().filter(|&&weight| weight == 1.0).count();
+            let others = rows.row(index).iter().filter(|&&weight| weight != 0.0).count();
             let one = rows.row(index).iter().position(|&weight| weight == 1.0);
-            let class = one.context("the data's labels are weights, the model takes classes")?;
-            row.class = Some(class as i64);
+            let id = one.filter(|_| ones == 1 && others == 1);
+            let id = id.context("the data's labels are weights, the model takes classes")?;
+            row.class = Some(class(card, count, place(id), index)?);
         }
         (None, Labels::Classes { ids, .. }) => {
-            let (class, count) = (ids[index] as usize, row.contexts.len());
+            let (class, count) = (place(ids[index] as usize), row.contexts.len());
             let Some(weight) = row.contexts.get_mut(class) else {
                 bail!("image {index} is of class {class}, and the model knows {count} contexts");
             };
@@ -78,10 +100,24 @@ fn row(card: &Card, labels: &Labels, index: usize) -> Result<Row> {
                 rows.ncols(),
                 row.contexts.len()
             );
-            row.contexts = rows.row(index).to_vec();
+            for (at, &weight) in rows.row(index).iter().enumerate() {
+                row.contexts[place(at)] = weight;
+            }
         }
     }
     Ok(row)
+}
+
+/// A class that the model knows, and that does not stand for none.
+fn class(card: &Card, count: i64, id: usize, index: usize) -> Result<i64> {
+    let class = id as i64;
+    ensure!(
+        class < count && Some(class) != card.classes.null,
+        "image {index} is of class {class}, and the model knows {count} classes{}: expected 0 to {}",
+        if card.classes.null.is_some() { ", one of which stands for none" } else { "" },
+        count - if card.classes.null == Some(count - 1) { 2 } else { 1 }
+    );
+    Ok(class)
 }
 
 #[cfg(test)]
@@ -100,7 +136,7 @@ mod tests {
     }
 
     fn rows(preset: &str, labels: &Labels) -> Result<Vec<Row>> {
-        Ok(Conditions::of(&card(preset), labels, &[2, 0], None)?.rows)
+        Ok(Conditions::of(&card(preset), (labels, &[]), &[2, 0], None)?.rows)
     }
 
     fn refused(preset: &str, labels: &Labels, words: &str) {
@@ -123,12 +159,33 @@ mod tests {
         refused(preset, &Labels::Context(array![[0.5], [0.5], [0.5]]), "are weights");
     }
 
+    /// Folders number their classes by the alphabet, the model does not.
+    #[test]
+    fn classes_are_found_by_name() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let contexts = names(&["hero", "non-hero", "food", "spell", "side-facing"]);
+        let card = Card { contexts, ..card("sprites") };
+        let labels = Labels::Classes { ids: vec![0, 1], count: 2 };
+        let of = |given: &[&str]| Conditions::of(&card, (&labels, &names(given)), &[0, 1], None);
+        let rows = of(&["food", "hero"]).expect("known names").rows;
+        assert_eq!(rows[0].contexts, [0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(rows[1].contexts, [1.0, 0.0, 0.0, 0.0, 0.0]);
+        let error = of(&["food", "fox"]).err().expect("no fox").to_string();
+        assert!(error.contains("`fox`") && error.contains("side-facing"), "{error}");
+    }
+
     #[test]
     fn a_model_with_a_class_for_none_needs_no_labels() {
         let classes = Classes { names: Vec::new(), null: Some(999) };
         let card = Card { classes, ..card("improved_imagenet64_cond") };
-        let rows = Conditions::of(&card, &Labels::None, &[0], None).expect("rows").rows;
+        let rows = Conditions::of(&card, (&Labels::None, &[]), &[0], None).expect("rows").rows;
         assert_eq!(rows[0].class, Some(999));
+        let none = Labels::Classes { ids: vec![999], count: 1000 };
+        let error =
+            Conditions::of(&card, (&none, &[]), &[0], None).err().expect("none is no class");
+        assert!(error.to_string().contains("expected 0 to 998"), "{error}");
+        let mixed = Labels::Context(array![[1.0, 0.5]]);
+        assert!(Conditions::of(&card, (&mixed, &[]), &[0], None).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use inkdrop_data::{Dataset, Images};
+use inkdrop_data::Images;
 use inkdrop_eval::{
     Kid, KidConfig, Moments, NEIGHBOURS, PrecisionRecall, frechet_distance, kernel_distance, kid,
     precision_recall, sliced_wasserstein,
@@ -29,6 +29,9 @@ pub struct Arguments {
     samples: ImageSet,
     /// What they are to be like, named in the same way
     data: ImageSet,
+    /// Fit the pictures of folders to this side
+    #[arg(long, value_name = "N")]
+    fit: Option<usize>,
     /// Seed of directions and subsets
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -48,7 +51,8 @@ pub struct Arguments {
 /// Distances between pixels.
 struct Pixels {
     sliced: f64,
-    kernel: f64,
+    /// Needs two images of each side.
+    kernel: Option<f64>,
     /// Images of each side that the kernel distance compares.
     paired: [i64; 2],
 }
@@ -59,7 +63,8 @@ struct InFeatures {
     fid: f64,
     kid: Kid,
     kid_size: usize,
-    shares: PrecisionRecall,
+    /// Needs more images of each side than neighbours.
+    shares: Option<PrecisionRecall>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -83,8 +88,7 @@ impl Arguments {
     fn load(&self) -> Result<(Images, Images)> {
         let open = self.samples.leaves_channels_open();
         let load = |set: &ImageSet, channels: usize| -> Result<Images> {
-            let Dataset { images, .. } = set.load(channels)?;
-            Ok(images)
+            Ok(set.load(channels, self.fit)?.data.images)
         };
         let (samples, data) = if open {
             let data = load(&self.data, 3)?;
@@ -98,7 +102,7 @@ impl Arguments {
         let ([h, w, c], [height, width, channels]) = (size(&samples), size(&data));
         ensure!(
             [h, w, c] == [height, width, channels],
-            "{} has images of {h} x {w} x {c} (height, width, channels), {} of {height} x {width} x {channels}: expected one size; sample with --size, or scale one side",
+            "{} has images of {h} x {w} x {c} (height, width, channels), {} of {height} x {width} x {channels}: expected one size; sample with --size, or --fit the pictures of a folder",
             self.samples,
             self.data
         );
@@ -109,7 +113,9 @@ impl Arguments {
         let sliced = sliced_wasserstein(samples, data, self.seed)?;
         let (samples, data) = (self.some(samples)?, self.some(data)?);
         let paired = [samples.size()[0], data.size()[0]];
-        Ok(Pixels { sliced, kernel: kernel_distance(&samples, &data)?, paired })
+        let enough = enough("the kernel distance", &paired, 2);
+        let kernel = enough.then(|| kernel_distance(&samples, &data)).transpose()?;
+        Ok(Pixels { sliced, kernel, paired })
     }
 
     /// Images evenly spread over a set, where it has more than can be compared in pairs.
@@ -146,7 +152,9 @@ impl Arguments {
         let config = KidConfig { subsets: self.kid_subsets, size: kid_size, seed: self.seed };
         let fid = frechet_distance(&Moments::of(&samples)?, &Moments::of(&data)?)?;
         let kid = kid(&samples, &data, &config)?;
-        let shares = precision_recall(&samples, &data, NEIGHBOURS)?;
+        let rows = [samples.size()[0], data.size()[0]];
+        let enough = enough("precision and recall", &rows, NEIGHBOURS as i64 + 1);
+        let shares = enough.then(|| precision_recall(&samples, &data, NEIGHBOURS)).transpose()?;
         Ok(InFeatures { width, fid, kid, kid_size, shares })
     }
 
@@ -178,8 +186,8 @@ impl Arguments {
                 "kid_std": found.kid.std,
                 "kid_subsets": self.kid_subsets,
                 "kid_size": found.kid_size,
-                "precision": found.shares.precision,
-                "recall": found.shares.recall,
+                "precision": found.shares.as_ref().map(|shares| shares.precision),
+                "recall": found.shares.as_ref().map(|shares| shares.recall),
                 "neighbours": NEIGHBOURS,
             });
         }
@@ -200,25 +208,28 @@ impl Arguments {
             entry("size", &format!("{height} x {width} x {channels}")),
             "pixels in [-1, 1]".to_string(),
             entry("sliced", &format!("{:.6} 2-Wasserstein, 512 directions", pixels.sliced)),
-            entry("kernel", &format!("{:.6e} MMD², cubic{}", pixels.kernel, pixels.part(counts))),
         ];
+        if let Some(kernel) = pixels.kernel {
+            let text = format!("{kernel:.6e} MMD², cubic{}", pixels.part(counts));
+            lines.push(entry("kernel", &text));
+        }
         if let Some((extractor, found)) = features {
             let Features { name, sha256, .. } = extractor;
             let (kid, subsets) = (found.kid, self.kid_subsets);
             let InFeatures { width, kid_size, .. } = found;
             lines.extend([
                 format!("{width} features of {name} (sha256 {sha256}…)"),
-                entry("FID", &format!("{:.6}", found.fid)),
+                entry("FID", &format!("{:.6}", found.fid.max(0.0))),
                 entry(
                     "KID",
                     &format!("{:.6e} ± {:.1e}, {subsets} subsets of {kid_size}", kid.mean, kid.std),
                 ),
-                entry(
-                    "precision",
-                    &format!("{:.4}, {NEIGHBOURS} neighbours", found.shares.precision),
-                ),
-                entry("recall", &format!("{:.4}", found.shares.recall)),
             ]);
+            if let Some(shares) = &found.shares {
+                let precision = format!("{:.4}, {NEIGHBOURS} neighbours", shares.precision);
+                lines.push(entry("precision", &precision));
+                lines.push(entry("recall", &format!("{:.4}", shares.recall)));
+            }
         }
         lines.join("\n")
     }
@@ -231,6 +242,15 @@ impl Pixels {
         let all = counts.map(|count| count as i64) == self.paired;
         if all { String::new() } else { format!(", of {a} and {b} images") }
     }
+}
+
+/// Whether there are as many images on each side; says so where there are not.
+fn enough(figure: &str, counts: &[i64; 2], least: i64) -> bool {
+    let fewest = counts[0].min(counts[1]);
+    if fewest < least {
+        eprintln!("left out: {figure} needs {least} images on each side, here are {fewest}");
+    }
+    fewest >= least
 }
 
 /// [N, C, H, W] in uint8.
