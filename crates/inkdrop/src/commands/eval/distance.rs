@@ -153,7 +153,7 @@ impl Arguments {
         let fid = frechet_distance(&Moments::of(&samples)?, &Moments::of(&data)?)?;
         let kid = kid(&samples, &data, &config)?;
         let rows = [samples.size()[0], data.size()[0]];
-        let enough = enough("precision and recall", &rows, NEIGHBOURS as i64 + 1);
+        let enough = enough("precision and recall", &rows, NEIGHBOURS + 1);
         let shares = enough.then(|| precision_recall(&samples, &data, NEIGHBOURS)).transpose()?;
         Ok(InFeatures { width, fid, kid, kid_size, shares })
     }
