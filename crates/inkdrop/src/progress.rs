@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that counts `unit`s and shows a message, the rate and the time left.
 pub fn bar(total: usize, unit: &str) -> ProgressBar {
-    let template = format!("{{bar:24}} {{pos}}/{{len}} {unit} {{msg}} {{eta}} left");
+    let template = format!("{{bar:14}} {{pos}}/{{len}} {unit} {{msg}} {{eta}} left");
     let style =
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total as u64).with_style(style.progress_chars("█▉▊▋▌▍▎▏ "))

@@ -62,7 +62,7 @@ impl Watcher for Screen<'_> {
         let (loss, lr) = (self.loss, report.lr);
         self.images += report.images;
         let rate = self.images as f64 / self.begun.elapsed().as_secs_f64();
-        self.bar.set_message(format!("loss {loss:.4}, lr {lr:.1e}, {rate:.0} images/s,"));
+        self.bar.set_message(format!("loss {loss:.4}, lr {lr:.1e}, {rate:.0} img/s,"));
         self.bar.set_position(report.step as u64);
     }
 
