@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{LossTerms, Objective, pixels};
 use tch::{Kind, Tensor};
@@ -53,13 +54,17 @@ impl Trainer {
         let batch = self.loader.batch(self.step)?;
         let seed = step_seed(self.config.seed, self.step);
         tch::manual_seed(seed as i64);
-        let images = &batch.images;
+        let x0 = self.tensor(&batch.images)?;
+        let labels = self.labels.batch(&batch.indices, self.config.label_dropout)?;
+        let drawn = self.timesteps.draw(batch.indices.len(), seed);
+        Prepared::new(x0, drawn, labels, self.config.low_res)
+    }
+
+    /// Images on the network's device, [B, C, H, W] in [-1, 1].
+    pub(crate) fn tensor(&self, images: &Images) -> Result<Tensor, TrainError> {
         let shape = [images.len(), images.height(), images.width(), images.channels()];
         let device = self.network.params().device();
-        let x0 = pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?;
-        let labels = self.labels.batch(&batch.indices, self.config.label_dropout)?;
-        let drawn = self.timesteps.draw(images.len(), seed);
-        Prepared::new(x0, drawn, labels, self.config.low_res)
+        Ok(pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?)
     }
 
     /// The losses of a network on some images of a batch.

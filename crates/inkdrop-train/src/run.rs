@@ -97,7 +97,9 @@ impl Trainer {
             }
             // Before the checkpoint: a kill between both must not cost the grid.
             if self.config.sample_every > 0 && self.due(self.config.sample_every) {
+                let drawing = Instant::now();
                 watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
+                self.window.skip(drawing.elapsed());
             }
             let stop = watcher.should_stop();
             if stop || self.due(self.config.checkpoint_every) {

@@ -6,7 +6,6 @@ use inkdrop_data::batches::Batches;
 use inkdrop_data::loader::{Loader, LoaderConfig};
 use inkdrop_data::source::{LabelledSource, Source};
 use inkdrop_nn::Mode;
-use inkdrop_process::pixels;
 use tch::Kind;
 
 use crate::batch::Prepared;
@@ -76,15 +75,13 @@ impl Trainer {
         seen: usize,
     ) -> Result<Prepared, TrainError> {
         tch::manual_seed(seen as i64);
-        let images = &read.images;
-        let shape = [images.len(), images.height(), images.width(), images.channels()];
-        let device = self.network.params().device();
-        let x0 = pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?;
+        let x0 = self.tensor(&read.images)?;
         let labels = validation.labels.batch(&read.indices, 0.0)?;
         let steps = self.process.schedule().steps();
         // Multiples of the golden ratio are spread evenly, however many there are.
         let place = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
-        let t = (seen..seen + images.len()).map(|image| (place(image) * steps as f64) as usize);
+        let t =
+            (seen..seen + read.indices.len()).map(|image| (place(image) * steps as f64) as usize);
         let t: Vec<usize> = t.collect();
         let weights = vec![1.0; t.len()];
         Prepared::new(x0, Drawn { t, weights }, labels, self.config.low_res)

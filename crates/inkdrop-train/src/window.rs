@@ -54,6 +54,11 @@ impl Window {
         Self { begun: Instant::now(), waited, steps, images: 0, sums: Sums::default() }
     }
 
+    /// Leaves time out that was not spent on steps.
+    pub(crate) fn skip(&mut self, time: Duration) {
+        self.begun += time;
+    }
+
     pub(crate) fn add(&mut self, seen: &Seen) {
         self.images += seen.losses.len();
         let sums = &mut self.sums;

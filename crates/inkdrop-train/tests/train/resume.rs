@@ -12,7 +12,7 @@ use inkdrop_train::{
 use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
 use tempfile::TempDir;
 
-use super::support::{StopAfter, alone, build, config, equal, parts, trainer};
+use super::support::{StopAfter, alone, build, checkpoints, config, equal, parts, trainer};
 
 /// A recipe that uses all that has state: learned variances, ten steps of the process so that
 /// their second moments count early, dropout, several averages, groups, parts of batches.
@@ -110,13 +110,7 @@ fn milestones_are_kept_beside_the_newest() {
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     let config = TrainConfig { checkpoint_every: 1, keep_every: 4, ..config(11) };
     trainer(config).run(Some(&folder), &mut Silent).unwrap();
-    let mut names: Vec<String> = folder
-        .checkpoints()
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
+    let names = checkpoints(&folder);
     let numbers: Vec<&str> = names.iter().map(|name| &name[9..12]).collect();
     assert_eq!(numbers, ["004", "008", "010", "011"]);
 }

@@ -7,7 +7,7 @@ use inkdrop_checkpoint::Weights;
 use inkdrop_train::{OtherData, Outcome, RunFolder, Silent, TrainConfig, TrainError};
 use tempfile::TempDir;
 
-use super::support::{Losses, StopAfter, alone, build, config, equal, trainer};
+use super::support::{Losses, StopAfter, alone, build, checkpoints, config, equal, trainer};
 
 #[test]
 fn training_makes_the_loss_smaller() {
@@ -82,13 +82,7 @@ fn only_the_newest_checkpoints_are_kept() {
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     trainer(config(9)).run(Some(&folder), &mut Silent).unwrap();
-    let mut names: Vec<String> = folder
-        .checkpoints()
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
+    let names = checkpoints(&folder);
     assert_eq!(names, ["step-0000008.safetensors", "step-0000009.safetensors"]);
 }
 

@@ -7,7 +7,7 @@ use inkdrop_data::sprites;
 use inkdrop_nn::{Network, Params};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{LabelUse, Parts, StepReport, TrainConfig, Trainer, Watcher};
+use inkdrop_train::{LabelUse, Parts, RunFolder, StepReport, TrainConfig, Trainer, Watcher};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
 /// libtorch has one global generator, which a step seeds and draws from.
@@ -100,4 +100,13 @@ impl Watcher for StopAfter {
     fn should_stop(&self) -> bool {
         self.1 >= self.0
     }
+}
+
+/// The names of a run's checkpoints, rising.
+pub fn checkpoints(folder: &RunFolder) -> Vec<String> {
+    let entries = folder.checkpoints().read_dir().unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
