@@ -89,8 +89,8 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
-    /// A sample grid could not be made.
-    #[error("sampling while training failed: {0}")]
+    /// A sample grid could not be made, or a line of the log not be passed on.
+    #[error("what watches the run failed: {0}")]
     Watcher(Box<dyn std::error::Error + Send + Sync>),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]

@@ -1,7 +1,10 @@
 //! One step: parts of a batch, precisions, labels, validation.
 
+use std::sync::{Arc, Mutex};
+
 use inkdrop_data::{Dataset, Labels, sprites};
-use inkdrop_torch::tch::{Device, Kind, manual_seed};
+use inkdrop_nn::{Conditioning, Init, Mode, Network, NetworkError, Params, Weight};
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_train::{LogLine, Precision, Silent, TrainConfig, Trainer, Watcher, WatcherError};
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
@@ -122,6 +125,79 @@ fn labels_are_left_out_as_often_as_told() {
     assert_eq!(moved.double_value(&[5]), 0.0);
 }
 
+/// Rows of zeros teach the layer that they go into nothing.
+#[test]
+fn contexts_are_left_out_as_often_as_told() {
+    let _lock = alone();
+    let moved = |label_dropout| {
+        let mut run = trainer(TrainConfig { label_dropout, ..config(2) });
+        let weight = |run: &Trainer| {
+            let param = run.average().params().get("contextembed1.model.0.weight").unwrap();
+            param.tensor.copy()
+        };
+        let before = weight(&run);
+        run.run(None, &mut Silent).unwrap();
+        (weight(&run) - before).abs().max().double_value(&[])
+    };
+    assert_eq!(moved(1.0), 0.0);
+    assert!(moved(0.0) > 0.0);
+}
+
+/// A network that remembers the small images that it was shown.
+struct Spy {
+    params: Params,
+    weight: Weight,
+    seen: Arc<Mutex<Option<Tensor>>>,
+}
+
+impl Spy {
+    fn new(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<Self> {
+        let mut params = Params::new(Kind::Float, Device::Cpu);
+        let weight = params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
+        Box::new(Self { params, weight, seen: seen.clone() })
+    }
+}
+
+impl Network for Spy {
+    fn forward(
+        &self,
+        x: &Tensor,
+        _t: &Tensor,
+        conditioning: &Conditioning,
+        _mode: Mode,
+    ) -> Result<Tensor, NetworkError> {
+        *self.seen.lock().unwrap() = conditioning.low_res.as_ref().map(Tensor::copy);
+        Ok(x * &*self.weight)
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+#[test]
+fn small_images_are_means_over_squares() {
+    let _lock = alone();
+    // Black in the left 6 of 16 columns, white in the others.
+    let pixels =
+        ndarray::Array4::from_shape_fn((4, 16, 16, 3), |(_, _, x, _)| if x < 6 { 0 } else { 255 });
+    let images = inkdrop_data::Images::new(pixels).unwrap();
+    let seen = Arc::new(Mutex::new(None));
+    let parts = inkdrop_train::Parts {
+        network: Spy::new(&seen),
+        average: Spy::new(&Arc::default()),
+        data: Dataset::new(images, Labels::None).unwrap().into(),
+        labels: inkdrop_train::LabelUse::None,
+        ..parts()
+    };
+    let config = TrainConfig { batch: 4, low_res: Some(4), ..config(1) };
+    Trainer::new(parts, config).unwrap().run(None, &mut Silent).unwrap();
+    let small = seen.lock().unwrap().take().expect("small images");
+    assert_eq!(small.size(), [4, 3, 4, 4]);
+    let row = Vec::<f64>::try_from(small.select(0, 1).select(0, 2).select(0, 3)).unwrap();
+    assert_eq!(row, [-1.0, 0.0, 1.0, 1.0]);
+}
+
 #[test]
 fn every_line_says_how_the_loss_lies_over_the_process() {
     let _lock = alone();
@@ -169,11 +245,16 @@ fn flips_and_crops_are_learned() {
             average: model.build(Kind::Float, Device::Cpu).unwrap(),
             image: [3, side as usize, side as usize],
             labels: inkdrop_train::LabelUse::None,
+            validation: Some(sprites::dataset(7, 5).into()),
             ..parts()
         };
         let config = TrainConfig { flip, crop, ..super::support::config(2) };
         let mut losses = Losses::default();
-        Trainer::new(parts, config).unwrap().run(None, &mut losses).unwrap();
+        let mut trainer = Trainer::new(parts, config).unwrap();
+        trainer.run(None, &mut losses).unwrap();
+        // Validation takes windows as well, always the same ones.
+        let looked = trainer.validate().unwrap();
+        assert!(looked.is_some_and(f64::is_finite) && looked == trainer.validate().unwrap());
         losses.0
     };
     assert_ne!(run(false, false), run(true, false), "nothing is mirrored");
