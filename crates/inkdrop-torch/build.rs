@@ -45,7 +45,9 @@ fn build_shim(lib: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file("shim/shim.cpp")
+        .files(["shim/shim.cpp", "shim/inference.cpp", "shim/norm_kernel.cpp"])
         .warnings(false)
+        .flag_if_supported("-ffp-contract=fast")
+        .flag_if_supported("-Wno-psabi")
         .compile("inkdrop_shim");
 }

@@ -1,12 +1,13 @@
 //! Gradient checkpointing: a block keeps only its inputs and runs again in the backward pass.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use tch::Tensor;
 
-use crate::{Result, TorchError};
+use crate::Result;
+use crate::ffi::{call, inkdrop_text};
 
 /// Which of its two runs a checkpointed block is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +75,6 @@ pub fn checkpoint(
     result.map(|()| unsafe { Tensor::from_ptr(out.cast()) })
 }
 
-/// Lets f32 convolutions and matrix products on a GPU round their factors to TF32
-/// (10 bits of mantissa): several times faster, errors near 1e-3. libtorch's own
-/// default is yes for convolutions and no for products.
-///
-/// # Errors
-/// libtorch refuses.
-#[allow(unsafe_code)]
-pub fn allow_tf32(allowed: bool) -> Result<()> {
-    // SAFETY: sets two flags of libtorch's; no pointer but the error's.
-    call(|error| unsafe { inkdrop_set_tf32(c_int::from(allowed), error) })
-}
-
 // SAFETY: these are the declarations of shim/shim.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
@@ -107,25 +96,6 @@ unsafe extern "C" {
         out: *mut *mut c_void,
         error: *mut *mut c_char,
     ) -> c_int;
-    fn inkdrop_set_tf32(allowed: c_int, error: *mut *mut c_char) -> c_int;
-    fn inkdrop_text(text: *const c_char, length: usize) -> *mut c_char;
-    fn inkdrop_free(text: *mut c_char);
-}
-
-/// Calls a function of the shim and turns its text into an error.
-#[allow(unsafe_code)]
-fn call(function: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<()> {
-    let mut error = std::ptr::null_mut();
-    if function(&mut error) == 0 {
-        return Ok(());
-    }
-    if error.is_null() {
-        return Err(TorchError::message("libtorch failed without a word".to_string()));
-    }
-    // SAFETY: a non-null text is NUL-terminated, made by inkdrop_text, and ours to free.
-    let text = unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned();
-    unsafe { inkdrop_free(error) };
-    Err(TorchError::full(text))
 }
 
 /// What C++ calls to run the block. Never unwinds.

@@ -22,10 +22,15 @@
 mod checkpoint;
 mod device;
 mod error;
+mod ffi;
+mod inference;
 mod noise;
+mod settings;
 
-pub use checkpoint::{Pass, allow_tf32, checkpoint};
+pub use checkpoint::{Pass, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
+pub use inference::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
+pub use settings::{allow_tf32, keep_freed_memory};
 pub use tch;

@@ -1,0 +1,22 @@
+// Layers of networks for inference on a CPU, each in one go. C only; every function returns 0,
+// or 1 with `error` set (see shim.h). Tensors are at::Tensor; a null one is none.
+#pragma once
+#include <cstddef>
+
+extern "C" {
+
+// Whether this libtorch has the operators that inkdrop_packed_conv calls, and oneDNN to run them.
+int inkdrop_can_pack(int *can, char **error);
+
+// A convolution over two axes whose weight is in oneDNN's own order (mkldnn_reorder_conv2d_weight),
+// then 0 nothing, 1 ReLU, 2 SiLU or 3 GELU (with erf). `other` is added to the result; with it,
+// `activation` is 0.
+int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, const void *other,
+                        const long long *stride, const long long *padding, int activation,
+                        void **out, char **error);
+
+// Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU; f32, [B, C, H, W] with C
+// innermost and a multiple of 16. `before`, `scale` and `shift` are dense, [1, C] or [B, C].
+int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,
+                       long long groups, double eps, int activation, void **out, char **error);
+}

@@ -1,0 +1,128 @@
+// Group normalisation and an activation over some channels of one image, vector by vector.
+//
+// Compiled once for each generation of x86 (and once elsewhere); the loader takes the best.
+
+#include "norm_kernel.h"
+
+#include <cmath>
+#include <vector>
+
+#if defined(__x86_64__) && defined(__ELF__) && defined(__GNUC__) && !defined(__clang__)
+#define EACH_MACHINE __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define EACH_MACHINE
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+namespace {
+
+constexpr int V = inkdrop::VECTOR;
+typedef float vec __attribute__((vector_size(4 * V), aligned(4)));
+typedef int32_t ints __attribute__((vector_size(4 * V), aligned(4)));
+
+INLINE vec load(const float *from) { return *reinterpret_cast<const vec *>(from); }
+INLINE void store(float *to, vec value) { *reinterpret_cast<vec *>(to) = value; }
+
+// e^x for x <= 0 within 2 units in the last place; 0 below -87.
+// x = n ln 2 + r, e^x = 2^n e^r, e^r by its Taylor polynomial of degree 7 (|r| <= 0.35).
+INLINE vec exponential(vec x) {
+  const vec least = vec{} - 87.0f;
+  const vec bounded = x < least ? least : x;
+  const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves n in the last bits
+  vec shifted = bounded * 1.44269504f + round;
+  vec n = shifted - round;
+  vec r = bounded - n * 0.693359375f + n * 2.12194440e-4f;
+  vec e = r * (1.0f / 5040) + 1.0f / 720;
+  e = e * r + 1.0f / 120;
+  e = e * r + 1.0f / 24;
+  e = e * r + 1.0f / 6;
+  e = e * r + 0.5f;
+  e = e * r + 1.0f;
+  e = e * r + 1.0f;
+  e = (vec)((ints)e + ((ints)shifted << 23));
+  return x < least ? vec{} : e;
+}
+
+template <int activation>
+INLINE vec activate(vec y) {
+  if (activation == 1) return y < 0.0f ? vec{} + 0.0f : y;  // NaN stays
+  if (activation == 2) {
+    const vec e = exponential(y < 0.0f ? y : -y);
+    return (y < 0.0f ? y * e : y) / (1.0f + e);
+  }
+  return y;
+}
+
+// Sums over all places, for each channel, of (x - centre)^power. Rows are summed up 64 at a time
+// in f32, these sums in f64.
+template <int power>
+INLINE void sums(const inkdrop::Slice &s, const float *centre, double *total) {
+  constexpr int64_t ROWS = 64;
+  for (int64_t c = 0; c < s.width; c += V) {
+    vec shift = centre ? load(centre + c) : vec{};
+    double sum[V] = {};
+    for (int64_t first = 0; first < s.places; first += ROWS) {
+      const int64_t last = first + ROWS < s.places ? first + ROWS : s.places;
+      vec even = {}, odd = {};
+      int64_t p = first;
+      for (; p + 1 < last; p += 2) {
+        vec a = load(s.from + p * s.channels + c) - shift;
+        vec b = load(s.from + (p + 1) * s.channels + c) - shift;
+        even += power == 2 ? a * a : a;
+        odd += power == 2 ? b * b : b;
+      }
+      if (p < last) {
+        vec a = load(s.from + p * s.channels + c) - shift;
+        even += power == 2 ? a * a : a;
+      }
+      even += odd;
+      for (int i = 0; i < V; ++i) sum[i] += even[i];
+    }
+    for (int i = 0; i < V; ++i) total[c + i] = sum[i];
+  }
+}
+
+template <int activation>
+INLINE void apply(const inkdrop::Slice &s, const float *factor, const float *term) {
+  for (int64_t p = 0; p < s.places; ++p) {
+    const float *from = s.from + p * s.channels;
+    float *to = s.to + p * s.channels;
+    for (int64_t c = 0; c < s.width; c += V)
+      store(to + c, activate<activation>(load(from + c) * load(factor + c) + load(term + c)));
+  }
+}
+
+}  // namespace
+
+namespace inkdrop {
+
+EACH_MACHINE void normalise(const Slice &s) {
+  std::vector<double> total(s.width);
+  std::vector<float> centre(s.width), factor(s.width), term(s.width);
+  const double count = static_cast<double>(s.places * s.in_group);
+
+  sums<1>(s, nullptr, total.data());
+  for (int64_t g = 0; g < s.width; g += s.in_group) {
+    double sum = 0;
+    for (int64_t c = g; c < g + s.in_group; ++c)
+      sum += total[c] + (s.before ? static_cast<double>(s.places) * s.before[c] : 0.0);
+    // x + before - mean = x - (mean - before)
+    for (int64_t c = g; c < g + s.in_group; ++c)
+      centre[c] = static_cast<float>(sum / count - (s.before ? s.before[c] : 0.0));
+  }
+  sums<2>(s, centre.data(), total.data());
+  for (int64_t g = 0; g < s.width; g += s.in_group) {
+    double sum = 0;
+    for (int64_t c = g; c < g + s.in_group; ++c) sum += total[c];
+    const double spread = 1.0 / std::sqrt(sum / count + s.eps);
+    for (int64_t c = g; c < g + s.in_group; ++c) {
+      factor[c] = static_cast<float>(s.scale[c] * spread);
+      term[c] = static_cast<float>(s.shift[c] - static_cast<double>(centre[c]) * s.scale[c] * spread);
+    }
+  }
+  if (s.activation == 1) apply<1>(s, factor.data(), term.data());
+  else if (s.activation == 2) apply<2>(s, factor.data(), term.data());
+  else apply<0>(s, factor.data(), term.data());
+}
+
+}  // namespace inkdrop

@@ -1,0 +1,197 @@
+//! Layers for inference against those that libtorch has in parts.
+#![allow(clippy::unwrap_used)]
+
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
+use inkdrop_torch::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
+
+const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// Largest distance, in units of the largest expected number (at least 1).
+fn distance(given: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(given.size(), expected.size());
+    let apart = (given.to_kind(Kind::Double) - expected.to_kind(Kind::Double)).abs().max();
+    apart.double_value(&[]) / expected.abs().max().double_value(&[]).max(1.0)
+}
+
+fn then(x: &Tensor, then: Then) -> Tensor {
+    match then {
+        Then::Nothing => x.shallow_clone(),
+        Then::Relu => x.relu(),
+        Then::Silu => x.silu(),
+        Then::Gelu => x.gelu("none"),
+    }
+}
+
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+#[test]
+fn a_packed_convolution_is_the_convolution() {
+    manual_seed(1);
+    // Batch, channels in and out, side, kernel, stride, padding.
+    let shapes = [
+        (1, 3, 16, 9, 3, 1, 1),
+        (2, 16, 3, 8, 3, 1, 1),
+        (1, 64, 64, 4, 3, 1, 1),
+        (3, 32, 48, 7, 3, 2, 1),
+        (2, 24, 40, 5, 1, 1, 0),
+        (1, 5, 7, 6, 3, 2, 0),
+    ];
+    for (b, inputs, outputs, side, kernel, stride, padding) in shapes {
+        let weight = Tensor::randn([outputs, inputs, kernel, kernel], F32) / inputs as f64;
+        let bias = Tensor::randn([outputs], F32);
+        let (stride, padding) = ([stride; 2], [padding; 2]);
+        let Some(conv) = PackedConv::new(&weight, &bias, stride, padding).unwrap() else {
+            panic!("the libtorch of the tests has oneDNN");
+        };
+        let x = Tensor::randn([b, inputs, side, side], F32);
+        let plain = x.conv2d(&weight, Some(&bias), stride, padding, [1, 1], 1);
+        for x in [x.shallow_clone(), channels_last(&x)] {
+            for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+                let given = conv.forward(&x, act).unwrap();
+                assert!(distance(&given, &then(&plain, act)) < 1e-6, "{act:?} of {:?}", x.size());
+            }
+            let other = plain.randn_like();
+            let given = conv.forward_onto(&x, &other).unwrap();
+            assert!(distance(&given, &(&plain + &other)) < 1e-6, "onto {:?}", x.size());
+        }
+    }
+}
+
+#[test]
+fn a_packed_convolution_keeps_the_weights_that_it_was_made_of() {
+    let (mut weight, mut bias) = (Tensor::ones([16, 16, 1, 1], F32), Tensor::ones([16], F32));
+    let conv = PackedConv::new(&weight, &bias, [1, 1], [0, 0]).unwrap().unwrap();
+    let _ = (weight.zero_(), bias.zero_());
+    let y = conv.clone().forward(&Tensor::ones([1, 16, 2, 2], F32), Then::Nothing).unwrap();
+    assert_eq!(y.double_value(&[0, 0, 0, 0]), 17.0);
+}
+
+#[test]
+fn what_cannot_be_packed_is_left_to_libtorch() {
+    let pack = |shape: &[i64], kind| {
+        let weight = Tensor::zeros(shape, (kind, Device::Cpu));
+        let bias = Tensor::zeros([shape[0]], (kind, Device::Cpu));
+        PackedConv::new(&weight, &bias, [1, 1], [0, 0]).unwrap().is_some()
+    };
+    assert!(pack(&[4, 4, 1, 1], Kind::Float));
+    assert!(!pack(&[4, 4, 1, 1], Kind::Double));
+    assert!(!pack(&[4, 4, 1, 1], Kind::BFloat16));
+    assert!(!pack(&[4, 4, 1], Kind::Float));
+    assert!(!pack(&[4, 4, 1, 1, 1], Kind::Float));
+}
+
+#[test]
+fn a_packed_convolution_refuses_other_channels() {
+    let (weight, bias) = (Tensor::ones([16, 16, 1, 1], F32), Tensor::ones([16], F32));
+    let conv = PackedConv::new(&weight, &bias, [1, 1], [0, 0]).unwrap().unwrap();
+    assert!(conv.forward(&Tensor::ones([1, 8, 2, 2], F32), Then::Nothing).is_err());
+}
+
+#[test]
+fn the_group_norm_is_libtorchs() {
+    manual_seed(2);
+    // Batch, channels, height, width, groups.
+    let shapes = [
+        (1, 32, 4, 4, 32),
+        (2, 64, 8, 6, 8),
+        (3, 384, 16, 16, 32),
+        (1, 160, 5, 3, 32),
+        (9, 128, 32, 32, 32),
+        (1, 16, 1, 1, 1),
+        (2, 16, 67, 3, 2),
+    ];
+    for (b, c, h, w, groups) in shapes {
+        let x = Tensor::randn([b, c, h, w], F32) * 3.0 + Tensor::randn([1, c, 1, 1], F32);
+        for rows in [1, b] {
+            let row = || Tensor::randn([rows, c], F32);
+            let (before, scale, shift) = (row(), row(), row());
+            for before in [None, Some(&before)] {
+                let inputs =
+                    GroupNormInputs { groups, eps: 1e-5, before, scale: &scale, shift: &shift };
+                let wide = |row: &Tensor| row.view([rows, c, 1, 1]).to_kind(Kind::Double);
+                let sum = before.map_or_else(
+                    || x.to_kind(Kind::Double),
+                    |before| x.to_kind(Kind::Double) + wide(before),
+                );
+                let none: Option<&Tensor> = None;
+                let normed = sum.group_norm(groups, none, none, 1e-5, true);
+                let expected = normed * wide(&scale) + wide(&shift);
+                for act in [Then::Nothing, Then::Relu, Then::Silu] {
+                    for x in [x.shallow_clone(), channels_last(&x)] {
+                        let given = group_norm(&x, inputs, act).unwrap();
+                        let apart = distance(&given, &then(&expected, act));
+                        assert!(apart < 1e-6, "{act:?} of {:?}: {apart:e}", x.size());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_group_norm_bears_a_mean_far_from_zero() {
+    manual_seed(3);
+    let x = Tensor::randn([1, 32, 64, 64], F32) + 1000.0;
+    let (one, zero) = (Tensor::ones([1, 32], F32), Tensor::zeros([1, 32], F32));
+    let inputs = GroupNormInputs { groups: 8, eps: 1e-5, before: None, scale: &one, shift: &zero };
+    let given = group_norm(&x, inputs, Then::Nothing).unwrap();
+    let none: Option<&Tensor> = None;
+    let expected = x.to_kind(Kind::Double).group_norm(8, none, none, 1e-5, true);
+    // x itself is rounded to 6e-5.
+    assert!(distance(&given, &expected) < 1e-4);
+}
+
+#[test]
+fn silu_is_right_far_out_and_nan_stays() {
+    let values = [-1e30f32, -200.0, -88.5, -30.0, -1e-3, 0.0, 1e-3, 30.0, 88.5, 200.0, 1e30];
+    let mut row = values.to_vec();
+    row.resize(16, 0.0);
+    // A norm that does nothing: scale 0, the values as shift.
+    let shift = Tensor::from_slice(&row).view([1, 16]);
+    let zero = Tensor::zeros([1, 16], F32);
+    let inputs =
+        GroupNormInputs { groups: 1, eps: 1e-5, before: None, scale: &zero, shift: &shift };
+    let x = Tensor::randn([1, 16, 2, 2], F32);
+    let given = group_norm(&x, inputs, Then::Silu).unwrap();
+    let expected = shift.to_kind(Kind::Double).silu().view([1, 16, 1, 1]).expand_as(&given);
+    let apart = (given.to_kind(Kind::Double) - &expected).abs() / (expected.abs() + 1e-30);
+    assert!(apart.max().double_value(&[]) < 1e-6, "{given:?}");
+
+    let nan = x.full_like(f64::NAN);
+    for act in [Then::Nothing, Then::Relu, Then::Silu] {
+        let given = group_norm(&nan, inputs, act).unwrap();
+        assert!(given.isnan().all().int64_value(&[]) == 1, "{act:?}");
+    }
+}
+
+#[test]
+fn the_group_norm_does_not_depend_on_the_batch() {
+    manual_seed(4);
+    let x = Tensor::randn([7, 128, 16, 16], F32);
+    let (one, zero) = (Tensor::ones([1, 128], F32), Tensor::zeros([1, 128], F32));
+    let inputs = GroupNormInputs { groups: 32, eps: 1e-5, before: None, scale: &one, shift: &zero };
+    let all = group_norm(&x, inputs, Then::Silu).unwrap();
+    let alone = group_norm(&x.narrow(0, 3, 1), inputs, Then::Silu).unwrap();
+    assert_eq!(all.narrow(0, 3, 1), alone);
+}
+
+#[test]
+fn the_group_norm_says_what_it_does_not_take() {
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, F32);
+    assert!(!takes_group_norm(&zeros(&[1, 24, 4, 4]), 4));
+    assert!(!takes_group_norm(&zeros(&[1, 32, 4]), 4));
+    assert!(!takes_group_norm(&zeros(&[1, 32, 4, 4]).to_kind(Kind::Double), 4));
+    assert!(!takes_group_norm(&zeros(&[1, 32, 4, 4]), 5));
+    assert!(takes_group_norm(&zeros(&[1, 32, 4, 4]), 4));
+
+    let row = zeros(&[1, 32]);
+    let inputs = GroupNormInputs { groups: 4, eps: 1e-5, before: None, scale: &row, shift: &row };
+    let x = zeros(&[2, 32, 4, 4]);
+    assert!(group_norm(&x, inputs, Then::Gelu).is_err());
+    let three = zeros(&[3, 32]);
+    let error =
+        group_norm(&x, GroupNormInputs { shift: &three, ..inputs }, Then::Silu).unwrap_err();
+    assert!(error.to_string().contains("[1, 32] or [2, 32]"), "{error}");
+}
