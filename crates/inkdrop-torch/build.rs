@@ -45,9 +45,30 @@ fn build_shim(lib: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files(["shim/shim.cpp", "shim/inference.cpp", "shim/norm_kernel.cpp"])
+        .files(["shim/shim.cpp", "shim/inference.cpp"])
         .warnings(false)
-        .flag_if_supported("-ffp-contract=fast")
-        .flag_if_supported("-Wno-psabi")
         .compile("inkdrop_shim");
+    build_kernels();
+}
+
+/// Once for each generation of processors; the shim takes the one that fits.
+fn build_kernels() {
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
+    let avx512: &[&str] = &["-march=skylake-avx512", "-mprefer-vector-width=512"];
+    let machines = [("anywhere", &[][..]), ("avx2", &["-march=haswell"]), ("avx512", avx512)];
+    for (machine, flags) in machines.into_iter().take(if x86 { 3 } else { 1 }) {
+        let mut kernel = cc::Build::new();
+        for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
+            kernel.flag_if_supported(flag);
+        }
+        let name = format!("normalise_{machine}");
+        kernel
+            .cpp(true)
+            .std("c++17")
+            .opt_level(3)
+            .define("INKDROP_MACHINE", name.as_str())
+            .file("shim/norm_kernel.cpp")
+            .warnings(false)
+            .compile(&format!("inkdrop_{name}"));
+    }
 }

@@ -1,7 +1,7 @@
 //! The non-linear functions between layers.
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::{Result, Then};
 use serde::{Deserialize, Serialize};
 
 /// A non-linear function, entry by entry.
@@ -31,5 +31,20 @@ impl Activation {
             Self::Mish => x.f_mish()?,
             Self::Gelu => x.f_gelu("none")?,
         })
+    }
+
+    /// What is given, with the activation applied if there is one.
+    pub(crate) fn maybe(activation: Option<Self>, x: Tensor) -> Result<Tensor> {
+        activation.map_or(Ok(x.shallow_clone()), |activation| activation.apply(&x))
+    }
+
+    /// The form in which a layer for inference can apply it in the same go.
+    pub(crate) fn fused(self) -> Option<Then> {
+        match self {
+            Self::Relu => Some(Then::Relu),
+            Self::Silu => Some(Then::Silu),
+            Self::Gelu => Some(Then::Gelu),
+            Self::Mish => None,
+        }
     }
 }

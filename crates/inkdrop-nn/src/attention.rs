@@ -27,9 +27,13 @@ use inkdrop_torch::tch::{Kind, Tensor};
 /// Shapes that do not fit.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     // The kernel that never holds T×T weights takes only tensors whose D lies innermost.
-    let [q, k, v] = [q.f_contiguous()?, k.f_contiguous()?, v.f_contiguous()?];
+    attend_as_they_lie(&q.f_contiguous()?, &k.f_contiguous()?, &v.f_contiguous()?)
+}
+
+/// [`attend`] for tensors whose D lies innermost already.
+pub(crate) fn attend_as_they_lie(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let mask: Option<&Tensor> = None;
-    Ok(Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false)?)
+    Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, false, None, false)?)
 }
 
 /// [`attend`] spelled out as improved-diffusion does: q and k each divided by

@@ -44,6 +44,16 @@ impl<B: Block> Checkpointed<B> {
         Ok(Self { block, weights, on })
     }
 
+    /// A block that is not checkpointed, of a network for inference.
+    pub(crate) fn never(block: B) -> Self {
+        Self { block, weights: Vec::new(), on: false }
+    }
+
+    /// The block itself.
+    pub(crate) fn block(&self) -> &B {
+        &self.block
+    }
+
     /// # Shapes
     /// Those of the block.
     ///
@@ -56,7 +66,8 @@ impl<B: Block> Checkpointed<B> {
             let alias = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_alias()?);
             let embedding = signal.embedding.as_ref().map(alias).transpose()?;
             let classes = signal.classes.as_ref().map(Tensor::shallow_clone);
-            return self.block.forward(&alias(x)?, &Signal { embedding, classes }, mode);
+            let joined = signal.joined.as_ref().map(Tensor::shallow_clone);
+            return self.block.forward(&alias(x)?, &Signal { embedding, classes, joined }, mode);
         }
         let mut inputs = vec![x];
         inputs.extend(&signal.embedding);
@@ -71,7 +82,8 @@ impl<B: Block> Checkpointed<B> {
             let classes = if classed { rest.next() } else { None };
             let again = pass == Pass::Again && mode == Mode::Train;
             let mode = if again { Mode::Recompute } else { mode };
-            block.forward(&inputs[0], &Signal { embedding, classes }, mode)
+            let signal = Signal { embedding, classes, joined: None };
+            block.forward(&inputs[0], &signal, mode)
         })
     }
 }

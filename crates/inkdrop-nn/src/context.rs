@@ -3,25 +3,36 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use crate::{BatchNorm, Conv, ConvConfig, ConvTranspose2d, Mode, Scope};
+use crate::{Activation, BatchNorm, Conv, ConvConfig, ConvTranspose2d, Mode, Scope};
 
 /// (3×3 convolution · BatchNorm · GELU), the notebook's unit; keys `0` and `1`.
 #[derive(Debug, Clone)]
 struct ConvUnit {
     conv: Conv,
-    norm: BatchNorm,
+    /// `None` once it is part of the convolution.
+    norm: Option<BatchNorm>,
 }
 
 impl ConvUnit {
     fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self {
             conv: Conv::new(&mut scope.sub(0), ConvConfig::same(inputs, outputs, 3))?,
-            norm: BatchNorm::new(&mut scope.sub(1), outputs)?,
+            norm: Some(BatchNorm::new(&mut scope.sub(1), outputs)?),
         })
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(self.norm.forward(&self.conv.forward(x)?, mode)?.f_gelu("none")?)
+        match &self.norm {
+            Some(norm) => Activation::Gelu.apply(&norm.forward(&self.conv.forward(x)?, mode)?),
+            None => self.conv.forward_then(x, Some(Activation::Gelu)),
+        }
+    }
+
+    /// The same with the normalisation folded into the convolution.
+    fn for_inference(&self, pack: bool) -> Result<Self> {
+        let Some(norm) = &self.norm else { return Ok(self.clone()) };
+        let (factor, term) = norm.line()?;
+        Ok(Self { conv: self.conv.scaled(&factor, &term, pack)?, norm: None })
     }
 }
 
@@ -85,6 +96,22 @@ impl ResidualConvBlock {
         Ok(())
     }
 
+    /// The same block for inference: BatchNorm, as it is in evaluation, becomes part of the
+    /// convolutions.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+        Ok(Self {
+            first: self.first.for_inference(pack)?,
+            second: self.second.for_inference(pack)?,
+            residual: match &self.residual {
+                Residual::Shortcut(conv) => Residual::Shortcut(conv.for_inference(pack)?),
+                other => other.clone(),
+            },
+        })
+    }
+
     /// # Shapes
     /// - x: [B, inputs, H, W]
     /// - returns [B, outputs, H, W]
@@ -97,7 +124,7 @@ impl ResidualConvBlock {
         let sum = match &self.residual {
             Residual::None => return Ok(second),
             Residual::Input => x.f_add(&second)?,
-            Residual::Shortcut(conv) => conv.forward(x)?.f_add(&second)?,
+            Residual::Shortcut(conv) => conv.forward_onto(x, &second)?,
         };
         Ok(sum.f_div_scalar(Self::SCALE)?)
     }
@@ -130,6 +157,15 @@ impl UnetDown {
         let first = ResidualConvBlock::new(&mut model.sub(0), inputs, outputs)?;
         let second = ResidualConvBlock::new(&mut model.sub(1), outputs, outputs)?;
         Ok(Self { blocks: [first, second] })
+    }
+
+    /// The same stage for inference.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+        let [first, second] = &self.blocks;
+        Ok(Self { blocks: [first.for_inference(pack)?, second.for_inference(pack)?] })
     }
 
     /// # Shapes
@@ -176,6 +212,16 @@ impl UnetUp {
         let first = ResidualConvBlock::new(&mut model.sub(1), outputs, outputs)?;
         let second = ResidualConvBlock::new(&mut model.sub(2), outputs, outputs)?;
         Ok(Self { up, blocks: [first, second] })
+    }
+
+    /// The same stage for inference.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+        let [first, second] = &self.blocks;
+        let blocks = [first.for_inference(pack)?, second.for_inference(pack)?];
+        Ok(Self { up: self.up.for_inference(pack)?, blocks })
     }
 
     /// # Shapes

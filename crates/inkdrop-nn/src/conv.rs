@@ -1,9 +1,9 @@
 //! Convolutions in one, two and three dimensions, and the transposed one.
 
-use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{PackedConv, Result};
 
-use crate::{Init, Scope, Weight};
+use crate::{Activation, Init, Scope, Weight};
 
 /// Channels and geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +74,15 @@ impl ConvConfig {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Conv {
-    weight: Weight,
-    bias: Weight,
+    kernel: Kernel,
     config: ConvConfig,
+}
+
+/// In which form the numbers of a convolution lie.
+#[derive(Debug, Clone)]
+enum Kernel {
+    Plain { weight: Weight, bias: Weight },
+    Packed(PackedConv),
 }
 
 impl Conv {
@@ -87,11 +93,9 @@ impl Conv {
     pub fn new(scope: &mut Scope, config: ConvConfig) -> Result<Self> {
         let init = Init::FanIn(config.fan_in());
         let shape = config.shape(config.outputs, config.inputs);
-        Ok(Self {
-            weight: scope.torso_weight("weight", &shape, init)?,
-            bias: scope.torso_weight("bias", &[config.outputs], init)?,
-            config,
-        })
+        let weight = scope.torso_weight("weight", &shape, init)?;
+        let bias = scope.torso_weight("bias", &[config.outputs], init)?;
+        Ok(Self { kernel: Kernel::Plain { weight, bias }, config })
     }
 
     /// The same layer with all weights 0, so that a block starts as the identity.
@@ -112,9 +116,66 @@ impl Conv {
     /// libtorch cannot write them.
     pub fn zeroed(self) -> Result<Self> {
         let _guard = no_grad_guard();
-        let _ = self.weight.shallow_clone().f_zero_()?;
-        let _ = self.bias.shallow_clone().f_zero_()?;
+        if let Kernel::Plain { weight, bias } = &self.kernel {
+            let _ = weight.shallow_clone().f_zero_()?;
+            let _ = bias.shallow_clone().f_zero_()?;
+        }
         Ok(self)
+    }
+
+    /// The layer of these tensors, for inference: without gradients, and packed where it can be.
+    ///
+    /// - weight: [outputs, inputs, ...]; bias: `[outputs]`
+    ///
+    /// # Errors
+    /// libtorch cannot copy them.
+    pub(crate) fn of(
+        config: ConvConfig,
+        weight: &Tensor,
+        bias: &Tensor,
+        pack: bool,
+    ) -> Result<Self> {
+        let packed = match (pack, config.strides, config.padding) {
+            (true, [_, y, x], p) => PackedConv::new(weight, bias, [y, x], [p, p])?,
+            _ => None,
+        };
+        let plain = || -> Result<Kernel> {
+            let (weight, bias) = (Weight::new(weight.f_detach()?), Weight::new(bias.f_detach()?));
+            Ok(Kernel::Plain { weight, bias })
+        };
+        Ok(Self { kernel: packed.map_or_else(plain, |packed| Ok(Kernel::Packed(packed)))?, config })
+    }
+
+    /// The same layer for inference: without gradients, and packed where it can be
+    /// ([`Inference::pack`](crate::Inference::pack)).
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+        match &self.kernel {
+            Kernel::Plain { weight, bias } => Self::of(self.config, weight, bias, pack),
+            Kernel::Packed(_) => Ok(self.clone()),
+        }
+    }
+
+    /// A 1-wide convolution as one over two axes, whatever it runs over, for inference.
+    pub(crate) fn over_places(&self, pack: bool) -> Result<Self> {
+        let Kernel::Plain { weight, bias } = &self.kernel else { return Ok(self.clone()) };
+        let ConvConfig { inputs, outputs, .. } = self.config;
+        let weight = weight.f_detach()?.f_reshape([outputs, inputs, 1, 1])?;
+        Self::of(ConvConfig::same(inputs, outputs, 1), &weight, bias, pack)
+    }
+
+    /// The layer with outputs that are multiplied with `scale` and moved by `shift`, both
+    /// `[outputs]` in f64, for inference.
+    pub(crate) fn scaled(&self, scale: &Tensor, shift: &Tensor, pack: bool) -> Result<Self> {
+        let Kernel::Plain { weight, bias } = &self.kernel else { return Ok(self.clone()) };
+        let _guard = no_grad_guard();
+        let (kind, mut rows) = (weight.kind(), vec![1; weight.dim()]);
+        rows[0] = -1;
+        let scaled = weight.f_to_kind(Kind::Double)?.f_mul(&scale.f_view(&rows[..])?)?;
+        let moved = bias.f_to_kind(Kind::Double)?.f_mul(scale)?.f_add(shift)?;
+        Self::of(self.config, &scaled.f_to_kind(kind)?, &moved.f_to_kind(kind)?, pack)
     }
 
     /// Axes that it runs over.
@@ -129,11 +190,44 @@ impl Conv {
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, None)
+    }
+
+    /// The same, and an activation in the same go where that can be.
+    ///
+    /// # Errors
+    /// As [`Conv::forward`].
+    pub fn forward_then(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
+        match &self.kernel {
+            Kernel::Packed(packed) => {
+                match activation.map_or(Some(Default::default()), Activation::fused) {
+                    Some(then) => packed.forward(x, then),
+                    None => Activation::maybe(activation, packed.forward(x, Default::default())?),
+                }
+            }
+            Kernel::Plain { weight, bias } => {
+                Activation::maybe(activation, self.convolve(x, weight, bias)?)
+            }
+        }
+    }
+
+    /// other + the convolution of x.
+    ///
+    /// # Errors
+    /// As [`Conv::forward`]; `other` has another shape than the result.
+    pub fn forward_onto(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+        match &self.kernel {
+            Kernel::Packed(packed) => packed.forward_onto(x, other),
+            Kernel::Plain { weight, bias } => Ok(other.f_add(&self.convolve(x, weight, bias)?)?),
+        }
+    }
+
+    fn convolve(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let dims = self.config.dims;
         let (padding, ones, zeros) =
             (vec![self.config.padding; dims], vec![1; dims], vec![0; dims]);
-        let (bias, stride) = (Some(&*self.bias), self.config.stride());
-        Ok(x.f_convolution(&self.weight, bias, stride, padding, ones, false, zeros, 1)?)
+        let stride = self.config.stride();
+        Ok(x.f_convolution(weight, Some(bias), stride, padding, ones, false, zeros, 1)?)
     }
 }
 
@@ -151,9 +245,19 @@ impl Conv {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ConvTranspose2d {
-    weight: Weight,
-    bias: Weight,
+    form: Transposed,
     config: ConvConfig,
+}
+
+#[derive(Debug, Clone)]
+enum Transposed {
+    Plain {
+        weight: Weight,
+        bias: Weight,
+    },
+    /// Without overlap: a 1×1 convolution that gives each place its k×k places, which are then
+    /// laid out.
+    Places(Box<Conv>),
 }
 
 impl ConvTranspose2d {
@@ -165,11 +269,30 @@ impl ConvTranspose2d {
     pub fn new(scope: &mut Scope, config: ConvConfig) -> Result<Self> {
         let ConvConfig { inputs, outputs, kernel, .. } = config;
         let init = Init::FanIn(outputs * kernel * kernel);
-        Ok(Self {
-            weight: scope.torso_weight("weight", &[inputs, outputs, kernel, kernel], init)?,
-            bias: scope.torso_weight("bias", &[outputs], init)?,
-            config,
-        })
+        let weight = scope.torso_weight("weight", &[inputs, outputs, kernel, kernel], init)?;
+        let bias = scope.torso_weight("bias", &[outputs], init)?;
+        Ok(Self { form: Transposed::Plain { weight, bias }, config })
+    }
+
+    /// The same layer for inference: without gradients, and packed where it can be.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+        let Transposed::Plain { weight, bias } = &self.form else { return Ok(self.clone()) };
+        let ConvConfig { inputs, outputs, kernel, strides, padding, .. } = self.config;
+        let (weight, bias) = (weight.f_detach()?, bias.f_detach()?);
+        let form = if pack && strides == [kernel; 3] && padding == 0 {
+            let all = outputs * kernel * kernel;
+            // [inputs, outputs, k, k] -> [k, k, outputs, inputs]
+            let rows = weight.f_permute([2, 3, 1, 0])?.f_reshape([all, inputs, 1, 1])?;
+            let bias = bias.f_repeat([kernel * kernel])?;
+            let config = ConvConfig::same(inputs, all, 1);
+            Transposed::Places(Box::new(Conv::of(config, &rows, &bias, true)?))
+        } else {
+            Transposed::Plain { weight: Weight::new(weight), bias: Weight::new(bias) }
+        };
+        Ok(Self { form, config: self.config })
     }
 
     /// # Shapes
@@ -179,8 +302,21 @@ impl ConvTranspose2d {
     /// # Errors
     /// x has other channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let padding = [self.config.padding; 2];
-        let (bias, stride) = (Some(&*self.bias), &self.config.strides[1..]);
-        Ok(x.f_conv_transpose2d(&self.weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
+        let ConvConfig { outputs, kernel, .. } = self.config;
+        match &self.form {
+            Transposed::Plain { weight, bias } => {
+                let (padding, stride) = ([self.config.padding; 2], &self.config.strides[1..]);
+                let bias = Some(&**bias);
+                Ok(x.f_conv_transpose2d(weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
+            }
+            Transposed::Places(conv) => {
+                let y = conv.forward(x)?.f_permute([0, 2, 3, 1])?; // [B, H, W, k·k·outputs]
+                let [batch, height, width, _] = y.size()[..] else { return Ok(y) };
+                let y = y.f_reshape([batch, height, width, kernel, kernel, outputs])?;
+                let y = y.f_permute([0, 1, 3, 2, 4, 5])?;
+                let y = y.f_reshape([batch, height * kernel, width * kernel, outputs])?;
+                Ok(y.f_permute([0, 3, 1, 2])?)
+            }
+        }
     }
 }

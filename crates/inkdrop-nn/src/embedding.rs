@@ -130,6 +130,14 @@ impl EmbedFc {
         Ok(Self(Mlp::new(&mut scope.sub("model"), [0, 2], widths, Activation::Gelu)?))
     }
 
+    /// The same layers without gradients.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self) -> Result<Self> {
+        Ok(Self(self.0.for_inference()?))
+    }
+
     /// # Shapes
     /// - x: [B, inputs]
     /// - returns [B, outputs, 1, 1], ready to scale or shift feature maps

@@ -1,9 +1,9 @@
 //! The fully connected layer, and the table of vectors.
 
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::{Activation, Init, Scope, Weight};
+use crate::{Activation, Conv, ConvConfig, Init, Scope, Weight};
 
 /// y = x·Wᵀ + b, keys `weight` and `bias`.
 ///
@@ -42,6 +42,51 @@ impl Linear {
             weight: scope.torso_weight("weight", &[outputs, inputs], init)?,
             bias: scope.torso_weight("bias", &[outputs], init)?,
         })
+    }
+
+    /// Layers side by side as one 1×1 convolution, for inference.
+    pub(crate) fn over_places(layers: &[&Self], pack: bool) -> Result<Conv> {
+        let joined = Self::side_by_side(layers)?;
+        let (outputs, inputs) = (joined.weight.size()[0], joined.weight.size()[1]);
+        let weight = joined.weight.f_reshape([outputs, inputs, 1, 1])?;
+        Conv::of(ConvConfig::same(inputs, outputs, 1), &weight, &joined.bias, pack)
+    }
+
+    /// One layer that gives the outputs of all, one after the other; without gradients.
+    pub(crate) fn side_by_side(layers: &[&Self]) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let weights: Vec<&Tensor> = layers.iter().map(|layer| &*layer.weight).collect();
+        let biases: Vec<&Tensor> = layers.iter().map(|layer| &*layer.bias).collect();
+        let weight = Weight::new(Tensor::f_cat(&weights, 0)?);
+        Ok(Self { weight, bias: Weight::new(Tensor::f_cat(&biases, 0)?) })
+    }
+
+    /// The layer whose outputs scale and shift those of a normalisation whose own scale and shift
+    /// they are about: its first half becomes scale·(1 + first), the second shift·(1 + first) + second.
+    pub(crate) fn affine(&self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let double = |x: &Tensor| -> Result<Tensor> { Ok(x.f_to_kind(Kind::Double)?) };
+        let (scale, shift) = (double(scale)?, double(shift)?);
+        let kind = self.weight.kind();
+        let halves = |x: &Tensor| -> Result<[Tensor; 2]> {
+            let half = x.size()[0] / 2;
+            Ok([x.f_narrow(0, 0, half)?, x.f_narrow(0, half, half)?])
+        };
+        let [w1, w2] = halves(&double(&self.weight)?)?;
+        let [b1, b2] = halves(&double(&self.bias)?)?;
+        let b1 = b1.f_add_scalar(1.0)?;
+        let (rows, shifts) = (scale.f_unsqueeze(1)?, shift.f_unsqueeze(1)?);
+        let weight = [w1.f_mul(&rows)?, w1.f_mul(&shifts)?.f_add(&w2)?];
+        let bias = [b1.f_mul(&scale)?, b1.f_mul(&shift)?.f_add(&b2)?];
+        let joined = |parts: &[Tensor]| -> Result<Weight> {
+            Ok(Weight::new(Tensor::f_cat(parts, 0)?.f_to_kind(kind)?))
+        };
+        Ok(Self { weight: joined(&weight)?, bias: joined(&bias)? })
+    }
+
+    /// How many numbers it gives.
+    pub(crate) fn outputs(&self) -> i64 {
+        self.bias.size()[0]
     }
 
     /// # Shapes
@@ -96,6 +141,16 @@ impl Mlp {
         })
     }
 
+    /// The same layers without gradients.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self) -> Result<Self> {
+        let [first, second] =
+            [&self.first, &self.second].map(|layer| Linear::side_by_side(&[layer]));
+        Ok(Self { first: first?, activation: self.activation, second: second? })
+    }
+
     /// # Shapes
     /// - x: [B, in]
     /// - returns [B, out]
@@ -130,6 +185,26 @@ impl Embedding {
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, rows: i64, width: i64) -> Result<Self> {
         Ok(Self { weight: scope.weight("weight", &[rows, width], Init::Normal)? })
+    }
+
+    /// The same table without gradients.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self) -> Result<Self> {
+        Self::side_by_side(&[self])
+    }
+
+    /// One table whose vectors are those of all, one after the other; without gradients.
+    pub(crate) fn side_by_side(tables: &[&Self]) -> Result<Self> {
+        let _guard = no_grad_guard();
+        let weights: Vec<&Tensor> = tables.iter().map(|table| &*table.weight).collect();
+        Ok(Self { weight: Weight::new(Tensor::f_cat(&weights, 1)?) })
+    }
+
+    /// How many numbers a vector has.
+    pub(crate) fn width(&self) -> i64 {
+        self.weight.size()[1]
     }
 
     /// # Shapes

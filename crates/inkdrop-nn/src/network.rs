@@ -3,7 +3,7 @@
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Tensor};
 
-use crate::Params;
+use crate::{Inference, Params};
 
 /// A network ε(x, t, conditioning).
 pub trait Network: Send {
@@ -25,6 +25,20 @@ pub trait Network: Send {
 
     /// The parameters that the network computes with.
     fn params(&self) -> &Params;
+
+    /// The same network made ready for inference: its passes are the faster ones, equal within
+    /// rounding. It has no gradients, no parameters (its [`Params`] tell kind and device alone), and
+    /// [`Mode::Eval`] is all that it does.
+    ///
+    /// Large weights that need no other form stay shared with this network: while this one is
+    /// trained, make it anew. A network that has no such form need not have this method.
+    ///
+    /// # Errors
+    /// [`NetworkError::Inference`] where it has been made ready already, or has no such form;
+    /// libtorch is out of memory.
+    fn for_inference(&self, _options: &Inference) -> Result<Box<dyn Network>, NetworkError> {
+        Err(NetworkError::Inference("this network has no form for inference: use it as it is"))
+    }
 }
 
 /// Whether the network learns or is used.
@@ -98,6 +112,11 @@ impl ClassIds {
         &self.ids
     }
 
+    /// The class of all images, if they have one in common.
+    pub fn shared(&self) -> Option<i64> {
+        (self.lowest == self.highest).then_some(self.lowest)
+    }
+
     /// Makes sure that there is one id in 0..count for each of `batch` images.
     ///
     /// # Errors
@@ -147,6 +166,9 @@ pub enum NetworkError {
         /// Which input.
         input: &'static str,
     },
+    /// A network for inference was asked for something else, or one without that form for it.
+    #[error("{0}")]
+    Inference(&'static str),
     /// Somebody who wraps the network wants no more passes.
     #[error("stopped before the pass")]
     Stopped,

@@ -1,10 +1,14 @@
 //! Normalisation layers. All compute in f32 (or f64) and give back the kind that they were given.
 
-use inkdrop_torch::tch::{Tensor, no_grad_guard};
+mod group;
+
+pub use group::GroupNorm;
+
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{Result, TorchError};
 use serde::{Deserialize, Serialize};
 
-use crate::{Init, Mode, Scope, Weight};
+use crate::{Activation, Init, Mode, Scope, Weight};
 
 /// PyTorch's default ε of every normalisation.
 const EPS: f64 = 1e-5;
@@ -66,6 +70,16 @@ impl BatchNorm {
         })
     }
 
+    /// What the layer does in [`Mode::Eval`], as a factor and a term for each channel in f64.
+    pub(crate) fn line(&self) -> Result<(Tensor, Tensor)> {
+        let _guard = no_grad_guard();
+        let double = |weight: &Weight| -> Result<Tensor> { Ok(weight.f_to_kind(Kind::Double)?) };
+        let spread = double(&self.running_var)?.f_add_scalar(EPS)?.f_sqrt()?;
+        let factor = double(&self.affine.0)?.f_div(&spread)?;
+        let term = double(&self.affine.1)?.f_sub(&double(&self.running_mean)?.f_mul(&factor)?)?;
+        Ok((factor, term))
+    }
+
     /// # Shapes
     /// - x: [B, C, ...]; returns the same
     ///
@@ -92,50 +106,6 @@ impl BatchNorm {
         in_kind_of(&self.affine.0, x, |x| {
             let momentum = Self::MOMENTUM;
             Ok(x.f_batch_norm(weight, bias, mean, variance, train, momentum, EPS, true)?)
-        })
-    }
-}
-
-/// Group normalisation (Wu & He 2018), keys `weight` and `bias`.
-///
-/// With 32 groups this is improved-diffusion's GroupNorm32: always computed in f32.
-///
-/// ```
-/// use inkdrop_nn::{GroupNorm, Params};
-/// use inkdrop_torch::tch::{Device, Kind, Tensor};
-///
-/// let mut params = Params::new(Kind::BFloat16, Device::Cpu);
-/// let norm = GroupNorm::new(&mut params.root(), 32, 64)?;
-/// let x = Tensor::randn([2, 64, 8, 8], (Kind::BFloat16, Device::Cpu));
-/// assert_eq!(norm.forward(&x)?.kind(), Kind::BFloat16);
-/// assert_eq!(params.get("weight").map(|param| param.tensor.kind()), Some(Kind::Float));
-/// # Ok::<(), inkdrop_torch::TorchError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct GroupNorm {
-    affine: (Weight, Weight),
-    groups: i64,
-    eps: f64,
-}
-
-impl GroupNorm {
-    /// A layer for channels in this many groups: scale 1, shift 0, ε 1e-5. The groups must divide the channels.
-    ///
-    /// # Errors
-    /// libtorch cannot allocate it.
-    pub fn new(scope: &mut Scope, groups: i64, channels: i64) -> Result<Self> {
-        Ok(Self { affine: affine(scope, channels)?, groups, eps: EPS })
-    }
-
-    /// # Shapes
-    /// - x: [B, C, ...]; returns the same
-    ///
-    /// # Errors
-    /// x has other channels, or the groups do not divide them.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
-        in_kind_of(&self.affine.0, x, |x| {
-            Ok(x.f_group_norm(self.groups, weight, bias, self.eps, true)?)
         })
     }
 }
@@ -248,7 +218,7 @@ impl Norm {
         Ok(match config.kind {
             NormKind::Group => {
                 let norm = GroupNorm::new(scope, config.groups, channels)?;
-                Self::Group(GroupNorm { eps: config.eps, ..norm })
+                Self::Group(norm.with_eps(config.eps))
             }
             NormKind::Batch => Self::Batch(BatchNorm::new(scope, channels)?),
             NormKind::Instance => Self::Instance(InstanceNorm::new(scope, channels)?),
@@ -268,5 +238,90 @@ impl Norm {
             Self::Instance(norm) => norm.forward(x),
             Self::None => Ok(x.shallow_clone()),
         }
+    }
+
+    /// The layer with what the signal says, then an activation.
+    ///
+    /// # Shapes
+    /// - x: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// x has other channels, or what is told is no row for each image.
+    pub(crate) fn forward_told(
+        &self,
+        x: &Tensor,
+        told: &Told,
+        activation: Option<Activation>,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        if let Self::Group(norm) = self
+            && let Some(y) = norm.fused(x, told, activation)?
+        {
+            return Ok(y);
+        }
+        let y = match told {
+            Told::Nothing => self.forward(x, mode)?,
+            Told::Before(row) => self.forward(&x.f_add(&places(row, x)?)?, mode)?,
+            Told::Around(row) => {
+                let (scale, shift) = halves(row, x)?;
+                self.forward(x, mode)?.f_mul(&scale.f_add_scalar(1.0)?)?.f_add(&shift)?
+            }
+            Told::Affine(row) => {
+                let (scale, shift) = halves(row, x)?;
+                let bare = match self {
+                    Self::Group(norm) => norm.bare(x)?,
+                    other => other.forward(x, mode)?,
+                };
+                bare.f_mul(&scale)?.f_add(&shift)?
+            }
+        };
+        Activation::maybe(activation, y)
+    }
+
+    /// The layer and an activation, in one go where that can be.
+    ///
+    /// # Errors
+    /// As [`Norm::forward`].
+    pub fn forward_then(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
+        self.forward_told(x, &Told::Nothing, Some(activation), mode)
+    }
+
+    /// The same layer for inference; see [`GroupNorm::for_inference`].
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn for_inference(&self, fuse: bool) -> Result<Self> {
+        match self {
+            Self::Group(norm) => Ok(Self::Group(norm.for_inference(fuse)?)),
+            other => Ok(other.clone()),
+        }
+    }
+}
+
+/// What a signal has to say at a normalisation; rows are [1, ...] or [B, ...].
+#[derive(Debug)]
+pub(crate) enum Told {
+    Nothing,
+    /// Biases, added to x first: C numbers.
+    Before(Tensor),
+    /// The result is multiplied with 1 + the first half, and the second half added: 2·C numbers.
+    Around(Tensor),
+    /// Scale and shift of a group normalisation, instead of its own: 2·C numbers.
+    Affine(Tensor),
+}
+
+/// A row as [B, C, 1, …] in the kind of x.
+fn places(row: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let mut shape = row.size();
+    shape.resize(x.dim(), 1);
+    Ok(row.f_to_kind(x.kind())?.f_reshape(&shape[..])?)
+}
+
+/// Both halves of a row, as [B, C, 1, …].
+fn halves(row: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    let mut parts = places(row, x)?.f_chunk(2, 1)?.into_iter();
+    match (parts.next(), parts.next()) {
+        (Some(first), Some(second)) => Ok((first, second)),
+        _ => Err(TorchError::message(format!("{:?} has no two halves", row.size()))),
     }
 }

@@ -100,6 +100,12 @@ impl Downsample {
         Ok(Self { conv: config.learned.then(conv).transpose()?, config })
     }
 
+    /// The same layer for inference.
+    pub(crate) fn for_inference(&self, pack: bool) -> Result<Self> {
+        let conv = self.conv.as_ref().map(|conv| conv.for_inference(pack)).transpose()?;
+        Ok(Self { conv, config: self.config })
+    }
+
     /// # Shapes
     /// - x: [B, C, ..., H, W], H and W even
     /// - returns [B, C, ..., H/2, W/2]
@@ -144,6 +150,12 @@ impl Upsample {
     pub fn new(scope: &mut Scope, config: ResampleConfig) -> Result<Self> {
         let conv = || Conv::new(scope, config.smoothing());
         Ok(Self { conv: config.learned.then(conv).transpose()? })
+    }
+
+    /// The same layer for inference.
+    pub(crate) fn for_inference(&self, pack: bool) -> Result<Self> {
+        let conv = self.conv.as_ref().map(|conv| conv.for_inference(pack)).transpose()?;
+        Ok(Self { conv })
     }
 
     /// # Shapes

@@ -3,9 +3,10 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
+use crate::norm::Told;
 use crate::{
-    Activation, Block, Conv, ConvConfig, Embedding, Linear, Mode, Norm, NormConfig, Scope, Signal,
-    double, halve,
+    Activation, Block, Conv, ConvConfig, Embedding, Inference, Joint, Linear, Mode, Norm,
+    NormConfig, Scope, Signal, double, halve,
 };
 
 /// How a residual block is made.
@@ -197,12 +198,20 @@ impl ResBlockConfig {
 pub struct ResBlock {
     norm1: Norm,
     conv1: Conv,
-    embedding: Option<Linear>,
-    class_bias: Option<Embedding>,
+    hears: Hears,
     norm2: Norm,
     conv2: Conv,
     skip: Option<Conv>,
     config: ResBlockConfig,
+}
+
+/// How the block takes in the signal.
+#[derive(Debug, Clone)]
+enum Hears {
+    /// By layers of its own.
+    Own { embedding: Option<Linear>, class_bias: Option<Embedding> },
+    /// By its columns of what all blocks are told together; see [`Joint`].
+    Joined { columns: (i64, i64), affine: bool },
 }
 
 impl ResBlock {
@@ -225,8 +234,33 @@ impl ResBlock {
         let conv2 = early.map_or_else(|| conv2(scope), Ok)?;
         let skip = |conv| Conv::new(&mut scope.sub(keys.skip), conv);
         let skip = config.skip().map(skip).transpose()?;
-        let config = config.clone();
-        Ok(Self { norm1, conv1, embedding, class_bias, norm2, conv2, skip, config })
+        let hears = Hears::Own { embedding, class_bias };
+        Ok(Self { norm1, conv1, hears, norm2, conv2, skip, config: config.clone() })
+    }
+
+    /// The same block for inference; its layers for the signal go to `joint`.
+    pub(crate) fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+        let pack = options.pack;
+        Ok(Self {
+            norm1: self.norm1.for_inference(pack)?,
+            conv1: self.conv1.for_inference(pack)?,
+            hears: match &self.hears {
+                Hears::Own { embedding, class_bias } => {
+                    let norm = match &self.norm2 {
+                        Norm::Group(norm) if self.config.scale_shift => Some(norm),
+                        _ => None,
+                    };
+                    let layer = embedding.as_ref();
+                    let columns = joint.add(layer, class_bias.as_ref(), norm, &self.config)?;
+                    Hears::Joined { columns, affine: norm.is_some() }
+                }
+                joined => joined.clone(),
+            },
+            norm2: self.norm2.for_inference(pack)?,
+            conv2: self.conv2.for_inference(pack)?,
+            skip: self.skip.as_ref().map(|skip| skip.for_inference(pack)).transpose()?,
+            config: self.config.clone(),
+        })
     }
 
     fn resample(&self, x: &Tensor) -> Result<Tensor> {
@@ -237,32 +271,35 @@ impl ResBlock {
         }
     }
 
-    /// The biases of time and class as [B, C, 1, …] in the kind of h.
-    fn biases(&self, signal: &Signal, h: &Tensor) -> Result<Option<Tensor>> {
-        let mut sum: Option<Tensor> = None;
-        if let (Some(layer), Some(embedding)) = (&self.embedding, &signal.embedding) {
-            sum = Some(layer.forward(&self.config.activation.apply(embedding)?)?);
-        }
-        if let (Some(table), Some(classes)) = (&self.class_bias, &signal.classes) {
-            let bias = table.forward(classes)?;
-            sum = Some(sum.map_or_else(|| Ok(bias.shallow_clone()), |sum| sum.f_add(&bias))?);
-        }
-        let Some(sum) = sum else { return Ok(None) };
-        let mut shape = sum.size();
-        shape.resize(h.dim(), 1);
-        Ok(Some(sum.f_to_kind(h.kind())?.f_view(&shape[..])?))
-    }
-
-    /// norm2 with the biases before it, or around it as scale and shift.
-    fn modulated(&self, h: &Tensor, biases: Option<Tensor>, mode: Mode) -> Result<Tensor> {
-        match biases {
-            None => self.norm2.forward(h, mode),
-            Some(biases) if self.config.scale_shift => {
-                let parts = biases.f_chunk(2, 1)?; // scale, then shift
-                let scale = parts[0].f_add_scalar(1.0)?;
-                Ok(self.norm2.forward(h, mode)?.f_mul(&scale)?.f_add(&parts[1])?)
+    /// What the signal has to say at the second norm.
+    fn told(&self, signal: &Signal) -> Result<Told> {
+        let scale_shift = self.config.scale_shift;
+        match &self.hears {
+            Hears::Joined { columns: (_, 0), .. } => Ok(Told::Nothing),
+            Hears::Joined { columns: (first, width), affine } => {
+                let Some(rows) = &signal.joined else { return Ok(Told::Nothing) };
+                let row = rows.f_narrow(1, *first, *width)?;
+                Ok(match (affine, scale_shift) {
+                    (true, _) => Told::Affine(row),
+                    (false, true) => Told::Around(row),
+                    (false, false) => Told::Before(row),
+                })
             }
-            Some(biases) => self.norm2.forward(&h.f_add(&biases)?, mode),
+            Hears::Own { embedding, class_bias } => {
+                let mut sum: Option<Tensor> = None;
+                if let (Some(layer), Some(embedding)) = (embedding, &signal.embedding) {
+                    sum = Some(layer.forward(&self.config.activation.apply(embedding)?)?);
+                }
+                if let (Some(table), Some(classes)) = (class_bias, &signal.classes) {
+                    let bias = table.forward(classes)?;
+                    sum = Some(sum.map_or_else(|| Ok(bias.shallow_clone()), |s| s.f_add(&bias))?);
+                }
+                Ok(match sum {
+                    None => Told::Nothing,
+                    Some(row) if scale_shift => Told::Around(row),
+                    Some(row) => Told::Before(row),
+                })
+            }
         }
     }
 }
@@ -272,16 +309,15 @@ impl Block for ResBlock {
     /// - x: [B, inputs, ...]
     /// - returns [B, outputs, ...], halved or doubled where the block resamples
     fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
-        let act = self.config.activation;
-        let h = act.apply(&self.norm1.forward(x, mode)?)?;
+        let act = Some(self.config.activation);
+        let h = self.norm1.forward_told(x, &Told::Nothing, act, mode)?;
         let h = self.conv1.forward(&self.resample(&h)?)?;
-        let h = self.modulated(&h, self.biases(signal, &h)?, mode)?;
-        let h = act.apply(&h)?.f_dropout(self.config.dropout, mode != Mode::Eval)?;
-        let h = self.conv2.forward(&h)?;
+        let h = self.norm2.forward_told(&h, &self.told(signal)?, act, mode)?;
+        let h = h.f_dropout(self.config.dropout, mode != Mode::Eval)?;
         let x = self.resample(x)?;
         let x =
             self.skip.as_ref().map_or_else(|| Ok(x.shallow_clone()), |skip| skip.forward(&x))?;
-        let sum = x.f_add(&h)?;
+        let sum = self.conv2.forward_onto(&h, &x)?;
         let divisor = self.config.divisor;
         Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
     }

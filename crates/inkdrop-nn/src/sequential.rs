@@ -4,8 +4,8 @@ use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
 use crate::{
-    AttentionConfig, Checkpointed, Conv, ConvConfig, Downsample, Mode, ResBlock, ResBlockConfig,
-    ResampleConfig, Scope, SelfAttention, Upsample,
+    AttentionConfig, Checkpointed, Conv, ConvConfig, Downsample, Inference, Joint, Mode, ResBlock,
+    ResBlockConfig, ResampleConfig, Scope, SelfAttention, Upsample,
 };
 
 /// What blocks are told beside x.
@@ -15,12 +15,15 @@ pub struct Signal {
     pub embedding: Option<Tensor>,
     /// Class ids, `[B]` in i64, for blocks with a class bias.
     pub classes: Option<Tensor>,
+    /// What blocks of a network for inference are told instead, [B, ...] or [1, ...]; see
+    /// [`Joint`](crate::Joint).
+    pub joined: Option<Tensor>,
 }
 
 impl Signal {
     /// A time embedding alone.
     pub fn embedding(embedding: Tensor) -> Self {
-        Self { embedding: Some(embedding), classes: None }
+        Self { embedding: Some(embedding), ..Self::default() }
     }
 }
 
@@ -117,6 +120,29 @@ impl EmbedSequential {
             })
         };
         Ok(Self { layers: layers.iter().map(layer).collect::<Result<_>>()? })
+    }
+
+    /// The same layers for inference; what their blocks are told goes to `joint`.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+        let pack = options.pack;
+        let mut layer = |layer: &Layer| -> Result<Layer> {
+            Ok(match layer {
+                Layer::Conv(conv) => Layer::Conv(conv.for_inference(pack)?),
+                Layer::Res(block) => {
+                    let block = block.block().for_inference(options, joint)?;
+                    Layer::Res(Box::new(Checkpointed::never(block)))
+                }
+                Layer::Attention(block) => {
+                    Layer::Attention(Checkpointed::never(block.block().for_inference(options)?))
+                }
+                Layer::Down(down) => Layer::Down(down.for_inference(pack)?),
+                Layer::Up(up) => Layer::Up(up.for_inference(pack)?),
+            })
+        };
+        Ok(Self { layers: self.layers.iter().map(&mut layer).collect::<Result<_>>()? })
     }
 
     /// # Shapes

@@ -150,7 +150,7 @@ fn check_block<B: Block>(
         let block = build(&mut params.root())?;
         load(&params, &case.weights.below("weight:"), &[])?;
         let embedding = case.weights.get("emb").map(|embedding| embedding.to_kind(kind));
-        let signal = Signal { embedding, classes: None };
+        let signal = Signal { embedding, ..Signal::default() };
         Ok(block.forward(&case.tensor("x")?.to_kind(kind), &signal, Mode::Eval)?)
     };
     let mut double = case.compare("out", &run(Kind::Double)?, Tolerance::Scaled(1e-6))?;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <numeric>
 #include <optional>
+#include <vector>
 
 namespace {
 
@@ -53,6 +54,20 @@ void in_parallel(int64_t count, const std::function<void(int64_t)> &unit) {
           unit(*reinterpret_cast<int64_t *>(data[0] + i * strides[0]));
       },
       /*grain_size=*/1);
+}
+
+using Normalise = void (*)(const inkdrop::Slice &);
+
+// The kernel for this processor.
+Normalise normalise() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+    return inkdrop::normalise_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return inkdrop::normalise_avx2;
+#endif
+  return inkdrop::normalise_anywhere;
 }
 
 // How many channels, at least, one thread takes: whole vectors and whole groups.
@@ -117,6 +132,7 @@ int inkdrop_group_norm(const void *x, const void *before, const void *scale, con
     };
     const float *from = input.const_data_ptr<float>();
     float *to = result.mutable_data_ptr<float>();
+    static const Normalise kernel = normalise();
     in_parallel(batch * slices, [&](int64_t unit) {
       const int64_t image = unit / slices, first = unit % slices * width;
       const int64_t last = std::min(first + width, channels);
@@ -133,7 +149,11 @@ int inkdrop_group_norm(const void *x, const void *before, const void *scale, con
       slice.shift = row(shift, image) + first;
       slice.eps = eps;
       slice.activation = activation;
-      inkdrop::normalise(slice);
+      std::vector<double> sums(slice.width);
+      std::vector<float> rows(3 * slice.width);
+      slice.sums = sums.data();
+      slice.rows = rows.data();
+      kernel(slice);
     });
     *out = new at::Tensor(std::move(result));
   });

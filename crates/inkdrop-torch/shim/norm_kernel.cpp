@@ -1,17 +1,10 @@
 // Group normalisation and an activation over some channels of one image, vector by vector.
 //
-// Compiled once for each generation of x86 (and once elsewhere); the loader takes the best.
+// Compiled once for each generation of processors, which INKDROP_MACHINE names (see build.rs); so
+// nothing here may call an inline function of a header, whose copies the linker shares.
 
 #include "norm_kernel.h"
 
-#include <cmath>
-#include <vector>
-
-#if defined(__x86_64__) && defined(__ELF__) && defined(__GNUC__) && !defined(__clang__)
-#define EACH_MACHINE __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define EACH_MACHINE
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 namespace {
@@ -96,12 +89,12 @@ INLINE void apply(const inkdrop::Slice &s, const float *factor, const float *ter
 
 namespace inkdrop {
 
-EACH_MACHINE void normalise(const Slice &s) {
-  std::vector<double> total(s.width);
-  std::vector<float> centre(s.width), factor(s.width), term(s.width);
+void INKDROP_MACHINE(const Slice &s) {
+  double *total = s.sums;
+  float *centre = s.rows, *factor = centre + s.width, *term = factor + s.width;
   const double count = static_cast<double>(s.places * s.in_group);
 
-  sums<1>(s, nullptr, total.data());
+  sums<1>(s, nullptr, total);
   for (int64_t g = 0; g < s.width; g += s.in_group) {
     double sum = 0;
     for (int64_t c = g; c < g + s.in_group; ++c)
@@ -110,19 +103,19 @@ EACH_MACHINE void normalise(const Slice &s) {
     for (int64_t c = g; c < g + s.in_group; ++c)
       centre[c] = static_cast<float>(sum / count - (s.before ? s.before[c] : 0.0));
   }
-  sums<2>(s, centre.data(), total.data());
+  sums<2>(s, centre, total);
   for (int64_t g = 0; g < s.width; g += s.in_group) {
     double sum = 0;
     for (int64_t c = g; c < g + s.in_group; ++c) sum += total[c];
-    const double spread = 1.0 / std::sqrt(sum / count + s.eps);
+    const double spread = 1.0 / __builtin_sqrt(sum / count + s.eps);
     for (int64_t c = g; c < g + s.in_group; ++c) {
       factor[c] = static_cast<float>(s.scale[c] * spread);
       term[c] = static_cast<float>(s.shift[c] - static_cast<double>(centre[c]) * s.scale[c] * spread);
     }
   }
-  if (s.activation == 1) apply<1>(s, factor.data(), term.data());
-  else if (s.activation == 2) apply<2>(s, factor.data(), term.data());
-  else apply<0>(s, factor.data(), term.data());
+  if (s.activation == 1) apply<1>(s, factor, term);
+  else if (s.activation == 2) apply<2>(s, factor, term);
+  else apply<0>(s, factor, term);
 }
 
 }  // namespace inkdrop

@@ -16,9 +16,15 @@ struct Slice {
   const float *scale, *shift;
   double eps;
   int activation;  // 0 none, 1 ReLU, 2 SiLU
+  double *sums;  // room for `width` numbers
+  float *rows;   // room for 3 * `width` numbers
 };
 
-// `width` is a multiple of VECTOR and of `in_group`.
-void normalise(const Slice &slice);
+// `width` is a multiple of VECTOR and of `in_group`. One for each generation of processors.
+void normalise_anywhere(const Slice &slice);
+#if defined(__x86_64__)
+void normalise_avx2(const Slice &slice);
+void normalise_avx512(const Slice &slice);
+#endif
 
 }  // namespace inkdrop

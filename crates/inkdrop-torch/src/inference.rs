@@ -2,7 +2,7 @@
 //! oneDNN's own order, and group normalisation with what comes before and after it.
 
 use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -42,11 +42,23 @@ pub enum Then {
 /// ```
 #[derive(Debug)]
 pub struct PackedConv {
-    weight: Tensor,
+    weight: PackedWeight,
     bias: Tensor,
     stride: [c_longlong; 2],
     padding: [c_longlong; 2],
 }
+
+/// A weight in oneDNN's order.
+#[derive(Debug)]
+enum PackedWeight {
+    /// Of kernels wider than one place, whose order is the same for images of any size.
+    One(Tensor),
+    /// Of 1×1 kernels: the weight itself, and its copies for images of some sizes.
+    BySize { plain: Tensor, copies: Mutex<Vec<(Vec<i64>, Tensor)>> },
+}
+
+/// For how many sizes of images a copy is kept.
+const SIZES: usize = 4;
 
 impl PackedConv {
     /// Copies the weight into oneDNN's order; `None` for what it does not compute: other devices
@@ -70,11 +82,34 @@ impl PackedConv {
             return Ok(None);
         }
         let _guard = no_grad_guard();
-        let size: Option<&[i64]> = None;
-        let ours = weight.f_detach()?.f_contiguous()?.f_to_mkldnn(Kind::Float)?;
-        let weight = ours.f_mkldnn_reorder_conv2d_weight(padding, stride, [1, 1], 1, size)?;
+        let plain = weight.f_detach()?.f_contiguous()?;
+        let weight = match plain.size()[2..] {
+            [1, 1] => {
+                PackedWeight::BySize { plain: plain.f_detach_copy()?, copies: Mutex::default() }
+            }
+            _ => PackedWeight::One(pack(&plain, stride, padding, None)?),
+        };
         let bias = bias.f_detach_copy()?;
         Ok(Some(Self { weight, bias, stride, padding }))
+    }
+
+    /// The weight in the order for images like x.
+    fn weight_for(&self, x: &Tensor) -> Result<Tensor> {
+        let (plain, copies) = match &self.weight {
+            PackedWeight::One(weight) => return Ok(weight.shallow_clone()),
+            PackedWeight::BySize { plain, copies } => (plain, copies),
+        };
+        let size = x.size();
+        let mut copies = copies.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((_, weight)) = copies.iter().find(|(known, _)| *known == size) {
+            return Ok(weight.shallow_clone());
+        }
+        let weight = pack(plain, self.stride, self.padding, Some(&size))?;
+        if copies.len() == SIZES {
+            drop(copies.remove(0));
+        }
+        copies.push((size, weight.shallow_clone()));
+        Ok(weight)
     }
 
     /// # Shapes
@@ -101,11 +136,12 @@ impl PackedConv {
 
     #[allow(unsafe_code)]
     fn run(&self, x: &Tensor, other: Option<&Tensor>, then: Then) -> Result<Tensor> {
+        let weight = self.weight_for(x)?;
         // SAFETY: the pointers are those of live tensors and of two numbers each.
         call_for_tensor(|out, error| unsafe {
             inkdrop_packed_conv(
                 pointer(Some(x)),
-                pointer(Some(&self.weight)),
+                pointer(Some(&weight)),
                 pointer(Some(&self.bias)),
                 pointer(other),
                 self.stride.as_ptr(),
@@ -120,9 +156,25 @@ impl PackedConv {
 
 impl Clone for PackedConv {
     fn clone(&self) -> Self {
-        let (weight, bias) = (self.weight.shallow_clone(), self.bias.shallow_clone());
-        Self { weight, bias, ..*self }
+        let weight = match &self.weight {
+            PackedWeight::One(weight) => PackedWeight::One(weight.shallow_clone()),
+            PackedWeight::BySize { plain, .. } => {
+                PackedWeight::BySize { plain: plain.shallow_clone(), copies: Mutex::default() }
+            }
+        };
+        Self { weight, bias: self.bias.shallow_clone(), ..*self }
     }
+}
+
+/// A copy in oneDNN's order, the best one for images of this size.
+fn pack(
+    weight: &Tensor,
+    stride: [i64; 2],
+    padding: [i64; 2],
+    size: Option<&[i64]>,
+) -> Result<Tensor> {
+    let ours = weight.f_to_mkldnn(Kind::Float)?;
+    Ok(ours.f_mkldnn_reorder_conv2d_weight(padding, stride, [1, 1], 1, size)?)
 }
 
 #[allow(unsafe_code)]

@@ -74,3 +74,9 @@ impl ConfigError {
         Err(Self::field(field, format!("of {given} levels"), "cannot be: expected 1 to 16 levels"))
     }
 }
+
+/// What a network for inference is not for.
+pub(crate) const TRAINING: &str =
+    "this network was made for inference and cannot be trained: use the one that it was made of";
+/// It is that already.
+pub(crate) const READY: &str = "this network was made for inference already: use it as it is";

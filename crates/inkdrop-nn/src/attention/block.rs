@@ -3,8 +3,9 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use super::attend;
-use crate::{Block, Conv, ConvConfig, Linear, Mode, Norm, NormConfig, Scope, Signal};
+use super::{attend, attend_as_they_lie};
+use crate::norm::Told;
+use crate::{Block, Conv, ConvConfig, Inference, Linear, Mode, Norm, NormConfig, Scope, Signal};
 
 /// How an attention block is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,10 +131,18 @@ enum ToOut {
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
     norm: Norm,
-    qkv: ToQkv,
-    out: ToOut,
+    form: Form,
     heads: i64,
     divisor: f64,
+}
+
+/// The layers round the attention.
+#[derive(Debug, Clone)]
+enum Form {
+    /// As the originals name and shape them.
+    Trained { qkv: ToQkv, out: ToOut },
+    /// For inference: 1×1 convolutions over two axes, whatever they were.
+    Places { qkv: Conv, order: HeadOrder, out: Conv },
 }
 
 impl SelfAttention {
@@ -161,7 +170,27 @@ impl SelfAttention {
                 (ToQkv::Separate([q, k, v]), ToOut::Linear(out))
             }
         };
-        Ok(Self { norm, qkv, out, heads: config.heads, divisor: config.divisor })
+        let form = Form::Trained { qkv, out };
+        Ok(Self { norm, form, heads: config.heads, divisor: config.divisor })
+    }
+
+    /// The same block for inference.
+    pub(crate) fn for_inference(&self, options: &Inference) -> Result<Self> {
+        let pack = options.pack;
+        let form = match &self.form {
+            Form::Trained { qkv: ToQkv::Joint { conv, order }, out: ToOut::Conv(out) } => {
+                let (qkv, out) = (conv.over_places(pack)?, out.over_places(pack)?);
+                Form::Places { qkv, order: *order, out }
+            }
+            Form::Trained { qkv: ToQkv::Separate([q, k, v]), out: ToOut::Linear(out) } => {
+                let qkv = Linear::over_places(&[q, k, v], pack)?;
+                let out = Linear::over_places(&[out], pack)?;
+                Form::Places { qkv, order: HeadOrder::PartsFirst, out }
+            }
+            other => other.clone(),
+        };
+        let norm = self.norm.for_inference(pack)?;
+        Ok(Self { norm, form, heads: self.heads, divisor: self.divisor })
     }
 
     /// # Shapes
@@ -170,16 +199,52 @@ impl SelfAttention {
     /// # Errors
     /// x has other channels.
     pub fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let [q, k, v] = self.split(&self.norm.forward(x, mode)?)?;
-        let h = attend(&q, &k, &v)?; // [B, heads, T, D]
-        let sum = self.merge(&h, x)?.f_add(x)?;
+        let normed = self.norm.forward_told(x, &Told::Nothing, None, mode)?;
+        let sum = match &self.form {
+            Form::Places { qkv, order, out } => self.over_places(&normed, x, (qkv, *order), out)?,
+            Form::Trained { qkv, out } => {
+                let [q, k, v] = self.split(qkv, &normed)?;
+                let h = attend(&q, &k, &v)?; // [B, heads, T, D]
+                merge(out, &h, x)?.f_add(x)?
+            }
+        };
         Ok(if self.divisor == 1.0 { sum } else { sum.f_div_scalar(self.divisor)? })
     }
 
+    /// x + out(attention(normed)) with the channels innermost throughout, so that nothing is copied.
+    fn over_places(
+        &self,
+        normed: &Tensor,
+        x: &Tensor,
+        (qkv, order): (&Conv, HeadOrder),
+        out: &Conv,
+    ) -> Result<Tensor> {
+        let (size, heads) = (x.size(), self.heads);
+        let flat = |x: &Tensor| -> Result<Tensor> {
+            Ok(if x.dim() == 4 {
+                x.shallow_clone()
+            } else {
+                x.f_reshape([size[0], size[1], -1, 1])?
+            })
+        };
+        let qkv = qkv.forward(&flat(normed)?)?.f_permute([0, 2, 3, 1])?; // [B, H, W, 3·C]
+        let [batch, height, width, all] = qkv.size()[..] else { return Ok(qkv) };
+        let (shape, part) = match order {
+            HeadOrder::HeadsFirst => ([batch, height * width, heads, 3, all / (3 * heads)], 3),
+            HeadOrder::PartsFirst => ([batch, height * width, 3, heads, all / (3 * heads)], 2),
+        };
+        let qkv = qkv.f_reshape(shape)?;
+        let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
+        let h = attend_as_they_lie(&one(0)?, &one(1)?, &one(2)?)?; // [B, heads, T, D]
+        let h = h.f_transpose(1, 2)?.f_reshape([batch, height, width, all / 3])?;
+        let sum = out.forward_onto(&h.f_permute([0, 3, 1, 2])?, &flat(x)?)?;
+        Ok(if x.dim() == 4 { sum } else { sum.f_reshape(&size[..])? })
+    }
+
     /// q, k and v as [B, heads, T, D].
-    fn split(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+    fn split(&self, qkv: &ToQkv, x: &Tensor) -> Result<[Tensor; 3]> {
         let (batch, channels, heads) = (x.size()[0], x.size()[1], self.heads);
-        match &self.qkv {
+        match qkv {
             ToQkv::Joint { conv, order } => {
                 let x = if conv.dims() == 1 {
                     x.f_view([batch, channels, -1])?
@@ -209,26 +274,26 @@ impl SelfAttention {
             }
         }
     }
+}
 
-    /// [B, heads, T, D] through the last projection into the shape of x.
-    fn merge(&self, h: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let (batch, shape) = (x.size()[0], x.size());
-        match &self.out {
-            ToOut::Conv(out) => {
-                let h = h.f_transpose(2, 3)?; // [B, heads, D, T]
-                let inner = h.size()[1] * h.size()[2];
-                if out.dims() == 1 {
-                    let h = out.forward(&h.f_reshape([batch, inner, -1])?)?;
-                    return Ok(h.f_view(&shape[..])?);
-                }
-                let mut places = vec![batch, inner];
-                places.extend(&shape[2..]);
-                out.forward(&h.f_reshape(&places[..])?)
+/// [B, heads, T, D] through the last projection into the shape of x.
+fn merge(out: &ToOut, h: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let (batch, shape) = (x.size()[0], x.size());
+    match out {
+        ToOut::Conv(out) => {
+            let h = h.f_transpose(2, 3)?; // [B, heads, D, T]
+            let inner = h.size()[1] * h.size()[2];
+            if out.dims() == 1 {
+                let h = out.forward(&h.f_reshape([batch, inner, -1])?)?;
+                return Ok(h.f_view(&shape[..])?);
             }
-            ToOut::Linear(out) => {
-                let h = h.f_transpose(1, 2)?.f_flatten(2, 3)?; // [B, T, C]
-                Ok(out.forward(&h)?.f_transpose(1, 2)?.f_reshape(&shape[..])?)
-            }
+            let mut places = vec![batch, inner];
+            places.extend(&shape[2..]);
+            out.forward(&h.f_reshape(&places[..])?)
+        }
+        ToOut::Linear(out) => {
+            let h = h.f_transpose(1, 2)?.f_flatten(2, 3)?; // [B, T, C]
+            Ok(out.forward(&h)?.f_transpose(1, 2)?.f_reshape(&shape[..])?)
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The network that a layout describes.
 
 use inkdrop_nn::{
-    Activation, Conv, EmbedSequential, Embedding, Mlp, Mode, Norm, Params, Scope, Signal,
+    Activation, Conditioning, Conv, EmbedSequential, Embedding, Inference, Joint, Mlp, Mode,
+    Moment, NetworkError, Norm, Params, Scope, Signal, StepTable, Told,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use crate::error::{READY, TRAINING};
 
 use super::{ClassLayout, HeadLayout, Layout, MlpLayout, StageLayout};
 
@@ -17,6 +20,8 @@ pub(crate) struct Body {
     middle: Vec<EmbedSequential>,
     up: Vec<(EmbedSequential, bool)>,
     head: Head,
+    told: Option<Told>,
+    steps: Option<StepTable>,
     torso: Kind,
     kind: Kind,
 }
@@ -84,7 +89,8 @@ impl Body {
         let up = layout.up.iter().map(|s| Ok((stage(scope, s)?, s.takes_skip)));
         let up = up.collect::<Result<_>>()?;
         let head = Head::new(&mut scope.full(), &layout.head)?;
-        Ok(Self { time, classes, down, middle, up, head, torso, kind })
+        let (told, steps) = (None, None);
+        Ok(Self { time, classes, down, middle, up, head, told, steps, torso, kind })
     }
 
     /// What the blocks are told.
@@ -110,7 +116,91 @@ impl Body {
             };
             embedding = embedding.map(|sum| sum.f_add(&class)).transpose()?;
         }
-        Ok(Signal { embedding, classes: biases.map(Tensor::shallow_clone) })
+        let mut signal =
+            Signal { embedding, classes: biases.map(Tensor::shallow_clone), joined: None };
+        if let Some(told) = &self.told {
+            signal.joined = told.rows(&signal)?;
+        }
+        Ok(signal)
+    }
+
+    /// The same layers for inference.
+    ///
+    /// # Errors
+    /// It has been made ready already.
+    pub fn for_inference(&self, options: &Inference) -> std::result::Result<Self, NetworkError> {
+        if self.told.is_some() {
+            return Err(NetworkError::Inference(READY));
+        }
+        Ok(self.ready(options)?)
+    }
+
+    fn ready(&self, options: &Inference) -> Result<Self> {
+        let mut joint = Joint::default();
+        let mut stage = |stage: &EmbedSequential| stage.for_inference(options, &mut joint);
+        let down = self.down.iter().map(&mut stage).collect::<Result<_>>()?;
+        let middle = self.middle.iter().map(&mut stage).collect::<Result<_>>()?;
+        let up = self.up.iter().map(|(layers, takes_skip)| Ok((stage(layers)?, *takes_skip)));
+        let up = up.collect::<Result<_>>()?;
+        Ok(Self {
+            time: self.time.as_ref().map(Mlp::for_inference).transpose()?,
+            classes: self.classes.as_ref().map(ClassLayer::for_inference).transpose()?,
+            down,
+            middle,
+            up,
+            head: self.head.for_inference(options)?,
+            told: Some(joint.finish()?),
+            steps: None,
+            torso: self.torso,
+            kind: self.kind,
+        })
+    }
+
+    /// # Errors
+    /// [`Body::for_inference`] made it, and it is asked for something else than evaluation.
+    pub fn check_mode(&self, mode: Mode) -> std::result::Result<(), NetworkError> {
+        match (mode, &self.told) {
+            (Mode::Eval, _) | (_, None) => Ok(()),
+            _ => Err(NetworkError::Inference(TRAINING)),
+        }
+    }
+
+    /// Has it know what blocks are told at the times of the options.
+    ///
+    /// - classes: how many the network knows
+    /// - signal: as for [`Body::told`]
+    pub fn learn_steps(
+        &mut self,
+        options: &Inference,
+        classes: Option<i64>,
+        device: Device,
+        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
+    ) -> Result<()> {
+        let rows = |t: &Tensor, classes: Option<&Tensor>| Ok(signal(self, t, classes)?.joined);
+        self.steps = StepTable::new(options, classes, device, rows)?;
+        Ok(())
+    }
+
+    /// What the blocks are told in a pass: made by `signal` of `[B]` times and classes, of one of
+    /// them where a network for inference finds that all images share it, or known beforehand.
+    pub fn told(
+        &self,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
+    ) -> Result<Signal> {
+        let classes = conditioning.classes.as_ref().map(inkdrop_nn::ClassIds::tensor);
+        let moment = match &self.told {
+            Some(_) => Moment::of(t, conditioning)?,
+            None => None,
+        };
+        let Some(moment) = moment else { return signal(self, t, classes) };
+        let known = self.steps.as_ref().map(|steps| steps.row(&moment)).transpose()?;
+        if let Some(row) = known.flatten() {
+            return Ok(Signal { joined: Some(row), ..Signal::default() });
+        }
+        let first = classes.map(|classes| classes.f_narrow(0, 0, 1)).transpose()?;
+        signal(self, &t.f_narrow(0, 0, 1)?, first.as_ref())
     }
 
     /// The whole pass.
@@ -182,6 +272,15 @@ fn class_layer(scope: &mut Scope, layout: &ClassLayout) -> Result<ClassLayer> {
     })
 }
 
+impl ClassLayer {
+    fn for_inference(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Table(table) => Self::Table(table.for_inference()?),
+            Self::Sinusoids(mlp) => Self::Sinusoids(mlp.for_inference()?),
+        })
+    }
+}
+
 impl Head {
     fn new(scope: &mut Scope, layout: &HeadLayout) -> Result<Self> {
         let norm = Norm::new(&mut scope.sub(layout.norm_key), layout.norm, layout.conv.inputs)?;
@@ -191,6 +290,12 @@ impl Head {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.conv.forward(&self.activation.apply(&self.norm.forward(x, mode)?)?)
+        self.conv.forward(&self.norm.forward_then(x, self.activation, mode)?)
+    }
+
+    fn for_inference(&self, options: &Inference) -> Result<Self> {
+        let (norm, conv) =
+            (self.norm.for_inference(options.pack)?, self.conv.for_inference(options.pack)?);
+        Ok(Self { norm, activation: self.activation, conv })
     }
 }

@@ -4,7 +4,7 @@ use inkdrop_nn::{Conditioning, NetworkError};
 use inkdrop_torch::tch::Tensor;
 
 /// What a network takes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Expected {
     /// Axes of the image: 1, 2 or 3.
     pub dims: usize,

@@ -1,7 +1,7 @@
 //! The network itself.
 
 use inkdrop_nn::{
-    ClassIds, Conditioning, Mode, Network, NetworkError, Params, positional_embedding,
+    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, positional_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -58,13 +58,28 @@ impl DdpmUnet {
         Ok(Self { config: config.clone(), params, body, expected })
     }
 
-    fn pass(&self, x: &Tensor, t: &Tensor, classes: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let DdpmConfig { padding, features, time_scale, time_features, .. } = self.config;
-        let (height, width) = (x.size()[2], x.size()[3]);
-        let padded = x.f_constant_pad_nd([padding; 4])?;
+    /// What the blocks are told, of `[B]` times and classes.
+    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
+        let DdpmConfig { features, time_scale, time_features, .. } = self.config;
         let time = time_features.map(|_| positional_embedding(t, features, time_scale));
-        let signal = self.body.signal(time.transpose()?.as_ref(), None, classes)?;
-        let out = self.body.forward(&padded, &signal, mode)?;
+        body.signal(time.transpose()?.as_ref(), None, classes)
+    }
+
+    fn pass(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let padding = self.config.padding;
+        let (height, width) = (x.size()[2], x.size()[3]);
+        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
+        if padding == 0 {
+            return self.body.forward(x, &told, mode);
+        }
+        let padded = x.f_constant_pad_nd([padding; 4])?;
+        let out = self.body.forward(&padded, &told, mode)?;
         Ok(out.f_narrow(2, padding, height)?.f_narrow(3, padding, width)?)
     }
 }
@@ -80,11 +95,25 @@ impl Network for DdpmUnet {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
-        let classes = conditioning.classes.as_ref().map(ClassIds::tensor);
-        Ok(self.pass(x, t, classes, mode)?)
+        self.body.check_mode(mode)?;
+        Ok(self.pass(x, t, conditioning, mode)?)
     }
 
     fn params(&self) -> &Params {
         &self.params
+    }
+
+    fn for_inference(
+        &self,
+        options: &Inference,
+    ) -> std::result::Result<Box<dyn Network>, NetworkError> {
+        let mut body = self.body.for_inference(options)?;
+        let device = self.params.device();
+        body.learn_steps(options, self.config.classes, device, |body, t, ids| {
+            self.signal(body, t, ids)
+        })?;
+        let params = Params::new(self.params.torso(), device);
+        let (config, expected) = (self.config.clone(), self.expected.clone());
+        Ok(Box::new(Self { config, params, body, expected }))
     }
 }

@@ -1,7 +1,7 @@
 //! The network itself, and its super-resolution form.
 
 use inkdrop_nn::{
-    ClassIds, Conditioning, Mode, Network, NetworkError, Params, Signal, timestep_embedding,
+    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, timestep_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -105,20 +105,25 @@ impl ImprovedUnet {
     }
 
     /// What the blocks see: x with the enlarged small images beside it, and time with class.
+    /// What the blocks are told, of `[B]` times and classes.
+    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
+        let time = timestep_embedding(t, self.config.features, 10_000.0)?;
+        body.signal(Some(&time), classes, None)
+    }
+
+    /// x with the small images beside it, and what the blocks are told.
     fn prepare(
         &self,
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
     ) -> Result<(Tensor, Signal)> {
-        let time = timestep_embedding(t, self.config.features, 10_000.0)?;
-        let classes = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let signal = self.body.signal(Some(&time), classes, None)?;
+        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
         let x = match &conditioning.low_res {
             None => x.shallow_clone(),
             Some(small) => Tensor::f_cat(&[x, &enlarge(small, &x.size()[2..])?], 1)?,
         };
-        Ok((x, signal))
+        Ok((x, told))
     }
 }
 
@@ -142,11 +147,26 @@ impl Network for ImprovedUnet {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
+        self.body.check_mode(mode)?;
         let (x, signal) = self.prepare(x, t, conditioning)?;
         Ok(self.body.forward(&x, &signal, mode)?)
     }
 
     fn params(&self) -> &Params {
         &self.params
+    }
+
+    fn for_inference(
+        &self,
+        options: &Inference,
+    ) -> std::result::Result<Box<dyn Network>, NetworkError> {
+        let mut body = self.body.for_inference(options)?;
+        let device = self.params.device();
+        body.learn_steps(options, self.config.classes, device, |body, t, ids| {
+            self.signal(body, t, ids)
+        })?;
+        let params = Params::new(self.params.torso(), device);
+        let (config, expected) = (self.config.clone(), self.expected.clone());
+        Ok(Box::new(Self { config, params, body, expected }))
     }
 }

@@ -1,7 +1,7 @@
 //! The network itself.
 
 use inkdrop_nn::{
-    ClassIds, Conditioning, Mode, Network, NetworkError, Params, diffusers_embedding,
+    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, diffusers_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -68,17 +68,28 @@ impl Unet2d {
         diffusers_embedding(t, self.config.features[0], cosine_first, frequency_shift)
     }
 
-    fn pass(&self, x: &Tensor, t: &Tensor, classes: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let x = match self.config.center_input {
-            true => x.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?,
-            false => x.shallow_clone(),
-        };
+    /// What the blocks are told, of `[B]` times and classes.
+    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
         let class = match (self.config.class_embedding, classes) {
             (ClassEmbedding::Timestep, Some(ids)) => Some(self.sinusoids(ids)?),
             (_, ids) => ids.map(Tensor::shallow_clone),
         };
-        let signal = self.body.signal(Some(&self.sinusoids(t)?), class.as_ref(), None)?;
-        self.body.forward(&x, &signal, mode)
+        body.signal(Some(&self.sinusoids(t)?), class.as_ref(), None)
+    }
+
+    fn pass(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let x = match self.config.center_input {
+            true => x.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?,
+            false => x.shallow_clone(),
+        };
+        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
+        self.body.forward(&x, &told, mode)
     }
 }
 
@@ -93,11 +104,25 @@ impl Network for Unet2d {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
-        let classes = conditioning.classes.as_ref().map(ClassIds::tensor);
-        Ok(self.pass(x, t, classes, mode)?)
+        self.body.check_mode(mode)?;
+        Ok(self.pass(x, t, conditioning, mode)?)
     }
 
     fn params(&self) -> &Params {
         &self.params
+    }
+
+    fn for_inference(
+        &self,
+        options: &Inference,
+    ) -> std::result::Result<Box<dyn Network>, NetworkError> {
+        let mut body = self.body.for_inference(options)?;
+        let device = self.params.device();
+        body.learn_steps(options, self.config.classes, device, |body, t, ids| {
+            self.signal(body, t, ids)
+        })?;
+        let params = Params::new(self.params.torso(), device);
+        let (config, expected) = (self.config.clone(), self.expected.clone());
+        Ok(Box::new(Self { config, params, body, expected }))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::{Conditioning, Inference, Mode, Network, NetworkError, Params};
 use inkdrop_torch::tch::Tensor;
 
 /// The exit status of a command that Ctrl-C ended.
@@ -39,13 +39,13 @@ impl Stop {
 pub struct Stoppable {
     network: Box<dyn Network>,
     stop: Stop,
-    obeyed: AtomicBool,
+    obeyed: Arc<AtomicBool>,
 }
 
 impl Stoppable {
     /// Wraps a network.
     pub fn new(network: Box<dyn Network>, stop: Stop) -> Self {
-        Self { network, stop, obeyed: AtomicBool::new(false) }
+        Self { network, stop, obeyed: Arc::default() }
     }
 
     /// Whether a pass was refused.
@@ -71,5 +71,10 @@ impl Network for Stoppable {
 
     fn params(&self) -> &Params {
         self.network.params()
+    }
+
+    fn for_inference(&self, options: &Inference) -> Result<Box<dyn Network>, NetworkError> {
+        let (network, stop) = (self.network.for_inference(options)?, self.stop.clone());
+        Ok(Box::new(Self { network, stop, obeyed: self.obeyed.clone() }))
     }
 }
