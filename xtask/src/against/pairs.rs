@@ -4,6 +4,9 @@ use anyhow::Result;
 
 use super::statistics::Summary;
 
+/// Fewer pairs than these say nothing.
+const FEW: usize = 5;
+
 /// Two figures that were taken one right after the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
@@ -38,10 +41,14 @@ impl Figure {
         Summary::of(&pairs.iter().map(|&pair| self.ratio(pair)).collect::<Vec<_>>())
     }
 
-    /// What may be said of a ratio: nothing of one that ours against ours has, too.
-    pub fn verdict(self, ratio: f64, same: Summary) -> &'static str {
+    /// What may be said of a rival: nothing where ours against ours comes to as much, either way
+    /// round, and nothing of a few pairs, whose spread says little.
+    pub fn verdict(self, rival: &[Pair], same: &[Pair]) -> &'static str {
+        let (Some(rival), Some(noise)) = (self.ratios(rival), self.ratios(same)) else { return "" };
+        let (ratio, most) = (rival.median, noise.most.max(1.0 / noise.least));
         match self {
-            _ if same.contains(ratio) => "even",
+            _ if same.len() < FEW => "too few",
+            _ if (1.0 / most..=most).contains(&ratio) => "even",
             Self::Seconds | Self::Wall if ratio > 1.0 => "faster",
             Self::Seconds | Self::Wall => "slower",
             Self::Peak if ratio < 1.0 => "less",
@@ -104,10 +111,19 @@ mod tests {
 
     #[test]
     fn nothing_inside_the_spread_of_the_same_is_claimed() {
-        let same = Summary::of(&[0.95, 1.0, 1.04]).unwrap();
-        let words = [0.9, 0.95, 1.04, 1.05].map(|ratio| Figure::Seconds.verdict(ratio, same));
-        assert_eq!(words, ["slower", "even", "even", "faster"]);
-        assert_eq!(Figure::Peak.verdict(0.5, same), "less");
-        assert_eq!(Figure::Peak.verdict(1.5, same), "more");
+        let pairs = |ratios: &[f64]| -> Vec<Pair> {
+            ratios.iter().map(|&theirs| Pair { ours: 1.0, theirs }).collect()
+        };
+        let same = pairs(&[0.8, 1.0, 1.1, 1.0, 1.0]);
+        let word = |figure: Figure, ratio| figure.verdict(&pairs(&[ratio]), &same);
+        let words = [0.79, 0.81, 1.24, 1.26].map(|ratio| word(Figure::Seconds, ratio));
+        assert_eq!(words, ["slower", "even", "even", "faster"], "5/4 is as far as 4/5");
+        // Of memory the ratio is ours over theirs.
+        assert_eq!(
+            [0.5, 1.1, 2.0].map(|theirs| word(Figure::Peak, theirs)),
+            ["more", "even", "less"]
+        );
+        assert_eq!(Figure::Seconds.verdict(&pairs(&[9.0]), &same[..4]), "too few");
+        assert_eq!(Figure::Seconds.verdict(&pairs(&[9.0]), &[]), "");
     }
 }

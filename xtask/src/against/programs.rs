@@ -10,6 +10,7 @@ use super::job::{Jobs, Pace};
 use super::outcome::Outcome;
 use super::rows::Work;
 use crate::live::python::Python;
+use crate::pass;
 use crate::workspace::{Workspace, code, run as run_child};
 
 /// Variables that say how many threads an operation has, to libtorch and to what it calls.
@@ -28,10 +29,9 @@ impl<'a> Ours<'a> {
     pub fn build(ws: &'a Workspace, threads: usize, whole: bool) -> Result<Self> {
         let mut cargo = ws.cargo();
         cargo.args(["build", "--release", "--package", "inkdrop-benches", "--bin", "contender"]);
-        if whole {
-            cargo.args(["--package", "inkdrop", "--bin", "inkdrop"]);
-        }
-        ensure!(run_child(&mut cargo)? == 0, "inkdrop cannot be built (cargo says why above)");
+        // One after the other: features of both at once would be another build of everything.
+        let built = run_child(&mut cargo)? == 0 && (!whole || pass::build(ws)? == 0);
+        ensure!(built, "inkdrop cannot be built (cargo says why above)");
         Ok(Self { ws, threads })
     }
 
@@ -43,7 +43,7 @@ impl<'a> Ours<'a> {
     /// The seconds from cold to the first image.
     pub fn first_image(&self, out: &Path) -> Result<f64> {
         let mut sample = self.ws.binary("inkdrop");
-        sample.args(["sample", "sprites", "-n", "1", "--steps", "25", "-o"]).arg(out);
+        sample.args(["sample", "sprites", "-n", "1", "--steps", "25", "--out"]).arg(out);
         wall(limited(&mut sample, self.threads), out)
     }
 }

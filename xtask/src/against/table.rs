@@ -14,10 +14,10 @@ pub fn markdown(all: &[Found]) -> String {
          |---|---|---|---|---|---|---|---|\n",
     );
     for found in all {
-        text += &line(found, "A/A", &found.same, None);
-        for rival in found.rivals.iter().filter(|rival| !rival.pairs.is_empty()) {
-            let same = found.row.figure().ratios(&found.same);
-            text += &line(found, rival.mode, &rival.pairs, same);
+        text += &line(found, (found.row.name, "A/A", ""), &found.same);
+        for Rival { mode, pairs, .. } in &found.rivals {
+            let verdict = found.row.figure().verdict(pairs, &found.same);
+            text += &line(found, ("", mode, verdict), pairs);
         }
     }
     let notes: Vec<String> = all.iter().flat_map(notes).collect();
@@ -31,11 +31,11 @@ pub fn markdown(all: &[Found]) -> String {
 const LEGEND: &str = "
 Medians of fresh processes in pairs, ours and theirs in turn. Ratio: of time, theirs over ours (above 1 we are
 faster); of memory, ours over theirs (below 1 we take less). A/A is ours against ours, run in the same way:
-what lies inside its spread is even.
+what lies inside its spread, taken either way round, is even.
 ";
 
-/// A line of one rival; its name stands in the first one only.
-fn line(found: &Found, against: &str, pairs: &[Pair], same: Option<Summary>) -> String {
+/// A line of one rival, empty where nothing was measured; the row's name stands in the first one.
+fn line(found: &Found, (name, against, verdict): (&str, &str, &str), pairs: &[Pair]) -> String {
     let figure = found.row.figure();
     let side = |of: fn(&Pair) -> f64| Summary::of(&pairs.iter().map(of).collect::<Vec<_>>());
     let (Some(ours), Some(theirs)) = (side(|pair| pair.ours), side(|pair| pair.theirs)) else {
@@ -43,8 +43,6 @@ fn line(found: &Found, against: &str, pairs: &[Pair], same: Option<Summary>) -> 
     };
     let Some(ratios) = figure.ratios(pairs) else { return String::new() };
     let Summary { least, lower, median, upper, most } = ratios;
-    let name = if same.is_none() { found.row.name } else { "" };
-    let verdict = same.map_or("", |same| figure.verdict(median, same));
     format!(
         "| {name} | {against} | {} | {} | {} | {}–{} | {}–{} | {verdict} |\n",
         amount(figure, ours.median),
@@ -144,7 +142,8 @@ pub mod tests {
             rival("channels_last", 0.4555, None),
             rival("compile", 0.0, Some(Trouble::CannotRun(error))),
         ];
-        let same = [0.44, 0.45].map(|theirs| Pair { ours: 0.4444, theirs }).to_vec();
+        let same = [0.44, 0.45, 0.44, 0.45, 0.4444];
+        let same = same.map(|theirs| Pair { ours: 0.4444, theirs }).to_vec();
         Found { row, difference: None, same, rivals, failure: None }
     }
 
