@@ -56,6 +56,10 @@ impl Machine {
                  part of a difference may be theirs\n"
             );
         }
+        if self.has_cuda() {
+            text += "PyTorch is a build with CUDA: its start and its memory hold libraries that a CPU build \
+                     has not\n";
+        }
         text
     }
 
@@ -65,13 +69,22 @@ impl Machine {
         json!({
             "cpu": cpu, "cores": cores, "date": date, "commit": commit, "libtorch": libtorch,
             "inkdrop": env!("CARGO_PKG_VERSION"), "versions": versions, "threads": threads,
-            "same_release": self.other_release().is_none(),
+            "same_release": self.other_release().is_none(), "cuda_build": self.has_cuda(),
         })
+    }
+
+    /// PyTorch's version, such as `2.11.0+cpu`.
+    fn pytorch(&self) -> Option<&str> {
+        self.versions.split(", ").find_map(|word| word.strip_prefix("PyTorch "))
+    }
+
+    fn has_cuda(&self) -> bool {
+        self.pytorch().is_some_and(|version| version.contains("+cu"))
     }
 
     /// PyTorch's release where it is not libtorch's.
     fn other_release(&self) -> Option<&str> {
-        let version = self.versions.split(", ").find_map(|word| word.strip_prefix("PyTorch "))?;
+        let version = self.pytorch()?;
         let release = version.split('+').next()?;
         (release != self.libtorch).then_some(version)
     }
@@ -150,5 +163,7 @@ mod tests {
         assert_eq!(machine("PyTorch 2.12.1+cu130").other_release(), Some("2.12.1+cu130"));
         assert_eq!(machine("").other_release(), None);
         assert!(machine("PyTorch 2.12.1").words().contains("another release"));
+        assert!(machine("PyTorch 2.11.0+cu130").words().contains("a build with CUDA"));
+        assert!(!machine("PyTorch 2.11.0+cpu").words().contains("a build with CUDA"));
     }
 }
