@@ -7,6 +7,7 @@
 //! are measured one after the other in the same fresh process; where memory is measured, in one each.
 
 mod contest;
+mod found;
 pub mod growth;
 mod job;
 mod machine;
@@ -27,7 +28,8 @@ use clap::{Parser, ValueEnum};
 
 use crate::live::python::Python;
 use crate::workspace::Workspace;
-use contest::{Contest, Found};
+use contest::Contest;
+use found::Found;
 use job::Jobs;
 use machine::Machine;
 use programs::{Ours, Theirs};

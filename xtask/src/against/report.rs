@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::contest::{Found, Rival, Trouble};
+use super::found::{Found, Rival, Trouble};
 use super::machine::Machine;
 use super::outcome::Difference;
 use super::pairs::{Figure, Pair};

@@ -1,6 +1,6 @@
 //! How are figures shown: Markdown of at most 110 columns?
 
-use super::contest::{Found, Rival, Trouble};
+use super::found::{Found, Rival, Trouble};
 use super::pairs::{Figure, Pair};
 use super::statistics::Summary;
 
