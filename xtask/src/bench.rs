@@ -1,14 +1,43 @@
 //! `cargo xtask bench`: how fast is it on this machine.
 
+use crate::against;
 use crate::workspace::{Workspace, become_command};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Hands over to `cargo bench`, with the same exit status.
+/// Compares or measures growth where that is asked for; else hands over to `cargo bench`, with the
+/// same exit status.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    if asks(args, "--against") {
+        return against::run(ws, args);
+    }
+    if asks(args, "--growth") {
+        return against::growth::run(ws, args);
+    }
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();
     // Only the bench package: the test harnesses of the others refuse criterion's arguments.
     cargo.args(["bench", "--package", "inkdrop-benches"]);
     become_command(cargo.args(args))
+}
+
+/// Whether an option stands among our own arguments, with its value in the same word or not.
+fn asks(args: &[OsString], option: &str) -> bool {
+    let own = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
+    own.into_iter().any(|arg| arg.split('=').next() == Some(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criterions_arguments_are_left_alone() {
+        let asks = |text: &str| {
+            let args: Vec<OsString> = text.split(' ').map(OsString::from).collect();
+            asks(&args, "--against")
+        };
+        assert!(asks("--against pytorch") && asks("--filter x --against=pytorch"));
+        assert!(!asks("--bench forward") && !asks("-- --against") && !asks("--against-all"));
+    }
 }

@@ -4,7 +4,7 @@
 //! cases first, then writes new cases for random configurations.
 
 mod convert;
-mod python;
+pub mod python;
 mod tally;
 
 use crate::parity::checker;

@@ -1,5 +1,6 @@
 //! The workspace's own commands: `cargo xtask <task>`.
 
+mod against;
 mod bench;
 mod check;
 mod demo;
@@ -71,6 +72,9 @@ enum Task {
     #[command(disable_help_flag = true)]
     Report(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
+    ///
+    /// `--against pytorch` compares with PyTorch instead, outputs first, then time and memory; `--growth`
+    /// measures how time and memory grow with batch, resolution and steps. Each has a `--help` of its own.
     Bench(Rest),
 }
 

@@ -283,3 +283,60 @@ fn live_converts_what_the_list_says() {
     assert!(log.contains("inkdrop convert a.pt b.pt --config a.json\n"), "{log}");
     assert!(log.contains("inkdrop convert c d\n"), "{log}");
 }
+
+/// Calls `bench --against`, with outputs that are so far apart; ours takes 1 s, theirs 2 s.
+fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
+    let difference = format!(
+        "\"difference\": {{\"absolute\": {apart}, \"largest\": 1, \"each\": 0, \"relative\": 0}}"
+    );
+    let theirs = format!(
+        "{{\"modes\": {{\"ours\": {{{difference}}}, \"eager\": {{\"seconds\": [2], {difference}}}}}, \
+         \"threads\": 1, \"versions\": {{\"PyTorch\": \"2.11.0\"}}}}"
+    );
+    let python = format!("case \"$*\" in -c*) echo stub;; *rival.py*) echo '{theirs}';; esac");
+    stage.script("tools/python3", &python);
+    stage.script(
+        "bin/contender",
+        "echo ours >> log; echo '{\"modes\": {\"ours\": {\"seconds\": [1]}}, \"threads\": 1}'",
+    );
+    let python = stage.path("tools/python3").display().to_string();
+    let args = ["bench", "--against", "pytorch", "--filter", "forward/context/64", "--pairs", "5"];
+    let rest = ["--threads", "1", "--modes", "eager", "--json", "out.json", "--python", &python];
+    let (output, text) = done(&mut stage.xtask(&[&args[..], &rest[..]].concat()));
+    (output.status.code(), text)
+}
+
+#[test]
+fn bench_against_compares_first_and_then_measures_pairs() {
+    let stage = Stage::new(true);
+    let (code, text) = against(&stage, "1e-6");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("| forward/context/64 | A/A | 1.00 s | 1.00 s | 1.00 |"), "{text}");
+    assert!(text.contains("| eager | 1.00 s | 2.00 s | 2.00 | 2.00–2.00 | 2.00–2.00 | faster |"));
+    // Once to compare, then in each pair once against PyTorch and twice against ours.
+    assert_eq!(stage.log().matches("ours").count(), 1 + 5 * 3);
+    let report = fs::read_to_string(stage.path("out.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("its JSON");
+    assert_eq!(report["rows"][0]["rivals"][0]["pairs"].as_array().map(Vec::len), Some(5));
+    assert_eq!(report["machine"]["same_release"], true);
+}
+
+#[test]
+fn bench_against_does_not_time_what_differs() {
+    let stage = Stage::new(true);
+    let (code, text) = against(&stage, "1e-4");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("forward/context/64: FAILED: inkdrop's outputs differ by 1.0e-4"),
+        "{text}"
+    );
+    assert_eq!(stage.log().matches("ours").count(), 1);
+}
+
+#[test]
+fn bench_without_a_rival_is_criterions() {
+    let stage = Stage::new(true);
+    let (output, text) = done(&mut stage.xtask(&["bench", "--bench", "forward", "--", "ddpm"]));
+    assert!(output.status.success(), "{text}");
+    assert_eq!(stage.log(), "cargo bench --package inkdrop-benches --bench forward -- ddpm\n");
+}

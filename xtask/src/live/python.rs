@@ -1,4 +1,4 @@
-//! Which Python runs the live programs, and how it gets their packages.
+//! Which Python runs the live programs and the benchmarks, and how it gets their packages.
 
 use crate::venv::Venv;
 use crate::workspace::Workspace;
@@ -44,8 +44,13 @@ impl Python {
 
     /// One of the live programs.
     pub fn script(&self, name: &str) -> Command {
+        self.program(&self.scripts.join(name))
+    }
+
+    /// A program of another folder.
+    pub fn program(&self, path: &Path) -> Command {
         let mut command = self.command();
-        command.arg(self.scripts.join(name));
+        command.arg(path);
         command
     }
 

@@ -1,0 +1,115 @@
+"""What is one repetition of a job in PyTorch?
+
+A piece of work has `outputs`, which are compared, and `once`, which is timed. Each mode begins with a model
+of its own. `eager` is the model as it is, `channels_last` keeps model and inputs in that layout, `compile` is
+torch.compile in its default mode; the latter two are what PyTorch's own advice for speed comes to.
+"""
+
+from collections.abc import Callable
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from job import Job
+
+import models
+from steps import Ddim, Notebook
+
+Tensors = dict[str, Tensor]
+LAST = torch.channels_last
+
+
+class Work:
+    """A model in a mode, and what goes into it."""
+
+    def __init__(self, job: Job, mode: str) -> None:
+        family, config, _ = job.preset()
+        self.job, self.mode = job, mode
+        self.model: nn.Module = models.build(family, config)
+        self.model.load_state_dict(load_file(job.weights), strict=True)
+        self.given: Tensors = load_file(job.inputs)
+        if mode == "channels_last":
+            self.model = self.model.to(memory_format=LAST)
+        self.call: Callable[..., Tensor] = torch.compile(self.model) if mode == "compile" else self.model
+
+    def laid(self, images: Tensor) -> Tensor:
+        """Images in the layout of the mode."""
+        return images.to(memory_format=LAST) if self.mode == "channels_last" else images
+
+
+class Forward(Work):
+    """One pass."""
+
+    def __init__(self, job: Job, mode: str) -> None:
+        super().__init__(job, mode)
+        self.model.eval()
+        self.x = self.laid(self.given["x"])
+        self.rest = [self.given[name] for name in ("t", "context") if name in self.given]
+
+    @torch.inference_mode()
+    def once(self) -> Tensor:
+        return self.call(self.x, *self.rest)
+
+    def outputs(self) -> Tensors:
+        return {"out": self.once()}
+
+
+class Sampling(Work):
+    """DDIM from noise to images."""
+
+    def __init__(self, job: Job, mode: str) -> None:
+        super().__init__(job, mode)
+        self.model.eval()
+        self.x, self.context = self.laid(self.given["x"]), self.given.get("context")
+        self.ddim = Ddim(job)
+
+    @torch.inference_mode()
+    def once(self) -> Tensor:
+        return self.ddim.walk(self.call, self.x, self.context)
+
+    def outputs(self) -> Tensors:
+        return {"images": self.once()}
+
+
+class Training(Work):
+    """A step: noise on images, loss, gradients, Adam, the average of the weights.
+
+    Adam is the fused one, the fastest there is; the average keeps no more than n/(9 + n) of the past after
+    step n, as inkdrop's default does.
+    """
+
+    def __init__(self, job: Job, mode: str) -> None:
+        super().__init__(job, mode)
+        self.model.train()
+        self.bars = Notebook().bars
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        state = self.model.state_dict(keep_vars=False).values()
+        self.live = [value for value in state if value.is_floating_point()]
+        self.average = [value.clone() for value in self.live]
+        self.batches = [self.batch(step) for step in range(len(self.given["t"]))]
+        self.step = 0
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        x0, t, noise, context = (self.given[name][step] for name in ("x0", "t", "noise", "context"))
+        return self.laid(x0), t, self.laid(noise), context
+
+    def once(self) -> Tensor:
+        x0, t, noise, context = self.batches[self.step % len(self.batches)]
+        self.step += 1
+        bar = self.bars[t + 1][:, None, None, None]
+        x = bar.sqrt() * x0 + (1 - bar).sqrt() * noise
+        loss = nn.functional.mse_loss(self.call(x, (t + 1) / 500, context), noise)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        kept = min(0.999, self.step / (9 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.live, 1 - kept)
+        return loss.detach()
+
+    def outputs(self) -> Tensors:
+        return {"losses": torch.stack([self.once() for _ in self.batches])}
+
+
+KINDS: dict[str, type[Work]] = {"forward": Forward, "sampling": Sampling, "training": Training}

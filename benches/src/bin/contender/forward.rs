@@ -1,0 +1,29 @@
+//! How long is one pass of a network?
+
+use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+
+use crate::Result;
+use crate::job::{Job, named};
+use crate::timing::measure;
+use crate::{network, sampling};
+
+/// The seconds of each pass.
+pub fn run(job: &Job) -> Result<Vec<f64>> {
+    let network = network::prepared(network::build(job)?);
+    let (x, t, conditioning) = inputs(job)?;
+    let _guard = no_grad_guard();
+    let pass = || -> Result<Tensor> { Ok(network.forward(&x, &t, &conditioning, Mode::Eval)?) };
+    job.keep(|| Ok(vec![("out", pass()?)]))?;
+    measure(job, || pass().map(drop))
+}
+
+/// x, t and the conditions: those of the file, or drawn; all images share one t.
+fn inputs(job: &Job) -> Result<(Tensor, Tensor, Conditioning)> {
+    let (x, conditioning) = sampling::start(job)?;
+    let t = match job.inputs()? {
+        Some(inputs) => named(&inputs, "t")?,
+        None => Tensor::f_full([job.batch], 0.5, (Kind::Float, Device::Cpu))?,
+    };
+    Ok((x, t, conditioning))
+}

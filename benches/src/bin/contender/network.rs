@@ -1,0 +1,41 @@
+//! Which network does a job speak of?
+
+use inkdrop_checkpoint::{Weights, load};
+use inkdrop_nn::Network;
+use inkdrop_torch::tch::{Device, Kind};
+use inkdrop_unet::{ImageSize, ModelConfig};
+
+use crate::Result;
+use crate::job::{Job, What};
+
+/// The job's config.
+pub fn config(job: &Job) -> Result<ModelConfig> {
+    let mut config = ModelConfig::preset(&job.model)
+        .ok_or_else(|| format!("given the model `{}`, expected a preset's name", job.model))?;
+    if let Some(side) = job.size {
+        config.resize(ImageSize::square(side))?;
+    }
+    Ok(config)
+}
+
+/// The network in f32 as it is trained, with the job's weights where there is a file of them.
+pub fn build(job: &Job) -> Result<Box<dyn Network>> {
+    let network = config(job)?.build(Kind::Float, Device::Cpu)?;
+    if let Some(path) = &job.weights {
+        load(network.params(), &Weights::open(path)?, &[])?;
+    }
+    Ok(network)
+}
+
+/// The network as images are made with it.
+pub fn prepared(network: Box<dyn Network>) -> Box<dyn Network> {
+    network
+}
+
+/// 10⁹ additions and multiplications of one image's pass; `None` for work that is no single pass.
+pub fn gflop(job: &Job) -> Result<Option<f64>> {
+    match job.what {
+        What::Forward => Ok(Some(config(job)?.plan()?.gflop())),
+        What::Sampling | What::Training | What::Schedule => Ok(None),
+    }
+}

@@ -1,0 +1,82 @@
+//! How long is one step of training?
+//!
+//! What is compared are the losses of given batches, taken step by step with the parts that a
+//! [`Trainer`] is made of; what is timed is the [`Trainer`] itself, which reads its images and draws
+//! noise and steps besides. PyTorch is spared both: its batches lie ready.
+
+use inkdrop_checkpoint::Weights;
+use inkdrop_data::sprites;
+use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_process::Objective;
+use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_train::{Adam, Averages, LabelUse, Master, Parts, Silent, TrainConfig, Trainer};
+
+use crate::Result;
+use crate::job::{Job, named};
+use crate::timing::measure;
+use crate::{network, sampling};
+
+/// Images that there are to learn from.
+const IMAGES: usize = 4000;
+
+/// The seconds of each step.
+pub fn run(job: &Job) -> Result<Vec<f64>> {
+    if job.model != "sprites" {
+        return Err(format!("given the model `{}`, expected sprites", job.model).into());
+    }
+    job.keep(|| Ok(vec![("losses", losses(job)?)]))?;
+    if job.least == 0 {
+        return Ok(Vec::new());
+    }
+    let mut trainer = trainer(job)?;
+    measure(job, || Ok(trainer.run_steps(1, &mut Silent)?))
+}
+
+/// The default recipe; so long that its learning rate stays where it begins.
+fn recipe(job: &Job) -> TrainConfig {
+    TrainConfig { steps: 1_000_000, batch: job.batch as usize, ..TrainConfig::default() }
+}
+
+fn trainer(job: &Job) -> Result<Trainer> {
+    let parts = Parts {
+        network: network::build(job)?,
+        average: network::build(job)?,
+        process: sampling::process(&job.model)?,
+        image: [3, 16, 16],
+        data: sprites::dataset(0, IMAGES).into(),
+        labels: LabelUse::Context,
+        names: Vec::new(),
+        validation: None,
+    };
+    Ok(Trainer::new(parts, recipe(job))?)
+}
+
+/// The loss before each step on the batches of the inputs.
+fn losses(job: &Job) -> Result<Tensor> {
+    let inputs = job.inputs()?.ok_or("given no inputs, expected a file of batches")?;
+    let (live, average) = (network::build(job)?, network::build(job)?);
+    let (process, recipe) = (sampling::process(&job.model)?, recipe(job));
+    let mut master = Master::new(live.params())?;
+    let mut averages = Averages::new(average, &master, &recipe.ema)?;
+    let mut adam = Adam::new(&master, recipe.adam())?;
+    let objective = Objective::new(&process, &recipe.objective())?;
+    let mut losses = Vec::new();
+    for step in 0..named(&inputs, "t")?.size()[0] as usize {
+        let (x0, t, noise) =
+            (at(&inputs, "x0", step)?, at(&inputs, "t", step)?, at(&inputs, "noise", step)?);
+        let context = Conditioning::context(at(&inputs, "context", step)?);
+        let terms = objective.terms(live.as_ref(), (&x0, &t, &noise), &context, Mode::Train)?;
+        let loss = terms.loss.f_mean(Kind::Float)?;
+        master.zero_grad();
+        loss.f_backward()?;
+        adam.step(&master.gradients(1.0)?, recipe.lr)?;
+        averages.update(&master, step)?;
+        losses.push(loss.f_detach()?);
+    }
+    Ok(Tensor::f_stack(&losses, 0)?)
+}
+
+/// A tensor of one step, of those of all steps.
+fn at(inputs: &Weights, name: &str, step: usize) -> Result<Tensor> {
+    Ok(named(inputs, name)?.f_get(step as i64)?)
+}
