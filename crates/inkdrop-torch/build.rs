@@ -46,6 +46,7 @@ fn build_shim(lib: &Path) {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/shim.cpp")
+        .file("shim/cuda.cpp")
         .warnings(false)
         .compile("inkdrop_shim");
 }

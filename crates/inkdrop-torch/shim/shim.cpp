@@ -3,7 +3,7 @@
 // Rust calls in through C; C++ exceptions are caught here, and Rust's panics are
 // caught on the other side, so neither unwinds through the other.
 
-#include "shim.h"
+#include "guarded.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
@@ -132,24 +132,6 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
     return grads;
   }
 };
-
-// Runs `body`; what it throws becomes a text.
-template <typename Body>
-int guarded(char **error, Body body) noexcept {
-  std::string text;
-  try {
-    body();
-    return 0;
-  } catch (const c10::Error &thrown) {
-    text = thrown.what();
-  } catch (const std::exception &thrown) {
-    text = thrown.what();
-  } catch (...) {
-    text = "an exception of unknown type";
-  }
-  *error = inkdrop_text(text.data(), text.size());
-  return 1;
-}
 
 }  // namespace
 

@@ -109,12 +109,12 @@ unsafe extern "C" {
     ) -> c_int;
     fn inkdrop_set_tf32(allowed: c_int, error: *mut *mut c_char) -> c_int;
     fn inkdrop_text(text: *const c_char, length: usize) -> *mut c_char;
-    fn inkdrop_free(text: *mut c_char);
+    pub(crate) fn inkdrop_free(text: *mut c_char);
 }
 
 /// Calls a function of the shim and turns its text into an error.
 #[allow(unsafe_code)]
-fn call(function: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<()> {
+pub(crate) fn call(function: impl FnOnce(*mut *mut c_char) -> c_int) -> Result<()> {
     let mut error = std::ptr::null_mut();
     if function(&mut error) == 0 {
         return Ok(());

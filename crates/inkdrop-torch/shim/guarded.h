@@ -1,0 +1,29 @@
+// What the shim's functions have in common: what they throw becomes a text.
+#pragma once
+#include "shim.h"
+
+#include <c10/util/Exception.h>
+
+#include <string>
+
+namespace {
+
+// Runs `body`; what it throws becomes a text.
+template <typename Body>
+int guarded(char **error, Body body) noexcept {
+  std::string text;
+  try {
+    body();
+    return 0;
+  } catch (const c10::Error &thrown) {
+    text = thrown.what();
+  } catch (const std::exception &thrown) {
+    text = thrown.what();
+  } catch (...) {
+    text = "an exception of unknown type";
+  }
+  *error = inkdrop_text(text.data(), text.size());
+  return 1;
+}
+
+}  // namespace
