@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod doctor;
+mod gpu_check;
 mod libtorch;
 mod live;
 mod parity;
@@ -72,6 +73,9 @@ enum Task {
     Report(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     Bench(Rest),
+    /// Compare the GPU with the CPU and time it; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
+    #[command(disable_help_flag = true)]
+    GpuCheck(Rest),
 }
 
 /// Arguments that are handed on as they are.
@@ -104,6 +108,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Eval(rest) => pass::run(&ws, "eval", &rest.args),
         Task::Report(rest) => pass::run(&ws, "report", &rest.args),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
+        Task::GpuCheck(rest) => gpu_check::run(&ws, &rest.args),
     }
 }
 

@@ -23,8 +23,7 @@ pub fn check(case: &Case, device: Device, tally: &mut Tally) {
     take("10 steps of DDIM, f32", 2e-2, sampling(case, device));
     take("gradients, f32", 1e-3, gradients(case, device));
     take("checkpointed against ordinary", 1e-4, checkpointing(case, device));
-    let precisions =
-        [(Precision::F32, 1e-3), (Precision::Bf16, 5e-2), (Precision::F16, 2e-2)];
+    let precisions = [(Precision::F32, 1e-3), (Precision::Bf16, 5e-2), (Precision::F16, 2e-2)];
     for (precision, bound) in precisions {
         let what = format!("loss before and after a step, {}", word(precision));
         take(&what, bound, training(case, precision, device));
@@ -97,7 +96,9 @@ fn graphed(case: &Case, kind: Kind, device: Device) -> Result<Found> {
     }
     match cuda_graphs() {
         Err(reason) if device.is_cuda() => Ok(Found::LeftOut(reason)),
-        Ok(()) if device.is_cuda() && recorded.recorded() != 1 => Err("nothing was recorded".into()),
+        Ok(()) if device.is_cuda() && recorded.recorded() != 1 => {
+            Err("nothing was recorded".into())
+        }
         _ => Ok(Found::Error(worst)),
     }
 }

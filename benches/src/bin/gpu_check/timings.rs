@@ -52,12 +52,7 @@ pub fn tables(cases: &[Case], device: Device) -> Result<()> {
     Ok(())
 }
 
-fn line(
-    case: &Case,
-    what: &str,
-    mut time: impl FnMut(Kind, bool) -> Result<f64>,
-    device: Device,
-) {
+fn line(case: &Case, what: &str, mut time: impl FnMut(Kind, bool) -> Result<f64>, device: Device) {
     let cells = WAYS.map(|(_, kind, graph)| cell(device, || time(kind, graph)));
     println!("{:<18} {what:<20}{}", case.name, cells.concat());
 }
