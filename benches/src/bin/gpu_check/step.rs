@@ -74,14 +74,14 @@ impl<'a> Lesson<'a> {
         Ok(Tensor::f_stack(&[before, after], 0)?)
     }
 
-    /// All gradients of the batch in one row, and the loss in front.
+    /// All gradients of the batch in one row.
     pub fn gradients(&mut self) -> Result<Tensor> {
-        let loss = self.backward()?;
-        let mut all = vec![loss.f_view([-1])?];
+        let kind = self.backward()?.kind();
+        let mut all = Vec::new();
         for param in self.network.params().trained() {
             let gradient = param.tensor.f_grad()?;
             if gradient.defined() {
-                all.push(gradient.f_view([-1])?.f_to_kind(loss.kind())?);
+                all.push(gradient.f_view([-1])?.f_to_kind(kind)?);
             }
         }
         Ok(Tensor::f_cat(&all, 0)?)

@@ -23,7 +23,7 @@ fn double(x: &Tensor, t: &Tensor, conditioning: &Conditioning) -> Tensor {
     let column = |row: &Tensor| row.to_kind(Kind::Float).view([-1, 1]);
     let mut out = x * 2.0 + column(t);
     if let Some(ids) = &conditioning.classes {
-        out = out + column(ids.tensor());
+        out += column(ids.tensor());
     }
     conditioning.context.as_ref().map_or(out.shallow_clone(), |context| &out * context)
 }
