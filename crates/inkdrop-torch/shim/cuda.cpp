@@ -99,7 +99,9 @@ struct Graph {
     // Blocks that the side stream has kept are of use to no other stream.
     wait_for(device);
     c10::getDeviceAllocator(device.type())->emptyCache();
+    broken = true;  // until it has begun
     functions().begin(object, {0, 0}, THREAD_LOCAL);  // {0, 0}: a memory pool of its own
+    broken = false;
     recording = true;
   }
 
