@@ -23,10 +23,12 @@ pub fn check(case: &Case, device: Device, tally: &mut Tally) {
     take("10 steps of DDIM, f32", 2e-2, sampling(case, device));
     take("gradients, f32", 1e-3, gradients(case, device));
     take("checkpointed against ordinary", 1e-4, checkpointing(case, device));
+    let wanted = training(case, Precision::F32, Device::Cpu);
     let precisions = [(Precision::F32, 1e-3), (Precision::Bf16, 5e-2), (Precision::F16, 2e-2)];
     for (precision, bound) in precisions {
         let what = format!("loss before and after a step, {}", word(precision));
-        take(&what, bound, training(case, precision, device));
+        let found = against(&wanted, || training(case, precision, device));
+        take(&what, bound, found);
     }
 }
 
@@ -43,11 +45,7 @@ pub fn word(precision: Precision) -> &'static str {
 fn forwards(case: &Case, device: Device, tally: &mut Tally) {
     let wanted = output(case, Kind::Float, Device::Cpu);
     let mut take = |what, bound, out: Result<Tensor>| {
-        let found = match &wanted {
-            Ok(wanted) => out.and_then(|out| difference(&out, wanted)).map(Found::Error),
-            Err(error) => Err(format!("on the CPU: {error}").into()),
-        };
-        tally.take(case.name, what, bound, found);
+        tally.take(case.name, what, bound, against(&wanted, || out));
     };
     take("forward, f32 without TF32", 1e-4, strictly(|| output(case, Kind::Float, device)));
     take("forward, f32 with TF32", 5e-3, loosely(|| output(case, Kind::Float, device)));
@@ -147,9 +145,15 @@ fn checkpointing(case: &Case, device: Device) -> Result<Found> {
     Ok(Found::Error(difference(&of(&with)?, &of(case)?)?))
 }
 
-fn training(case: &Case, precision: Precision, device: Device) -> Result<Found> {
+fn training(case: &Case, precision: Precision, device: Device) -> Result<Tensor> {
     allow_tf32(false)?;
-    let of = |precision, device| Lesson::new(case, precision, device, BATCH)?.losses();
-    let wanted = of(Precision::F32, Device::Cpu)?;
-    Ok(Found::Error(difference(&of(precision, device)?, &wanted)?))
+    Lesson::new(case, precision, device, BATCH)?.losses()
+}
+
+/// The difference from what the CPU has computed, if it has.
+fn against(wanted: &Result<Tensor>, given: impl FnOnce() -> Result<Tensor>) -> Result<Found> {
+    match wanted {
+        Ok(wanted) => Ok(Found::Error(difference(&given()?, wanted)?)),
+        Err(error) => Err(format!("on the CPU: {error}").into()),
+    }
 }
