@@ -45,7 +45,7 @@ fn build_shim(lib: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files(["shim/shim.cpp", "shim/inference.cpp"])
+        .files(["shim/shim.cpp", "shim/inference.cpp", "shim/cuda.cpp"])
         .warnings(false)
         .compile("inkdrop_shim");
     build_kernels();

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod demo;
 mod doctor;
+mod gpu_check;
 mod libtorch;
 mod live;
 mod parity;
@@ -76,6 +77,9 @@ enum Task {
     /// `--against pytorch` compares with PyTorch instead, outputs first, then time and memory; `--growth`
     /// measures how time and memory grow with batch, resolution and steps. Each has a `--help` of its own.
     Bench(Rest),
+    /// Compare the GPU with the CPU and time it; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
+    #[command(disable_help_flag = true)]
+    GpuCheck(Rest),
 }
 
 /// Arguments that are handed on as they are.
@@ -108,6 +112,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Eval(rest) => pass::run(&ws, "eval", &rest.args),
         Task::Report(rest) => pass::run(&ws, "report", &rest.args),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
+        Task::GpuCheck(rest) => gpu_check::run(&ws, &rest.args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
 
-use crate::{ClassIds, Conditioning};
+use crate::{ClassIds, Conditioning, Graphed, Network};
 
 /// How a network is made ready for inference; see [`Network::for_inference`](crate::Network::for_inference).
 ///
@@ -27,11 +27,13 @@ pub struct Inference {
     /// On a CPU and in f32: weights of convolutions are copied into the order that oneDNN computes
     /// in, and normalisations are computed in one go with what is before and after them.
     pub pack: bool,
+    /// On a GPU: passes of a shape that comes again are recorded and replayed; see [`Graphed`].
+    pub graphs: bool,
 }
 
 impl Default for Inference {
     fn default() -> Self {
-        Self { times: Vec::new(), classes: Vec::new(), pack: true }
+        Self { times: Vec::new(), classes: Vec::new(), pack: true, graphs: true }
     }
 }
 
@@ -39,6 +41,15 @@ impl Inference {
     /// For passes at these times.
     pub fn at(times: impl IntoIterator<Item = f64>) -> Self {
         Self { times: times.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The network for inference, with its passes recorded where these options say so.
+    pub fn finish(&self, network: impl Network + 'static) -> Box<dyn Network> {
+        let network: Box<dyn Network> = Box::new(network);
+        match network.params().device() {
+            Device::Cuda(_) if self.graphs => Box::new(Graphed::new(network)),
+            _ => network,
+        }
     }
 }
 

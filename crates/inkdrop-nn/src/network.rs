@@ -107,6 +107,21 @@ impl ClassIds {
         })
     }
 
+    /// The lowest and the highest id; zeros without any.
+    pub fn range(&self) -> (i64, i64) {
+        (self.lowest, self.highest)
+    }
+
+    /// The same ids in a tensor of their own.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn copied(&self) -> Result<Self, TorchError> {
+        let mut ids = self.ids.f_empty_like()?;
+        ids.f_copy_(&self.ids)?;
+        Ok(Self { ids, lowest: self.lowest, highest: self.highest })
+    }
+
     /// `[B]` in i64.
     pub fn tensor(&self) -> &Tensor {
         &self.ids

@@ -94,7 +94,7 @@ impl DeviceChoice {
 }
 
 /// Whether CUDA can be used; found out once, since libtorch asks its registry only once.
-fn cuda_state() -> Result<(), String> {
+pub(crate) fn cuda_state() -> Result<(), String> {
     static STATE: OnceLock<Result<(), String>> = OnceLock::new();
     STATE
         .get_or_init(|| {

@@ -42,5 +42,5 @@ pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const c_void {
 #[allow(unsafe_code)]
 unsafe extern "C" {
     pub(crate) fn inkdrop_text(text: *const c_char, length: usize) -> *mut c_char;
-    fn inkdrop_free(text: *mut c_char);
+    pub(crate) fn inkdrop_free(text: *mut c_char);
 }

@@ -1,9 +1,10 @@
-//! The one door to libtorch: which device, where noise comes from, and gradient checkpointing.
+//! The one door to libtorch: which device, where noise comes from, gradient checkpointing, and CUDA graphs.
 //!
 //! The layers above use [`tch`] tensors freely; what lives here is what needs
 //! care or `unsafe`: finding and loading CUDA at run time, errors that a person
 //! can read, noise that does not depend on batch size or device, and blocks that
-//! run again in the backward pass instead of keeping their activations.
+//! run again in the backward pass instead of keeping their activations, and passes
+//! that a GPU replays by itself.
 //!
 //! ```
 //! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};
@@ -23,6 +24,8 @@ mod checkpoint;
 mod device;
 mod error;
 mod ffi;
+mod gpu;
+mod graph;
 mod inference;
 mod noise;
 mod settings;
@@ -30,6 +33,8 @@ mod settings;
 pub use checkpoint::{Pass, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
+pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
+pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use inference::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
 pub use settings::{allow_tf32, keep_freed_memory};

@@ -6,6 +6,7 @@ mod guide;
 mod images;
 mod model;
 mod out;
+mod tf32;
 mod walk;
 
 pub use asked::Asked;
@@ -14,4 +15,5 @@ pub use guide::GuideOptions;
 pub use images::{Found, ImageSet};
 pub use model::ModelOptions;
 pub use out::OutOptions;
+pub use tf32::Tf32;
 pub use walk::WalkOptions;

@@ -72,9 +72,12 @@ fn a_class_bias_is_added_like_the_times() {
     let (block, params) = block(&config);
     let classes = Tensor::from_slice(&[2i64, 0]);
     let (x, Signal { embedding, .. }) = (x(), signal());
-    let with =
-        Signal { embedding: embedding.as_ref().map(Tensor::shallow_clone), classes: Some(classes) };
-    let plain = Signal { embedding, classes: None };
+    let with = Signal {
+        embedding: embedding.as_ref().map(Tensor::shallow_clone),
+        classes: Some(classes),
+        joined: None,
+    };
+    let plain = Signal { embedding, ..Signal::default() };
     let (a, b) = (block.forward(&x, &with, Mode::Eval), block.forward(&x, &plain, Mode::Eval));
     assert!(max_difference(&a.unwrap(), &b.unwrap()) > 1e-3);
     put(&params, "class_bias.weight", &Tensor::zeros([3, 32], F64));

@@ -224,7 +224,7 @@ impl Network for ContextUnet {
         };
         let steps = StepTable::new(options, None, self.params.device(), rows)?;
         network.ready = Some(Ready { steps });
-        Ok(Box::new(network))
+        Ok(options.finish(network))
     }
 }
 

@@ -114,6 +114,6 @@ impl Network for DdpmUnet {
         })?;
         let params = Params::new(self.params.torso(), device);
         let (config, expected) = (self.config.clone(), self.expected.clone());
-        Ok(Box::new(Self { config, params, body, expected }))
+        Ok(options.finish(Self { config, params, body, expected }))
     }
 }

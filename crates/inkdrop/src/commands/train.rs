@@ -10,6 +10,7 @@ use inkdrop_train::{Outcome, RunFolder};
 
 use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
 use crate::making::stop::INTERRUPTED;
+use crate::options::Tf32;
 use crate::say::say;
 use crate::training::resume::Resume;
 use crate::training::screen::watch;
@@ -50,6 +51,8 @@ pub struct Arguments {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    #[command(flatten)]
+    tf32: Tf32,
     /// List the built-in configs
     #[arg(long)]
     list: bool,
@@ -64,6 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let config = arguments.load(out)?;
+    arguments.tf32.apply()?;
     // Everything that can be wrong with the request is found before the folder is touched.
     let (mut trainer, card) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::model::card::{Build, Model, precision};
 use crate::model::foreign::Foreign;
+use crate::options::Tf32;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct ModelOptions {
@@ -25,6 +26,9 @@ pub struct ModelOptions {
     /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
     #[arg(long, default_value = "f32", help_heading = "Model")]
     precision: String,
+    #[serde(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
+    tf32: Tf32,
     /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
     #[arg(long, help_heading = "Model")]
     draw_shortcut: bool,
@@ -64,6 +68,7 @@ impl ModelOptions {
 
     /// How the network is built.
     pub fn build(&self, seed: u64) -> Result<Build> {
+        self.tf32.apply()?;
         let (device, torso) = (self.device()?, precision(&self.precision)?);
         Ok(Build { device, torso, draw_shortcut: self.draw_shortcut, seed })
     }

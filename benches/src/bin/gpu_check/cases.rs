@@ -1,0 +1,167 @@
+//! The networks that are checked: one of each family, with weights that leave no layer at zero.
+
+use inkdrop_nn::{ClassIds, Conditioning, Network};
+use inkdrop_process::{Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_schedule::ScheduleConfig;
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
+use inkdrop_unet::{ImageSize, ModelConfig};
+
+use crate::Result;
+
+const SEED: i64 = 7;
+
+/// The presets of the four families.
+const NAMES: [&str; 4] = ["sprites", "ddpm_cifar10", "improved_cifar10", "unet2d_cifar10"];
+
+/// A network and the process that it serves.
+pub struct Case {
+    pub name: &'static str,
+    pub config: ModelConfig,
+    process: ProcessConfig,
+}
+
+/// What a pass is given, on some device.
+pub struct Given {
+    pub x: Tensor,
+    pub t: Tensor,
+    pub conditioning: Conditioning,
+}
+
+/// All cases; `quick` ones are small and have classes where they can.
+pub fn all(quick: bool) -> Vec<Case> {
+    let case = |name| {
+        let mut config = ModelConfig::preset(name)?;
+        undropped(&mut config);
+        if quick {
+            small(&mut config);
+        }
+        let process = process(&config);
+        Some(Case { name, config, process })
+    };
+    NAMES.into_iter().filter_map(case).collect()
+}
+
+/// Without dropout, whose draws differ from device to device.
+fn undropped(config: &mut ModelConfig) {
+    match config {
+        ModelConfig::Context(_) => {}
+        ModelConfig::Ddpm(config) => config.dropout = 0.0,
+        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
+            config.dropout = 0.0;
+        }
+        ModelConfig::Unet2d(config) => config.dropout = 0.0,
+    }
+}
+
+fn small(config: &mut ModelConfig) {
+    let size = ImageSize::square(16);
+    match config {
+        ModelConfig::Context(config) => config.features = 16,
+        ModelConfig::Ddpm(config) => {
+            (config.size, config.features, config.blocks) = (size, 32, 1);
+            config.classes = Some(10);
+        }
+        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
+            (config.size, config.features, config.blocks) = (size, 32, 1);
+            config.classes = Some(10);
+        }
+        ModelConfig::Unet2d(config) => {
+            (config.size, config.blocks) = (size, 1);
+            config.features.iter_mut().for_each(|width| *width = 32);
+        }
+    }
+}
+
+fn process(config: &ModelConfig) -> ProcessConfig {
+    if matches!(config, ModelConfig::Context(_)) {
+        return ProcessConfig::sprites();
+    }
+    let [channels, ..] = config.image_shape();
+    let learned = config.outputs() > channels;
+    ProcessConfig {
+        schedule: ScheduleConfig::linear(1000),
+        time: TimeInput::Index,
+        variance: if learned { Variance::LearnedRange } else { Variance::FixedLarge },
+        clip: true,
+        ..ProcessConfig::sprites()
+    }
+}
+
+/// Turns gradient checkpointing on where the family has it.
+pub fn checkpointed(config: &ModelConfig) -> Option<ModelConfig> {
+    let mut config = config.clone();
+    match &mut config {
+        ModelConfig::Context(_) => return None,
+        ModelConfig::Ddpm(config) => config.checkpoint = true,
+        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
+            config.checkpoint = true;
+        }
+        ModelConfig::Unet2d(config) => config.checkpoint = true,
+    }
+    Some(config)
+}
+
+/// A network with the weights of the seed, the same on every device and in every kind.
+pub fn build(config: &ModelConfig, kind: Kind, device: Device) -> Result<Box<dyn Network>> {
+    manual_seed(SEED);
+    let network = config.build(kind, device)?;
+    manual_seed(SEED);
+    let _guard = no_grad_guard();
+    for param in network.params().trained() {
+        let zero = f64::try_from(param.tensor.f_abs()?.f_max()?.f_to_kind(Kind::Double)?)? == 0.0;
+        if zero {
+            let fan_in = (param.tensor.numel() as i64 / param.tensor.size()[0].max(1)).max(100);
+            let drawn = Tensor::f_randn(param.tensor.size(), (Kind::Float, Device::Cpu))?;
+            let drawn = drawn.f_div_scalar((fan_in as f64).sqrt())?;
+            param.tensor.shallow_clone().f_copy_(&drawn)?;
+        }
+    }
+    Ok(network)
+}
+
+impl Case {
+    /// The same with another config.
+    pub fn with(&self, config: ModelConfig) -> Self {
+        Self { name: self.name, config, process: self.process.clone() }
+    }
+
+    /// The process on a device.
+    pub fn process(&self, device: Device) -> Result<Process> {
+        Ok(Process::new(&self.process, device)?)
+    }
+
+    /// Noise, the seed's, [B, C, H, W].
+    pub fn noise(&self, batch: i64, seed: i64, device: Device) -> Result<Tensor> {
+        let [channels, height, width] = self.config.image_shape();
+        manual_seed(seed);
+        let noise = Tensor::f_randn([batch, channels, height, width], (Kind::Float, Device::Cpu))?;
+        Ok(noise.f_to_device(device)?)
+    }
+
+    /// Steps of the process, spread over it, `[B]`.
+    pub fn times(&self, batch: i64, device: Device) -> Result<Tensor> {
+        let t: Vec<i64> = (0..batch).map(|i| 120 + 211 * i % 300).collect();
+        Ok(Tensor::f_from_slice(&t)?.f_to_device(device)?)
+    }
+
+    /// Contexts or classes, if the family takes any.
+    pub fn conditioning(&self, batch: i64, device: Device) -> Result<Conditioning> {
+        let numbers = |count: i64| (0..batch).map(|i| (3 * i + 1) % count).collect::<Vec<_>>();
+        let mut conditioning = Conditioning::none();
+        if let contexts @ 1.. = self.config.contexts() {
+            let rows = Tensor::f_from_slice(&numbers(contexts))?.f_one_hot(contexts)?;
+            conditioning.context = Some(rows.f_to_kind(Kind::Float)?.f_to_device(device)?);
+        }
+        if let Some(count) = self.config.classes() {
+            conditioning.classes = Some(ClassIds::new(&numbers(count), device)?);
+        }
+        Ok(conditioning)
+    }
+
+    /// What one pass is given, with the noise of this seed.
+    pub fn given(&self, batch: i64, seed: i64, device: Device) -> Result<Given> {
+        let t = self.process(device)?.network_time(&self.times(batch, device)?)?;
+        let x = self.noise(batch, seed, device)?;
+        Ok(Given { x, t, conditioning: self.conditioning(batch, device)? })
+    }
+}

@@ -1,0 +1,89 @@
+//! One step of training on a fixed batch, by the parts that the training loop is made of.
+
+use inkdrop_nn::{Mode, Network};
+use inkdrop_process::{Objective, ObjectiveConfig, Process};
+use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_train::{Adam, AdamConfig, LossScale, Master, Precision};
+
+use crate::Result;
+use crate::cases::{Case, build};
+
+const LR: f64 = 1e-4;
+
+/// A network that learns.
+pub struct Lesson<'a> {
+    case: &'a Case,
+    network: Box<dyn Network>,
+    process: Process,
+    master: Master,
+    adam: Adam,
+    scale: f64,
+    /// Images and noise, [B, C, H, W]; steps, `[B]`.
+    batch: [Tensor; 3],
+}
+
+impl<'a> Lesson<'a> {
+    /// The case's network and a batch.
+    pub fn new(
+        case: &'a Case,
+        precision: Precision,
+        device: Device,
+        images: i64,
+    ) -> Result<Lesson<'a>> {
+        let network = build(&case.config, precision.torso(), device)?;
+        let master = Master::new(network.params())?;
+        let x0 = case.noise(images, 31, device)?.f_clamp(-1.0, 1.0)?;
+        let batch = [x0, case.noise(images, 32, device)?, case.times(images, device)?];
+        Ok(Self {
+            adam: Adam::new(&master, AdamConfig::default())?,
+            scale: if precision == Precision::F16 { LossScale::new(10.0).factor() } else { 1.0 },
+            process: case.process(device)?,
+            case,
+            network,
+            master,
+            batch,
+        })
+    }
+
+    /// The loss, and its gradients left in the weights.
+    fn backward(&mut self) -> Result<Tensor> {
+        self.master.zero_grad();
+        let [x0, noise, t] = &self.batch;
+        let conditioning = self.case.conditioning(x0.size()[0], x0.device())?;
+        let objective = Objective::new(&self.process, &ObjectiveConfig::default())?;
+        let terms =
+            objective.terms(self.network.as_ref(), (x0, t, noise), &conditioning, Mode::Train)?;
+        let loss = terms.loss.f_mean(terms.loss.kind())?;
+        loss.f_mul_scalar(self.scale)?.f_backward()?;
+        Ok(loss.f_detach()?)
+    }
+
+    /// One step of Adam; the loss before it, left on the device.
+    pub fn step(&mut self) -> Result<Tensor> {
+        let loss = self.backward()?;
+        let gradients = self.master.gradients(self.scale)?;
+        self.adam.step(&gradients, LR)?;
+        self.master.publish()?;
+        Ok(loss)
+    }
+
+    /// The loss before and after a step.
+    pub fn losses(&mut self) -> Result<Tensor> {
+        let before = self.step()?;
+        let after = self.step()?;
+        Ok(Tensor::f_stack(&[before, after], 0)?)
+    }
+
+    /// All gradients of the batch in one row.
+    pub fn gradients(&mut self) -> Result<Tensor> {
+        let kind = self.backward()?.kind();
+        let mut all = Vec::new();
+        for param in self.network.params().trained() {
+            let gradient = param.tensor.f_grad()?;
+            if gradient.defined() {
+                all.push(gradient.f_view([-1])?.f_to_kind(kind)?);
+            }
+        }
+        Ok(Tensor::f_cat(&all, 0)?)
+    }
+}

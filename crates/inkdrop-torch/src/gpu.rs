@@ -1,0 +1,80 @@
+//! What libtorch says of a GPU's memory and of itself.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::Device;
+
+use crate::ffi::{call, inkdrop_free};
+use crate::{Result, TorchError};
+
+/// Bytes of a GPU's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// What no process has taken.
+    pub free: i64,
+    /// All there is.
+    pub total: i64,
+    /// The most that tensors of this process took at once since [`reset_peak`].
+    pub peak: i64,
+}
+
+/// How much memory a GPU has, and how much of it tensors took at their peak.
+///
+/// # Errors
+/// `device` is no GPU, or there is none that libtorch can use.
+#[allow(unsafe_code)]
+pub fn gpu_memory(device: Device) -> Result<GpuMemory> {
+    let index = index(device)?;
+    let mut numbers = [0i64; 3];
+    // SAFETY: the place has room for the three numbers that the shim writes.
+    call(|error| unsafe { inkdrop_memory(index, numbers.as_mut_ptr(), error) })?;
+    let [free, total, peak] = numbers;
+    Ok(GpuMemory { free, total, peak })
+}
+
+/// Counts the peak of [`gpu_memory`] anew from what is taken now.
+///
+/// # Errors
+/// As [`gpu_memory`].
+#[allow(unsafe_code)]
+pub fn reset_peak(device: Device) -> Result<()> {
+    let index = index(device)?;
+    // SAFETY: takes a number; no pointer but the error's.
+    call(|error| unsafe { inkdrop_reset_peak(index, error) })
+}
+
+/// What the libtorch of this process was built of: its release, compilers, libraries of NVIDIA's.
+///
+/// # Errors
+/// libtorch does not say.
+#[allow(unsafe_code)]
+pub fn torch_config() -> Result<String> {
+    let mut text = std::ptr::null_mut();
+    // SAFETY: the shim puts a text of its own making into `text`.
+    call(|error| unsafe { inkdrop_config(&mut text, error) })?;
+    if text.is_null() {
+        return Err(TorchError::message("libtorch does not say what it was built of".to_string()));
+    }
+    // SAFETY: a non-null text is NUL-terminated, made by inkdrop_text, and ours to free.
+    let words = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    unsafe { inkdrop_free(text) };
+    Ok(words)
+}
+
+/// The number of a GPU that can be used.
+pub(crate) fn index(device: Device) -> Result<c_int> {
+    let Device::Cuda(index) = device else {
+        return Err(TorchError::message(format!("expected a GPU, not the device {device:?}")));
+    };
+    crate::device::cuda_state().map_err(TorchError::message)?;
+    let wrong = |_| TorchError::message(format!("there is no GPU cuda:{index}"));
+    c_int::try_from(index).map_err(wrong)
+}
+
+// SAFETY: these are declarations of shim/cuda.h.
+#[allow(unsafe_code)]
+unsafe extern "C" {
+    fn inkdrop_memory(device: c_int, numbers: *mut i64, error: *mut *mut c_char) -> c_int;
+    fn inkdrop_reset_peak(device: c_int, error: *mut *mut c_char) -> c_int;
+    fn inkdrop_config(text: *mut *mut c_char, error: *mut *mut c_char) -> c_int;
+}

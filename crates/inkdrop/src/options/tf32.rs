@@ -1,0 +1,43 @@
+//! Whether f32 on a GPU may be a little less than f32.
+
+use anyhow::Result;
+use inkdrop_torch::allow_tf32;
+use serde::Serialize;
+
+/// TF32, on or off; as libtorch has it where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args, Serialize)]
+pub struct Tf32 {
+    /// On a GPU, round the factors of f32 convolutions and products to TF32: faster, errors near
+    /// 1e-3 [default: convolutions only]
+    #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tf32: Option<Switch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Tf32 {
+    /// Tells libtorch, before anything is computed.
+    pub fn apply(self) -> Result<()> {
+        Ok(self.tf32.map_or(Ok(()), |switch| allow_tf32(switch == Switch::On))?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_of_what_was_not_said() {
+        assert_eq!(serde_json::to_string(&Tf32 { tf32: None }).unwrap(), "{}");
+        let on = Tf32 { tf32: Some(Switch::On) };
+        assert_eq!(serde_json::to_string(&on).unwrap(), r#"{"tf32":"on"}"#);
+        on.apply().unwrap();
+    }
+}
