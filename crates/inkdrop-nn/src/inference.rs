@@ -61,6 +61,9 @@ pub struct StepTable {
 }
 
 impl StepTable {
+    /// How many rows are known beforehand; what is beyond is computed as it comes.
+    const MOST: usize = 1024;
+
     /// The rows of all times with all classes; `rows` is told `[K]` times in f64 on the device and
     /// as many classes, and gives [K, ...]. `None` where there is nothing to know beforehand.
     ///
@@ -80,7 +83,7 @@ impl StepTable {
         }
         let all =
             with.iter().flat_map(|class| options.times.iter().map(move |time| (*time, *class)));
-        let (times, ids): (Vec<f64>, Vec<Option<i64>>) = all.unzip();
+        let (times, ids): (Vec<f64>, Vec<Option<i64>>) = all.take(Self::MOST).unzip();
         if times.is_empty() || device != Device::Cpu {
             return Ok(None);
         }

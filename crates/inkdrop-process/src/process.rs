@@ -194,6 +194,14 @@ impl Process {
         let time = self.config.time.at(level.time, self.config.schedule.steps());
         Ok(Tensor::f_full([batch], time, (Kind::Float, self.times.device()))?)
     }
+
+    /// What the network is given as t at the start of each leg of a path, rounded as its t is: for
+    /// what it can compute beforehand.
+    pub fn network_times(&self, path: &Path) -> Vec<f64> {
+        let steps = self.config.schedule.steps();
+        let at = |level: Level| f64::from(self.config.time.at(level.time, steps) as f32);
+        path.legs().iter().map(|leg| at(leg.from)).collect()
+    }
 }
 
 /// One t for each image, and two batches of one shape.

@@ -47,7 +47,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    inkdrop_torch::keep_freed_memory();
+    let result = match cli.command {
         Command::Sample(arguments) => commands::sample::run(&arguments),
         Command::Edit(arguments) => commands::edit::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),

@@ -10,8 +10,9 @@ use crate::{network, sampling};
 
 /// The seconds of each pass.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
-    let network = network::prepared(network::build(job)?);
     let (x, t, conditioning) = inputs(job)?;
+    let times = vec![t.f_double_value(&[0])?];
+    let network = network::prepared(network::build(job)?.as_ref(), times)?;
     let _guard = no_grad_guard();
     let pass = || -> Result<Tensor> { Ok(network.forward(&x, &t, &conditioning, Mode::Eval)?) };
     job.keep(|| Ok(vec![("out", pass()?)]))?;

@@ -34,6 +34,8 @@ fn run() -> Result<String> {
         return Err(format!("given {arguments:?}, expected the JSON file of one job").into());
     };
     let job = Job::read(path.as_ref())?;
+    // As the program does at its start.
+    inkdrop_torch::keep_freed_memory();
     tch::set_num_threads(job.threads);
     let seconds = match job.what {
         What::Forward => forward::run(&job)?,

@@ -1,7 +1,7 @@
 //! Which network does a job speak of?
 
 use inkdrop_checkpoint::{Weights, load};
-use inkdrop_nn::Network;
+use inkdrop_nn::{Inference, Network};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ImageSize, ModelConfig};
 
@@ -27,9 +27,9 @@ pub fn build(job: &Job) -> Result<Box<dyn Network>> {
     Ok(network)
 }
 
-/// The network as images are made with it.
-pub fn prepared(network: Box<dyn Network>) -> Box<dyn Network> {
-    network
+/// The network as images are made with it, for passes at these times.
+pub fn prepared(network: &dyn Network, times: Vec<f64>) -> Result<Box<dyn Network>> {
+    Ok(network.for_inference(&Inference::at(times))?)
 }
 
 /// 10⁹ additions and multiplications of one image's pass; `None` for work that is no single pass.

@@ -14,10 +14,11 @@ use crate::timing::measure;
 
 /// The seconds of each whole batch of images: DDIM in the job's steps.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
-    let network = network::prepared(network::build(job)?);
     let process = process(&job.model)?;
     let levels: Levels = format!("trailing{}", job.steps).parse()?;
     let path = levels.path(process.schedule())?;
+    let times = process.network_times(&path);
+    let network = network::prepared(network::build(job)?.as_ref(), times)?;
     let (x, conditioning) = start(job)?;
     let denoiser = Denoiser::new(&process, network.as_ref(), conditioning);
     let mut noise = PerImageNoise::new(0, 0..job.batch as u64);

@@ -103,7 +103,9 @@ fn make(
     film: Film,
     target: Box<dyn Target>,
 ) -> Result<ExitCode> {
-    let (network, process) = model.build(build)?;
+    let classes = row.class.into_iter().chain(guide.other_class()).collect();
+    let steps = Some((config.levels.clone(), classes));
+    let (network, process) = model.build(&Build { steps, ..build.clone() })?;
     let network = Stoppable::new(network, Stop::listen()?);
     let request = Request { network: &network, process: &process, card: &model.card, guide };
     many::fill(&network, film, target, |film, target| {

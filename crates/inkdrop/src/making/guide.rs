@@ -32,6 +32,14 @@ impl Guide {
         Self { scale: 1.0, interval, rescale: 0.0, threshold: None, against }
     }
 
+    /// The class that images are pulled away from, if it is one.
+    pub fn other_class(&self) -> Option<i64> {
+        match &self.against {
+            Against::Null(row) => row.class,
+            Against::Nothing | Against::Weaker(_) => None,
+        }
+    }
+
     /// The network as it is to be asked.
     ///
     /// - conditioning: for the same images, of what is asked (`None`) or of another row

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;
-use inkdrop_nn::{ClassIds, Conditioning, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Inference, Network};
 use inkdrop_process::Process;
 use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Source, Step, sample};
 use inkdrop_schedule::{Levels, Spacing};
@@ -110,6 +110,9 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     let steps = process.schedule().steps().min(25);
     let config = draft(rows.len(), steps);
     let guide = Guide::none();
+    let options = Inference::at(process.network_times(&config.levels.path(process.schedule())?));
+    let network = network.for_inference(&options)?;
+    let network = network.as_ref();
     let request = Request { network, process: &process, card, guide: &guide };
     let (mut film, mut meter) = (Film::none(), Meter::hidden());
     request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {

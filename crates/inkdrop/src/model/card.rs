@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{Weights, load};
-use inkdrop_nn::Network;
+use inkdrop_nn::{Inference, Network};
 use inkdrop_process::{Process, ProcessConfig};
+use inkdrop_schedule::Levels;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,7 @@ pub struct Model {
 }
 
 /// How a network is built.
+#[derive(Debug, Clone)]
 pub struct Build {
     /// Where it computes.
     pub device: Device,
@@ -54,12 +56,14 @@ pub struct Build {
     pub draw_shortcut: bool,
     /// Seed of what is drawn.
     pub seed: u64,
+    /// The steps that will be taken, where they are known, and the classes that will be asked for.
+    pub steps: Option<(Levels, Vec<i64>)>,
 }
 
 impl Build {
     /// On the CPU, in f32.
     pub fn plain() -> Self {
-        Self { device: Device::Cpu, torso: Kind::Float, draw_shortcut: false, seed: 0 }
+        Self { device: Device::Cpu, torso: Kind::Float, draw_shortcut: false, seed: 0, steps: None }
     }
 }
 
@@ -153,7 +157,7 @@ impl Model {
         Ok(Self { card: Card { model: config, process, contexts, classes }, weights, way })
     }
 
-    /// The network with its weights, and the process.
+    /// The network with its weights, ready for inference, and the process.
     pub fn build(&self, how: &Build) -> Result<(Box<dyn Network>, Process)> {
         manual_seed(how.seed as i64); // what --draw-shortcut leaves as drawn
         let network = self.card.model.build(Kind::Float, Device::Cpu)?;
@@ -161,7 +165,15 @@ impl Model {
         load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
         let here = how.device == Device::Cpu && how.torso == Kind::Float;
         let network = if here { network } else { self.moved(network.as_ref(), how)? };
-        Ok((network, Process::new(&self.card.process, how.device)?))
+        let process = Process::new(&self.card.process, how.device)?;
+        let options = match &how.steps {
+            None => Inference::default(),
+            Some((levels, classes)) => {
+                let times = process.network_times(&levels.path(process.schedule())?);
+                Inference { classes: classes.clone(), ..Inference::at(times) }
+            }
+        };
+        Ok((network.for_inference(&options)?, process))
     }
 
     /// The same network on another device, or with another torso.

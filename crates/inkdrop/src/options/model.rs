@@ -70,6 +70,7 @@ impl ModelOptions {
     pub fn build(&self, seed: u64) -> Result<Build> {
         self.tf32.apply()?;
         let (device, torso) = (self.device()?, precision(&self.precision)?);
-        Ok(Build { device, torso, draw_shortcut: self.draw_shortcut, seed })
+        let draw_shortcut = self.draw_shortcut;
+        Ok(Build { device, torso, draw_shortcut, seed, steps: None })
     }
 }
