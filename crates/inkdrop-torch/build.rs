@@ -45,29 +45,40 @@ fn build_shim(lib: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files(["shim/shim.cpp", "shim/inference.cpp", "shim/cuda.cpp"])
+        .files([
+            "shim/shim.cpp",
+            "shim/inference.cpp",
+            "shim/winograd.cpp",
+            "shim/optimiser.cpp",
+            "shim/cuda.cpp",
+        ])
         .warnings(false)
         .compile("inkdrop_shim");
     build_kernels();
 }
 
-/// Once for each generation of processors; the shim takes the one that fits.
+/// Each for the processors that it is made for; the shim asks which one is there.
 fn build_kernels() {
+    const AVX2: &[&str] = &["-march=haswell"];
+    const AVX512: &[&str] = &["-march=skylake-avx512", "-mprefer-vector-width=512"];
+    let kernels = [
+        ("norm_kernel", "normalise_anywhere", &[][..]),
+        ("norm_kernel", "normalise_avx2", AVX2),
+        ("norm_kernel", "normalise_avx512", AVX512),
+        ("winograd_kernel", "winograd_avx512", AVX512),
+    ];
     let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
-    let avx512: &[&str] = &["-march=skylake-avx512", "-mprefer-vector-width=512"];
-    let machines = [("anywhere", &[][..]), ("avx2", &["-march=haswell"]), ("avx512", avx512)];
-    for (machine, flags) in machines.into_iter().take(if x86 { 3 } else { 1 }) {
+    for (file, name, flags) in kernels.into_iter().take(if x86 { 4 } else { 1 }) {
         let mut kernel = cc::Build::new();
         for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
             kernel.flag_if_supported(flag);
         }
-        let name = format!("normalise_{machine}");
         kernel
             .cpp(true)
             .std("c++17")
             .opt_level(3)
-            .define("INKDROP_MACHINE", name.as_str())
-            .file("shim/norm_kernel.cpp")
+            .define("INKDROP_MACHINE", name)
+            .file(format!("shim/{file}.cpp"))
             .warnings(false)
             .compile(&format!("inkdrop_{name}"));
     }

@@ -3,14 +3,13 @@
 #include "inference.h"
 #include "guard.h"
 #include "norm_kernel.h"
+#include "parallel.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/TensorIterator.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -40,20 +39,6 @@ c10::TypedOperatorHandle<Signature> find(const char *const *name) {
 
 bool exists(const char *const *name) {
   return c10::Dispatcher::singleton().findSchema({name[0], name[1]}).has_value();
-}
-
-// Calls `unit(i)` for every i below `count` on libtorch's own threads. at::parallel_for is a
-// template over OpenMP, which would have to be the same one as libtorch's; the iterator of its
-// element-wise operations is not, and hands out its elements as we want them.
-void in_parallel(int64_t count, const std::function<void(int64_t)> &unit) {
-  auto numbers = at::arange(count, at::kLong);
-  auto iterator = at::TensorIterator::nullary_op(numbers);
-  iterator.for_each(
-      [&](char **data, const int64_t *strides, int64_t size) {
-        for (int64_t i = 0; i < size; ++i)
-          unit(*reinterpret_cast<int64_t *>(data[0] + i * strides[0]));
-      },
-      /*grain_size=*/1);
 }
 
 using Normalise = void (*)(const inkdrop::Slice &);

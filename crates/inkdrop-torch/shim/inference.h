@@ -15,6 +15,17 @@ int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, con
                         const long long *stride, const long long *padding, int activation,
                         void **out, char **error);
 
+// Whether this processor has what inkdrop_winograd_conv is made for (AVX-512).
+int inkdrop_can_winograd();
+
+// The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 with outputs in multiples of 32,
+// in the form that inkdrop_winograd_conv takes.
+int inkdrop_winograd_weight(const void *weight, void **out, char **error);
+
+// A 3x3 convolution with stride 1 and padding 1, as inkdrop_packed_conv; inputs in multiples of 16.
+int inkdrop_winograd_conv(const void *x, const void *weight, const void *bias, const void *other,
+                          int activation, void **out, char **error);
+
 // Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU; f32, [B, C, H, W] with C
 // innermost and a multiple of 16. `before`, `scale` and `shift` are dense, [1, C] or [B, C].
 int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,

@@ -5,46 +5,9 @@
 
 #include "norm_kernel.h"
 
-#define INLINE static inline __attribute__((always_inline))
+#include "vectors.h"
 
 namespace {
-
-constexpr int V = inkdrop::VECTOR;
-typedef float vec __attribute__((vector_size(4 * V), aligned(4)));
-typedef int32_t ints __attribute__((vector_size(4 * V), aligned(4)));
-
-INLINE vec load(const float *from) { return *reinterpret_cast<const vec *>(from); }
-INLINE void store(float *to, vec value) { *reinterpret_cast<vec *>(to) = value; }
-
-// e^x for x <= 0 within 2 units in the last place; 0 below -87.
-// x = n ln 2 + r, e^x = 2^n e^r, e^r by its Taylor polynomial of degree 7 (|r| <= 0.35).
-INLINE vec exponential(vec x) {
-  const vec least = vec{} - 87.0f;
-  const vec bounded = x < least ? least : x;
-  const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves n in the last bits
-  vec shifted = bounded * 1.44269504f + round;
-  vec n = shifted - round;
-  vec r = bounded - n * 0.693359375f + n * 2.12194440e-4f;
-  vec e = r * (1.0f / 5040) + 1.0f / 720;
-  e = e * r + 1.0f / 120;
-  e = e * r + 1.0f / 24;
-  e = e * r + 1.0f / 6;
-  e = e * r + 0.5f;
-  e = e * r + 1.0f;
-  e = e * r + 1.0f;
-  e = (vec)((ints)e + ((ints)shifted << 23));
-  return x < least ? vec{} : e;
-}
-
-template <int activation>
-INLINE vec activate(vec y) {
-  if (activation == 1) return y < 0.0f ? vec{} + 0.0f : y;  // NaN stays
-  if (activation == 2) {
-    const vec e = exponential(y < 0.0f ? y : -y);
-    return (y < 0.0f ? y * e : y) / (1.0f + e);
-  }
-  return y;
-}
 
 // Sums over all places, for each channel, of (x - centre)^power. Rows are summed up 64 at a time
 // in f32, these sums in f64.

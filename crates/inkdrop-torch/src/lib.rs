@@ -28,6 +28,7 @@ mod gpu;
 mod graph;
 mod inference;
 mod noise;
+mod optimiser;
 mod settings;
 
 pub use checkpoint::{Pass, checkpoint};
@@ -37,5 +38,6 @@ pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use inference::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
+pub use optimiser::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
 pub use settings::{allow_tf32, keep_freed_memory};
 pub use tch;

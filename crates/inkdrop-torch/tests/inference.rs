@@ -59,13 +59,70 @@ fn a_packed_convolution_is_the_convolution() {
     }
 }
 
+/// These have the shapes for which Winograd's algorithm is taken, where the processor has AVX-512.
 #[test]
-fn a_packed_convolution_keeps_the_weights_that_it_was_made_of() {
-    let (mut weight, mut bias) = (Tensor::ones([16, 16, 1, 1], F32), Tensor::ones([16], F32));
-    let conv = PackedConv::new(&weight, &bias, [1, 1], [0, 0]).unwrap().unwrap();
+fn a_wide_packed_convolution_is_the_convolution() {
+    manual_seed(5);
+    // Batch, channels in and out, height, width.
+    let shapes = [
+        (1, 16, 32, 8, 8),
+        (2, 48, 64, 9, 13),
+        (5, 64, 96, 16, 7),
+        (1, 128, 32, 33, 40),
+        (3, 272, 64, 8, 10),
+        (70, 16, 32, 8, 9),
+    ];
+    for (b, inputs, outputs, height, width) in shapes {
+        let weight = Tensor::randn([outputs, inputs, 3, 3], F32) / (9.0 * inputs as f64).sqrt();
+        let bias = Tensor::randn([outputs], F32);
+        let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().unwrap();
+        let x = Tensor::randn([b, inputs, height, width], F32);
+        let double = |x: &Tensor| x.to_kind(Kind::Double);
+        let exact = double(&x).conv2d(&double(&weight), Some(double(&bias)), 1, 1, 1, 1);
+        for x in [x.shallow_clone(), channels_last(&x)] {
+            for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+                let given = conv.forward(&x, act).unwrap();
+                let apart = distance(&given, &then(&exact, act));
+                assert!(apart < 1e-6, "{act:?} of {:?}: {apart:e}", x.size());
+            }
+            let other = exact.randn_like().to_kind(Kind::Float);
+            let given = conv.forward_onto(&x, &other).unwrap();
+            assert!(distance(&given, &(&exact + double(&other))) < 1e-6, "onto {:?}", x.size());
+        }
+        let alone = conv.forward(&x.narrow(0, b - 1, 1), Then::Silu).unwrap();
+        let all = conv.forward(&x, Then::Silu).unwrap();
+        assert_eq!(all.narrow(0, b - 1, 1), alone, "the batch changes an image of {:?}", x.size());
+        assert_eq!(conv.clone().forward(&x, Then::Silu).unwrap(), all);
+    }
+}
+
+#[test]
+fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
+    let (weight, bias) = (Tensor::ones([32, 16, 3, 3], F32), Tensor::zeros([32], F32));
+    let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().unwrap();
+    let x = Tensor::ones([1, 16, 8, 8], F32);
+    assert!(conv.forward(&x, Then::Nothing).is_ok());
+    for wrong in [Tensor::ones([1, 8, 8, 8], F32), x.to_kind(Kind::Double)] {
+        let error = conv.forward(&wrong, Then::Nothing).unwrap_err().to_string();
+        assert!(error.contains("expected"), "{error}");
+    }
+    assert!(conv.forward_onto(&x, &Tensor::ones([1, 32, 8, 9], F32)).is_err());
+    assert_eq!(conv.forward(&Tensor::ones([0, 16, 8, 8], F32), Then::Silu).unwrap().numel(), 0);
+    for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+        let given = conv.forward(&x.full_like(f64::NAN), act).unwrap();
+        assert_eq!(given.isnan().all().int64_value(&[]), 1, "{act:?}");
+    }
+}
+
+#[test]
+fn a_packed_convolution_keeps_the_weights_of_its_first_pass() {
+    let (mut weight, mut bias) = (Tensor::ones([16, 16, 3, 3], F32), Tensor::ones([16], F32));
+    let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().unwrap();
+    let x = Tensor::ones([1, 16, 3, 3], F32);
+    let before = conv.forward(&x, Then::Nothing).unwrap();
     let _ = (weight.zero_(), bias.zero_());
-    let y = conv.clone().forward(&Tensor::ones([1, 16, 2, 2], F32), Then::Nothing).unwrap();
-    assert_eq!(y.double_value(&[0, 0, 0, 0]), 17.0);
+    assert_eq!(conv.clone().forward(&x, Then::Nothing).unwrap(), before);
+    assert_eq!(before.double_value(&[0, 0, 1, 1]), 145.0);
 }
 
 #[test]

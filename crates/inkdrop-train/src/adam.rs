@@ -3,7 +3,8 @@
 mod group;
 
 use inkdrop_checkpoint::{CheckpointError, Mismatch, Weights};
-use tch::{Tensor, no_grad_guard};
+use inkdrop_torch::{AdamNumbers, AdamTensors, adamw};
+use tch::{Kind, Tensor, no_grad_guard};
 
 pub use group::GroupConfig;
 
@@ -66,30 +67,57 @@ impl Adam {
         Ok(Self { slots, config, steps: 0 })
     }
 
-    /// One step along the gradients.
+    /// One update of every parameter that has a gradient.
+    ///
+    /// - lr: step length; > 0
     ///
     /// # Errors
-    /// libtorch failed.
+    /// libtorch fails.
     pub fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        self.step_unless(gradients, lr, None)
+    }
+
+    /// The same; nothing changes where `skip`, one f32 on the device, is 1.
+    pub(crate) fn step_unless(
+        &mut self,
+        gradients: &Gradients,
+        lr: f64,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         self.steps += 1;
-        let ([beta1, beta2], eps) = (self.config.betas, self.config.eps);
-        let correction1 = 1.0 - beta1.powi(self.steps);
-        let correction2 = 1.0 - beta2.powi(self.steps);
-        for (slot, gradient) in self.slots.iter_mut().zip(&gradients.tensors) {
-            let (Some(gradient), lr) = (gradient, lr * slot.rate) else { continue };
-            if slot.decay > 0.0 {
-                let _ = slot.parameter.f_mul_scalar_(1.0 - lr * slot.decay)?;
-            }
-            let _ = slot.mean.f_lerp_(gradient, 1.0 - beta1)?;
-            let square = gradient.f_square()?.f_mul_scalar_(1.0 - beta2)?;
-            let _ = slot.square.f_mul_scalar_(beta2)?.f_add_(&square)?;
-            let spread = slot.square.f_sqrt()?.f_div_scalar_(correction2.sqrt())?;
-            let spread = spread.shallow_clone().f_add_scalar_(eps)?;
-            let change = slot.mean.f_div(&spread)?.f_mul_scalar_(lr / correction1)?;
-            let _ = slot.parameter.f_sub_(&change)?;
+        let (betas, eps) = (self.config.betas, self.config.eps);
+        for (rate, weight_decay) in self.rates() {
+            let group = self.slots.iter().zip(&gradients.tensors);
+            let group = group.filter(|(slot, _)| (slot.rate, slot.decay) == (rate, weight_decay));
+            let group: Vec<(&Slot, Tensor)> = group
+                .filter_map(|(slot, gradient)| Some((slot, gradient.as_ref()?)))
+                .map(|(slot, gradient)| Ok((slot, laid_out_like(gradient, &slot.parameter)?)))
+                .collect::<Result<_, TrainError>>()?;
+            let Some((first, _)) = group.first() else { continue };
+            let step =
+                Tensor::f_full([], f64::from(self.steps), (Kind::Float, first.mean.device()))?;
+            let tensors = group.iter().map(|(slot, gradient)| AdamTensors {
+                parameter: &slot.parameter,
+                gradient,
+                mean: &slot.mean,
+                square: &slot.square,
+            });
+            let numbers = AdamNumbers { lr: lr * rate, betas, weight_decay, eps };
+            adamw(&tensors.collect::<Vec<_>>(), &step, numbers, skip)?;
         }
         Ok(())
+    }
+
+    /// The learning rates and weight decays that there are.
+    fn rates(&self) -> Vec<(f64, f64)> {
+        let mut rates: Vec<(f64, f64)> = Vec::new();
+        for Slot { rate, decay, .. } in &self.slots {
+            if !rates.contains(&(*rate, *decay)) {
+                rates.push((*rate, *decay));
+            }
+        }
+        rates
     }
 
     /// Puts the state among a checkpoint's tensors.
@@ -179,4 +207,14 @@ impl Adam {
         }
         Ok(())
     }
+}
+
+/// A gradient whose numbers lie in the order of its parameter's, as the fused step takes them.
+fn laid_out_like(gradient: &Tensor, parameter: &Tensor) -> Result<Tensor, TrainError> {
+    if gradient.stride() == parameter.stride() {
+        return Ok(gradient.shallow_clone());
+    }
+    let mut same = parameter.f_empty_like()?;
+    same.f_copy_(gradient)?;
+    Ok(same)
 }

@@ -4,6 +4,7 @@ mod rule;
 
 use inkdrop_checkpoint::{Weights, check};
 use inkdrop_nn::Network;
+use inkdrop_torch::lerp_all;
 use tch::{Kind, Tensor, no_grad_guard};
 
 pub use rule::EmaRule;
@@ -76,14 +77,15 @@ impl Averages {
         let _guard = no_grad_guard();
         for Average { rule, tensors } in &mut self.averages {
             let taken = 1.0 - rule.kept(step);
+            let mut moving = Vec::new();
             for (tensor, live) in tensors.iter_mut().zip(master.iter()) {
-                let live = live.value();
                 if taken == 1.0 || tensor.kind() == Kind::Int64 {
-                    tensor.f_copy_(live)?;
+                    tensor.f_copy_(live.value())?;
                 } else {
-                    let _ = tensor.f_lerp_(&live.f_detach()?, taken)?;
+                    moving.push((&*tensor, live.value()));
                 }
             }
+            lerp_all(&moving, taken)?;
         }
         Ok(())
     }

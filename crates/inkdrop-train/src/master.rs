@@ -2,6 +2,7 @@
 
 use inkdrop_checkpoint::{Weights, load};
 use inkdrop_nn::{Params, Role};
+use inkdrop_torch::{norm_of_all, scale_all};
 use tch::{Kind, Tensor, no_grad_guard};
 
 use crate::TrainError;
@@ -142,11 +143,10 @@ impl Gradients {
     /// # Errors
     /// libtorch failed.
     pub fn norm(&self) -> Result<Tensor, TrainError> {
-        let norms: Vec<Tensor> =
-            self.tensors.iter().flatten().map(Tensor::f_norm).collect::<Result<_, _>>()?;
-        match norms.is_empty() {
+        let present: Vec<&Tensor> = self.tensors.iter().flatten().collect();
+        match present.is_empty() {
             true => Ok(Tensor::f_zeros([], (Kind::Float, tch::Device::Cpu))?),
-            false => Ok(Tensor::f_stack(&norms, 0)?.f_norm()?),
+            false => Ok(norm_of_all(&present)?),
         }
     }
 
@@ -160,9 +160,7 @@ impl Gradients {
     pub fn clip(&mut self, norm: &Tensor, most: f64) -> Result<(), TrainError> {
         let factor =
             norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(most)?.f_clamp_max(1.0)?;
-        for gradient in self.tensors.iter_mut().flatten() {
-            let _ = gradient.f_mul_(&factor)?;
-        }
-        Ok(())
+        let present: Vec<&Tensor> = self.tensors.iter().flatten().collect();
+        Ok(scale_all(&present, &factor)?)
     }
 }

@@ -6,7 +6,8 @@ use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 
 use crate::log::{Log, LogLine};
-use crate::{Precision, RunFolder, TrainError, Trainer};
+use crate::step::Seen;
+use crate::{Precision, RunFolder, TrainConfig, TrainError, Trainer};
 
 /// What is known after a step.
 #[derive(Debug, Clone, Copy)]
@@ -86,11 +87,14 @@ impl Trainer {
         let mut log = folder.map(|folder| Log::open(&folder.log(), self.step)).transpose()?;
         let begun = Instant::now();
         while self.step < self.config.steps {
-            let report = self.one_step(folder)?;
-            watcher.on_step(&report);
+            self.one_step(folder, watcher)?;
+            let stop = watcher.should_stop();
+            if stop || self.must_know() {
+                self.know_all(folder, watcher)?;
+            }
             self.loader.take_skipped().iter().for_each(|problem| watcher.on_skipped(problem));
             if self.due(self.config.log_every) || self.validation_is_due() {
-                let line = self.line(&report, begun)?;
+                let line = self.line(begun)?;
                 log.as_mut().map(|log| log.write(&line)).transpose()?;
                 watcher.on_log(&line).map_err(TrainError::Watcher)?;
                 self.window = self.fresh_window();
@@ -101,7 +105,6 @@ impl Trainer {
                 watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
                 self.window.skip(drawing.elapsed());
             }
-            let stop = watcher.should_stop();
             if stop || self.due(self.config.checkpoint_every) {
                 // What the log says is there no later than the checkpoint that goes on from it.
                 log.as_ref().map(Log::sync).transpose()?;
@@ -120,9 +123,9 @@ impl Trainer {
     /// A loss or a gradient is no number, or an image cannot be read.
     pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
         for _ in 0..steps.min(self.config.steps - self.step) {
-            watcher.on_step(&self.one_step(None)?);
+            self.one_step(None, watcher)?;
         }
-        Ok(())
+        self.know_all(None, watcher)
     }
 
     /// Whether something that happens every so many steps, and at the end, happens now.
@@ -134,24 +137,61 @@ impl Trainer {
         self.validation.is_some() && self.due(self.config.validate_every)
     }
 
-    fn one_step(&mut self, folder: Option<&RunFolder>) -> Result<StepReport, TrainError> {
-        let lr = self.config.lr_at(self.step);
-        let step = self.step + 1;
-        let seen = self.advance()?;
-        let loss = seen.loss();
-        let scaled = self.config.precision == Precision::F16;
-        check("loss", loss, step, folder)?;
-        if !scaled || self.scale_is_lost() {
-            check("gradient", seen.norm, step, folder)?;
-        }
-        self.window.add(&seen);
-        let images = seen.losses.len();
-        Ok(StepReport { step: self.step, steps: self.config.steps, loss, lr, images })
+    /// Whether what follows this step depends on its numbers.
+    fn must_know(&self) -> bool {
+        let TrainConfig { log_every, sample_every, checkpoint_every, .. } = self.config;
+        self.due(log_every)
+            || self.due(checkpoint_every)
+            || self.validation_is_due()
+            || (sample_every > 0 && self.due(sample_every))
     }
 
-    fn line(&self, report: &StepReport, begun: Instant) -> Result<LogLine, TrainError> {
+    /// Makes a step and tells of what is known by then.
+    fn one_step(
+        &mut self,
+        folder: Option<&RunFolder>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), TrainError> {
+        match self.advance()? {
+            Some(seen) => self.tell(seen, folder, watcher),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the numbers of all steps that were made.
+    fn know_all(
+        &mut self,
+        folder: Option<&RunFolder>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), TrainError> {
+        match self.catch_up()? {
+            Some(seen) => self.tell(seen, folder, watcher),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(
+        &mut self,
+        seen: Seen,
+        folder: Option<&RunFolder>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), TrainError> {
+        let loss = seen.loss();
+        let scaled = self.config.precision == Precision::F16;
+        check("loss", loss, seen.step, folder)?;
+        if !scaled || self.scale_is_lost() {
+            check("gradient", seen.norm, seen.step, folder)?;
+        }
+        self.window.add(&seen);
+        let (step, steps, images) = (seen.step, self.config.steps, seen.losses.len());
+        watcher.on_step(&StepReport { step, steps, loss, lr: seen.lr, images });
+        Ok(())
+    }
+
+    fn line(&self, begun: Instant) -> Result<LogLine, TrainError> {
         let seconds = begun.elapsed().as_secs_f64();
-        let line = self.window.line(report.step, report.lr, self.loader.waited(), seconds);
+        let lr = self.config.lr_at(self.step.saturating_sub(1));
+        let line = self.window.line(self.step, lr, self.loader.waited(), seconds);
         let scaled = self.config.precision == Precision::F16;
         Ok(LogLine {
             loss_scale: scaled.then(|| self.scale.log2()),

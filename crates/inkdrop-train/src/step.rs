@@ -4,11 +4,15 @@ use inkdrop_nn::Mode;
 use tch::{Device, Kind, Tensor};
 
 use crate::batch::Prepared;
-use crate::{LossScale, Precision, TrainError, Trainer};
+use crate::{Gradients, LossScale, Precision, TrainError, Trainer};
 
 /// What a step has seen.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// Which step, from 1, and its learning rate.
+    pub step: usize,
+    /// The step length.
+    pub lr: f64,
     /// The step of the process of each image.
     pub t: Vec<usize>,
     /// What each image counts.
@@ -29,10 +33,48 @@ impl Seen {
     }
 }
 
+/// A step whose numbers are still on the device.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    step: usize,
+    lr: f64,
+    t: Vec<usize>,
+    weights: Vec<f64>,
+    parted: bool,
+    /// The loss of each image, the norm of the gradients and the means of the parts, in f64.
+    numbers: Tensor,
+}
+
+impl Unread {
+    /// Waits for the device.
+    fn read(self) -> Result<Seen, TrainError> {
+        let all = Vec::<f64>::try_from(&self.numbers.f_to_device(Device::Cpu)?)?;
+        let (losses, rest) = all.split_at(self.t.len());
+        Ok(Seen {
+            step: self.step,
+            lr: self.lr,
+            losses: losses.to_vec(),
+            norm: rest[0],
+            parts: self.parted.then(|| [rest[1], rest[2]]),
+            t: self.t,
+            weights: self.weights,
+        })
+    }
+
+    /// One f32 on the device: 1 where a number is none.
+    fn broken(&self) -> Result<Tensor, TrainError> {
+        let sum = self.numbers.f_sum(Kind::Double)?;
+        Ok(sum.f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float)?)
+    }
+}
+
 impl Trainer {
     /// One optimiser step. Where a loss or a gradient is no number, nothing is updated, and in
     /// f16 the scale of the loss is lowered.
-    pub(crate) fn advance(&mut self) -> Result<Seen, TrainError> {
+    ///
+    /// Returns what is known by then: of this step, or, where steps are read late, of the one
+    /// before it.
+    pub(crate) fn advance(&mut self) -> Result<Option<Seen>, TrainError> {
         let batch = self.prepare()?;
         self.master.zero_grad();
         let (losses, parts) = self.backward(&batch)?;
@@ -41,15 +83,22 @@ impl Trainer {
         if let Some(most) = self.config.clip_norm {
             gradients.clip(&norm, most)?;
         }
-        let seen = see(&batch, &losses, &parts, &norm)?;
+        let lr = self.config.lr_at(self.step);
+        let unread = unread(self.step + 1, lr, &batch, (&losses, &parts, &norm))?;
+        if self.reads_late {
+            let broken = unread.broken()?;
+            self.update(&gradients, lr, Some(&broken))?;
+            self.latest = Some(batch);
+            self.step += 1;
+            return self.unread.replace(unread).map(Unread::read).transpose();
+        }
+        let seen = unread.read()?;
         let finite = seen.norm.is_finite();
         if !seen.loss().is_finite() || (!finite && self.config.precision != Precision::F16) {
-            return Ok(seen);
+            return Ok(Some(seen));
         }
         if finite {
-            self.adam.step(&gradients, self.config.lr_at(self.step))?;
-            self.master.publish()?;
-            self.averages.update(&self.master, self.step)?;
+            self.update(&gradients, lr, None)?;
         }
         if self.config.precision == Precision::F16 {
             self.scale = self.scale.after(finite);
@@ -57,7 +106,24 @@ impl Trainer {
         self.timesteps.learn(&seen.t, &seen.losses);
         self.latest = Some(batch);
         self.step += 1;
-        Ok(seen)
+        Ok(Some(seen))
+    }
+
+    /// What is known of a step that has been made and not been read; waits for the device.
+    pub(crate) fn catch_up(&mut self) -> Result<Option<Seen>, TrainError> {
+        self.unread.take().map(Unread::read).transpose()
+    }
+
+    /// - skip: one f32 on the device; where it is 1, the weights stay
+    fn update(
+        &mut self,
+        gradients: &Gradients,
+        lr: f64,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
+        self.adam.step_unless(gradients, lr, skip)?;
+        self.master.publish()?;
+        self.averages.update(&self.master, self.step)
     }
 
     /// Whether the loss overflows in f16 however little it is scaled.
@@ -91,25 +157,22 @@ impl Trainer {
     }
 }
 
-/// Fetches all numbers of a step from the device, once.
-fn see(
+/// All numbers of a step as one tensor.
+fn unread(
+    step: usize,
+    lr: f64,
     batch: &Prepared,
-    losses: &Tensor,
-    parts: &Option<[Tensor; 2]>,
-    norm: &Tensor,
-) -> Result<Seen, TrainError> {
+    (losses, parts, norm): (&Tensor, &Option<[Tensor; 2]>, &Tensor),
+) -> Result<Unread, TrainError> {
     let flat = |tensor: &Tensor| tensor.f_to_kind(Kind::Double)?.f_view([-1]);
     let mut all = vec![flat(losses)?, flat(norm)?.f_to_device(losses.device())?];
     for part in parts.iter().flatten() {
         all.push(flat(part)?);
     }
-    let all = Vec::<f64>::try_from(&Tensor::f_cat(&all, 0)?.f_to_device(Device::Cpu)?)?;
-    let (losses, rest) = all.split_at(batch.len());
-    Ok(Seen {
-        t: batch.drawn.t.clone(),
-        weights: batch.drawn.weights.clone(),
-        losses: losses.to_vec(),
-        norm: rest[0],
-        parts: parts.as_ref().map(|_| [rest[1], rest[2]]),
-    })
+    let numbers = Tensor::f_cat(&all, 0)?;
+    let (t, weights) = (batch.drawn.t.clone(), batch.drawn.weights.clone());
+    Ok(Unread { step, lr, t, weights, parted: parts.is_some(), numbers })
 }
+
+#[cfg(test)]
+mod tests;

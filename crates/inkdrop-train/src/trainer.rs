@@ -9,14 +9,16 @@ use inkdrop_data::loader::{Loader, LoaderConfig};
 use inkdrop_data::source::LabelledSource;
 use inkdrop_nn::Network;
 use inkdrop_process::{Objective, Process};
+use tch::Device;
 
 use crate::batch::Prepared;
 use crate::labels::LabelTable;
+use crate::step::Unread;
 use crate::validation::Validation;
 use crate::window::Window;
 use crate::{
-    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, RunFolder, TimestepSampler,
-    TrainConfig, TrainError,
+    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, RunFolder, TimestepConfig,
+    TimestepSampler, TrainConfig, TrainError,
 };
 
 /// A training run. Everything random in step s follows from (seed, s) and from the state that
@@ -42,6 +44,10 @@ pub struct Trainer {
     pub(crate) window: Window,
     /// The batch of the last step.
     pub(crate) latest: Option<Prepared>,
+    /// Whether a step's numbers are read when the next one is under way, so that the device never
+    /// waits for the host.
+    pub(crate) reads_late: bool,
+    pub(crate) unread: Option<Unread>,
 }
 
 /// What a run is made of.
@@ -93,6 +99,11 @@ impl Trainer {
             timesteps: TimestepSampler::new(config.timesteps, process.schedule().steps()),
             loader: Loader::new(data.images, batches, loader)?,
             labels: LabelTable::new(&data.labels, labels)?,
+            // The next step of the others depends on this one's numbers; a CPU is the host itself.
+            reads_late: matches!(network.params().device(), Device::Cuda(_))
+                && !scaled
+                && config.timesteps == TimestepConfig::Uniform,
+            unread: None,
             latest: None,
             step: 0,
             master,
