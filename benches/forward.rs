@@ -1,43 +1,52 @@
-//! How long one pass of a network takes.
+//! How long one pass of a network takes, as it is trained and as it is made ready for inference.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use inkdrop_benches::{inputs, network};
-use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_nn::{Conditioning, Inference, Mode, Network};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
+/// Both forms of a network, by the names of their benches.
+fn forms(name: &str, network: Box<dyn Network>, time: f64) -> [(String, Box<dyn Network>); 2] {
+    let ready = network.for_inference(&Inference::at([time])).expect("a network to be made ready");
+    [(format!("{name}_forward"), network), (format!("{name}_inference"), ready)]
+}
+
 fn forward(c: &mut Criterion) {
-    let network = network();
     let _guard = no_grad_guard();
-    let mut group = c.benchmark_group("context_forward");
-    for batch in [1, 16, 64] {
-        let (x, t, context) = inputs(batch);
-        let conditioning = Conditioning::context(context);
-        group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(BenchmarkId::from_parameter(batch), |b| {
-            b.iter(|| network.forward(&x, &t, &conditioning, Mode::Eval))
-        });
+    for (name, network) in forms("context", network(), 0.5) {
+        let mut group = c.benchmark_group(name);
+        for batch in [1, 16, 64] {
+            let (x, _, context) = inputs(batch);
+            let t = Tensor::full([batch], 0.5, (Kind::Float, Device::Cpu));
+            let conditioning = Conditioning::context(context);
+            group.throughput(Throughput::Elements(batch as u64));
+            group.bench_function(BenchmarkId::from_parameter(batch), |b| {
+                b.iter(|| network.forward(&x, &t, &conditioning, Mode::Eval))
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 /// One CIFAR-10 image through the larger families.
 fn families(c: &mut Criterion) {
     let _guard = no_grad_guard();
-    let mut group = c.benchmark_group("forward");
-    group.sample_size(20);
     for name in ["ddpm_cifar10", "improved_cifar10", "unet2d_cifar10"] {
         let config = ModelConfig::preset(name).expect("a preset");
         let network = config.build(Kind::Float, Device::Cpu).expect("a network");
         let x = Tensor::randn([1, 3, 32, 32], (Kind::Float, Device::Cpu));
         let t = Tensor::from_slice(&[500i64]);
-        let conditioning = Conditioning::none();
-        group.bench_function(name, |b| {
-            b.iter(|| network.forward(&x, &t, &conditioning, Mode::Eval))
-        });
+        for (name, network) in forms(name, network, 500.0) {
+            let mut group = c.benchmark_group(name);
+            group.sample_size(20);
+            group.bench_function("1", |b| {
+                b.iter(|| network.forward(&x, &t, &Conditioning::none(), Mode::Eval))
+            });
+            group.finish();
+        }
     }
-    group.finish();
 }
 
 criterion_group!(benches, forward, families);

@@ -61,7 +61,7 @@ pub enum LayerConfig {
 enum Layer {
     Conv(Conv),
     Res(Box<Checkpointed<ResBlock>>),
-    Attention(Checkpointed<SelfAttention>),
+    Attention(Box<Checkpointed<SelfAttention>>),
     Down(Downsample),
     Up(Upsample),
 }
@@ -115,7 +115,7 @@ impl EmbedSequential {
                 }
                 LayerConfig::Attention(config) => {
                     let block = |scope: &mut Scope| SelfAttention::new(scope, config);
-                    Layer::Attention(Checkpointed::new(scope, checkpoint, block)?)
+                    Layer::Attention(Box::new(Checkpointed::new(scope, checkpoint, block)?))
                 }
             })
         };
@@ -136,7 +136,8 @@ impl EmbedSequential {
                     Layer::Res(Box::new(Checkpointed::never(block)))
                 }
                 Layer::Attention(block) => {
-                    Layer::Attention(Checkpointed::never(block.block().for_inference(options)?))
+                    let block = block.block().for_inference(options)?;
+                    Layer::Attention(Box::new(Checkpointed::never(block)))
                 }
                 Layer::Down(down) => Layer::Down(down.for_inference(pack)?),
                 Layer::Up(up) => Layer::Up(up.for_inference(pack)?),
