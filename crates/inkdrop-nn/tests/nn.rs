@@ -4,8 +4,10 @@
 mod nn {
     mod attention;
     mod basics;
+    mod inference;
     mod kinds;
     mod resample;
     mod residual;
+    mod steps;
     pub mod support;
 }
