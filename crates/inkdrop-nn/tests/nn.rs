@@ -5,6 +5,7 @@ mod nn {
     mod attention;
     mod basics;
     mod inference;
+    mod inference_norms;
     mod kinds;
     mod resample;
     mod residual;

@@ -9,18 +9,18 @@ use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use super::support::stir;
 
-const ACTIVATIONS: [Activation; 4] =
+pub const ACTIVATIONS: [Activation; 4] =
     [Activation::Relu, Activation::Silu, Activation::Mish, Activation::Gelu];
 
 /// Both kinds, and how near both forms of a layer have to be in them.
-const KINDS: [(Kind, f64); 2] = [(Kind::Float, 2e-5), (Kind::Double, 1e-12)];
+pub const KINDS: [(Kind, f64); 2] = [(Kind::Float, 2e-5), (Kind::Double, 1e-12)];
 
-fn params(kind: Kind) -> Params {
+pub fn params(kind: Kind) -> Params {
     Params::new(kind, Device::Cpu)
 }
 
 /// Running statistics that are neither 0 nor 1, beside stirred weights.
-fn uneven(params: &Params) {
+pub fn uneven(params: &Params) {
     stir(params);
     let _guard = no_grad_guard();
     for param in params.iter().filter(|param| param.name.contains("running")) {
@@ -30,16 +30,15 @@ fn uneven(params: &Params) {
 }
 
 #[track_caller]
-fn near(out: &Tensor, expected: &Tensor, bound: f64) {
+pub fn near(out: &Tensor, expected: &Tensor, bound: f64) {
     assert_eq!((out.size(), out.kind()), (expected.size(), expected.kind()));
-    assert!(!out.requires_grad(), "it records gradients");
     let largest = |x: &Tensor| f64::try_from(x.abs().max().to_kind(Kind::Double)).unwrap();
     let (error, spread) = (largest(&(out - expected)), largest(expected));
     assert!(error <= bound * spread.max(1.0), "{error:e} of {spread}");
 }
 
 /// One image and three, in both orders of memory, and a part of wider ones.
-fn images(kind: Kind, channels: i64, axes: &[i64]) -> Vec<Tensor> {
+pub fn images(kind: Kind, channels: i64, axes: &[i64]) -> Vec<Tensor> {
     let mut all = Vec::new();
     for batch in [1, 3] {
         let shape = [&[batch, channels], axes].concat();
@@ -51,7 +50,7 @@ fn images(kind: Kind, channels: i64, axes: &[i64]) -> Vec<Tensor> {
     all
 }
 
-const AXES: [&[i64]; 3] = [&[9], &[7, 10], &[2, 6, 5]];
+pub const AXES: [&[i64]; 3] = [&[9], &[7, 10], &[2, 6, 5]];
 
 #[test]
 fn convolutions_of_every_geometry_are_the_same() {
@@ -116,11 +115,42 @@ fn convolutions_for_inference_refuse_what_trained_ones_refuse() {
                     "pack {pack}: {x:?}, {out:?}, {expected:?}"
                 );
             }
-            let x = zeros(&[2, 16, 8, 8], Kind::Float);
-            let fits = conv.forward(&x).unwrap();
-            let wide = Tensor::cat(&[&fits, &fits], -1);
-            assert!(ready.forward_onto(&x, &fits).is_ok());
-            assert!(ready.forward_onto(&x, &wide).is_err(), "pack {pack}");
+        }
+    }
+}
+
+#[test]
+fn what_a_convolution_is_added_to_has_the_shape_of_the_result() {
+    let f32 = (Kind::Float, Device::Cpu);
+    let mut params = params(Kind::Float);
+    let conv = Conv::new(&mut params.root(), ConvConfig::same(16, 8, 3)).unwrap();
+    let x = Tensor::randn([2, 16, 8, 8], f32);
+    for ready in [true, false].map(|pack| conv.for_inference(pack).unwrap()) {
+        let _ = ready.forward_onto(&x, &Tensor::zeros([2, 8, 8, 8], f32)).unwrap();
+        for other in [[2, 8, 8, 16], [2, 8, 9, 8], [2, 9, 8, 8], [3, 8, 8, 8], [2, 3, 8, 8]] {
+            let other = Tensor::zeros(other, f32);
+            assert!(conv.forward_onto(&x, &other).is_err(), "{other:?}");
+            assert!(ready.forward_onto(&x, &other).is_err(), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn layers_for_inference_record_no_gradients() {
+    let mut params = params(Kind::Float);
+    let mut root = params.root();
+    let x = Tensor::randn([2, 16, 4, 4], (Kind::Float, Device::Cpu));
+    let conv = Conv::new(&mut root.sub("conv"), ConvConfig::same(16, 8, 3)).unwrap();
+    let up = ConvTranspose2d::new(&mut root.sub("up"), ConvConfig::patches(16, 8, 2)).unwrap();
+    let kinds = [NormKind::Group, NormKind::Batch, NormKind::Instance, NormKind::None];
+    for pack in [true, false] {
+        assert!(!conv.for_inference(pack).unwrap().forward(&x).unwrap().requires_grad());
+        assert!(!up.for_inference(pack).unwrap().forward(&x).unwrap().requires_grad());
+        for kind in kinds {
+            let config = NormConfig { kind, ..NormConfig::groups(4) };
+            let norm = Norm::new(&mut root.sub(format!("{kind:?}{pack}")), config, 16).unwrap();
+            let out = norm.for_inference(pack).unwrap().forward(&x, Mode::Eval).unwrap();
+            assert!(!out.requires_grad(), "{kind:?}");
         }
     }
 }
@@ -148,72 +178,6 @@ fn transposed_convolutions_of_every_geometry_are_the_same() {
                     }
                 }
             }
-        }
-    }
-}
-
-#[test]
-fn norms_of_every_kind_are_the_same() {
-    for (kind, bound) in KINDS {
-        for norm in [NormKind::Group, NormKind::Batch, NormKind::Instance, NormKind::None] {
-            for (channels, groups, eps) in
-                [(6, 3, 1e-5), (16, 4, 1e-6), (48, 3, 0.1), (48, 48, 1e-5)]
-            {
-                let mut params = params(kind);
-                let config = NormConfig { kind: norm, groups, eps };
-                let layer = Norm::new(&mut params.root(), config, channels).unwrap();
-                uneven(&params);
-                for ready in [true, false].map(|fuse| layer.for_inference(fuse).unwrap()) {
-                    for x in AXES.iter().flat_map(|axes| images(kind, channels, axes)) {
-                        let expected = layer.forward(&x, Mode::Eval).unwrap();
-                        near(&ready.forward(&x, Mode::Eval).unwrap(), &expected, bound);
-                        for activation in ACTIVATIONS {
-                            let out = ready.forward_then(&x, activation, Mode::Eval).unwrap();
-                            near(&out, &activation.apply(&expected).unwrap(), bound);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A mean far from 0, no variance at all, one place: where a sum of squares would lose everything.
-#[test]
-fn group_norms_bear_uneasy_images() {
-    let f32 = (Kind::Float, Device::Cpu);
-    let mut params = params(Kind::Float);
-    let norm = GroupNorm::new(&mut params.root(), 4, 16).unwrap();
-    uneven(&params);
-    let noise = Tensor::randn([2, 16, 9, 9], f32);
-    let tiny = &noise * 1e-4;
-    for (x, bound) in [
-        (&noise + 1000.0, 1e-3), // x itself is rounded by 6e-5
-        (tiny, 2e-5),
-        (Tensor::full([2, 16, 9, 9], 7.0, f32), 1e-3), // 7/√ε − 7/√ε: both forms are as far off
-        (Tensor::randn([2, 16, 1, 1], f32), 2e-5),
-        (Tensor::zeros([1, 16, 3, 3], f32), 2e-5),
-    ] {
-        for ready in [true, false].map(|fuse| norm.for_inference(fuse).unwrap()) {
-            let expected = norm.forward(&x).unwrap().relu();
-            near(&ready.forward_then(&x, Activation::Relu).unwrap(), &expected, bound);
-        }
-    }
-    let not = Tensor::full([1, 16, 2, 2], f64::NAN, f32);
-    let out = norm.for_inference(true).unwrap().forward_then(&not, Activation::Relu).unwrap();
-    assert!(bool::try_from(out.isnan().all()).unwrap(), "what is no number stays none");
-}
-
-#[test]
-fn group_norms_for_inference_refuse_other_channels() {
-    let mut params = params(Kind::Float);
-    let norm = GroupNorm::new(&mut params.root(), 4, 16).unwrap();
-    for ready in [true, false].map(|fuse| norm.for_inference(fuse).unwrap()) {
-        for channels in [8, 15, 32] {
-            let x = Tensor::zeros([1, channels, 4, 4], (Kind::Float, Device::Cpu));
-            assert!(norm.forward(&x).is_err());
-            assert!(ready.forward(&x).is_err());
-            assert!(ready.forward_then(&x, Activation::Silu).is_err(), "{channels}");
         }
     }
 }
