@@ -4,8 +4,11 @@
 mod nn {
     mod attention;
     mod basics;
+    mod inference;
+    mod inference_norms;
     mod kinds;
     mod resample;
     mod residual;
+    mod steps;
     pub mod support;
 }

@@ -5,6 +5,12 @@ mod unet {
     mod configs;
     mod context;
     mod every;
+    mod inference;
+    mod inference_kinds;
+    mod inference_laws;
+    mod inference_options;
+    mod inference_refusals;
+    mod inference_support;
     mod inputs;
     mod plans;
     mod precision;

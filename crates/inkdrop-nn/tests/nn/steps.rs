@@ -1,0 +1,188 @@
+//! Times known beforehand, and what blocks are told all at once.
+
+use inkdrop_nn::{
+    ClassIds, Conditioning, EmbedSequential, Inference, Joint, LayerConfig, Mode, Moment, Network,
+    NetworkError, NormConfig, NormKind, Params, ResBlockConfig, Signal, StepTable,
+};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use super::support::{F64, max_difference, params, stir};
+
+/// Rows that say their time and class.
+fn told(t: &Tensor, classes: Option<&Tensor>) -> Tensor {
+    let class = classes.map_or_else(|| t.full_like(-1.0), |ids| ids.to_kind(Kind::Double));
+    Tensor::stack(&[t.shallow_clone(), class], 1)
+}
+
+fn table(options: &Inference, classes: Option<i64>) -> Option<StepTable> {
+    StepTable::new(options, classes, Device::Cpu, |t, ids| Ok(Some(told(t, ids)))).unwrap()
+}
+
+fn row(table: &StepTable, time: f64, class: Option<i64>) -> Option<[f64; 2]> {
+    let row = table.row(&Moment { time, class }).unwrap()?;
+    assert_eq!(row.size(), [1, 2]);
+    Some([row.double_value(&[0, 0]), row.double_value(&[0, 1])])
+}
+
+#[test]
+fn a_table_finds_the_row_of_each_time_with_each_class() {
+    let options = Inference { classes: vec![4, 0, 4], ..Inference::at([10.0, 0.0, 2.5, 10.0]) };
+    let known = table(&options, Some(5)).unwrap();
+    for time in [10.0, 0.0, 2.5] {
+        for class in [4, 0] {
+            assert_eq!(row(&known, time, Some(class)), Some([time, class as f64]));
+        }
+        assert_eq!(row(&known, time, Some(1)), None);
+        assert_eq!(row(&known, time, None), None);
+    }
+    assert_eq!(row(&known, 10.5, Some(4)), None);
+    let classless = table(&options, None).unwrap();
+    assert_eq!(row(&classless, 2.5, None), Some([2.5, -1.0]));
+    assert_eq!(row(&classless, 2.5, Some(4)), None);
+}
+
+#[test]
+fn there_is_no_table_of_nothing() {
+    assert!(table(&Inference::default(), None).is_none());
+    assert!(table(&Inference { classes: vec![1], ..Inference::default() }, Some(5)).is_none());
+    assert!(table(&Inference::at([1.0]), Some(5)).is_none(), "no class is known");
+    let outside = Inference { classes: vec![5, -1, i64::MIN], ..Inference::at([1.0]) };
+    assert!(table(&outside, Some(5)).is_none());
+    let none = StepTable::new(&Inference::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
+    assert!(none.unwrap().is_none());
+    // On a GPU nobody looks: `rows` is not even asked.
+    let gpu = StepTable::new(&Inference::at([1.0]), None, Device::Cuda(0), |_, _| unreachable!());
+    assert!(gpu.unwrap().is_none());
+}
+
+#[test]
+fn another_number_of_rows_is_an_error() {
+    let rows = |t: &Tensor, _: Option<&Tensor>| Ok(Some(t.narrow(0, 0, 1)));
+    let error = StepTable::new(&Inference::at([1.0, 2.0]), None, Device::Cpu, rows).unwrap_err();
+    assert!(error.to_string().contains("[1] rows for 2 times"), "{error}");
+}
+
+fn moment(t: &Tensor, classes: Option<&[i64]>) -> Option<Moment> {
+    let conditioning = classes.map_or_else(Conditioning::none, |ids| {
+        Conditioning::classes(ClassIds::new(ids, Device::Cpu).unwrap())
+    });
+    Moment::of(t, &conditioning).unwrap()
+}
+
+#[test]
+fn a_moment_is_what_all_images_share() {
+    let of = |times: &[f32]| Tensor::from_slice(times);
+    let shared = |time, class| Some(Moment { time, class });
+    assert_eq!(moment(&of(&[0.5; 3]), None), shared(0.5, None));
+    assert_eq!(moment(&of(&[0.1]), None), shared(f64::from(0.1f32), None));
+    assert_eq!(moment(&Tensor::from_slice(&[999i64; 2]), None), shared(999.0, None));
+    assert_eq!(moment(&of(&[0.5; 3]), Some(&[4; 3])), shared(0.5, Some(4)));
+    assert_eq!(moment(&of(&[0.5; 3]), Some(&[4, 4, 3])), None);
+    assert_eq!(moment(&of(&[0.5, 0.5, 0.25]), None), None);
+    assert_eq!(moment(&of(&[0.5, 0.25]), Some(&[1, 1])), None);
+    assert_eq!(moment(&of(&[]), None), None);
+    assert_eq!(moment(&of(&[f32::NAN; 2]), None), None, "what is no number equals nothing");
+}
+
+/// Blocks of one network: their layers, and their tables, become one.
+fn stage(config: &ResBlockConfig) -> (EmbedSequential, Params) {
+    let mut params = params();
+    let wider = ResBlockConfig { inputs: config.outputs, outputs: 48, ..config.clone() };
+    let layers = [("0", LayerConfig::Res(config.clone())), ("1", LayerConfig::Res(wider))];
+    let stage = EmbedSequential::new(&mut params.root(), &layers, false).unwrap();
+    stir(&params);
+    (stage, params)
+}
+
+#[test]
+fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
+    let ddpm =
+        ResBlockConfig { norm: NormConfig::groups(4), ..ResBlockConfig::ddpm(16, 32, Some(8)) };
+    let improved =
+        ResBlockConfig { norm: NormConfig::groups(4), ..ResBlockConfig::improved(16, 32, 8) };
+    let instance = NormConfig { kind: NormKind::Instance, ..improved.norm };
+    let embedding = Tensor::randn([3, 8], F64);
+    let classes = Tensor::from_slice(&[2i64, 0, 2]);
+    for config in [
+        ddpm.clone(),
+        ResBlockConfig { classes: Some(3), ..ddpm.clone() },
+        ResBlockConfig { classes: Some(3), embedding: None, ..ddpm.clone() },
+        ResBlockConfig { embedding: None, ..ddpm },
+        ResBlockConfig { scale_shift: true, ..improved.clone() },
+        ResBlockConfig { scale_shift: true, norm: instance, divisor: 1.5, ..improved.clone() },
+        improved,
+    ] {
+        let (trained, _params) = stage(&config);
+        for pack in [true, false] {
+            let mut joint = Joint::default();
+            let options = Inference { pack, ..Inference::default() };
+            let ready = trained.for_inference(&options, &mut joint).unwrap();
+            let layers = joint.finish().unwrap();
+            for batch in [1, 3] {
+                let signal = Signal {
+                    embedding: config.embedding.map(|_| embedding.narrow(0, 0, batch)),
+                    classes: config.classes.map(|_| classes.narrow(0, 0, batch)),
+                    joined: None,
+                };
+                let joined = layers.rows(&signal).unwrap();
+                let tells = config.embedding.is_some() || config.classes.is_some();
+                let width = (32 + 48) * if config.scale_shift { 2 } else { 1 };
+                assert_eq!(joined.as_ref().map(Tensor::size), tells.then(|| vec![batch, width]));
+                let told = Signal { joined, ..Signal::default() };
+                let x = Tensor::randn([3, 16, 5, 4], F64);
+                // One row is for all images.
+                let signal = if batch == 1 {
+                    let all = |rows: &Tensor| {
+                        rows.index_select(0, &Tensor::zeros([3], (Kind::Int64, Device::Cpu)))
+                    };
+                    Signal {
+                        embedding: signal.embedding.as_ref().map(all),
+                        classes: signal.classes.as_ref().map(all),
+                        joined: None,
+                    }
+                } else {
+                    signal
+                };
+                let expected = trained.forward(&x, &signal, Mode::Eval).unwrap();
+                let out = ready.forward(&x, &told, Mode::Eval).unwrap();
+                assert!(max_difference(&out, &expected) < 1e-11, "{config:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_joined_tells_nothing() {
+    let told = Joint::default().finish().unwrap();
+    let signal = Signal::embedding(Tensor::randn([2, 8], F64));
+    assert!(told.rows(&signal).unwrap().is_none());
+    assert!(told.rows(&Signal::default()).unwrap().is_none());
+}
+
+/// A network that says nothing of inference.
+struct Plain(Params);
+
+impl Network for Plain {
+    fn forward(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        _: &Conditioning,
+        _: Mode,
+    ) -> Result<Tensor, NetworkError> {
+        Ok(x.shallow_clone())
+    }
+
+    fn params(&self) -> &Params {
+        &self.0
+    }
+}
+
+#[test]
+fn a_network_without_a_form_for_inference_says_so() {
+    let error = Plain(params()).for_inference(&Inference::default()).err().unwrap();
+    assert!(matches!(error, NetworkError::Inference(_)), "{error}");
+    let whole = Inference::default().finish(Plain(params()));
+    let x = Tensor::randn([1, 1], F64);
+    assert_eq!(whole.forward(&x, &x, &Conditioning::none(), Mode::Train).unwrap(), x);
+}
