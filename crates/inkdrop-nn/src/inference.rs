@@ -18,7 +18,7 @@ use crate::{ClassIds, Conditioning, Graphed, Network};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inference {
-    /// Times that passes will be asked for, in the units of the network's t. What depends on the
+    /// Times that passes will be asked for, exactly as t will hold them. What depends on the
     /// time alone is computed for all of them at once, and looked up where a whole batch has one of
     /// them (on the CPU). Other times are computed as they come.
     pub times: Vec<f64>,

@@ -293,9 +293,20 @@ impl Norm {
     pub fn for_inference(&self, fuse: bool) -> Result<Self> {
         match self {
             Self::Group(norm) => Ok(Self::Group(norm.for_inference(fuse)?)),
-            other => Ok(other.clone()),
+            Self::Batch(norm) => {
+                Ok(Self::Batch(BatchNorm { affine: detached(&norm.affine)?, ..norm.clone() }))
+            }
+            Self::Instance(norm) => {
+                Ok(Self::Instance(InstanceNorm { affine: detached(&norm.affine)? }))
+            }
+            Self::None => Ok(Self::None),
         }
     }
+}
+
+/// The same tensors without gradients.
+fn detached((scale, shift): &(Weight, Weight)) -> Result<(Weight, Weight)> {
+    Ok((Weight::new(scale.f_detach()?), Weight::new(shift.f_detach()?)))
 }
 
 /// What a signal has to say at a normalisation; rows are [1, ...] or [B, ...].

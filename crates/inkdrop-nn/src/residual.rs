@@ -147,6 +147,7 @@ impl ResBlockConfig {
     /// let signal = Signal {
     ///     embedding: Some(Tensor::randn([2, 64], (Kind::Float, Device::Cpu))),
     ///     classes: Some(Tensor::from_slice(&[3i64, 9])),
+    ///     ..Signal::default()
     /// };
     /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
     /// assert_eq!(block.forward(&x, &signal, Mode::Train)?.size(), x.size());

@@ -82,6 +82,14 @@ int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, con
     if (other != nullptr) {
       static auto binary = find<Binary>(BINARY);
       auto term = tensor(other).contiguous(at::MemoryFormat::ChannelsLast);
+      const auto kernel = tensor(weight).sizes();
+      auto places = [&](int axis) {
+        return (input.size(2 + axis) + 2 * pads[axis] - kernel[2 + axis]) / strides[axis] + 1;
+      };
+      const int64_t expected[] = {input.size(0), kernel[0], places(0), places(1)};
+      TORCH_CHECK(term.sizes() == at::IntArrayRef(expected) && term.scalar_type() == at::kFloat,
+                  "expected a term of shape ", at::IntArrayRef(expected), " in f32, given ",
+                  term.sizes());
       result = binary.call(input, term, tensor(weight), add, pads, strides, ones, 1, "add",
                            at::Scalar(1.0), std::nullopt, Scalars(), std::nullopt);
     } else {

@@ -224,7 +224,7 @@ impl SelfAttention {
             Ok(if x.dim() == 4 {
                 x.shallow_clone()
             } else {
-                x.f_reshape([size[0], size[1], -1, 1])?
+                x.f_reshape([size[0], size[1], places(x), 1])?
             })
         };
         let qkv = qkv.forward(&flat(normed)?)?.f_permute([0, 2, 3, 1])?; // [B, H, W, 3·C]
@@ -244,31 +244,32 @@ impl SelfAttention {
     /// q, k and v as [B, heads, T, D].
     fn split(&self, qkv: &ToQkv, x: &Tensor) -> Result<[Tensor; 3]> {
         let (batch, channels, heads) = (x.size()[0], x.size()[1], self.heads);
+        let places = places(x);
         match qkv {
             ToQkv::Joint { conv, order } => {
                 let x = if conv.dims() == 1 {
-                    x.f_view([batch, channels, -1])?
+                    x.f_reshape([batch, channels, places])?
                 } else {
                     x.shallow_clone()
                 };
                 let qkv = conv.forward(&x)?;
                 let (shape, part) = match order {
                     HeadOrder::HeadsFirst => {
-                        ([batch, heads, 3, qkv.size()[1] / (3 * heads), -1], 2)
+                        ([batch, heads, 3, qkv.size()[1] / (3 * heads), places], 2)
                     }
                     HeadOrder::PartsFirst => {
-                        ([batch, 3, heads, qkv.size()[1] / (3 * heads), -1], 1)
+                        ([batch, 3, heads, qkv.size()[1] / (3 * heads), places], 1)
                     }
                 };
                 let qkv = qkv.f_reshape(shape)?.f_transpose(3, 4)?;
                 Ok([qkv.f_select(part, 0)?, qkv.f_select(part, 1)?, qkv.f_select(part, 2)?])
             }
             ToQkv::Separate([q, k, v]) => {
-                let x = x.f_view([batch, channels, -1])?.f_transpose(1, 2)?; // [B, T, C]
+                let x = x.f_reshape([batch, channels, places])?.f_transpose(1, 2)?; // [B, T, C]
                 let split = |linear: &Linear| -> Result<Tensor> {
                     let y = linear.forward(&x)?;
                     let width = y.size()[2] / heads;
-                    Ok(y.f_view([batch, -1, heads, width])?.f_transpose(1, 2)?)
+                    Ok(y.f_view([batch, places, heads, width])?.f_transpose(1, 2)?)
                 };
                 Ok([split(q)?, split(k)?, split(v)?])
             }
@@ -284,7 +285,7 @@ fn merge(out: &ToOut, h: &Tensor, x: &Tensor) -> Result<Tensor> {
             let h = h.f_transpose(2, 3)?; // [B, heads, D, T]
             let inner = h.size()[1] * h.size()[2];
             if out.dims() == 1 {
-                let h = out.forward(&h.f_reshape([batch, inner, -1])?)?;
+                let h = out.forward(&h.f_reshape([batch, inner, places(x)])?)?;
                 return Ok(h.f_view(&shape[..])?);
             }
             let mut places = vec![batch, inner];
@@ -296,6 +297,11 @@ fn merge(out: &ToOut, h: &Tensor, x: &Tensor) -> Result<Tensor> {
             Ok(out.forward(&h)?.f_transpose(1, 2)?.f_reshape(&shape[..])?)
         }
     }
+}
+
+/// T: how many places an image has.
+fn places(x: &Tensor) -> i64 {
+    x.size()[2..].iter().product()
 }
 
 impl Block for SelfAttention {

@@ -3,7 +3,7 @@
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{GroupNormInputs, Result, Then, group_norm, takes_group_norm};
 
-use super::{EPS, Told, affine, in_kind_of};
+use super::{EPS, Told, affine, detached, in_kind_of};
 use crate::{Activation, Scope, Weight};
 
 /// Group normalisation (Wu & He 2018), keys `weight` and `bias`.
@@ -50,8 +50,7 @@ impl GroupNorm {
     /// # Errors
     /// libtorch fails.
     pub fn for_inference(&self, fuse: bool) -> Result<Self> {
-        let (scale, shift) = (self.affine.0.f_detach()?, self.affine.1.f_detach()?);
-        Ok(Self { affine: (Weight::new(scale), Weight::new(shift)), fused: fuse, ..self.clone() })
+        Ok(Self { affine: detached(&self.affine)?, fused: fuse, ..self.clone() })
     }
 
     /// Scale and shift, `[C]` each.

@@ -89,6 +89,30 @@ impl ContextUnet {
         Ok(network)
     }
 
+    /// The embeddings of the contexts for both stages: [B, 2n, 1, 1] and [B, n, 1, 1], or one for all
+    /// images. A network for inference on the CPU computes each different row by itself, so that an
+    /// image does not depend on what is beside it in the batch.
+    fn contexts(&self, context: &Tensor) -> Result<[Tensor; 2]> {
+        let embed = |rows: &Tensor| -> Result<[Tensor; 2]> {
+            Ok([self.contextembed1.forward(rows)?, self.contextembed2.forward(rows)?])
+        };
+        if self.ready.is_none() || context.device() != Device::Cpu || context.numel() == 0 {
+            return embed(context);
+        }
+        let (rows, kinds) = different_rows(context)?;
+        let embedded = rows.iter().map(embed).collect::<Result<Vec<_>>>()?;
+        let [first, ..] = &embedded[..] else { return embed(context) };
+        if embedded.len() == 1 {
+            return Ok([first[0].shallow_clone(), first[1].shallow_clone()]);
+        }
+        let kinds = Tensor::f_from_slice(&kinds)?;
+        let gather = |stage: usize| -> Result<Tensor> {
+            let all: Vec<&Tensor> = embedded.iter().map(|both| &both[stage]).collect();
+            Ok(Tensor::f_cat(&all, 0)?.f_index_select(0, &kinds)?)
+        };
+        Ok([gather(0)?, gather(1)?])
+    }
+
     /// The embeddings of the time for both stages: [B, 2n, 1, 1] and [B, n, 1, 1], or one for all
     /// images.
     ///
@@ -119,8 +143,7 @@ impl ContextUnet {
         let hidden = vector.f_gelu("none")?;
 
         let [shift1, shift2] = self.times(t)?;
-        let scale1 = self.contextembed1.forward(context)?;
-        let scale2 = self.contextembed2.forward(context)?;
+        let [scale1, scale2] = self.contexts(context)?;
         let up0 = self.up0.1.forward_then(&self.up0.0.forward(&hidden)?, Activation::Relu)?;
         let up1 = half(&shift1.f_addcmul(&scale1, &up0)?)?;
         let up1 = self.up1.forward(&up1, &down2, mode)?;
@@ -226,6 +249,24 @@ impl Network for ContextUnet {
         network.ready = Some(Ready { steps });
         Ok(options.finish(network))
     }
+}
+
+/// The different rows of [B, K], each [1, K], and which of them each row is.
+fn different_rows(context: &Tensor) -> Result<(Vec<Tensor>, Vec<i64>)> {
+    let columns = context.size()[1].max(1) as usize;
+    let flat = context.f_to_kind(Kind::Double)?.f_contiguous()?.f_view([-1])?;
+    let numbers = Vec::<f64>::try_from(&flat)?;
+    let (mut firsts, mut kinds): (Vec<&[f64]>, Vec<i64>) = Default::default();
+    let mut rows = Vec::new();
+    for (image, row) in numbers.chunks(columns).enumerate() {
+        let known = firsts.iter().position(|first| *first == row);
+        if known.is_none() {
+            firsts.push(row);
+            rows.push(context.f_narrow(0, image as i64, 1)?);
+        }
+        kinds.push(known.unwrap_or(firsts.len() - 1) as i64);
+    }
+    Ok((rows, kinds))
 }
 
 /// The same tensor with channels innermost in memory: a training step then needs an eighth less of it.

@@ -2,13 +2,12 @@
 
 use inkdrop_nn::{ClassIds, Conditioning, Inference, Mode, Network, Role};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
-use inkdrop_unet::{ContextConfig, ImprovedConfig, ModelConfig};
+use inkdrop_unet::{ContextConfig, ModelConfig};
 
 use super::every::all;
 use super::inference_support::{
     Given, LAYOUTS, NEAR, check, given, laid, largest, network, noise, pass, shape, sorts, uneven,
 };
-use super::support::improved;
 
 fn state(network: &dyn Network) -> Vec<Tensor> {
     network.params().iter().map(|param| param.tensor.detach().copy()).collect()
@@ -137,9 +136,9 @@ fn alone(given: &Given, i: i64, class: i64) -> Given {
 }
 
 /// How far the images of a batch are from what each is alone, where they are not the same bit for bit.
-fn dependent(config: &ModelConfig, pack: bool, given: &Given, class: i64) -> Option<String> {
+fn dependent(config: &ModelConfig, given: &Given, class: i64) -> Option<String> {
     let trained = network(config, Kind::Float);
-    let ready = ready(trained.as_ref(), pack);
+    let ready = ready(trained.as_ref(), true);
     let whole = pass(ready.as_ref(), given);
     let images = 0..given.x.size()[0];
     let differences = images.map(|i| {
@@ -147,18 +146,18 @@ fn dependent(config: &ModelConfig, pack: bool, given: &Given, class: i64) -> Opt
         largest(&(&out - whole.narrow(0, i, 1)))
     });
     let largest = differences.fold(0.0, f64::max);
-    let said = || format!("{largest:e}, pack {pack}, {}: {config:?}", given.name);
+    let said = || format!("{largest:e}, {}: {config:?}", given.name);
     (largest > 0.0).then(said)
 }
 
 /// Bit for bit, at times known and unknown.
 #[track_caller]
-fn check_dependence(configs: impl IntoIterator<Item = ModelConfig>, pack: bool) {
+fn check_dependence(configs: impl IntoIterator<Item = ModelConfig>) {
     let mut found = Vec::new();
     for config in configs {
         for time in [500.0, 40.0] {
             let given = given(&config, &shape(&config, 3), &[time; 3], &[3; 3]);
-            found.extend(dependent(&config, pack, &given, 3));
+            found.extend(dependent(&config, &given, 3));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -172,24 +171,13 @@ fn over_two_axes(config: &ModelConfig) -> bool {
 
 #[test]
 fn an_image_does_not_depend_on_the_batch_it_is_in() {
-    check_dependence(all().into_iter().filter(over_two_axes), true);
-}
-
-#[test]
-fn nor_does_it_over_one_and_three_axes() {
-    let of = |dims| ModelConfig::Improved(ImprovedConfig { dims, ..improved() });
-    check_dependence([of(1), of(3)], true);
-}
-
-#[test]
-fn nor_does_it_without_packing() {
-    check_dependence(all(), false);
+    check_dependence(all().into_iter().filter(over_two_axes));
 }
 
 #[test]
 fn nor_does_it_in_a_context_unet() {
     let of = |features| ContextConfig { features, ..ContextConfig::sprites() };
-    check_dependence([8, 16].map(|features| ModelConfig::Context(of(features))), true);
+    check_dependence([8, 16].map(|features| ModelConfig::Context(of(features))));
 }
 
 #[test]
@@ -199,6 +187,6 @@ fn nor_does_it_where_contexts_differ() {
         let mut given = given(&config, &shape(&config, 3), &[500.0; 3], &[]);
         let rows = noise(&[3, 5], 77).to_kind(Kind::Float);
         given.conditioning = Conditioning::context(rows);
-        assert_eq!(dependent(&config, true, &given, 0), None);
+        assert_eq!(dependent(&config, &given, 0), None);
     }
 }
