@@ -1,7 +1,7 @@
 //! Convolutions in one, two and three dimensions, and the transposed one.
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
-use inkdrop_torch::{PackedConv, Result};
+use inkdrop_torch::{PackedConv, Result, winograd_conv};
 
 use crate::{Activation, Init, Scope, Weight};
 
@@ -223,9 +223,13 @@ impl Conv {
     }
 
     fn convolve(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        let dims = self.config.dims;
-        let (padding, ones, zeros) =
-            (vec![self.config.padding; dims], vec![1; dims], vec![0; dims]);
+        let ConvConfig { dims, kernel, strides, padding, .. } = self.config;
+        if (dims, kernel, strides, padding) == (2, 3, [1; 3], 1)
+            && let Some(y) = winograd_conv(x, weight, bias)?
+        {
+            return Ok(y);
+        }
+        let (padding, ones, zeros) = (vec![padding; dims], vec![1; dims], vec![0; dims]);
         let stride = self.config.stride();
         Ok(x.f_convolution(weight, Some(bias), stride, padding, ones, false, zeros, 1)?)
     }

@@ -26,6 +26,10 @@ int inkdrop_winograd_weight(const void *weight, void **out, char **error);
 int inkdrop_winograd_conv(const void *x, const void *weight, const void *bias, const void *other,
                           int activation, void **out, char **error);
 
+// The same in the graph, with the weight as it is trained; inputs and outputs in multiples of 32.
+int inkdrop_winograd_trained(const void *x, const void *weight, const void *bias, void **out,
+                             char **error);
+
 // Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU; f32, [B, C, H, W] with C
 // innermost and a multiple of 16. `before`, `scale` and `shift` are dense, [1, C] or [B, C].
 int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,

@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock};
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::Result;
 use crate::ffi::{call, call_for_tensor, pointer};
+use crate::{Result, grad_enabled};
 
 /// What is applied to the result of a layer in the same go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -250,6 +250,42 @@ fn can_pack() -> bool {
     })
 }
 
+/// A 3×3 convolution with stride 1 and padding 1 by Winograd's algorithm while its weight is trained,
+/// gradients included; `None` where another one is as good: see [`PackedConv`]. Here x must have its
+/// channels innermost already, and inputs and outputs come in multiples of 32.
+///
+/// # Shapes
+/// - x: [B, inputs, H, W], weight: [outputs, inputs, 3, 3], bias: `[outputs]`
+/// - returns [B, outputs, H, W]
+///
+/// # Errors
+/// libtorch is out of memory.
+#[allow(unsafe_code)]
+pub fn winograd_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Option<Tensor>> {
+    let (size, kernel) = (x.size(), weight.size());
+    let trained = weight.requires_grad() && grad_enabled();
+    let plain = [x, weight, bias]
+        .iter()
+        .all(|tensor| tensor.device() == Device::Cpu && tensor.kind() == Kind::Float);
+    let [_, channels, height, width] = size[..] else { return Ok(None) };
+    let fits = kernel.len() == 4
+        && kernel[2..] == [3, 3]
+        && kernel[0] % 32 == 0
+        && kernel[1] % 32 == 0
+        && channels == kernel[1]
+        && bias.size() == [kernel[0]]
+        && x.stride() == [channels * height * width, 1, channels * width, channels];
+    let tiles = ((height + 1) / 2) * ((width + 1) / 2);
+    if !(trained && plain && fits && tiles >= LEAST_TILES && can_winograd()) {
+        return Ok(None);
+    }
+    let (x, weight, bias) = (pointer(Some(x)), pointer(Some(weight)), pointer(Some(bias)));
+    // SAFETY: the pointers are those of live tensors of the shapes and kinds that the shim takes, and
+    // this processor is one that it is for.
+    call_for_tensor(|out, error| unsafe { inkdrop_winograd_trained(x, weight, bias, out, error) })
+        .map(Some)
+}
+
 /// What a group normalisation is given beside x; all of it [1, C] or [B, C] in f32.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNormInputs<'a> {
@@ -340,6 +376,13 @@ unsafe extern "C" {
         bias: *const c_void,
         other: *const c_void,
         activation: c_int,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_winograd_trained(
+        x: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
         out: *mut *mut c_void,
         error: *mut *mut c_char,
     ) -> c_int;

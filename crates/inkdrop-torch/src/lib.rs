@@ -36,7 +36,9 @@ pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
-pub use inference::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
+pub use inference::{
+    GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm, winograd_conv,
+};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
 pub use optimiser::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
 pub use settings::{allow_tf32, keep_freed_memory};

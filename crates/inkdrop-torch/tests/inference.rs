@@ -1,8 +1,10 @@
 //! Layers for inference against those that libtorch has in parts.
 #![allow(clippy::unwrap_used)]
 
-use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_torch::{GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm};
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad};
+use inkdrop_torch::{
+    GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm, winograd_conv,
+};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -112,6 +114,45 @@ fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
         let given = conv.forward(&x.full_like(f64::NAN), act).unwrap();
         assert_eq!(given.isnan().all().int64_value(&[]), 1, "{act:?}");
     }
+}
+
+#[test]
+fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
+    manual_seed(6);
+    for (b, inputs, outputs, height, width) in [(2, 32, 64, 8, 8), (3, 64, 32, 9, 14)] {
+        let leaf = |shape: &[i64]| Tensor::randn(shape, F32).set_requires_grad(true);
+        let (weight, bias) = (leaf(&[outputs, inputs, 3, 3]), leaf(&[outputs]));
+        let x = leaf(&[b, inputs, height, width]);
+        let Some(y) = winograd_conv(&channels_last(&x), &weight, &bias).unwrap() else {
+            return; // a processor without AVX-512
+        };
+        let probe = y.randn_like();
+        (&y * &probe).sum(Kind::Float).backward();
+        let given = [x.grad(), weight.grad(), bias.grad()];
+
+        let double = |x: &Tensor| x.detach().to_kind(Kind::Double).set_requires_grad(true);
+        let [x, weight, bias] = [&x, &weight, &bias].map(double);
+        let exact = x.conv2d(&weight, Some(&bias), 1, 1, 1, 1);
+        assert!(distance(&y, &exact) < 1e-6);
+        (&exact * probe.to_kind(Kind::Double)).sum(Kind::Double).backward();
+        for (given, exact) in given.iter().zip([x.grad(), weight.grad(), bias.grad()]) {
+            let apart = distance(given, &exact);
+            assert!(apart < 1e-6, "{:?}: {apart:e}", exact.size());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_trained_or_laid_out_so_is_left_to_libtorch() {
+    let weight = Tensor::zeros([32, 32, 3, 3], F32).set_requires_grad(true);
+    let bias = Tensor::zeros([32], F32);
+    let x = channels_last(&Tensor::ones([1, 32, 8, 8], F32));
+    let taken = |x: &Tensor| winograd_conv(x, &weight, &bias).unwrap().is_some();
+    assert!(!taken(&x.contiguous()));
+    assert!(!taken(&channels_last(&Tensor::ones([1, 32, 4, 4], F32))));
+    assert!(!taken(&x.to_kind(Kind::Double)));
+    assert!(!no_grad(|| taken(&x)));
+    assert!(winograd_conv(&x, &weight.detach(), &bias).unwrap().is_none());
 }
 
 #[test]
