@@ -123,6 +123,70 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &packed, const at::Ten
 #endif
 }
 
+// The pieces whose gradients by the weights are summed up: always as many, so that the sum does not
+// depend on the number of threads.
+constexpr int64_t PIECES = 8;
+
+// G^T m G of one kernel.
+void gather(const float *numbers, int64_t apart, float *to) {
+  float half[3][4];
+  for (int j = 0; j < 4; ++j) {
+    const float a = numbers[j * apart], b = numbers[(4 + j) * apart], c = numbers[(8 + j) * apart];
+    half[0][j] = a + 0.5f * (b + c);
+    half[1][j] = 0.5f * (b - c);
+    half[2][j] = 0.5f * (b + c) + numbers[(12 + j) * apart];
+  }
+  for (int i = 0; i < 3; ++i) {
+    to[3 * i + 0] = half[i][0] + 0.5f * (half[i][1] + half[i][2]);
+    to[3 * i + 1] = 0.5f * (half[i][1] - half[i][2]);
+    to[3 * i + 2] = 0.5f * (half[i][1] + half[i][2]) + half[i][3];
+  }
+}
+
+// The gradient by the weights, [outputs, inputs, 3, 3]; both with the channels innermost.
+at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &gradient) {
+#if defined(__x86_64__)
+  const int64_t inputs = x.size(1), outputs = gradient.size(1), together = inkdrop::WINOGRAD_OUTPUTS;
+  const int64_t tiles = x.size(0) * ((x.size(2) + 1) / 2) * ((x.size(3) + 1) / 2);
+  auto sums = at::zeros({PIECES, outputs / together, 16, inputs, together}, x.options());
+  const int64_t each = (tiles + PIECES - 1) / PIECES, numbers = 16 * inputs * outputs;
+
+  inkdrop::WinogradJob whole{};
+  whole.x = x.const_data_ptr<float>();
+  whole.other = gradient.const_data_ptr<float>();
+  whole.height = x.size(2);
+  whole.width = x.size(3);
+  whole.inputs = inputs;
+  whole.outputs = outputs;
+  float *piece = sums.mutable_data_ptr<float>();
+  in_parallel(PIECES, [&](int64_t i) {
+    thread_local std::vector<float> room;
+    inkdrop::WinogradJob job = whole;
+    job.first = std::min(i * each, tiles);
+    job.last = std::min(job.first + each, tiles);
+    if (job.first == job.last) return;
+    room.resize(std::max<size_t>(room.size(),
+                                 inkdrop::winograd_room(inkdrop::WINOGRAD_BLOCK, inputs)));
+    job.room = room.data();
+    job.y = piece + i * numbers;
+    inkdrop::winograd_gradient_avx512(job);
+  });
+
+  const auto sum = sums.sum(0);
+  auto result = at::empty({outputs, inputs, 3, 3}, x.options());
+  const float *from = sum.const_data_ptr<float>();
+  float *to = result.mutable_data_ptr<float>();
+  in_parallel(outputs, [&](int64_t o) {
+    for (int64_t c = 0; c < inputs; ++c)
+      gather(from + ((o / together * 16) * inputs + c) * together + o % together,
+             inputs * together, to + (o * inputs + c) * 9);
+  });
+  return result;
+#else
+  TORCH_CHECK(false, "there is no kernel for this processor");
+#endif
+}
+
 // The convolution in the graph: its gradient by x is a convolution, too, with kernels turned round
 // and inputs for outputs.
 struct Convolution : torch::autograd::Function<Convolution> {
@@ -142,11 +206,10 @@ struct Convolution : torch::autograd::Function<Convolution> {
       const auto turned = transformed(weight.flip({2, 3}).transpose(0, 1));
       by_x = convolve(gradient, turned, at::zeros({weight.size(1)}, weight.options()), {}, 0);
     }
-    const int64_t one[] = {1, 1}, zero[] = {0, 0}, biases[] = {weight.size(0)};
-    const auto others =
-        at::convolution_backward(gradient, x, weight, at::OptionalIntArrayRef(biases), one, one, one,
-                                 false, zero, 1, {false, true, true});
-    return {by_x, std::get<1>(others), std::get<2>(others)};
+    at::Tensor by_weight, by_bias;
+    if (context->needs_input_grad(1)) by_weight = weight_gradient(x, gradient);
+    if (context->needs_input_grad(2)) by_bias = gradient.sum({0, 2, 3});
+    return {by_x, by_weight, by_bias};
   }
 };
 

@@ -6,6 +6,8 @@ namespace inkdrop {
 
 // Outputs that are computed together.
 constexpr int WINOGRAD_OUTPUTS = 32;
+// Tiles that a gradient takes at a time.
+constexpr int64_t WINOGRAD_BLOCK = 48;
 // Tiles come in multiples of this.
 constexpr int WINOGRAD_ROWS = 4;
 
@@ -31,5 +33,9 @@ inline int64_t winograd_room(int64_t tiles, int64_t inputs) {
 
 // `inputs` is a multiple of 16, `outputs` one of 32.
 void winograd_avx512(const WinogradJob &job);
+
+// The gradient by the weights, in the form of the weights, added to `y`: of `x` and of `other`, the
+// gradient of the results. `first_output`, `weights`, `bias` and `activation` are not looked at.
+void winograd_gradient_avx512(const WinogradJob &job);
 
 }  // namespace inkdrop

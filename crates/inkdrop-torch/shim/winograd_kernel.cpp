@@ -148,11 +148,85 @@ void run(const WinogradJob &job) {
   }
 }
 
+// A dy A^T of one tile for some outputs; places beyond the image count nothing.
+INLINE void transform_gradient(const WinogradJob &job, int64_t tile, float *to, int64_t apart,
+                               int64_t first) {
+  const Place at = place(job, tile);
+  for (int64_t c = 0; c < COLUMNS; c += V) {
+    vec d[2][2];
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 2; ++j) {
+        const int64_t row = at.row + i, column = at.column + j;
+        const int64_t index =
+            ((at.image * job.height + row) * job.width + column) * job.outputs + first + c;
+        d[i][j] = row < job.height && column < job.width ? load(job.other + index) : vec{};
+      }
+    vec half[4][2];
+    for (int j = 0; j < 2; ++j) {
+      half[0][j] = d[0][j];
+      half[1][j] = d[0][j] + d[1][j];
+      half[2][j] = d[0][j] - d[1][j];
+      half[3][j] = -d[1][j];
+    }
+    for (int i = 0; i < 4; ++i) {
+      store(to + (4 * i + 0) * apart + c, half[i][0]);
+      store(to + (4 * i + 1) * apart + c, half[i][0] + half[i][1]);
+      store(to + (4 * i + 2) * apart + c, half[i][0] - half[i][1]);
+      store(to + (4 * i + 3) * apart + c, -half[i][1]);
+    }
+  }
+}
+
+// to [ROWS, COLUMNS] += a^T b, a [tiles, inputs] from its column on, b [tiles, COLUMNS].
+constexpr int GRADIENT_ROWS = 8;
+INLINE void accumulate(const float *a, const float *b, float *to, int64_t inputs, int64_t tiles) {
+  vec sums[GRADIENT_ROWS][2];
+#pragma GCC unroll 8
+  for (int i = 0; i < GRADIENT_ROWS; ++i) {
+    sums[i][0] = load(to + i * COLUMNS);
+    sums[i][1] = load(to + i * COLUMNS + V);
+  }
+  for (int64_t t = 0; t < tiles; ++t) {
+    const vec b0 = load(b + t * COLUMNS), b1 = load(b + t * COLUMNS + V);
+#pragma GCC unroll 8
+    for (int i = 0; i < GRADIENT_ROWS; ++i) {
+      const vec factor = vec{} + a[t * inputs + i];
+      sums[i][0] += factor * b0;
+      sums[i][1] += factor * b1;
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < GRADIENT_ROWS; ++i) {
+    store(to + i * COLUMNS, sums[i][0]);
+    store(to + i * COLUMNS + V, sums[i][1]);
+  }
+}
+
 }  // namespace
 
 namespace inkdrop {
 
-void INKDROP_MACHINE(const WinogradJob &job) {
+void winograd_gradient_avx512(const WinogradJob &job) {
+  const int64_t most = job.last - job.first < WINOGRAD_BLOCK ? job.last - job.first : WINOGRAD_BLOCK;
+  const int64_t apart = most * job.inputs + V, results_apart = most * COLUMNS + V;
+  float *inputs = job.room, *gradients = inputs + 16 * apart;
+  for (int64_t start = job.first; start < job.last; start += most) {
+    const int64_t tiles = job.last - start < most ? job.last - start : most;
+    for (int64_t t = 0; t < tiles; ++t)
+      transform_input(job, start + t, inputs + t * job.inputs, apart);
+    for (int64_t first = 0; first < job.outputs; first += COLUMNS) {
+      for (int64_t t = 0; t < tiles; ++t)
+        transform_gradient(job, start + t, gradients + t * COLUMNS, results_apart, first);
+      for (int i = 0; i < 16; ++i)
+        for (int64_t c = 0; c < job.inputs; c += GRADIENT_ROWS)
+          accumulate(inputs + i * apart + c, gradients + i * results_apart,
+                     job.y + ((first / COLUMNS * 16 + i) * job.inputs + c) * COLUMNS, job.inputs,
+                     tiles);
+    }
+  }
+}
+
+void winograd_avx512(const WinogradJob &job) {
   if (job.other != nullptr) return run<0, true>(job);
   switch (job.activation) {
     case 1: return run<1, false>(job);
