@@ -77,16 +77,14 @@ impl Schedule {
     /// Ho et al. 2020, eq. 7.
     fn derive(betas: Array1<f64>, alphas_cumprod: Array1<f64>) -> Self {
         let prev = shifted(&alphas_cumprod, 1.0);
-        let table = |f: fn(f64, f64, f64) -> f64| {
-            Zip::from(&betas)
-                .and(&alphas_cumprod)
-                .and(&prev)
-                .map_collect(|&b, &bar, &prev| f(b, bar, prev))
-        };
         Self {
-            posterior_variance: table(|b, bar, prev| b * (1.0 - prev) / (1.0 - bar)),
-            posterior_mean_coef1: table(|b, bar, prev| b * prev.sqrt() / (1.0 - bar)),
-            posterior_mean_coef2: table(|b, bar, prev| {
+            posterior_variance: table(&betas, &alphas_cumprod, &prev, |b, bar, prev| {
+                b * (1.0 - prev) / (1.0 - bar)
+            }),
+            posterior_mean_coef1: table(&betas, &alphas_cumprod, &prev, |b, bar, prev| {
+                b * prev.sqrt() / (1.0 - bar)
+            }),
+            posterior_mean_coef2: table(&betas, &alphas_cumprod, &prev, |b, bar, prev| {
                 (1.0 - prev) * (1.0 - b).sqrt() / (1.0 - bar)
             }),
             alphas_cumprod_prev: prev,
@@ -118,6 +116,16 @@ impl Schedule {
         }
         Self::from_betas(betas.into())
     }
+}
+
+/// A table of β, ᾱ and the ᾱ before it.
+fn table(
+    betas: &Array1<f64>,
+    bars: &Array1<f64>,
+    before: &Array1<f64>,
+    f: impl Fn(f64, f64, f64) -> f64,
+) -> Array1<f64> {
+    Zip::from(betas).and(bars).and(before).map_collect(|&b, &bar, &before| f(b, bar, before))
 }
 
 /// The table moved one step later, with `first` in front.

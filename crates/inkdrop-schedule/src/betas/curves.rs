@@ -47,7 +47,13 @@ pub(super) fn sigmoid(steps: usize, start: f64, end: f64) -> Result<Array1<f64>,
 pub(super) fn cosine(steps: usize) -> Array1<f64> {
     let alpha_bar = |u: f64| ((u + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
     let at = |i: usize| alpha_bar(i as f64 / steps as f64);
-    Array1::from_shape_fn(steps, |i| (1.0 - at(i + 1) / at(i)).min(MAX_BETA))
+    let mut before = at(0);
+    Array1::from_shape_fn(steps, |i| {
+        let bar = at(i + 1);
+        let beta = (1.0 - bar / before).min(MAX_BETA);
+        before = bar;
+        beta
+    })
 }
 
 /// β_i = min(1 − ᾱ(x_{i+1})/ᾱ(x_i), 0.999), x from start/τ to end/τ,

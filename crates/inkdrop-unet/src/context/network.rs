@@ -145,10 +145,14 @@ impl ContextUnet {
         let [shift1, shift2] = self.times(t)?;
         let [scale1, scale2] = self.contexts(context)?;
         let up0 = self.up0.1.forward_then(&self.up0.0.forward(&hidden)?, Activation::Relu)?;
+        // Of one place it has no layout to pass on; all that follows takes this one.
+        let up0 = channels_last(&up0)?;
         let up1 = half(&shift1.f_addcmul(&scale1, &up0)?)?;
         let up1 = self.up1.forward(&up1, &down2, mode)?;
         let up2 = half(&shift2.f_addcmul(&scale2, &up1)?)?;
         let up2 = self.up2.forward(&up2, &down1, mode)?;
+        // So that its gradient, a part of that of both, is laid out anew: as a part, it is slow to read.
+        let up2 = if mode == Mode::Eval { up2 } else { up2.f_mul_scalar(1.0)? };
         let h = self.out.0.forward(&Tensor::f_cat(&[&up2, &init], 1)?.f_to_kind(kind)?)?;
         self.out.2.forward(&self.out.1.forward_then(&h, Activation::Relu)?)
     }
