@@ -1,6 +1,6 @@
 // C++ exceptions end here: what is thrown becomes a text for Rust.
 #pragma once
-#include "shim.h"
+#include "text.h"
 
 #include <c10/util/Exception.h>
 

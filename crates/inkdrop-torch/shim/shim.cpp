@@ -11,8 +11,6 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -155,13 +153,3 @@ int inkdrop_set_tf32(int allowed, char **error) {
     at::globalContext().setAllowTF32CuDNN(allowed != 0);
   });
 }
-
-char *inkdrop_text(const char *text, size_t length) {
-  char *copy = static_cast<char *>(std::malloc(length + 1));
-  if (copy == nullptr) return nullptr;
-  std::memcpy(copy, text, length);
-  copy[length] = '\0';
-  return copy;
-}
-
-void inkdrop_free(char *text) { std::free(text); }

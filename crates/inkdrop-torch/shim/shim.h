@@ -19,7 +19,4 @@ int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const vo
 // Whether f32 convolutions and products on a GPU may round their factors to TF32.
 int inkdrop_set_tf32(int allowed, char **error);
 
-// A copy of a text of this length, to be freed with inkdrop_free.
-char *inkdrop_text(const char *text, size_t length);
-void inkdrop_free(char *text);
 }

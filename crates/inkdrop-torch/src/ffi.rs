@@ -38,7 +38,7 @@ pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const c_void {
     tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
 }
 
-// SAFETY: these are the declarations of shim/shim.h.
+// SAFETY: these are the declarations of shim/text.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     pub(crate) fn inkdrop_text(text: *const c_char, length: usize) -> *mut c_char;

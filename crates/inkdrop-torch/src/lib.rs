@@ -1,10 +1,12 @@
-//! The one door to libtorch: which device, where noise comes from, gradient checkpointing, and CUDA graphs.
+//! The one door to libtorch: which device, where noise comes from, gradient checkpointing, CUDA
+//! graphs, and kernels of our own for the CPU.
 //!
 //! The layers above use [`tch`] tensors freely; what lives here is what needs
 //! care or `unsafe`: finding and loading CUDA at run time, errors that a person
 //! can read, noise that does not depend on batch size or device, and blocks that
-//! run again in the backward pass instead of keeping their activations, and passes
-//! that a GPU replays by itself.
+//! run again in the backward pass instead of keeping their activations, passes that
+//! a GPU replays by itself, and what a CPU does in one go ([`PackedConv`],
+//! [`group_norm`], [`adamw`]).
 //!
 //! ```
 //! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};
@@ -24,22 +26,22 @@ mod checkpoint;
 mod device;
 mod error;
 mod ffi;
+mod fused;
 mod gpu;
 mod graph;
-mod inference;
 mod noise;
 mod optimiser;
+mod packed;
 mod settings;
 
 pub use checkpoint::{Pass, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
+pub use fused::{GroupNormInputs, Then, group_norm, takes_group_norm};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
-pub use inference::{
-    GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm, winograd_conv,
-};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
 pub use optimiser::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
+pub use packed::{PackedConv, winograd_conv};
 pub use settings::{allow_tf32, keep_freed_memory};
 pub use tch;

@@ -1,27 +1,13 @@
-//! Layers of networks for inference on a CPU, each in one go: convolutions whose weights lie in
-//! oneDNN's own order, and group normalisation with what comes before and after it.
+//! Convolutions on a CPU whose weights lie in another order than they are trained in: oneDNN's own,
+//! or that of Winograd's algorithm.
 
-use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
+use std::ffi::{c_char, c_int, c_longlong, c_void};
 use std::sync::{Mutex, OnceLock};
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{Result, grad_enabled};
-
-/// What is applied to the result of a layer in the same go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Then {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// max(x, 0).
-    Relu,
-    /// x·σ(x).
-    Silu,
-    /// x·Φ(x), exact; convolutions only.
-    Gelu,
-}
+use crate::{Result, Then, grad_enabled};
 
 /// A convolution over two axes whose weight lies in the order that oneDNN computes in, so that no
 /// pass has to bring it there; 3×3 kernels over enough places take Winograd's algorithm, F(2×2, 3×3)
@@ -286,81 +272,6 @@ pub fn winograd_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Optio
         .map(Some)
 }
 
-/// What a group normalisation is given beside x; all of it [1, C] or [B, C] in f32.
-#[derive(Debug, Clone, Copy)]
-pub struct GroupNormInputs<'a> {
-    /// Groups of channels.
-    pub groups: i64,
-    /// ε under the root.
-    pub eps: f64,
-    /// Added to x first.
-    pub before: Option<&'a Tensor>,
-    /// What the normalised x is multiplied with.
-    pub scale: &'a Tensor,
-    /// What is added then.
-    pub shift: &'a Tensor,
-}
-
-/// Whether [`group_norm`] takes this x: f32 on the CPU, [B, C, H, W], no gradients, and channels in
-/// multiples of 16.
-pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
-    let size = x.size();
-    x.device() == Device::Cpu
-        && x.kind() == Kind::Float
-        && matches!(size[..], [b, c, h, w] if c % 16 == 0 && c % groups == 0 && b * h * w > 0)
-}
-
-/// Group normalisation (Wu & He 2018) of x + before, and an activation, in three readings of x.
-/// It has no gradients.
-///
-/// # Shapes
-/// - x: [B, C, H, W]; see [`takes_group_norm`]
-/// - returns the same, channels innermost
-///
-/// # Errors
-/// x is not what it takes, or the inputs have other shapes than they say.
-#[allow(unsafe_code)]
-pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Tensor> {
-    let GroupNormInputs { groups, eps, before, scale, shift } = inputs;
-    let size = x.size();
-    let fits = |row: &Tensor| {
-        matches!(row.size()[..], [b, c] if c == size[1] && (b == 1 || b == size[0]))
-            && row.kind() == Kind::Float
-            && row.device() == Device::Cpu
-    };
-    if !takes_group_norm(x, groups) || then == Then::Gelu {
-        let problem = format!(
-            "{size:?} in {groups} groups: expected f32 on the CPU, [B, C, H, W], C a multiple of 16"
-        );
-        return Err(crate::TorchError::message(problem));
-    }
-    if let Some(row) = [Some(scale), Some(shift), before].into_iter().flatten().find(|r| !fits(r)) {
-        let problem = format!(
-            "a row for each image has shape {:?}: expected [1, {c}] or [{b}, {c}] in f32",
-            row.size(),
-            b = size[0],
-            c = size[1]
-        );
-        return Err(crate::TorchError::message(problem));
-    }
-    let dense = |row: &Tensor| row.f_contiguous();
-    let (scale, shift, before) = (dense(scale)?, dense(shift)?, before.map(dense).transpose()?);
-    // SAFETY: the pointers are those of live tensors, whose kinds and shapes were checked above.
-    call_for_tensor(|out, error| unsafe {
-        inkdrop_group_norm(
-            pointer(Some(x)),
-            pointer(before.as_ref()),
-            pointer(Some(&scale)),
-            pointer(Some(&shift)),
-            groups,
-            eps,
-            then as c_int,
-            out,
-            error,
-        )
-    })
-}
-
 // SAFETY: these are the declarations of shim/inference.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
@@ -394,17 +305,6 @@ unsafe extern "C" {
         other: *const c_void,
         stride: *const c_longlong,
         padding: *const c_longlong,
-        activation: c_int,
-        out: *mut *mut c_void,
-        error: *mut *mut c_char,
-    ) -> c_int;
-    fn inkdrop_group_norm(
-        x: *const c_void,
-        before: *const c_void,
-        scale: *const c_void,
-        shift: *const c_void,
-        groups: c_longlong,
-        eps: c_double,
         activation: c_int,
         out: *mut *mut c_void,
         error: *mut *mut c_char,
