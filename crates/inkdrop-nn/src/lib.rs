@@ -11,6 +11,7 @@
 //! | [`ResBlock`], [`SelfAttention`], [`Downsample`], [`Upsample`], [`EmbedSequential`], [`Checkpointed`] | nanodiffusion, improved- and guided-diffusion, diffusers |
 //! | [`ResidualConvBlock`], [`UnetDown`], [`UnetUp`], [`EmbedFc`] | the sprites notebook |
 //! | [`timestep_embedding`], [`positional_embedding`], [`diffusers_embedding`], [`Mlp`], [`Embedding`] | times and classes |
+//! | [`Inference`], [`Joint`], [`StepTable`], [`Graphed`] | any, made ready for inference ([`Network::for_inference`]) |
 //! | [`Conv`], [`ConvTranspose2d`], [`Linear`], [`Norm`] and its kinds, [`Activation`] | all |
 //!
 //! ```
