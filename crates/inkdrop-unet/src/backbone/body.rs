@@ -124,15 +124,27 @@ impl Body {
         Ok(signal)
     }
 
-    /// The same layers for inference.
+    /// The same layers for inference, which know what blocks are told at the times of the options.
+    ///
+    /// - classes: how many the network knows
+    /// - signal: as for [`Body::told`]
     ///
     /// # Errors
     /// It has been made ready already.
-    pub fn for_inference(&self, options: &Inference) -> std::result::Result<Self, NetworkError> {
+    pub fn for_inference(
+        &self,
+        options: &Inference,
+        classes: Option<i64>,
+        device: Device,
+        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
+    ) -> std::result::Result<Self, NetworkError> {
         if self.told.is_some() {
             return Err(NetworkError::Inference(READY));
         }
-        Ok(self.ready(options)?)
+        let mut body = self.ready(options)?;
+        let rows = |t: &Tensor, classes: Option<&Tensor>| Ok(signal(&body, t, classes)?.joined);
+        body.steps = StepTable::new(options, classes, device, rows)?;
+        Ok(body)
     }
 
     fn ready(&self, options: &Inference) -> Result<Self> {
@@ -163,22 +175,6 @@ impl Body {
             (Mode::Eval, _) | (_, None) => Ok(()),
             _ => Err(NetworkError::Inference(TRAINING)),
         }
-    }
-
-    /// Has it know what blocks are told at the times of the options.
-    ///
-    /// - classes: how many the network knows
-    /// - signal: as for [`Body::told`]
-    pub fn learn_steps(
-        &mut self,
-        options: &Inference,
-        classes: Option<i64>,
-        device: Device,
-        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
-    ) -> Result<()> {
-        let rows = |t: &Tensor, classes: Option<&Tensor>| Ok(signal(self, t, classes)?.joined);
-        self.steps = StepTable::new(options, classes, device, rows)?;
-        Ok(())
     }
 
     /// What the blocks are told in a pass: made by `signal` of `[B]` times and classes, of one of

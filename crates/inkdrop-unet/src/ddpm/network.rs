@@ -107,11 +107,9 @@ impl Network for DdpmUnet {
         &self,
         options: &Inference,
     ) -> std::result::Result<Box<dyn Network>, NetworkError> {
-        let mut body = self.body.for_inference(options)?;
-        let device = self.params.device();
-        body.learn_steps(options, self.config.classes, device, |body, t, ids| {
-            self.signal(body, t, ids)
-        })?;
+        let (classes, device) = (self.config.classes, self.params.device());
+        let signal = |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.signal(body, t, ids);
+        let body = self.body.for_inference(options, classes, device, signal)?;
         let params = Params::new(self.params.torso(), device);
         let (config, expected) = (self.config.clone(), self.expected.clone());
         Ok(options.finish(Self { config, params, body, expected }))
