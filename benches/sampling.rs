@@ -6,23 +6,23 @@ use criterion::{
 };
 use inkdrop_benches::{Idle, inputs, network, process};
 use inkdrop_nn::Conditioning;
-use inkdrop_process::{Denoiser, Predictor};
+use inkdrop_process::{Denoiser, NetworkDenoiser};
 use inkdrop_sampler::Sampler;
-use inkdrop_schedule::Levels;
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::Tensor;
 
 const STEPS: usize = 10;
 
 /// Times a run of 10 steps from noise, without what comes before it.
-fn time(b: &mut Bencher, sampler: Sampler, model: &dyn Predictor, batch: i64) {
+fn time(b: &mut Bencher, sampler: Sampler, model: &dyn Denoiser, batch: i64) {
     let process = process();
     let schedule = process.schedule();
-    let levels: Levels = format!("trailing{STEPS}").parse().expect("a spacing");
-    let path = levels.path(schedule).expect("10 of 500 steps");
+    let levels: LevelSpacing = format!("trailing{STEPS}").parse().expect("a spacing");
+    let path = levels.sampling_schedule(schedule).expect("10 of 500 steps");
     let start = || (inputs(batch).0, PerImageNoise::new(0, 0..batch as u64));
     let walk = |(x, mut noise): (Tensor, PerImageNoise)| {
-        let walked = sampler.walk(model, schedule, &path, x, &mut noise, &mut |_| {});
+        let walked = sampler.sample(model, schedule, &path, x, &mut noise);
         walked.expect("every step is finite")
     };
     b.iter_batched(start, walk, BatchSize::LargeInput);
@@ -36,7 +36,7 @@ fn samplers(c: &mut Criterion) {
     for batch in [1, 64] {
         let (_, _, context) = inputs(batch);
         let conditioning = Conditioning::context(context);
-        let denoiser = Denoiser::new(&process, network.as_ref(), conditioning);
+        let denoiser = NetworkDenoiser::new(&process, network.as_ref(), conditioning);
         for (name, sampler) in Sampler::all() {
             group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
             group.bench_function(BenchmarkId::new(name, batch), |b| {
@@ -54,7 +54,7 @@ fn overhead(c: &mut Criterion) {
     group.sample_size(20);
     for batch in [1, 64] {
         for (name, sampler) in Sampler::all() {
-            let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+            let denoiser = NetworkDenoiser::new(&process, &network, Conditioning::none());
             group.throughput(Throughput::Elements(sampler.calls(STEPS) as u64));
             group.bench_function(BenchmarkId::new(name, batch), |b| {
                 time(b, sampler, &denoiser, batch)

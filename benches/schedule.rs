@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use inkdrop_schedule::{Schedule, ScheduleConfig, Spacing};
+use inkdrop_schedule::{Schedule, ScheduleConfig, TimestepSpacing};
 use std::hint::black_box;
 
 fn tables(schedule: &Schedule) -> f64 {
@@ -25,7 +25,7 @@ fn schedules(c: &mut Criterion) {
         });
     }
     group.bench_function("sections_100_of_4000", |b| {
-        b.iter(|| black_box(Spacing::Sections(vec![100])).picks(4000))
+        b.iter(|| black_box(TimestepSpacing::Sections(vec![100])).timesteps(4000))
     });
     group.finish();
 }

@@ -9,7 +9,7 @@ use crate::flatten::{Leaves, flatten};
 use crate::kinds;
 use crate::limits::Budget;
 use crate::pickle::{Heap, Pickle, Storage, View};
-use crate::{Format, Weights};
+use crate::{Format, StateDict};
 
 /// Where the bytes of storages are.
 pub(crate) trait Storages {
@@ -34,7 +34,7 @@ pub(crate) fn assemble(
     objects: &mut Budget,
     format: Format,
     len: u64,
-) -> Result<Weights, Fault> {
+) -> Result<StateDict, Fault> {
     let Leaves { tensors: leaves, skipped } = flatten(pickle, objects)?;
     let heap = &pickle.heap;
     let mut budget = Budget::new("tensors", len);
@@ -61,7 +61,7 @@ pub(crate) fn assemble(
             }
         }
     }
-    Ok(Weights { tensors, metadata: BTreeMap::new(), format, skipped, order })
+    Ok(StateDict { tensors, metadata: BTreeMap::new(), format, skipped, order })
 }
 
 /// Puts a tensor under its name; the name comes back where it is taken.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::limits::FLOOR;
-use crate::{CheckpointError, Weights};
+use crate::{CheckpointError, StateDict};
 
 /// What a network's config is called.
 const CONFIG: &str = "config.json";
@@ -28,13 +28,13 @@ const INDEX: &str = "model_index.json";
 /// A network as diffusers saves it, alone or in a pipeline.
 ///
 /// ```
-/// use inkdrop_checkpoint::{DiffusersFolder, Weights};
+/// use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 /// use inkdrop_torch::tch::Tensor;
 /// use serde_json::json;
 ///
 /// # let place = tempfile::tempdir()?;
 /// # let path = &place.path().join("sprites");
-/// let mut weights = Weights::default();
+/// let mut weights = StateDict::default();
 /// weights.insert("conv_in.bias", Tensor::from_slice(&[0f32; 4]));
 /// let config = json!({"_class_name": "UNet2DModel", "sample_size": 16});
 /// let scheduler = Some(json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 500}));
@@ -52,7 +52,7 @@ pub struct DiffusersFolder {
     /// The scheduler's config; `None` where there is none, as beside a network alone.
     pub scheduler: Option<Value>,
     /// The network's weights, under the names that diffusers uses today.
-    pub weights: Weights,
+    pub weights: StateDict,
 }
 
 impl DiffusersFolder {
@@ -77,7 +77,7 @@ impl DiffusersFolder {
     ///
     /// # Errors
     /// The folder is no such folder, lacks config or weights, has several variants and nothing
-    /// else, or an index that is wrong or names files outside the folder; what [`Weights::open`]
+    /// else, or an index that is wrong or names files outside the folder; what [`StateDict::open`]
     /// says about a file of weights.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let unet = path.join(UNET);

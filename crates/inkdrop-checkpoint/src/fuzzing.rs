@@ -8,7 +8,7 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::assemble::{Storages, assemble};
 use crate::error::Fault;
 use crate::limits::Budget;
-use crate::{Format, Weights, pickle};
+use crate::{Format, StateDict, pickle};
 
 /// How many bytes every storage and the values of every file have here.
 const VALUES: usize = 256;
@@ -24,7 +24,7 @@ pub fn pickle(program: &[u8]) {
 
 /// A whole file of any format.
 pub fn file(bytes: &[u8]) {
-    Weights::from_bytes(bytes, "fuzzed").iter().for_each(look);
+    StateDict::from_bytes(bytes, "fuzzed").iter().for_each(look);
 }
 
 /// The header of a safetensors file.
@@ -46,7 +46,7 @@ pub fn npz(array: &[u8]) {
 }
 
 /// Does with weights what a program does with them.
-fn look(weights: &Weights) {
+fn look(weights: &StateDict) {
     for part in weights.parts() {
         let _ = weights.part(Some(&part)).map(|part| part.iter().count());
     }

@@ -2,29 +2,29 @@
 //!
 //! | format | read | written |
 //! |---|---|---|
-//! | safetensors | [`Weights::open`] | [`Weights::save`] |
-//! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`Weights::open`] | [`Weights::save_torch`] |
-//! | the same of PyTorch before 1.6 | [`Weights::open`] | |
-//! | `.npz` | [`Weights::open`] | |
+//! | safetensors | [`StateDict::open`] | [`StateDict::save`] |
+//! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`StateDict::open`] | [`StateDict::save_torch`] |
+//! | the same of PyTorch before 1.6 | [`StateDict::open`] | |
+//! | `.npz` | [`StateDict::open`] | |
 //! | a folder of diffusers | [`DiffusersFolder::open`] | [`DiffusersFolder::write`] |
 //!
 //! A file says what it is in its metadata, as JSON by name; weights go in only
 //! when every key, shape and kind fits.
 //!
 //! ```
-//! use inkdrop_checkpoint::{Weights, load};
+//! use inkdrop_checkpoint::{StateDict, load};
 //! use inkdrop_nn::{Conv, ConvConfig, Params};
 //! use inkdrop_torch::tch::{Device, Kind};
 //!
 //! let mut params = Params::new(Kind::Float, Device::Cpu);
 //! let conv = Conv::new(&mut params.root().sub("conv"), ConvConfig::same(3, 8, 3))?;
 //!
-//! let mut weights = Weights::of(&params);
+//! let mut weights = StateDict::of(&params);
 //! weights.set_metadata("model", &"a single convolution")?;
 //! let path = std::env::temp_dir().join("inkdrop-doc.safetensors");
 //! weights.save(&path)?;
 //!
-//! let read = Weights::open(&path)?;
+//! let read = StateDict::open(&path)?;
 //! assert_eq!(read.metadata::<String>("model")?.as_deref(), Some("a single convolution"));
 //! load(&params, &read, &[])?;
 //! # std::fs::remove_file(path)?;
@@ -37,11 +37,11 @@
 //! executes nothing that is in it, and takes no more memory than [`limits`] allow.
 //!
 //! ```
-//! use inkdrop_checkpoint::{Format, Weights};
+//! use inkdrop_checkpoint::{Format, StateDict};
 //!
 //! // What torch.save({"model": …, "ema_model": …, "epoch": 3}, path) has written.
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/training.pt").as_ref();
-//! let file = Weights::open(path)?;
+//! let file = StateDict::open(path)?;
 //! assert_eq!(file.format(), Format::TorchZip);
 //! assert_eq!(file.parts(), ["ema_model", "model"]);
 //! assert!(file.skipped().contains(&"epoch".to_string()));
@@ -78,4 +78,4 @@ pub use diffusers::DiffusersFolder;
 pub use error::{CheckpointError, Mismatch};
 pub use format::Format;
 pub use load::{check, load};
-pub use weights::Weights;
+pub use weights::StateDict;

@@ -6,7 +6,7 @@ use inkdrop_nn::Params;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::{CheckpointError, Mismatch, Weights};
+use crate::{CheckpointError, Mismatch, StateDict};
 
 /// Copies weights into a network's parameters.
 ///
@@ -17,7 +17,11 @@ use crate::{CheckpointError, Mismatch, Weights};
 ///
 /// # Errors
 /// Keys that are missing or unexpected, shapes or kinds that differ: all of them in one error.
-pub fn load(params: &Params, weights: &Weights, optional: &[&str]) -> Result<(), CheckpointError> {
+pub fn load(
+    params: &Params,
+    weights: &StateDict,
+    optional: &[&str],
+) -> Result<(), CheckpointError> {
     let _guard = no_grad_guard();
     for (mut parameter, given) in fit(params, weights, optional)? {
         parameter.f_copy_(given).map_err(TorchError::from)?;
@@ -29,14 +33,14 @@ pub fn load(params: &Params, weights: &Weights, optional: &[&str]) -> Result<(),
 ///
 /// # Errors
 /// As [`load`].
-pub fn check(params: &Params, weights: &Weights) -> Result<(), CheckpointError> {
+pub fn check(params: &Params, weights: &StateDict) -> Result<(), CheckpointError> {
     fit(params, weights, &[]).map(drop)
 }
 
 /// Each parameter and what goes into it.
 fn fit<'a>(
     params: &Params,
-    weights: &'a Weights,
+    weights: &'a StateDict,
     optional: &[&str],
 ) -> Result<Vec<(Tensor, &'a Tensor)>, CheckpointError> {
     let mut mismatch = Mismatch::default();

@@ -9,11 +9,11 @@ use inkdrop_torch::tch::Tensor;
 use crate::archive::Archive;
 use crate::error::Fault;
 use crate::limits::Budget;
-use crate::{Format, Weights, kinds};
+use crate::{Format, StateDict, kinds};
 use header::Header;
 
 /// Reads an archive of arrays in a file of this length.
-pub(crate) fn read(mut archive: Archive, len: u64) -> Result<Weights, Fault> {
+pub(crate) fn read(mut archive: Archive, len: u64) -> Result<StateDict, Fault> {
     let mut budget = Budget::new("tensors", len);
     let mut tensors = BTreeMap::new();
     for name in archive.names().to_vec() {
@@ -23,7 +23,7 @@ pub(crate) fn read(mut archive: Archive, len: u64) -> Result<Weights, Fault> {
         tensors.insert(key.to_string(), tensor);
     }
     let (metadata, skipped) = (BTreeMap::new(), Vec::new());
-    Ok(Weights { tensors, metadata, format: Format::Npz, skipped, order: Vec::new() })
+    Ok(StateDict { tensors, metadata, format: Format::Npz, skipped, order: Vec::new() })
 }
 
 fn array(mut bytes: Vec<u8>, budget: &mut Budget) -> Result<Tensor, Fault> {

@@ -6,7 +6,7 @@ use inkdrop_torch::tch::Tensor;
 
 use crate::error::shown;
 use crate::limits::DEPTH;
-use crate::{CheckpointError, Weights};
+use crate::{CheckpointError, StateDict};
 
 /// Names that hold a network when a key begins with them.
 const WRAPPERS: [&str; 13] = [
@@ -48,7 +48,7 @@ struct Part {
     prefix: String,
 }
 
-impl Weights {
+impl StateDict {
     /// The names of the networks in the file; empty where its keys are one network's own.
     ///
     /// A name is that of a wrapper such as `model`, `ema_model`, `average` or `state_dict`, or a
@@ -57,10 +57,10 @@ impl Weights {
     /// (`optimizer`, `scheduler`, …): `net.0.weight` beside `time_mlp.0.weight` is a layer of a network.
     ///
     /// ```
-    /// use inkdrop_checkpoint::Weights;
+    /// use inkdrop_checkpoint::StateDict;
     /// use inkdrop_torch::tch::Tensor;
     ///
-    /// let mut file = Weights::default();
+    /// let mut file = StateDict::default();
     /// for key in ["model.out.bias", "ema_model.out.bias", "betas"] {
     ///     file.insert(key, Tensor::from(0.0));
     /// }
@@ -77,7 +77,7 @@ impl Weights {
     /// One network's own keys, without wrappers and `module.`; not copied. Format, metadata and
     /// skipped names stay.
     ///
-    /// - name: one of [`Weights::parts`], or the beginning or end of exactly one of them; any
+    /// - name: one of [`StateDict::parts`], or the beginning or end of exactly one of them; any
     ///   other name that keys begin with is taken as it is. `None` takes the only network.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::archive::Archive;
 use crate::error::{Fault, shown};
 use crate::source::{EXPECTED, Source};
-use crate::{CheckpointError, Weights, npz, safetensors, torch_legacy, torch_zip};
+use crate::{CheckpointError, StateDict, npz, safetensors, torch_legacy, torch_zip};
 
 /// Reads a file of any format.
-pub(crate) fn open(path: &Path) -> Result<Weights, CheckpointError> {
+pub(crate) fn open(path: &Path) -> Result<StateDict, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(read)?;
     if file.metadata().map_err(read)?.is_dir() {
@@ -20,12 +20,12 @@ pub(crate) fn open(path: &Path) -> Result<Weights, CheckpointError> {
 }
 
 /// Reads a file that is in memory; `name` is what errors call it.
-pub(crate) fn from_bytes(bytes: &[u8], name: &str) -> Result<Weights, CheckpointError> {
+pub(crate) fn from_bytes(bytes: &[u8], name: &str) -> Result<StateDict, CheckpointError> {
     dispatch(&mut Cursor::new(bytes)).map_err(|fault| fault.reading(name))
 }
 
 /// Reads what the first bytes say that it is.
-fn dispatch(source: &mut dyn Source) -> Result<Weights, Fault> {
+fn dispatch(source: &mut dyn Source) -> Result<StateDict, Fault> {
     let len = source.seek(SeekFrom::End(0))?;
     source.rewind()?;
     let mut first = Vec::new();
@@ -50,7 +50,7 @@ fn is_safetensors(first: &[u8], len: u64) -> bool {
 }
 
 /// Reads an archive of torch.save or np.savez.
-fn archive(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
+fn archive(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let archive = Archive::open(source, len)?;
     if let Some(root) = torch_zip::root(archive.names()) {
         return torch_zip::read(archive, &root, len);

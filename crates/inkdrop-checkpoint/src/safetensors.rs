@@ -9,10 +9,10 @@ use serde_json::{Map, json};
 
 use crate::error::{Fault, shown};
 use crate::source::{EXPECTED, Source};
-use crate::{Format, Weights, kinds};
+use crate::{Format, StateDict, kinds};
 
 /// Reads a file of this length.
-pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
+pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let (header, start) = header(source, len)?;
     let mut tensors = BTreeMap::new();
     for (key, info) in header.tensors() {
@@ -21,7 +21,7 @@ pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> 
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let (skipped, order) = (Vec::new(), Vec::new());
-    Ok(Weights { tensors, metadata, format: Format::Safetensors, skipped, order })
+    Ok(StateDict { tensors, metadata, format: Format::Safetensors, skipped, order })
 }
 
 /// The header, and where the values start.
@@ -63,7 +63,7 @@ fn tensor(source: &mut dyn Source, start: u64, info: &TensorInfo) -> Result<Tens
 
 /// Writes a file with these weights. One tensor at a time is copied, so that memory has to hold
 /// no second copy of them all; equal weights make equal bytes.
-pub(crate) fn write(out: &mut dyn Write, weights: &Weights) -> Result<(), Fault> {
+pub(crate) fn write(out: &mut dyn Write, weights: &StateDict) -> Result<(), Fault> {
     let mut entries = Vec::with_capacity(weights.tensors.len());
     for (key, tensor) in &weights.tensors {
         let stored = tensor.f_kind().map_err(Fault::from).and_then(kinds::stored);
@@ -85,7 +85,7 @@ pub(crate) fn write(out: &mut dyn Write, weights: &Weights) -> Result<(), Fault>
 }
 
 /// The header: JSON, with blanks up to a multiple of 8 bytes.
-fn describe(weights: &Weights, entries: &[(Dtype, &str, &Tensor)]) -> Result<Vec<u8>, Fault> {
+fn describe(weights: &StateDict, entries: &[(Dtype, &str, &Tensor)]) -> Result<Vec<u8>, Fault> {
     let mut header = Map::new();
     if !weights.metadata.is_empty() {
         header.insert("__metadata__".to_string(), json!(weights.metadata));

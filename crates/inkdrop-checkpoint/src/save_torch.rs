@@ -11,7 +11,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::atomic::write_atomic;
 use crate::error::Fault;
-use crate::{CheckpointError, Weights, kinds};
+use crate::{CheckpointError, StateDict, kinds};
 
 /// torch maps files into memory and wants values to begin at multiples of this.
 const ALIGNMENT: u16 = 64;
@@ -19,7 +19,7 @@ const ALIGNMENT: u16 = 64;
 /// Entries this long need the wider fields of zip's 64-bit form.
 const LARGE: usize = 0xffff_ffff;
 
-impl Weights {
+impl StateDict {
     /// Writes the tensors as an OrderedDict in torch.save's zip format, in one piece.
     ///
     /// `torch.load(path, weights_only=True)` reads the file, and `load_state_dict` takes what it

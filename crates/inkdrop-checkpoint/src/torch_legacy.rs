@@ -8,7 +8,7 @@ use crate::error::{Fault, shown};
 use crate::limits::Budget;
 use crate::pickle::{self, Pickle, Value};
 use crate::source::{EXPECTED, Source};
-use crate::{Format, Weights};
+use crate::{Format, StateDict};
 
 /// The number that such a file begins with, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -17,7 +17,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 const PROTOCOL: i64 = 1001;
 
 /// Reads a file of this length.
-pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<Weights, Fault> {
+pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let mut objects = Budget::new("objects", len);
     let mut next = |source: &mut dyn Source| pickle::read(source, &mut objects);
     check_magic(&next(source)?)?;

@@ -4,7 +4,7 @@ use crate::archive::Archive;
 use crate::assemble::{Storages, assemble};
 use crate::error::{Fault, shown};
 use crate::limits::Budget;
-use crate::{Format, Weights, pickle};
+use crate::{Format, StateDict, pickle};
 
 /// The folder inside the archive, with its slash; `None` where this is no archive of torch.
 pub(crate) fn root(names: &[String]) -> Option<String> {
@@ -13,7 +13,7 @@ pub(crate) fn root(names: &[String]) -> Option<String> {
 }
 
 /// Reads an archive with this root in a file of this length.
-pub(crate) fn read(mut archive: Archive, root: &str, len: u64) -> Result<Weights, Fault> {
+pub(crate) fn read(mut archive: Archive, root: &str, len: u64) -> Result<StateDict, Fault> {
     refuse_script(&archive, root)?;
     let big_endian = big_endian(&mut archive, root)?;
     let program = archive.read(&format!("{root}data.pkl"))?;

@@ -13,7 +13,7 @@ use crate::{CheckpointError, Format, reading, safetensors};
 
 /// Named tensors on the CPU and JSON metadata by name.
 #[derive(Debug, Default)]
-pub struct Weights {
+pub struct StateDict {
     pub(crate) tensors: BTreeMap<String, Tensor>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) format: Format,
@@ -21,7 +21,7 @@ pub struct Weights {
     pub(crate) order: Vec<String>,
 }
 
-impl Weights {
+impl StateDict {
     /// The state of a network: its parameters and buffers, not copied.
     pub fn of(params: &Params) -> Self {
         let entry = |param: &inkdrop_nn::Param| (param.name.clone(), param.tensor.shallow_clone());
@@ -32,9 +32,9 @@ impl Weights {
     /// old format, or `.npz`; which of them, its contents say and not its name.
     ///
     /// Nested dictionaries become names with dots: `{"model": {"conv.weight": …}}` is
-    /// `model.conv.weight`. What is no tensor is left out and listed by [`Weights::skipped`].
+    /// `model.conv.weight`. What is no tensor is left out and listed by [`StateDict::skipped`].
     /// No code in a file is executed, and no file takes more memory than
-    /// [`limits`](crate::limits) allow; [`Weights::part`] picks one network of several.
+    /// [`limits`](crate::limits) allow; [`StateDict::part`] picks one network of several.
     ///
     /// # Errors
     /// The file is missing, unreadable, empty, truncated or of another format; it holds types
@@ -43,10 +43,10 @@ impl Weights {
         reading::open(path)
     }
 
-    /// Reads any format of [`Weights::open`] from memory; `name` is what errors call it.
+    /// Reads any format of [`StateDict::open`] from memory; `name` is what errors call it.
     ///
     /// # Errors
-    /// As for [`Weights::open`].
+    /// As for [`StateDict::open`].
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CheckpointError> {
         reading::from_bytes(bytes, name)
     }

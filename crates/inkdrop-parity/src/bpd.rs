@@ -7,7 +7,7 @@ use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::improved::Improved;
 use crate::report::{Distance, Status, Tolerance};
-use crate::standin::{Form, StandIn};
+use crate::toy_network::{Form, ToyNetwork};
 use crate::{Case, Row};
 
 pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
@@ -27,7 +27,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
 fn in_double(case: &Case, process: &Process) -> Result<Vec<Row>> {
     let ours = metrics(case, process, Kind::Double)?;
     let theirs = |key: &str| Ok::<_, anyhow::Error>(case.tensor(key)?.f_to_kind(Kind::Double)?);
-    let last = process.schedule().steps() as i64 - 1;
+    let last = process.schedule().num_timesteps() as i64 - 1;
     let pixels = |vb: &Tensor| vb.f_select(1, last);
     let (our_bound, bound) = (&ours[2].1, theirs("vb")?);
     let mut rows = Vec::new();
@@ -46,7 +46,7 @@ fn in_double(case: &Case, process: &Process) -> Result<Vec<Row>> {
 }
 
 fn metrics(case: &Case, process: &Process, kind: Kind) -> Result<[(&'static str, Tensor); 5]> {
-    let network = StandIn::of(&case.weights.below("weight:"), Form::Plain, kind)?;
+    let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, kind)?;
     let x0 = case.tensor("x_start")?.f_to_kind(kind)?;
     let conditioning = Conditioning::none();
     let ours = bits_per_dim(process, &network, &x0, &conditioning, &mut case.noise()?)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::Tensor;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +19,7 @@ pub struct Case {
     /// Whose numbers they are.
     pub family: String,
     /// The tensors.
-    pub weights: Weights,
+    pub weights: StateDict,
     /// Where the file lies.
     pub(crate) folder: PathBuf,
 }
@@ -30,7 +30,7 @@ impl Case {
     /// # Errors
     /// The file is no safetensors file, or names no kind.
     pub fn open(path: &Path) -> Result<Self> {
-        let weights = Weights::open(path)?;
+        let weights = StateDict::open(path)?;
         let text = |key: &str| weights.metadata_text(key).map(str::to_string);
         let kind = text("kind").with_context(|| {
             format!("{} is no golden case: its metadata has no `kind`", path.display())

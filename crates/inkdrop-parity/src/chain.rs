@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Process, ProcessConfig};
-use inkdrop_sampler::{Inversion, Step, ddim, ddim_inversion, ddpm};
-use inkdrop_schedule::{Level, ScheduleConfig, Spacing};
+use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+use inkdrop_sampler::{
+    Ddim, DdimInversion, Ddpm, Inversion, SamplerError, SamplingRun, SamplingSteps, StepState,
+};
+use inkdrop_schedule::{NoiseLevel, ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextArguments, ModelConfig};
@@ -12,11 +14,11 @@ use serde::Deserialize;
 
 use crate::improved::Improved;
 use crate::report::Tolerance;
-use crate::standin::{Form, StandIn};
+use crate::toy_network::{Form, ToyNetwork};
 use crate::unet::network;
 use crate::{Case, Row};
 
-/// The notebook's sampling arguments.
+/// Sampling arguments of the sprites notebook.
 #[derive(Debug, Deserialize)]
 struct Sprites {
     timesteps: usize,
@@ -29,7 +31,7 @@ struct Sprites {
     sample_mid_index: usize,
 }
 
-/// How x gets from noise to an image, or back.
+/// The sampler, or DDIM inversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Method {
@@ -50,7 +52,9 @@ pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Row>> {
     let full = Process::new(&ProcessConfig { schedule, ..ProcessConfig::sprites() }, Device::Cpu)?;
     let process = match config.method {
         Method::Ddpm => full,
-        Method::Ddim | Method::DdimReverse => full.respaced(&Spacing::Trailing(config.n))?,
+        Method::Ddim | Method::DdimReverse => {
+            full.respaced(&TimestepSpacing::Trailing(config.n))?
+        }
     };
     let conditioning = Conditioning {
         context: case.weights.get("context").map(Tensor::shallow_clone),
@@ -60,7 +64,7 @@ pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Row>> {
     chain.check(case, &process, network.as_ref(), conditioning)
 }
 
-/// improved-diffusion's sampling arguments.
+/// Sampling arguments of improved-diffusion.
 #[derive(Debug, Deserialize)]
 struct Arguments {
     #[serde(flatten)]
@@ -73,21 +77,21 @@ struct Arguments {
 
 pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     let config: Arguments = case.config()?;
-    let network = StandIn::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
+    let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
     let process = config.process.process().with_context(|| case.name.clone())?;
     let chain = Chain { method: config.method, eta: config.eta, mid: config.sample_mid_index };
     chain.check(case, &process, &network, Conditioning::none())
 }
 
-/// A trajectory to walk.
+/// A trajectory to compute.
 struct Chain {
     method: Method,
     eta: f64,
     mid: usize,
 }
 
-/// What a walk left behind.
-struct Walked {
+/// A computed trajectory.
+struct Trajectory {
     states: Vec<Tensor>,
     last_x0: Option<Tensor>,
     sample: Tensor,
@@ -102,8 +106,8 @@ impl Chain {
         network: &dyn Network,
         conditioning: Conditioning,
     ) -> Result<Vec<Row>> {
-        let denoiser = Denoiser::new(process, network, conditioning);
-        let Walked { states, last_x0, sample } = self.walk(case, process, &denoiser)?;
+        let denoiser = NetworkDenoiser::new(process, network, conditioning);
+        let Trajectory { states, last_x0, sample } = self.run(case, process, &denoiser)?;
         let state = |i: usize| states.get(i).with_context(|| format!("{}: no step {i}", case.name));
         let tolerance = Tolerance::Scaled(1e-4);
         let mut rows = vec![
@@ -118,30 +122,40 @@ impl Chain {
         Ok(rows)
     }
 
-    fn walk(&self, case: &Case, process: &Process, denoiser: &Denoiser) -> Result<Walked> {
-        let (mut states, mut last_x0) = (Vec::new(), None);
-        let mut keep = |step: &Step| {
-            states.push(step.x.shallow_clone());
-            last_x0 = Some(step.x0.shallow_clone());
-        };
-        let (x, path) = (case.tensor("x_T")?.shallow_clone(), process.path()?);
-        let mut noise = case.noise()?;
-        let sample = match self.method {
-            Method::Ddpm => ddpm(denoiser, &path, x, &mut noise, &mut keep)?,
-            Method::Ddim => ddim(denoiser, &path, x, self.eta, &mut noise, &mut keep)?,
-            Method::DdimReverse => {
-                let total = process.config().schedule.steps();
-                let end = Level { alpha_cumprod: 0.0, time: total as f64 };
-                let inversion = Inversion { end, refine: 0 };
-                ddim_inversion(denoiser, &path, x, inversion, &mut keep)?
+    fn run(
+        &self,
+        case: &Case,
+        process: &Process,
+        denoiser: &NetworkDenoiser,
+    ) -> Result<Trajectory> {
+        let (x, schedule) = (case.tensor("x_T")?.shallow_clone(), process.sampling_schedule()?);
+        let noise = case.noise()?;
+        match self.method {
+            Method::Ddpm => collect(SamplingSteps::new(denoiser, Ddpm, &schedule, x, noise)),
+            Method::Ddim => {
+                let ddim = Ddim::new(self.eta)?;
+                collect(SamplingSteps::new(denoiser, ddim, &schedule, x, noise))
             }
-        };
-        Ok(Walked { states, last_x0, sample })
+            Method::DdimReverse => {
+                let total = process.config().schedule.num_timesteps();
+                let end = NoiseLevel { alpha_cumprod: 0.0, timestep: total as f64 };
+                let inversion = Inversion { end, refine: 0 };
+                collect(DdimInversion::new(denoiser, &schedule, x, inversion)?)
+            }
+        }
     }
 }
 
+/// All states of a run.
+fn collect(mut run: impl SamplingRun) -> Result<Trajectory> {
+    let states: Vec<StepState> = run.by_ref().collect::<Result<_, SamplerError>>()?;
+    let last_x0 = states.last().map(|state| state.x0.shallow_clone());
+    let sample = run.x().shallow_clone();
+    Ok(Trajectory { states: states.into_iter().map(|state| state.x).collect(), last_x0, sample })
+}
+
 impl Case {
-    /// The recorded noise; none where the case has no tape.
+    /// The recorded noise; empty if the case has no tape.
     pub(crate) fn noise(&self) -> Result<NoiseTape> {
         let draws = match self.weights.get("noise_tape") {
             Some(draws) => draws.shallow_clone(),

@@ -1,8 +1,8 @@
 //! improved-diffusion's process, from its own arguments.
 
 use anyhow::{Context, Result, bail};
-use inkdrop_process::{MeanType, Process, ProcessConfig, TimeInput, Variance};
-use inkdrop_schedule::{ScheduleConfig, Spacing};
+use inkdrop_process::{PredictionType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_schedule::{ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::tch::Device;
 use serde::Deserialize;
 
@@ -24,8 +24,8 @@ pub(crate) struct Improved {
 #[serde(rename_all = "snake_case")]
 enum Mean {
     Epsilon,
-    StartX,
-    PreviousX,
+    Sample,
+    PosteriorMean,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -52,10 +52,10 @@ impl Improved {
         let config = ProcessConfig {
             schedule: schedule(&self.noise_schedule, self.diffusion_steps)?,
             time: if self.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
-            mean: match self.model_mean_type {
-                Mean::Epsilon => MeanType::Epsilon,
-                Mean::StartX => MeanType::StartX,
-                Mean::PreviousX => MeanType::PreviousX,
+            prediction: match self.model_mean_type {
+                Mean::Epsilon => PredictionType::Epsilon,
+                Mean::Sample => PredictionType::Sample,
+                Mean::PosteriorMean => PredictionType::PosteriorMean,
             },
             variance: match self.model_var_type {
                 Var::Learned => Variance::Learned,
@@ -66,7 +66,7 @@ impl Improved {
             clip: self.clip_denoised,
         };
         let text = &self.timestep_respacing;
-        let spacing: Spacing =
+        let spacing: TimestepSpacing =
             text.parse().with_context(|| format!("timestep_respacing `{text}`"))?;
         Ok(Process::new(&config, Device::Cpu)?.respaced(&spacing)?)
     }

@@ -22,8 +22,8 @@ mod report;
 mod rng;
 mod schedule;
 mod solver;
-mod standin;
 mod start;
+mod toy_network;
 mod train;
 mod unet;
 

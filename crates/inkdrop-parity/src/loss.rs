@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::improved::Improved;
 use crate::report::{Distance, Status, Tolerance};
-use crate::standin::{Form, StandIn};
+use crate::toy_network::{Form, ToyNetwork};
 use crate::{Case, Row};
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let process = config.process.process().with_context(|| case.name.clone())?;
     let objective = config.loss_type.config();
 
-    let single = StandIn::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
+    let single = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
     let terms = terms(case, &process, &objective, &single)?;
     let mut rows = Vec::new();
     for (key, ours) in named(case, &terms)? {
@@ -61,7 +61,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
 /// In f64, without the bound at t = 0: the likelihood of the pixels there is a difference of two
 /// nearly equal probabilities, which the reference's f32 leaves open by more than is allowed.
 fn in_double(case: &Case, process: &Process, objective: &ObjectiveConfig) -> Result<Vec<Row>> {
-    let network = StandIn::of(&case.weights.below("weight:"), Form::Plain, Kind::Double)?;
+    let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Double)?;
     let terms = terms(case, process, objective, &network)?;
     let with_bound = terms.bound.is_some() || terms.error.is_none();
     let later = case.tensor("t")?.f_ne(0)?.f_nonzero()?.f_view(-1)?;
@@ -82,7 +82,7 @@ fn terms(
     case: &Case,
     process: &Process,
     objective: &ObjectiveConfig,
-    network: &StandIn,
+    network: &ToyNetwork,
 ) -> Result<LossTerms> {
     let kind = network.params().kind();
     let x0 = case.tensor("x_start")?.f_to_kind(kind)?;

@@ -1,7 +1,7 @@
 //! Schedules, table by table.
 
 use anyhow::{Context, Result};
-use inkdrop_schedule::{Schedule, ScheduleConfig, Spacing};
+use inkdrop_schedule::{Schedule, ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::tch::Tensor;
 use ndarray::Array1;
 use serde::Deserialize;
@@ -45,7 +45,7 @@ pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     let config: Improved = case.config()?;
     let steps = config.diffusion_steps;
     let full = improved::schedule(&config.noise_schedule, steps)?;
-    let picks = config.timestep_respacing.parse::<Spacing>()?.picks(steps)?;
+    let picks = config.timestep_respacing.parse::<TimestepSpacing>()?.timesteps(steps)?;
     let schedule = full.build()?.respaced(&picks)?;
 
     let map: Vec<i64> = picks.iter().map(|&pick| pick as i64).collect();

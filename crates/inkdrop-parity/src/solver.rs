@@ -1,14 +1,14 @@
 //! diffusers' schedulers, step for step, against our samplers.
 
 mod arguments;
-mod hold;
+mod clipping;
 mod model;
 mod names;
 mod numpy;
-mod route;
+mod run;
+mod scheduler_steps;
 mod tables;
 mod timesteps;
-mod walk;
 
 use anyhow::{Context, Result, bail};
 use inkdrop_torch::tch::{Kind, Tensor};
@@ -17,11 +17,11 @@ use serde::Deserialize;
 use self::arguments::Arguments;
 use self::model::Recorder;
 use self::names::Class;
-use self::route::{Planner, Route};
+use self::run::{Run, RunResult, in_its_space};
+use self::scheduler_steps::{Planner, SchedulerSteps};
 use self::tables::Tables;
-use self::walk::{Walk, Walked, in_its_space};
 use crate::report::{Distance, Status, Tolerance};
-use crate::standin::{Form, StandIn};
+use crate::toy_network::{Form, ToyNetwork};
 use crate::{Case, Row};
 
 #[derive(Debug, Deserialize)]
@@ -53,38 +53,43 @@ fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Row>> {
     let recorded: Vec<f64> = recorded.transpose()?.map_or(Ok(Vec::new()), Vec::try_from)?;
     let count = config.num_inference_steps;
     let planner = Planner { class, arguments, tables: &tables, count, recorded: &recorded };
-    let route = planner.route()?;
+    let steps = planner.steps()?;
 
-    let network = StandIn::of(&case.weights.below("weight:"), Form::Damped, Kind::Float)?;
+    let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Damped, Kind::Float)?;
     let keeps_noise = class == Class::Ddim && !config.use_clipped_model_output;
     let model = Recorder::new(network, arguments, class, keeps_noise);
-    let walk = Walk { class, arguments, tables: &tables, eta: config.eta };
-    walk.check()?;
+    let run = Run { class, arguments, tables: &tables, eta: config.eta };
+    run.check()?;
     let x = case.tensor("x_T")?;
     let x = match class.grows() {
-        true => x.f_mul_scalar(route.legs[0].from.signal())?,
+        true => x.f_mul_scalar(steps.steps[0].from.signal())?,
         false => x.shallow_clone(),
     };
-    let walked = walk.go(model, &route, x, case.noise()?)?;
+    let result = run.sample(model, &steps, x, case.noise()?)?;
 
-    let mut rows = levels(case, class, &route, &walked)?;
+    let mut rows = levels(case, class, &steps, &result)?;
     rows.extend(own_schedule(case, class, arguments, &tables)?);
-    rows.extend(states(case, class, &route, walked, config.sample_mid_index)?);
+    rows.extend(states(case, class, &steps, result, config.sample_mid_index)?);
     Ok(rows)
 }
 
 /// The times at which our sampler called the network, and σ. Both are f32 numbers that come from
 /// logarithms and interpolation: 1e-5 is some hundred roundings of ln σ.
-fn levels(case: &Case, class: Class, route: &Route, walked: &Walked) -> Result<Vec<Row>> {
+fn levels(
+    case: &Case,
+    class: Class,
+    steps: &SchedulerSteps,
+    result: &RunResult,
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if case.weights.get("timesteps").is_some() {
-        let times: Vec<f64> = walked.calls.iter().map(|call| call.level.time).collect();
+        let times: Vec<f64> = result.calls.iter().map(|call| call.level.timestep).collect();
         let times = Tensor::from_slice(&times);
         let exact = class.by_index() || !class.grows();
         let tolerance = if exact { Tolerance::Exact } else { Tolerance::Scaled(1e-5) };
         rows.push(case.compare("timesteps", &times, tolerance)?);
     }
-    if let (Some(_), Some(sigmas)) = (case.weights.get("sigmas"), &route.sigmas) {
+    if let (Some(_), Some(sigmas)) = (case.weights.get("sigmas"), &steps.sigmas) {
         let sigmas = Tensor::from_slice(&as_listed(class, sigmas));
         rows.push(case.compare("sigmas", &sigmas, Tolerance::Relative(1e-5))?);
     }
@@ -123,12 +128,12 @@ fn own_schedule(
 fn states(
     case: &Case,
     class: Class,
-    route: &Route,
-    walked: Walked,
+    steps: &SchedulerSteps,
+    result: RunResult,
     mid: usize,
 ) -> Result<Vec<Row>> {
-    let Walked { calls, sample } = walked;
-    let end = route.legs[route.legs.len() - 1].to;
+    let RunResult { calls, sample } = result;
+    let end = steps.steps[steps.steps.len() - 1].to;
     let state = |step: usize| match calls.get(step + 1) {
         Some(call) => in_its_space(class, &call.x, call.level.signal()),
         None if step + 1 == calls.len() => in_its_space(class, &sample, end.signal()),

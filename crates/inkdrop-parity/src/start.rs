@@ -1,14 +1,14 @@
 //! The state_dict that a case began with.
 
 use anyhow::Result;
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use crate::Case;
 
 /// The weights before the case's forward.
 pub(crate) struct Start {
     /// The state_dict.
-    pub weights: Weights,
+    pub weights: StateDict,
     /// Whether its running statistics are those that the case began with.
     pub known: bool,
 }
@@ -46,12 +46,12 @@ pub(crate) fn find(case: &Case) -> Result<Start> {
 }
 
 /// The weights of a case beside this one that differ in the stale entries alone.
-fn sibling(case: &Case, weights: &Weights, stale: &[String]) -> Result<Option<Weights>> {
+fn sibling(case: &Case, weights: &StateDict, stale: &[String]) -> Result<Option<StateDict>> {
     for path in case.folder.read_dir()?.flatten().map(|entry| entry.path()) {
         if path.extension().is_none_or(|ending| ending != "safetensors") {
             continue;
         }
-        let Ok(other) = Weights::open(&path) else { continue };
+        let Ok(other) = StateDict::open(&path) else { continue };
         let other = other.below("weight:");
         let twin = weights.iter().all(|(key, ours)| match other.get(key) {
             Some(theirs) if stale.iter().any(|stale| stale == key) => {

@@ -4,7 +4,7 @@ mod start;
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_process::{MeanType, Objective, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{Objective, PredictionType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{Adam, AdamConfig, Averages, EmaRule, Master};
 use inkdrop_unet::{ImageSize, ModelConfig};
@@ -149,7 +149,7 @@ fn process(case: &Case, config: &Arguments) -> Result<Process> {
     let config = ProcessConfig {
         schedule: schedule(&config.noise_schedule, config.diffusion_steps)?,
         time: if config.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
-        mean: MeanType::Epsilon,
+        prediction: PredictionType::Epsilon,
         variance: if learns { Variance::LearnedRange } else { Variance::FixedLarge },
         clip: false,
     };

@@ -1,7 +1,7 @@
 //! Whole networks: outputs, gradients, features and running statistics.
 
 use anyhow::{Context, Result, ensure};
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{Features, ImageSize, ImprovedUnet, ModelConfig};
@@ -13,7 +13,7 @@ use crate::{Case, Row, start};
 /// The network of a case with these weights.
 pub(crate) fn network(
     model: &ModelConfig,
-    weights: &Weights,
+    weights: &StateDict,
     kind: Kind,
 ) -> Result<Box<dyn Network>> {
     let network = model.build(kind, Device::Cpu)?;
@@ -75,7 +75,12 @@ fn after(case: &Case, network: &dyn Network, known: bool) -> Result<Option<Row>>
 }
 
 /// Gradients of Σ out·probe.
-fn gradients(case: &Case, model: &ModelConfig, weights: &Weights, mode: Mode) -> Result<Vec<Row>> {
+fn gradients(
+    case: &Case,
+    model: &ModelConfig,
+    weights: &StateDict,
+    mode: Mode,
+) -> Result<Vec<Row>> {
     let Some(probe) = case.weights.get("probe") else { return Ok(Vec::new()) };
     let network = network(model, weights, Kind::Float)?;
     let out = forward(case, network.as_ref(), mode)?;
@@ -94,7 +99,7 @@ fn gradients(case: &Case, model: &ModelConfig, weights: &Weights, mode: Mode) ->
 fn features(
     case: &Case,
     model: &ModelConfig,
-    weights: &Weights,
+    weights: &StateDict,
     mode: Mode,
 ) -> Result<Option<Row>> {
     let wanted = case.weights.below("feature:").iter().count();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_parity::{Status, check_file};
 use tempfile::TempDir;
 
@@ -82,7 +82,7 @@ fn a_wrong_number_fails() {
 
 /// A copy of a case in which the last entry of one tensor is another.
 fn changed(folder: &TempDir, name: &str, key: &str) -> PathBuf {
-    let mut case = Weights::open(&fixture(name)).unwrap();
+    let mut case = StateDict::open(&fixture(name)).unwrap();
     let tensor = case.get(key).unwrap().copy();
     let mut flat = tensor.view(-1).narrow(0, tensor.numel() as i64 - 1, 1);
     let change = if tensor.kind() == inkdrop_torch::tch::Kind::Int64 { 1.0 } else { 1e-2 };
@@ -139,7 +139,7 @@ fn an_argument_that_is_not_honoured_fails() {
         ("solver_unipc_bh2", "\"disable_corrector\": []", "\"disable_corrector\": [3]", "[3]"),
         ("solver_euler", "\"linspace\"", "\"sideways\"", "sideways"),
     ] {
-        let mut case = Weights::open(&fixture(name)).unwrap();
+        let mut case = StateDict::open(&fixture(name)).unwrap();
         let config = case.metadata_text("config").unwrap().replace(from, to);
         assert!(config.contains(to), "{name}: {from}");
         case.set_metadata_text("config", &config);
@@ -152,7 +152,7 @@ fn an_argument_that_is_not_honoured_fails() {
 }
 
 fn relabelled(path: &Path, kind: &str, family: &str) {
-    let mut case = Weights::open(&fixture("rng")).unwrap();
+    let mut case = StateDict::open(&fixture("rng")).unwrap();
     case.set_metadata_text("kind", kind);
     case.set_metadata_text("family", family);
     case.save(path).unwrap();

@@ -1,54 +1,54 @@
-//! What a process is, as configs and checkpoints spell it.
+//! Config of a diffusion process, as configs and checkpoints store it.
 
-use inkdrop_schedule::{MeanType, ScheduleConfig};
+use inkdrop_schedule::{PredictionType, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 
-/// A diffusion process, as configs and checkpoints spell it.
+/// The config of a diffusion process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessConfig {
-    /// How much noise each step adds.
+    /// Noise schedule.
     pub schedule: ScheduleConfig,
-    /// What the network is given as t.
+    /// Unit of the timestep that the network receives.
     pub time: TimeInput,
-    /// What the network predicts; the noise unless said otherwise.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub mean: MeanType,
-    /// How much noise an ancestral step puts back.
+    /// Prediction type of the network; ε by default.
+    #[serde(default, alias = "mean", skip_serializing_if = "is_default")]
+    pub prediction: PredictionType,
+    /// Variance of an ancestral step.
     pub variance: Variance,
-    /// Whether the predicted image is held in [−1, 1] before a step is taken from it, and the
-    /// noise derived anew from that (`clip_denoised` of improved-diffusion, `clip_sample` of
-    /// diffusers). nanodiffusion and the sprites notebook do not.
+    /// Clips the predicted x0 to [−1, 1] and recomputes ε from it, as `clip_denoised` of
+    /// improved-diffusion and `clip_sample` of diffusers. nanodiffusion and the sprites notebook do
+    /// not clip.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clip: bool,
 }
 
-fn is_default(mean: &MeanType) -> bool {
-    *mean == MeanType::default()
+fn is_default(prediction: &PredictionType) -> bool {
+    *prediction == PredictionType::default()
 }
 
-/// What a network is given as t at step i of T, counted from 0.
+/// Unit of the timestep that the network receives, for timestep i of T counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeInput {
-    /// i, the step's number in the full process.
+    /// i, the index in the full process.
     Index,
-    /// i·1000/T, so that networks see the same range whatever T (improved-diffusion).
+    /// i·1000/T, the same range for every T (`rescale_timesteps` of improved-diffusion).
     Rescaled,
     /// (i + 1)/T in (0, 1] (the sprites notebook).
     Fraction,
 }
 
 impl TimeInput {
-    /// What the network is given at a position of the full process of `total` steps.
+    /// Converts a timestep of the full process with `total` timesteps to the network's unit.
     ///
-    /// - position: 0 to total − 1, between steps where it is no whole number
-    pub fn at(self, position: f64, total: usize) -> f64 {
+    /// - timestep: 0 to total − 1; fractions lie between two timesteps
+    pub fn at(self, timestep: f64, total: usize) -> f64 {
         let total = total as f64;
         match self {
-            Self::Index => position,
-            Self::Rescaled => position * (1000.0 / total),
-            Self::Fraction => (position + 1.0) / total,
+            Self::Index => timestep,
+            Self::Rescaled => timestep * (1000.0 / total),
+            Self::Fraction => (timestep + 1.0) / total,
         }
     }
 }
@@ -57,45 +57,47 @@ impl TimeInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
-    /// That of q(x_{t−1} | x_t, x_0).
+    /// The variance of the posterior q(x_{t−1} | x_t, x_0).
     #[serde(alias = "fixed_small")]
     FixedSmall,
     /// β.
     #[serde(alias = "fixed_large")]
     FixedLarge,
-    /// The network says its logarithm, in a second half of its channels.
+    /// The network predicts the log-variance in the second half of its output channels.
     Learned,
-    /// The network says where it lies between the two fixed ones, from −1 (small) to 1 (large),
-    /// in a second half of its channels.
+    /// The network interpolates between the two fixed log-variances, from −1 (small) to 1 (large), in
+    /// the second half of its output channels.
     #[serde(alias = "learned_range")]
     LearnedRange,
 }
 
 impl Variance {
-    /// Whether the network's output has a second half.
+    /// True if the network outputs twice the image channels.
     pub fn is_learned(self) -> bool {
         matches!(self, Self::Learned | Self::LearnedRange)
     }
 }
 
-/// How training images get their noise.
+/// Forward noise: the formula that adds noise to training images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Noising {
+pub enum ForwardNoise {
     /// √ᾱ·x0 + √(1−ᾱ)·ε (Ho et al. 2020, eq. 4).
     #[default]
-    Exact,
-    /// √ᾱ·x0 + (1−ᾱ)·ε, as the sprites notebook was published, without the root.
-    Published,
+    #[serde(alias = "exact")]
+    Standard,
+    /// √ᾱ·x0 + (1−ᾱ)·ε: the sprites notebook omits the square root.
+    #[serde(alias = "published")]
+    SpritesNotebook,
 }
 
 impl ProcessConfig {
-    /// The sprites notebook's process: 500 steps, t/T, β as variance.
+    /// The process of the sprites notebook: 500 timesteps, t/T, variance β.
     pub fn sprites() -> Self {
         Self {
             schedule: ScheduleConfig::SPRITES,
             time: TimeInput::Fraction,
-            mean: MeanType::Epsilon,
+            prediction: PredictionType::Epsilon,
             variance: Variance::FixedLarge,
             clip: false,
         }

@@ -1,4 +1,4 @@
-//! What can go wrong between a schedule and a network.
+//! Errors of the diffusion process.
 
 use inkdrop_nn::NetworkError;
 use inkdrop_schedule::ScheduleError;
@@ -10,53 +10,53 @@ use crate::Variance;
 /// An error of the diffusion process.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The schedule or the choice of steps cannot be.
+    /// Invalid noise schedule or timestep spacing.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
-    /// The network could not do its pass.
+    /// The forward pass of the network failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The network's channels do not fit what the process takes them for.
+    /// The output channels do not match the type of variance.
     #[error(
-        "the network gives {given} channels for images of {channels}: a variance of type {variance:?} expects {}",
+        "the network outputs {given} channels for images with {channels} channels: a {variance:?} variance expects {}",
         if variance.is_learned() { 2 * channels } else { *channels }
     )]
     Outputs {
-        /// Channels of the output.
+        /// Output channels.
         given: i64,
-        /// Channels of the images.
+        /// Image channels.
         channels: i64,
         /// The type of variance.
         variance: Variance,
     },
-    /// A number in a config cannot be.
+    /// A config field outside its range.
     #[error("{field} {given}: expected {expected}")]
     Field {
         /// The field.
         field: &'static str,
         /// Its value.
         given: f64,
-        /// What it can be.
+        /// Its valid range.
         expected: &'static str,
     },
-    /// The variational bound has weights of its own.
+    /// A loss weighting with a variational lower bound.
     #[error(
-        "a weighting with the loss kl or rescaled-kl: the bound's terms have weights of their own; use the loss mse, or no weighting"
+        "weighting with the loss kl or rescaled-kl: the terms of the variational bound have fixed weights; use the loss mse, or no weighting"
     )]
     WeightedBound,
-    /// A tensor has another shape than it must.
+    /// A tensor with the wrong shape.
     #[error("{what} has shape {given:?}, expected {expected}")]
     Shape {
         /// Which tensor.
         what: &'static str,
         /// Its shape.
         given: Vec<i64>,
-        /// What it must be.
+        /// The expected shape.
         expected: String,
     },
-    /// Noise says nothing about the image where there is nothing of it in x.
+    /// At zero terminal SNR, predicted noise does not determine the image.
     #[error(
-        "x is pure noise at the first step (zero terminal SNR), where a network that predicts noise says nothing about the image: use a network that predicts v or x0, or start at a later step"
+        "x is pure noise at the first step (zero terminal SNR), and predicted noise does not determine the image: use a network that predicts v or x0, or start at a later step"
     )]
     NoSignal,
     /// libtorch failed.

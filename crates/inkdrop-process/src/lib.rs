@@ -1,35 +1,36 @@
-//! The forward and the reverse process on tensors.
+//! The forward and the reverse diffusion process on tensors.
 //!
-//! A [`Process`] is a noise schedule put to work: it adds noise for training,
-//! says in which units the network sees time, and turns what the network
-//! predicts into an estimate of the image.
+//! A [`Process`] adds noise to training images ([`Process::q_sample`]), converts timesteps to the
+//! network's unit, and converts the output of the network to a [`Prediction`] of x0 and ε.
 //!
 //! ```
-//! use inkdrop_process::{Noising, Process, ProcessConfig};
+//! use inkdrop_process::{ForwardNoise, Process, ProcessConfig};
 //! use inkdrop_torch::tch::{Device, Kind, Tensor};
 //!
 //! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
 //! let x0 = Tensor::zeros([2, 3, 16, 16], (Kind::Float, Device::Cpu));
 //! let noise = x0.randn_like();
-//! let t = Tensor::from_slice(&[0i64, 499]); // the first and the last of 500 steps
-//! let x = process.q_sample(&x0, &t, &noise, Noising::Exact)?;
+//! let t = Tensor::from_slice(&[0i64, 499]); // the first and the last of 500 timesteps
+//! let x = process.q_sample(&x0, &t, &noise, ForwardNoise::Standard)?;
 //! assert!(x.get(1).std(false).double_value(&[]) > 20.0 * x.get(0).std(false).double_value(&[]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod config;
+mod denoiser;
 mod error;
 mod likelihood;
 mod objective;
 pub mod pixels;
-mod predict;
+mod prediction;
 mod process;
 mod tables;
 
-pub use config::{Noising, ProcessConfig, TimeInput, Variance};
+pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
+pub use denoiser::{Denoiser, NetworkDenoiser};
 pub use error::ProcessError;
-pub use inkdrop_schedule::MeanType;
-pub use likelihood::{BitsPerDim, bits_per_dim, prior_bits};
+pub use inkdrop_schedule::PredictionType;
+pub use likelihood::{BitsPerDim, BoundTerm, BoundTerms, bits_per_dim, prior_bits};
 pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
-pub use predict::{Denoiser, Prediction, Predictor};
+pub use prediction::Prediction;
 pub use process::Process;

@@ -1,4 +1,4 @@
-//! How many bits an image takes: the variational bound (Ho et al. 2020, eq. 5).
+//! Likelihood: the variational lower bound in bits per dimension (Ho et al. 2020, eq. 5).
 
 use std::f64::consts::{LN_2, PI};
 
@@ -6,36 +6,134 @@ use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::predict::interpret;
+use crate::prediction::prediction_from_output;
 use crate::tables::{Scales, mean_flat};
-use crate::{Noising, Prediction, Process, ProcessError};
+use crate::{ForwardNoise, Prediction, Process, ProcessError};
 
-/// The bits per dimension of a batch of images.
+/// The variational lower bound of a batch of images.
 #[derive(Debug)]
 pub struct BitsPerDim {
-    /// All of it, `[B]`: the sum of `bound` and `prior`.
+    /// Bits per dimension, `[B]`: the sum of `bound` and `prior`.
     pub total: Tensor,
-    /// What is left in x_T, `[B]`.
+    /// The prior term: information that remains in x_T, `[B]`.
     pub prior: Tensor,
-    /// The terms of the bound, [B, T], the noisiest step first.
+    /// Terms of the bound, [B, T], the noisiest timestep first.
     pub bound: Tensor,
-    /// Mean squared error of the predicted image at each step, [B, T].
+    /// Mean squared error of the predicted x0 at each timestep, [B, T].
     pub x0_mse: Tensor,
-    /// Mean squared error of the predicted noise at each step, [B, T].
+    /// Mean squared error of the predicted ε at each timestep, [B, T].
     pub eps_mse: Tensor,
 }
 
-/// Bits per dimension of images in [−1, 1] with 256 levels, step by step
-/// (Nichol & Dhariwal 2021, section 3).
-///
-/// It draws fresh noise at every step, and takes T network calls.
+/// One term of the variational lower bound.
+#[derive(Debug)]
+pub struct BoundTerm {
+    /// Timestep index of the process, T − 1 to 0.
+    pub index: usize,
+    /// The term in bits per dimension, `[B]`.
+    pub bound: Tensor,
+    /// Mean squared error of the predicted x0, `[B]`.
+    pub x0_mse: Tensor,
+    /// Mean squared error of the predicted ε, `[B]`.
+    pub eps_mse: Tensor,
+}
+
+/// An iterator over the terms of the variational lower bound of images, one network call each.
+#[must_use = "nothing is computed before the iterator is advanced"]
+pub struct BoundTerms<'a> {
+    process: &'a Process,
+    network: &'a dyn Network,
+    x0: &'a Tensor,
+    conditioning: &'a Conditioning,
+    noise: &'a mut dyn NoiseSource,
+    indices: std::iter::Rev<std::ops::Range<usize>>,
+}
+
+impl<'a> BoundTerms<'a> {
+    /// Prepares the terms for images in [−1, 1], [B, C, H, W]. Each term draws new noise.
+    ///
+    /// # Errors
+    /// The network predicts ε in a process with zero terminal SNR.
+    pub fn new(
+        process: &'a Process,
+        network: &'a dyn Network,
+        x0: &'a Tensor,
+        conditioning: &'a Conditioning,
+        noise: &'a mut dyn NoiseSource,
+    ) -> Result<Self, ProcessError> {
+        process.check_signal()?;
+        let indices = (0..process.schedule().num_timesteps()).rev();
+        Ok(Self { process, network, x0, conditioning, noise, indices })
+    }
+
+    fn term(&mut self, index: usize) -> Result<BoundTerm, ProcessError> {
+        let _guard = no_grad_guard();
+        let Self { process, x0, .. } = *self;
+        let t = Tensor::f_full([x0.size()[0]], index as i64, (Kind::Int64, x0.device()))?;
+        let eps = self.noise.normal(&x0.size(), x0.device())?.f_to_kind(x0.kind())?;
+        let x = process.q_sample(x0, &t, &eps, ForwardNoise::Standard)?;
+        let time = process.network_time(&t)?;
+        let out = self.network.forward(&x, &time, self.conditioning, Mode::Eval)?;
+        let scales = Scales::at(&process.tables, &t, &x)?;
+        let mut prediction = prediction_from_output(process.config(), &out, &x, &scales)?;
+        if process.config().clip {
+            prediction.x0 = prediction.x0.f_clamp(-1.0, 1.0)?;
+            prediction.eps =
+                x.f_sub(&prediction.x0.f_mul(&scales.signal)?)?.f_div(&scales.noise)?;
+        }
+        Ok(BoundTerm {
+            index,
+            bound: vb_bits(&prediction, x0, &x, &t, &scales)?,
+            x0_mse: mean_flat(&prediction.x0.f_sub(x0)?.f_square()?)?,
+            eps_mse: mean_flat(&prediction.eps.f_sub(&eps)?.f_square()?)?,
+        })
+    }
+}
+
+impl Iterator for BoundTerms<'_> {
+    type Item = Result<BoundTerm, ProcessError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.indices.next()?;
+        let term = self.term(index);
+        if term.is_err() {
+            self.indices = (0..0).rev();
+        }
+        Some(term)
+    }
+}
+
+impl BitsPerDim {
+    /// Sums the terms of a batch, the noisiest timestep first.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn from_terms(
+        process: &Process,
+        x0: &Tensor,
+        terms: &[BoundTerm],
+    ) -> Result<Self, ProcessError> {
+        let _guard = no_grad_guard();
+        let stack = |part: fn(&BoundTerm) -> &Tensor| {
+            Tensor::f_stack(&terms.iter().map(part).collect::<Vec<_>>(), 1)
+        };
+        let bound = stack(|term| &term.bound)?;
+        let prior = prior_bits(process, x0)?;
+        let sum = bound.f_sum_dim_intlist([1i64].as_slice(), false, bound.kind())?;
+        let (x0_mse, eps_mse) = (stack(|term| &term.x0_mse)?, stack(|term| &term.eps_mse)?);
+        Ok(Self { total: sum.f_add(&prior)?, prior, bound, x0_mse, eps_mse })
+    }
+}
+
+/// Bits per dimension of images in [−1, 1] with 256 levels: the variational lower bound
+/// (Nichol & Dhariwal 2021, section 3). It takes T network calls; [`BoundTerms`] iterates over them.
 ///
 /// # Shapes
 /// - x0: [B, C, H, W]
 ///
 /// # Errors
-/// A network that cannot take x0, noise that runs out, or a network that predicts ε in a process
-/// that ends without signal.
+/// The network does not accept x0, the noise source runs out, or the network predicts ε in a process
+/// with zero terminal SNR.
 pub fn bits_per_dim(
     process: &Process,
     network: &dyn Network,
@@ -43,33 +141,12 @@ pub fn bits_per_dim(
     conditioning: &Conditioning,
     noise: &mut dyn NoiseSource,
 ) -> Result<BitsPerDim, ProcessError> {
-    process.check_signal()?;
-    let _guard = no_grad_guard();
-    let (mut bound, mut x0_mse, mut eps_mse) = (Vec::new(), Vec::new(), Vec::new());
-    for index in (0..process.schedule().steps() as i64).rev() {
-        let t = Tensor::f_full([x0.size()[0]], index, (Kind::Int64, x0.device()))?;
-        let eps = noise.normal(&x0.size(), x0.device())?.f_to_kind(x0.kind())?;
-        let x = process.q_sample(x0, &t, &eps, Noising::Exact)?;
-        let out = network.forward(&x, &process.network_time(&t)?, conditioning, Mode::Eval)?;
-        let scales = Scales::at(&process.tables, &t, &x)?;
-        let mut prediction = interpret(process.config(), &out, &x, &scales)?;
-        if process.config().clip {
-            prediction.x0 = prediction.x0.f_clamp(-1.0, 1.0)?;
-            prediction.eps =
-                x.f_sub(&prediction.x0.f_mul(&scales.signal)?)?.f_div(&scales.noise)?;
-        }
-        x0_mse.push(mean_flat(&prediction.x0.f_sub(x0)?.f_square()?)?);
-        eps_mse.push(mean_flat(&prediction.eps.f_sub(&eps)?.f_square()?)?);
-        bound.push(vb_bits(&prediction, x0, &x, &t, &scales)?);
-    }
-    let bound = Tensor::f_stack(&bound, 1)?;
-    let prior = prior_bits(process, x0)?;
-    let total = bound.f_sum_dim_intlist([1i64].as_slice(), false, bound.kind())?.f_add(&prior)?;
-    let (x0_mse, eps_mse) = (Tensor::f_stack(&x0_mse, 1)?, Tensor::f_stack(&eps_mse, 1)?);
-    Ok(BitsPerDim { total, prior, bound, x0_mse, eps_mse })
+    let terms = BoundTerms::new(process, network, x0, conditioning, noise)?;
+    BitsPerDim::from_terms(process, x0, &terms.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// KL(q(x_T | x0) ‖ N(0, 1)) in bits per dimension, `[B]`; what no training can change.
+/// The prior term KL(q(x_T | x0) ‖ N(0, 1)) in bits per dimension, `[B]`. It does not depend on the
+/// network.
 ///
 /// # Shapes
 /// - x0: [B, C, H, W]
@@ -77,7 +154,7 @@ pub fn bits_per_dim(
 /// # Errors
 /// libtorch is out of memory.
 pub fn prior_bits(process: &Process, x0: &Tensor) -> Result<Tensor, ProcessError> {
-    let last = process.schedule().steps() - 1;
+    let last = process.schedule().num_timesteps() - 1;
     let bar = process.schedule().alphas_cumprod()[last];
     let mean = x0.f_mul_scalar(bar.sqrt())?;
     let variance = 1.0 - bar;
@@ -86,8 +163,8 @@ pub fn prior_bits(process: &Process, x0: &Tensor) -> Result<Tensor, ProcessError
     Ok(mean_flat(&kl)?.f_mul_scalar(0.5 / LN_2)?)
 }
 
-/// One term of the bound, in bits per dimension: KL(q(x_{t−1} | x_t, x0) ‖ p(x_{t−1} | x_t)),
-/// and at t = 0 the negative log-likelihood of the pixels.
+/// One term of the variational lower bound in bits per dimension: KL(q(x_{t−1} | x_t, x0) ‖
+/// p(x_{t−1} | x_t)), and at t = 0 the negative log-likelihood of the pixels.
 ///
 /// - returns `[B]`
 pub(crate) fn vb_bits(
@@ -110,7 +187,7 @@ pub(crate) fn vb_bits(
     Ok(bits(&nll)?.f_where_self(&t.f_eq(0)?, &bits(&kl)?)?)
 }
 
-/// KL between two Gaussians, each given as mean and ln of the variance, in nats.
+/// KL divergence of two Gaussians, each given as mean and log-variance, in nats.
 fn normal_kl(
     (mean1, log1): (&Tensor, &Tensor),
     (mean2, log2): (&Tensor, &Tensor),
@@ -121,8 +198,8 @@ fn normal_kl(
     Ok(kl.f_sub_scalar(1.0)?.f_mul_scalar(0.5)?)
 }
 
-/// −ln of the probability that a Gaussian gives the pixel values' bins, 2/255 wide; the first and
-/// the last bin reach to infinity (Ho et al. 2020, eq. 13).
+/// Negative log-likelihood of pixel values under a discretized Gaussian with bins of width 2/255. The
+/// first and the last bin extend to infinity (Ho et al. 2020, eq. 13).
 fn pixel_nll(x: &Tensor, mean: &Tensor, log_scale: &Tensor) -> Result<Tensor, ProcessError> {
     let centred = x.f_sub(mean)?;
     let precision = log_scale.f_neg()?.f_exp()?;
@@ -137,7 +214,7 @@ fn pixel_nll(x: &Tensor, mean: &Tensor, log_scale: &Tensor) -> Result<Tensor, Pr
     Ok(first.f_where_self(&x.f_lt(-0.999)?, &upper)?.f_neg()?)
 }
 
-/// The tanh approximation of the normal distribution function that improved-diffusion uses.
+/// The tanh approximation of the normal cumulative distribution function, as in improved-diffusion.
 fn normal_cdf(x: &Tensor) -> Result<Tensor, ProcessError> {
     let cubic = x.f_pow_tensor_scalar(3)?.f_mul_scalar(0.044715)?.f_add(x)?;
     let tanh = cubic.f_mul_scalar((2.0 / PI).sqrt())?.f_tanh()?;

@@ -1,14 +1,14 @@
 //! What training makes small.
 
 use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_schedule::{MeanType, weights};
+use inkdrop_schedule::{PredictionType, loss_weights};
 use inkdrop_torch::tch::{Reduction, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::vb_bits;
-use crate::predict::{halves, interpret};
+use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
-use crate::{Noising, Process, ProcessError};
+use crate::{ForwardNoise, Process, ProcessError};
 
 /// A loss by name.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub struct ObjectiveConfig {
     /// How much each step counts.
     pub weighting: Weighting,
     /// How training images get their noise.
-    pub noising: Noising,
+    pub noising: ForwardNoise,
 }
 
 /// A loss for a process.
@@ -93,7 +93,7 @@ impl<'a> Objective<'a> {
     /// A delta, γ or k that cannot be, a weighting of a bound, or a bound where a network predicts ε in a process that ends
     /// without signal.
     pub fn new(process: &'a Process, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
-        let (schedule, mean) = (process.schedule(), process.config().mean);
+        let (schedule, mean) = (process.schedule(), process.config().prediction);
         let bounds = matches!(config.loss, LossType::Kl | LossType::RescaledKl);
         if bounds || process.config().variance.is_learned() {
             process.check_signal()?;
@@ -103,8 +103,8 @@ impl<'a> Objective<'a> {
         }
         let table = match config.weighting {
             Weighting::None => None,
-            Weighting::MinSnr { gamma } => Some(weights::min_snr(schedule, mean, gamma)?),
-            Weighting::P2 { gamma, k } => Some(weights::p2(schedule, mean, gamma, k)?),
+            Weighting::MinSnr { gamma } => Some(loss_weights::min_snr(schedule, mean, gamma)?),
+            Weighting::P2 { gamma, k } => Some(loss_weights::p2(schedule, mean, gamma, k)?),
         };
         if let LossType::Huber { delta } = config.loss {
             let expected = "a number above 0";
@@ -138,9 +138,9 @@ impl<'a> Objective<'a> {
         let time = process.network_time(t)?;
         let out = network.forward(&x, &time, conditioning, mode)?;
         let scales = Scales::at(&process.tables, t, &x)?;
-        let steps = process.schedule().steps() as f64;
+        let steps = process.schedule().num_timesteps() as f64;
         let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {
-            let prediction = interpret(process.config(), out, &x, &scales)?;
+            let prediction = prediction_from_output(process.config(), out, &x, &scales)?;
             vb_bits(&prediction, x0, &x, t, &scales)
         };
         match self.config.loss {
@@ -150,7 +150,7 @@ impl<'a> Objective<'a> {
                 Ok(LossTerms { loss, error: None, bound: None })
             }
             _ => {
-                let (mean, variance) = halves(process.config().variance, &out, &x)?;
+                let (mean, variance) = split_variance(process.config().variance, &out, &x)?;
                 let target = self.target((x0, noise), &x, &scales)?;
                 let error = self.weighted(&self.error(&mean, &target)?, t)?;
                 let Some(variance) = variance else {
@@ -176,11 +176,13 @@ impl<'a> Objective<'a> {
         x: &Tensor,
         scales: &Scales,
     ) -> Result<Tensor, ProcessError> {
-        Ok(match self.process.config().mean {
-            MeanType::Epsilon => noise.shallow_clone(),
-            MeanType::StartX => x0.shallow_clone(),
-            MeanType::PreviousX => scales.posterior_mean(x0, x)?,
-            MeanType::V => noise.f_mul(&scales.signal)?.f_sub(&x0.f_mul(&scales.noise)?)?,
+        Ok(match self.process.config().prediction {
+            PredictionType::Epsilon => noise.shallow_clone(),
+            PredictionType::Sample => x0.shallow_clone(),
+            PredictionType::PosteriorMean => scales.posterior_mean(x0, x)?,
+            PredictionType::Velocity => {
+                noise.f_mul(&scales.signal)?.f_sub(&x0.f_mul(&scales.noise)?)?
+            }
         })
     }
 

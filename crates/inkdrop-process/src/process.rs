@@ -1,132 +1,143 @@
-//! The process: its tables on a device, and in which units a network sees time.
+//! The diffusion process: its tables on a device, forward noising and the posterior.
 
-use inkdrop_schedule::{Leg, Level, MeanType, Path, Schedule, Spacing};
+use inkdrop_schedule::{
+    NoiseLevel, PredictionType, SamplingSchedule, Schedule, SolverStep, TimestepSpacing,
+};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
 use crate::tables::{Scales, Tables, like};
-use crate::{Noising, ProcessConfig, ProcessError};
+use crate::{ForwardNoise, ProcessConfig, ProcessError};
 
-/// A process with its tables on a device.
+/// A diffusion process with its tables on a device.
 #[derive(Debug)]
 pub struct Process {
     config: ProcessConfig,
     schedule: Schedule,
-    kept: Vec<usize>,
+    timestep_map: Vec<usize>,
     times: Tensor,
     pub(crate) tables: Tables,
 }
 
 impl Process {
-    /// The full process of a config.
+    /// Builds the full process of a config.
     ///
     /// # Errors
-    /// The schedule cannot be.
+    /// Invalid noise schedule.
     pub fn new(config: &ProcessConfig, device: Device) -> Result<Self, ProcessError> {
         let schedule = config.schedule.build()?;
-        let kept = (0..schedule.steps()).collect();
-        Self::with_tables(config, schedule, kept, device)
+        let timestep_map = (0..schedule.num_timesteps()).collect();
+        Self::with_tables(config, schedule, timestep_map, device)
     }
 
-    /// The same process in fewer steps; the network still sees the times it was trained with.
+    /// The process over fewer timesteps; the network receives its original timesteps.
     ///
-    /// This is improved-diffusion's SpacedDiffusion: losses, likelihoods and the meaning of
-    /// learned variances and of `previous_x` are those of the shorter process.
-    /// [`Spacing::All`] gives this very process back, with its own β.
+    /// This is SpacedDiffusion of improved-diffusion: losses, likelihoods, learned variances and the
+    /// posterior mean are those of the shorter process. [`TimestepSpacing::All`] returns this process
+    /// with its own β.
     ///
     /// # Errors
-    /// The spacing asks for steps that there are not.
-    pub fn respaced(&self, spacing: &Spacing) -> Result<Self, ProcessError> {
-        let picks = spacing.picks(self.schedule.steps())?;
-        let schedule = if picks.len() == self.schedule.steps() {
+    /// The spacing does not fit the process.
+    pub fn respaced(&self, spacing: &TimestepSpacing) -> Result<Self, ProcessError> {
+        let timesteps = spacing.timesteps(self.schedule.num_timesteps())?;
+        let schedule = if timesteps.len() == self.schedule.num_timesteps() {
             self.schedule.clone()
         } else {
-            self.schedule.respaced(&picks)?
+            self.schedule.respaced(&timesteps)?
         };
-        let kept = picks.iter().map(|&pick| self.kept[pick]).collect();
-        Self::with_tables(&self.config, schedule, kept, self.times.device())
+        let timestep_map = timesteps.iter().map(|&index| self.timestep_map[index]).collect();
+        Self::with_tables(&self.config, schedule, timestep_map, self.times.device())
     }
 
     fn with_tables(
         config: &ProcessConfig,
         schedule: Schedule,
-        kept: Vec<usize>,
+        timestep_map: Vec<usize>,
         device: Device,
     ) -> Result<Self, ProcessError> {
-        let total = config.schedule.steps();
+        let total = config.schedule.num_timesteps();
         let times: Array1<f64> =
-            kept.iter().map(|&step| config.time.at(step as f64, total)).collect();
+            timestep_map.iter().map(|&step| config.time.at(step as f64, total)).collect();
         Ok(Self {
             times: Tensor::f_from_slice(&times.to_vec())?.f_to_device(device)?,
             tables: Tables::new(&schedule, device)?,
             config: config.clone(),
             schedule,
-            kept,
+            timestep_map,
         })
     }
 
-    /// What the process was made from.
+    /// The config of the full process.
     pub fn config(&self) -> &ProcessConfig {
         &self.config
     }
 
-    /// The tables, in f64.
+    /// The noise schedule in f64.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    /// Which steps of the full process these are, rising.
-    pub fn kept(&self) -> &[usize] {
-        &self.kept
+    /// The timesteps of the full process that this process visits, increasing.
+    pub fn timestep_map(&self) -> &[usize] {
+        &self.timestep_map
     }
 
-    /// Where the tables are.
+    /// Device of the tables.
     pub fn device(&self) -> Device {
         self.times.device()
     }
 
-    /// The way through all steps of the process, the last first.
+    /// The sampling schedule over all timesteps of the process, the last first.
     ///
     /// # Errors
-    /// Never for a process that could be made.
-    pub fn path(&self) -> Result<Path, ProcessError> {
-        Ok(Path::of_legs((0..self.kept.len()).rev().map(|index| self.leg(index)).collect())?)
+    /// None for a process that was built.
+    pub fn sampling_schedule(&self) -> Result<SamplingSchedule, ProcessError> {
+        let steps = (0..self.timestep_map.len()).rev().map(|index| self.step(index));
+        Ok(SamplingSchedule::from_steps(steps.collect())?)
     }
 
-    /// Makes sure that what the network predicts says something about the image at every step.
+    /// Checks that the prediction determines the image at every timestep.
     pub(crate) fn check_signal(&self) -> Result<(), ProcessError> {
-        let last = self.schedule.alphas_cumprod()[self.schedule.steps() - 1];
-        let silent = last == 0.0 && self.config.mean == MeanType::Epsilon;
-        if silent { Err(ProcessError::NoSignal) } else { Ok(()) }
+        let last = self.schedule.alphas_cumprod()[self.schedule.num_timesteps() - 1];
+        let undetermined = last == 0.0 && self.config.prediction == PredictionType::Epsilon;
+        if undetermined { Err(ProcessError::NoSignal) } else { Ok(()) }
     }
 
-    /// The step at an index of this process, at its time in the full one.
-    fn leg(&self, index: usize) -> Leg {
-        let level = |index: usize| Level {
+    /// The step at an index of this process, with timesteps of the full one.
+    fn step(&self, index: usize) -> SolverStep {
+        let level = |index: usize| NoiseLevel {
             alpha_cumprod: self.schedule.alphas_cumprod()[index],
-            time: self.kept[index] as f64,
+            timestep: self.timestep_map[index] as f64,
         };
-        let to = index.checked_sub(1).map_or(Level::CLEAN, level);
+        let to = index.checked_sub(1).map_or(NoiseLevel::NOISELESS, level);
         let beta = self.schedule.betas()[index];
-        if beta < 1.0 { Leg::with_beta(level(index), to, beta) } else { Leg::new(level(index), to) }
-    }
-
-    /// The step of this process that starts at a level; of the two nearest ones' β where it lies
-    /// between them.
-    pub(crate) fn own_leg(&self, level: Level) -> Leg {
-        let high = self.kept.partition_point(|&step| (step as f64) < level.time);
-        let high = high.min(self.kept.len() - 1);
-        let exact = self.kept[high] as f64 == level.time || high == 0;
-        if exact {
-            return self.leg(high);
+        if beta < 1.0 {
+            SolverStep::with_beta(level(index), to, beta)
+        } else {
+            SolverStep::new(level(index), to)
         }
-        let (a, b) = (self.kept[high - 1] as f64, self.kept[high] as f64);
-        let part = ((level.time - a) / (b - a)).clamp(0.0, 1.0);
-        let (betas, to) = (self.schedule.betas(), self.leg(high - 1).from);
-        Leg::with_beta(level, to, betas[high - 1] + part * (betas[high] - betas[high - 1]))
     }
 
-    /// x after step t of the forward process (Ho et al. 2020, eq. 4).
+    /// The step of this process that starts at a level. Between two timesteps β is interpolated.
+    pub(crate) fn own_step(&self, level: NoiseLevel) -> SolverStep {
+        let map = &self.timestep_map;
+        let high = map.partition_point(|&step| (step as f64) < level.timestep);
+        let high = high.min(map.len() - 1);
+        let exact = map[high] as f64 == level.timestep || high == 0;
+        if exact {
+            return self.step(high);
+        }
+        let (a, b) = (map[high - 1] as f64, map[high] as f64);
+        let fraction = ((level.timestep - a) / (b - a)).clamp(0.0, 1.0);
+        let (betas, to) = (self.schedule.betas(), self.step(high - 1).from);
+        SolverStep::with_beta(
+            level,
+            to,
+            betas[high - 1] + fraction * (betas[high] - betas[high - 1]),
+        )
+    }
+
+    /// Adds noise to x0 up to timestep t: a sample of q(x_t | x_0) (Ho et al. 2020, eq. 4).
     ///
     /// # Shapes
     /// - x0, noise: [B, C, H, W]
@@ -134,27 +145,27 @@ impl Process {
     /// - returns [B, C, H, W]
     ///
     /// # Errors
-    /// Shapes that do not fit, or t outside the process.
+    /// Shapes that do not match, or t outside the process.
     pub fn q_sample(
         &self,
         x0: &Tensor,
         t: &Tensor,
         noise: &Tensor,
-        noising: Noising,
+        forward_noise: ForwardNoise,
     ) -> Result<Tensor, ProcessError> {
         check_shapes(x0, t, noise)?;
         let signal = like(&self.tables.signal.f_index_select(0, t)?, x0)?;
         let variance = self.tables.noise_variance.f_index_select(0, t)?;
-        let spread = match noising {
-            Noising::Exact => variance.f_sqrt()?,
-            Noising::Published => variance,
+        let noise_scale = match forward_noise {
+            ForwardNoise::Standard => variance.f_sqrt()?,
+            ForwardNoise::SpritesNotebook => variance,
         };
-        let spread = like(&spread, x0)?;
-        Ok(signal.f_mul(x0)?.f_add(&spread.f_mul(noise)?)?)
+        let noise_scale = like(&noise_scale, x0)?;
+        Ok(signal.f_mul(x0)?.f_add(&noise_scale.f_mul(noise)?)?)
     }
 
-    /// Mean and ln of the variance of q(x_{t−1} | x_t, x0) (Ho et al. 2020, eq. 7); at t = 0, where
-    /// the variance is 0, the logarithm is that of t = 1.
+    /// Mean and log-variance of the posterior q(x_{t−1} | x_t, x0) (Ho et al. 2020, eq. 7). At t = 0,
+    /// where the variance is 0, the log-variance is that of t = 1.
     ///
     /// # Shapes
     /// - x0, x: [B, C, H, W]
@@ -162,7 +173,7 @@ impl Process {
     /// - returns [B, C, H, W] and [B, 1, 1, 1]
     ///
     /// # Errors
-    /// Shapes that do not fit, or t outside the process.
+    /// Shapes that do not match, or t outside the process.
     pub fn q_posterior(
         &self,
         x0: &Tensor,
@@ -174,7 +185,7 @@ impl Process {
         Ok((scales.posterior_mean(x0, x)?, scales.small))
     }
 
-    /// What the network is given as t.
+    /// Converts timesteps to the network's unit ([`TimeInput`](crate::TimeInput)).
     ///
     /// # Shapes
     /// - t: `[B]`, i64 in 0..T
@@ -186,25 +197,25 @@ impl Process {
         Ok(self.times.f_index_select(0, t)?.f_to_kind(Kind::Float)?)
     }
 
-    /// What the network is given as t at one level, for a whole batch: `[B]` in f32.
+    /// The timestep of a noise level in the network's unit, for a batch: `[B]` in f32.
     ///
     /// # Errors
-    /// libtorch cannot allocate it.
-    pub fn network_time_at(&self, level: Level, batch: i64) -> Result<Tensor, ProcessError> {
-        let time = self.config.time.at(level.time, self.config.schedule.steps());
+    /// libtorch fails to allocate the tensor.
+    pub fn network_time_at(&self, level: NoiseLevel, batch: i64) -> Result<Tensor, ProcessError> {
+        let time = self.config.time.at(level.timestep, self.config.schedule.num_timesteps());
         Ok(Tensor::f_full([batch], time, (Kind::Float, self.times.device()))?)
     }
 
-    /// What the network is given as t at the start of each leg of a path, rounded as its t is: for
-    /// what it can compute beforehand.
-    pub fn network_times(&self, path: &Path) -> Vec<f64> {
-        let steps = self.config.schedule.steps();
-        let at = |level: Level| f64::from(self.config.time.at(level.time, steps) as f32);
-        path.legs().iter().map(|leg| at(leg.from)).collect()
+    /// All timesteps of a sampling schedule in the network's unit, rounded to f32 like its input, for
+    /// embeddings that are computed in advance.
+    pub fn network_times(&self, schedule: &SamplingSchedule) -> Vec<f64> {
+        let total = self.config.schedule.num_timesteps();
+        let at = |level: NoiseLevel| f64::from(self.config.time.at(level.timestep, total) as f32);
+        schedule.steps().iter().map(|step| at(step.from)).collect()
     }
 }
 
-/// One t for each image, and two batches of one shape.
+/// Checks for one t per image and equal shapes of two batches.
 fn check_shapes(x0: &Tensor, t: &Tensor, other: &Tensor) -> Result<(), ProcessError> {
     let error = |what, given: &Tensor, expected: String| {
         Err(ProcessError::Shape { what, given: given.size(), expected })
@@ -214,7 +225,7 @@ fn check_shapes(x0: &Tensor, t: &Tensor, other: &Tensor) -> Result<(), ProcessEr
         None => error("x0", x0, "[B, C, ...]".into()),
         _ if other.size() != shape => error("noise or x", other, format!("{shape:?}, that of x0")),
         Some(batch) if t.size() != [*batch] => {
-            error("t", t, format!("[{batch}], one step for each image"))
+            error("t", t, format!("[{batch}], one timestep for each image"))
         }
         _ => Ok(()),
     }

@@ -1,130 +1,197 @@
-//! Sampling along the same marginals with less or no noise, and back.
+//! DDIM sampling and DDIM inversion (Song et al. 2020).
 
-use inkdrop_process::Predictor;
-use inkdrop_schedule::{Leg, Level, Path};
+use inkdrop_process::Denoiser;
+use inkdrop_schedule::{NoiseLevel, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
 
-use crate::step::{at, combine, draw, report};
-use crate::{OnStep, SamplerError};
+use crate::solver::{combine, noise_like, renoise};
+use crate::{
+    SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput, StepState,
+};
 
 /// DDIM: x_{t−1} = √ᾱ_prev·x0 + √(1−ᾱ_prev−σ²)·ε + σ·z with σ = η·√(posterior variance)
 /// (Song et al. 2020, eq. 12 and 16).
-///
-/// - eta: 0 (no noise is drawn) to 1 (DDPM with the smaller variance)
+#[derive(Debug, Clone, Copy)]
+pub struct Ddim {
+    eta: f64,
+}
+
+impl Ddim {
+    /// - eta: 0 (deterministic) to 1 (DDPM with the smaller fixed variance)
+    ///
+    /// # Errors
+    /// η outside 0 to 1.
+    pub fn new(eta: f64) -> Result<Self, SamplerError> {
+        SamplerError::check_eta(eta)?;
+        Ok(Self { eta })
+    }
+}
+
+impl Solver for Ddim {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let prediction = denoiser.denoise(x, &step)?;
+        // σ² follows from ᾱ at both ends, even if the schedule has another β (sprites notebook).
+        let variance = SolverStep::new(step.from, step.to).posterior_variance() * self.eta.powi(2);
+        let direction = (1.0 - step.to.alpha_cumprod - variance).max(0.0).sqrt();
+        let mut next =
+            combine(&[(step.to.signal(), &prediction.x0), (direction, &prediction.eps)])?;
+        if variance > 0.0 {
+            next = next.f_add(&noise_like(noise, x)?.f_mul_scalar(variance.sqrt())?)?;
+        }
+        Ok(SolverOutput { x: next, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`Ddim`].
 ///
 /// # Shapes
 /// - x: [B, C, H, W], N(0, 1); returns images of the same shape
 ///
 /// # Errors
-/// η outside 0 to 1, the network cannot take x, the noise runs out, or x stops being finite.
+/// η outside 0 to 1, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
+/// infinite.
 pub fn ddim(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
     eta: f64,
     noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor, SamplerError> {
-    check_eta(eta)?;
-    let _guard = no_grad_guard();
-    for (i, leg) in path.legs().iter().enumerate() {
-        let prediction = model.predict(&x, leg)?;
-        // From both ends, whatever β a schedule gives the step.
-        let variance = Leg::new(leg.from, leg.to).posterior_variance() * eta.powi(2);
-        let direction = (1.0 - leg.to.alpha_cumprod - variance).max(0.0).sqrt();
-        let terms = [(leg.to.signal(), &prediction.x0), (direction, &prediction.eps)];
-        x = combine(&terms)?;
-        if variance > 0.0 {
-            x = x.f_add(&draw(noise, &x)?.f_mul_scalar(variance.sqrt())?)?;
-        }
-        report(path, i, &x, &prediction.x0, on_step)?;
-    }
-    Ok(x)
+    SamplingSteps::new(denoiser, Ddim::new(eta)?, schedule, x, noise).finish()
 }
 
-/// How an image is taken back to noise.
+/// Options of DDIM inversion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Inversion {
-    /// Where to end: the path's start, where [`ddim`] begins, or further.
-    pub end: Level,
-    /// How often each step is solved anew so that DDIM's own step leads back from its end, one
-    /// network call each; 0 takes each step once, as improved-diffusion does. The latter is
-    /// off by the step's size, the former exact where it converges.
+    /// Noise level at which the inversion ends: the start of the schedule, or a noisier level.
+    pub end: NoiseLevel,
+    /// Fixed-point iterations per step, one network call each, so that DDIM's own step leads back.
+    ///
+    /// 0 takes each step explicitly, as improved-diffusion does, with an error of the step size. With
+    /// iterations the inversion is exact where they converge.
     pub refine: usize,
 }
 
-/// DDIM backwards, from an image to the noise that it comes from (Song et al. 2020, section 4.3):
-/// at each level the same x0 and ε, with more noise.
+/// A run of DDIM inversion: DDIM backwards, from an image to the noise that generates it
+/// (Song et al. 2020, section 4.3). Each step keeps x0 and ε and moves to a noisier level.
+#[must_use = "nothing is computed before the iterator is advanced"]
+pub struct DdimInversion<'a> {
+    denoiser: &'a dyn Denoiser,
+    schedule: SamplingSchedule,
+    refine: usize,
+    /// Index of each step of the schedule to invert, with the noise level to reach.
+    targets: Vec<(usize, NoiseLevel)>,
+    x: Tensor,
+    index: usize,
+}
+
+impl<'a> DdimInversion<'a> {
+    /// Prepares the inversion of a sampling schedule.
+    ///
+    /// With `refine`, x is first moved from clean data to the last level of the schedule, which takes
+    /// `refine` network calls.
+    ///
+    /// # Shapes
+    /// - x: images, [B, C, H, W]
+    ///
+    /// # Errors
+    /// The denoiser does not accept x.
+    pub fn new(
+        denoiser: &'a dyn Denoiser,
+        schedule: &SamplingSchedule,
+        x: Tensor,
+        inversion: Inversion,
+    ) -> Result<Self, SamplerError> {
+        let _guard = no_grad_guard();
+        let refine = inversion.refine;
+        // Solving a DDIM step backwards divides by √ᾱ.
+        let (schedule, end) = match refine {
+            0 => (schedule.clone(), inversion.end),
+            _ => (schedule.with_min_signal(), inversion.end.with_min_signal()),
+        };
+        let steps = schedule.steps();
+        let noisier = |i: usize| if i == 0 { end } else { steps[i - 1].from };
+        let targets = (0..steps.len()).rev().map(|i| (i, noisier(i)));
+        let targets = targets.filter(|(i, to)| to.alpha_cumprod < steps[*i].from.alpha_cumprod);
+        let targets = targets.collect();
+        let x = match refine {
+            0 => x,
+            _ => solve_backwards(denoiser, &steps[steps.len() - 1], &x, &x, refine)?,
+        };
+        Ok(Self { denoiser, schedule, refine, targets, x, index: 0 })
+    }
+
+    fn advance(&mut self, i: usize, to: NoiseLevel) -> Result<StepState, SamplerError> {
+        let _guard = no_grad_guard();
+        let steps = self.schedule.steps();
+        let prediction = self.denoiser.denoise(&self.x, &steps[i])?;
+        let guess = renoise(to, &prediction)?;
+        let forward_step = if i > 0 { steps[i - 1] } else { SolverStep::new(to, steps[i].from) };
+        self.x = match self.refine {
+            0 => guess,
+            times => solve_backwards(self.denoiser, &forward_step, &self.x, &guess, times)?,
+        };
+        let output = SolverOutput { x: self.x.shallow_clone(), x0: prediction.x0 };
+        StepState::new((self.index, self.targets.len()), steps[i].from, output)
+    }
+}
+
+impl Iterator for DdimInversion<'_> {
+    type Item = Result<StepState, SamplerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let &(i, to) = self.targets.get(self.index)?;
+        let state = self.advance(i, to);
+        self.index = if state.is_ok() { self.index + 1 } else { self.targets.len() };
+        Some(state)
+    }
+}
+
+impl SamplingRun for DdimInversion<'_> {
+    fn x(&self) -> &Tensor {
+        &self.x
+    }
+}
+
+/// Inverts images with [`DdimInversion`].
 ///
-/// - path: the one that leads from that noise to the image
+/// - schedule: the sampling schedule that leads from the noise to the image
 ///
 /// # Shapes
-/// - x: images, [B, C, H, W]; returns x at the end's level
+/// - x: images, [B, C, H, W]; returns x at the level `inversion.end`
 ///
 /// # Errors
-/// The network cannot take x, or x stops being finite.
+/// The denoiser does not accept x, or x becomes NaN or infinite.
 pub fn ddim_inversion(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
     inversion: Inversion,
-    on_step: &mut OnStep,
 ) -> Result<Tensor, SamplerError> {
-    let _guard = no_grad_guard();
-    // What is solved backwards is divided by the signal.
-    let (path, end) = match inversion.refine {
-        0 => (path.clone(), inversion.end),
-        _ => (path.with_signal(), inversion.end.with_signal()),
-    };
-    let (path, legs) = (&path, path.legs());
-    if inversion.refine > 0 {
-        // What is taken for the first level must be at it.
-        x = solve_back(model, &legs[legs.len() - 1], &x, &x, inversion.refine)?;
-    }
-    for i in (0..legs.len()).rev() {
-        let end = if i == 0 { end } else { legs[i - 1].from };
-        if end.alpha_cumprod >= legs[i].from.alpha_cumprod {
-            continue;
-        }
-        let prediction = model.predict(&x, &legs[i])?;
-        let guess = at(end, &prediction)?;
-        x = match inversion.refine {
-            0 => guess,
-            times if i > 0 => solve_back(model, &legs[i - 1], &x, &guess, times)?,
-            times => solve_back(model, &Leg::new(end, legs[i].from), &x, &guess, times)?,
-        };
-        report(path, i, &x, &prediction.x0, on_step)?;
-    }
-    Ok(x)
+    DdimInversion::new(denoiser, schedule, x, inversion)?.finish()
 }
 
-/// The x at a leg's start from which DDIM leads to `to`, by fixed-point iteration from a guess.
-fn solve_back(
-    model: &dyn Predictor,
-    leg: &Leg,
+/// The x at the start of a step from which DDIM leads to `to`, by fixed-point iteration.
+fn solve_backwards(
+    denoiser: &dyn Denoiser,
+    step: &SolverStep,
     to: &Tensor,
     guess: &Tensor,
-    times: usize,
+    iterations: usize,
 ) -> Result<Tensor, SamplerError> {
-    let ratio = leg.to.signal() / leg.from.signal();
-    let of_eps = leg.to.noise() - ratio * leg.from.noise();
+    let ratio = step.to.signal() / step.from.signal();
+    let coef_eps = step.to.noise() - ratio * step.from.noise();
     let mut x = guess.shallow_clone();
-    for _ in 0..times {
-        let eps = model.predict(&x, leg)?.eps;
-        x = combine(&[(1.0 / ratio, to), (-of_eps / ratio, &eps)])?;
+    for _ in 0..iterations {
+        let eps = denoiser.denoise(&x, step)?.eps;
+        x = combine(&[(1.0 / ratio, to), (-coef_eps / ratio, &eps)])?;
     }
     Ok(x)
-}
-
-/// η between DDIM and DDPM.
-pub(crate) fn check_eta(eta: f64) -> Result<(), SamplerError> {
-    if (0.0..=1.0).contains(&eta) {
-        return Ok(());
-    }
-    Err(SamplerError::Request {
-        field: "eta",
-        given: eta.to_string(),
-        expected: "0 (no noise) to 1 (as much as DDPM)".into(),
-    })
 }

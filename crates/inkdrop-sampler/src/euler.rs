@@ -1,68 +1,102 @@
-//! One network call a step, on straight lines in σ.
+//! Euler and Euler ancestral samplers (Karras et al. 2022; k-diffusion).
 
-use inkdrop_process::Predictor;
-use inkdrop_schedule::Path;
+use inkdrop_process::Denoiser;
+use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::NoiseSource;
-use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use inkdrop_torch::tch::Tensor;
 
-use crate::ddim::check_eta;
-use crate::step::{at, combine, draw, report};
-use crate::{OnStep, SamplerError};
+use crate::solver::{NoNoise, combine, noise_like, renoise};
+use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
 
-/// Euler's method on dx/dσ = ε (Karras et al. 2022, algorithm 1 without its second half); the
-/// same step as DDIM with η = 0, so what differs is the path.
+/// Euler's method for dx/dσ = ε (Karras et al. 2022, algorithm 1 without the correction).
 ///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The network cannot take x, or x stops being finite.
-pub fn euler(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
-    on_step: &mut OnStep,
-) -> Result<Tensor, SamplerError> {
-    let _guard = no_grad_guard();
-    for (i, leg) in path.legs().iter().enumerate() {
-        let prediction = model.predict(&x, leg)?;
-        x = at(leg.to, &prediction)?;
-        report(path, i, &x, &prediction.x0, on_step)?;
+/// The step equals DDIM with η = 0; only the usual noise levels differ.
+#[derive(Debug, Clone, Copy)]
+pub struct Euler;
+
+impl Solver for Euler {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        _: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let prediction = denoiser.denoise(x, &step)?;
+        Ok(SolverOutput { x: renoise(step.to, &prediction)?, x0: prediction.x0 })
     }
-    Ok(x)
 }
 
-/// Euler's method to less noise than the step's end has, and fresh noise up to it: k-diffusion's
-/// `sample_euler_ancestral`; with η = 1 the split of DDPM's posterior (Ho et al. 2020, eq. 7).
-///
-/// - eta: the share of fresh noise, 0 (Euler) to 1
+/// Samples with [`Euler`].
 ///
 /// # Shapes
 /// - x: [B, C, H, W], N(0, 1); returns images of the same shape
 ///
 /// # Errors
-/// η outside 0 to 1, the network cannot take x, the noise runs out, or x stops being finite.
+/// The denoiser does not accept x, or x becomes NaN or infinite.
+pub fn euler(
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
+) -> Result<Tensor, SamplerError> {
+    SamplingSteps::new(denoiser, Euler, schedule, x, NoNoise).finish()
+}
+
+/// Euler ancestral: an Euler step to less noise than the target level, and fresh noise up to it
+/// (k-diffusion's `sample_euler_ancestral`). η = 1 gives the split of the DDPM posterior
+/// (Ho et al. 2020, eq. 7).
+#[derive(Debug, Clone, Copy)]
+pub struct EulerAncestral {
+    eta: f64,
+}
+
+impl EulerAncestral {
+    /// - eta: scale of the fresh noise, 0 (Euler) to 1
+    ///
+    /// # Errors
+    /// η outside 0 to 1.
+    pub fn new(eta: f64) -> Result<Self, SamplerError> {
+        SamplerError::check_eta(eta)?;
+        Ok(Self { eta })
+    }
+}
+
+impl Solver for EulerAncestral {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let prediction = denoiser.denoise(x, &step)?;
+        let (from, to) = (step.from.sigma(), step.to.sigma());
+        let sigma_up = (self.eta * to * (1.0 - (to / from).powi(2)).max(0.0).sqrt()).min(to);
+        let sigma_down = (to * to - sigma_up * sigma_up).max(0.0).sqrt();
+        let signal = step.to.signal();
+        let mut next =
+            combine(&[(signal, &prediction.x0), (signal * sigma_down, &prediction.eps)])?;
+        if sigma_up > 0.0 {
+            next = next.f_add(&noise_like(noise, x)?.f_mul_scalar(signal * sigma_up)?)?;
+        }
+        Ok(SolverOutput { x: next, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`EulerAncestral`].
+///
+/// # Shapes
+/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
+///
+/// # Errors
+/// η outside 0 to 1, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
+/// infinite.
 pub fn euler_ancestral(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
     eta: f64,
     noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
 ) -> Result<Tensor, SamplerError> {
-    check_eta(eta)?;
-    let _guard = no_grad_guard();
-    for (i, leg) in path.legs().iter().enumerate() {
-        let prediction = model.predict(&x, leg)?;
-        let (from, to) = (leg.from.sigma(), leg.to.sigma());
-        let up = (eta * to * (1.0 - (to / from).powi(2)).max(0.0).sqrt()).min(to);
-        let down = (to * to - up * up).max(0.0).sqrt();
-        let signal = leg.to.signal();
-        x = combine(&[(signal, &prediction.x0), (signal * down, &prediction.eps)])?;
-        if up > 0.0 {
-            x = x.f_add(&draw(noise, &x)?.f_mul_scalar(signal * up)?)?;
-        }
-        report(path, i, &x, &prediction.x0, on_step)?;
-    }
-    Ok(x)
+    SamplingSteps::new(denoiser, EulerAncestral::new(eta)?, schedule, x, noise).finish()
 }

@@ -1,103 +1,73 @@
-//! Two network calls a step: Heun's method, with or without fresh noise.
+//! Heun's method and the stochastic EDM sampler (Karras et al. 2022).
 
-use inkdrop_process::{Prediction, Predictor};
-use inkdrop_schedule::{Leg, Level, Path, Schedule};
+use inkdrop_process::{Denoiser, Prediction};
+use inkdrop_schedule::{NoiseLevel, SamplingSchedule, Schedule, SolverStep};
 use inkdrop_torch::NoiseSource;
-use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use inkdrop_torch::tch::Tensor;
 
-use crate::step::{at, combine, draw, report};
-use crate::{OnStep, SamplerError};
+use crate::solver::{NoNoise, combine, noise_like, renoise};
+use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
 
-/// Heun's method on dx/dσ = ε: the mean of the slopes at both ends (Karras et al. 2022,
-/// algorithm 1). The last step, to no noise, is Euler's; n steps take 2n − 1 network calls.
+/// Heun's method for dx/dσ = ε: the mean of the slopes at both ends (Karras et al. 2022,
+/// algorithm 1). The last step, to clean data, is an Euler step; n steps take 2n − 1 network calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Heun;
+
+impl Solver for Heun {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        _: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let (x, prediction) = heun_step(denoiser, &step, step.next(), x)?;
+        Ok(SolverOutput { x, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`Heun`].
 ///
 /// # Shapes
 /// - x: [B, C, H, W], N(0, 1); returns images of the same shape
 ///
 /// # Errors
-/// The network cannot take x, or x stops being finite.
+/// The denoiser does not accept x, or x becomes NaN or infinite.
 pub fn heun(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
-    on_step: &mut OnStep,
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
 ) -> Result<Tensor, SamplerError> {
-    let _guard = no_grad_guard();
-    for (i, leg) in path.legs().iter().enumerate() {
-        let (next, first) = heun_step(model, leg, path.legs().get(i + 1), &x)?;
-        x = next;
-        report(path, i, &x, &first.x0, on_step)?;
-    }
-    Ok(x)
+    SamplingSteps::new(denoiser, Heun, schedule, x, NoNoise).finish()
 }
 
-/// How much noise [`edm`] stirs in (Karras et al. 2022, algorithm 2), in their names.
+/// Stochasticity of the EDM sampler ("churn"), with the symbols of Karras et al. 2022, algorithm 2.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {
-    /// S_churn: all noise that is stirred in, spread over the steps, each of which raises σ by at
-    /// most a factor of √2; ≥ 0.
+    /// S_churn ≥ 0: total noise added over the run. Each step raises σ by a factor of √2 at most.
     pub churn: f64,
-    /// S_tmin: no noise where σ is below this.
+    /// S_tmin: no noise is added where σ is smaller.
     pub min: f64,
-    /// S_tmax: no noise where σ is above this.
+    /// S_tmax: no noise is added where σ is larger.
     pub max: f64,
-    /// S_noise: the deviation of the noise; 1 to 1.007.
+    /// S_noise: standard deviation of the added noise; 1 to 1.007.
     pub noise: f64,
 }
 
 impl Default for Churn {
-    /// The numbers that they chose for ImageNet-64 (table 5), there with 256 steps; with fewer than
-    /// 97 each step stirs in as much as it may.
+    /// The values for ImageNet-64 (Karras et al. 2022, table 5), which uses 256 steps. With fewer than
+    /// 97 steps, each step adds the maximum.
     fn default() -> Self {
         Self { churn: 40.0, min: 0.05, max: 50.0, noise: 1.003 }
     }
 }
 
-/// EDM's stochastic sampler: each step first stirs noise in, then takes Heun's step from the
-/// higher level (Karras et al. 2022, algorithm 2).
-///
-/// - schedule: the full process's, which says at which time it has the higher levels
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// A churn below 0, the network cannot take x, the noise runs out, or x stops being finite.
-pub fn edm(
-    model: &dyn Predictor,
-    schedule: &Schedule,
-    path: &Path,
-    mut x: Tensor,
-    churn: Churn,
-    noise: &mut dyn NoiseSource,
-    on_step: &mut OnStep,
-) -> Result<Tensor, SamplerError> {
-    churn.check()?;
-    let _guard = no_grad_guard();
-    for (i, leg) in path.legs().iter().enumerate() {
-        let sigma = leg.from.sigma();
-        let gamma = churn.gamma(sigma, path.steps());
-        let mut leg = *leg;
-        if gamma > 0.0 {
-            let higher = schedule.level_at_sigma(sigma * (1.0 + gamma));
-            let added = churn.noise * (higher.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
-            let ratio = higher.signal() / leg.from.signal();
-            x = combine(&[(ratio, &x), (higher.signal() * added, &draw(noise, &x)?)])?;
-            leg = Leg::new(higher, leg.to);
-        }
-        let (next, first) = heun_step(model, &leg, path.legs().get(i + 1), &x)?;
-        x = next;
-        report(path, i, &x, &first.x0, on_step)?;
-    }
-    Ok(x)
-}
-
 impl Churn {
-    /// How much higher the level gets, as a share of σ.
+    /// γ_i: the relative increase of σ before a step.
     fn gamma(&self, sigma: f64, steps: usize) -> f64 {
-        let most = std::f64::consts::SQRT_2 - 1.0;
-        let stirs = (self.min..=self.max).contains(&sigma);
-        if stirs { (self.churn / steps as f64).min(most) } else { 0.0 }
+        let max = std::f64::consts::SQRT_2 - 1.0;
+        let in_range = (self.min..=self.max).contains(&sigma);
+        if in_range { (self.churn / steps as f64).min(max) } else { 0.0 }
     }
 
     fn check(&self) -> Result<(), SamplerError> {
@@ -112,22 +82,93 @@ impl Churn {
     }
 }
 
-/// Heun's step; the first of its two predictions.
+/// The stochastic EDM sampler: each step adds noise, then takes a Heun step from the higher level
+/// (Karras et al. 2022, algorithm 2).
+#[derive(Debug, Clone, Copy)]
+pub struct Edm<'a> {
+    noise_schedule: &'a Schedule,
+    churn: Churn,
+}
+
+impl<'a> Edm<'a> {
+    /// - noise_schedule: the full process, for the timesteps of the raised noise levels
+    ///
+    /// # Errors
+    /// A churn below 0, a noise of 0 or less, or min above max.
+    pub fn new(noise_schedule: &'a Schedule, churn: Churn) -> Result<Self, SamplerError> {
+        churn.check()?;
+        Ok(Self { noise_schedule, churn })
+    }
+
+    /// x at the raised noise level, and the step from there.
+    fn add_noise(
+        &self,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<(Tensor, SolverStep), SamplerError> {
+        let sigma = step.from.sigma();
+        let gamma = self.churn.gamma(sigma, step.count());
+        if gamma <= 0.0 {
+            return Ok((x.shallow_clone(), *step));
+        }
+        let raised = self.noise_schedule.level_at_sigma(sigma * (1.0 + gamma));
+        let added = self.churn.noise * (raised.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
+        let ratio = raised.signal() / step.from.signal();
+        let x = combine(&[(ratio, x), (raised.signal() * added, &noise_like(noise, x)?)])?;
+        Ok((x, SolverStep::new(raised, step.to)))
+    }
+}
+
+impl Solver for Edm<'_> {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let (x, raised_step) = self.add_noise(step, x, noise)?;
+        let (x, prediction) = heun_step(denoiser, &raised_step, step.next(), &x)?;
+        Ok(SolverOutput { x, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`Edm`].
+///
+/// # Shapes
+/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
+///
+/// # Errors
+/// An invalid churn, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
+/// infinite.
+pub fn edm(
+    denoiser: &dyn Denoiser,
+    noise_schedule: &Schedule,
+    schedule: &SamplingSchedule,
+    x: Tensor,
+    churn: Churn,
+    noise: &mut dyn NoiseSource,
+) -> Result<Tensor, SamplerError> {
+    SamplingSteps::new(denoiser, Edm::new(noise_schedule, churn)?, schedule, x, noise).finish()
+}
+
+/// One Heun step, with the prediction at its start.
 fn heun_step(
-    model: &dyn Predictor,
-    leg: &Leg,
-    next: Option<&Leg>,
+    denoiser: &dyn Denoiser,
+    step: &SolverStep,
+    next: Option<&SolverStep>,
     x: &Tensor,
 ) -> Result<(Tensor, Prediction), SamplerError> {
-    let first = model.predict(x, leg)?;
-    let euler = at(leg.to, &first)?;
-    if leg.to.is_clean() {
+    let first = denoiser.denoise(x, step)?;
+    let euler = renoise(step.to, &first)?;
+    if step.to.is_noiseless() {
         return Ok((euler, first));
     }
-    let second = Leg::new(leg.to, next.map_or(Level::CLEAN, |next| next.to));
-    let second = model.predict(&euler, &second)?;
-    let half = leg.to.signal() * (leg.to.sigma() - leg.from.sigma()) / 2.0;
-    let ratio = leg.to.signal() / leg.from.signal();
+    let second = SolverStep::new(step.to, next.map_or(NoiseLevel::NOISELESS, |next| next.to));
+    let second = denoiser.denoise(&euler, &second)?;
+    let half = step.to.signal() * (step.to.sigma() - step.from.sigma()) / 2.0;
+    let ratio = step.to.signal() / step.from.signal();
     let x = combine(&[(ratio, x), (half, &first.eps), (half, &second.eps)])?;
     Ok((x, first))
 }

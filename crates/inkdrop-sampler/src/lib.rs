@@ -1,58 +1,64 @@
-//! Samplers: from noise to images.
+//! Samplers of diffusion models: solvers, guidance and image editing.
 //!
-//! A sampler is a free function that walks any [`Predictor`] down a path of noise
-//! levels; a callback sees every step and does what it likes with it.
+//! A [`Solver`] takes one step; [`SamplingSteps`] iterates over the steps of a run, so callers stop,
+//! report progress or draw previews in a plain loop. Every solver takes any [`Denoiser`].
 //!
 //! ```
 //! use inkdrop_nn::Conditioning;
-//! use inkdrop_process::{Denoiser, Process, ProcessConfig};
-//! use inkdrop_sampler::heun;
-//! use inkdrop_schedule::Levels;
+//! use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+//! use inkdrop_sampler::{Heun, SamplingSteps};
+//! use inkdrop_schedule::LevelSpacing;
 //! use inkdrop_torch::{NoiseSource, PerImageNoise, tch::{Device, Kind}};
 //! use inkdrop_unet::{ContextConfig, ModelConfig};
 //!
 //! let config = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 //! let network = config.build(Kind::Float, Device::Cpu)?;
 //! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
-//! let path = "karras5".parse::<Levels>()?.path(process.schedule())?;
+//! let schedule = "karras5".parse::<LevelSpacing>()?.sampling_schedule(process.schedule())?;
 //!
-//! let x = PerImageNoise::new(0, 0..2).normal(&[2, 3, 16, 16], Device::Cpu)?;
-//! let denoiser = Denoiser::new(&process, network.as_ref(), Conditioning::none());
-//! let mut times = Vec::new();
-//! let images = heun(&denoiser, &path, x, &mut |step| times.push(step.time))?;
-//! assert_eq!(images.size(), [2, 3, 16, 16]);
-//! assert!(times[0] == 499.0 && times.is_sorted_by(|a, b| a > b));
+//! let mut noise = PerImageNoise::new(0, 0..2);
+//! let x = noise.normal(&[2, 3, 16, 16], Device::Cpu)?;
+//! let denoiser = NetworkDenoiser::new(&process, network.as_ref(), Conditioning::none());
+//! for state in SamplingSteps::new(denoiser, Heun, &schedule, x, noise) {
+//!     let state = state?;
+//!     println!("step {}/{}, timestep {}", state.index + 1, state.count, state.timestep);
+//!     assert_eq!(state.x.size(), [2, 3, 16, 16]);
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod ancestral;
+mod batches;
 mod ddim;
-mod dpm;
-mod dpm2;
+mod ddpm;
+mod dpm_solver;
+mod dpm_solver_2;
 pub mod edit;
+mod error;
 mod euler;
 mod guidance;
 mod heun;
 mod lms;
 mod pndm;
-mod run;
 mod sampler;
-mod step;
+mod solver;
 mod unipc;
 
-pub use ancestral::ddpm;
-pub use ddim::{Inversion, ddim, ddim_inversion};
-pub use dpm::{DpmSolver, Extrapolated, SecondOrder, dpm_solver};
-pub use dpm2::dpm_solver_2;
-pub use euler::{euler, euler_ancestral};
-pub use guidance::{ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval};
-pub use heun::{Churn, edm, heun};
-pub use lms::lms;
-pub use pndm::{plms, pndm};
-pub use run::{Batch, BoxedPredictor, Rng, SampleConfig, Source, sample};
+pub use batches::{Batch, BatchModel, BatchSteps, BoxedDenoiser, Rng, SampleBatches, SampleConfig};
+pub use ddim::{Ddim, DdimInversion, Inversion, ddim, ddim_inversion};
+pub use ddpm::{Ddpm, ddpm};
+pub use dpm_solver::{DpmSolver, DpmSolverMultistep, SecondOrder, SolverVariable, dpm_solver};
+pub use dpm_solver_2::{DpmSolver2, dpm_solver_2};
+pub use error::SamplerError;
+pub use euler::{Euler, EulerAncestral, euler, euler_ancestral};
+pub use guidance::{
+    ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, DynamicThresholding, GuidanceInterval,
+};
+pub use heun::{Churn, Edm, Heun, edm, heun};
+pub use lms::{Lms, lms};
+pub use pndm::{Plms, Pndm, plms, pndm};
 pub use sampler::Sampler;
-pub use step::{OnStep, SamplerError, Step};
-pub use unipc::{UniPc, unipc};
+pub use solver::{SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput, StepState};
+pub use unipc::{UniPc, UniPcSolver, unipc};
 
 #[doc(no_inline)]
-pub use inkdrop_process::Predictor;
+pub use inkdrop_process::Denoiser;

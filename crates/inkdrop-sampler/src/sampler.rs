@@ -1,62 +1,62 @@
-//! The samplers by name.
+//! Samplers by name.
 
 use std::fmt;
 use std::str::FromStr;
 
-use inkdrop_process::Predictor;
-use inkdrop_schedule::solver::BKind;
-use inkdrop_schedule::{Path, Schedule};
+use inkdrop_process::Denoiser;
+use inkdrop_schedule::solver_coefficients::BKind;
+use inkdrop_schedule::{SamplingSchedule, Schedule};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
 use crate::{
-    Churn, DpmSolver, OnStep, SamplerError, UniPc, ddim, ddpm, dpm_solver, dpm_solver_2, edm,
-    euler, euler_ancestral, heun, lms, plms, pndm, unipc,
+    Churn, Ddim, Ddpm, DpmSolver, DpmSolver2, DpmSolverMultistep, Edm, Euler, EulerAncestral, Heun,
+    Lms, Plms, Pndm, SamplerError, SamplingRun, SamplingSteps, Solver, UniPc, UniPcSolver,
 };
 
-/// A sampler with its settings.
+/// A sampler by name, with its settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sampler {
-    /// [`ddpm`].
+    /// [`Ddpm`].
     Ddpm,
-    /// [`ddim`].
+    /// [`Ddim`].
     Ddim {
-        /// 0 to 1.
+        /// η, 0 to 1.
         eta: f64,
     },
-    /// [`euler`].
+    /// [`Euler`].
     Euler,
-    /// [`euler_ancestral`].
+    /// [`EulerAncestral`].
     EulerAncestral {
-        /// 0 to 1.
+        /// η, 0 to 1.
         eta: f64,
     },
-    /// [`heun`].
+    /// [`Heun`].
     Heun,
-    /// [`edm`].
+    /// [`Edm`].
     Edm(Churn),
-    /// [`lms`].
+    /// [`Lms`].
     Lms {
-        /// 1 to 4.
+        /// Number of slopes, 1 to 4.
         order: usize,
     },
-    /// [`dpm_solver_2`].
+    /// [`DpmSolver2`].
     Dpm2,
-    /// [`dpm_solver`].
+    /// [`DpmSolverMultistep`].
     Dpm(DpmSolver),
-    /// [`unipc`].
+    /// [`UniPcSolver`].
     UniPc(UniPc),
-    /// [`plms`].
+    /// [`Plms`].
     Plms,
-    /// [`pndm`].
+    /// [`Pndm`].
     Pndm,
 }
 
 impl Sampler {
-    /// DDIM without noise.
+    /// Deterministic DDIM.
     pub const DDIM: Self = Self::Ddim { eta: 0.0 };
 
-    /// All names, each with its usual settings.
+    /// All names with their default settings.
     pub fn all() -> [(&'static str, Self); 20] {
         let unipc = |order, b| Self::UniPc(UniPc { order, b, ..UniPc::default() });
         [
@@ -83,24 +83,24 @@ impl Sampler {
         ]
     }
 
-    /// The same with another η.
+    /// Sets η.
     ///
     /// # Errors
-    /// A sampler that has none, or η outside 0 to 1.
+    /// A sampler without η, or η outside 0 to 1.
     pub fn with_eta(self, eta: f64) -> Result<Self, SamplerError> {
-        crate::ddim::check_eta(eta)?;
+        SamplerError::check_eta(eta)?;
         match self {
             Self::Ddim { .. } => Ok(Self::Ddim { eta }),
             Self::EulerAncestral { .. } => Ok(Self::EulerAncestral { eta }),
             other => Err(SamplerError::Request {
                 field: "eta",
                 given: format!("{eta} with {other}"),
-                expected: "ddim or euler-ancestral, which have an eta".into(),
+                expected: "the sampler ddim or euler-ancestral".into(),
             }),
         }
     }
 
-    /// How many network calls a path of so many steps takes.
+    /// Number of network calls for a schedule with so many steps.
     pub fn calls(&self, steps: usize) -> usize {
         match self {
             Self::Heun | Self::Edm(_) | Self::Dpm2 => 2 * steps - 1,
@@ -110,45 +110,78 @@ impl Sampler {
         }
     }
 
-    /// Walks a path.
+    /// A fresh solver for one run.
     ///
-    /// - schedule: the full process's, for samplers that look between its steps
+    /// - noise_schedule: the full process, for samplers that evaluate between its timesteps
+    ///
+    /// # Errors
+    /// Settings outside their range.
+    pub fn solver<'a>(
+        &self,
+        noise_schedule: &'a Schedule,
+    ) -> Result<Box<dyn Solver + 'a>, SamplerError> {
+        Ok(match *self {
+            Self::Ddpm => Box::new(Ddpm),
+            Self::Ddim { eta } => Box::new(Ddim::new(eta)?),
+            Self::Euler => Box::new(Euler),
+            Self::EulerAncestral { eta } => Box::new(EulerAncestral::new(eta)?),
+            Self::Heun => Box::new(Heun),
+            Self::Edm(churn) => Box::new(Edm::new(noise_schedule, churn)?),
+            Self::Lms { order } => Box::new(Lms::new(order)?),
+            Self::Dpm2 => Box::new(DpmSolver2::new(noise_schedule)),
+            Self::Dpm(config) => Box::new(DpmSolverMultistep::new(config)?),
+            Self::UniPc(config) => Box::new(UniPcSolver::new(config)?),
+            Self::Plms => Box::new(Plms::default()),
+            Self::Pndm => Box::new(Pndm::new(noise_schedule)),
+        })
+    }
+
+    /// A sampling run from x, as an iterator over its steps.
+    ///
+    /// # Shapes
+    /// - x: [B, C, H, W], N(0, 1) for generation from noise
+    ///
+    /// # Errors
+    /// Settings outside their range.
+    pub fn steps<'a>(
+        &self,
+        denoiser: impl Denoiser + 'a,
+        noise_schedule: &'a Schedule,
+        schedule: &SamplingSchedule,
+        x: Tensor,
+        noise: impl NoiseSource + 'a,
+    ) -> Result<SamplingSteps<'a>, SamplerError> {
+        let solver = self.solver(noise_schedule)?;
+        Ok(match self {
+            Self::Ddpm | Self::Ddim { .. } => {
+                SamplingSteps::new(denoiser, solver, schedule, x, noise)
+            }
+            // All other solvers divide by √ᾱ, which is 0 at zero terminal SNR.
+            _ => SamplingSteps::new(denoiser, solver, &schedule.with_min_signal(), x, noise),
+        })
+    }
+
+    /// Samples images from x.
     ///
     /// # Shapes
     /// - x: [B, C, H, W], N(0, 1); returns images of the same shape
     ///
     /// # Errors
-    /// Settings that cannot be, a network that cannot take x, noise that runs out, or an x that
-    /// stops being finite.
-    pub fn walk(
+    /// Settings outside their range, the denoiser does not accept x, the noise source runs out, or x
+    /// becomes NaN or infinite.
+    pub fn sample(
         &self,
-        model: &dyn Predictor,
-        schedule: &Schedule,
-        path: &Path,
+        denoiser: &dyn Denoiser,
+        noise_schedule: &Schedule,
+        schedule: &SamplingSchedule,
         x: Tensor,
         noise: &mut dyn NoiseSource,
-        on_step: &mut OnStep,
     ) -> Result<Tensor, SamplerError> {
-        // All but DDPM and DDIM divide by the signal.
-        let (bare, path) = (path, &path.with_signal());
-        match *self {
-            Self::Ddpm => ddpm(model, bare, x, noise, on_step),
-            Self::Ddim { eta } => ddim(model, bare, x, eta, noise, on_step),
-            Self::Euler => euler(model, path, x, on_step),
-            Self::EulerAncestral { eta } => euler_ancestral(model, path, x, eta, noise, on_step),
-            Self::Heun => heun(model, path, x, on_step),
-            Self::Edm(churn) => edm(model, schedule, path, x, churn, noise, on_step),
-            Self::Lms { order } => lms(model, path, x, order, on_step),
-            Self::Dpm2 => dpm_solver_2(model, schedule, path, x, on_step),
-            Self::Dpm(config) => dpm_solver(model, path, x, config, noise, on_step),
-            Self::UniPc(config) => unipc(model, path, x, config, on_step),
-            Self::Plms => plms(model, path, x, on_step),
-            Self::Pndm => pndm(model, schedule, path, x, on_step),
-        }
+        self.steps(denoiser, noise_schedule, schedule, x, noise)?.finish()
     }
 }
 
-/// The name, with the settings where they are not its usual ones.
+/// The name, followed by settings that differ from the default.
 impl fmt::Display for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = std::mem::discriminant(self);
@@ -171,8 +204,8 @@ impl fmt::Display for Sampler {
 impl FromStr for Sampler {
     type Err = SamplerError;
 
-    /// A name of [`Sampler::all`]; case does not matter, `dpmpp-2m`, `euler-a` and `kdpm2` are
-    /// understood.
+    /// Reads a name of [`Sampler::all`], in any case. The names `dpmpp-2m`, `euler-a` and `kdpm2` of
+    /// other libraries are accepted.
     fn from_str(text: &str) -> Result<Self, SamplerError> {
         let name = text.to_lowercase().replace('_', "-").replace("dpmpp", "dpm++");
         let name = name.replace("dpm++-", "dpm++").replace("kdpm2", "dpm-solver-2");
@@ -182,7 +215,7 @@ impl FromStr for Sampler {
     }
 }
 
-/// An error that names the nearest sampler, and all of them.
+/// An error with the most similar name and all names.
 fn unknown(text: &str, name: &str) -> SamplerError {
     let names = Sampler::all().map(|(known, _)| known);
     let distance = |known: &str| strsim::damerau_levenshtein(known, name);

@@ -1,121 +1,139 @@
-//! One network call a step, used twice: to correct the last step and to predict the next.
+//! UniPC: unified predictor-corrector sampler (Zhao et al. 2023).
 
-use std::collections::VecDeque;
+use inkdrop_process::Denoiser;
+use inkdrop_schedule::solver_coefficients::{BKind, unipc_weights};
+use inkdrop_schedule::{NoiseLevel, SamplingSchedule};
+use inkdrop_torch::NoiseSource;
+use inkdrop_torch::tch::Tensor;
 
-use inkdrop_process::{Prediction, Predictor};
-use inkdrop_schedule::solver::{BKind, unipc_weights};
-use inkdrop_schedule::{Level, Path};
-use inkdrop_torch::tch::{Tensor, no_grad_guard};
+use crate::solver::{History, NoNoise, combine};
+use crate::{
+    SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput, SolverVariable,
+};
 
-use crate::dpm::Extrapolated;
-use crate::step::{combine, report};
-use crate::{OnStep, SamplerError};
-
-/// Which UniPC.
+/// Config of UniPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UniPc {
-    /// 1 to 3.
+    /// Order of the predictor, 1 to 3.
     pub order: usize,
-    /// Which B(h).
+    /// The function B(h).
     pub b: BKind,
-    /// What is extrapolated.
-    pub of: Extrapolated,
-    /// Whether the last steps are of lower order.
+    /// The variable that is extrapolated.
+    pub variable: SolverVariable,
+    /// Lowers the order of the last steps.
     pub lower_order_final: bool,
-    /// The first steps that are not corrected; strong guidance can make them worse.
-    pub uncorrected: usize,
+    /// Number of first steps without the corrector, which can be unstable with strong guidance.
+    pub disable_corrector: usize,
 }
 
 impl Default for UniPc {
-    /// UniPC-2 with B₂ on the predicted image, as in diffusers.
+    /// UniPC-2 with B₂ on predicted x0, as in diffusers.
     fn default() -> Self {
-        let (of, b) = (Extrapolated::Image, BKind::Bh2);
-        Self { order: 2, b, of, lower_order_final: true, uncorrected: 0 }
+        let (variable, b) = (SolverVariable::DataPrediction, BKind::Bh2);
+        Self { order: 2, b, variable, lower_order_final: true, disable_corrector: 0 }
     }
 }
 
-/// UniPC: a predictor of the order asked for, and a corrector of one order more that costs no
-/// network call of its own (Zhao et al. 2023, algorithms 5 to 8).
+impl UniPc {
+    /// Order of a step: limited by the predictions so far and by the steps left.
+    fn order_at(&self, step: ScheduledStep<'_>) -> usize {
+        let max = match self.lower_order_final {
+            true => self.order.min(step.remaining()),
+            false => self.order,
+        };
+        if step.to.is_noiseless() { 1 } else { max.min(step.index() + 1) }
+    }
+}
+
+/// The UniPC solver: a predictor of the given order, and a corrector of one order more that reuses the
+/// network call of the next step (Zhao et al. 2023, algorithms 5 to 8).
+pub struct UniPcSolver {
+    config: UniPc,
+    history: History,
+    /// x before the last step, and the order of that step.
+    last: Option<(Tensor, usize)>,
+}
+
+impl UniPcSolver {
+    /// # Errors
+    /// An order outside 1 to 3.
+    pub fn new(config: UniPc) -> Result<Self, SamplerError> {
+        SamplerError::check_order("unipc", config.order, 3)?;
+        Ok(Self { config, history: History::new(config.order + 1), last: None })
+    }
+
+    fn update(&self, end: NoiseLevel, order: usize) -> Update<'_> {
+        Update { config: self.config, history: &self.history, end, order }
+    }
+}
+
+impl Solver for UniPcSolver {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        _: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let prediction = denoiser.denoise(x, &step)?;
+        let value = self.config.variable.of(&prediction);
+        let uncorrected = || Ok(x.shallow_clone());
+        let last = self.last.take().filter(|_| step.index() > self.config.disable_corrector);
+        let corrected = last.map_or_else(uncorrected, |(start, order)| {
+            self.update(step.from, order).apply(&start, Some(&value))
+        })?;
+        self.history.push(step.from, value);
+        let order = self.config.order_at(step).min(self.history.len());
+        let next = self.update(step.to, order).apply(&corrected, None)?;
+        self.last = Some((corrected, order));
+        Ok(SolverOutput { x: next, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`UniPcSolver`].
 ///
 /// # Shapes
 /// - x: [B, C, H, W], N(0, 1); returns images of the same shape
 ///
 /// # Errors
-/// An order outside 1 to 3, the network cannot take x, or x stops being finite.
+/// An order outside 1 to 3, the denoiser does not accept x, or x becomes NaN or infinite.
 pub fn unipc(
-    model: &dyn Predictor,
-    path: &Path,
-    mut x: Tensor,
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
     config: UniPc,
-    on_step: &mut OnStep,
 ) -> Result<Tensor, SamplerError> {
-    SamplerError::order("unipc", config.order, 3)?;
-    let _guard = no_grad_guard();
-    let mut past: VecDeque<(Level, Tensor)> = VecDeque::new(); // the newest first
-    let mut last: Option<(Tensor, usize)> = None; // x before the last step, and its order
-    for (i, leg) in path.legs().iter().enumerate() {
-        let prediction = model.predict(&x, leg)?;
-        let said = config.said(&prediction);
-        if let Some((start, order)) = last.filter(|_| i > config.uncorrected) {
-            let step = Step { config, past: &past, end: leg.from, order };
-            x = step.take(&start, Some(&said))?;
-        }
-        // A level that is visited twice is one node, with its newest prediction.
-        if past.front().is_some_and(|(level, _)| level.lambda() == leg.from.lambda()) {
-            past.pop_front();
-        }
-        past.push_front((leg.from, said));
-        past.truncate(config.order + 1);
-        let order = config.order_at(i, path).min(past.len());
-        let next = Step { config, past: &past, end: leg.to, order }.take(&x, None)?;
-        last = Some((x, order));
-        x = next;
-        report(path, i, &x, &prediction.x0, on_step)?;
-    }
-    Ok(x)
+    SamplingSteps::new(denoiser, UniPcSolver::new(config)?, schedule, x, NoNoise).finish()
 }
 
-impl UniPc {
-    fn said(&self, prediction: &Prediction) -> Tensor {
-        match self.of {
-            Extrapolated::Image => prediction.x0.shallow_clone(),
-            Extrapolated::Noise => prediction.eps.shallow_clone(),
-        }
-    }
-
-    /// The order of step `i`: no more than there are predictions, or steps left.
-    fn order_at(&self, i: usize, path: &Path) -> usize {
-        let left = path.steps() - i;
-        let clean = path.legs()[i].to.is_clean();
-        let most = if self.lower_order_final { self.order.min(left) } else { self.order };
-        if clean { 1 } else { most.min(i + 1) }
-    }
-}
-
-/// One step from the newest of the past predictions to `end`.
-struct Step<'a> {
+/// The update of x from the newest prediction in the history to the level `end`.
+struct Update<'a> {
     config: UniPc,
-    past: &'a VecDeque<(Level, Tensor)>,
-    end: Level,
+    history: &'a History,
+    end: NoiseLevel,
     order: usize,
 }
 
-impl Step<'_> {
-    /// The step from x; with the prediction at its end it is the corrector.
-    fn take(&self, x: &Tensor, at_end: Option<&Tensor>) -> Result<Tensor, SamplerError> {
-        let (start, newest) = &self.past[0];
+impl Update<'_> {
+    /// The predictor; with the prediction at `end` it is the corrector.
+    fn apply(&self, x: &Tensor, at_end: Option<&Tensor>) -> Result<Tensor, SamplerError> {
+        let (start, newest) = (self.history.level(0), self.history.value(0));
         let h = self.end.lambda() - start.lambda();
         if h == 0.0 {
             return Ok(x.shallow_clone());
         }
-        let (of_x, scale, length) = match self.config.of {
-            Extrapolated::Image => (self.end.noise() / start.noise(), self.end.signal(), -h),
-            Extrapolated::Noise if self.end.is_clean() => {
+        let (coef_x, scale, length) = match self.config.variable {
+            SolverVariable::DataPrediction => {
+                (self.end.noise() / start.noise(), self.end.signal(), -h)
+            }
+            SolverVariable::NoisePrediction if self.end.is_noiseless() => {
                 return combine(&[(1.0 / start.signal(), x), (-start.sigma(), newest)]);
             }
-            Extrapolated::Noise => (self.end.signal() / start.signal(), self.end.noise(), h),
+            SolverVariable::NoisePrediction => {
+                (self.end.signal() / start.signal(), self.end.noise(), h)
+            }
         };
-        let mut terms = vec![(of_x, x), (-scale * length.exp_m1(), newest)];
+        let mut terms = vec![(coef_x, x), (-scale * length.exp_m1(), newest)];
         let differences = self.differences(h, newest, at_end)?;
         let ratios: Vec<f64> = differences.iter().map(|(ratio, _)| *ratio).collect();
         let weights = self.weights(&ratios, length);
@@ -125,26 +143,26 @@ impl Step<'_> {
         combine(&terms)
     }
 
-    /// D_m = (prediction − newest)/r_m and r_m, for those that the order takes.
+    /// r_m and D_m = (prediction − newest)/r_m of the predictions that the order uses.
     fn differences(
         &self,
         h: f64,
         newest: &Tensor,
         at_end: Option<&Tensor>,
     ) -> Result<Vec<(f64, Tensor)>, SamplerError> {
-        let start = self.past[0].0.lambda();
+        let start = self.history.level(0).lambda();
         let mut differences = Vec::with_capacity(self.order);
-        for (level, said) in self.past.iter().take(self.order).skip(1) {
+        for (level, value) in self.history.iter().take(self.order).skip(1) {
             let ratio = (level.lambda() - start) / h;
-            differences.push((ratio, combine(&[(1.0 / ratio, said), (-1.0 / ratio, newest)])?));
+            differences.push((ratio, combine(&[(1.0 / ratio, value), (-1.0 / ratio, newest)])?));
         }
-        if let Some(said) = at_end {
-            differences.push((1.0, combine(&[(1.0, said), (-1.0, newest)])?));
+        if let Some(value) = at_end {
+            differences.push((1.0, combine(&[(1.0, value), (-1.0, newest)])?));
         }
         Ok(differences)
     }
 
-    /// The weights; where there is one they are taken as ½, as the authors do.
+    /// The coefficients of the differences; a single one is ½, as in the authors' code.
     fn weights(&self, ratios: &[f64], length: f64) -> Vec<f64> {
         match ratios.len() {
             0 => Vec::new(),

@@ -1,27 +1,25 @@
-//! What a schedule or a spacing cannot be.
+//! Errors of schedules, spacings and σ grids.
 
-/// Longer processes are mistakes, and would not fit into memory.
+/// Upper bound of T; longer processes are typing errors and would not fit into memory.
 pub(crate) const MAX_STEPS: usize = 1_000_000;
 
-/// A schedule, a spacing, a grid of noise levels or a weight that cannot be built.
+/// An invalid noise schedule, timestep spacing, σ grid or loss weight.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
-    /// A diffusion process has at least one step, and a million at most.
-    #[error("steps {0}: a schedule has 1 to 1000000 steps")]
+    /// T outside 1 to a million.
+    #[error("steps {0}: expected 1 to 1000000")]
     NoSteps(usize),
-    /// Some β is outside (0, 1).
-    #[error(
-        "beta[{index}] = {value}: every beta must lie strictly between 0 and 1, but for a last one of 1 that leaves nothing of the data"
-    )]
+    /// A β outside (0, 1).
+    #[error("beta[{index}] = {value}: expected strictly between 0 and 1 (the last beta may be 1)")]
     Beta {
         /// Position in the schedule, from 0.
         index: usize,
         /// The value there.
         value: f64,
     },
-    /// ᾱ does not fall, or reaches 0 although no β is 1.
+    /// ᾱ does not decrease, or reaches 0 although no β is 1.
     #[error(
-        "alphas_cumprod[{index}] = {value} after {before}: it must fall at every step and stay above 0; the betas are too large or too small, or the steps too many"
+        "alphas_cumprod[{index}] = {value} after {before}: expected a strictly decreasing value above 0; the betas are too large or too small, or there are too many steps"
     )]
     AlphaBar {
         /// Position in the schedule, from 0.
@@ -31,28 +29,28 @@ pub enum ScheduleError {
         /// The value before it; 1 at position 0.
         before: f64,
     },
-    /// Two tables of a schedule differ in length.
-    #[error("{betas} betas and {alphas_cumprod} alphas_cumprod: expected as many of both")]
+    /// Tables of different lengths.
+    #[error("{betas} betas and {alphas_cumprod} alphas_cumprod: expected equal lengths")]
     Lengths {
-        /// Entries of β.
+        /// Length of the betas.
         betas: usize,
-        /// Entries of ᾱ.
+        /// Length of ᾱ.
         alphas_cumprod: usize,
     },
-    /// No zero terminal can be made of this schedule.
+    /// The schedule has no zero-terminal-SNR form.
     #[error("zero-terminal-snr of {0}: expected another schedule of 2 steps or more")]
     ZeroTerminal(&'static str),
-    /// A number is outside its range.
+    /// A number outside its range.
     #[error("{name} = {value}: expected {expected}")]
     Field {
         /// The parameter.
         name: &'static str,
         /// Its value.
         value: f64,
-        /// The values it may have.
+        /// Its valid range.
         expected: &'static str,
     },
-    /// Two numbers are in the wrong order.
+    /// Two numbers in the wrong order.
     #[error(
         "{} = {} and {} = {}: expected {} to be below {}",
         low.0, low.1, high.0, high.1, low.0, high.0
@@ -63,97 +61,95 @@ pub enum ScheduleError {
         /// The parameter that should be the higher, and its value.
         high: (&'static str, f64),
     },
-    /// There is at least one noise level, and a million at most.
+    /// The length of a σ grid is outside 1 to a million.
     #[error("n = {0}: expected 1 to 1000000 noise levels")]
-    Levels(usize),
-    /// More steps were asked for than there are, or none.
-    #[error("{asked} sampling steps were asked for: expected 1 to {available}")]
+    LevelCount(usize),
+    /// The number of sampling steps is 0 or exceeds the process.
+    #[error("{requested} sampling steps: expected 1 to {available}")]
     StepCount {
-        /// The number asked for.
-        asked: usize,
-        /// The number of steps of the full process.
+        /// The requested number.
+        requested: usize,
+        /// T of the full process.
         available: usize,
     },
-    /// A section of the process is shorter than the steps asked of it.
-    #[error("section {section} has {size} steps, {asked} were asked of it")]
+    /// A section of the process has fewer timesteps than requested.
+    #[error("section {section} of the process has {size} timesteps: expected at least {requested}")]
     Section {
         /// The section, from 0.
         section: usize,
-        /// Its steps.
+        /// Its number of timesteps.
         size: usize,
-        /// The steps asked for.
-        asked: usize,
+        /// The requested number.
+        requested: usize,
     },
-    /// No integer stride gives that many steps.
+    /// No integer stride gives this many timesteps.
     #[error(
-        "no integer stride picks exactly {asked} of {available} steps; try `{asked}`, which picks with a fractional stride"
+        "no integer stride gives exactly {requested} of {available} timesteps: use `{requested}`, which allows a fractional stride"
     )]
     NoStride {
-        /// The number asked for.
-        asked: usize,
-        /// The number of steps of the full process.
+        /// The requested number.
+        requested: usize,
+        /// T of the full process.
         available: usize,
     },
-    /// An offset moves the last step out of the process.
-    #[error("offset {offset} moves the last step to {last}: expected it to stay below {available}")]
+    /// An offset moves the last timestep out of the process.
+    #[error("offset {offset} moves the last timestep to {last}: expected below {available}")]
     Offset {
         /// The offset.
         offset: usize,
-        /// The last step with it.
+        /// The last timestep with it.
         last: usize,
-        /// The number of steps of the full process.
+        /// T of the full process.
         available: usize,
     },
-    /// Quadratic steps are less than one step apart at the start.
+    /// Quadratic timesteps repeat at the start.
     #[error(
-        "{asked} quadratic steps would visit some of {available} steps twice: ask for {most} at most, or for `linspace{asked}`"
+        "{requested} quadratic timesteps of {available} repeat: expected at most {most}, or use `linspace{requested}`"
     )]
-    Crowded {
-        /// The number asked for.
-        asked: usize,
-        /// The largest number without a step twice.
+    RepeatedTimesteps {
+        /// The requested number.
+        requested: usize,
+        /// The largest number without repetition.
         most: usize,
-        /// The number of steps of the full process.
+        /// T of the full process.
         available: usize,
     },
-    /// Kept steps must rise and stay inside the process.
+    /// Timesteps must increase strictly and lie inside the process.
     #[error(
-        "kept step {step} at position {position}: kept steps must rise strictly and stay below {available}"
+        "timestep {timestep} at position {position}: expected strictly increasing timesteps below {available}"
     )]
-    Kept {
+    TimestepMap {
         /// Position in the list.
         position: usize,
-        /// The step named there.
-        step: usize,
-        /// The number of steps of the full process.
+        /// The timestep there.
+        timestep: usize,
+        /// T of the full process.
         available: usize,
     },
-    /// A step of a path must not add noise.
-    #[error(
-        "step {leg} of the path ends with more noise than it starts with, or its alpha-bar is outside 0 to 1"
-    )]
-    Rises {
+    /// Noise increases within a sampling schedule.
+    #[error("sampling step {step}: expected noise to decrease, and alpha-bar between 0 and 1")]
+    NoiseRises {
         /// The step, from 0.
-        leg: usize,
+        step: usize,
     },
-    /// The text names no noise levels.
+    /// Unknown level spacing.
     #[error(
-        "`{0}` names no noise levels: expected karras20, exponential20, polyexponential20, vp20 (the number is that of steps; karras20:5 sets rho) or a timestep spacing such as 20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20 (20 is the number of steps; karras20:5 sets rho) or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
     )]
-    UnknownLevels(String),
-    /// The text is no spacing.
+    LevelSpacing(String),
+    /// Unknown timestep spacing.
     #[error(
-        "`{0}` is no timestep spacing: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, the steps themselves such as `at:0,10,500`, or nothing for all steps"
+        "timestep spacing `{0}`: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, a list of timesteps such as `at:0,10,500`, or nothing for all timesteps"
     )]
-    Spacing(String),
-    /// The text is no prediction target.
+    TimestepSpacing(String),
+    /// Unknown prediction type.
     #[error(
-        "`{0}` is no prediction target: expected `epsilon`, `start-x` (or `sample`), `previous-x` or `v` (or `v-prediction`)"
+        "prediction type `{0}`: expected `epsilon`, `sample` (or `start_x`), `posterior-mean` (or `previous_x`) or `velocity` (or `v_prediction`)"
     )]
-    MeanType(String),
+    PredictionType(String),
 }
 
-/// An error that names the parameter, its value and what it may be, unless `holds`.
+/// Returns an error with the parameter, its value and its valid range unless `holds`.
 pub(crate) fn require(
     holds: bool,
     name: &'static str,

@@ -1,8 +1,7 @@
-//! Grids of noise levels, for x = x0 + σ·ε.
+//! σ grids (noise levels in the convention x = x0 + σ·ε).
 //!
-//! In this convention the data keeps its scale and σ, in units of the data's
-//! values, grows without bound. A grid holds n levels σ > 0 that fall, and no
-//! zero behind them. σ belongs to the ᾱ of 1/(1 + σ²).
+//! σ is the standard deviation of the noise in units of the data, and ᾱ = 1/(1 + σ²). A grid holds n
+//! decreasing levels σ > 0, without a final zero.
 
 use ndarray::Array1;
 
@@ -12,7 +11,7 @@ use crate::{
     linspace::linspace,
 };
 
-/// σ^(1/ρ) on a straight line (Karras et al. 2022, eq. 5); ρ is 7 there.
+/// Karras noise levels: linear in σ^(1/ρ) (Karras et al. 2022, eq. 5, with ρ = 7).
 ///
 /// - sigma_min, sigma_max: 0 < sigma_min ≤ sigma_max, finite
 /// - rho: > 0; larger puts more levels near sigma_min
@@ -34,14 +33,14 @@ pub fn karras(
     rho: f64,
 ) -> Result<Array1<f64>, ScheduleError> {
     check_rho(rho)?;
-    // In units of sigma_max, or a small ρ would make ∞ of it.
+    // In units of sigma_max, since a small ρ would overflow otherwise.
     let root = (sigma_min / sigma_max).powf(1.0 / rho);
     between(n, sigma_min, sigma_max, |u| sigma_max * (1.0 + u * (root - 1.0)).powf(rho))
 }
 
-/// ln σ on a straight line.
+/// Exponential noise levels: linear in ln σ.
 ///
-/// Ranges, result and errors are those of [`karras`].
+/// Ranges and result are those of [`karras`].
 ///
 /// # Errors
 /// n is not 1 to a million, or a number is outside its range.
@@ -49,7 +48,7 @@ pub fn exponential(n: usize, sigma_min: f64, sigma_max: f64) -> Result<Array1<f6
     polyexponential(n, sigma_min, sigma_max, 1.0)
 }
 
-/// ln σ = ln sigma_min + (1 − u)^ρ·(ln sigma_max − ln sigma_min), u from 0 to 1
+/// Polyexponential noise levels: ln σ = ln sigma_min + (1 − u)^ρ·(ln sigma_max − ln sigma_min), u from 0 to 1
 /// (Crowson's k-diffusion, `get_sigmas_polyexponential`).
 ///
 /// Ranges and result are those of [`karras`]; ρ = 1 is [`exponential`].
@@ -67,11 +66,11 @@ pub fn polyexponential(
     between(n, sigma_min, sigma_max, |u| ((1.0 - u).powf(rho) * (high - low) + low).exp())
 }
 
-/// The levels of the variance-preserving process in continuous time,
+/// Noise levels of the continuous variance-preserving (VP) process,
 /// σ(t) = √(exp(β_d·t²/2 + β_min·t) − 1) at even t from 1 to ε_s
 /// (Song et al. 2021, in the form of Karras et al. 2022, table 1).
 ///
-/// - beta_d, beta_min: ≥ 0, one of them above; 19.9 and 0.1 in the paper
+/// - beta_d, beta_min: ≥ 0, not both 0; 19.9 and 0.1 in the paper
 /// - eps_s: the last t, in (0, 1]; 1e-3 in the paper
 ///
 /// Returns `[n]`; just σ(1) for n = 1.
@@ -94,8 +93,7 @@ pub fn vp(n: usize, beta_d: f64, beta_min: f64, eps_s: f64) -> Result<Array1<f64
     Ok(Array1::from_shape_fn(n, |i| sigma(time(i))))
 }
 
-/// n levels of a curve over u from 0, where it is `max`, to 1, where it is `min`;
-/// rounding moves no level out of these.
+/// n levels of a curve over u in [0, 1] from `max` to `min`, clamped to these against rounding.
 fn between(
     n: usize,
     min: f64,
@@ -118,7 +116,7 @@ fn between(
 }
 
 fn check_levels(n: usize) -> Result<(), ScheduleError> {
-    if (1..=MAX_STEPS).contains(&n) { Ok(()) } else { Err(ScheduleError::Levels(n)) }
+    if (1..=MAX_STEPS).contains(&n) { Ok(()) } else { Err(ScheduleError::LevelCount(n)) }
 }
 
 fn check_rho(rho: f64) -> Result<(), ScheduleError> {

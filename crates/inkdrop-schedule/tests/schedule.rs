@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 #[path = "schedule/betas.rs"]
 mod betas;
+#[path = "schedule/loss_weights.rs"]
+mod loss_weights;
 #[path = "schedule/sigmas.rs"]
 mod sigmas;
 #[path = "schedule/spacing.rs"]
@@ -14,8 +16,6 @@ mod spacing;
 mod tables;
 #[path = "schedule/terminal.rs"]
 mod terminal;
-#[path = "schedule/weights.rs"]
-mod weights;
 
 /// Any named schedule that ends with a little of the data.
 fn open_configs() -> impl Strategy<Value = ScheduleConfig> {
@@ -54,7 +54,7 @@ fn open_configs() -> impl Strategy<Value = ScheduleConfig> {
 fn configs() -> impl Strategy<Value = ScheduleConfig> {
     let zero = open_configs()
         .prop_filter("no zero terminal can be made of these", |config| {
-            config.steps() > 1 && !matches!(config, ScheduleConfig::Sprites { .. })
+            config.num_timesteps() > 1 && !matches!(config, ScheduleConfig::Sprites { .. })
         })
         .prop_map(|of| ScheduleConfig::ZeroTerminalSnr { of: Box::new(of) });
     prop_oneof![2 => open_configs(), 1 => zero]

@@ -20,6 +20,18 @@ pub trait NoiseSource {
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor>;
 }
 
+impl<N: NoiseSource + ?Sized> NoiseSource for &mut N {
+    fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
+        (**self).normal(shape, device)
+    }
+}
+
+impl<N: NoiseSource + ?Sized> NoiseSource for Box<N> {
+    fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
+        (**self).normal(shape, device)
+    }
+}
+
 /// The draws of `torch.manual_seed(seed)`, in order, on the CPU: a PyTorch
 /// program that draws the same shapes in the same order sees the same numbers.
 ///

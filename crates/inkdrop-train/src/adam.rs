@@ -2,7 +2,7 @@
 
 mod group;
 
-use inkdrop_checkpoint::{CheckpointError, Mismatch, Weights};
+use inkdrop_checkpoint::{CheckpointError, Mismatch, StateDict};
 use inkdrop_torch::{AdamNumbers, AdamTensors, adamw};
 use tch::{Kind, Tensor, no_grad_guard};
 
@@ -121,7 +121,7 @@ impl Adam {
     }
 
     /// Puts the state among a checkpoint's tensors.
-    pub fn save(&self, weights: &mut Weights) -> Result<(), TrainError> {
+    pub fn save(&self, weights: &mut StateDict) -> Result<(), TrainError> {
         for slot in &self.slots {
             weights.insert(format!("adam.mean.{}", slot.name), slot.mean.shallow_clone());
             weights.insert(format!("adam.square.{}", slot.name), slot.square.shallow_clone());
@@ -132,7 +132,7 @@ impl Adam {
     /// Takes the state of torch.optim.Adam or AdamW, as `torch.save(optimizer.state_dict())` keeps
     /// it: numbered in the order of the network's parameters there.
     ///
-    /// - order: names of the weights in that order, as [`Weights::order`] of the network's own file;
+    /// - order: names of the weights in that order, as [`StateDict::order`] of the network's own file;
     ///   what is not trained is passed over
     /// - step: what to take for the number of steps where the file keeps no tensor of it (before
     ///   PyTorch 1.12)
@@ -141,7 +141,7 @@ impl Adam {
     /// A weight that the file has no state of its shape for, or more weights in the file.
     pub fn start_from(
         &mut self,
-        weights: &Weights,
+        weights: &StateDict,
         order: &[String],
         step: usize,
     ) -> Result<(), TrainError> {
@@ -189,7 +189,7 @@ impl Adam {
     ///
     /// # Errors
     /// The checkpoint has no state of some weight.
-    pub fn restore(&mut self, weights: &Weights) -> Result<(), TrainError> {
+    pub fn restore(&mut self, weights: &StateDict) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         let absent = |missing: String| {
             CheckpointError::Mismatch(Mismatch { missing: vec![missing], ..Mismatch::default() })

@@ -3,7 +3,7 @@
 mod check;
 mod rate;
 
-use inkdrop_process::{LossType, Noising, ObjectiveConfig, Weighting};
+use inkdrop_process::{ForwardNoise, LossType, ObjectiveConfig, Weighting};
 use serde::{Deserialize, Serialize};
 
 pub use rate::LrSchedule;
@@ -56,7 +56,7 @@ pub struct TrainConfig {
     /// How much each step of the process counts in it.
     pub weighting: Weighting,
     /// How training images get their noise.
-    pub noising: Noising,
+    pub noising: ForwardNoise,
     /// Whether images are mirrored, left to right, in half of their visits.
     pub flip: bool,
     /// Whether images that are larger than the network takes are cropped, each visit at another
@@ -107,7 +107,7 @@ impl Default for TrainConfig {
             timesteps: TimestepConfig::Uniform,
             loss: LossType::Mse,
             weighting: Weighting::None,
-            noising: Noising::Exact,
+            noising: ForwardNoise::Standard,
             flip: false,
             crop: false,
             low_res: None,

@@ -2,7 +2,7 @@
 
 mod rule;
 
-use inkdrop_checkpoint::{Weights, check};
+use inkdrop_checkpoint::{StateDict, check};
 use inkdrop_nn::Network;
 use inkdrop_torch::lerp_all;
 use tch::{Kind, Tensor, no_grad_guard};
@@ -91,9 +91,9 @@ impl Averages {
     }
 
     /// The weights that a rule has averaged, by the network's names.
-    pub fn weights(&self, rule: EmaRule) -> Option<Weights> {
+    pub fn weights(&self, rule: EmaRule) -> Option<StateDict> {
         let average = self.averages.iter().find(|average| average.rule == rule)?;
-        let mut weights = Weights::default();
+        let mut weights = StateDict::default();
         for (param, tensor) in self.network.params().iter().zip(&average.tensors) {
             weights.insert(param.name.clone(), tensor.shallow_clone());
         }
@@ -104,7 +104,7 @@ impl Averages {
     ///
     /// # Errors
     /// The weights are not those of the network.
-    pub fn set(&mut self, rule: Option<EmaRule>, weights: &Weights) -> Result<(), TrainError> {
+    pub fn set(&mut self, rule: Option<EmaRule>, weights: &StateDict) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         check(self.network.params(), weights)?;
         let meant = |average: &&mut Average| rule.is_none_or(|rule| rule == average.rule);

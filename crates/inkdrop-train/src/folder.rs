@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use crate::{EmaRule, TrainError};
 
@@ -132,7 +132,7 @@ impl RunFolder {
     /// `keep_every` steps.
     pub(crate) fn save(
         &self,
-        state: &Weights,
+        state: &StateDict,
         step: usize,
         kept: usize,
         keep_every: usize,

@@ -1,6 +1,6 @@
 //! The weights that the optimiser changes.
 
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::{Params, Role};
 use inkdrop_torch::{norm_of_all, scale_all};
 use tch::{Kind, Tensor, no_grad_guard};
@@ -80,7 +80,7 @@ impl Master {
     pub fn set(
         &mut self,
         params: &Params,
-        weights: &Weights,
+        weights: &StateDict,
         optional: &[&str],
     ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
@@ -94,8 +94,8 @@ impl Master {
     }
 
     /// The weights by name.
-    pub fn weights(&self) -> Weights {
-        let mut weights = Weights::default();
+    pub fn weights(&self) -> StateDict {
+        let mut weights = StateDict::default();
         for entry in &self.entries {
             weights.insert(entry.name.clone(), entry.value().shallow_clone());
         }

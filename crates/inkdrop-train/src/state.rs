@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use inkdrop_checkpoint::{CheckpointError, Weights};
+use inkdrop_checkpoint::{CheckpointError, StateDict};
 
 use crate::{EmaRule, LossScale, Precision, TrainError, Trainer};
 
@@ -22,8 +22,8 @@ impl Trainer {
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn state(&self) -> Result<Weights, TrainError> {
-        let mut state = Weights::default();
+    pub fn state(&self) -> Result<StateDict, TrainError> {
+        let mut state = StateDict::default();
         put(&mut state, "network.", &self.master.weights());
         for rule in self.averages.rules() {
             if let Some(weights) = self.averages.weights(rule) {
@@ -50,7 +50,7 @@ impl Trainer {
     /// The file cannot be read, belongs to another network, or was learned from other images
     /// and that is to be refused.
     pub fn restore(&mut self, path: &Path, other_data: OtherData) -> Result<(), TrainError> {
-        let state = Weights::open(path)?;
+        let state = StateDict::open(path)?;
         let step: Option<usize> = state.metadata("step")?;
         let step = step.ok_or_else(|| CheckpointError::Metadata {
             key: "step".to_string(),
@@ -90,7 +90,7 @@ fn prefix(rule: EmaRule) -> String {
     format!("average/{rule}/") // no rule has such a sign
 }
 
-fn put(state: &mut Weights, prefix: &str, weights: &Weights) {
+fn put(state: &mut StateDict, prefix: &str, weights: &StateDict) {
     for (name, tensor) in weights.iter() {
         state.insert(format!("{prefix}{name}"), tensor.shallow_clone());
     }

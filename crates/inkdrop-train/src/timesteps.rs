@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use inkdrop_checkpoint::{CheckpointError, Weights};
+use inkdrop_checkpoint::{CheckpointError, StateDict};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ impl TimestepSampler {
     }
 
     /// Puts the memory among a checkpoint's tensors.
-    pub(crate) fn save(&self, weights: &mut Weights) -> Result<(), TrainError> {
+    pub(crate) fn save(&self, weights: &mut StateDict) -> Result<(), TrainError> {
         let Some(history) = &self.history else { return Ok(()) };
         let counts: Vec<i64> = history.iter().map(|past| past.len() as i64).collect();
         let padded = |past: &VecDeque<f64>| {
@@ -119,7 +119,7 @@ impl TimestepSampler {
     }
 
     /// Takes the memory of a checkpoint; one of an even sampler has none.
-    pub(crate) fn restore(&mut self, weights: &Weights) -> Result<(), TrainError> {
+    pub(crate) fn restore(&mut self, weights: &StateDict) -> Result<(), TrainError> {
         let Some(history) = &mut self.history else { return Ok(()) };
         let (Some(losses), Some(counts)) =
             (weights.get("timesteps.losses"), weights.get("timesteps.counts"))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_data::Labels;
 use inkdrop_data::batches::Batches;
 use inkdrop_data::loader::{Loader, LoaderConfig};
@@ -94,9 +94,9 @@ impl Trainer {
             adam: Adam::new(&master, config.adam())?,
             data: describe(&data, &names),
             origin: String::new(),
-            window: Window::new(process.schedule().steps(), Duration::ZERO),
+            window: Window::new(process.schedule().num_timesteps(), Duration::ZERO),
             scale: LossScale::new(if scaled { LossScale::START } else { 0.0 }),
-            timesteps: TimestepSampler::new(config.timesteps, process.schedule().steps()),
+            timesteps: TimestepSampler::new(config.timesteps, process.schedule().num_timesteps()),
             loader: Loader::new(data.images, batches, loader)?,
             labels: LabelTable::new(&data.labels, labels)?,
             // The next step of the others depends on this one's numbers; a CPU is the host itself.
@@ -130,7 +130,7 @@ impl Trainer {
     }
 
     /// The weights that a rule has averaged.
-    pub fn averaged(&self, rule: EmaRule) -> Option<Weights> {
+    pub fn averaged(&self, rule: EmaRule) -> Option<StateDict> {
         self.averages.weights(rule)
     }
 
@@ -140,7 +140,7 @@ impl Trainer {
     ///
     /// # Errors
     /// They are not those of the network.
-    pub fn start_from(&mut self, weights: &Weights, optional: &[&str]) -> Result<(), TrainError> {
+    pub fn start_from(&mut self, weights: &StateDict, optional: &[&str]) -> Result<(), TrainError> {
         self.master.set(self.network.params(), weights, optional)?;
         self.averages.set(None, &self.master.weights())
     }
@@ -166,7 +166,7 @@ impl Trainer {
 
     /// A window that nothing has been seen in.
     pub(crate) fn fresh_window(&self) -> Window {
-        Window::new(self.process.schedule().steps(), self.loader.waited())
+        Window::new(self.process.schedule().num_timesteps(), self.loader.waited())
     }
 
     /// Begins at a step, as if those before it had been taken elsewhere: for the learning rate,
@@ -186,13 +186,13 @@ impl Trainer {
     /// Begins with the optimiser's state that PyTorch saved; where the file does not say after how
     /// many steps, after those that [`Trainer::start_at`] has set.
     ///
-    /// - order: names of the weights as PyTorch has them, such as [`Weights::order`] of the network's file
+    /// - order: names of the weights as PyTorch has them, such as [`StateDict::order`] of the network's file
     ///
     /// # Errors
     /// It is not that of the network.
     pub fn start_optimizer_from(
         &mut self,
-        weights: &Weights,
+        weights: &StateDict,
         order: &[String],
     ) -> Result<(), TrainError> {
         self.adam.start_from(weights, order, self.step)
@@ -205,7 +205,7 @@ impl Trainer {
     pub fn start_average_from(
         &mut self,
         rule: EmaRule,
-        weights: &Weights,
+        weights: &StateDict,
     ) -> Result<(), TrainError> {
         if !self.averages.rules().any(|known| known == rule) {
             let rules: Vec<String> = self.averages.rules().map(|rule| rule.to_string()).collect();

@@ -77,7 +77,7 @@ impl Trainer {
         tch::manual_seed(seen as i64);
         let x0 = self.tensor(&read.images)?;
         let labels = validation.labels.batch(&read.indices, 0.0)?;
-        let steps = self.process.schedule().steps();
+        let steps = self.process.schedule().num_timesteps();
         // Multiples of the golden ratio are spread evenly, however many there are.
         let place = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
         let t =

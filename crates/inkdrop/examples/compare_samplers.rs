@@ -14,15 +14,18 @@ mod judge;
 mod results;
 
 use std::env::args;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_eval::{kernel_distance, sliced_wasserstein};
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Process, ProcessConfig};
-use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, SamplerError, Source, sample};
-use inkdrop_schedule::Levels;
+use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+use inkdrop_sampler::{
+    BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
+};
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::ModelConfig;
 
@@ -106,7 +109,7 @@ struct Judging {
 
 impl Judging {
     fn new() -> Result<Self> {
-        let weights = Weights::open(Path::new(MODEL))?;
+        let weights = StateDict::open(Path::new(MODEL))?;
         let model: ModelConfig = weights.metadata("model")?.context("a model")?;
         let process: ProcessConfig = weights.metadata("process")?.context("a process")?;
         let network = model.build(Kind::Float, Device::Cpu)?;
@@ -117,30 +120,20 @@ impl Judging {
     }
 
     /// Samples of all classes in turn, as the held-out sprites are.
-    fn samples(&self, sampler: Sampler, levels: &Levels) -> Result<Tensor> {
+    fn samples(&self, sampler: Sampler, spacing: &LevelSpacing) -> Result<Tensor> {
         let config = SampleConfig {
             images: 0..COUNT,
             batch: 100,
             sampler,
-            levels: levels.clone(),
+            schedule: spacing.sampling_schedule(self.process.schedule())?,
             seed: 1,
             rng: Rng::PerImage,
-            idle_draws: 0,
+            discarded_draws: 0,
         };
-        let predictor = |images: std::ops::Range<usize>| {
-            let classes: Vec<i64> = images.map(|image| image as i64 % 5).collect();
-            let context = Tensor::from_slice(&classes).one_hot(5).to_kind(Kind::Float);
-            let asked = Conditioning::context(context);
-            let denoiser = Denoiser::new(&self.process, self.network.as_ref(), asked);
-            Ok(Box::new(denoiser) as inkdrop_sampler::BoxedPredictor)
-        };
-        let source =
-            Source { process: &self.process, image_shape: [3, 16, 16], predictor: &predictor };
         let mut parts = Vec::new();
-        sample(&source, &config, &mut |_| {}, |batch: Batch| -> Result<(), SamplerError> {
-            parts.push(batch.x.clamp(-1.0, 1.0));
-            Ok(())
-        })?;
+        for batch in SampleBatches::new(self, config)? {
+            parts.push(batch?.x.clamp(-1.0, 1.0));
+        }
         Ok(Tensor::cat(&parts, 0))
     }
 
@@ -155,5 +148,22 @@ impl Judging {
             kernel: kernel_distance(x, &self.held_out)?,
             accuracy: right as f64 / x.size()[0] as f64,
         })
+    }
+}
+
+impl BatchModel for Judging {
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn image_shape(&self) -> [i64; 3] {
+        [3, 16, 16]
+    }
+
+    fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
+        let classes: Vec<i64> = images.map(|image| image as i64 % 5).collect();
+        let context = Tensor::from_slice(&classes).one_hot(5).to_kind(Kind::Float);
+        let (network, conditioning) = (self.network.as_ref(), Conditioning::context(context));
+        Ok(Box::new(NetworkDenoiser::new(&self.process, network, conditioning)))
     }
 }

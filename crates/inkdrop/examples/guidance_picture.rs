@@ -8,14 +8,14 @@ use std::env::args;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_data::Images;
 use inkdrop_data::picture::{Grid, write_png};
 use inkdrop_data::sprites::Class;
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Process, ProcessConfig, pixels};
-use inkdrop_sampler::{Guided, ddim};
-use inkdrop_schedule::{Levels, Spacing};
+use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig, pixels};
+use inkdrop_sampler::{ClassifierFreeGuidance, ddim};
+use inkdrop_schedule::{LevelSpacing, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 use inkdrop_unet::ModelConfig;
@@ -36,19 +36,20 @@ fn condition(class: Option<Class>) -> Conditioning {
 
 /// Images of one scale: 0 does without the class, 1 is the model itself.
 fn guided(network: &dyn Network, process: &Process, scale: f64) -> Result<Images> {
-    let asked = Denoiser::new(process, network, condition(Some(Class::Spell)));
-    let null = Denoiser::new(process, network, condition(None));
-    let model = Guided::new(asked, null, scale);
-    let path = Levels::Steps(Spacing::Trailing(50)).path(process.schedule())?;
+    let cond = NetworkDenoiser::new(process, network, condition(Some(Class::Spell)));
+    let uncond = NetworkDenoiser::new(process, network, condition(None));
+    let model = ClassifierFreeGuidance::new(cond, uncond, scale);
+    let path = LevelSpacing::Timesteps(TimestepSpacing::Trailing(50))
+        .sampling_schedule(process.schedule())?;
     let mut noise = PerImageNoise::new(1, 0..COUNT as u64);
     let x = noise.normal(&[COUNT as i64, 3, 16, 16], Device::Cpu)?;
-    let x = ddim(&model, &path, x, 0.0, &mut noise, &mut |_| {})?;
+    let x = ddim(&model, &path, x, 0.0, &mut noise)?;
     Ok(Images::new(Array4::from_shape_vec((COUNT, 16, 16, 3), pixels::from_tensor(&x)?)?)?)
 }
 
 fn main() -> Result<()> {
     let path = args().nth(1).context("name the picture")?;
-    let weights = Weights::open(Path::new(MODEL))?;
+    let weights = StateDict::open(Path::new(MODEL))?;
     let model: ModelConfig = weights.metadata("model")?.context("the model says what it is")?;
     let process: ProcessConfig = weights.metadata("process")?.context("and for which process")?;
     let network = model.build(Kind::Float, Device::Cpu)?;

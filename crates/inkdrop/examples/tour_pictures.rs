@@ -8,14 +8,14 @@ use std::env::args;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_data::Images;
 use inkdrop_data::picture::{Grid, write_png};
 use inkdrop_data::sprites::{Class, dataset};
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{Denoiser, Noising, Process, ProcessConfig, pixels};
-use inkdrop_sampler::euler;
-use inkdrop_schedule::{Levels, Spacing};
+use inkdrop_process::{ForwardNoise, NetworkDenoiser, Process, ProcessConfig, pixels};
+use inkdrop_sampler::{Euler, SamplingSteps};
+use inkdrop_schedule::{LevelSpacing, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 use inkdrop_unet::ModelConfig;
@@ -47,29 +47,32 @@ fn forward(process: &Process, folder: &Path) -> Result<()> {
     let mut row = vec![x0.shallow_clone()];
     for step in &steps[1..] {
         let t = Tensor::from_slice(&[step - 1]);
-        row.push(process.q_sample(&x0, &t, &noise, Noising::Exact)?);
+        row.push(process.q_sample(&x0, &t, &noise, ForwardNoise::Standard)?);
     }
     let columns = steps.map(|step| format!("t={step}"));
     draw(folder.join("forward.png"), &columns, vec![("x", Tensor::cat(&row, 0))])
 }
 
-/// The same noise on its way to a hero: what x is, and what the network believes it will be.
+/// The denoising of one image: x, and the predicted x0.
 fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()> {
-    let path = Levels::Steps(Spacing::Trailing(25)).path(process.schedule())?;
+    let path = LevelSpacing::Timesteps(TimestepSpacing::Trailing(25))
+        .sampling_schedule(process.schedule())?;
     let mut context = vec![0f32; 5];
     context[Class::ALL[0].index()] = 1.0;
     let context = Tensor::from_slice(&context).view([1, 5]);
-    let denoiser = Denoiser::new(process, network, Conditioning::context(context));
+    let denoiser = NetworkDenoiser::new(process, network, Conditioning::context(context));
     let x = PerImageNoise::new(0, 0..1).normal(&[1, 3, 16, 16], Device::Cpu)?;
-    let (mut columns, mut states, mut beliefs) = (Vec::new(), Vec::new(), Vec::new());
-    let _ = euler(&denoiser, &path, x, &mut |step| {
-        if [0, 3, 6, 9, 12, 15, 19, 24].contains(&step.number) {
-            columns.push(format!("step {}", step.number + 1));
-            states.push(step.x.shallow_clone());
-            beliefs.push(step.x0.shallow_clone());
+    let (mut columns, mut states, mut predictions) = (Vec::new(), Vec::new(), Vec::new());
+    let noise = PerImageNoise::new(0, 0..1);
+    for state in SamplingSteps::new(&denoiser, Euler, &path, x, noise) {
+        let state = state?;
+        if [0, 3, 6, 9, 12, 15, 19, 24].contains(&state.index) {
+            columns.push(format!("step {}", state.index + 1));
+            states.push(state.x);
+            predictions.push(state.x0);
         }
-    })?;
-    let rows = vec![("x", Tensor::cat(&states, 0)), ("x0", Tensor::cat(&beliefs, 0))];
+    }
+    let rows = vec![("x", Tensor::cat(&states, 0)), ("x0", Tensor::cat(&predictions, 0))];
     draw(folder.join("reverse.png"), &columns, rows)
 }
 
@@ -77,7 +80,7 @@ fn main() -> Result<()> {
     let folder = args().nth(1).context("name the folder for the pictures")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
-    let weights = Weights::open(Path::new(MODEL))?;
+    let weights = StateDict::open(Path::new(MODEL))?;
     let model: ModelConfig = weights.metadata("model")?.context("the model says what it is")?;
     let process: ProcessConfig = weights.metadata("process")?.context("and for which process")?;
     let network = model.build(Kind::Float, Device::Cpu)?;

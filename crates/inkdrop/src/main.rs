@@ -13,10 +13,10 @@
 
 mod commands;
 mod config;
-mod making;
 mod model;
 mod options;
 mod progress;
+mod sampling;
 mod say;
 mod training;
 
@@ -24,7 +24,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Diffusion models in Rust on libtorch.
+use crate::sampling::interrupt::{INTERRUPTED, Interrupted};
+
+/// Train, sample and evaluate diffusion models
 #[derive(Debug, Parser)]
 #[command(name = "inkdrop", version, arg_required_else_help = true, term_width = 80)]
 struct Cli {
@@ -62,13 +64,17 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", told(&error));
+        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+            eprintln!("{interrupted}");
+            return ExitCode::from(INTERRUPTED);
+        }
+        eprintln!("error: {}", message(&error));
         ExitCode::FAILURE
     })
 }
 
-/// An error and its causes; some errors already say their cause.
-fn told(error: &anyhow::Error) -> String {
+/// An error and its causes, without causes that the message already contains.
+fn message(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
         match (text.is_empty(), text.contains(&cause)) {
             (true, _) => cause,

@@ -1,11 +1,11 @@
 //! Which model: where its weights are, what network and process they belong to, what it is asked.
 
-pub mod card;
-pub mod context;
-pub mod describe;
-pub mod foreign;
+pub mod condition;
 pub mod identity;
+pub mod metadata;
+pub mod overrides;
 pub mod processes;
+pub mod resolve;
 pub mod scheduler;
 pub mod source;
 pub mod spec;

@@ -1,19 +1,19 @@
-//! What several commands are told in the same words.
+//! Options that several commands share.
 
-mod asked;
+mod condition;
 mod edit;
-mod guide;
+mod guidance;
 mod images;
 mod model;
-mod out;
+mod output;
+mod sampler;
 mod tf32;
-mod walk;
 
-pub use asked::Asked;
-pub use edit::{EditOptions, Input, InputOptions};
-pub use guide::GuideOptions;
+pub use condition::ConditionArgs;
+pub use edit::{EditArgs, Input, InputArgs};
+pub use guidance::GuidanceArgs;
 pub use images::{Found, ImageSet};
-pub use model::ModelOptions;
-pub use out::OutOptions;
+pub use model::ModelArgs;
+pub use output::OutputArgs;
+pub use sampler::{ResolvedSampler, SamplerArgs};
 pub use tf32::Tf32;
-pub use walk::WalkOptions;

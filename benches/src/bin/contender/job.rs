@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::Tensor;
 use serde::Deserialize;
 
@@ -70,14 +70,14 @@ impl Job {
     }
 
     /// The inputs, if there is a file of them.
-    pub fn inputs(&self) -> Result<Option<Weights>> {
-        Ok(self.inputs.as_deref().map(Weights::open).transpose()?)
+    pub fn inputs(&self) -> Result<Option<StateDict>> {
+        Ok(self.inputs.as_deref().map(StateDict::open).transpose()?)
     }
 
     /// Writes the outputs where they are asked for.
     pub fn keep(&self, make: impl FnOnce() -> Result<Vec<(&'static str, Tensor)>>) -> Result<()> {
         let Some(path) = &self.output else { return Ok(()) };
-        let mut weights = Weights::default();
+        let mut weights = StateDict::default();
         for (name, tensor) in make()? {
             weights.insert(name, tensor.detach().contiguous());
         }
@@ -86,7 +86,7 @@ impl Job {
 }
 
 /// A tensor of a file of inputs.
-pub fn named(inputs: &Weights, name: &str) -> Result<Tensor> {
+pub fn named(inputs: &StateDict, name: &str) -> Result<Tensor> {
     let found = inputs.get(name).map(Tensor::shallow_clone);
     found.ok_or_else(|| format!("the inputs have no `{name}`: prepare them anew").into())
 }

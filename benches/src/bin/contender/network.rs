@@ -1,6 +1,6 @@
 //! Which network does a job speak of?
 
-use inkdrop_checkpoint::{Weights, load};
+use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::{Inference, Network};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ImageSize, ModelConfig};
@@ -22,7 +22,7 @@ pub fn config(job: &Job) -> Result<ModelConfig> {
 pub fn build(job: &Job) -> Result<Box<dyn Network>> {
     let network = config(job)?.build(Kind::Float, Device::Cpu)?;
     if let Some(path) = &job.weights {
-        load(network.params(), &Weights::open(path)?, &[])?;
+        load(network.params(), &StateDict::open(path)?, &[])?;
     }
     Ok(network)
 }

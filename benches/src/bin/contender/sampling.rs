@@ -1,9 +1,11 @@
 //! How long is the way from noise to images?
 
 use inkdrop_nn::Conditioning;
-use inkdrop_process::{Denoiser, MeanType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{
+    NetworkDenoiser, PredictionType, Process, ProcessConfig, TimeInput, Variance,
+};
 use inkdrop_sampler::Sampler;
-use inkdrop_schedule::{Levels, ScheduleConfig};
+use inkdrop_schedule::{LevelSpacing, ScheduleConfig};
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
@@ -15,16 +17,16 @@ use crate::timing::measure;
 /// The seconds of each whole batch of images: DDIM in the job's steps.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
     let process = process(&job.model)?;
-    let levels: Levels = format!("trailing{}", job.steps).parse()?;
-    let path = levels.path(process.schedule())?;
+    let levels: LevelSpacing = format!("trailing{}", job.steps).parse()?;
+    let path = levels.sampling_schedule(process.schedule())?;
     let times = process.network_times(&path);
     let network = network::prepared(network::build(job)?.as_ref(), times)?;
     let (x, conditioning) = start(job)?;
-    let denoiser = Denoiser::new(&process, network.as_ref(), conditioning);
+    let denoiser = NetworkDenoiser::new(&process, network.as_ref(), conditioning);
     let mut noise = PerImageNoise::new(0, 0..job.batch as u64);
     let mut walk = || -> Result<Tensor> {
         let (x, schedule) = (x.shallow_clone(), process.schedule());
-        Ok(Sampler::DDIM.walk(&denoiser, schedule, &path, x, &mut noise, &mut |_| {})?)
+        Ok(Sampler::DDIM.sample(&denoiser, schedule, &path, x, &mut noise)?)
     };
     job.keep(|| Ok(vec![("images", walk()?)]))?;
     measure(job, || walk().map(drop))
@@ -37,7 +39,7 @@ pub fn process(model: &str) -> Result<Process> {
         "ddpm_cifar10" => ProcessConfig {
             schedule: ScheduleConfig::linear(1000),
             time: TimeInput::Index,
-            mean: MeanType::Epsilon,
+            prediction: PredictionType::Epsilon,
             variance: Variance::FixedLarge,
             clip: true,
         },

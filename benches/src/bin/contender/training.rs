@@ -4,7 +4,7 @@
 //! [`Trainer`] is made of; what is timed is the [`Trainer`] itself, which reads its images and draws
 //! noise and steps besides. PyTorch is spared both: its batches lie ready.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_data::sprites;
 use inkdrop_nn::{Conditioning, Mode};
 use inkdrop_process::Objective;
@@ -77,6 +77,6 @@ fn losses(job: &Job) -> Result<Tensor> {
 }
 
 /// A tensor of one step, of those of all steps.
-fn at(inputs: &Weights, name: &str, step: usize) -> Result<Tensor> {
+fn at(inputs: &StateDict, name: &str, step: usize) -> Result<Tensor> {
     Ok(named(inputs, name)?.f_get(step as i64)?)
 }

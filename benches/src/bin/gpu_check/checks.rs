@@ -1,9 +1,9 @@
 //! Is what the device computes what the CPU computes in f32?
 
 use inkdrop_nn::{Graphed, Mode, Network};
-use inkdrop_process::Denoiser;
+use inkdrop_process::NetworkDenoiser;
 use inkdrop_sampler::ddim;
-use inkdrop_schedule::Levels;
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{PerImageNoise, allow_tf32, cuda_graphs};
 use inkdrop_train::Precision;
@@ -122,11 +122,13 @@ pub fn walk(
     steps: usize,
 ) -> Result<Tensor> {
     let process = case.process(device)?;
-    let path = format!("trailing{steps}").parse::<Levels>()?.path(process.schedule())?;
-    let denoiser = Denoiser::new(&process, network, case.conditioning(batch, device)?);
+    let path = format!("trailing{steps}")
+        .parse::<LevelSpacing>()?
+        .sampling_schedule(process.schedule())?;
+    let denoiser = NetworkDenoiser::new(&process, network, case.conditioning(batch, device)?);
     let mut noise = PerImageNoise::new(0, 0..batch.unsigned_abs());
     let x = case.noise(batch, 21, device)?;
-    Ok(ddim(&denoiser, &path, x, 0.0, &mut noise, &mut |_| {})?)
+    Ok(ddim(&denoiser, &path, x, 0.0, &mut noise)?)
 }
 
 fn gradients(case: &Case, device: Device) -> Result<Found> {

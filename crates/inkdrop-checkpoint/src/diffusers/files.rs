@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{folder_error, read_json};
 use crate::error::shown;
-use crate::{CheckpointError, Weights};
+use crate::{CheckpointError, StateDict};
 
 /// What all files of weights begin with.
 pub(super) const STEM: &str = "diffusion_pytorch_model.";
@@ -17,10 +17,10 @@ pub(super) const STEM: &str = "diffusion_pytorch_model.";
 pub(super) const FILE: &str = "diffusion_pytorch_model.safetensors";
 
 /// The weights of a network's folder.
-pub(super) fn weights(folder: &Path) -> Result<Weights, CheckpointError> {
+pub(super) fn weights(folder: &Path) -> Result<StateDict, CheckpointError> {
     let name = choose(folder)?;
     let path = folder.join(&name);
-    if name.ends_with(".json") { shards(folder, &path) } else { Weights::open(&path) }
+    if name.ends_with(".json") { shards(folder, &path) } else { StateDict::open(&path) }
 }
 
 /// The names of all files of weights and their indices.
@@ -74,7 +74,7 @@ fn is_variant(name: &str, ending: &str) -> bool {
 }
 
 /// The weights of all shards that an index lists.
-fn shards(folder: &Path, index: &Path) -> Result<Weights, CheckpointError> {
+fn shards(folder: &Path, index: &Path) -> Result<StateDict, CheckpointError> {
     let error =
         |problem: String| CheckpointError::Json { name: index.display().to_string(), problem };
     let json = read_json(index)?;
@@ -88,9 +88,9 @@ fn shards(folder: &Path, index: &Path) -> Result<Weights, CheckpointError> {
         })?;
         files.insert(file);
     }
-    let mut all = Weights::default();
+    let mut all = StateDict::default();
     for file in files {
-        let shard = Weights::open(&folder.join(file))?;
+        let shard = StateDict::open(&folder.join(file))?;
         all.format = shard.format;
         for (key, tensor) in shard.tensors {
             if all.tensors.contains_key(&key) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Weights;
+use crate::StateDict;
 use crate::error::shown;
 
 /// What the layers of attention were called before diffusers 0.12, and are called since.
@@ -10,7 +10,7 @@ const RENAMED: [(&str, &str); 4] =
     [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
 /// Renames the old names of `…attentions.N.…`; an error where both names are there.
-pub(super) fn modern(mut weights: Weights) -> Result<Weights, String> {
+pub(super) fn modern(mut weights: StateDict) -> Result<StateDict, String> {
     let mut tensors = BTreeMap::new();
     for (key, tensor) in std::mem::take(&mut weights.tensors) {
         let name = renamed(&key).unwrap_or(key);

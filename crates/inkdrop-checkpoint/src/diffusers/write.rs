@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::files::{FILE, names};
 use super::{CONFIG, DiffusersFolder, INDEX, SCHEDULER, UNET, folder_error};
 use crate::atomic::write_atomic;
-use crate::{CheckpointError, Weights};
+use crate::{CheckpointError, StateDict};
 
 /// The version that is named where the config names none.
 const VERSION: &str = "0.30.0";
@@ -37,7 +37,7 @@ impl DiffusersFolder {
             put(&folder.join(SCHEDULER[1]), scheduler)?;
             put(&path.join(INDEX), &self.index(scheduler))?;
         }
-        let mut weights = Weights::default();
+        let mut weights = StateDict::default();
         let entries = self.weights.tensors.iter();
         let entry = |(key, tensor): (&String, &Tensor)| (key.clone(), tensor.shallow_clone());
         weights.tensors = entries.map(entry).collect();

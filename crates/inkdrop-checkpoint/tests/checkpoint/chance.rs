@@ -1,6 +1,6 @@
 //! Damaged files are errors, never panics.
 
-use inkdrop_checkpoint::{Weights, fuzzing};
+use inkdrop_checkpoint::{StateDict, fuzzing};
 use proptest::prelude::*;
 
 use crate::support::{fixture_bytes, npy, torch_legacy, torch_zip};
@@ -21,16 +21,16 @@ fn a_file_cut_anywhere_is_refused() {
     for name in FILES {
         let whole = fixture_bytes(name);
         for cut in 0..whole.len() {
-            assert!(Weights::from_bytes(&whole[..cut], "cut").is_err(), "{name} cut at {cut}");
+            assert!(StateDict::from_bytes(&whole[..cut], "cut").is_err(), "{name} cut at {cut}");
         }
-        Weights::from_bytes(&whole, "whole").unwrap();
+        StateDict::from_bytes(&whole, "whole").unwrap();
     }
 }
 
 #[test]
 fn one_byte_is_no_file_of_weights() {
     for byte in 0..=255 {
-        assert!(Weights::from_bytes(&[byte], "byte").is_err(), "{byte}");
+        assert!(StateDict::from_bytes(&[byte], "byte").is_err(), "{byte}");
     }
 }
 

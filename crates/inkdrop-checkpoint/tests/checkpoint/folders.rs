@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use inkdrop_checkpoint::{CheckpointError, DiffusersFolder, Format, Weights};
+use inkdrop_checkpoint::{CheckpointError, DiffusersFolder, Format, StateDict};
 use inkdrop_torch::tch::Tensor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,8 +12,8 @@ use crate::support::assert_same;
 
 const STEM: &str = "diffusion_pytorch_model";
 
-fn weights(keys: &[&str]) -> Weights {
-    let mut weights = Weights::default();
+fn weights(keys: &[&str]) -> StateDict {
+    let mut weights = StateDict::default();
     for (index, key) in keys.iter().enumerate() {
         weights.insert(*key, Tensor::from_slice(&[index as f32, 0.5]));
     }

@@ -1,6 +1,6 @@
 //! No file takes more memory than its length allows, whatever it declares.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_checkpoint::limits::FLOOR;
 use zip::CompressionMethod::{Deflated, Stored};
 
@@ -54,7 +54,7 @@ fn a_view_stays_within_its_storage() {
         refused(&file, &["x:", "needs more than the 6 values", "damaged"]);
     }
     let file = torch_zip(&tensor_pickle(6, 1, &[2, 2], &[3, 1]), &[0; 24]);
-    assert_eq!(Weights::from_bytes(&file, "x").unwrap().get("x").unwrap().size(), [2, 2]);
+    assert_eq!(StateDict::from_bytes(&file, "x").unwrap().get("x").unwrap().size(), [2, 2]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn sides_and_steps_are_numbers_from_zero() {
 fn expanded_views_count_with_their_full_size() {
     let side = (FLOOR / 4) as i64;
     let fits = torch_zip(&tensor_pickle(1, 0, &[side], &[0]), &[0; 4]);
-    assert_eq!(Weights::from_bytes(&fits, "x").unwrap().get("x").unwrap().size(), [side]);
+    assert_eq!(StateDict::from_bytes(&fits, "x").unwrap().get("x").unwrap().size(), [side]);
     let file = torch_zip(&tensor_pickle(1, 0, &[side + 1], &[0]), &[0; 4]);
     refused(&file, &["16777220", "at most 16777216"]);
     // A thousand small ones together.
@@ -120,7 +120,7 @@ fn a_lying_directory_does_not_help_a_bomb() {
         bomb[at..at + 4].copy_from_slice(&100u32.to_le_bytes());
     }
     let pickle = tensor_pickle(25, 0, &[25], &[1]);
-    assert!(Weights::from_bytes(&bomb, "x").is_ok(), "an entry that no tensor needs");
+    assert!(StateDict::from_bytes(&bomb, "x").is_ok(), "an entry that no tensor needs");
     let mut bomb = zip(Deflated, &[("a/data/0", &zeros), ("a/data.pkl", &pickle)]);
     for at in (0..bomb.len() - 4).rev() {
         if bomb[at..at + 4] == size {
@@ -144,12 +144,12 @@ fn declared_lengths_are_not_believed() {
     ];
     for program in programs {
         for file in [torch_zip(program, b""), torch_legacy(program, 0, b"")] {
-            assert!(Weights::from_bytes(&file, "x").is_err(), "{}", program.escape_ascii());
+            assert!(StateDict::from_bytes(&file, "x").is_err(), "{}", program.escape_ascii());
         }
     }
     // A frame's length is of no use here, so it may be anything.
     let frame = b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xff}.";
-    assert!(Weights::from_bytes(&torch_zip(frame, b""), "x").is_ok());
+    assert!(StateDict::from_bytes(&torch_zip(frame, b""), "x").is_ok());
 }
 
 /// Thirty lists, each with the one before it twice: 2³⁰ leaves in a hundred bytes.

@@ -1,6 +1,6 @@
 //! A pickle is a program; nothing in it is executed.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use crate::support::{error, fixture_bytes, refused, tensor_ops, torch_legacy, torch_zip};
 
@@ -62,7 +62,7 @@ fn only_the_names_of_weights_are_known() {
 fn harmless_objects_are_not_looked_into() {
     let program =
         b"\x80\x02}X\x01\0\0\0acargparse\nNamespace\n)\x81}X\x0c\0\0\0__setstate__K\x01sbs.";
-    let weights = Weights::from_bytes(&torch_zip(program, b""), "x").unwrap();
+    let weights = StateDict::from_bytes(&torch_zip(program, b""), "x").unwrap();
     assert_eq!(weights.skipped(), ["a"]);
 }
 
@@ -70,7 +70,7 @@ fn harmless_objects_are_not_looked_into() {
 fn a_state_dicts_metadata_is_left_out() {
     let program =
         b"\x80\x02ccollections\nOrderedDict\n)R}X\x09\0\0\0_metadata}X\x01\0\0\0xK\x01ssb.";
-    let weights = Weights::from_bytes(&torch_zip(program, b""), "x").unwrap();
+    let weights = StateDict::from_bytes(&torch_zip(program, b""), "x").unwrap();
     assert!(weights.skipped().is_empty() && weights.iter().count() == 0);
 }
 
@@ -112,7 +112,7 @@ fn nonsense_is_called_damaged() {
     ];
     for program in programs {
         for file in [torch_zip(program, b""), torch_legacy(program, 0, b"")] {
-            assert!(Weights::from_bytes(&file, "x").is_err(), "{}", program.escape_ascii());
+            assert!(StateDict::from_bytes(&file, "x").is_err(), "{}", program.escape_ascii());
         }
     }
     let state = [&b"\x80\x02"[..], &view, b"}b."].concat();

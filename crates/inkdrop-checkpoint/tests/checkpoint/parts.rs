@@ -1,19 +1,19 @@
 //! Which networks a file holds, and their bare keys.
 
-use inkdrop_checkpoint::{Format, Weights};
+use inkdrop_checkpoint::{Format, StateDict};
 use inkdrop_torch::tch::Tensor;
 
 use crate::support::fixture;
 
-fn file(keys: &[&str]) -> Weights {
-    let mut weights = Weights::default();
+fn file(keys: &[&str]) -> StateDict {
+    let mut weights = StateDict::default();
     for key in keys {
         weights.insert(*key, Tensor::from(1.0));
     }
     weights
 }
 
-fn keys(weights: &Weights) -> Vec<&str> {
+fn keys(weights: &StateDict) -> Vec<&str> {
     weights.iter().map(|(key, _)| key).collect()
 }
 
@@ -106,7 +106,7 @@ fn several_parts_must_be_chosen_from() {
 
 #[test]
 fn a_part_keeps_what_is_known_about_the_file() {
-    let mut weights = Weights::open(&fixture("training.pt")).unwrap();
+    let mut weights = StateDict::open(&fixture("training.pt")).unwrap();
     weights.set_metadata("step", &3).unwrap();
     assert_eq!(weights.parts(), ["ema_model", "model"]);
     let part = weights.part(Some("model")).unwrap();
@@ -114,7 +114,7 @@ fn a_part_keeps_what_is_known_about_the_file() {
     assert_eq!(part.metadata::<u32>("step").unwrap(), Some(3));
     assert_eq!(part.skipped(), weights.skipped());
     assert_eq!(part.iter().count(), 7);
-    let parallel = Weights::open(&fixture("parallel.pt")).unwrap();
+    let parallel = StateDict::open(&fixture("parallel.pt")).unwrap();
     assert_eq!(parallel.parts(), ["state_dict"]);
     assert_eq!(keys(&parallel.part(None).unwrap()), keys(&part));
 }

@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use inkdrop_checkpoint::{Format, Weights};
+use inkdrop_checkpoint::{Format, StateDict};
 use inkdrop_torch::tch::Tensor;
 use tempfile::TempDir;
 use zip::CompressionMethod;
 
 use crate::support::{assert_same, fixture, npy, refused, tensor_ops, torch_zip, zip};
 
-fn open(name: &str) -> Weights {
-    Weights::open(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+fn open(name: &str) -> StateDict {
+    StateDict::open(&fixture(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn every_file_is_read_as_python_reads_it() {
 fn memory_and_file_give_the_same() {
     for name in ["kinds.pt", "kinds_legacy.pt", "arrays.npz", "arrays.safetensors"] {
         let bytes = fs::read(fixture(name)).unwrap();
-        assert_same(&Weights::from_bytes(&bytes, name).unwrap(), &open(name));
+        assert_same(&StateDict::from_bytes(&bytes, name).unwrap(), &open(name));
     }
 }
 
@@ -49,7 +49,7 @@ fn the_name_of_a_file_does_not_matter() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("weights.safetensors");
     fs::copy(fixture("kinds.pt"), &path).unwrap();
-    assert_eq!(Weights::open(&path).unwrap().format(), Format::TorchZip);
+    assert_eq!(StateDict::open(&path).unwrap().format(), Format::TorchZip);
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn files_without_a_dictionary_have_names_too() {
     let one = tensor_ops("FloatStorage", 2, 0, &[2], &[1]);
     let values = [1f32, 2.0].map(f32::to_le_bytes).concat();
     let alone = torch_zip(&[&b"\x80\x02"[..], &one, b"."].concat(), &values);
-    let alone = Weights::from_bytes(&alone, "x").unwrap();
+    let alone = StateDict::from_bytes(&alone, "x").unwrap();
     assert_eq!(*alone.get("tensor").unwrap(), Tensor::from_slice(&[1f32, 2.0]));
     let list = torch_zip(&[&b"\x80\x02]("[..], &one, &one, b"e."].concat(), &values);
-    let list = Weights::from_bytes(&list, "x").unwrap();
+    let list = StateDict::from_bytes(&list, "x").unwrap();
     assert!(list.iter().map(|(name, _)| name).eq(["0", "1"]));
-    let empty = Weights::from_bytes(&torch_zip(b"\x80\x02}.", b""), "x").unwrap();
+    let empty = StateDict::from_bytes(&torch_zip(b"\x80\x02}.", b""), "x").unwrap();
     assert_eq!(empty.iter().count(), 0);
 }
 
@@ -106,7 +106,7 @@ fn files_without_a_dictionary_have_names_too() {
 fn bytes_other_than_0_and_1_are_true() {
     let ops = tensor_ops("BoolStorage", 3, 0, &[3], &[1]);
     let file = torch_zip(&[&b"\x80\x02}X\x01\0\0\0x"[..], &ops, b"s."].concat(), &[0, 1, 200]);
-    let weights = Weights::from_bytes(&file, "x").unwrap();
+    let weights = StateDict::from_bytes(&file, "x").unwrap();
     assert_eq!(*weights.get("x").unwrap(), Tensor::from_slice(&[false, true, true]));
 }
 
@@ -122,7 +122,7 @@ fn what_is_not_supported_says_what_to_do() {
         ("script.pt", &["TorchScript", "torch.jit.load"]),
     ];
     for (name, words) in cases {
-        let error = Weights::open(&fixture(name)).unwrap_err().to_string();
+        let error = StateDict::open(&fixture(name)).unwrap_err().to_string();
         assert!(error.contains(name), "the file is named: {error}");
         assert!(words.iter().all(|word| error.contains(word)), "{name}: {error}");
     }
@@ -154,7 +154,7 @@ fn old_protocols_are_read() {
     let names: [&[&str]; 5] =
         [&["a", "b", "c", "d.0"], &["a", "c"], &["a.0", "a.1", "b"], &["a", "b"], &["a", "b", "c"]];
     for (program, names) in programs.into_iter().zip(names) {
-        let weights = Weights::from_bytes(&torch_zip(program, b""), "x");
+        let weights = StateDict::from_bytes(&torch_zip(program, b""), "x");
         let weights = weights.unwrap_or_else(|e| panic!("{}: {e}", program.escape_ascii()));
         assert_eq!(weights.skipped(), names, "{}", program.escape_ascii());
     }
@@ -167,7 +167,7 @@ fn the_length_of_a_safetensors_header_is_not_taken_for_a_format() {
         let mut header = r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.to_string();
         header += &" ".repeat(length - header.len());
         let bytes = [&(length as u64).to_le_bytes(), header.as_bytes(), &2.5f32.to_le_bytes()];
-        let weights = Weights::from_bytes(&bytes.concat(), "header").unwrap();
+        let weights = StateDict::from_bytes(&bytes.concat(), "header").unwrap();
         assert_eq!(weights.format(), Format::Safetensors);
         assert_eq!(weights.get("x").unwrap(), &Tensor::from_slice(&[2.5f32]));
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use inkdrop_checkpoint::{CheckpointError, Weights, load};
+use inkdrop_checkpoint::{CheckpointError, StateDict, load};
 use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Params};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn network(kind: Kind) -> Params {
     params
 }
 
-fn saved(weights: &Weights) -> (TempDir, PathBuf) {
+fn saved(weights: &StateDict) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("w.safetensors");
     weights.save(&path).unwrap();
@@ -25,12 +25,12 @@ fn saved(weights: &Weights) -> (TempDir, PathBuf) {
 }
 
 fn bytes() -> Vec<u8> {
-    fs::read(saved(&Weights::of(&network(Kind::Float))).1).unwrap()
+    fs::read(saved(&StateDict::of(&network(Kind::Float))).1).unwrap()
 }
 
 #[test]
 fn every_kind_survives_the_file_bit_for_bit() {
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     let kinds = [
         Kind::Float,
         Kind::Double,
@@ -51,7 +51,7 @@ fn every_kind_survives_the_file_bit_for_bit() {
     weights
         .insert("view", Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3]).transpose(0, 1));
     let (_folder, path) = saved(&weights);
-    let read = Weights::open(&path).unwrap();
+    let read = StateDict::open(&path).unwrap();
     assert_eq!(read.iter().count(), weights.iter().count());
     for (key, tensor) in weights.iter() {
         let other = read.get(key).unwrap();
@@ -62,10 +62,10 @@ fn every_kind_survives_the_file_bit_for_bit() {
 
 #[test]
 fn metadata_survives_the_file() {
-    let mut weights = Weights::of(&network(Kind::Float));
+    let mut weights = StateDict::of(&network(Kind::Float));
     weights.set_metadata("contexts", &vec!["hero", "food"]).unwrap();
     let (_folder, path) = saved(&weights);
-    let read = Weights::open(&path).unwrap();
+    let read = StateDict::open(&path).unwrap();
     assert_eq!(read.metadata::<Vec<String>>("contexts").unwrap().unwrap(), ["hero", "food"]);
     assert_eq!(read.metadata::<u32>("absent").unwrap(), None);
     let error = read.metadata::<u32>("contexts").unwrap_err().to_string();
@@ -79,7 +79,7 @@ fn loading_makes_the_networks_equal() {
         source.get("conv.weight").unwrap().tensor,
         target.get("conv.weight").unwrap().tensor
     );
-    load(&target, &Weights::of(&source), &[]).unwrap();
+    load(&target, &StateDict::of(&source), &[]).unwrap();
     for (a, b) in source.iter().zip(target.iter()) {
         assert_eq!(a.tensor, b.tensor, "{}", a.name);
     }
@@ -88,7 +88,7 @@ fn loading_makes_the_networks_equal() {
 #[test]
 fn loading_keeps_the_networks_precision() {
     let (source, target) = (network(Kind::Float), network(Kind::Double));
-    load(&target, &Weights::of(&source), &[]).unwrap();
+    load(&target, &StateDict::of(&source), &[]).unwrap();
     let loaded = &target.get("conv.weight").unwrap().tensor;
     assert_eq!(loaded.kind(), Kind::Double);
     assert_eq!(*loaded, source.get("conv.weight").unwrap().tensor.to_kind(Kind::Double));
@@ -100,7 +100,7 @@ fn what_does_not_fit_is_listed_and_changes_nothing() {
     let target = network(Kind::Float);
     let before = target.get("conv.weight").unwrap().tensor.copy();
     let source = network(Kind::Float);
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     for param in source.iter().filter(|param| param.name != "conv.bias") {
         weights.insert(param.name.clone(), param.tensor.shallow_clone());
     }
@@ -121,7 +121,7 @@ fn what_does_not_fit_is_listed_and_changes_nothing() {
 #[test]
 fn only_named_keys_may_be_missing() {
     let target = network(Kind::Float);
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     for param in target.iter().filter(|param| param.name != "conv.bias") {
         weights.insert(param.name.clone(), param.tensor.shallow_clone());
     }
@@ -135,7 +135,7 @@ fn files_that_are_none_say_what_they_are() {
     let open = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let error = Weights::open(&path).unwrap_err().to_string();
+        let error = StateDict::open(&path).unwrap_err().to_string();
         assert!(error.contains(name), "the file is named: {error}");
         error
     };
@@ -144,7 +144,7 @@ fn files_that_are_none_say_what_they_are() {
     assert!(open("pickle", b"\x80\x02}q\x00.").contains("not of torch.save"));
     assert!(open("png", b"\x89PNG\r\n").contains("PNG"));
     assert!(open("text", b"just some text, long enough").contains("truncated or damaged"));
-    let missing = Weights::open(&folder.path().join("missing")).unwrap_err().to_string();
+    let missing = StateDict::open(&folder.path().join("missing")).unwrap_err().to_string();
     assert!(missing.contains("cannot read") && missing.contains("missing"), "{missing}");
 }
 
@@ -152,7 +152,7 @@ fn files_that_are_none_say_what_they_are() {
 fn a_file_cut_anywhere_is_refused() {
     let whole = bytes();
     for cut in (0..whole.len()).step_by(7) {
-        assert!(Weights::from_bytes(&whole[..cut], "cut").is_err(), "cut at {cut}");
+        assert!(StateDict::from_bytes(&whole[..cut], "cut").is_err(), "cut at {cut}");
     }
 }
 
@@ -163,7 +163,7 @@ fn a_lying_header_allocates_nothing() {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header);
     bytes.resize(1024, 0);
-    assert!(Weights::from_bytes(&bytes, "lie").is_err());
+    assert!(StateDict::from_bytes(&bytes, "lie").is_err());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_failed_save_leaves_what_was_there() {
     let path = folder.path().join("taken");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("inside"), b"kept").unwrap();
-    let error = Weights::of(&network(Kind::Float)).save(&path).unwrap_err().to_string();
+    let error = StateDict::of(&network(Kind::Float)).save(&path).unwrap_err().to_string();
     assert!(error.contains("cannot write"), "{error}");
     assert_eq!(fs::read(path.join("inside")).unwrap(), b"kept");
     let names = folder.path().read_dir().unwrap().count();
@@ -184,7 +184,7 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = Weights::from_bytes(&bytes, "noise");
+        let _ = StateDict::from_bytes(&bytes, "noise");
     }
 
     #[test]
@@ -192,7 +192,7 @@ proptest! {
         let mut whole = bytes();
         let at = at % whole.len();
         whole[at] = value;
-        let _ = Weights::from_bytes(&whole, "flipped");
+        let _ = StateDict::from_bytes(&whole, "flipped");
     }
 }
 
@@ -201,7 +201,7 @@ proptest! {
 #[test]
 fn the_file_is_as_the_format_s_own_crate_wants_it() {
     let weights = || {
-        let mut weights = Weights::default();
+        let mut weights = StateDict::default();
         for (key, kind) in [("b", Kind::Int64), ("a", Kind::Uint8), ("c", Kind::Half)] {
             let tensor = Tensor::arange(5, (Kind::Float, Device::Cpu)).to_kind(kind);
             weights.insert(key, tensor);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -19,7 +19,7 @@ pub fn fixture_bytes(name: &str) -> Vec<u8> {
 
 /// The error of a file that must not be read.
 pub fn error(bytes: &[u8]) -> String {
-    Weights::from_bytes(bytes, "file.pt").unwrap_err().to_string()
+    StateDict::from_bytes(bytes, "file.pt").unwrap_err().to_string()
 }
 
 /// Checks that a file is refused with all these words.
@@ -31,8 +31,8 @@ pub fn refused(bytes: &[u8], words: &[&str]) {
 }
 
 /// Checks that names, types, shapes and bits are the same.
-pub fn assert_same(given: &Weights, expected: &Weights) {
-    let names = |weights: &Weights| weights.iter().map(|(key, _)| key.to_string()).collect();
+pub fn assert_same(given: &StateDict, expected: &StateDict) {
+    let names = |weights: &StateDict| weights.iter().map(|(key, _)| key.to_string()).collect();
     let (ours, theirs): (Vec<String>, Vec<String>) = (names(given), names(expected));
     assert_eq!(ours, theirs);
     for (key, tensor) in expected.iter() {

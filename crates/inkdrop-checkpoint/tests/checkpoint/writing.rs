@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::Cursor;
 
-use inkdrop_checkpoint::{Format, Weights};
+use inkdrop_checkpoint::{Format, StateDict};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use zip::ZipArchive;
 
 use crate::support::{assert_same, fixture};
 
-fn saved(weights: &Weights, order: &[&str]) -> Vec<u8> {
+fn saved(weights: &StateDict, order: &[&str]) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("w.pt");
     weights.save_torch(&path, order).unwrap();
@@ -20,8 +20,8 @@ fn saved(weights: &Weights, order: &[&str]) -> Vec<u8> {
 #[test]
 fn every_kind_survives_a_torch_file() {
     for name in ["kinds", "training", "arrays"] {
-        let weights = Weights::open(&fixture(&format!("{name}.safetensors"))).unwrap();
-        let read = Weights::from_bytes(&saved(&weights, &[]), "w.pt").unwrap();
+        let weights = StateDict::open(&fixture(&format!("{name}.safetensors"))).unwrap();
+        let read = StateDict::from_bytes(&saved(&weights, &[]), "w.pt").unwrap();
         assert_eq!(read.format(), Format::TorchZip);
         assert!(read.skipped().is_empty());
         assert_same(&read, &weights);
@@ -31,15 +31,15 @@ fn every_kind_survives_a_torch_file() {
 #[test]
 fn views_of_networks_are_written_whole() {
     let base = Tensor::arange(12, (Kind::Float, Device::Cpu)).view([3, 4]);
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     weights.insert("turned", base.transpose(0, 1));
     weights.insert("row", base.get(1).set_requires_grad(true));
-    assert_same(&Weights::from_bytes(&saved(&weights, &[]), "w.pt").unwrap(), &weights);
+    assert_same(&StateDict::from_bytes(&saved(&weights, &[]), "w.pt").unwrap(), &weights);
 }
 
 #[test]
 fn values_begin_at_multiples_of_64() {
-    let weights = Weights::open(&fixture("kinds.safetensors")).unwrap();
+    let weights = StateDict::open(&fixture("kinds.safetensors")).unwrap();
     let file = saved(&weights, &[]);
     let mut zip = ZipArchive::new(Cursor::new(&file)).unwrap();
     assert_eq!(zip.by_index(0).unwrap().name().unwrap(), "archive/data.pkl");
@@ -52,7 +52,7 @@ fn values_begin_at_multiples_of_64() {
 
 #[test]
 fn keys_come_in_the_order_that_is_asked_for() {
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     for key in ["alpha", "beta", "gamma", "delta"] {
         weights.insert(key, Tensor::from(0.0));
     }
@@ -72,7 +72,7 @@ fn a_failed_save_leaves_what_was_there() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("w.pt");
     fs::write(&path, b"kept").unwrap();
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     weights.insert("a", Tensor::zeros([2], (Kind::ComplexFloat, Device::Cpu)));
     let error = weights.save_torch(&path, &[]).unwrap_err().to_string();
     assert!(error.contains("a: ComplexFloat"), "{error}");
@@ -85,12 +85,12 @@ fn a_failed_save_leaves_what_was_there() {
 
 #[test]
 fn the_order_of_a_torch_file_is_known() {
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     let names = ["net.z", "net.a", "ema.b", "net.m"];
     for name in names {
         weights.insert(name, Tensor::from(1.0f32));
     }
-    let read = Weights::from_bytes(&saved(&weights, &names), "w.pt").unwrap();
+    let read = StateDict::from_bytes(&saved(&weights, &names), "w.pt").unwrap();
     assert_eq!(read.order(), names);
     assert_eq!(read.part(Some("net")).unwrap().order(), ["z", "a", "m"]);
     assert!(weights.order().is_empty());

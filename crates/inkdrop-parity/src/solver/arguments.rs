@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::names::{
-    Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SolverType, Spacing,
+    Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SolverType, TimestepSpacing,
     TimestepType, VarianceType,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     pub trained_betas: Option<Vec<f64>>,
     pub rescale_betas_zero_snr: bool,
     pub prediction_type: Predicts,
-    pub timestep_spacing: Option<Spacing>,
+    pub timestep_spacing: Option<TimestepSpacing>,
     pub steps_offset: usize,
     pub timestep_type: TimestepType,
     pub interpolation_type: Interpolation,
@@ -104,8 +104,9 @@ impl Arguments {
         (self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))
     }
 
-    pub(super) fn spacing(&self, class: Class) -> Spacing {
-        let usual = if class.by_index() { Spacing::Leading } else { Spacing::Linspace };
+    pub(super) fn spacing(&self, class: Class) -> TimestepSpacing {
+        let usual =
+            if class.by_index() { TimestepSpacing::Leading } else { TimestepSpacing::Linspace };
         self.timestep_spacing.unwrap_or(usual)
     }
 

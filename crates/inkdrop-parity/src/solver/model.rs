@@ -4,29 +4,29 @@ use std::cell::RefCell;
 
 use anyhow::Result;
 use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_process::{Prediction, Predictor, ProcessError};
-use inkdrop_schedule::{Leg, Level};
+use inkdrop_process::{Denoiser, Prediction, ProcessError};
+use inkdrop_schedule::{NoiseLevel, SolverStep};
 use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
 
 use super::arguments::Arguments;
-use super::hold::Hold;
+use super::clipping::Clipping;
 use super::names::{Class, Predicts, VarianceType};
-use crate::standin::StandIn;
+use crate::toy_network::ToyNetwork;
 
 /// A call of the network.
 pub(super) struct Call {
     /// x, of unit variance.
     pub x: Tensor,
     /// The level at which it was asked.
-    pub level: Level,
+    pub level: NoiseLevel,
 }
 
 /// A predictor that says what a scheduler makes of the network's output.
 pub(super) struct Recorder {
-    network: StandIn,
+    network: ToyNetwork,
     predicts: Predicts,
-    hold: Hold,
-    /// Whether the noise stays what the network said where the image is held.
+    clipping: Clipping,
+    /// Whether the noise stays what the network prediction where the image is held.
     keeps_noise: bool,
     variance: VarianceType,
     /// Whether the output has a second half.
@@ -38,7 +38,7 @@ pub(super) struct Recorder {
 impl Recorder {
     /// - keeps_noise: DDIM unless it is told `use_clipped_model_output`
     pub(super) fn new(
-        network: StandIn,
+        network: ToyNetwork,
         arguments: &Arguments,
         class: Class,
         keeps_noise: bool,
@@ -50,7 +50,7 @@ impl Recorder {
         Self {
             network,
             predicts: arguments.prediction_type,
-            hold: Hold::of(arguments, class),
+            clipping: Clipping::of(arguments, class),
             keeps_noise,
             variance: arguments.variance_type.unwrap_or(VarianceType::FixedSmall),
             halves: learned && matches!(class, Class::Ddpm | Class::DpmMultistep),
@@ -64,16 +64,16 @@ impl Recorder {
         (self.calls.into_inner(), self.last_log_variance.into_inner())
     }
 
-    fn read(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-        let t = Tensor::f_full([x.size()[0]], leg.from.time, (Kind::Float, Device::Cpu))?;
+    fn read(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        let t = Tensor::f_full([x.size()[0]], step.from.timestep, (Kind::Float, Device::Cpu))?;
         let out = self.network.forward(x, &t, &Conditioning::none(), Mode::Eval)?;
         let channels = x.size()[1];
         let (out, second) = match self.halves {
             true => (out.f_narrow(1, 0, channels)?, Some(out.f_narrow(1, channels, channels)?)),
             false => (out, None),
         };
-        let log_variance = self.log_variance(leg, second, x.kind())?;
-        let (signal, noise) = (leg.from.signal(), leg.from.noise());
+        let log_variance = self.log_variance(step, second, x.kind())?;
+        let (signal, noise) = (step.from.signal(), step.from.noise());
         let mix = |a: f64, x: &Tensor, b: f64, y: &Tensor| -> Result<Tensor, TchError> {
             x.f_mul_scalar(a)?.f_add(&y.f_mul_scalar(b)?)
         };
@@ -90,11 +90,11 @@ impl Recorder {
 
     fn log_variance(
         &self,
-        leg: &Leg,
+        step: &SolverStep,
         second: Option<Tensor>,
         kind: Kind,
     ) -> Result<Tensor, ProcessError> {
-        let (small, large) = log_variances(leg);
+        let (small, large) = log_variances(step);
         Ok(match (self.variance, second) {
             // Taken as the variance itself, as it comes.
             (VarianceType::Learned, Some(v)) => v.f_log()?,
@@ -109,16 +109,16 @@ impl Recorder {
 }
 
 /// ln of the smaller and of the larger fixed variance.
-fn log_variances(leg: &Leg) -> (f64, f64) {
-    (leg.posterior_variance().max(1e-20).ln(), leg.beta().ln())
+fn log_variances(step: &SolverStep) -> (f64, f64) {
+    (step.posterior_variance().max(1e-20).ln(), step.beta().ln())
 }
 
-impl Predictor for Recorder {
-    fn predict(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-        self.calls.borrow_mut().push(Call { x: x.shallow_clone(), level: leg.from });
-        let said = self.read(x, leg)?;
-        self.last_log_variance.replace(Some(said.log_variance.shallow_clone()));
-        let held = self.hold.apply(&said, x, leg)?;
-        Ok(if self.keeps_noise { Prediction { eps: said.eps, ..held } } else { held })
+impl Denoiser for Recorder {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        self.calls.borrow_mut().push(Call { x: x.shallow_clone(), level: step.from });
+        let prediction = self.read(x, step)?;
+        self.last_log_variance.replace(Some(prediction.log_variance.shallow_clone()));
+        let held = self.clipping.apply(&prediction, x, step)?;
+        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..held } } else { held })
     }
 }

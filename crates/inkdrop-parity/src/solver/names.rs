@@ -59,7 +59,7 @@ pub(super) enum BetaSchedule {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Spacing {
+pub(super) enum TimestepSpacing {
     Linspace,
     Leading,
     Trailing,

@@ -63,7 +63,7 @@ impl Tables {
     }
 
     /// `_sigma_to_t`: ln σ on straight lines.
-    pub(super) fn time_of_sigma(&self, sigma: f64) -> f64 {
+    pub(super) fn timestep_of_sigma(&self, sigma: f64) -> f64 {
         let (log, logs) = (sigma.max(1e-10).ln(), &self.log_sigmas);
         let low = logs.iter().rposition(|&at| log >= at).unwrap_or(0).min(logs.len() - 2);
         let part = ((logs[low] - log) / (logs[low] - logs[low + 1])).clamp(0.0, 1.0);

@@ -1,8 +1,8 @@
 //! When a scheduler calls the network.
 
-use super::names::{Class, Predicts, Spacing, TimestepType};
+use super::names::{Class, Predicts, TimestepSpacing, TimestepType};
 use super::numpy::{falling, linspace, single};
-use super::route::Planner;
+use super::scheduler_steps::Planner;
 
 impl Planner<'_> {
     /// The timesteps by their spacing, the noisiest first.
@@ -16,15 +16,15 @@ impl Planner<'_> {
         let fit = |t: f64| if whole { t.round_ties_even() } else { single(t) };
         let offset = self.arguments.steps_offset;
         match self.arguments.spacing(self.class) {
-            Spacing::Linspace => {
+            TimestepSpacing::Linspace => {
                 let line = linspace(0.0, (last - 1) as f64, points);
                 line.into_iter().rev().take(n).map(fit).collect()
             }
-            Spacing::Leading => {
+            TimestepSpacing::Leading => {
                 let at = |i: usize| (i * (last / points) + offset) as f64;
                 (0..points).rev().take(n).map(at).collect()
             }
-            Spacing::Trailing => {
+            TimestepSpacing::Trailing => {
                 let times = falling(last as f64, total as f64 / n as f64);
                 times.into_iter().map(|time| time.round_ties_even() - 1.0).collect()
             }

@@ -1,7 +1,7 @@
 //! The weights that a golden case began with, where it holds those of after the steps instead.
 
 use anyhow::Result;
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_nn::Network;
 use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
 
@@ -24,9 +24,9 @@ pub(super) fn is_lost(case: &Case) -> bool {
 /// cannot lead from there to the weights of after them: another exporter drew otherwise.
 ///
 /// - farthest: how far the steps can move a weight
-pub(super) fn draw(case: &Case, network: &dyn Network, farthest: f64) -> Result<Option<Weights>> {
+pub(super) fn draw(case: &Case, network: &dyn Network, farthest: f64) -> Result<Option<StateDict>> {
     manual_seed(SEED);
-    let mut start = Weights::default();
+    let mut start = StateDict::default();
     for param in network.params().trained() {
         let shape = param.tensor.size();
         let normal = Tensor::f_randn(&shape, (Kind::Float, network.params().device()))?;

@@ -1,13 +1,13 @@
 //! Laws of the forward process and of the times.
 
-use inkdrop_process::{Noising, ProcessConfig, TimeInput, pixels};
-use inkdrop_schedule::{Level, ScheduleConfig, Spacing};
+use inkdrop_process::{ForwardNoise, ProcessConfig, TimeInput, pixels};
+use inkdrop_schedule::{NoiseLevel, ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::support::{F32, process};
 
 fn times(process: &inkdrop_process::Process) -> Vec<f32> {
-    let all = Tensor::arange(process.schedule().steps() as i64, (Kind::Int64, Device::Cpu));
+    let all = Tensor::arange(process.schedule().num_timesteps() as i64, (Kind::Int64, Device::Cpu));
     process.network_time(&all).unwrap().try_into().unwrap()
 }
 
@@ -22,19 +22,22 @@ fn networks_see_time_in_their_own_units() {
 #[test]
 fn a_shorter_run_shows_the_times_of_the_full_one() {
     let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
-    let short = full.respaced(&Spacing::Trailing(4)).unwrap();
-    assert_eq!(short.kept(), [124, 249, 374, 499]);
+    let short = full.respaced(&TimestepSpacing::Trailing(4)).unwrap();
+    assert_eq!(short.timestep_map(), [124, 249, 374, 499]);
     assert_eq!(times(&short), [0.25, 0.5, 0.75, 1.0]);
-    let shorter = short.respaced(&Spacing::Trailing(2)).unwrap();
-    assert_eq!(shorter.kept(), [249, 499]);
-    let at: Vec<f32> =
-        shorter.network_time_at(shorter.path().unwrap().start(), 3).unwrap().try_into().unwrap();
+    let shorter = short.respaced(&TimestepSpacing::Trailing(2)).unwrap();
+    assert_eq!(shorter.timestep_map(), [249, 499]);
+    let at: Vec<f32> = shorter
+        .network_time_at(shorter.sampling_schedule().unwrap().start(), 3)
+        .unwrap()
+        .try_into()
+        .unwrap();
     assert_eq!(at, [1.0; 3]);
 }
 
 #[test]
 fn between_steps_networks_see_times_between() {
-    let level = Level { alpha_cumprod: 0.5, time: 1.5 };
+    let level = NoiseLevel { alpha_cumprod: 0.5, timestep: 1.5 };
     for (time, expected) in
         [(TimeInput::Index, 1.5), (TimeInput::Rescaled, 375.0), (TimeInput::Fraction, 0.625)]
     {
@@ -47,18 +50,18 @@ fn between_steps_networks_see_times_between() {
 #[test]
 fn a_path_visits_the_kept_steps_and_ends_without_noise() {
     let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
-    let path = full.respaced(&Spacing::Trailing(4)).unwrap().path().unwrap();
-    let times: Vec<f64> = path.legs().iter().map(|leg| leg.from.time).collect();
+    let path = full.respaced(&TimestepSpacing::Trailing(4)).unwrap().sampling_schedule().unwrap();
+    let times: Vec<f64> = path.steps().iter().map(|step| step.from.timestep).collect();
     assert_eq!(times, [499.0, 374.0, 249.0, 124.0]);
-    assert!(path.legs()[3].to.is_clean());
-    assert!(path.legs().windows(2).all(|pair| pair[0].to == pair[1].from));
+    assert!(path.steps()[3].to.is_noiseless());
+    assert!(path.steps().windows(2).all(|pair| pair[0].to == pair[1].from));
 }
 
 #[test]
 fn keeping_all_steps_changes_nothing() {
     let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
-    assert_eq!(full.respaced(&Spacing::All).unwrap().schedule(), full.schedule());
-    assert_eq!(full.respaced(&Spacing::Trailing(500)).unwrap().schedule(), full.schedule());
+    assert_eq!(full.respaced(&TimestepSpacing::All).unwrap().schedule(), full.schedule());
+    assert_eq!(full.respaced(&TimestepSpacing::Trailing(500)).unwrap().schedule(), full.schedule());
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn noised_images_have_the_schedules_mean_and_variance() {
     let x0 = Tensor::full([4, 3, 64, 64], 0.5, F32);
     let noise = x0.randn_like();
     let t = Tensor::from_slice(&[0i64, 100, 500, 999]);
-    let x = process.q_sample(&x0, &t, &noise, Noising::Exact).unwrap();
+    let x = process.q_sample(&x0, &t, &noise, ForwardNoise::Standard).unwrap();
     for (row, step) in [0usize, 100, 500, 999].into_iter().enumerate() {
         let bar = process.schedule().alphas_cumprod()[step];
         let x = x.get(row as i64);
@@ -86,8 +89,8 @@ fn the_published_noising_leaves_the_root_out() {
         x.double_value(&[0, 0, 0, 0])
     };
     let variance = 1.0 - process.schedule().alphas_cumprod()[200];
-    assert!((at(Noising::Exact) - variance.sqrt()).abs() < 1e-6);
-    assert!((at(Noising::Published) - variance).abs() < 1e-6);
+    assert!((at(ForwardNoise::Standard) - variance.sqrt()).abs() < 1e-6);
+    assert!((at(ForwardNoise::SpritesNotebook) - variance).abs() < 1e-6);
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn shapes_that_do_not_fit_are_named() {
     let of = |shape: &[i64]| Tensor::zeros(shape, F32);
     let t = |n: i64| Tensor::zeros([n], (Kind::Int64, Device::Cpu));
     let error = |x0: Tensor, t: Tensor, noise: Tensor| {
-        process.q_sample(&x0, &t, &noise, Noising::Exact).unwrap_err().to_string()
+        process.q_sample(&x0, &t, &noise, ForwardNoise::Standard).unwrap_err().to_string()
     };
     let (four, one) = ([4, 3, 8, 8], [1, 3, 8, 8]);
     assert!(error(of(&four), t(4), of(&one)).contains("[1, 3, 8, 8], expected [4, 3, 8, 8]"));

@@ -1,7 +1,7 @@
 //! Laws of the variational bound.
 
 use inkdrop_nn::Conditioning;
-use inkdrop_process::{MeanType, TimeInput, Variance, bits_per_dim, prior_bits};
+use inkdrop_process::{PredictionType, TimeInput, Variance, bits_per_dim, prior_bits};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Kind, Tensor};
@@ -36,7 +36,7 @@ fn the_best_network_takes_about_the_entropy_of_the_data() {
 
 #[test]
 fn a_worse_network_takes_more_bits() {
-    let process = typed(MeanType::V, Variance::FixedLarge);
+    let process = typed(PredictionType::Velocity, Variance::FixedLarge);
     let total = |error| {
         let oracle = Oracle { error, ..Oracle::of(&process) };
         let mut noise = PerImageNoise::new(1, 0..2);
@@ -50,7 +50,7 @@ fn a_worse_network_takes_more_bits() {
 /// The prior term alone, in closed form.
 #[test]
 fn the_prior_is_the_divergence_from_the_normal() {
-    let process = typed(MeanType::Epsilon, Variance::FixedLarge);
+    let process = typed(PredictionType::Epsilon, Variance::FixedLarge);
     let bar = process.schedule().alphas_cumprod()[99];
     let x0 = Tensor::full([3, 1, 2, 2], -0.7, F64);
     let expected = 0.5 * (bar * 0.49 + (1.0 - bar) - 1.0 - (1.0 - bar).ln()) / 2f64.ln();

@@ -2,8 +2,8 @@
 
 use inkdrop_nn::{Conditioning, Mode};
 use inkdrop_process::{
-    LossTerms, LossType, MeanType, Noising, Objective, ObjectiveConfig, Process, ProcessConfig,
-    TimeInput, Variance, Weighting, bits_per_dim,
+    ForwardNoise, LossTerms, LossType, Objective, ObjectiveConfig, PredictionType, Process,
+    ProcessConfig, TimeInput, Variance, Weighting, bits_per_dim,
 };
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -20,7 +20,7 @@ fn terms(process: &Process, oracle: &Oracle, config: ObjectiveConfig) -> LossTer
 }
 
 fn of(loss: LossType, weighting: Weighting) -> ObjectiveConfig {
-    ObjectiveConfig { loss, weighting, noising: Noising::Exact }
+    ObjectiveConfig { loss, weighting, noising: ForwardNoise::Standard }
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {
@@ -49,7 +49,7 @@ fn min_snr_weighs_the_same_error_the_same_in_every_parametrisation() {
 
 #[test]
 fn p2_divides_by_the_snr_plus_k() {
-    let process = typed(MeanType::Epsilon, Variance::FixedLarge);
+    let process = typed(PredictionType::Epsilon, Variance::FixedLarge);
     let oracle = Oracle::of(&process);
     let plain = numbers(&terms(&process, &oracle, ObjectiveConfig::default()).loss);
     let weighting = Weighting::P2 { gamma: 1.0, k: 1.0 };
@@ -63,7 +63,7 @@ fn p2_divides_by_the_snr_plus_k() {
 /// Huber's loss is half the square for a wide delta, and delta times the distance for a narrow one.
 #[test]
 fn huber_lies_between_the_square_and_the_distance() {
-    let process = typed(MeanType::V, Variance::FixedLarge);
+    let process = typed(PredictionType::Velocity, Variance::FixedLarge);
     let oracle = Oracle::of(&process);
     let loss = |loss| numbers(&terms(&process, &oracle, of(loss, Weighting::None)).loss);
     let (square, distance) = (loss(LossType::Mse), loss(LossType::L1));
@@ -77,7 +77,7 @@ fn huber_lies_between_the_square_and_the_distance() {
 
 #[test]
 fn rescaled_losses_are_their_originals_times_the_steps() {
-    let process = typed(MeanType::Epsilon, Variance::LearnedRange);
+    let process = typed(PredictionType::Epsilon, Variance::LearnedRange);
     let oracle = Oracle::of(&process);
     let of = |loss| terms(&process, &oracle, of(loss, Weighting::None));
     let (kl, whole) = (of(LossType::Kl).loss, of(LossType::RescaledKl).loss);
@@ -91,7 +91,7 @@ fn rescaled_losses_are_their_originals_times_the_steps() {
 /// Only the variance half feels the bound of the hybrid loss.
 #[test]
 fn the_bound_of_the_hybrid_loss_does_not_move_the_mean() {
-    let process = typed(MeanType::Epsilon, Variance::LearnedRange);
+    let process = typed(PredictionType::Epsilon, Variance::LearnedRange);
     let network = Scale(
         inkdrop_nn::Params::new(Kind::Double, inkdrop_torch::tch::Device::Cpu),
         Tensor::from(0.5).set_requires_grad(true),
@@ -131,7 +131,7 @@ impl inkdrop_nn::Network for Scale {
 
 #[test]
 fn numbers_that_cannot_be_are_refused() {
-    let process = typed(MeanType::Epsilon, Variance::FixedLarge);
+    let process = typed(PredictionType::Epsilon, Variance::FixedLarge);
     for config in [
         of(LossType::Huber { delta: 0.0 }, Weighting::None),
         of(LossType::Mse, Weighting::MinSnr { gamma: -1.0 }),
@@ -163,17 +163,20 @@ fn a_bound_of_epsilon_needs_signal_at_every_step() {
     let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(50)) };
     for mean in MEANS {
         let (time, variance) = (TimeInput::Index, Variance::FixedSmall);
-        let config = ProcessConfig { schedule: zero.clone(), time, mean, variance, clip: false };
+        let config =
+            ProcessConfig { schedule: zero.clone(), time, prediction: mean, variance, clip: false };
         let process = Process::new(&config, Device::Cpu).unwrap();
         let objective = |loss| Objective::new(&process, &of(loss, Weighting::None));
         assert!(objective(LossType::Mse).is_ok());
-        assert_eq!(objective(LossType::Kl).is_err(), mean == MeanType::Epsilon);
+        assert_eq!(objective(LossType::Kl).is_err(), mean == PredictionType::Epsilon);
         let mut noise = inkdrop_torch::PerImageNoise::new(0, 0..1);
         let x0 = Tensor::zeros([1, 1, 2, 2], F64);
         let oracle = Oracle::of(&process);
         let bits = bits_per_dim(&process, &oracle, &x0, &Conditioning::none(), &mut noise);
         match mean {
-            MeanType::Epsilon => assert!(bits.unwrap_err().to_string().contains("zero terminal")),
+            PredictionType::Epsilon => {
+                assert!(bits.unwrap_err().to_string().contains("zero terminal"))
+            }
             _ => assert!(f64::try_from(bits.unwrap().total).unwrap().is_finite()),
         }
     }

@@ -1,8 +1,10 @@
 //! What outputs mean, whatever the network predicts.
 
 use inkdrop_nn::Conditioning;
-use inkdrop_process::{Denoiser, MeanType, Predictor, Process, ProcessConfig, Variance};
-use inkdrop_schedule::{Leg, Levels, ScheduleConfig, Spacing};
+use inkdrop_process::{
+    Denoiser, NetworkDenoiser, PredictionType, Process, ProcessConfig, Variance,
+};
+use inkdrop_schedule::{LevelSpacing, ScheduleConfig, SolverStep, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Tensor};
 
 use crate::support::{F64, MEANS, Oracle, config, largest, typed};
@@ -13,15 +15,15 @@ fn all_mean_types_say_the_same() {
     for mean in MEANS {
         let process = typed(mean, Variance::FixedSmall);
         let oracle = Oracle::of(&process);
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-        for leg in process.path().unwrap().legs().iter().step_by(9) {
-            let said = denoiser.predict(&x, leg).unwrap();
-            let bar = Tensor::from(leg.from.alpha_cumprod);
-            assert!(largest(&(&said.x0 - oracle.x0(&x, &bar))) < 1e-9, "{mean:?} at {leg:?}");
-            let again = &said.x0 * leg.from.signal() + &said.eps * leg.from.noise();
-            assert!(largest(&(again - &x)) < 1e-9, "{mean:?} at {leg:?}");
-            let v = &said.eps * leg.from.signal() - &said.x0 * leg.from.noise();
-            assert!(largest(&(said.v(leg).unwrap() - v)) < 1e-12);
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+        for step in process.sampling_schedule().unwrap().steps().iter().step_by(9) {
+            let said = denoiser.denoise(&x, step).unwrap();
+            let bar = Tensor::from(step.from.alpha_cumprod);
+            assert!(largest(&(&said.x0 - oracle.x0(&x, &bar))) < 1e-9, "{mean:?} at {step:?}");
+            let again = &said.x0 * step.from.signal() + &said.eps * step.from.noise();
+            assert!(largest(&(again - &x)) < 1e-9, "{mean:?} at {step:?}");
+            let v = &said.eps * step.from.signal() - &said.x0 * step.from.noise();
+            assert!(largest(&(said.v(step).unwrap() - v)) < 1e-12);
         }
     }
 }
@@ -29,14 +31,16 @@ fn all_mean_types_say_the_same() {
 /// On a short path of the full process the network's previous_x is still the full process's.
 #[test]
 fn a_short_path_does_not_change_what_previous_x_means() {
-    let process = typed(MeanType::PreviousX, Variance::FixedSmall);
+    let process = typed(PredictionType::PosteriorMean, Variance::FixedSmall);
     let oracle = Oracle::of(&process);
-    let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-    let path = Levels::Steps(Spacing::Trailing(5)).path(process.schedule()).unwrap();
+    let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+    let path = LevelSpacing::Timesteps(TimestepSpacing::Trailing(5))
+        .sampling_schedule(process.schedule())
+        .unwrap();
     let x = Tensor::randn([1, 1, 4, 4], F64);
-    for leg in path.legs() {
-        let said = denoiser.predict(&x, leg).unwrap();
-        let bar = Tensor::from(leg.from.alpha_cumprod);
+    for step in path.steps() {
+        let said = denoiser.denoise(&x, step).unwrap();
+        let bar = Tensor::from(step.from.alpha_cumprod);
         assert!(largest(&(&said.x0 - oracle.x0(&x, &bar))) < 1e-9);
     }
 }
@@ -49,15 +53,15 @@ fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
         let process = Process::new(&config, Device::Cpu).unwrap();
         let oracle = Oracle::of(&process);
         let x = Tensor::randn([2, 3, 4, 4], F64) * 9.0;
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-        let path = process.path().unwrap();
-        for leg in [path.legs()[0], path.legs()[50], path.legs()[99]] {
-            let said = denoiser.predict(&x, &leg).unwrap();
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+        let path = process.sampling_schedule().unwrap();
+        for step in [path.steps()[0], path.steps()[50], path.steps()[99]] {
+            let said = denoiser.denoise(&x, &step).unwrap();
             assert!(largest(&said.x0) <= 1.0);
-            let again = &said.x0 * leg.from.signal() + &said.eps * leg.from.noise();
+            let again = &said.x0 * step.from.signal() + &said.eps * step.from.noise();
             assert!(largest(&(again - &x)) < 1e-9);
-            let free = Denoiser::new(&process, &oracle, Conditioning::none()).unclipped();
-            let free = free.predict(&x, &leg).unwrap();
+            let free = NetworkDenoiser::new(&process, &oracle, Conditioning::none()).unclipped();
+            let free = free.denoise(&x, &step).unwrap();
             assert!(largest(&(free.x0.clamp(-1.0, 1.0) - &said.x0)) < 1e-12);
         }
     }
@@ -66,18 +70,18 @@ fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
 #[test]
 fn fixed_variances_are_beta_or_the_posteriors() {
     for variance in [Variance::FixedSmall, Variance::FixedLarge] {
-        let process = typed(MeanType::Epsilon, variance);
+        let process = typed(PredictionType::Epsilon, variance);
         let oracle = Oracle::of(&process);
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         let x = Tensor::randn([1, 1, 2, 2], F64);
-        for (i, leg) in process.path().unwrap().legs().iter().enumerate().take(99) {
+        for (i, step) in process.sampling_schedule().unwrap().steps().iter().enumerate().take(99) {
             let index = 99 - i;
             let schedule = process.schedule();
             let expected = match variance {
                 Variance::FixedSmall => schedule.posterior_variance()[index],
                 _ => schedule.betas()[index],
             };
-            let said = denoiser.predict(&x, leg).unwrap().log_variance;
+            let said = denoiser.denoise(&x, step).unwrap().log_variance;
             assert!((f64::try_from(said).unwrap().exp() / expected - 1.0).abs() < 1e-9);
         }
     }
@@ -86,14 +90,14 @@ fn fixed_variances_are_beta_or_the_posteriors() {
 /// −1 is the posterior's variance, 1 is β, 0 their geometric mean.
 #[test]
 fn a_learned_range_lies_between_the_fixed_variances() {
-    let process = typed(MeanType::V, Variance::LearnedRange);
-    let leg = process.path().unwrap().legs()[40];
-    let (small, large) = (leg.posterior_variance().ln(), leg.beta().ln());
+    let process = typed(PredictionType::Velocity, Variance::LearnedRange);
+    let step = process.sampling_schedule().unwrap().steps()[40];
+    let (small, large) = (step.posterior_variance().ln(), step.beta().ln());
     for (said, expected) in [(-1.0, small), (0.0, (small + large) / 2.0), (1.0, large)] {
         let oracle = Oracle { variance: Some(said), ..Oracle::of(&process) };
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         let x = Tensor::randn([2, 3, 4, 4], F64);
-        let log = denoiser.predict(&x, &leg).unwrap().log_variance;
+        let log = denoiser.denoise(&x, &step).unwrap().log_variance;
         assert_eq!(log.size(), [2, 3, 4, 4]);
         assert!(largest(&(log - expected)) < 1e-12);
     }
@@ -101,11 +105,11 @@ fn a_learned_range_lies_between_the_fixed_variances() {
 
 #[test]
 fn a_learned_variance_is_taken_as_it_is_said() {
-    let process = typed(MeanType::StartX, Variance::Learned);
+    let process = typed(PredictionType::Sample, Variance::Learned);
     let oracle = Oracle { variance: Some(-3.5), ..Oracle::of(&process) };
-    let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-    let leg = process.path().unwrap().legs()[7];
-    let log = denoiser.predict(&Tensor::randn([1, 3, 4, 4], F64), &leg).unwrap().log_variance;
+    let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+    let step = process.sampling_schedule().unwrap().steps()[7];
+    let log = denoiser.denoise(&Tensor::randn([1, 3, 4, 4], F64), &step).unwrap().log_variance;
     assert_eq!(largest(&(log + 3.5)), 0.0);
 }
 
@@ -116,11 +120,12 @@ fn outputs_that_do_not_fit_the_process_are_named() {
         (plain, learned, "gives 3 channels", "expects 6"),
         (learned, plain, "gives 6", "expects 3"),
     ] {
-        let oracle = Oracle::of(&typed(MeanType::Epsilon, says));
-        let process = typed(MeanType::Epsilon, takes);
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
+        let oracle = Oracle::of(&typed(PredictionType::Epsilon, says));
+        let process = typed(PredictionType::Epsilon, takes);
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         let x = Tensor::randn([1, 3, 4, 4], F64);
-        let error = denoiser.predict(&x, &process.path().unwrap().legs()[0]).unwrap_err();
+        let error =
+            denoiser.denoise(&x, &process.sampling_schedule().unwrap().steps()[0]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(given) && text.contains(expected), "{text}");
     }
@@ -132,13 +137,15 @@ fn pure_noise_says_nothing_through_epsilon_but_through_v_and_x0() {
     let config = config(inkdrop_process::TimeInput::Index, zero);
     let x = Tensor::randn([1, 1, 2, 2], F64);
     for mean in MEANS {
-        let process = Process::new(&ProcessConfig { mean, ..config.clone() }, Device::Cpu).unwrap();
-        let first: Leg = process.path().unwrap().legs()[0];
+        let process =
+            Process::new(&ProcessConfig { prediction: mean, ..config.clone() }, Device::Cpu)
+                .unwrap();
+        let first: SolverStep = process.sampling_schedule().unwrap().steps()[0];
         assert_eq!(first.from.alpha_cumprod, 0.0);
         let oracle = Oracle::of(&process);
-        let denoiser = Denoiser::new(&process, &oracle, Conditioning::none());
-        let said = denoiser.predict(&x, &first);
-        if mean == MeanType::Epsilon {
+        let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+        let said = denoiser.denoise(&x, &first);
+        if mean == PredictionType::Epsilon {
             assert!(said.unwrap_err().to_string().contains("zero terminal SNR"));
         } else {
             assert!(largest(&(said.unwrap().x0 - 0.3)) < 1e-9, "{mean:?}");

@@ -1,19 +1,23 @@
 //! Processes, and a network whose answer is known.
 
 use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
-use inkdrop_process::{MeanType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{PredictionType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 pub const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 
-pub const MEANS: [MeanType; 4] =
-    [MeanType::Epsilon, MeanType::StartX, MeanType::PreviousX, MeanType::V];
+pub const MEANS: [PredictionType; 4] = [
+    PredictionType::Epsilon,
+    PredictionType::Sample,
+    PredictionType::PosteriorMean,
+    PredictionType::Velocity,
+];
 
 pub fn config(time: TimeInput, schedule: ScheduleConfig) -> ProcessConfig {
-    let (mean, variance) = (MeanType::Epsilon, Variance::FixedLarge);
-    ProcessConfig { schedule, time, mean, variance, clip: false }
+    let (mean, variance) = (PredictionType::Epsilon, Variance::FixedLarge);
+    ProcessConfig { schedule, time, prediction: mean, variance, clip: false }
 }
 
 pub fn process(time: TimeInput, schedule: ScheduleConfig) -> Process {
@@ -21,9 +25,9 @@ pub fn process(time: TimeInput, schedule: ScheduleConfig) -> Process {
 }
 
 /// A process of 100 steps of a mean and a variance type.
-pub fn typed(mean: MeanType, variance: Variance) -> Process {
+pub fn typed(prediction: PredictionType, variance: Variance) -> Process {
     let config = config(TimeInput::Index, ScheduleConfig::linear(100));
-    Process::new(&ProcessConfig { mean, variance, ..config }, Device::Cpu).unwrap()
+    Process::new(&ProcessConfig { prediction, variance, ..config }, Device::Cpu).unwrap()
 }
 
 pub fn largest(x: &Tensor) -> f64 {
@@ -34,7 +38,7 @@ pub fn largest(x: &Tensor) -> f64 {
 pub struct Oracle {
     pub params: Params,
     pub schedule: Schedule,
-    pub mean: MeanType,
+    pub prediction: PredictionType,
     /// What it says in a second half of its channels.
     pub variance: Option<f64>,
     /// What it adds to the right x0.
@@ -47,7 +51,7 @@ impl Oracle {
         Self {
             params: Params::new(Kind::Float, Device::Cpu),
             schedule: process.schedule().clone(),
-            mean: process.config().mean,
+            prediction: process.config().prediction,
             variance: learns.then_some(0.0),
             error: 0.0,
         }
@@ -76,11 +80,11 @@ impl Network for Oracle {
         let bar = self.gather(self.schedule.alphas_cumprod(), t);
         let x0 = self.x0(x, &bar);
         let eps = (x - &x0 * bar.sqrt()) / (1.0f64 - &bar).sqrt();
-        let mean = match self.mean {
-            MeanType::Epsilon => eps,
-            MeanType::StartX => x0,
-            MeanType::V => bar.sqrt() * eps - (1.0f64 - &bar).sqrt() * x0,
-            MeanType::PreviousX => {
+        let mean = match self.prediction {
+            PredictionType::Epsilon => eps,
+            PredictionType::Sample => x0,
+            PredictionType::Velocity => bar.sqrt() * eps - (1.0f64 - &bar).sqrt() * x0,
+            PredictionType::PosteriorMean => {
                 let of_x0 = self.gather(self.schedule.posterior_mean_coef1(), t);
                 of_x0 * x0 + self.gather(self.schedule.posterior_mean_coef2(), t) * x
             }

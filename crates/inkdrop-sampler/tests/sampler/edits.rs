@@ -1,15 +1,16 @@
 //! Laws of the tasks that start from images.
 
 use inkdrop_sampler::Sampler;
-use inkdrop_sampler::edit::{Repaint, img2img, inpaint, latent_grid, noised, slerp};
-use inkdrop_schedule::{Levels, Path};
+use inkdrop_sampler::edit::{Inpaint, Repaint, add_noise, img2img, inpaint, latent_grid, slerp};
+use inkdrop_sampler::{SamplingRun, StepState};
+use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, schedule};
 
-fn path(text: &str) -> Path {
-    text.parse::<Levels>().unwrap().path(&schedule()).unwrap()
+fn path(text: &str) -> SamplingSchedule {
+    text.parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap()
 }
 
 fn noise() -> PerImageNoise {
@@ -23,8 +24,7 @@ fn images() -> Tensor {
 fn varied(strength: f64) -> Tensor {
     let (model, path) = (Mixture::two(), path("trailing50"));
     let (schedule, sampler) = (schedule(), Sampler::DDIM);
-    img2img(&model, &sampler, &schedule, &path, &images(), strength, &mut noise(), &mut |_| {})
-        .unwrap()
+    img2img(&model, &sampler, (&schedule, &path), &images(), strength, &mut noise()).unwrap()
 }
 
 /// The stronger, the further from the image.
@@ -40,23 +40,14 @@ fn strength_says_how_far_from_the_image_a_variation_lies() {
     assert!(distances[0] < 0.1, "{distances:?}");
     // With all of the path the image says almost nothing: ᾱ_T is 4e-5.
     let path = path("trailing50");
-    let free = noised(&images().zeros_like(), path.start(), &mut noise()).unwrap();
+    let free = add_noise(&images().zeros_like(), path.start(), &mut noise()).unwrap();
     let mut none = PerImageNoise::new(0, 0..2);
-    let free =
-        Sampler::DDIM.walk(&model, &schedule(), &path, free, &mut none, &mut |_| {}).unwrap();
+    let free = Sampler::DDIM.sample(&model, &schedule(), &path, free, &mut none).unwrap();
     assert!(largest(&(free - varied(1.0))) < 0.2);
     for strength in [0.0, -0.5, 1.01, f64::NAN] {
         let (model, schedule) = (Mixture::two(), schedule());
-        let error = img2img(
-            &model,
-            &Sampler::DDIM,
-            &schedule,
-            &path,
-            &images(),
-            strength,
-            &mut noise(),
-            &mut |_| {},
-        );
+        let (sampler, schedules) = (Sampler::DDIM, (&schedule, &path));
+        let error = img2img(&model, &sampler, schedules, &images(), strength, &mut noise());
         assert!(error.unwrap_err().to_string().contains("strength"));
     }
 }
@@ -71,18 +62,14 @@ fn left_half() -> Tensor {
 fn kept_pixels_are_the_images_own_and_drawn_ones_are_data() {
     let (repaint, mask) = (Repaint { times: 3, jump: 5 }, left_half());
     let model = Mixture::gaussian(0.5, 0.1);
-    let mut steps = Vec::new();
-    let out = inpaint(
-        &model,
-        &path("trailing20"),
-        (&images(), &mask),
-        repaint,
-        &mut noise(),
-        &mut |step| {
-            steps.push(step.number);
-        },
-    )
-    .unwrap();
+    let (mut noise, images_and_mask) = (noise(), (&images(), &mask));
+    let schedule = path("trailing20");
+    let mut run = Inpaint::new(&model, &schedule, images_and_mask, repaint, &mut noise).unwrap();
+    let states: Vec<StepState> = run.by_ref().map(Result::unwrap).collect();
+    let out = run.finish().unwrap();
+    assert!(states.iter().enumerate().all(|(i, state)| state.index == i));
+    let step_of = |timestep: f64| ((999.0 - timestep) / 50.0) as usize;
+    let steps: Vec<usize> = states.iter().map(|state| step_of(state.timestep)).collect();
     let (drawn, kept) = (out.narrow(3, 0, 4), out.narrow(3, 4, 4));
     assert_eq!(kept, images().narrow(3, 4, 4));
     let mean = f64::try_from(drawn.mean(Kind::Double)).unwrap();
@@ -97,17 +84,17 @@ fn kept_pixels_are_the_images_own_and_drawn_ones_are_data() {
 fn drawing_again_makes_the_drawn_part_fit() {
     /// Each image is one of two grays, −0.7 or 0.7, in all pixels.
     struct Gray;
-    impl inkdrop_sampler::Predictor for Gray {
-        fn predict(
+    impl inkdrop_sampler::Denoiser for Gray {
+        fn denoise(
             &self,
             x: &Tensor,
-            leg: &inkdrop_schedule::Leg,
+            step: &inkdrop_schedule::SolverStep,
         ) -> Result<inkdrop_process::Prediction, inkdrop_process::ProcessError> {
-            let (signal, noise) = (leg.from.signal(), leg.from.noise());
+            let (signal, noise) = (step.from.signal(), step.from.noise());
             let evidence = x.sum_dim_intlist([1i64, 2, 3].as_slice(), true, Kind::Double);
             let x0 = ((evidence * (signal * 0.7 / noise.powi(2))).tanh() * 0.7).expand_as(x);
             let eps = (x - &x0 * signal) / noise;
-            let log_variance = Tensor::from(leg.posterior_variance().max(1e-20).ln());
+            let log_variance = Tensor::from(step.posterior_variance().max(1e-20).ln());
             Ok(inkdrop_process::Prediction { x0, eps, log_variance, mean: None })
         }
     }
@@ -118,7 +105,7 @@ fn drawing_again_makes_the_drawn_part_fit() {
         let repaint = Repaint { times, jump: 20 };
         let mut noise = PerImageNoise::new(8, 0..200);
         let path = path("trailing100");
-        let out = inpaint(&Gray, &path, (&gray, &mask), repaint, &mut noise, &mut |_| {}).unwrap();
+        let out = inpaint(&Gray, &path, (&gray, &mask), repaint, &mut noise).unwrap();
         f64::try_from(
             (out - 0.7).abs().amax([1i64, 2, 3].as_slice(), false).lt(0.3).sum(Kind::Double),
         )
@@ -132,12 +119,11 @@ fn drawing_again_makes_the_drawn_part_fit() {
 fn masks_of_another_size_are_refused() {
     let mask = Tensor::ones([1, 1, 8, 7], F64);
     let (model, path) = (Mixture::two(), path("trailing5"));
-    let error =
-        inpaint(&model, &path, (&images(), &mask), Repaint::default(), &mut noise(), &mut |_| {});
+    let error = inpaint(&model, &path, (&images(), &mask), Repaint::default(), &mut noise());
     let text = error.unwrap_err().to_string();
     assert!(text.contains("mask [1, 1, 8, 7]") && text.contains("[2, 1, 8, 8]"), "{text}");
     let none = Repaint { times: 0, jump: 1 };
-    let error = inpaint(&model, &path, (&images(), &left_half()), none, &mut noise(), &mut |_| {});
+    let error = inpaint(&model, &path, (&images(), &left_half()), none, &mut noise());
     assert!(error.unwrap_err().to_string().contains("repaint 0 times"));
 }
 

@@ -1,17 +1,18 @@
 //! Laws of guidance.
 
-use inkdrop_process::{MeanType, Prediction, ProcessError};
+use inkdrop_process::{Prediction, PredictionType, ProcessError};
 use inkdrop_sampler::{
-    ClassifierGuided, Clipped, DynamicThreshold, Guided, Interval, Predictor, Sampler,
+    ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, Denoiser, DynamicThresholding,
+    GuidanceInterval, Sampler,
 };
-use inkdrop_schedule::{Leg, Levels, ScheduleConfig};
+use inkdrop_schedule::{LevelSpacing, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, schedule, tape};
 
-fn legs() -> Vec<Leg> {
-    let path = "karras9".parse::<Levels>().unwrap().path(&schedule()).unwrap();
-    path.legs().to_vec()
+fn steps() -> Vec<SolverStep> {
+    let path = "karras9".parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap();
+    path.steps().to_vec()
 }
 
 fn x() -> Tensor {
@@ -29,14 +30,16 @@ fn one() -> Mixture {
 
 #[test]
 fn scale_0_is_the_one_and_scale_1_the_other() {
-    for leg in legs() {
-        let at = |scale| Guided::new(one(), Mixture::two(), scale).predict(&x(), &leg).unwrap();
-        assert!(near(&at(0.0), &Mixture::two().predict(&x(), &leg).unwrap()));
-        assert!(near(&at(1.0), &one().predict(&x(), &leg).unwrap()));
+    for step in steps() {
+        let at = |scale| {
+            ClassifierFreeGuidance::new(one(), Mixture::two(), scale).denoise(&x(), &step).unwrap()
+        };
+        assert!(near(&at(0.0), &Mixture::two().denoise(&x(), &step).unwrap()));
+        assert!(near(&at(1.0), &one().denoise(&x(), &step).unwrap()));
         let (two, three) = (at(2.0), at(3.0));
-        let step = three.x0 - &two.x0;
-        assert!(largest(&(two.x0 - at(1.0).x0 - step)) < 1e-9, "a straight line");
-        let again = &two.eps * leg.from.noise() + (at(2.0).x0) * leg.from.signal();
+        let change = three.x0 - &two.x0;
+        assert!(largest(&(two.x0 - at(1.0).x0 - change)) < 1e-9, "linear in the scale");
+        let again = &two.eps * step.from.noise() + (at(2.0).x0) * step.from.signal();
         assert!(largest(&(again - x())) < 1e-9, "x is still made of both");
     }
 }
@@ -44,31 +47,31 @@ fn scale_0_is_the_one_and_scale_1_the_other() {
 #[test]
 fn outside_its_interval_guidance_leaves_the_model_alone() {
     struct Never;
-    impl Predictor for Never {
-        fn predict(&self, _: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-            assert!(leg.from.sigma() > 0.3 && leg.from.sigma() <= 5.0, "asked at {leg:?}");
-            Mixture::two().predict(&Tensor::zeros([3, 1, 4, 4], F64), leg)
+    impl Denoiser for Never {
+        fn denoise(&self, _: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+            assert!(step.from.sigma() > 0.3 && step.from.sigma() <= 5.0, "asked at {step:?}");
+            Mixture::two().denoise(&Tensor::zeros([3, 1, 4, 4], F64), step)
         }
     }
-    let interval = Interval { low: 0.3, high: 5.0 };
-    let guided = Guided::new(one(), Never, 4.0).within(interval);
-    for leg in legs() {
-        let said = guided.predict(&x(), &leg).unwrap();
-        let outside = leg.from.sigma() <= 0.3 || leg.from.sigma() > 5.0;
-        assert_eq!(near(&said, &one().predict(&x(), &leg).unwrap()), outside);
+    let interval = GuidanceInterval { low: 0.3, high: 5.0 };
+    let guided = ClassifierFreeGuidance::new(one(), Never, 4.0).interval(interval);
+    for step in steps() {
+        let said = guided.denoise(&x(), &step).unwrap();
+        let outside = step.from.sigma() <= 0.3 || step.from.sigma() > 5.0;
+        assert_eq!(near(&said, &one().denoise(&x(), &step).unwrap()), outside);
     }
 }
 
 #[test]
 fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
-    for leg in legs() {
-        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
-            let guided = Guided::new(one(), Mixture::two(), 6.0).rescaled(1.0, mean);
+    for step in steps() {
+        for mean in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity] {
+            let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0).rescale(1.0, mean);
             let (said, asked) =
-                (guided.predict(&x(), &leg).unwrap(), one().predict(&x(), &leg).unwrap());
+                (guided.denoise(&x(), &step).unwrap(), one().denoise(&x(), &step).unwrap());
             let of = |said: &Prediction| match mean {
-                MeanType::Epsilon => said.eps.shallow_clone(),
-                MeanType::V => said.v(&leg).unwrap(),
+                PredictionType::Epsilon => said.eps.shallow_clone(),
+                PredictionType::Velocity => said.v(&step).unwrap(),
                 _ => said.x0.shallow_clone(),
             };
             for row in 0..3 {
@@ -76,9 +79,10 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
                 assert!((spread(of(&said)) - spread(of(&asked))).abs() < 1e-6, "{mean}");
             }
         }
-        let said = Guided::new(one(), Mixture::two(), 6.0).rescaled(0.7, MeanType::V);
-        let said = said.predict(&x(), &leg).unwrap();
-        let again = &said.eps * leg.from.noise() + &said.x0 * leg.from.signal();
+        let said = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0)
+            .rescale(0.7, PredictionType::Velocity);
+        let said = said.denoise(&x(), &step).unwrap();
+        let again = &said.eps * step.from.noise() + &said.x0 * step.from.signal();
         assert!(largest(&(again - x())) < 1e-9);
     }
 }
@@ -87,31 +91,31 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
 #[test]
 fn a_perfect_classifier_makes_the_conditional_model() {
     let mixture = Mixture::two();
-    for leg in legs() {
+    for step in steps() {
         let log_probability = |x: &Tensor, time: f64| {
-            assert_eq!(time, leg.from.time);
-            let joint = Tensor::stack(&mixture.log_joint(x, leg.from), 0);
+            assert_eq!(time, step.from.timestep);
+            let joint = Tensor::stack(&mixture.log_joint(x, step.from), 0);
             Ok(joint.log_softmax(0, Kind::Double).get(1).flatten(1, -1).sum_dim_intlist(
                 [1i64].as_slice(),
                 false,
                 Kind::Double,
             ))
         };
-        let guided = ClassifierGuided::new(Mixture::two(), log_probability, 1.0);
+        let guided = ClassifierGuidance::new(Mixture::two(), log_probability, 1.0);
         let _guard = inkdrop_torch::tch::no_grad_guard();
-        let said = guided.predict(&x(), &leg).unwrap();
-        let exact = one().predict(&x(), &leg).unwrap();
-        assert!(largest(&(said.eps - exact.eps)) < 1e-6, "at {leg:?}");
+        let said = guided.denoise(&x(), &step).unwrap();
+        let exact = one().denoise(&x(), &step).unwrap();
+        assert!(largest(&(said.eps - exact.eps)) < 1e-6, "at {step:?}");
     }
 }
 
 #[test]
 fn clipped_images_stay_in_range() {
-    for leg in legs() {
-        let wide = Guided::new(one(), Mixture::two(), 40.0);
-        let said = Clipped(&wide).predict(&x(), &leg).unwrap();
+    for step in steps() {
+        let wide = ClassifierFreeGuidance::new(one(), Mixture::two(), 40.0);
+        let said = ClipDenoised(&wide).denoise(&x(), &step).unwrap();
         assert!(largest(&said.x0) <= 1.0);
-        let free = wide.predict(&x(), &leg).unwrap();
+        let free = wide.denoise(&x(), &step).unwrap();
         assert!(largest(&(free.x0.clamp(-1.0, 1.0) - said.x0)) < 1e-9);
     }
 }
@@ -119,20 +123,21 @@ fn clipped_images_stay_in_range() {
 /// Most pixels keep their order and the share asked for stays unclamped.
 #[test]
 fn a_dynamic_threshold_scales_into_range_and_leaves_small_images_alone() {
-    for leg in legs() {
-        let wide = Guided::new(one(), Mixture::two(), 40.0);
-        let free = wide.predict(&x(), &leg).unwrap().x0;
-        let said = DynamicThreshold::new(&wide, 1.0).predict(&x(), &leg).unwrap().x0;
+    for step in steps() {
+        let wide = ClassifierFreeGuidance::new(one(), Mixture::two(), 40.0);
+        let free = wide.denoise(&x(), &step).unwrap().x0;
+        let said = DynamicThresholding::new(&wide, 1.0).denoise(&x(), &step).unwrap().x0;
         for row in 0..3 {
             let most = largest(&free.get(row)).max(1.0);
             assert!(largest(&(free.get(row) / most - said.get(row))) < 1e-9);
         }
-        let small = DynamicThreshold::new(one(), 0.995).predict(&x(), &leg).unwrap();
-        let same = one().predict(&x(), &leg).unwrap();
+        let small = DynamicThresholding::new(one(), 0.995).denoise(&x(), &step).unwrap();
+        let same = one().denoise(&x(), &step).unwrap();
         if largest(&same.x0) < 1.0 {
             assert!(near(&small, &same));
         }
-        let held = DynamicThreshold::new(&wide, 1.0).at_most(1.0).predict(&x(), &leg).unwrap().x0;
+        let held =
+            DynamicThresholding::new(&wide, 1.0).max_value(1.0).denoise(&x(), &step).unwrap().x0;
         assert!(largest(&(free.clamp(-1.0, 1.0) - held)) < 1e-9);
     }
 }
@@ -141,40 +146,44 @@ fn a_dynamic_threshold_scales_into_range_and_leaves_small_images_alone() {
 #[test]
 fn guidance_works_where_there_is_no_signal() {
     let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(1000)) };
-    let path = "trailing10".parse::<Levels>().unwrap().path(&zero.build().unwrap()).unwrap();
-    let leg = path.legs()[0];
-    for mean in [MeanType::StartX, MeanType::V] {
-        let guided = Guided::new(one(), Mixture::two(), 3.0).rescaled(0.7, mean);
-        assert!(largest(&guided.predict(&x(), &leg).unwrap().x0) < 3.0);
+    let path = "trailing10"
+        .parse::<LevelSpacing>()
+        .unwrap()
+        .sampling_schedule(&zero.build().unwrap())
+        .unwrap();
+    let step = path.steps()[0];
+    for mean in [PredictionType::Sample, PredictionType::Velocity] {
+        let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0).rescale(0.7, mean);
+        assert!(largest(&guided.denoise(&x(), &step).unwrap().x0) < 3.0);
     }
     let never = |_: &Tensor, _: f64| -> Result<Tensor, ProcessError> { panic!("asked") };
-    let guided = ClassifierGuided::new(one(), never, 2.0);
-    assert!(near(&guided.predict(&x(), &leg).unwrap(), &one().predict(&x(), &leg).unwrap()));
+    let guided = ClassifierGuidance::new(one(), never, 2.0);
+    assert!(near(&guided.denoise(&x(), &step).unwrap(), &one().denoise(&x(), &step).unwrap()));
 }
 
 /// Half precision keeps its kind, and large sums are no infinities.
 #[test]
 fn half_precision_is_finite() {
-    let path = "trailing3".parse::<Levels>().unwrap().path(&schedule()).unwrap();
+    let path = "trailing3".parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap();
     for kind in [Kind::Half, Kind::BFloat16] {
-        let model = DynamicThreshold::new(Mixture::gaussian(0.9, 0.1), 0.995);
+        let model = DynamicThresholding::new(Mixture::gaussian(0.9, 0.1), 0.995);
         let x = Tensor::ones([1, 3, 256, 256], (kind, inkdrop_torch::tch::Device::Cpu));
         let mut noise = tape(0, &[1]);
-        let out = Sampler::Euler.walk(&model, &schedule(), &path, x, &mut noise, &mut |_| {});
+        let out = Sampler::Euler.sample(&model, &schedule(), &path, x, &mut noise);
         assert_eq!(out.unwrap().kind(), kind);
     }
 }
 
-/// Guided samples lie where the condition is likelier.
+/// ClassifierFreeGuidance samples lie where the condition is likelier.
 #[test]
 fn guidance_pulls_samples_towards_the_condition() {
-    let path = "karras20".parse::<Levels>().unwrap().path(&schedule()).unwrap();
+    let path = "karras20".parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap();
     let mean = |scale: f64| {
-        let model = Guided::new(one(), Mixture::two(), scale);
+        let model = ClassifierFreeGuidance::new(one(), Mixture::two(), scale);
         let mut noise = tape(0, &[1]);
         let x = x();
         let sampler = Sampler::Heun;
-        let out = sampler.walk(&model, &schedule(), &path, x, &mut noise, &mut |_| {}).unwrap();
+        let out = sampler.sample(&model, &schedule(), &path, x, &mut noise).unwrap();
         f64::try_from(out.mean(Kind::Double)).unwrap()
     };
     let means = [0.0, 1.0, 2.0].map(mean);

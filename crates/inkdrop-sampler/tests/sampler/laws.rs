@@ -1,17 +1,17 @@
 //! Solvers that are each other.
 
 use inkdrop_sampler::{
-    Churn, DpmSolver, Inversion, Sampler, SamplerError, UniPc, ddim, ddim_inversion,
+    Churn, DpmSolver, Inversion, Sampler, SamplerError, SamplingRun, UniPc, ddim, ddim_inversion,
 };
-use inkdrop_schedule::{Level, Levels, Path, ScheduleConfig};
+use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule, ScheduleConfig};
 use inkdrop_torch::tch::Tensor;
 
 use crate::support::{F64, Mixture, largest, schedule, tape};
 
 const SHAPE: [i64; 4] = [2, 1, 4, 4];
 
-fn path(text: &str) -> Path {
-    text.parse::<Levels>().unwrap().path(&schedule()).unwrap()
+fn path(text: &str) -> SamplingSchedule {
+    text.parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap()
 }
 
 fn start() -> Tensor {
@@ -19,10 +19,10 @@ fn start() -> Tensor {
     Tensor::randn(SHAPE, F64)
 }
 
-fn run(sampler: Sampler, path: &Path) -> Tensor {
-    let mut noise = tape(path.steps() as i64 + 2, &SHAPE);
+fn run(sampler: Sampler, path: &SamplingSchedule) -> Tensor {
+    let mut noise = tape(path.len() as i64 + 2, &SHAPE);
     let model = Mixture::two();
-    sampler.walk(&model, &schedule(), path, start(), &mut noise, &mut |_| {}).unwrap()
+    sampler.sample(&model, &schedule(), path, start(), &mut noise).unwrap()
 }
 
 fn same(name: &str, a: Sampler, b: Sampler) {
@@ -39,9 +39,9 @@ fn first_order_solvers_are_ddim() {
     same("lms-1", Sampler::Lms { order: 1 }, Sampler::DDIM);
     let one = DpmSolver { order: 1, ..DpmSolver::PP_2M };
     same("dpm-solver++-1", Sampler::Dpm(one), Sampler::DDIM);
-    let noise = DpmSolver { of: inkdrop_sampler::Extrapolated::Noise, ..one };
+    let noise = DpmSolver { variable: inkdrop_sampler::SolverVariable::NoisePrediction, ..one };
     same("dpm-solver-1", Sampler::Dpm(noise), Sampler::DDIM);
-    let unip = UniPc { order: 1, uncorrected: usize::MAX, ..UniPc::default() };
+    let unip = UniPc { order: 1, disable_corrector: usize::MAX, ..UniPc::default() };
     same("unip-1", Sampler::UniPc(unip), Sampler::DDIM);
 }
 
@@ -53,7 +53,7 @@ fn with_all_its_noise_ddim_is_the_posterior_of_ddpm() {
     let sde = DpmSolver { order: 1, ..DpmSolver::PP_2M_SDE };
     same("sde-dpm-solver++-1", Sampler::Dpm(sde), all);
     let full = path("");
-    assert_eq!(full.steps(), 1000);
+    assert_eq!(full.len(), 1000);
     assert!(largest(&(run(Sampler::Ddpm, &full) - run(all, &full))) < 1e-9);
 }
 
@@ -72,8 +72,7 @@ fn a_single_image_is_found_at_once() {
         for text in ["trailing4", "karras9"] {
             let path = path(text);
             let mut noise = tape(20, &SHAPE);
-            let ours =
-                sampler.walk(&model, &schedule(), &path, start(), &mut noise, &mut |_| {}).unwrap();
+            let ours = sampler.sample(&model, &schedule(), &path, start(), &mut noise).unwrap();
             assert!(largest(&(ours - 0.3)) < 1e-6, "{name} on {text}");
         }
     }
@@ -86,65 +85,103 @@ fn every_sampler_starts_at_zero_terminal_snr() {
     let schedule = zero.build().unwrap();
     let model = Mixture::two();
     for (name, sampler) in Sampler::all() {
-        let path = "trailing25".parse::<Levels>().unwrap().path(&schedule).unwrap();
+        let path =
+            "trailing25".parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule).unwrap();
         assert_eq!(path.start().alpha_cumprod, 0.0);
         let mut noise = tape(30, &SHAPE);
-        let ours =
-            sampler.walk(&model, &schedule, &path, start(), &mut noise, &mut |_| {}).unwrap();
+        let ours = sampler.sample(&model, &schedule, &path, start(), &mut noise).unwrap();
         assert!(largest(&ours) < 2.0, "{name}");
     }
 }
 
 #[test]
-fn the_steps_are_told_in_order() {
+fn the_steps_come_in_order() {
     for (name, sampler) in Sampler::all() {
         let mut seen = Vec::new();
-        let path = path("trailing5");
-        let mut noise = tape(9, &SHAPE);
-        let last = sampler
-            .walk(&Mixture::two(), &schedule(), &path, start(), &mut noise, &mut |step| {
-                assert_eq!((step.total, step.x0.size()), (5, SHAPE.to_vec()));
-                seen.push((step.number, step.time, step.x.copy()));
-            })
-            .unwrap();
+        let (path, noise_schedule) = (path("trailing5"), schedule());
+        let noise = tape(9, &SHAPE);
+        let mut run =
+            sampler.steps(Mixture::two(), &noise_schedule, &path, start(), noise).unwrap();
+        for state in run.by_ref() {
+            let state = state.unwrap();
+            assert_eq!((state.count, state.x0.size()), (5, SHAPE.to_vec()));
+            seen.push((state.index, state.timestep, state.x.copy()));
+        }
+        let last = run.finish().unwrap();
         let order: Vec<(usize, f64)> = seen.iter().map(|(i, t, _)| (*i, *t)).collect();
         assert_eq!(order, [(0, 999.0), (1, 799.0), (2, 599.0), (3, 399.0), (4, 199.0)], "{name}");
         assert_eq!(seen[4].2, last, "{name}");
     }
 }
 
+/// The whole point of an iterator: the caller stops, and the network is not called again.
+#[test]
+fn a_run_stops_where_its_caller_does() {
+    let calls = std::cell::Cell::new(0);
+    struct Counting<'a>(&'a std::cell::Cell<usize>);
+    impl inkdrop_sampler::Denoiser for Counting<'_> {
+        fn denoise(
+            &self,
+            x: &Tensor,
+            step: &inkdrop_schedule::SolverStep,
+        ) -> Result<inkdrop_process::Prediction, inkdrop_process::ProcessError> {
+            self.0.set(self.0.get() + 1);
+            Mixture::two().denoise(x, step)
+        }
+    }
+    let (path, noise_schedule) = (path("trailing20"), schedule());
+    let (denoiser, noise) = (Counting(&calls), tape(0, &SHAPE));
+    let run = Sampler::DDIM.steps(denoiser, &noise_schedule, &path, start(), noise).unwrap();
+    assert_eq!(calls.get(), 0, "nothing is computed before the first step");
+    for state in run {
+        if state.unwrap().index == 2 {
+            break;
+        }
+    }
+    assert_eq!(calls.get(), 3);
+}
+
+/// A run ends with its first error.
+#[test]
+fn a_run_is_over_after_an_error() {
+    let (path, noise_schedule) = (path("trailing20"), schedule());
+    let run = Sampler::Ddpm.steps(Mixture::two(), &noise_schedule, &path, start(), tape(2, &SHAPE));
+    let results: Vec<bool> = run.unwrap().map(|state| state.is_ok()).collect();
+    assert_eq!(results, [true, true, false]);
+}
+
 /// Calls are counted as they are announced.
 #[test]
 fn samplers_call_the_network_as_often_as_they_say() {
     struct Counting(Mixture, std::cell::Cell<usize>);
-    impl inkdrop_sampler::Predictor for Counting {
-        fn predict(
+    impl inkdrop_sampler::Denoiser for Counting {
+        fn denoise(
             &self,
             x: &Tensor,
-            leg: &inkdrop_schedule::Leg,
+            step: &inkdrop_schedule::SolverStep,
         ) -> Result<inkdrop_process::Prediction, inkdrop_process::ProcessError> {
             self.1.set(self.1.get() + 1);
-            self.0.predict(x, leg)
+            self.0.denoise(x, step)
         }
     }
     for (name, sampler) in Sampler::all() {
         let model = Counting(Mixture::two(), 0.into());
         let mut noise = tape(20, &SHAPE);
         sampler
-            .walk(&model, &schedule(), &path("karras11"), start(), &mut noise, &mut |_| {})
+            .sample(&model, &schedule(), &path("karras11"), start(), &mut noise)
             .map(drop)
             .unwrap();
         assert_eq!(model.1.get(), sampler.calls(11), "{name}");
     }
 }
 
-fn invert(path: &Path, end: Level, refine: usize) -> (Tensor, Tensor) {
+fn invert(path: &SamplingSchedule, end: NoiseLevel, refine: usize) -> (Tensor, Tensor) {
     let x0 = Tensor::linspace(-0.9, 0.9, 32, F64).view(SHAPE);
     let model = Mixture::two();
     let inversion = Inversion { end, refine };
-    let latent = ddim_inversion(&model, path, x0.shallow_clone(), inversion, &mut |_| {}).unwrap();
+    let latent = ddim_inversion(&model, path, x0.shallow_clone(), inversion).unwrap();
     let mut noise = tape(0, &SHAPE);
-    let back = ddim(&model, path, latent.shallow_clone(), 0.0, &mut noise, &mut |_| {}).unwrap();
+    let back = ddim(&model, path, latent.shallow_clone(), 0.0, &mut noise).unwrap();
     (latent, back - x0)
 }
 
@@ -162,12 +199,12 @@ fn an_inverted_sample_of_the_data_is_noise() {
     // The mixture's own quantiles become those of N(0, 1).
     let path = path("trailing500");
     let (model, to) = (Mixture::two(), path.start());
-    let clean = Level { alpha_cumprod: 1.0 - 1e-12, time: 0.0 };
+    let clean = NoiseLevel { alpha_cumprod: 1.0 - 1e-12, timestep: 0.0 };
     let points = [-1.5, -0.3, 0.4, 1.2];
     let x0: Vec<f64> = points.iter().map(|&x| model.flow(x, to, clean)).collect();
     let x0 = Tensor::from_slice(&x0).view([4, 1, 1, 1]);
     let inversion = Inversion { end: to, refine: 0 };
-    let latent = ddim_inversion(&model, &path, x0, inversion, &mut |_| {}).unwrap();
+    let latent = ddim_inversion(&model, &path, x0, inversion).unwrap();
     let difference = latent.view(-1) - Tensor::from_slice(&points);
     assert!(largest(&difference) < 0.1, "{}", largest(&difference));
 }
@@ -176,8 +213,8 @@ fn an_inverted_sample_of_the_data_is_noise() {
 #[test]
 fn a_level_that_is_visited_twice_breaks_no_solver() {
     let level = |time: usize| schedule().level(time);
-    let levels = [level(999), level(700), level(700), level(300), Level::CLEAN];
-    let path = Path::through(&levels).unwrap();
+    let levels = [level(999), level(700), level(700), level(300), NoiseLevel::NOISELESS];
+    let path = SamplingSchedule::from_levels(&levels).unwrap();
     for (name, sampler) in Sampler::all() {
         let out = run(sampler, &path);
         assert!(largest(&out) < 3.0, "{name}");
@@ -187,7 +224,11 @@ fn a_level_that_is_visited_twice_breaks_no_solver() {
 #[test]
 fn inversion_can_be_refined_to_a_start_without_signal() {
     let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(1000)) };
-    let path = "trailing50".parse::<Levels>().unwrap().path(&zero.build().unwrap()).unwrap();
+    let path = "trailing50"
+        .parse::<LevelSpacing>()
+        .unwrap()
+        .sampling_schedule(&zero.build().unwrap())
+        .unwrap();
     let (latent, back) = invert(&path, path.start(), 5);
     assert!(largest(&latent) < 10.0 && largest(&back) < 0.1, "{}", largest(&back));
 }
@@ -197,9 +238,8 @@ fn settings_that_cannot_be_are_refused() {
     let text = |sampler: Sampler| {
         let mut noise = tape(9, &SHAPE);
         let path = path("trailing3");
-        let error: SamplerError = sampler
-            .walk(&Mixture::two(), &schedule(), &path, start(), &mut noise, &mut |_| {})
-            .unwrap_err();
+        let error: SamplerError =
+            sampler.sample(&Mixture::two(), &schedule(), &path, start(), &mut noise).unwrap_err();
         error.to_string()
     };
     assert!(text(Sampler::Ddim { eta: 1.5 }).contains("eta 1.5: expected 0"));

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
-use inkdrop_process::{Denoiser, Process, ProcessConfig};
+use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
-    Batch, BoxedPredictor, Rng, SampleConfig, Sampler, SamplerError, Source, sample,
+    BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
 };
-use inkdrop_schedule::{Levels, Spacing};
+use inkdrop_schedule::{SamplingSchedule, ScheduleConfig, ScheduleError, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
@@ -31,29 +31,47 @@ impl Network for Broken {
 }
 
 fn request(count: usize, batch: usize) -> SampleConfig {
-    let (levels, rng) = (Levels::Steps(Spacing::Trailing(4)), Rng::PerImage);
+    let (schedule, rng) = (steps(4).unwrap(), Rng::PerImage);
     let sampler = Sampler::DDIM;
-    SampleConfig { images: 0..count, batch, sampler, levels, seed: 1, rng, idle_draws: 0 }
+    SampleConfig { images: 0..count, batch, sampler, schedule, seed: 1, rng, discarded_draws: 0 }
+}
+
+struct Unconditional<'a> {
+    process: Process,
+    network: &'a dyn Network,
+}
+
+impl BatchModel for Unconditional<'_> {
+    fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn image_shape(&self) -> [i64; 3] {
+        [3, 16, 16]
+    }
+
+    fn denoiser(&self, _: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
+        let none = Conditioning::none();
+        Ok(Box::new(NetworkDenoiser::new(&self.process, self.network, none)))
+    }
 }
 
 fn run(network: &dyn Network, config: &SampleConfig) -> Result<Tensor, SamplerError> {
     let process = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
-    let predictor = |_: Range<usize>| -> Result<BoxedPredictor, SamplerError> {
-        Ok(Box::new(Denoiser::new(&process, network, Conditioning::none())))
-    };
-    let source = Source { process: &process, image_shape: [3, 16, 16], predictor: &predictor };
+    let model = Unconditional { process, network };
     let mut parts = Vec::new();
-    let keep = |batch: Batch| -> Result<(), SamplerError> {
+    for batch in SampleBatches::new(&model, config.clone())? {
+        let batch = batch?;
         assert_eq!(batch.images.len() as i64, batch.x.size()[0]);
         parts.push(batch.x);
-        Ok(())
-    };
-    sample(&source, config, &mut |_| {}, keep)?;
+    }
     Ok(Tensor::cat(&parts, 0))
 }
 
-fn steps(count: usize) -> Levels {
-    Levels::Steps(Spacing::Trailing(count))
+fn steps(count: usize) -> Result<SamplingSchedule, ScheduleError> {
+    let schedule = ScheduleConfig::SPRITES.build()?;
+    let timesteps = TimestepSpacing::Trailing(count).timesteps(schedule.num_timesteps())?;
+    SamplingSchedule::from_timesteps(&schedule, &timesteps)
 }
 
 #[test]
@@ -98,8 +116,12 @@ fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
 #[test]
 fn torch_noise_is_drawn_in_the_originals_order() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
-    let config =
-        SampleConfig { rng: Rng::Torch, sampler: Sampler::Ddpm, levels: steps(1), ..request(2, 2) };
+    let config = SampleConfig {
+        rng: Rng::Torch,
+        sampler: Sampler::Ddpm,
+        schedule: steps(1).unwrap(),
+        ..request(2, 2)
+    };
     // One step at t = 1, no noise: x0 = x/√ᾱ, from torch.randn(2, 3, 16, 16).
     let ours = run(&network, &config).unwrap();
     inkdrop_torch::tch::manual_seed(1);
@@ -121,9 +143,9 @@ fn requests_that_cannot_be_name_the_field() {
     assert!(text(inside).starts_with("first image 3: expected a multiple of 2"));
     let later = SampleConfig { images: 2..4, rng: Rng::Torch, ..request(4, 2) };
     assert!(text(later).starts_with("first image 2: expected 0, since one torch generator"));
-    let of = |count| SampleConfig { levels: steps(count), ..request(1, 1) };
-    assert!(text(of(0)).contains("0 sampling steps were asked for: expected 1 to 500"));
-    assert!(text(of(501)).contains("501 sampling steps were asked for: expected 1 to 500"));
+    let of = |count| steps(count).unwrap_err().to_string();
+    assert!(of(0).contains("0 sampling steps: expected 1 to 500"));
+    assert!(of(501).contains("501 sampling steps: expected 1 to 500"));
     assert!("numpy".parse::<Rng>().unwrap_err().to_string().contains("per-sample or torch"));
 }
 
@@ -133,18 +155,27 @@ fn a_smaller_last_batch_has_its_part_of_a_whole_ones_noise() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
     let of = |count| {
         let sampler = Sampler::Ddpm;
-        let config =
-            SampleConfig { rng: Rng::Torch, levels: steps(1), sampler, ..request(count, 4) };
+        let config = SampleConfig {
+            rng: Rng::Torch,
+            schedule: steps(1).unwrap(),
+            sampler,
+            ..request(count, 4)
+        };
         run(&network, &config).unwrap()
     };
     assert_eq!(of(6), of(8).narrow(0, 0, 6));
 }
 
-/// The original draws noise that it does not use; with as many idle draws the next batch has its.
+/// The original draws noise that it does not use; with as many discarded draws the next batch has its.
 #[test]
-fn idle_draws_move_the_noise_of_the_next_batch() {
+fn discarded_draws_move_the_noise_of_the_next_batch() {
     let network = Broken(Params::new(Kind::Float, Device::Cpu));
-    let config = SampleConfig { rng: Rng::Torch, levels: steps(1), idle_draws: 2, ..request(4, 2) };
+    let config = SampleConfig {
+        rng: Rng::Torch,
+        schedule: steps(1).unwrap(),
+        discarded_draws: 2,
+        ..request(4, 2)
+    };
     let ours = run(&network, &config).unwrap();
     inkdrop_torch::tch::manual_seed(1);
     let draws: Vec<Tensor> =

@@ -1,8 +1,8 @@
 //! How fast each solver's error falls with its steps.
 
-use inkdrop_sampler::{Churn, DpmSolver, Extrapolated, Sampler, SecondOrder, UniPc};
-use inkdrop_schedule::solver::BKind;
-use inkdrop_schedule::{Path, sigmas};
+use inkdrop_sampler::{Churn, DpmSolver, Sampler, SecondOrder, SolverVariable, UniPc};
+use inkdrop_schedule::solver_coefficients::BKind;
+use inkdrop_schedule::{SamplingSchedule, sigmas};
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::Tensor;
 
@@ -10,7 +10,7 @@ use crate::support::{F64, Mixture, largest, levels, schedule, silence, slope};
 
 const STEPS: [usize; 4] = [24, 48, 96, 192];
 
-fn path(steps: usize) -> Path {
+fn path(steps: usize) -> SamplingSchedule {
     levels(sigmas::exponential(steps + 1, 0.05, 40.0).unwrap())
 }
 
@@ -18,10 +18,10 @@ fn path(steps: usize) -> Path {
 fn error(sampler: Sampler, steps: usize) -> f64 {
     let (model, path) = (Mixture::two(), path(steps));
     let starts: Vec<f64> = (-4..=4).map(|i| f64::from(i) * 0.5).collect();
-    let (from, to) = (path.start(), path.legs()[steps - 1].to);
+    let (from, to) = (path.start(), path.steps()[steps - 1].to);
     let exact: Vec<f64> = starts.iter().map(|&x| model.flow(x, from, to)).collect();
     let x = Tensor::from_slice(&starts).view([-1, 1, 1, 1]);
-    let ours = sampler.walk(&model, &schedule(), &path, x, &mut silence(), &mut |_| {}).unwrap();
+    let ours = sampler.sample(&model, &schedule(), &path, x, &mut silence()).unwrap();
     largest(&(ours.view(-1) - Tensor::from_slice(&exact)))
 }
 
@@ -46,9 +46,9 @@ fn second_order_solvers_quarter_their_error() {
     check("lms of order 2", Sampler::Lms { order: 2 }, 2.0);
     check("plms", Sampler::Plms, 2.0);
     check("pndm", Sampler::Pndm, 2.0);
-    for of in [Extrapolated::Image, Extrapolated::Noise] {
+    for of in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
         for second in [SecondOrder::Midpoint, SecondOrder::Heun] {
-            let dpm = DpmSolver { of, second, ..DpmSolver::PP_2M };
+            let dpm = DpmSolver { variable: of, second, ..DpmSolver::PP_2M };
             check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 2.0);
         }
     }
@@ -57,8 +57,8 @@ fn second_order_solvers_quarter_their_error() {
 #[test]
 fn third_order_solvers_divide_their_error_by_eight() {
     check("lms of order 3", Sampler::Lms { order: 3 }, 3.0);
-    for of in [Extrapolated::Image, Extrapolated::Noise] {
-        let dpm = DpmSolver { of, ..DpmSolver::PP_3M };
+    for of in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
+        let dpm = DpmSolver { variable: of, ..DpmSolver::PP_3M };
         check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 3.0);
     }
 }
@@ -66,14 +66,20 @@ fn third_order_solvers_divide_their_error_by_eight() {
 /// The corrector adds one order to that of the predictor.
 #[test]
 fn unipc_is_one_order_better_than_its_predictor() {
-    for of in [Extrapolated::Image, Extrapolated::Noise] {
+    for of in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
         for b in [BKind::Bh1, BKind::Bh2] {
             for order in [1, 2, 3] {
-                let config = UniPc { order, b, of, lower_order_final: false, uncorrected: 0 };
+                let config = UniPc {
+                    order,
+                    b,
+                    variable: of,
+                    lower_order_final: false,
+                    disable_corrector: 0,
+                };
                 // The first steps of order 3 are of lower orders, and leave it at 3.
                 let corrected = (order as f64 + 1.0).min(3.0);
                 check(&format!("{config:?}"), Sampler::UniPc(config), corrected);
-                let alone = UniPc { uncorrected: usize::MAX, ..config };
+                let alone = UniPc { disable_corrector: usize::MAX, ..config };
                 check(&format!("{alone:?}"), Sampler::UniPc(alone), order as f64);
             }
         }
@@ -93,7 +99,7 @@ fn spread(sampler: Sampler, steps: usize) -> (f64, f64) {
     let mut noise = NoiseTape::new(draws.view([steps as i64, rows, 1, 1, 1]));
     start += from.signal() * 0.3; // the mean of x at the start
     let spread = (from.alpha_cumprod * 0.25 + 1.0 - from.alpha_cumprod).sqrt();
-    let out = sampler.walk(&model, &schedule(), &path, start, &mut noise, &mut |_| {}).unwrap();
+    let out = sampler.sample(&model, &schedule(), &path, start, &mut noise).unwrap();
     let out: Vec<f64> = out.view(-1).try_into().unwrap();
     let mean = out[0];
     let responses = out[1..].iter().enumerate();
@@ -104,7 +110,7 @@ fn spread(sampler: Sampler, steps: usize) -> (f64, f64) {
 }
 
 fn error_of_spread(sampler: Sampler, steps: usize) -> f64 {
-    let to = path(steps).legs()[steps - 1].to;
+    let to = path(steps).steps()[steps - 1].to;
     let exact = (to.alpha_cumprod * 0.25 + 1.0 - to.alpha_cumprod).sqrt();
     (spread(sampler, steps).1 - exact).abs()
 }
@@ -114,7 +120,7 @@ fn check_spread(name: &str, sampler: Sampler, order: f64) {
     let seen = -slope(&points);
     assert!((seen - order).abs() < 0.35, "{name}: order {seen}, {points:?}");
     let (mean, _) = spread(sampler, 48);
-    let exact = path(48).legs()[47].to.signal() * 0.3;
+    let exact = path(48).steps()[47].to.signal() * 0.3;
     assert!((mean - exact).abs() < 1e-9, "{name}: mean {mean}");
 }
 
@@ -129,7 +135,7 @@ fn stochastic_solvers_find_the_spread_of_the_data_with_their_order() {
     check_spread("dpm++3m-sde", Sampler::Dpm(DpmSolver::PP_3M_SDE), 2.0);
     let heun = DpmSolver { second: SecondOrder::Heun, ..DpmSolver::PP_2M_SDE };
     check_spread("dpm++2m-sde, heun", Sampler::Dpm(heun), 2.0);
-    let noise = DpmSolver { of: Extrapolated::Noise, ..DpmSolver::PP_2M_SDE };
+    let noise = DpmSolver { variable: SolverVariable::NoisePrediction, ..DpmSolver::PP_2M_SDE };
     check_spread("dpm2m-sde", Sampler::Dpm(noise), 2.0);
     let churn = Churn { churn: 2.0, min: 0.0, max: 50.0, noise: 1.0 };
     check_spread("edm", Sampler::Edm(churn), 2.0);

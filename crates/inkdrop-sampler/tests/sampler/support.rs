@@ -1,8 +1,8 @@
 //! Data whose best predictions, and whose way from noise, are known.
 
 use inkdrop_process::{Prediction, ProcessError};
-use inkdrop_sampler::Predictor;
-use inkdrop_schedule::{Leg, Level, Path, Schedule, ScheduleConfig};
+use inkdrop_sampler::Denoiser;
+use inkdrop_schedule::{NoiseLevel, SamplingSchedule, Schedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
@@ -28,13 +28,13 @@ impl Mixture {
     }
 
     /// Mean and variance of component k in x at a level.
-    fn at(level: Level, (_, mean, deviation): (f64, f64, f64)) -> (f64, f64) {
+    fn at(level: NoiseLevel, (_, mean, deviation): (f64, f64, f64)) -> (f64, f64) {
         let bar = level.alpha_cumprod;
         (bar.sqrt() * mean, bar * deviation * deviation + 1.0 - bar)
     }
 
     /// ln(weight·density) of each component at x.
-    pub fn log_joint(&self, x: &Tensor, level: Level) -> Vec<Tensor> {
+    pub fn log_joint(&self, x: &Tensor, level: NoiseLevel) -> Vec<Tensor> {
         let one = |&part: &(f64, f64, f64)| {
             let (mean, variance) = Self::at(level, part);
             (x - mean).square() / (-2.0 * variance) + part.0.ln() - 0.5 * variance.ln()
@@ -43,7 +43,7 @@ impl Mixture {
     }
 
     /// E[x0 | x].
-    pub fn x0(&self, x: &Tensor, level: Level) -> Tensor {
+    pub fn x0(&self, x: &Tensor, level: NoiseLevel) -> Tensor {
         let joint = Tensor::stack(&self.log_joint(x, level), 0).softmax(0, Kind::Double);
         let signal = level.signal();
         let mut sum = x.zeros_like();
@@ -55,7 +55,7 @@ impl Mixture {
         sum
     }
 
-    fn cdf(&self, x: f64, level: Level) -> f64 {
+    fn cdf(&self, x: f64, level: NoiseLevel) -> f64 {
         let erf = |z: f64| f64::try_from(Tensor::from(z).erf()).unwrap();
         let one = |&part: &(f64, f64, f64)| {
             let (mean, variance) = Self::at(level, part);
@@ -66,7 +66,7 @@ impl Mixture {
 
     /// Where the probability flow takes x from one level to another: in one dimension it keeps
     /// every point's share of the mass below it.
-    pub fn flow(&self, x: f64, from: Level, to: Level) -> f64 {
+    pub fn flow(&self, x: f64, from: NoiseLevel, to: NoiseLevel) -> f64 {
         let share = self.cdf(x, from);
         let (mut low, mut high) = (-10.0, 10.0);
         for _ in 0..200 {
@@ -77,11 +77,11 @@ impl Mixture {
     }
 }
 
-impl Predictor for Mixture {
-    fn predict(&self, x: &Tensor, leg: &Leg) -> Result<Prediction, ProcessError> {
-        let x0 = self.x0(x, leg.from);
-        let eps = (x - &x0 * leg.from.signal()) / leg.from.noise();
-        let log_variance = Tensor::from(leg.posterior_variance().ln());
+impl Denoiser for Mixture {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        let x0 = self.x0(x, step.from);
+        let eps = (x - &x0 * step.from.signal()) / step.from.noise();
+        let log_variance = Tensor::from(step.posterior_variance().ln());
         Ok(Prediction { x0, eps, log_variance, mean: None })
     }
 }
@@ -91,11 +91,11 @@ pub fn schedule() -> Schedule {
 }
 
 /// A path over σ from `high` to `low`, both included, that does not go on to no noise.
-pub fn levels(sigmas: impl IntoIterator<Item = f64>) -> Path {
+pub fn levels(sigmas: impl IntoIterator<Item = f64>) -> SamplingSchedule {
     let schedule = schedule();
-    let levels: Vec<Level> =
+    let levels: Vec<NoiseLevel> =
         sigmas.into_iter().map(|sigma| schedule.level_at_sigma(sigma)).collect();
-    Path::through(&levels).unwrap()
+    SamplingSchedule::from_levels(&levels).unwrap()
 }
 
 /// A tape of standard normal draws.

@@ -1,9 +1,13 @@
 //! Every sampler takes every kind of network.
 
 use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
-use inkdrop_process::{Denoiser, MeanType, Process, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{
+    NetworkDenoiser, PredictionType, Process, ProcessConfig, TimeInput, Variance,
+};
 use inkdrop_sampler::Sampler;
-use inkdrop_schedule::{Level, Levels, Path, Schedule, ScheduleConfig, Spacing};
+use inkdrop_schedule::{
+    LevelSpacing, NoiseLevel, SamplingSchedule, Schedule, ScheduleConfig, TimestepSpacing,
+};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::support::{F64, Mixture, largest, tape};
@@ -27,7 +31,7 @@ impl Ideal {
 
     /// The position that is meant by t.
     fn position(&self, t: f64) -> f64 {
-        let total = self.schedule.steps() as f64;
+        let total = self.schedule.num_timesteps() as f64;
         match self.config.time {
             TimeInput::Index => t,
             TimeInput::Rescaled => t * total / 1000.0,
@@ -36,14 +40,14 @@ impl Ideal {
     }
 
     /// The level at a position: between steps ln σ is on a straight line.
-    fn level(&self, position: f64) -> Level {
+    fn level(&self, position: f64) -> NoiseLevel {
         let low = position.floor().max(0.0);
         let part = position - low;
         if !(1e-2..=0.99).contains(&part) {
             return self.schedule.level(position.round() as usize);
         }
         let log = |step: f64| self.schedule.level(step as usize).sigma().ln();
-        Level::of_sigma((log(low) * (1.0 - part) + log(low + 1.0) * part).exp(), position)
+        NoiseLevel::from_sigma((log(low) * (1.0 - part) + log(low + 1.0) * part).exp(), position)
     }
 }
 
@@ -63,11 +67,11 @@ impl Network for Ideal {
             self.schedule.posterior_mean_coef1()[step],
             self.schedule.posterior_mean_coef2()[step],
         );
-        let mean = match self.config.mean {
-            MeanType::Epsilon => eps,
-            MeanType::StartX => x0,
-            MeanType::PreviousX => x0 * of_x0 + x * of_x,
-            MeanType::V => eps * level.signal() - x0 * level.noise(),
+        let mean = match self.config.prediction {
+            PredictionType::Epsilon => eps,
+            PredictionType::Sample => x0,
+            PredictionType::PosteriorMean => x0 * of_x0 + x * of_x,
+            PredictionType::Velocity => eps * level.signal() - x0 * level.noise(),
         };
         // The smaller variance, in the words of each type.
         let small = self.schedule.posterior_log_variance_clipped()[step];
@@ -84,20 +88,20 @@ impl Network for Ideal {
     }
 }
 
-fn sampled(sampler: Sampler, config: &ProcessConfig, levels: &Levels) -> Tensor {
+fn sampled(sampler: Sampler, config: &ProcessConfig, levels: &LevelSpacing) -> Tensor {
     let process = Process::new(config, Device::Cpu).unwrap();
     let network = Ideal::new(config);
-    let path: Path = levels.path(process.schedule()).unwrap();
-    let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+    let path: SamplingSchedule = levels.sampling_schedule(process.schedule()).unwrap();
+    let denoiser = NetworkDenoiser::new(&process, &network, Conditioning::none());
     inkdrop_torch::tch::manual_seed(3);
     let x = Tensor::randn(SHAPE, F64);
     let mut noise = tape(60, &SHAPE);
-    sampler.walk(&denoiser, process.schedule(), &path, x, &mut noise, &mut |_| {}).unwrap()
+    sampler.sample(&denoiser, process.schedule(), &path, x, &mut noise).unwrap()
 }
 
-fn config(mean: MeanType, variance: Variance, time: TimeInput) -> ProcessConfig {
+fn config(prediction: PredictionType, variance: Variance, time: TimeInput) -> ProcessConfig {
     let schedule = ScheduleConfig::linear(200);
-    ProcessConfig { schedule, time, mean, variance, clip: false }
+    ProcessConfig { schedule, time, prediction, variance, clip: false }
 }
 
 /// Samplers that look only at steps.
@@ -107,11 +111,16 @@ fn on_steps(name: &str) -> bool {
 
 #[test]
 fn what_a_network_predicts_and_how_it_is_told_the_time_changes_no_sample() {
-    let levels = Levels::Steps(Spacing::Trailing(20));
+    let levels = LevelSpacing::Timesteps(TimestepSpacing::Trailing(20));
     for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| on_steps(name)) {
         let of = |mean, time| sampled(sampler, &config(mean, Variance::FixedSmall, time), &levels);
-        let plain = of(MeanType::Epsilon, TimeInput::Index);
-        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::PreviousX, MeanType::V] {
+        let plain = of(PredictionType::Epsilon, TimeInput::Index);
+        for mean in [
+            PredictionType::Epsilon,
+            PredictionType::Sample,
+            PredictionType::PosteriorMean,
+            PredictionType::Velocity,
+        ] {
             for time in [TimeInput::Index, TimeInput::Rescaled, TimeInput::Fraction] {
                 let difference = largest(&(of(mean, time) - &plain));
                 assert!(difference < 1e-6, "{name}, {mean:?}, {time:?}: {difference}");
@@ -123,11 +132,11 @@ fn what_a_network_predicts_and_how_it_is_told_the_time_changes_no_sample() {
 /// These look between the steps, where the time in f32 says the level to 1e-5 of a step.
 #[test]
 fn samplers_between_the_steps_take_every_prediction_and_time() {
-    let levels = Levels::Steps(Spacing::Trailing(20));
+    let levels = LevelSpacing::Timesteps(TimestepSpacing::Trailing(20));
     for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| !on_steps(name)) {
         let of = |mean, variance, time| sampled(sampler, &config(mean, variance, time), &levels);
-        let plain = of(MeanType::Epsilon, Variance::FixedSmall, TimeInput::Index);
-        for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
+        let plain = of(PredictionType::Epsilon, Variance::FixedSmall, TimeInput::Index);
+        for mean in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity] {
             for time in [TimeInput::Index, TimeInput::Rescaled, TimeInput::Fraction] {
                 for variance in [Variance::FixedLarge, Variance::LearnedRange] {
                     let difference = largest(&(of(mean, variance, time) - &plain));
@@ -142,18 +151,19 @@ fn samplers_between_the_steps_take_every_prediction_and_time() {
 #[test]
 fn learned_variances_are_for_every_sampler() {
     for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| on_steps(name)) {
-        let short = Levels::Steps(Spacing::Trailing(20));
-        let levels = if name == "ddpm" { Levels::Steps(Spacing::All) } else { short };
+        let short = LevelSpacing::Timesteps(TimestepSpacing::Trailing(20));
+        let levels =
+            if name == "ddpm" { LevelSpacing::Timesteps(TimestepSpacing::All) } else { short };
         let of = |variance| {
-            let config = config(MeanType::Epsilon, variance, TimeInput::Index);
+            let config = config(PredictionType::Epsilon, variance, TimeInput::Index);
             let mut noise = tape(210, &SHAPE);
             let process = Process::new(&config, Device::Cpu).unwrap();
             let network = Ideal::new(&config);
-            let path = levels.path(process.schedule()).unwrap();
-            let denoiser = Denoiser::new(&process, &network, Conditioning::none());
+            let path = levels.sampling_schedule(process.schedule()).unwrap();
+            let denoiser = NetworkDenoiser::new(&process, &network, Conditioning::none());
             let x = Tensor::ones(SHAPE, F64);
             let schedule = process.schedule();
-            sampler.walk(&denoiser, schedule, &path, x, &mut noise, &mut |_| {}).unwrap()
+            sampler.sample(&denoiser, schedule, &path, x, &mut noise).unwrap()
         };
         let fixed = of(Variance::FixedSmall);
         for variance in [Variance::Learned, Variance::LearnedRange] {
@@ -166,20 +176,25 @@ fn learned_variances_are_for_every_sampler() {
 /// The respaced process and a short path of the full one are the same way.
 #[test]
 fn respacing_and_a_short_path_are_the_same() {
-    let config = config(MeanType::Epsilon, Variance::FixedLarge, TimeInput::Rescaled);
+    let config = config(PredictionType::Epsilon, Variance::FixedLarge, TimeInput::Rescaled);
     let process = Process::new(&config, Device::Cpu).unwrap();
     let network = Ideal::new(&config);
-    for spacing in [Spacing::Sections(vec![10]), Spacing::Trailing(25), Spacing::Stride(20)] {
+    for spacing in [
+        TimestepSpacing::Sections(vec![10]),
+        TimestepSpacing::Trailing(25),
+        TimestepSpacing::Stride(20),
+    ] {
         let respaced = process.respaced(&spacing).unwrap();
-        let short = Levels::Steps(spacing).path(process.schedule()).unwrap();
-        let of = |process: &Process, path: &Path| {
-            let denoiser = Denoiser::new(process, &network, Conditioning::none());
+        let short = LevelSpacing::Timesteps(spacing).sampling_schedule(process.schedule()).unwrap();
+        let of = |process: &Process, path: &SamplingSchedule| {
+            let denoiser = NetworkDenoiser::new(process, &network, Conditioning::none());
             let mut noise = tape(30, &SHAPE);
             let x = Tensor::ones(SHAPE, F64);
             let schedule = process.schedule();
-            Sampler::Ddpm.walk(&denoiser, schedule, path, x, &mut noise, &mut |_| {}).unwrap()
+            Sampler::Ddpm.sample(&denoiser, schedule, path, x, &mut noise).unwrap()
         };
-        let difference = of(&respaced, &respaced.path().unwrap()) - of(&process, &short);
+        let difference =
+            of(&respaced, &respaced.sampling_schedule().unwrap()) - of(&process, &short);
         assert!(largest(&difference) < 1e-9);
     }
 }

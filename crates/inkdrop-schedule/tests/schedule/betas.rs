@@ -86,7 +86,7 @@ fn constant_and_explicit_betas_are_as_given() {
     assert_eq!(constant.betas().to_vec(), [0.25; 3]);
     let betas = vec![0.1, 0.3, 0.2];
     let explicit = ScheduleConfig::Betas { betas: betas.clone() };
-    assert_eq!(explicit.steps(), 3);
+    assert_eq!(explicit.num_timesteps(), 3);
     assert_eq!(explicit.build().unwrap().betas().to_vec(), betas);
 }
 

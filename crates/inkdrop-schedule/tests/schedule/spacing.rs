@@ -1,23 +1,24 @@
 //! Which steps a shorter run visits.
 
-use inkdrop_schedule::{ScheduleError, Spacing};
+use inkdrop_schedule::{ScheduleError, TimestepSpacing};
 use proptest::prelude::*;
 
 fn picks(text: &str, steps: usize) -> Vec<usize> {
-    text.parse::<Spacing>().unwrap().picks(steps).unwrap()
+    text.parse::<TimestepSpacing>().unwrap().timesteps(steps).unwrap()
 }
 
-fn spacings() -> impl Strategy<Value = Spacing> {
+fn spacings() -> impl Strategy<Value = TimestepSpacing> {
     let list = || prop::collection::vec(0usize..5000, 1..20);
     prop_oneof![
-        Just(Spacing::All),
-        list().prop_map(Spacing::Sections),
-        any::<usize>().prop_map(Spacing::Stride),
-        any::<usize>().prop_map(Spacing::Trailing),
-        (any::<usize>(), 0usize..3).prop_map(|(count, offset)| Spacing::Leading { count, offset }),
-        any::<usize>().prop_map(Spacing::Linspace),
-        any::<usize>().prop_map(Spacing::Quadratic),
-        list().prop_map(Spacing::Explicit),
+        Just(TimestepSpacing::All),
+        list().prop_map(TimestepSpacing::Sections),
+        any::<usize>().prop_map(TimestepSpacing::Stride),
+        any::<usize>().prop_map(TimestepSpacing::Trailing),
+        (any::<usize>(), 0usize..3)
+            .prop_map(|(count, offset)| TimestepSpacing::Leading { count, offset }),
+        any::<usize>().prop_map(TimestepSpacing::Linspace),
+        any::<usize>().prop_map(TimestepSpacing::Quadratic),
+        list().prop_map(TimestepSpacing::Explicit),
     ]
 }
 
@@ -37,17 +38,17 @@ proptest! {
         let count = 1 + (share * (steps - 1) as f64) as usize;
         let room = steps - 1 - (count - 1) * (steps / count);
         for spacing in [
-            Spacing::Sections(vec![count]),
-            Spacing::Trailing(count),
-            Spacing::Leading { count, offset: (share * room as f64) as usize },
-            Spacing::Leading { count, offset: room },
-            Spacing::Linspace(count),
-            Spacing::Quadratic(count),
-            Spacing::Stride(count),
-            Spacing::Explicit((steps - count..steps).collect()),
+            TimestepSpacing::Sections(vec![count]),
+            TimestepSpacing::Trailing(count),
+            TimestepSpacing::Leading { count, offset: (share * room as f64) as usize },
+            TimestepSpacing::Leading { count, offset: room },
+            TimestepSpacing::Linspace(count),
+            TimestepSpacing::Quadratic(count),
+            TimestepSpacing::Stride(count),
+            TimestepSpacing::Explicit((steps - count..steps).collect()),
         ] {
-            let picks = match spacing.picks(steps) {
-                Err(ScheduleError::Crowded { most, .. }) if count > most => continue,
+            let picks = match spacing.timesteps(steps) {
+                Err(ScheduleError::RepeatedTimesteps { most, .. }) if count > most => continue,
                 Err(ScheduleError::NoStride { .. }) => continue,
                 picks => picks.unwrap(),
             };
@@ -60,17 +61,17 @@ proptest! {
     #[test]
     fn texts_are_written_as_they_are_read(spacing in spacings()) {
         let text = spacing.to_string();
-        let read: Spacing = text.parse().unwrap();
+        let read: TimestepSpacing = text.parse().unwrap();
         prop_assert_eq!(&read, &spacing);
         prop_assert_eq!(read.to_string(), text);
         let json = serde_json::to_string(&spacing).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Spacing>(&json).unwrap(), spacing);
+        prop_assert_eq!(serde_json::from_str::<TimestepSpacing>(&json).unwrap(), spacing);
     }
 
     #[test]
     fn trailing_ends_at_the_last_step(steps in 1usize..2000, share in 0.0f64..1.0) {
         let count = 1 + (share * (steps - 1) as f64) as usize;
-        prop_assert_eq!(Spacing::Trailing(count).picks(steps).unwrap()[count - 1], steps - 1);
+        prop_assert_eq!(TimestepSpacing::Trailing(count).timesteps(steps).unwrap()[count - 1], steps - 1);
     }
 }
 
@@ -80,14 +81,14 @@ fn trailing_is_the_notebooks_where_n_divides() {
     for n in [1, 2, 10, 20, 25, 50, 100, 250, 500] {
         let mut notebook: Vec<usize> = (1..=500).rev().step_by(500 / n).map(|t| t - 1).collect();
         notebook.reverse();
-        assert_eq!(Spacing::Trailing(n).picks(500).unwrap(), notebook);
+        assert_eq!(TimestepSpacing::Trailing(n).timesteps(500).unwrap(), notebook);
     }
 }
 
 #[test]
 fn trailing_handles_what_does_not_divide() {
     // 10, 20/3, 10/3 back from the end, rounded: nothing negative, the end kept.
-    assert_eq!(Spacing::Trailing(3).picks(10).unwrap(), [2, 6, 9]);
+    assert_eq!(TimestepSpacing::Trailing(3).timesteps(10).unwrap(), [2, 6, 9]);
 }
 
 #[test]
@@ -122,7 +123,9 @@ fn sections_round_half_to_even() {
         (0..count).map(step).collect()
     };
     let differ: Vec<usize> = (1..=1000)
-        .filter(|&count| Spacing::Sections(vec![count]).picks(1000).unwrap() != away(count))
+        .filter(|&count| {
+            TimestepSpacing::Sections(vec![count]).timesteps(1000).unwrap() != away(count)
+        })
         .collect();
     assert_eq!(differ.len(), 49);
     assert!(differ.contains(&25));
@@ -134,17 +137,18 @@ fn sections_round_half_to_even() {
 /// Here: `stride = 999 / (n - 1)` (1 for n = 1), `cur += stride` from 0.0, `round(cur)`.
 #[test]
 fn sections_are_pythons_for_every_count() {
-    let all = (1..=1000).map(|count| Spacing::Sections(vec![count]).picks(1000).unwrap());
+    let all =
+        (1..=1000).map(|count| TimestepSpacing::Sections(vec![count]).timesteps(1000).unwrap());
     assert_eq!(fold(all), 15_830_233_177_082_036_836);
 }
 
 /// `np.linspace(0, T - 1, n).round()`; at T = 1000 also what diffusers 0.35 gives.
 #[test]
 fn linspace_is_numpys_for_every_count() {
-    let all = (1..=1000).map(|count| Spacing::Linspace(count).picks(1000).unwrap());
+    let all = (1..=1000).map(|count| TimestepSpacing::Linspace(count).timesteps(1000).unwrap());
     assert_eq!(fold(all), 2_436_724_237_092_481_212);
     let all = (1..=300usize).flat_map(|steps| {
-        (1..=steps).map(move |count| Spacing::Linspace(count).picks(steps).unwrap())
+        (1..=steps).map(move |count| TimestepSpacing::Linspace(count).timesteps(steps).unwrap())
     });
     assert_eq!(fold(all), 9_445_837_986_645_364_042);
     assert_eq!(picks("linspace1", 1000), [0]);
@@ -156,7 +160,7 @@ fn linspace_is_numpys_for_every_count() {
 #[test]
 fn quadratic_is_numpys_wherever_it_rises() {
     let fitting = |steps: usize| {
-        let picks = move |count| Spacing::Quadratic(count).picks(steps);
+        let picks = move |count| TimestepSpacing::Quadratic(count).timesteps(steps);
         (1..=steps).map(picks).map_while(Result::ok)
     };
     assert_eq!((1..=2000).flat_map(fitting).count(), 54350);
@@ -167,15 +171,15 @@ fn quadratic_is_numpys_wherever_it_rises() {
 #[test]
 fn quadratic_names_the_largest_count_that_rises() {
     for steps in 1..=2000 {
-        let error = Spacing::Quadratic(steps).picks(steps).err();
-        let Some(ScheduleError::Crowded { most, .. }) = error else {
+        let error = TimestepSpacing::Quadratic(steps).timesteps(steps).err();
+        let Some(ScheduleError::RepeatedTimesteps { most, .. }) = error else {
             assert!(steps <= 4 && error.is_none(), "{error:?} at {steps}");
             continue;
         };
-        assert!(Spacing::Quadratic(most).picks(steps).is_ok());
-        assert!(Spacing::Quadratic(most + 1).picks(steps).is_err());
+        assert!(TimestepSpacing::Quadratic(most).timesteps(steps).is_ok());
+        assert!(TimestepSpacing::Quadratic(most + 1).timesteps(steps).is_err());
     }
-    let error = Spacing::Quadratic(50).picks(1000).unwrap_err().to_string();
+    let error = TimestepSpacing::Quadratic(50).timesteps(1000).unwrap_err().to_string();
     assert!(error.contains("29 at most") && error.contains("`linspace50`"), "{error}");
 }
 
@@ -185,62 +189,73 @@ fn leading_strides_from_its_offset() {
     assert_eq!(picks("leading4+3", 10), [3, 5, 7, 9]);
     // Stable Diffusion's in diffusers: steps_offset 1.
     assert_eq!(picks("leading50+1", 1000), (0..50).map(|i| 20 * i + 1).collect::<Vec<_>>());
-    let error = Spacing::Leading { count: 4, offset: 4 }.picks(10).unwrap_err();
+    let error = TimestepSpacing::Leading { count: 4, offset: 4 }.timesteps(10).unwrap_err();
     assert_eq!(error, ScheduleError::Offset { offset: 4, last: 10, available: 10 });
-    assert!(Spacing::Leading { count: 4, offset: usize::MAX }.picks(10).is_err());
+    assert!(TimestepSpacing::Leading { count: 4, offset: usize::MAX }.timesteps(10).is_err());
 }
 
 #[test]
 fn an_offset_is_left_out_in_json_where_there_is_none() {
-    let leading: Spacing = serde_json::from_str(r#"{"leading":{"count":5}}"#).unwrap();
-    assert_eq!(leading, Spacing::Leading { count: 5, offset: 0 });
-    assert!(serde_json::from_str::<Spacing>(r#"{"leading":{"count":5,"start":1}}"#).is_err());
+    let leading: TimestepSpacing = serde_json::from_str(r#"{"leading":{"count":5}}"#).unwrap();
+    assert_eq!(leading, TimestepSpacing::Leading { count: 5, offset: 0 });
+    assert!(
+        serde_json::from_str::<TimestepSpacing>(r#"{"leading":{"count":5,"start":1}}"#).is_err()
+    );
 }
 
 #[test]
 fn explicit_steps_rise_and_lie_inside() {
     assert_eq!(picks("at:0,10,500", 501), [0, 10, 500]);
     for (wrong, position, step) in [(vec![3, 3], 1, 3), (vec![5, 4], 1, 4), (vec![0, 10], 1, 10)] {
-        let error = Spacing::Explicit(wrong).picks(10).unwrap_err();
-        assert_eq!(error, ScheduleError::Kept { position, step, available: 10 });
+        let error = TimestepSpacing::Explicit(wrong).timesteps(10).unwrap_err();
+        assert_eq!(error, ScheduleError::TimestepMap { position, timestep: step, available: 10 });
     }
-    let error = Spacing::Explicit(vec![]).picks(10).unwrap_err();
-    assert_eq!(error, ScheduleError::StepCount { asked: 0, available: 10 });
+    let error = TimestepSpacing::Explicit(vec![]).timesteps(10).unwrap_err();
+    assert_eq!(error, ScheduleError::StepCount { requested: 0, available: 10 });
 }
 
 #[test]
 fn ddim_takes_the_first_stride_that_fits() {
     assert_eq!(picks("ddim50", 1000)[..3], [0, 20, 40]);
     assert_eq!(picks("ddim25", 100), (0..100).step_by(4).collect::<Vec<_>>());
-    let error = Spacing::Stride(700).picks(1000).unwrap_err();
-    assert_eq!(error, ScheduleError::NoStride { asked: 700, available: 1000 });
+    let error = TimestepSpacing::Stride(700).timesteps(1000).unwrap_err();
+    assert_eq!(error, ScheduleError::NoStride { requested: 700, available: 1000 });
 }
 
 #[test]
 fn counts_that_cannot_be_say_what_can() {
     for spacing in ["trailing0", "ddim0", "0", "leading0", "linspace0", "quadratic0"] {
-        let spacing: Spacing = spacing.parse().unwrap();
-        assert!(matches!(spacing.picks(10), Err(ScheduleError::StepCount { asked: 0, .. })));
+        let spacing: TimestepSpacing = spacing.parse().unwrap();
+        assert!(matches!(
+            spacing.timesteps(10),
+            Err(ScheduleError::StepCount { requested: 0, .. })
+        ));
     }
-    let error = Spacing::Trailing(11).picks(10).unwrap_err();
-    assert_eq!(error.to_string(), "11 sampling steps were asked for: expected 1 to 10");
-    let error = Spacing::Sections(vec![2, 6]).picks(10).unwrap_err();
-    assert_eq!(error, ScheduleError::Section { section: 1, size: 5, asked: 6 });
-    assert!(Spacing::Sections(vec![]).picks(10).is_err());
+    let error = TimestepSpacing::Trailing(11).timesteps(10).unwrap_err();
+    assert_eq!(error.to_string(), "11 sampling steps were requested for: expected 1 to 10");
+    let error = TimestepSpacing::Sections(vec![2, 6]).timesteps(10).unwrap_err();
+    assert_eq!(error, ScheduleError::Section { section: 1, size: 5, requested: 6 });
+    assert!(TimestepSpacing::Sections(vec![]).timesteps(10).is_err());
 }
 
 #[test]
 fn spacings_are_written_as_in_the_originals() {
-    assert_eq!("".parse::<Spacing>(), Ok(Spacing::All));
-    assert_eq!("50".parse::<Spacing>(), Ok(Spacing::Sections(vec![50])));
-    assert_eq!("trailing20".parse::<Spacing>(), Ok(Spacing::Trailing(20)));
-    assert_eq!("leading9".parse::<Spacing>(), Ok(Spacing::Leading { count: 9, offset: 0 }));
+    assert_eq!("".parse::<TimestepSpacing>(), Ok(TimestepSpacing::All));
+    assert_eq!("50".parse::<TimestepSpacing>(), Ok(TimestepSpacing::Sections(vec![50])));
+    assert_eq!("trailing20".parse::<TimestepSpacing>(), Ok(TimestepSpacing::Trailing(20)));
+    assert_eq!(
+        "leading9".parse::<TimestepSpacing>(),
+        Ok(TimestepSpacing::Leading { count: 9, offset: 0 })
+    );
     let wrong = ["ddim", "ddimx", "1,,2", "fast", "-3", "leading", "leading5+", "leading+5"];
     for wrong in wrong.into_iter().chain(["leading5-1", "linspace", "quadratic2.5", "at:", "at:1,"])
     {
-        assert_eq!(wrong.parse::<Spacing>(), Err(ScheduleError::Spacing(wrong.to_string())));
+        assert_eq!(
+            wrong.parse::<TimestepSpacing>(),
+            Err(ScheduleError::TimestepSpacing(wrong.to_string()))
+        );
     }
-    let error = "fast".parse::<Spacing>().unwrap_err().to_string();
+    let error = "fast".parse::<TimestepSpacing>().unwrap_err().to_string();
     for form in
         ["50", "10,15,20", "ddim50", "trailing50", "leading50+1", "linspace50", "quadratic20"]
     {

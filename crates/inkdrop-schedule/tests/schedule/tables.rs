@@ -12,11 +12,11 @@ proptest! {
     #[test]
     fn alpha_bar_falls_strictly(config in configs()) {
         let schedule = config.build().unwrap();
-        prop_assert_eq!(schedule.steps(), config.steps());
+        prop_assert_eq!(schedule.num_timesteps(), config.num_timesteps());
         let zero = matches!(config, ScheduleConfig::ZeroTerminalSnr { .. });
         let mut last = 1.0;
         for (i, &bar) in schedule.alphas_cumprod().iter().enumerate() {
-            let end = zero && i + 1 == schedule.steps();
+            let end = zero && i + 1 == schedule.num_timesteps();
             prop_assert!(bar < last && if end { bar == 0.0 } else { bar > 0.0 }, "{bar} after {last}");
             last = bar;
         }
@@ -53,7 +53,7 @@ proptest! {
     fn posterior_mean_of_a_noiseless_x_is_noiseless(config in configs()) {
         let schedule = config.build().unwrap();
         // Entry 0 of the sprites schedule stands for another beta than its alpha bar.
-        for i in 1..schedule.steps() {
+        for i in 1..schedule.num_timesteps() {
             let x = schedule.alphas_cumprod()[i].sqrt();
             let mean = schedule.posterior_mean_coef1()[i] + schedule.posterior_mean_coef2()[i] * x;
             let expected = schedule.alphas_cumprod_prev()[i].sqrt();
@@ -65,7 +65,7 @@ proptest! {
     #[test]
     fn respacing_keeps_alpha_bar(config in configs(), stride in 1usize..30) {
         let schedule = config.build().unwrap();
-        let kept: Vec<usize> = (0..schedule.steps()).step_by(stride).collect();
+        let kept: Vec<usize> = (0..schedule.num_timesteps()).step_by(stride).collect();
         let short = schedule.respaced(&kept).unwrap();
         for (i, &step) in kept.iter().enumerate() {
             let (ours, full) = (short.alphas_cumprod()[i], schedule.alphas_cumprod()[step]);
@@ -98,7 +98,7 @@ fn cosine_divides_as_floats() {
 #[test]
 fn sprites_numbers_are_the_notebooks() {
     let schedule = ScheduleConfig::SPRITES.build().unwrap();
-    assert_eq!(schedule.steps(), 500);
+    assert_eq!(schedule.num_timesteps(), 500);
     assert!((schedule.betas()[0] - 0.0001398).abs() < 1e-9); // entry 1 of 501
     assert!((schedule.betas()[499] - 0.02).abs() < 1e-9);
     // Entry 0 is part of the product although its own ᾱ is set to 1.
@@ -111,7 +111,7 @@ fn sprites_numbers_are_the_notebooks() {
 fn sprites_posterior_mean_is_the_notebooks_formula() {
     let schedule = ScheduleConfig::SPRITES.build().unwrap();
     let (x, eps) = (0.7, -1.3);
-    for i in 0..schedule.steps() {
+    for i in 0..schedule.num_timesteps() {
         let (beta, bar) = (schedule.betas()[i], schedule.alphas_cumprod()[i]);
         let x0 = (x - (1.0 - bar).sqrt() * eps) / bar.sqrt();
         let ours = schedule.posterior_mean_coef1()[i] * x0 + schedule.posterior_mean_coef2()[i] * x;

@@ -78,7 +78,7 @@ fn only_what_divides_by_alpha_bar_is_infinite_at_the_end() {
     let explicit = Schedule::from_betas(array![0.1, 1.0]).unwrap();
     let single = Schedule::from_betas(array![1.0]).unwrap();
     for schedule in [short, linear, explicit, single] {
-        let last = schedule.steps() - 1;
+        let last = schedule.num_timesteps() - 1;
         for (name, table) in tables(&schedule) {
             for (i, &value) in table.iter().enumerate() {
                 let infinite = i == last && ["recip", "recipm1", "log_snr"].contains(&name);

@@ -1,6 +1,6 @@
 //! Runs of every recipe go on as if they had not been stopped.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_data::{Dataset, Labels, sprites};
 use inkdrop_process::{LossType, Process, ProcessConfig, Variance};
 use inkdrop_schedule::ScheduleConfig;
@@ -124,7 +124,7 @@ fn a_rule_that_is_added_begins_as_the_weights() {
     let rules = vec![EmaRule::decay(0.5), EmaRule::warming_up(0.999)];
     let mut more = trainer(TrainConfig { ema: rules.clone(), ..config(2) });
     more.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
-    let state = Weights::open(&folder.latest().unwrap()).unwrap();
+    let state = StateDict::open(&folder.latest().unwrap()).unwrap();
     for (rule, part) in rules.into_iter().zip(["network.", "average/0.999:warm-up/"]) {
         let saved = state.below(part);
         for (key, tensor) in more.averaged(rule).unwrap().iter() {
@@ -138,10 +138,10 @@ fn a_run_begins_with_the_weights_of_another() {
     let _lock = alone();
     let other = build();
     let mut trainer = trainer(config(4));
-    trainer.start_from(&Weights::of(other.params()), &[]).unwrap();
+    trainer.start_from(&StateDict::of(other.params()), &[]).unwrap();
     assert!(equal(trainer.average().params(), other.params()));
-    assert!(trainer.start_average_from(EmaRule::decay(0.1), &Weights::default()).is_err());
-    let error = trainer.start_from(&Weights::default(), &[]).unwrap_err().to_string();
+    assert!(trainer.start_average_from(EmaRule::decay(0.1), &StateDict::default()).is_err());
+    let error = trainer.start_from(&StateDict::default(), &[]).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
     trainer.start_at(3).unwrap();
     assert_eq!(trainer.step(), 3);
@@ -156,7 +156,7 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
     let mut whole = trainer(config(6));
     whole.run_steps(4, &mut Silent).unwrap();
     let state = whole.state().unwrap();
-    let mut optimiser = Weights::default();
+    let mut optimiser = StateDict::default();
     let network = state.below("network.");
     let mut number = 0;
     for param in build().params().trained() {
@@ -180,7 +180,7 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
     other.run(None, &mut Silent).unwrap();
     assert!(equal(whole.average().params(), other.average().params()));
 
-    let error = other.start_optimizer_from(&Weights::default(), &order).unwrap_err().to_string();
+    let error = other.start_optimizer_from(&StateDict::default(), &order).unwrap_err().to_string();
     assert!(error.contains("state.0.exp_avg"), "{error}");
     optimiser.insert(format!("state.{number}.exp_avg"), inkdrop_torch::tch::Tensor::from(0.0f32));
     assert!(other.start_optimizer_from(&optimiser, &order).is_err(), "one weight too many");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_train::{OtherData, Outcome, RunFolder, Silent, TrainConfig, TrainError};
 use tempfile::TempDir;
 
@@ -137,7 +137,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let path = temporary.path().join("other.safetensors");
-    let mut other = Weights::of(build().params());
+    let mut other = StateDict::of(build().params());
     other.save(&path).unwrap();
     let error = trainer(config(2)).restore(&path, OtherData::Refused).unwrap_err().to_string();
     assert!(error.contains("no training checkpoint"), "{error}");

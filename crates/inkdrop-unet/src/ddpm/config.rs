@@ -34,7 +34,7 @@ pub struct DdpmConfig {
     /// Share of features that training drops (`dropout`); 0 ≤ p < 1.
     #[serde(default = "tenth")]
     pub dropout: f64,
-    /// Levels with attention, counted from 0 (`attention_resolutions`).
+    /// LevelSpacing with attention, counted from 0 (`attention_resolutions`).
     #[serde(default)]
     pub attention: Vec<i64>,
     /// Normalisation (`norm`).

@@ -56,10 +56,10 @@ pub struct Unet2dConfig {
     /// Halving pads at the far end only (`downsample_padding` 0).
     #[serde(default)]
     pub far_padding: bool,
-    /// Levels with attention halve by a residual block (`downsample_type` resnet).
+    /// LevelSpacing with attention halve by a residual block (`downsample_type` resnet).
     #[serde(default)]
     pub resblock_down: bool,
-    /// Levels with attention double by a residual block (`upsample_type` resnet).
+    /// LevelSpacing with attention double by a residual block (`upsample_type` resnet).
     #[serde(default)]
     pub resblock_up: bool,
     /// Width of the time embedding (`time_embedding_dim`); 4·features of the first level where there is none.

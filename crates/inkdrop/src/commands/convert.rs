@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop_checkpoint::{DiffusersFolder, Weights, load};
+use inkdrop_checkpoint::{DiffusersFolder, StateDict, load};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ModelConfig, Unet2dArguments};
 use serde_json::Value;
 
-use crate::making::output::check_place;
-use crate::model::card::{SHORTCUT, contexts, precision};
-use crate::model::describe::{self, Described, Origin};
-use crate::model::foreign::Foreign;
+use crate::model::metadata::{SHORTCUT, contexts, precision};
+use crate::model::overrides::ModelOverrides;
+use crate::model::resolve::{self, ConfigSource, ResolvedModel};
 use crate::model::scheduler;
 use crate::model::source::Source;
+use crate::sampling::sink::check_place;
 use crate::say::say;
 
 /// Convert weights between PyTorch, safetensors and diffusers folders
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long)]
     drop_shortcut: bool,
     #[command(flatten)]
-    foreign: Foreign,
+    overrides: ModelOverrides,
 }
 
 /// What is written, by the name of the output.
@@ -43,23 +43,23 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { input, output, foreign, .. } = arguments;
+    let Arguments { input, output, overrides, .. } = arguments;
     let format = Format::of(output)?;
     let kind = arguments.dtype.as_deref().map(precision).transpose()?;
     format.spare(Path::new(input), output)?;
     let source = Source::open(input)?;
-    let weights = source.part(foreign.part.as_deref())?;
+    let weights = source.part(overrides.part.as_deref())?;
     let weights = plain(&weights, kind, arguments.drop_shortcut)?;
-    let network = network(&source, foreign, &format)?;
+    let network = network(&source, overrides, &format)?;
     let count = weights.iter().count();
     let told = match format {
         Format::Torch => {
-            ensure!(foreign.process.is_none(), "a PyTorch file has no place for --process");
+            ensure!(overrides.process.is_none(), "a PyTorch file has no place for --process");
             weights.save_torch(output, &[])?;
             shortcut_note(&weights)
         }
-        Format::Safetensors => explain(&source, weights, network, foreign, output)?,
-        Format::Diffusers => write_folder(&source, weights, network?, foreign, output)?,
+        Format::Safetensors => explain(&source, weights, network, overrides, output)?,
+        Format::Diffusers => write_folder(&source, weights, network?, overrides, output)?,
     };
     say(&format!("{} holds {count} tensors{told}", output.display()))?;
     Ok(ExitCode::SUCCESS)
@@ -104,9 +104,13 @@ impl Format {
 
 /// The network, or why it is not known: keys and tensors convert all the same, but what the
 /// user or the file says has to be true, and a folder needs it.
-fn network(source: &Source, foreign: &Foreign, format: &Format) -> Result<Result<Described>> {
-    let mut described = match describe::describe(source, foreign) {
-        Err(error) if foreign.describes() => return Err(error),
+fn network(
+    source: &Source,
+    overrides: &ModelOverrides,
+    format: &Format,
+) -> Result<Result<ResolvedModel>> {
+    let mut described = match resolve::describe(source, overrides) {
+        Err(error) if overrides.describes() => return Err(error),
         Err(error) => return Ok(Err(error)),
         Ok(described) => described,
     };
@@ -118,21 +122,23 @@ fn network(source: &Source, foreign: &Foreign, format: &Format) -> Result<Result
         );
         // diffusers' config need not say the size, so it is not asked for.
         if described.assumed.iter().any(|assumed| assumed.field != "size") {
-            described.settled(&source.name, foreign.assume)?;
+            described.settled(&source.name, overrides.assume)?;
         }
     }
-    if foreign.assume {
+    if overrides.assume {
         described.assumed.clear();
     }
     match verify(&source.name, &described) {
-        Err(error) if described.origin == Origin::Keys && !foreign.describes() => Ok(Err(error)),
+        Err(error) if described.origin == ConfigSource::Keys && !overrides.describes() => {
+            Ok(Err(error))
+        }
         Err(error) => Err(error),
         Ok(()) => Ok(Ok(described)),
     }
 }
 
 /// Makes sure that every key and shape is there.
-fn verify(name: &str, described: &Described) -> Result<()> {
+fn verify(name: &str, described: &ResolvedModel) -> Result<()> {
     let network = described.config.build(Kind::Float, Device::Cpu)?;
     load(network.params(), &described.weights, &SHORTCUT).with_context(|| {
         format!(
@@ -144,8 +150,8 @@ fn verify(name: &str, described: &Described) -> Result<()> {
 }
 
 /// The tensors alone, without metadata.
-fn plain(weights: &Weights, kind: Option<Kind>, drop_shortcut: bool) -> Result<Weights> {
-    let mut plain = Weights::default();
+fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result<StateDict> {
+    let mut plain = StateDict::default();
     for (key, tensor) in weights.iter() {
         if drop_shortcut && SHORTCUT.contains(&key) {
             continue;
@@ -159,7 +165,7 @@ fn plain(weights: &Weights, kind: Option<Kind>, drop_shortcut: bool) -> Result<W
     Ok(plain)
 }
 
-fn shortcut_note(weights: &Weights) -> String {
+fn shortcut_note(weights: &StateDict) -> String {
     let there = SHORTCUT.iter().any(|key| weights.get(key).is_some());
     let note = "; init_conv.shortcut among them, which the notebook's own ContextUnet does not have (--drop-shortcut leaves it out)";
     if there { note.to_string() } else { String::new() }
@@ -168,14 +174,14 @@ fn shortcut_note(weights: &Weights) -> String {
 /// Adds what is known of the network and its process; says what is not.
 fn explain(
     source: &Source,
-    mut weights: Weights,
-    network: Result<Described>,
-    foreign: &Foreign,
+    mut weights: StateDict,
+    network: Result<ResolvedModel>,
+    overrides: &ModelOverrides,
     output: &Path,
 ) -> Result<String> {
     let mut unsaid = Vec::new();
-    let process = match describe::process(source, foreign, network.as_ref().ok()) {
-        Err(error) if foreign.process.is_none() => Err(format!("{error:#}")),
+    let process = match resolve::process(source, overrides, network.as_ref().ok()) {
+        Err(error) if overrides.process.is_none() => Err(format!("{error:#}")),
         process => process?.ok_or_else(|| "name it with --process".to_string()),
     };
     match &network {
@@ -209,9 +215,9 @@ fn explain(
 
 fn write_folder(
     source: &Source,
-    weights: Weights,
-    network: Described,
-    foreign: &Foreign,
+    weights: StateDict,
+    network: ResolvedModel,
+    overrides: &ModelOverrides,
     output: &Path,
 ) -> Result<String> {
     let ModelConfig::Unet2d(config) = &network.config else {
@@ -221,7 +227,7 @@ fn write_folder(
     if network.assumed.iter().any(|assumed| assumed.field == "size") {
         config["sample_size"] = Value::Null;
     }
-    let (scheduler, note) = scheduler(source, foreign, &network)?;
+    let (scheduler, note) = scheduler(source, overrides, &network)?;
     DiffusersFolder { config, scheduler, weights }.write(output)?;
     Ok(note.to_string())
 }
@@ -229,14 +235,14 @@ fn write_folder(
 /// The scheduler that a folder came with, as it is, or one for the process; and what to say of it.
 fn scheduler(
     source: &Source,
-    foreign: &Foreign,
-    network: &Described,
+    overrides: &ModelOverrides,
+    network: &ResolvedModel,
 ) -> Result<(Option<Value>, &'static str)> {
     const WITH: &str = ", with a scheduler_config.json";
-    if let (None, Some(theirs)) = (&foreign.process, &source.scheduler) {
+    if let (None, Some(theirs)) = (&overrides.process, &source.scheduler) {
         return Ok((Some(theirs.clone()), WITH));
     }
-    let process = describe::process(source, foreign, Some(network))?;
+    let process = resolve::process(source, overrides, Some(network))?;
     let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
         (_, Some(_)) => WITH,

@@ -8,8 +8,8 @@ use inkdrop_data::picture::{write_image_dir, write_png};
 use inkdrop_data::{Images, npy, sprites};
 
 use crate::config::SPRITES;
-use crate::making::draw;
-use crate::making::output::check_place;
+use crate::sampling::draw;
+use crate::sampling::sink::check_place;
 
 /// Write the generated sprites as files
 ///

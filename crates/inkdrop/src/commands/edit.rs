@@ -1,19 +1,19 @@
-//! `inkdrop edit`: tasks that start from images.
+//! `inkdrop edit`: image editing.
 
 mod canvas;
-mod editor;
 mod img2img;
 mod inpaint;
 mod interpolate;
+mod inversion;
 mod invert;
+mod session;
 mod upscale;
-mod ways;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// Vary, complete, mix, invert or enlarge images
+/// Edit images: image-to-image, inpainting, interpolation, inversion, super-resolution
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub struct Arguments {

@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_process::ProcessConfig;
 use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_unet::ModelConfig;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::describe::{self, Described};
-use crate::model::foreign::Foreign;
+use crate::model::overrides::ModelOverrides;
+use crate::model::resolve::{self, ResolvedModel};
 use crate::model::source::Source;
 use crate::say::{entry, say};
 
@@ -28,17 +28,17 @@ pub struct Arguments {
     #[arg(long)]
     stats: bool,
     #[command(flatten)]
-    foreign: Foreign,
+    overrides: ModelOverrides,
 }
 
 /// What is known of a file.
 struct Report {
     source: Source,
     /// One network of the file, or all tensors where it holds several.
-    weights: Weights,
+    weights: StateDict,
     /// Names of the networks of a file that holds several.
     parts: Vec<String>,
-    network: Option<Described>,
+    network: Option<ResolvedModel>,
     /// Why the network is not known.
     problem: Option<String>,
     /// What it was trained for, or why that is not known.
@@ -57,23 +57,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 impl Report {
     fn of(arguments: &Arguments) -> Result<Self> {
-        let (source, foreign) = (Source::open(&arguments.model)?, &arguments.foreign);
+        let (source, overrides) = (Source::open(&arguments.model)?, &arguments.overrides);
         let parts = source.whole.parts();
-        let several = parts.len() > 1 && foreign.part.is_none();
+        let several = parts.len() > 1 && overrides.part.is_none();
         let weights = match several {
-            true => Weights::below(&source.whole, ""),
-            false => source.part(foreign.part.as_deref())?,
+            true => StateDict::below(&source.whole, ""),
+            false => source.part(overrides.part.as_deref())?,
         };
         // Several networks in a file are those of one training: the first speaks for all.
-        let first = if several { parts.first().cloned() } else { foreign.part.clone() };
-        let described = describe::describe(&source, &foreign_of(foreign, first));
+        let first = if several { parts.first().cloned() } else { overrides.part.clone() };
+        let described = resolve::describe(&source, &overrides_of(overrides, first));
         let (network, problem) = match described {
             Ok(network) => (Some(network), None),
-            Err(error) if foreign.describes() => return Err(error),
+            Err(error) if overrides.describes() => return Err(error),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-        let process = match describe::process(&source, foreign, network.as_ref()) {
-            Err(error) if foreign.process.is_some() => return Err(error),
+        let process = match resolve::process(&source, overrides, network.as_ref()) {
+            Err(error) if overrides.process.is_some() => return Err(error),
             Err(error) => Err(format!("{error:#}")),
             Ok(process) => process.ok_or_else(|| "the file does not say".to_string()),
         };
@@ -113,7 +113,7 @@ impl Report {
             "parameters": self.parameters(),
             "format": self.source.whole.format().to_string(),
             "known_from": network.map(|network| network.origin.to_string()),
-            "assumed": network.map(Described::assumptions_json),
+            "assumed": network.map(ResolvedModel::assumptions_json),
             "process": self.process.as_ref().ok(),
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
@@ -162,8 +162,8 @@ impl Report {
 }
 
 /// The same, for another part.
-fn foreign_of(foreign: &Foreign, part: Option<String>) -> Foreign {
-    Foreign { part, ..foreign.clone() }
+fn overrides_of(overrides: &ModelOverrides, part: Option<String>) -> ModelOverrides {
+    ModelOverrides { part, ..overrides.clone() }
 }
 
 /// What an object says, as `field=value, inner.field=value`.
@@ -190,7 +190,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// What the file says of its training.
-fn training(weights: &Weights) -> Result<Vec<String>> {
+fn training(weights: &StateDict) -> Result<Vec<String>> {
     let said = weights.metadata_text("training");
     let Some(Ok(training)) = said.map(serde_json::from_str::<Value>) else { return Ok(Vec::new()) };
     let mut lines: Vec<String> = ["data", "train"]

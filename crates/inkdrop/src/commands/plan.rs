@@ -1,4 +1,4 @@
-//! `inkdrop plan`: what a network would be, without making it.
+//! `inkdrop plan`: what a network would be, without sampling it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use inkdrop_unet::{ImageSize, ModelConfig, Plan, Preset, Stage};
 use serde_json::json;
 
-use crate::model::describe;
-use crate::model::foreign::Foreign;
+use crate::model::overrides::ModelOverrides;
+use crate::model::resolve;
 use crate::model::source::Source;
 use crate::model::spec;
 use crate::say::say;
 
-/// Count the layers, work and memory of a network without making it
+/// Count the layers, work and memory of a network without sampling it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A preset, a .toml or .json config, or a file of weights
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long)]
     list: bool,
     #[command(flatten)]
-    foreign: Foreign,
+    overrides: ModelOverrides,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -55,10 +55,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The network that was asked for, and what is to be said about it.
 fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
-    let foreign = &arguments.foreign;
-    let mut config = match (arguments.network.as_deref(), &foreign.flags) {
-        (Some(name), _) if !spec::names(name) => return of_weights(name, foreign),
-        _ if foreign.part.is_some() || foreign.config.is_some() => {
+    let overrides = &arguments.overrides;
+    let mut config = match (arguments.network.as_deref(), &overrides.flags) {
+        (Some(name), _) if !spec::names(name) => return of_weights(name, overrides),
+        _ if overrides.part.is_some() || overrides.config.is_some() => {
             bail!("--part and --config are for files of weights; leave them out")
         }
         (Some(name), Some(_)) => {
@@ -68,7 +68,7 @@ fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
         (None, Some(flags)) => spec::flags(flags)?,
         (None, None) => bail!("expected a preset, a config or a file of weights"),
     };
-    for setting in &foreign.settings {
+    for setting in &overrides.settings {
         config = spec::set(&config, setting)?.0;
     }
     config.check().context("the network cannot be")?;
@@ -76,12 +76,12 @@ fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
 }
 
 /// The network of a file of weights, and how it is known.
-fn of_weights(file: &str, foreign: &Foreign) -> Result<(ModelConfig, Vec<String>)> {
+fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<(ModelConfig, Vec<String>)> {
     ensure!(
         Path::new(file).exists(),
         "there is no file {file} and no preset of that name; `inkdrop plan --list` shows the presets"
     );
-    let described = describe::describe(&Source::open(file)?, foreign)?;
+    let described = resolve::describe(&Source::open(file)?, overrides)?;
     let mut notes = vec![format!("known from {}", described.origin)];
     notes.extend(described.assumptions().iter().map(|a| format!("assumed {a}")));
     Ok((described.config, notes))

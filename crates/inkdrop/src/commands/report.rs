@@ -11,7 +11,7 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_report::{Extras, Run, page};
 use inkdrop_torch::DeviceChoice;
 
-use crate::making::output::check_place;
+use crate::sampling::sink::check_place;
 
 /// Show a training run as one HTML page
 ///

@@ -3,146 +3,150 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use inkdrop_sampler::{Rng, SampleConfig, Sampler};
-use inkdrop_schedule::Levels;
+use inkdrop_sampler::{BatchSteps, Rng, SampleBatches, SampleConfig, Sampler};
+use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_unet::ModelConfig;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::making::film::Film;
-use crate::making::guide::Guide;
-use crate::making::job::{self, Job};
-use crate::making::many;
-use crate::making::output::Target;
-use crate::making::request::Request;
-use crate::making::shard::Shard;
-use crate::making::stop::{Stop, Stoppable};
-use crate::model::card::{Build, Card, Model};
-use crate::model::context::Row;
-use crate::options::{Asked, GuideOptions, ModelOptions, OutOptions, WalkOptions};
+use crate::model::condition::Condition;
+use crate::model::metadata::{Build, Model, ModelMetadata};
+use crate::options::{
+    ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, ResolvedSampler, SamplerArgs,
+};
+use crate::sampling::draw;
+use crate::sampling::job::{self, SamplingJob};
+use crate::sampling::runner::Run;
+use crate::sampling::session::{Conditions, SamplingSession};
+use crate::sampling::shard::Shard;
 
-/// How the archives of all parts become one.
-const JOIN: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
+/// How to concatenate the archives of all shards.
+const CONCATENATE: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
   p = [np.load(f\"x.{i}-of-4.npz\") for i in range(4)]
   np.savez(\"x.npz\", **{k: np.concatenate([a[k] for a in p]) for k in p[0]})\n";
 
 /// Sample images from a model
 ///
-/// A folder or an npz file may be of any number of images: they are written
-/// batch by batch, and a run that was stopped or killed goes on when the same
-/// command is given again.
+/// A directory or an npz file can hold any number of images: they are written
+/// batch by batch, and the same command continues a run that was stopped.
 #[derive(Debug, clap::Args, Serialize)]
-#[command(after_help = JOIN)]
+#[command(after_help = CONCATENATE)]
 pub struct Arguments {
-    // Serialised, the arguments are the request that samples are compared with when a run goes on.
-    // What is skipped changes no image, or is in `Arguments::job`.
-    /// How many images
+    // The serialised arguments are the request that a manifest stores and compares. Skipped fields
+    // change no image, or are added in `Arguments::job`.
+    /// Number of images
     #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
     count: usize,
-    /// How many at a time [default: 64; all with --rng torch, as the original draws them]
+    /// Batch size [default: 64; all images with --rng torch, as a PyTorch program draws them]
     #[arg(long)]
     batch: Option<usize>,
-    /// Seed of all noise
+    /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// per-sample: image i is the same whatever the batch; torch: the draws of torch.manual_seed
+    /// Random number generator; per-sample: image i is the same in any batch; torch: the draws of
+    /// torch.manual_seed
     #[arg(long, default_value = "per-sample")]
     rng: String,
     #[serde(skip)]
     #[command(flatten)]
-    asked: Asked,
+    condition: ConditionArgs,
     #[serde(skip)]
     #[command(flatten)]
-    out: OutOptions,
-    /// Make part I of N, I from 0 to N-1: as 00123.png, … in one folder, or as x.I-of-N.npz
+    output: OutputArgs,
+    /// Generate shard I of N, I from 0 to N-1: 00123.png, … in one directory, or x.I-of-N.npz
     #[serde(skip)]
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     #[serde(flatten)]
     #[command(flatten)]
-    walk: WalkOptions,
+    sampler: SamplerArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    guide: GuideOptions,
+    guidance: GuidanceArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    model: ModelOptions,
+    model: ModelArgs,
 }
 
-/// Images at a time when nothing else is asked for.
+/// Default batch size.
 const BATCH: usize = 64;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.find()?;
-    let build = arguments.model.build(arguments.seed)?;
-    if let (Some(way), true) = (&model.way, arguments.walk.is_usual()) {
-        eprintln!("note: the folder's scheduler walks as {way} does");
+    let mut build = arguments.model.build(arguments.seed)?;
+    if let (Some(hint), true) = (&model.scheduler_hint, arguments.sampler.is_default()) {
+        eprintln!("note: the scheduler of this folder corresponds to {hint}");
     }
-    let config = arguments.config(&model.card)?;
+    let (spacing, config) = arguments.config(&model.metadata)?;
     config.check()?;
-    config.levels.path(&model.card.process.schedule.build()?)?;
-    let row = arguments.asked.row(&model.card)?;
-    let (guide, weaker) = arguments.guide.guide(&model.card, &row, &arguments.model, &build)?;
-    let job = arguments.job(&model, &config, &build, &row, weaker)?;
+    let condition = arguments.condition.condition(&model.metadata)?;
+    let (guidance, weaker) =
+        arguments.guidance.guidance(&model.metadata, &condition, &arguments.model, &build)?;
+    let job = arguments.job(&model, weaker.as_ref(), (&spacing, &config), &build, &condition)?;
     let config = SampleConfig { images: job.images(), ..config };
-    let (target, film) = (arguments.out.target(job, None)?, arguments.out.film()?);
-    if let (Some(done), false) = (target.done(), film.wanted()) {
+    let (sink, animation) = (arguments.output.sink(job, None)?, arguments.output.animation()?);
+    if let (Some(done), false) = (sink.done(), animation.wanted()) {
         eprintln!("{done}");
         return Ok(ExitCode::SUCCESS);
     }
-    make(&model, &build, (&config, &guide), &row, film, target)
-}
-
-/// Makes what the target misses, and says where it is.
-fn make(
-    model: &Model,
-    build: &Build,
-    (config, guide): (&SampleConfig, &Guide),
-    row: &Row,
-    film: Film,
-    target: Box<dyn Target>,
-) -> Result<ExitCode> {
-    let classes = row.class.into_iter().chain(guide.other_class()).collect();
-    let steps = Some((config.levels.clone(), classes));
-    let (network, process) = model.build(&Build { steps, ..build.clone() })?;
-    let network = Stoppable::new(network, Stop::listen()?);
-    let request = Request { network: &network, process: &process, card: &model.card, guide };
-    many::fill(&network, film, target, |film, target| {
-        many::make(&request, config, row, film, target)
-    })
+    let classes = condition.class.into_iter().chain(guidance.uncond_class()).collect();
+    build.schedule = Some((config.schedule.clone(), classes));
+    let (network, process) = model.build(&build)?;
+    let session = SamplingSession {
+        network: network.as_ref(),
+        process: &process,
+        metadata: &model.metadata,
+        guidance: &guidance,
+        conditions: Conditions::Same(&condition),
+    };
+    let mut run = Run::begin(sink, animation, (config.images.clone(), config.batch), false)?;
+    for images in run.ranges() {
+        let mut batches = SampleBatches::new(&session, SampleConfig { images, ..config.clone() })?;
+        while let Some(batch) = batches.next_steps()? {
+            let BatchSteps { images, steps } = batch;
+            run.start_batch(steps.len());
+            let x = run.drive(images.len(), steps)?;
+            run.push(images, draw::images(&x)?)?;
+        }
+    }
+    run.finish()
 }
 
 impl Arguments {
-    fn config(&self, card: &Card) -> Result<SampleConfig> {
-        let sampler = self.walk.sampler()?;
-        let levels = self.walk.levels(sampler, card.process.schedule.steps())?;
+    /// The noise levels by name, and the config of the run.
+    fn config(&self, metadata: &ModelMetadata) -> Result<(LevelSpacing, SampleConfig)> {
+        let ResolvedSampler { sampler, spacing, schedule } = self.sampler.resolve(metadata)?;
         let rng: Rng = self.rng.parse()?;
         let batch = self.batch.unwrap_or(match rng {
             Rng::PerImage => BATCH,
             Rng::Torch => self.count.max(1),
         });
-        let idle_draws = idle_draws(card, sampler, &levels)?;
-        let images = 0..self.count;
-        Ok(SampleConfig { images, batch, sampler, levels, seed: self.seed, rng, idle_draws })
+        let discarded_draws = discarded_draws(metadata, sampler, &schedule);
+        let (images, seed) = (0..self.count, self.seed);
+        let config = SampleConfig { images, batch, sampler, schedule, seed, rng, discarded_draws };
+        Ok((spacing, config))
     }
 
-    /// What is to be made: the arguments, with what they stand for in place of names and defaults.
     fn job(
         &self,
         model: &Model,
-        config: &SampleConfig,
+        weaker: Option<&Model>,
+        (spacing, config): (&LevelSpacing, &SampleConfig),
         build: &Build,
-        row: &Row,
-        weaker: Value,
-    ) -> Result<Job> {
-        let [channels, height, width] = model.card.model.image_shape().map(|side| side as usize);
-        let mut request = job::request(self, model, build, row, weaker)?;
-        request["batch"] = json!(config.batch);
-        request["levels"] = json!(config.levels.to_string());
-        let job = Job {
+        condition: &Condition,
+    ) -> Result<SamplingJob> {
+        let [channels, height, width] =
+            model.metadata.model.image_shape().map(|side| side as usize);
+        let mut request = Value::Null;
+        if self.output.keeps_manifest() {
+            request = job::request(self, model, weaker, build, condition)?;
+            request["batch"] = json!(config.batch);
+            request["levels"] = json!(spacing.to_string());
+        }
+        let job = SamplingJob {
             request,
-            row: row.clone(),
+            condition: condition.clone(),
             image: [height, width, channels],
             count: self.count,
             batch: config.batch,
@@ -155,16 +159,18 @@ impl Arguments {
     }
 }
 
-/// The draws that improved-diffusion makes without using them: one for the step that ends without
-/// noise, and in DDIM without noise one for every step.
-fn idle_draws(card: &Card, sampler: Sampler, levels: &Levels) -> Result<usize> {
+/// The draws that improved-diffusion makes without using them: one for the last step of an ancestral
+/// sampler, and one for every step of deterministic DDIM.
+fn discarded_draws(
+    metadata: &ModelMetadata,
+    sampler: Sampler,
+    schedule: &SamplingSchedule,
+) -> usize {
     let improved =
-        matches!(card.model, ModelConfig::Improved(_) | ModelConfig::ImprovedSuperRes(_));
-    Ok(match sampler {
-        Sampler::Ddim { eta: 0.0 } if improved => {
-            levels.path(&card.process.schedule.build()?)?.steps()
-        }
+        matches!(metadata.model, ModelConfig::Improved(_) | ModelConfig::ImprovedSuperRes(_));
+    match sampler {
+        Sampler::Ddim { eta: 0.0 } if improved => schedule.len(),
         Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
         _ => 0,
-    })
+    }
 }

@@ -9,8 +9,8 @@ use inkdrop_torch::DeviceChoice;
 use inkdrop_train::{Outcome, RunFolder};
 
 use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
-use crate::making::stop::INTERRUPTED;
 use crate::options::Tf32;
+use crate::sampling::interrupt::INTERRUPTED;
 use crate::say::say;
 use crate::training::resume::Resume;
 use crate::training::screen::watch;
@@ -69,12 +69,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = arguments.load(out)?;
     arguments.tf32.apply()?;
     // Everything that can be wrong with the request is found before the folder is touched.
-    let (mut trainer, card) = start(&config, arguments.device.resolve()?)?;
+    let (mut trainer, metadata) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         let allow_changes = arguments.allow_changes;
         resume::resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
     } else {
-        let given = arguments.start.apply(&mut trainer, &card)?;
+        let given = arguments.start.apply(&mut trainer, &metadata)?;
         let folder = RunFolder::create(out)?;
         if given {
             trainer.save(&folder)?; // --resume cannot begin with them again
@@ -84,11 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = config.to_toml()?;
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
-    if watch(&mut trainer, &folder, &card, &text)? == Outcome::Stopped {
+    if watch(&mut trainer, &folder, &metadata, &text)? == Outcome::Stopped {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    for path in finish::finish(&trainer, &folder, &card, &config)? {
+    for path in finish::finish(&trainer, &folder, &metadata, &config)? {
         eprintln!("{} holds the averaged weights", path.display());
     }
     Ok(ExitCode::SUCCESS)

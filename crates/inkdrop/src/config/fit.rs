@@ -7,7 +7,7 @@ use inkdrop_train::LabelUse;
 use inkdrop_unet::ModelConfig;
 
 use super::{Loaded, RunConfig};
-use crate::model::card::Classes;
+use crate::model::metadata::Classes;
 
 /// Images that a network can learn, and how it takes their labels.
 pub struct Fitted {

@@ -1,18 +1,18 @@
 //! Which model it is, whatever its file is called.
 
 use anyhow::Result;
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::model::card::Model;
+use crate::model::metadata::Model;
 
 /// A model's network, process, contexts and a hash of its weights.
 pub fn of(model: &Model) -> Result<Value> {
     Ok(json!({
-        "network": model.card.model,
-        "process": model.card.process,
-        "contexts": model.card.contexts,
+        "network": model.metadata.model,
+        "process": model.metadata.process,
+        "contexts": model.metadata.contexts,
         "weights": hash(&model.weights)?,
     }))
 }
@@ -28,7 +28,7 @@ pub fn of_bytes(pieces: &[&[u8]]) -> String {
 }
 
 /// SHA-256 of every tensor in the order of names: name, kind, shape and values.
-fn hash(weights: &Weights) -> Result<String> {
+fn hash(weights: &StateDict) -> Result<String> {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for (name, tensor) in weights.iter() {

@@ -1,14 +1,14 @@
-//! Processes by name, and those that the published checkpoints were trained for.
+//! Diffusion processes by name, and those of published checkpoints.
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop_process::{MeanType, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
 use crate::model::tables;
 
-/// `sprites` or `ddpm`; a schedule with words behind colons, such as `cosine:4000:rescaled`; or
-/// a .toml or .json file with a process.
+/// Parses `sprites` or `ddpm`; a noise schedule with options, such as `cosine:4000:rescaled`; or a .toml
+/// or .json file.
 pub fn parse(text: &str) -> Result<ProcessConfig> {
     match text {
         "sprites" => return Ok(ProcessConfig::sprites()),
@@ -18,9 +18,9 @@ pub fn parse(text: &str) -> Result<ProcessConfig> {
     if let Some(table) = tables::open(text)? {
         return serde_json::from_value(table.into()).with_context(|| text.to_string());
     }
-    let (name, words) = text.split_once(':').unwrap_or((text, ""));
-    let mut words = Words::parse(text, words)?;
-    let steps = words.steps;
+    let (name, options) = text.split_once(':').unwrap_or((text, ""));
+    let mut options = ProcessOptions::parse(text, options)?;
+    let steps = options.steps;
     let (beta_start, beta_end) = (0.00085, 0.012);
     let schedule = match name {
         "linear" => ScheduleConfig::linear(steps),
@@ -28,76 +28,83 @@ pub fn parse(text: &str) -> Result<ProcessConfig> {
         "scaled-linear" => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
         "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         _ => bail!(
-            "unknown process `{name}`: expected sprites or ddpm (as they stand); linear, cosine, scaled-linear or sigmoid, with any of {WORDS} behind colons; or a .toml or .json file"
+            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; or a .toml or .json file"
         ),
     };
     let of = || Box::new(schedule.clone());
-    words.process.schedule =
-        if words.zero { ScheduleConfig::ZeroTerminalSnr { of: of() } } else { schedule };
-    Ok(words.process)
+    options.process.schedule =
+        if options.zero { ScheduleConfig::ZeroTerminalSnr { of: of() } } else { schedule };
+    Ok(options.process)
 }
 
-/// The words behind a schedule's name.
-const WORDS: &str = "STEPS, rescaled, unclipped, zero-snr, start-x, previous-x, v, fixed-small, learned, learned-range";
+/// The options after the name of a schedule.
+const OPTIONS: &str = "STEPS, rescaled, unclipped, zero-snr, sample, posterior-mean, velocity, fixed-small, learned, learned-range";
 
-/// What the words behind a schedule's name say.
-struct Words {
+/// The options after the name of a schedule.
+struct ProcessOptions {
     steps: usize,
     zero: bool,
     process: ProcessConfig,
 }
 
-impl Words {
-    fn parse(whole: &str, words: &str) -> Result<Self> {
+impl ProcessOptions {
+    fn parse(whole: &str, options: &str) -> Result<Self> {
         let process = ProcessConfig {
             schedule: ScheduleConfig::linear(1000),
             time: TimeInput::Index,
-            mean: MeanType::Epsilon,
+            prediction: PredictionType::Epsilon,
             variance: Variance::FixedLarge,
             clip: true,
         };
-        let mut said = Self { steps: 1000, zero: false, process };
+        let mut parsed = Self { steps: 1000, zero: false, process };
         let mut kinds = Vec::new();
-        for word in words.split(':').filter(|_| whole.contains(':')) {
+        for word in options.split(':').filter(|_| whole.contains(':')) {
             let kind = Self::kind(word);
-            ensure!(!kinds.contains(&kind), "process `{whole}`: `{word}` says {kind} once more");
+            ensure!(
+                !kinds.contains(&kind),
+                "process `{whole}`: `{word}` sets {kind} a second time"
+            );
             kinds.push(kind);
             match word {
-                "rescaled" => said.process.time = TimeInput::Rescaled,
-                "unclipped" => said.process.clip = false,
-                "zero-snr" => said.zero = true,
-                "start-x" => said.process.mean = MeanType::StartX,
-                "previous-x" => said.process.mean = MeanType::PreviousX,
-                "v" => said.process.mean = MeanType::V,
-                "fixed-small" => said.process.variance = Variance::FixedSmall,
-                "learned" => said.process.variance = Variance::Learned,
-                "learned-range" => said.process.variance = Variance::LearnedRange,
+                "rescaled" => parsed.process.time = TimeInput::Rescaled,
+                "unclipped" => parsed.process.clip = false,
+                "zero-snr" => parsed.zero = true,
+                "sample" | "start-x" => parsed.process.prediction = PredictionType::Sample,
+                "posterior-mean" | "previous-x" => {
+                    parsed.process.prediction = PredictionType::PosteriorMean;
+                }
+                "velocity" | "v" => parsed.process.prediction = PredictionType::Velocity,
+                "fixed-small" => parsed.process.variance = Variance::FixedSmall,
+                "learned" => parsed.process.variance = Variance::Learned,
+                "learned-range" => parsed.process.variance = Variance::LearnedRange,
                 number => {
                     let given = number.parse().ok().filter(|&steps| steps > 0);
-                    said.steps = given.with_context(|| {
-                        format!("process `{whole}`: `{number}` is none of {WORDS}")
+                    parsed.steps = given.with_context(|| {
+                        format!("process `{whole}`: `{number}`: expected one of {OPTIONS}")
                     })?;
                 }
             }
         }
-        Ok(said)
+        Ok(parsed)
     }
 
-    /// What a word is about.
+    /// The setting that an option changes.
     fn kind(word: &str) -> &'static str {
         match word {
-            "rescaled" => "the time",
+            "rescaled" => "the time input",
             "unclipped" => "the clipping",
-            "zero-snr" => "the end",
-            "start-x" | "previous-x" | "v" => "the prediction",
+            "zero-snr" => "the terminal SNR",
+            "sample" | "start-x" | "posterior-mean" | "previous-x" | "velocity" | "v" => {
+                "the prediction type"
+            }
             "fixed-small" | "learned" | "learned-range" => "the variance",
             _ => "the steps",
         }
     }
 }
 
-/// A process that says nothing of a learned variance, for a network that has one: it gives twice
-/// the channels of its images. improved-diffusion and guided-diffusion learn a range.
+/// Sets the learned-range variance of improved-diffusion for a network with twice the output channels, if
+/// the process does not name a learned variance.
 pub fn fit(process: ProcessConfig, network: &ModelConfig) -> ProcessConfig {
     let learns = network.outputs() == 2 * network.image_shape()[0];
     match (learns, process.variance) {
@@ -108,7 +115,7 @@ pub fn fit(process: ProcessConfig, network: &ModelConfig) -> ProcessConfig {
     }
 }
 
-/// DIFFUSION_FLAGS of the originals' READMEs, by the preset of the network.
+/// DIFFUSION_FLAGS of the READMEs of improved-diffusion and guided-diffusion, by preset.
 pub fn of_preset(name: &str) -> Option<ProcessConfig> {
     let text = match name {
         "sprites" => "sprites",
@@ -124,18 +131,18 @@ pub fn of_preset(name: &str) -> Option<ProcessConfig> {
     parse(text).ok()
 }
 
-/// The process of a README's flags, where they say anything about it: what they leave out
-/// has the scripts' defaults. improved-diffusion's scale the time unless told not to;
-/// guided-diffusion's, known by its own flags, do not.
+/// The process of command-line flags of improved-diffusion or guided-diffusion, if they set any of its
+/// options; the others have the defaults of the scripts. improved-diffusion rescales timesteps by
+/// default; guided-diffusion, which is detected by its own flags, does not.
 pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
     let flags = ImprovedFlags::parse(text.split_whitespace()).context("--flags")?;
     let other = |name: &str| {
         let found = flags.others.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let asked =
+    let options =
         ["diffusion_steps", "noise_schedule", "rescale_timesteps", "predict_xstart", "sigma_small"];
-    if asked.iter().all(|name| other(name).is_none()) {
+    if options.iter().all(|name| other(name).is_none()) {
         return Ok(None);
     }
     let truth = |value: &str| {
@@ -148,12 +155,12 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
     let rescaled = other("rescale_timesteps").map_or(!guided, truth);
     ensure!(["linear", "cosine"].contains(&schedule), "--flags: unknown noise_schedule {schedule}");
     let mut text = format!("{schedule}:{steps}");
-    let words = [
+    let options = [
         (rescaled, ":rescaled"),
-        (other("predict_xstart").is_some_and(truth), ":start-x"),
+        (other("predict_xstart").is_some_and(truth), ":sample"),
         (other("sigma_small").is_some_and(truth), ":fixed-small"),
     ];
-    text.extend(words.iter().filter(|(said, _)| *said).map(|(_, word)| *word));
+    text.extend(options.iter().filter(|(given, _)| *given).map(|(_, word)| *word));
     parse(&text).context("--flags").map(Some)
 }
 
@@ -185,12 +192,12 @@ mod tests {
         let guided = "--num_head_channels 64 --diffusion_steps 1000 --noise_schedule cosine";
         assert_eq!(of(guided), of_preset("guided_imagenet64"));
         let start = "--diffusion_steps 10 --predict_xstart True --sigma_small True";
-        assert_eq!(of(start), Some(parse("linear:10:rescaled:start-x:fixed-small").unwrap()));
+        assert_eq!(of(start), Some(parse("linear:10:rescaled:sample:fixed-small").unwrap()));
         assert!(of_flags("--diffusion_steps no").is_err());
     }
 
     #[test]
-    fn words_that_mean_nothing_are_refused() {
+    fn options_that_mean_nothing_are_refused() {
         for text in [
             "",
             "sprite",
@@ -198,15 +205,21 @@ mod tests {
             "linear:-1",
             "linear:4000:scaled",
             "ddpm:500",
-            "linear:v:start-x",
+            "linear:velocity:sample",
             "linear:10:20",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("linear:unclipped").unwrap(), parse("ddpm").unwrap());
+        for (old, new) in
+            [("start-x", "sample"), ("previous-x", "posterior-mean"), ("v", "velocity")]
+        {
+            let of = |name| parse(&format!("linear:{name}")).unwrap();
+            assert_eq!(of(old), of(new), "names of earlier versions are accepted");
+        }
         assert!(parse("cosine:50").unwrap().clip);
         let v = parse("scaled-linear:zero-snr:v").unwrap();
-        assert_eq!(v.mean, MeanType::V);
+        assert_eq!(v.prediction, PredictionType::Velocity);
         assert_eq!(v.schedule.build().unwrap().snr()[999], 0.0);
     }
 }

@@ -1,12 +1,12 @@
-//! scheduler_config.json of diffusers: a process in its words.
+//! scheduler_config.json of diffusers: reading and writing a process.
 
 use anyhow::{Result, anyhow, bail};
-use inkdrop_process::{MeanType, ProcessConfig, TimeInput, Variance};
+use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Schedulers whose entries say the betas of a process; the ways to walk it are others.
+/// Supported schedulers: their entries define the betas of a process.
 const BETAS: [&str; 11] = [
     "DDPMScheduler",
     "DDIMScheduler",
@@ -21,7 +21,7 @@ const BETAS: [&str; 11] = [
     "DEISMultistepScheduler",
 ];
 
-/// The entries that make a process; how to walk it is a matter of samplers.
+/// The entries that define a process.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 struct Entries {
@@ -61,36 +61,36 @@ impl Default for Entries {
     }
 }
 
-/// The process of a scheduler's config; everything that has no counterpart at once.
+/// Reads the process of a scheduler config. The error lists all unsupported entries.
 pub fn read(config: &Value) -> Result<ProcessConfig> {
     let entries = Entries::deserialize(config)
-        .map_err(|error| anyhow!("scheduler_config.json: {error}; --process takes its place"))?;
+        .map_err(|error| anyhow!("scheduler_config.json: {error}; use --process instead"))?;
     let mut wrong = Vec::new();
     if !BETAS.contains(&entries.class_name.as_str()) {
         wrong.push(format!("{} (supported: {})", entries.class_name, BETAS.join(", ")));
     }
     let schedule = schedule(&entries, &mut wrong);
     let variance = variance(entries.variance_type.as_deref(), &mut wrong);
-    let mean = mean(&entries, &mut wrong);
-    // DDPM and DDIM clip unless told not to; the others have no such entry.
+    let prediction = prediction(&entries, &mut wrong);
+    // DDPM and DDIM clip by default; the other schedulers have no such entry.
     let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&entries.class_name.as_str());
     let clip = entries.clip_sample.unwrap_or(clips);
     let others = [
         ("thresholding", entries.thresholding),
         ("a clip_sample_range other than 1", clip && entries.clip_sample_range != 1.0),
     ];
-    wrong.extend(others.iter().filter(|(_, asked)| *asked).map(|(name, _)| name.to_string()));
+    wrong.extend(others.iter().filter(|(_, set)| *set).map(|(name, _)| name.to_string()));
     if !wrong.is_empty() {
         bail!(
-            "scheduler_config.json asks for what is not supported: {}; --process takes its place",
+            "scheduler_config.json has unsupported entries: {}; use --process instead",
             wrong.join("; ")
         );
     }
-    Ok(ProcessConfig { schedule, time: TimeInput::Index, mean, variance, clip })
+    Ok(ProcessConfig { schedule, time: TimeInput::Index, prediction, variance, clip })
 }
 
-/// The options of `sample` that walk as a scheduler does, where there are such.
-pub fn way(config: &Value) -> Option<String> {
+/// Options of `sample` that correspond to a scheduler, if there are any.
+pub fn hint(config: &Value) -> Option<String> {
     let text = |key: &str| config.get(key).and_then(Value::as_str);
     let truth = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
     let order = config.get("solver_order").and_then(Value::as_u64).unwrap_or(2);
@@ -152,17 +152,17 @@ fn linear(steps: usize, beta_start: f64, beta_end: f64) -> ScheduleConfig {
     ScheduleConfig::Linear { steps, beta_start: Some(beta_start), beta_end: Some(beta_end) }
 }
 
-fn mean(entries: &Entries, wrong: &mut Vec<String>) -> MeanType {
+fn prediction(entries: &Entries, wrong: &mut Vec<String>) -> PredictionType {
     match (entries.prediction_type.as_str(), entries.predict_epsilon) {
-        ("epsilon", true) => MeanType::Epsilon,
+        ("epsilon", true) => PredictionType::Epsilon,
         // How the first releases said it.
-        ("epsilon", false) | ("sample", _) => MeanType::StartX,
-        ("v_prediction", _) => MeanType::V,
+        ("epsilon", false) | ("sample", _) => PredictionType::Sample,
+        ("v_prediction", _) => PredictionType::Velocity,
         (other, _) => {
             wrong.push(format!(
                 "prediction_type {other} (supported: epsilon, sample, v_prediction)"
             ));
-            MeanType::Epsilon
+            PredictionType::Epsilon
         }
     }
 }
@@ -186,22 +186,22 @@ fn ends(steps: usize) -> (f64, f64) {
     (0.1 / steps as f64, 20.0 / steps as f64)
 }
 
-/// A DDPMScheduler's config for a process, where it has one.
+/// The config of a DDPMScheduler for a process, if one exists.
 pub fn write(process: &ProcessConfig) -> Option<Value> {
-    let steps = process.schedule.steps();
+    let steps = process.schedule.num_timesteps();
     let unscaled =
         process.time == TimeInput::Index || (process.time == TimeInput::Rescaled && steps == 1000);
-    let prediction = match process.mean {
-        MeanType::Epsilon => "epsilon",
-        MeanType::StartX => "sample",
-        MeanType::V => "v_prediction",
-        MeanType::PreviousX => return None,
+    let prediction = match process.prediction {
+        PredictionType::Epsilon => "epsilon",
+        PredictionType::Sample => "sample",
+        PredictionType::Velocity => "v_prediction",
+        PredictionType::PosteriorMean => return None,
     };
     let variance = match process.variance {
         Variance::FixedSmall => "fixed_small",
         Variance::FixedLarge => "fixed_large",
         Variance::LearnedRange => "learned_range",
-        // Theirs takes the output for the variance itself, not for its logarithm.
+        // diffusers interprets the output as the variance, not as its logarithm.
         Variance::Learned => return None,
     };
     let (schedule, zero) = match &process.schedule {
@@ -220,7 +220,7 @@ pub fn write(process: &ProcessConfig) -> Option<Value> {
 
 /// The entries of a schedule: by name where diffusers has one, else all betas.
 fn betas(schedule: &ScheduleConfig) -> Option<Map<String, Value>> {
-    let steps = schedule.steps();
+    let steps = schedule.num_timesteps();
     let named = |name: &str, start: f64, end: f64| json!({"beta_schedule": name, "beta_start": start, "beta_end": end});
     let entries = match *schedule {
         ScheduleConfig::Linear { beta_start, beta_end, .. } => {
@@ -263,10 +263,11 @@ mod tests {
             scaled.clone(),
             ScheduleConfig::ZeroTerminalSnr { of: Box::new(scaled) },
         ] {
-            for mean in [MeanType::Epsilon, MeanType::StartX, MeanType::V] {
+            for mean in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity]
+            {
                 for variance in [Variance::FixedLarge, Variance::LearnedRange] {
                     let (schedule, time) = (schedule.clone(), TimeInput::Index);
-                    let process = ProcessConfig { schedule, time, mean, variance, clip: false };
+                    let process = ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
                     assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
                 }
             }
@@ -303,7 +304,7 @@ mod tests {
             ),
             (json!({"_class_name": "DEISMultistepScheduler"}), None),
         ] {
-            assert_eq!(way(&config).as_deref(), expected);
+            assert_eq!(hint(&config).as_deref(), expected);
             let sampler = expected.and_then(|text| text.split(' ').nth(1));
             assert!(sampler.is_none_or(|name| name.parse::<inkdrop_sampler::Sampler>().is_ok()));
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use inkdrop_checkpoint::{DiffusersFolder, Weights};
+use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
 
 /// The models that are compiled into the binary.
@@ -15,7 +15,7 @@ pub struct Source {
     /// What the user called it.
     pub name: String,
     /// All tensors of the file.
-    pub whole: Weights,
+    pub whole: StateDict,
     /// A diffusers network's config.json.
     pub config: Option<Value>,
     /// A diffusers pipeline's scheduler_config.json.
@@ -27,7 +27,7 @@ impl Source {
     pub fn open(name: &str) -> Result<Self> {
         let path = Path::new(name);
         let (whole, config, scheduler) = match BUILT_IN.iter().find(|(known, _)| *known == name) {
-            Some((_, bytes)) => (Weights::from_bytes(bytes, name)?, None, None),
+            Some((_, bytes)) => (StateDict::from_bytes(bytes, name)?, None, None),
             None if !path.exists() => {
                 let names = BUILT_IN.map(|(name, _)| name).join(", ");
                 bail!(
@@ -38,13 +38,13 @@ impl Source {
                 let folder = DiffusersFolder::open(path)?;
                 (folder.weights, Some(folder.config), folder.scheduler)
             }
-            None => (Weights::open(path)?, None, None),
+            None => (StateDict::open(path)?, None, None),
         };
         Ok(Self { name: name.to_string(), whole, config, scheduler })
     }
 
     /// One network of the file, without wrappers.
-    pub fn part(&self, name: Option<&str>) -> Result<Weights> {
+    pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
         self.whole.part(name).with_context(|| self.name.clone())
     }
 }

@@ -12,7 +12,7 @@ pub fn names(text: &str) -> bool {
 }
 
 /// A network that was named.
-pub struct Spec {
+pub struct ModelSpec {
     /// The network.
     pub config: ModelConfig,
     /// Whether a preset was named.
@@ -22,15 +22,15 @@ pub struct Spec {
 }
 
 /// A preset's name, or a .toml or .json file.
-pub fn parse(text: &str) -> Result<Spec> {
+pub fn parse(text: &str) -> Result<ModelSpec> {
     if let Some(config) = ModelConfig::preset(text) {
-        return Ok(Spec { config, preset: true, sized: true });
+        return Ok(ModelSpec { config, preset: true, sized: true });
     }
     let table = tables::open(text)?.with_context(|| {
         format!("there is no preset `{text}` (`inkdrop plan --list` shows them), and a config's name ends in .toml or .json")
     })?;
     let (config, sized) = table_config(table).with_context(|| text.to_string())?;
-    Ok(Spec { config, preset: false, sized })
+    Ok(ModelSpec { config, preset: false, sized })
 }
 
 /// A table in our names or in the original's, perhaps the `model` of a whole run; and whether

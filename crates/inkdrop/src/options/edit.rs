@@ -1,4 +1,4 @@
-//! What all tasks that start from images are told in the same words.
+//! Options of all editing commands.
 
 use std::path::PathBuf;
 
@@ -8,41 +8,41 @@ use inkdrop_data::picture::Picture;
 use inkdrop_data::read;
 use serde::Serialize;
 
-use super::{Asked, GuideOptions, OutOptions};
-use crate::model::card::Card;
+use super::{ConditionArgs, GuidanceArgs, OutputArgs};
+use crate::model::metadata::ModelMetadata;
 
 #[derive(Debug, clap::Args, Serialize)]
-pub struct EditOptions {
+pub struct EditArgs {
     #[serde(skip)]
     #[command(flatten)]
-    pub asked: Asked,
-    /// How many at a time
+    pub condition: ConditionArgs,
+    /// Batch size
     #[arg(long, default_value_t = 64)]
     pub batch: usize,
-    /// Seed of all noise; image i of a seed is the same whatever the batch
+    /// Random seed; image i of a seed is the same in any batch
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[serde(skip)]
     #[command(flatten)]
-    pub out: OutOptions,
+    pub output: OutputArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    pub guide: GuideOptions,
+    pub guidance: GuidanceArgs,
 }
 
-/// The images that a task starts from.
+/// The input images.
 #[derive(Debug, clap::Args, Serialize)]
-pub struct InputOptions {
-    /// Pictures (PNG, JPEG or GIF), or folders of them
+pub struct InputArgs {
+    /// Pictures (PNG, JPEG or GIF), or directories of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,
-    /// Shrink or enlarge images to the network's size, and crop them at their centre
+    /// Resize images to the size of the model, with a centre crop
     #[arg(long)]
     pub fit: bool,
 }
 
-/// Images that were read, where from, and what to call them.
+/// The input images with their names and paths.
 pub struct Input {
     pub images: Images,
     pub names: Vec<String>,
@@ -50,10 +50,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// Pictures of one size, as images for a network.
-    pub fn of(paths: Vec<PathBuf>, pictures: &[Picture], card: &Card) -> Result<Self> {
+    /// Converts pictures of one size to images.
+    pub fn of(paths: Vec<PathBuf>, pictures: &[Picture], metadata: &ModelMetadata) -> Result<Self> {
         const LETTERS: usize = 12;
-        let channels = card.model.image_shape()[0] as usize;
+        let channels = metadata.model.image_shape()[0] as usize;
         let name = |path: &PathBuf| {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             stem.chars().take(LETTERS).collect()
@@ -63,11 +63,11 @@ impl Input {
     }
 }
 
-impl InputOptions {
-    /// Reads the images, of the network's size.
-    pub fn read(&self, card: &Card) -> Result<Input> {
+impl InputArgs {
+    /// Reads images with the size of the network.
+    pub fn read(&self, metadata: &ModelMetadata) -> Result<Input> {
         let paths = read::files(&self.images)?;
-        let [_, height, width] = card.model.image_shape().map(|side| side as usize);
+        let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
         let pictures = paths.iter().map(|path| {
             let picture = read::read_picture(path)?;
             if self.fit {
@@ -76,12 +76,12 @@ impl InputOptions {
             let (w, h) = (picture.width(), picture.height());
             ensure!(
                 (w, h) == (width, height),
-                "{} is {w} x {h} pixels, the network draws {width} x {height}: --fit makes one image of that size of it (cut a sheet of many images up first)",
+                "{} is {w} x {h} pixels, the model needs {width} x {height}: --fit resizes and crops it (a sheet of many images must be cut up first)",
                 path.display()
             );
             Ok(picture)
         });
         let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
-        Input::of(paths, &pictures, card)
+        Input::of(paths, &pictures, metadata)
     }
 }

@@ -6,12 +6,12 @@ use inkdrop_torch::tch::Device;
 use inkdrop_unet::ImageSize;
 use serde::Serialize;
 
-use crate::model::card::{Build, Model, precision};
-use crate::model::foreign::Foreign;
+use crate::model::metadata::{Build, Model, precision};
+use crate::model::overrides::ModelOverrides;
 use crate::options::Tf32;
 
 #[derive(Debug, clap::Args, Serialize)]
-pub struct ModelOptions {
+pub struct ModelArgs {
     /// A file of weights, a diffusers folder, or the built-in model `sprites`
     #[serde(skip)]
     model: String,
@@ -34,29 +34,29 @@ pub struct ModelOptions {
     draw_shortcut: bool,
     #[serde(skip)]
     #[command(flatten)]
-    foreign: Foreign,
+    overrides: ModelOverrides,
 }
 
-impl ModelOptions {
+impl ModelArgs {
     /// The model, for images of the size that is asked for.
     pub fn find(&self) -> Result<Model> {
-        self.sized(Model::find(&self.model, &self.foreign)?)
+        self.sized(Model::find(&self.model, &self.overrides)?)
     }
 
     /// The same of a network that makes large images of small ones.
     pub fn find_upscaler(&self) -> Result<Model> {
-        self.sized(Model::find_upscaler(&self.model, &self.foreign)?)
+        self.sized(Model::find_upscaler(&self.model, &self.overrides)?)
     }
 
     /// Another model of the same kind, described by the same flags where its file is silent.
     pub fn find_other(&self, name: &str) -> Result<Model> {
-        self.sized(Model::find(name, &self.foreign)?)
+        self.sized(Model::find(name, &self.overrides)?)
     }
 
     fn sized(&self, mut model: Model) -> Result<Model> {
         if let Some(size) = self.size {
-            model.card.model.resize(size)?;
-            model.card.model.plan()?;
+            model.metadata.model.resize(size)?;
+            model.metadata.model.plan()?;
         }
         Ok(model)
     }
@@ -71,6 +71,6 @@ impl ModelOptions {
         self.tf32.apply()?;
         let (device, torso) = (self.device()?, precision(&self.precision)?);
         let draw_shortcut = self.draw_shortcut;
-        Ok(Build { device, torso, draw_shortcut, seed, steps: None })
+        Ok(Build { device, torso, draw_shortcut, seed, schedule: None })
     }
 }

@@ -8,21 +8,21 @@ use inkdrop_train::{LogLine, RunFolder, Trainer};
 use serde_json::json;
 
 use crate::config::RunConfig;
-use crate::model::card::Card;
+use crate::model::metadata::ModelMetadata;
 
 /// Writes final.safetensors, the weights that the first rule has averaged with all that made
 /// them, and final-RULE.safetensors of each further rule.
 pub fn finish(
     trainer: &Trainer,
     folder: &RunFolder,
-    card: &Card,
+    metadata: &ModelMetadata,
     config: &RunConfig,
 ) -> Result<Vec<PathBuf>> {
     let curve = loss_curve(folder)?;
     let mut written = Vec::new();
     for (number, &rule) in config.train.ema.iter().enumerate() {
         let mut weights = trainer.averaged(rule).context("the average of a rule")?;
-        card.write(&mut weights)?;
+        metadata.write(&mut weights)?;
         let training = json!({
             "inkdrop": env!("CARGO_PKG_VERSION"),
             "data": config.data,

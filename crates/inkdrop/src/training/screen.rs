@@ -11,10 +11,10 @@ use inkdrop_report::EventWriter;
 use inkdrop_train::{LogLine, Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
 use inkdrop_unet::ModelConfig;
 
-use crate::making::request::preview;
-use crate::making::stop::Stop;
-use crate::model::card::Card;
+use crate::model::metadata::ModelMetadata;
 use crate::progress;
+use crate::sampling::interrupt::Interrupt;
+use crate::sampling::session::preview;
 
 /// Trains to the end, or until Ctrl-C.
 ///
@@ -22,7 +22,7 @@ use crate::progress;
 pub fn watch(
     trainer: &mut Trainer,
     folder: &RunFolder,
-    card: &Card,
+    metadata: &ModelMetadata,
     config: &str,
 ) -> Result<Outcome> {
     let step = trainer.step() as u64;
@@ -33,10 +33,10 @@ pub fn watch(
     let bar = progress::bar(trainer.config().steps, "steps");
     bar.set_position(trainer.step() as u64);
     bar.reset_eta();
-    let stop = Stop::listen()?;
+    let stop = Interrupt::listen()?;
     let begun = Instant::now();
     let mut screen =
-        Screen { bar, stop, events, folder, card, loss: 0.0, seen: 0, images: 0, begun };
+        Screen { bar, stop, events, folder, metadata, loss: 0.0, seen: 0, images: 0, begun };
     let outcome = trainer.run(Some(folder), &mut screen);
     screen.bar.finish_and_clear();
     Ok(outcome?)
@@ -44,10 +44,10 @@ pub fn watch(
 
 struct Screen<'a> {
     bar: ProgressBar,
-    stop: Stop,
+    stop: Interrupt,
     events: EventWriter,
     folder: &'a RunFolder,
-    card: &'a Card,
+    metadata: &'a ModelMetadata,
     loss: f64,
     seen: usize,
     images: usize,
@@ -78,12 +78,12 @@ impl Watcher for Screen<'_> {
     }
 
     fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), WatcherError> {
-        if matches!(self.card.model, ModelConfig::ImprovedSuperRes(_)) {
+        if matches!(self.metadata.model, ModelConfig::ImprovedSuperRes(_)) {
             return Ok(()); // it draws only from small images: `inkdrop edit upscale`
         }
         // A picture that cannot be made is no reason to stop learning.
         let path = self.folder.sample(step);
-        if let Err(error) = preview(network, self.card, &path) {
+        if let Err(error) = preview(network, self.metadata, &path) {
             self.bar.suspend(|| eprintln!("no samples after step {step}: {error:#}"));
             return Ok(());
         }

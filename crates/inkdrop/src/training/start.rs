@@ -3,14 +3,14 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{EmaRule, Parts, Trainer};
 use inkdrop_unet::ModelConfig;
 
 use crate::config::{Fitted, Loaded, RunConfig, fit};
-use crate::model::card::{Card, SHORTCUT};
+use crate::model::metadata::{ModelMetadata, SHORTCUT};
 use crate::model::source::Source;
 
 const HEADING: &str = "Begin with";
@@ -65,18 +65,18 @@ impl FromStr for Average {
 
 impl Start {
     /// Takes over the weights that were named; whether there are any.
-    pub fn apply(&self, trainer: &mut Trainer, card: &Card) -> Result<bool> {
+    pub fn apply(&self, trainer: &mut Trainer, metadata: &ModelMetadata) -> Result<bool> {
         let mut origin = Vec::new();
         let mut order = Vec::new();
         if let Some(name) = &self.init {
             let source = Source::open(name)?;
-            warn_of_process(&source, card)?;
+            warn_of_process(&source, metadata)?;
             let weights = part(&source, self.init_part.as_deref(), "--init-part")?;
             order = weights.order().to_vec();
             let optional: &[&str] = if self.init_draw_shortcut { &SHORTCUT } else { &[] };
             trainer.start_from(&weights, optional).with_context(|| {
                 let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
-                let notebook = matches!(card.model, ModelConfig::Context(_)) && lacks;
+                let notebook = matches!(metadata.model, ModelConfig::Context(_)) && lacks;
                 let choice = if notebook {
                     "; --init-draw-shortcut draws what the sprites notebook never saves"
                 } else {
@@ -111,7 +111,7 @@ impl Start {
 }
 
 /// One network of a file.
-fn part(source: &Source, name: Option<&str>, option: &str) -> Result<Weights> {
+fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> {
     let several = name.is_none() && source.whole.parts().len() > 1;
     ensure!(
         !several,
@@ -123,16 +123,16 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<Weights> {
 }
 
 /// Says where weights were trained for another process; they may be learned anew for this one.
-fn warn_of_process(source: &Source, card: &Card) -> Result<()> {
+fn warn_of_process(source: &Source, metadata: &ModelMetadata) -> Result<()> {
     let said: Option<ProcessConfig> = source.whole.metadata("process")?;
-    if said.is_some_and(|said| said != card.process) {
+    if said.is_some_and(|said| said != metadata.process) {
         eprintln!("note: {} was trained for another process than [process]", source.name);
     }
     Ok(())
 }
 
 /// A run at step 0, and what its weights are to say of themselves.
-pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
+pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetadata)> {
     let shape = config.model.image_shape();
     let load = |data: &crate::config::DataConfig| -> Result<Loaded> {
         let loaded = data.load(shape[0])?;
@@ -155,8 +155,12 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
         Ok(fitted.data)
     });
     let validation = validation.transpose()?;
-    let card =
-        Card { model: config.model.clone(), process: config.process.clone(), contexts, classes };
+    let metadata = ModelMetadata {
+        model: config.model.clone(),
+        process: config.process.clone(),
+        contexts,
+        classes,
+    };
     manual_seed(config.train.seed as i64);
     let parts = Parts {
         network: config.model.build(config.train.precision.torso(), device)?,
@@ -168,5 +172,5 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
         names,
         validation,
     };
-    Ok((Trainer::new(parts, config.train.clone())?, card))
+    Ok((Trainer::new(parts, config.train.clone())?, metadata))
 }

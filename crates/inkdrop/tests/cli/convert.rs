@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use super::networks::{
@@ -38,7 +38,7 @@ fn every_format_becomes_every_other_bit_for_bit() {
 #[test]
 fn a_part_comes_without_its_wrappers() {
     let place = Place::new();
-    let all = Weights::open(&fixture("training.safetensors")).expect("a fixture");
+    let all = StateDict::open(&fixture("training.safetensors")).expect("a fixture");
     let cases = [
         ("training.pt", "model", "model."),
         ("training.pt", "ema_model", "ema_model."),
@@ -73,7 +73,7 @@ fn a_file_that_explains_itself_goes_on_doing_so() {
     place.run(&["convert", "model.safetensors", "x.safetensors"]).succeeds();
     let [before, after] = ["model.safetensors", "x.safetensors"].map(|name| place.path(name));
     assert!(tensors(&before) == tensors(&after));
-    let [before, after] = [before, after].map(|path| Weights::open(&path).expect("weights"));
+    let [before, after] = [before, after].map(|path| StateDict::open(&path).expect("weights"));
     for key in ["model", "process", "contexts", "training"] {
         assert!(before.metadata_text(key).is_some(), "{key}");
         assert_eq!(before.metadata_text(key), after.metadata_text(key), "{key}");
@@ -128,7 +128,7 @@ fn what_nobody_says_is_listed() {
     let said = |options: &[&str]| {
         let args = ["convert", "model.pt", "x.safetensors"];
         let outcome = place.run(&[&args[..], options].concat()).succeeds();
-        let model = Weights::open(&place.path("x.safetensors")).expect("weights");
+        let model = StateDict::open(&place.path("x.safetensors")).expect("weights");
         (outcome.stdout, model.metadata_text("model").is_some())
     };
     let has = |text: &str, words: &[&str]| {
@@ -159,7 +159,7 @@ fn dtype_changes_floating_point_weights_alone() {
     for (name, kind) in [("f16", Kind::Half), ("bf16", Kind::BFloat16), ("f32", Kind::Float)] {
         for output in ["x.pt", "x.safetensors"] {
             place.run(&["convert", "model.safetensors", output, "--dtype", name]).succeeds();
-            let converted = Weights::open(&place.path(output)).expect("weights");
+            let converted = StateDict::open(&place.path(output)).expect("weights");
             for (key, before) in all.iter() {
                 let counter = before.kind() == Kind::Int64;
                 let expected = if counter { before.shallow_clone() } else { before.to_kind(kind) };

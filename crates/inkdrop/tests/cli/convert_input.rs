@@ -75,7 +75,7 @@ fn weights_that_do_not_fit_the_config_are_refused_with_the_first_keys() {
 fn weights_that_only_look_like_a_network_convert_without_a_claim() {
     let place = Place::new();
     let extra = fixture_name("kinds.safetensors");
-    let extra = inkdrop_checkpoint::Weights::open(extra.as_ref()).expect("a fixture");
+    let extra = inkdrop_checkpoint::StateDict::open(extra.as_ref()).expect("a fixture");
     put_weights(&place, "model.pt", &together(&[("", &weights(&improved())), ("", &extra)]));
     let outcome = place.run(&["convert", "model.pt", "x.safetensors"]).succeeds();
     for word in ["does not say", "improved", "unexpected"] {

@@ -1,6 +1,6 @@
 //! To the noise and back, and between noises.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use super::edit::{apart, edit, pixels, place, same};
 use super::support::Place;
@@ -36,7 +36,7 @@ fn latents_are_noise_for_each_image() {
     let place = place();
     let args = ["0.png", "5.png", "--steps", "10", "--batch", "1", "--latents", "z.safetensors"];
     errors(&place, &args);
-    let weights = Weights::open(&place.path("z.safetensors")).expect("latents");
+    let weights = StateDict::open(&place.path("z.safetensors")).expect("latents");
     let latents = weights.get("latents").expect("latents");
     assert_eq!(latents.size(), [2, 3, 16, 16]);
     let spread = latents.std(true).double_value(&[]);

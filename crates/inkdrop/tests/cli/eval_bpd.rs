@@ -125,7 +125,7 @@ fn pictures_of_any_size_are_fitted_where_that_is_meant() {
 #[test]
 fn a_model_that_gives_no_numbers_is_refused() {
     let place = place_with_model();
-    let mut weights = inkdrop_checkpoint::Weights::open(&place.path("model.safetensors"));
+    let mut weights = inkdrop_checkpoint::StateDict::open(&place.path("model.safetensors"));
     let weights = weights.as_mut().expect("a model");
     let key = "out.3.bias";
     let ruined = weights.get(key).expect("a weight") * f64::NAN;

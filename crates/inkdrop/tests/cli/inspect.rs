@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde_json::Value;
 
@@ -19,8 +19,8 @@ fn close(left: f64, right: f64) -> bool {
     (left - right).abs() <= 1e-15 * right.abs()
 }
 
-fn weights(place: &Place) -> Weights {
-    Weights::open(&place.path("model.safetensors")).expect("a model")
+fn weights(place: &Place) -> StateDict {
+    StateDict::open(&place.path("model.safetensors")).expect("a model")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What `inspect` says about files that others have made.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn every_format_lists_its_tensors_with_shapes_and_types() {
     ];
     for (file, expected, format) in cases {
         let told = inspect(&Place::new(), &[&fixture_name(file), "--stats"]);
-        let expected = Weights::open(&fixture(expected)).expect("a fixture");
+        let expected = StateDict::open(&fixture(expected)).expect("a fixture");
         let tensors = told["tensors"].as_object().expect("an object");
         assert_eq!(tensors.len(), expected.iter().count(), "{file}");
         for (key, tensor) in expected.iter() {
@@ -114,7 +114,7 @@ fn several_parts_are_listed_with_all_their_tensors() {
     let file = fixture_name("training.pt");
     let told = inspect(&place, &[&file]);
     assert_eq!(told["parts"], json!(["ema_model", "model"]));
-    let expected = Weights::open(&fixture("training.safetensors")).expect("a fixture");
+    let expected = StateDict::open(&fixture("training.safetensors")).expect("a fixture");
     let tensors = told["tensors"].as_object().expect("an object");
     assert!(expected.iter().all(|(key, _)| tensors.contains_key(key)), "{told:#}");
     has(&text(&place, &[&file]), &["ema_model", "--part", "optimizer"]);

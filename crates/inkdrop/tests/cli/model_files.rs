@@ -1,6 +1,6 @@
 //! Files of weights that are not a model, or not quite one.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde_json::Value;
 
@@ -28,11 +28,11 @@ fn metadata() -> Vec<(String, Value)> {
 }
 
 /// A folder with the tiny model, less the keys that are not kept.
-fn place_keeping(kept: impl Fn(&str) -> bool, metadata: &[(String, Value)]) -> (Place, Weights) {
+fn place_keeping(kept: impl Fn(&str) -> bool, metadata: &[(String, Value)]) -> (Place, StateDict) {
     let place = place_with_model();
-    let mut weights = Weights::default();
+    let mut weights = StateDict::default();
     let path = place.path("model.safetensors");
-    for (key, tensor) in Weights::open(&path).expect("a model").iter().filter(|(k, _)| kept(k)) {
+    for (key, tensor) in StateDict::open(&path).expect("a model").iter().filter(|(k, _)| kept(k)) {
         weights.insert(key, tensor.shallow_clone());
     }
     for (name, value) in metadata {

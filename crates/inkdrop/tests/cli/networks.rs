@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
 use inkdrop_unet::{
     ContextConfig, DdpmConfig, ImageSize, ImprovedConfig, ModelConfig, Unet2dConfig,
@@ -69,14 +69,14 @@ pub fn families() -> [ModelConfig; 5] {
 }
 
 /// The weights of a network, none of them 0: a last layer of zeros would hide all others.
-pub fn weights(config: &ModelConfig) -> Weights {
+pub fn weights(config: &ModelConfig) -> StateDict {
     let network = config.build(Kind::Float, Device::Cpu).expect("a network");
     let _guard = no_grad_guard();
     for param in network.params().trained() {
         let noise = param.tensor.randn_like() * 0.1;
         let _ = param.tensor.shallow_clone().f_add_(&noise).expect("as large");
     }
-    Weights::of(network.params())
+    StateDict::of(network.params())
 }
 
 /// A folder with a network's weights in it, and nothing that says what they are.
@@ -87,7 +87,7 @@ pub fn place_with_weights(name: &str, config: &ModelConfig) -> Place {
 }
 
 /// Weights as a file, in the format of its name.
-pub fn put_weights(place: &Place, name: &str, weights: &Weights) {
+pub fn put_weights(place: &Place, name: &str, weights: &StateDict) {
     let path = place.path(name);
     let saved =
         if name.ends_with(".pt") { weights.save_torch(&path, &[]) } else { weights.save(&path) };
@@ -104,8 +104,8 @@ pub fn put_config(place: &Place, name: &str, config: &ModelConfig) {
 }
 
 /// The tensors of several weights, each under its own prefix.
-pub fn together(parts: &[(&str, &Weights)]) -> Weights {
-    let mut all = Weights::default();
+pub fn together(parts: &[(&str, &StateDict)]) -> StateDict {
+    let mut all = StateDict::default();
     for (prefix, weights) in parts {
         for (key, tensor) in weights.iter() {
             all.insert(format!("{prefix}{key}"), tensor.shallow_clone());

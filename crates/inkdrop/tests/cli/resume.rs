@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use super::support::{Place, contents, tensors, train_args};
 
@@ -46,7 +46,7 @@ fn started(place: &Place) -> Child {
 fn all_weights_load(folder: &Path) {
     for path in contents(folder).into_keys() {
         if path.extension().is_some_and(|ending| ending == "safetensors") {
-            Weights::open(&path).expect("a whole file");
+            StateDict::open(&path).expect("a whole file");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use super::support::{Outcome, Place, contents, tensors, train_args};
 
@@ -79,7 +79,7 @@ fn a_run_that_is_killed_many_times_ends_as_if_nothing_had_been() {
         for path in contents(place.0.path()).into_keys() {
             let weights = path.extension().is_some_and(|ending| ending == "safetensors");
             if weights && !path.ends_with("model.safetensors") {
-                Weights::open(&path).expect("a whole file");
+                StateDict::open(&path).expect("a whole file");
             }
         }
     }
@@ -176,7 +176,7 @@ fn given_weights_outlive_a_kill() {
     let more = ["--resume", "--set", "train.checkpoint_every=100000"];
     place.train("run", steps, &more).succeeds();
     assert_eq!(first("run"), before);
-    let said = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let said = StateDict::open(&place.path("run/final.safetensors")).expect("a model");
     let training: Option<serde_json::Value> = said.metadata("training").expect("JSON");
     assert_eq!(training.expect("a record")["began_with"], "model.safetensors");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::Kind;
 use tempfile::TempDir;
 
@@ -189,7 +189,7 @@ pub fn place_with_model() -> Place {
 
 /// Every tensor of a file, bit by bit: kind, shape and bytes.
 pub fn tensors(path: &Path) -> BTreeMap<String, (Kind, Vec<i64>, Vec<u8>)> {
-    let weights = Weights::open(path).expect("a whole file of weights");
+    let weights = StateDict::open(path).expect("a whole file of weights");
     let entry = |(key, tensor): (&str, &inkdrop_torch::tch::Tensor)| {
         let flat = tensor.contiguous();
         let mut bytes = vec![0; flat.numel() * tensor.kind().elt_size_in_bytes()];

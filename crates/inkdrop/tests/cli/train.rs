@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use super::support::{Place, contents, tensors, train_args};
 
@@ -75,7 +75,7 @@ fn final_weights_are_the_average_and_say_what_they_are() {
     place.train("slow", "4", &["--set", "train.ema=[\"0.9\"]"]).succeeds();
     let path = |run: &str| place.path(run).join("final.safetensors");
     assert!(tensors(&path("run")) != tensors(&path("slow")), "the decay changes nothing");
-    let weights = Weights::open(&path("run")).expect("weights");
+    let weights = StateDict::open(&path("run")).expect("weights");
     let model: serde_json::Value = weights.metadata("model").expect("JSON").expect("metadata");
     assert_eq!(model["features"], 8);
     let contexts: Vec<String> = weights.metadata("contexts").expect("JSON").expect("metadata");
@@ -105,7 +105,7 @@ fn other_targets_and_weights_are_learned() {
     let place = Place::new();
     let settings = ["--set", "process.mean=v", "--set", "train.weighting={min-snr={gamma=5.0}}"];
     place.run(&train_args("run", "3", &settings)).succeeds();
-    let weights = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let weights = StateDict::open(&place.path("run/final.safetensors")).expect("a model");
     let process: Option<serde_json::Value> = weights.metadata("process").expect("JSON");
     assert_eq!(process.expect("a process")["mean"], "v");
     place.run(&["sample", "run/final.safetensors", "-n", "1", "--steps", "2"]).succeeds();

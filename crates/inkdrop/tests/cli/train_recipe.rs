@@ -1,6 +1,6 @@
 //! Recipes: built-in configs, classes, several averages, weights to begin with.
 
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 
 use super::support::{Outcome, Place, place_with_model, tensors, train_args};
 
@@ -61,7 +61,7 @@ fn built_in_configs_are_listed_and_begin() {
 fn a_network_of_classes_learns_and_knows_them_by_name() {
     let place = Place::new();
     classes(&place, &[]).succeeds();
-    let weights = Weights::open(&place.path("run/final.safetensors")).expect("a model");
+    let weights = StateDict::open(&place.path("run/final.safetensors")).expect("a model");
     let said: Option<serde_json::Value> = weights.metadata("classes").expect("JSON");
     let said = said.expect("its classes");
     assert_eq!(said["names"][3], "spell");
@@ -98,9 +98,9 @@ fn every_rule_leaves_a_model() {
     let files = ["final", "final-0.5_start-2", "final-0"];
     let weights = files.map(|name| tensors(&place.path(&format!("run/{name}.safetensors"))));
     assert!(weights[0] != weights[1] && weights[1] != weights[2]);
-    let network = Weights::open(&place.path("run/checkpoints/step-0000003.safetensors"));
+    let network = StateDict::open(&place.path("run/checkpoints/step-0000003.safetensors"));
     let network = network.expect("a checkpoint").below("network.");
-    let last = Weights::open(&place.path("run/final-0.safetensors")).expect("a model");
+    let last = StateDict::open(&place.path("run/final-0.safetensors")).expect("a model");
     assert!(last.iter().all(|(key, tensor)| network.get(key) == Some(tensor)));
 }
 
@@ -123,8 +123,8 @@ fn a_run_begins_with_foreign_weights() {
     place.train("run", "1", &begin).succeeds();
     let near = |ours: &str, theirs: &str| {
         let (ours, theirs) = (place.path(ours), place.path(theirs));
-        let theirs = Weights::open(&theirs).expect("a model");
-        let ours = Weights::open(&ours).expect("a model");
+        let theirs = StateDict::open(&theirs).expect("a model");
+        let ours = StateDict::open(&ours).expect("a model");
         let trained = |key: &str| !key.contains("running") && !key.contains("tracked");
         ours.iter().filter(|(key, _)| trained(key)).all(|(key, tensor)| {
             let other = theirs.get(key).expect("the same keys");
@@ -234,13 +234,13 @@ fn a_run_begins_with_the_optimiser_of_pytorch() {
     let place = Place::new();
     place.train("run", "3", &["--set", "train.lr_schedule=constant"]).succeeds();
     let checkpoint = place.path("run/checkpoints/step-0000003.safetensors");
-    let state = Weights::open(&checkpoint).expect("a checkpoint");
+    let state = StateDict::open(&checkpoint).expect("a checkpoint");
     // The other way round than ours: what counts is the order of the file.
     let network = state.below("network.");
     let names: Vec<&str> = network.iter().map(|(name, _)| name).collect();
     let names: Vec<&str> = names.into_iter().rev().collect();
     network.save_torch(&place.path("model.pt"), &names).expect("a file");
-    let mut optimiser = Weights::default();
+    let mut optimiser = StateDict::default();
     let trained = |name: &&&str| state.get(&format!("adam.mean.{name}")).is_some();
     for (number, name) in names.iter().filter(trained).enumerate() {
         for (ours, theirs) in [("mean", "exp_avg"), ("square", "exp_avg_sq")] {

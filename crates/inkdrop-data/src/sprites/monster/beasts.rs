@@ -1,4 +1,4 @@
-//! Monsters with wings, claws or too many legs.
+//! Monsters with wings, claws or too many steps.
 
 use crate::sprites::canvas::{Layer, NOTHING, half};
 
@@ -61,7 +61,7 @@ pub(super) const SPIDER: &[Layer] = &[
         ".l...88b"
         ".l......"
     },
-    // Fat, on short legs.
+    // Fat, on short steps.
     half! { 3:
         ".....bbb"
         ".l.bbBBb"

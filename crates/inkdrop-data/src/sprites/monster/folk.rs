@@ -1,4 +1,4 @@
-//! Monsters that stand on two legs.
+//! Monsters that stand on two steps.
 
 use crate::sprites::canvas::{Layer, NOTHING, full, half};
 

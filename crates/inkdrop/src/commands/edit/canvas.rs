@@ -81,7 +81,7 @@ fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Drawn> {
     let (w, h) = (picture.width(), picture.height());
     ensure!(
         (w, h) == (width, height),
-        "--mask {} is {w} x {h} pixels, the network draws {width} x {height}: expected a mask of that size",
+        "--mask {} is {w} x {h} pixels, expected {width} x {height}, the size of the model",
         path.display()
     );
     Ok(read::luma(&picture).map(|value| value >= 128).collect())

@@ -1,88 +1,87 @@
-//! `inkdrop edit img2img`: variations of images.
+//! `inkdrop edit img2img`: image-to-image (SDEdit).
 
 use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop_data::Images;
-use inkdrop_sampler::edit::img2img;
-use inkdrop_sampler::{OnStep, Sampler};
-use inkdrop_schedule::Path;
+use inkdrop_sampler::Sampler;
+use inkdrop_sampler::edit::img2img_start;
+use inkdrop_schedule::SamplingSchedule;
 use serde::Serialize;
 
-use super::editor::{self, Editor, Made, Ready};
-use crate::making::sheet::Sheet;
-use crate::options::{EditOptions, InputOptions, ModelOptions, WalkOptions};
+use super::session::{self, EditContext, EditOutput, EditSession};
+use crate::options::{EditArgs, InputArgs, ModelArgs, ResolvedSampler, SamplerArgs};
+use crate::sampling::contact_sheet::ContactSheet;
+use crate::sampling::runner::Run;
 
-/// Variations of images: noise them, and draw them again (SDEdit)
+/// Image-to-image: variations of images by adding noise and denoising (SDEdit)
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
-    model: ModelOptions,
+    model: ModelArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    input: InputOptions,
-    /// Share of the steps that is walked: above 0 (the image stays) to 1 (a new image)
+    input: InputArgs,
+    /// Fraction of the steps, above 0 (the image is kept) to 1 (a new image)
     #[arg(long, default_value_t = 0.6)]
     strength: f64,
-    /// How many variations of each image
+    /// Number of variations per image
     #[arg(short = 'n', long, default_value_t = 4)]
     variations: usize,
     #[serde(flatten)]
     #[command(flatten)]
-    edit: EditOptions,
+    edit: EditArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    walk: WalkOptions,
+    sampler: SamplerArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { model, input, strength, variations, edit, walk } = arguments;
+    let Arguments { model, input, strength, variations, edit, sampler } = arguments;
     let (strength, variations) = (*strength, *variations);
     ensure!(
         strength > 0.0 && strength <= 1.0,
-        "--strength {strength}: expected above 0 (the image stays) to 1 (a new image)"
+        "--strength {strength}: expected above 0 (the image is kept) to 1 (a new image)"
     );
-    let editor = Editor::new(edit, model, model.find()?)?;
-    let schedule = editor.model.card.process.schedule.build()?;
-    let sampler = walk.sampler()?;
-    let levels = walk.levels(sampler, schedule.steps())?;
-    let path = levels.path(&schedule)?;
-    let given = input.read(&editor.model.card)?;
-    edit.out.spare(&given.paths)?;
+    let session = EditSession::new(edit, model, model.find()?)?;
+    let ResolvedSampler { sampler, spacing, schedule } =
+        sampler.resolve(&session.model.metadata)?;
+    let given = input.read(&session.model.metadata)?;
+    edit.output.check_inputs(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
-    let job = editor.job(("img2img", levels.to_string()), arguments, &[images.bytes()], count)?;
-    let sheet = Sheet::of_rows(&given.names, &[("image", &images)], variations)?;
-    editor.run(job, sheet, false, &mut Task { sampler, path, images, strength, variations })
+    let job = session.job(("img2img", spacing.to_string()), arguments, &[images.bytes()], count)?;
+    let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
+    session.run(job, sheet, false, &mut Task { sampler, schedule, images, strength, variations })
 }
 
 struct Task {
     sampler: Sampler,
-    path: Path,
+    schedule: SamplingSchedule,
     images: Images,
     strength: f64,
     variations: usize,
 }
 
-impl editor::Task for Task {
+impl session::Task for Task {
     fn steps(&self) -> usize {
-        (self.path.steps() as f64 * self.strength).ceil() as usize
+        (self.schedule.len() as f64 * self.strength).ceil() as usize
     }
 
-    fn make(&mut self, at: &Ready, numbers: Range<usize>, on_step: &mut OnStep) -> Result<Made> {
-        let images = self.images.select(&editor::sources(&numbers, self.variations))?;
-        let model = at.predictor(numbers.len(), None);
-        let x = img2img(
-            &model,
-            &self.sampler,
-            at.process().schedule(),
-            &self.path,
-            &at.tensor(&images)?,
-            self.strength,
-            &mut at.noise(&numbers),
-            on_step,
-        )?;
-        Made::of(&x)
+    fn edit(
+        &mut self,
+        context: &EditContext,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let images = self.images.select(&session::sources(&numbers, self.variations))?;
+        let (mut noise, count) = (context.noise(&numbers), numbers.len());
+        let x = context.tensor(&images)?;
+        let (x, schedule) = img2img_start(&self.schedule, &x, self.strength, &mut noise)?;
+        let denoiser = context.denoiser(count, None);
+        let noise_schedule = context.process().schedule();
+        let steps = self.sampler.steps(denoiser, noise_schedule, &schedule, x, noise)?;
+        EditOutput::of(&run.drive(count, steps)?)
     }
 }

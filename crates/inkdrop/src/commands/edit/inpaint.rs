@@ -1,4 +1,4 @@
-//! `inkdrop edit inpaint`: what is missing in images.
+//! `inkdrop edit inpaint`: inpainting and outpainting (RePaint).
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -7,95 +7,97 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use inkdrop_data::Images;
 use inkdrop_data::read;
-use inkdrop_sampler::OnStep;
-use inkdrop_sampler::edit::{Repaint, inpaint};
-use inkdrop_schedule::{Levels, Path, Spacing};
+use inkdrop_sampler::edit::{Inpaint, Repaint};
+use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use serde::Serialize;
 
 use super::canvas::{self, Drawn, MaskOptions};
-use super::editor::{self, Editor, Made, Ready};
-use crate::making::draw;
-use crate::making::sheet::Sheet;
-use crate::model::card::Card;
-use crate::options::{EditOptions, Input, InputOptions, ModelOptions};
+use super::session::{self, EditContext, EditOutput, EditSession};
+use crate::model::metadata::ModelMetadata;
+use crate::options::{EditArgs, Input, InputArgs, ModelArgs};
+use crate::sampling::contact_sheet::ContactSheet;
+use crate::sampling::draw;
+use crate::sampling::runner::Run;
 
-/// Steps where none are asked for, as in the paper.
+/// Default number of steps, as in the paper.
 const STEPS: usize = 250;
 
-/// Draw what a mask covers, or what lies around images (RePaint)
+/// Inpaint a masked region, or outpaint around images (RePaint)
 ///
-/// Always by ddpm. Kept pixels are the image's own, byte by byte.
+/// The sampler is ddpm. Unmasked pixels are kept byte for byte.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
-    model: ModelOptions,
+    model: ModelArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    input: InputOptions,
+    input: InputArgs,
     #[serde(skip)]
     #[command(flatten)]
     mask: MaskOptions,
-    /// How many results for each image
+    /// Number of results per image
     #[arg(short = 'n', long, default_value_t = 1)]
     variations: usize,
-    /// Steps of ddpm [default: 250, or all of the model if it has fewer]
+    /// Sampling steps [default: 250, or all timesteps of the model if it has fewer]
     #[serde(skip)]
     #[arg(long)]
     steps: Option<usize>,
-    /// How often each part of the way is walked, so that what is drawn comes to fit; 1 is fast and
-    /// leaves seams
+    /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams
     #[arg(long, default_value_t = 10)]
     times: usize,
-    /// Steps of such a part
+    /// RePaint: steps of such a part (jump length)
     #[arg(long, default_value_t = 10)]
     jump: usize,
     #[serde(flatten)]
     #[command(flatten)]
-    edit: EditOptions,
+    edit: EditArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { model, input, mask, variations, steps, times, jump, edit } = arguments;
     let repaint = Repaint { times: *times, jump: *jump };
-    ensure!(*times > 0, "--times 0: expected 1 (once) or more");
+    ensure!(*times > 0, "--times 0: expected 1 or more");
     ensure!(*jump > 0, "--jump 0: expected at least 1 step");
-    let editor = Editor::new(edit, model, model.find()?)?;
-    let schedule = editor.model.card.process.schedule.build()?;
-    let levels = match steps.unwrap_or(STEPS.min(schedule.steps())) {
-        steps if steps == schedule.steps() => Levels::Steps(Spacing::All),
-        steps => Levels::Steps(Spacing::Trailing(steps)),
+    let session = EditSession::new(edit, model, model.find()?)?;
+    let schedule = session.model.metadata.process.schedule.build()?;
+    let levels = match steps.unwrap_or(STEPS.min(schedule.num_timesteps())) {
+        steps if steps == schedule.num_timesteps() => LevelSpacing::Timesteps(TimestepSpacing::All),
+        steps => LevelSpacing::Timesteps(TimestepSpacing::Trailing(steps)),
     };
-    let path = levels.path(&schedule)?;
-    let (given, drawn) = read_images(input, mask, &editor.model.card)?;
-    edit.out.spare(&[&given.paths[..], &mask.files()].concat())?;
+    let schedule = levels.sampling_schedule(&schedule)?;
+    let (given, drawn) = read_images(input, mask, &session.model.metadata)?;
+    edit.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
     let (images, count) = (given.images, given.names.len() * variations);
     let all: Vec<u8> = drawn.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
     let inputs = [images.bytes(), &all];
-    let job = editor.job(("inpaint", levels.to_string()), arguments, &inputs, count)?;
+    let job = session.job(("inpaint", levels.to_string()), arguments, &inputs, count)?;
     let kept = canvas::composed(None, &images, &drawn.iter().collect::<Vec<_>>())?;
     let before = [("image", &images), ("kept", &kept)];
     let before = if mask.at().is_some() { &before[1..] } else { &before };
-    let sheet = Sheet::of_rows(&given.names, before, *variations)?;
-    editor.run(
+    let sheet = ContactSheet::of_rows(&given.names, before, *variations)?;
+    session.run(
         job,
         sheet,
         false,
-        &mut Task { path, repaint, images, drawn, variations: *variations },
+        &mut Task { schedule, repaint, images, drawn, variations: *variations },
     )
 }
 
-/// The images on canvases of the network's size, and what is drawn of each.
+/// The images on canvases of the size of the network, and the mask of each.
 fn read_images(
-    input: &InputOptions,
+    input: &InputArgs,
     mask: &MaskOptions,
-    card: &Card,
+    metadata: &ModelMetadata,
 ) -> Result<(Input, Vec<Drawn>)> {
-    let [_, height, width] = card.model.image_shape().map(|side| side as usize);
+    let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
     let (size, asked) = ((width, height), mask.drawn((width, height))?);
     let Some(at) = mask.at() else {
-        ensure!(asked.contains(&true), "the mask is black all over: nothing is to be drawn");
-        let given = input.read(card)?;
+        ensure!(
+            asked.contains(&true),
+            "the mask is black everywhere: expected white pixels, which are inpainted"
+        );
+        let given = input.read(metadata)?;
         let drawn = vec![asked; given.names.len()];
         return Ok((given, drawn));
     };
@@ -105,14 +107,14 @@ fn read_images(
         let name = path.display();
         ensure!(
             drawn.contains(&false),
-            "--at {},{}: nothing of {name} lies on the {width} x {height} pixels that the network draws",
+            "--at {},{}: {name} lies outside of the {width} x {height} pixels of the model",
             at.0,
             at.1
         );
         drawn.iter_mut().zip(&asked).for_each(|(drawn, asked)| *drawn |= asked);
         ensure!(
             drawn.contains(&true),
-            "--at {},{}: {name} covers all {width} x {height} pixels, nothing is left to be drawn",
+            "--at {},{}: {name} covers all {width} x {height} pixels of the model, nothing is left to outpaint",
             at.0,
             at.1
         );
@@ -120,33 +122,41 @@ fn read_images(
     };
     let (canvases, drawn): (Vec<_>, Vec<_>) =
         paths.iter().map(placed).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((Input::of(paths, &canvases, card)?, drawn))
+    Ok((Input::of(paths, &canvases, metadata)?, drawn))
 }
 
 struct Task {
-    path: Path,
+    schedule: SamplingSchedule,
     repaint: Repaint,
     images: Images,
     drawn: Vec<Drawn>,
     variations: usize,
 }
 
-impl editor::Task for Task {
+impl session::Task for Task {
     fn steps(&self) -> usize {
-        self.repaint.calls(self.path.steps())
+        self.repaint.calls(self.schedule.len())
     }
 
-    fn make(&mut self, at: &Ready, numbers: Range<usize>, on_step: &mut OnStep) -> Result<Made> {
-        let sources = editor::sources(&numbers, self.variations);
+    fn edit(
+        &mut self,
+        context: &EditContext,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let sources = session::sources(&numbers, self.variations);
         let given = self.images.select(&sources)?;
         let drawn: Vec<&Drawn> = sources.iter().map(|&source| &self.drawn[source]).collect();
-        let model = at.predictor(numbers.len(), None);
-        let x = at.tensor(&given)?;
-        let mask = canvas::mask(&drawn, given.height(), at.device());
-        let noise = &mut at.noise(&numbers);
-        let x = inpaint(&model, &self.path, (&x, &mask), self.repaint, noise, on_step)?;
-        // Bytes do not survive the way to [-1, 1] and back.
+        let denoiser = context.denoiser(numbers.len(), None);
+        let x = context.tensor(&given)?;
+        let mask = canvas::mask(&drawn, given.height(), context.device());
+        let noise = &mut context.noise(&numbers);
+        let images_and_mask = (&x, &mask);
+        let inpaint =
+            Inpaint::new(&denoiser, &self.schedule, images_and_mask, self.repaint, noise)?;
+        let x = run.drive(numbers.len(), inpaint)?;
+        // The conversion to [-1, 1] and back does not keep every byte.
         let images = canvas::composed(Some(&draw::images(&x)?), &given, &drawn)?;
-        Ok(Made { images, beside: None })
+        Ok(EditOutput { images, beside: None })
     }
 }

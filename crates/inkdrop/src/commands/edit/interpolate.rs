@@ -1,4 +1,4 @@
-//! `inkdrop edit interpolate`: ways between images, or between noises.
+//! `inkdrop edit interpolate`: interpolation between images, or between noises.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -8,63 +8,64 @@ use anyhow::{Result, bail, ensure};
 use inkdrop_data::Images;
 use inkdrop_data::read;
 use inkdrop_sampler::edit::{latent_grid, slerp};
-use inkdrop_sampler::{Inversion, OnStep, ddim, ddim_inversion};
-use inkdrop_schedule::Path;
+use inkdrop_sampler::{Ddim, DdimInversion, Inversion, SamplingSteps};
+use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 use serde::Serialize;
 
-use super::editor::{self, Editor, Made, Ready};
-use super::ways;
-use crate::making::sheet::{Sheet, Strip};
-use crate::options::{EditOptions, InputOptions, ModelOptions};
+use super::inversion::{InversionArgs, inversion_steps};
+use super::session::{self, EditContext, EditOutput, EditSession};
+use crate::options::{EditArgs, InputArgs, ModelArgs};
+use crate::sampling::contact_sheet::{ContactSheet, Strip};
+use crate::sampling::runner::Run;
 
-/// The most images that lie between others.
-const MOST: usize = 10_000;
+/// Maximum number of interpolated images.
+const MAX_IMAGES: usize = 10_000;
 
-/// Images between two images, or a grid between four
+/// Interpolate between two images, or in a grid between four
 ///
-/// Images are taken back to their noises (DDIM inversion), these are joined on
-/// a sphere, and ddim draws what lies between. Four stand in the corners: upper
+/// Images are inverted to noise (DDIM inversion), the noise is interpolated
+/// spherically, and ddim samples from it. Four images are the corners: upper
 /// left, upper right, lower left, lower right.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
-    model: ModelOptions,
-    /// Two or four pictures (or a folder of them)
+    model: ModelArgs,
+    /// Two or four pictures (or a directory of them)
     #[serde(skip)]
     #[arg(value_name = "IMAGES", required_unless_present = "seeds", conflicts_with = "seeds")]
     images: Vec<PathBuf>,
-    /// Shrink or enlarge images to the network's size, and crop them at their centre
+    /// Resize images to the size of the model, with a centre crop
     #[arg(long)]
     fit: bool,
-    /// Two or four seeds in place of images: the noise of the first image of each
+    /// Two or four seeds instead of images: the noise of the first image of each
     #[arg(long, value_delimiter = ',', value_name = "A,B[,C,D]")]
     seeds: Vec<u64>,
-    /// Images from left to right, at least 2
+    /// Number of columns, at least 2
     #[arg(long, default_value_t = 8)]
     columns: usize,
-    /// Images from top to bottom, between four [default: as many as columns]
+    /// Number of rows of a grid [default: the number of columns]
     #[arg(long)]
     rows: Option<usize>,
     #[serde(flatten)]
     #[command(flatten)]
-    way: ways::Options,
+    inversion: InversionArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    edit: EditOptions,
+    edit: EditArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { model, images, seeds, way, edit, .. } = arguments;
-    let editor = Editor::new(edit, model, model.find()?)?;
-    let (levels, path) = way.path(&editor.model.card)?;
+    let Arguments { model, images, seeds, inversion, edit, .. } = arguments;
+    let session = EditSession::new(edit, model, model.find()?)?;
+    let (levels, schedule) = inversion.schedule(&session.model.metadata)?;
     let (ends, names) = if seeds.is_empty() {
-        let input = InputOptions { images: images.clone(), fit: arguments.fit };
+        let input = InputArgs { images: images.clone(), fit: arguments.fit };
         arguments.shape(read::files(images)?.len(), "images")?;
-        let given = input.read(&editor.model.card)?;
-        edit.out.spare(&given.paths)?;
+        let given = input.read(&session.model.metadata)?;
+        edit.output.check_inputs(&given.paths)?;
         (Ends::Images(given.images), given.names)
     } else {
         (Ends::Seeds(seeds.clone()), seeds.iter().map(|seed| seed.to_string()).collect())
@@ -75,21 +76,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Ends::Seeds(_) => &[],
     };
     let (name, count) = (("interpolate", levels.to_string()), rows * columns);
-    let job = editor.job(name, arguments, &[inputs, &(columns as u64).to_le_bytes()], count)?;
+    let job = session.job(name, arguments, &[inputs, &(columns as u64).to_le_bytes()], count)?;
     let sheet = sheet(&ends, &names, (rows, columns))?;
-    let inversion = way.inversion(&path);
-    let mut task = Task { path, inversion, ends, shape: (rows, columns), noises: None };
-    editor.run(job, sheet, false, &mut task)
+    let inversion = inversion.inversion(&schedule);
+    let mut task = Task { schedule, inversion, ends, shape: (rows, columns), noises: None };
+    session.run(job, sheet, false, &mut task)
 }
 
 impl Arguments {
-    /// Rows and columns between so many ends.
+    /// Rows and columns for so many ends.
     fn shape(&self, ends: usize, what: &str) -> Result<(usize, usize)> {
         let rows = match ends {
             2 => {
                 ensure!(
                     self.rows.is_none(),
-                    "--rows: there is one row between two {what}; give four"
+                    "--rows: two {what} make one row; give four {what} for a grid"
                 );
                 1
             }
@@ -98,24 +99,24 @@ impl Arguments {
         };
         let fits = self.columns >= 2 && (ends == 2 || rows >= 2);
         ensure!(
-            fits && rows.checked_mul(self.columns).is_some_and(|count| count <= MOST),
-            "{rows} rows and {} columns: expected at least 2 of each between their ends, and at most {MOST} images",
+            fits && rows.checked_mul(self.columns).is_some_and(|count| count <= MAX_IMAGES),
+            "{rows} rows and {} columns: expected at least 2 of each between their ends, and at most {MAX_IMAGES} images",
             self.columns
         );
         Ok((rows, self.columns))
     }
 }
 
-/// What lies at the ends, or in the corners.
+/// The ends of a strip, or the corners of a grid.
 enum Ends {
     Images(Images),
     Seeds(Vec<u64>),
 }
 
-/// Shares of the way above the columns; the images themselves at the ends of a strip.
-fn sheet(ends: &Ends, names: &[String], (rows, columns): (usize, usize)) -> Result<Sheet> {
-    let share = |i: usize, count: usize| format!("{:.2}", i as f64 / (count - 1) as f64);
-    let mut labels: Vec<String> = (0..columns).map(|column| share(column, columns)).collect();
+/// Interpolation weights as headings; the inputs at the ends of a strip.
+fn sheet(ends: &Ends, names: &[String], (rows, columns): (usize, usize)) -> Result<ContactSheet> {
+    let weight = |i: usize, count: usize| format!("{:.2}", i as f64 / (count - 1) as f64);
+    let mut labels: Vec<String> = (0..columns).map(|column| weight(column, columns)).collect();
     let mut strips: Vec<Strip> = (0..rows).map(|_| Strip::plain("")).collect();
     match (ends, names) {
         (Ends::Images(images), [left, right]) => {
@@ -130,33 +131,33 @@ fn sheet(ends: &Ends, names: &[String], (rows, columns): (usize, usize)) -> Resu
         }
         _ => strips[0].label = format!("seeds {}", names.join(" - ")),
     }
-    Ok(Sheet { columns: labels, rows: strips, made: columns })
+    Ok(ContactSheet { columns: labels, rows: strips, generated: columns })
 }
 
 struct Task {
-    path: Path,
+    schedule: SamplingSchedule,
     inversion: Inversion,
     ends: Ends,
     shape: (usize, usize),
-    /// The noises of all images, [N, C, H, W].
+    /// The noise of all images, [N, C, H, W], computed with the first batch.
     noises: Option<Tensor>,
 }
 
 impl Task {
-    fn noises(&mut self, at: &Ready, on_step: &mut OnStep) -> Result<Tensor> {
+    fn noises(&mut self, context: &EditContext, run: &mut Run) -> Result<Tensor> {
         if let Some(noises) = &self.noises {
             return Ok(noises.shallow_clone());
         }
         let ends: Vec<Tensor> = match &self.ends {
             Ends::Images(images) => {
-                let (model, x) = (at.predictor(images.len(), None), at.tensor(images)?);
-                let noise = ddim_inversion(&model, &self.path, x, self.inversion, on_step)?;
-                noise.f_split(1, 0)?
+                let (denoiser, x) = (context.denoiser(images.len(), None), context.tensor(images)?);
+                let inversion = DdimInversion::new(&denoiser, &self.schedule, x, self.inversion)?;
+                run.drive(self.shape.0 * self.shape.1, inversion)?.f_split(1, 0)?
             }
             Ends::Seeds(seeds) => {
-                let [c, h, w] = at.image_shape();
+                let [c, h, w] = context.image_shape();
                 let noise =
-                    |&seed| PerImageNoise::new(seed, 0..1).normal(&[1, c, h, w], at.device());
+                    |&seed| PerImageNoise::new(seed, 0..1).normal(&[1, c, h, w], context.device());
                 seeds.iter().map(noise).collect::<Result<_, _>>()?
             }
         };
@@ -164,8 +165,8 @@ impl Task {
         let noises = match &ends[..] {
             [a, b, c, d] => latent_grid([a, c, b, d], rows, columns)?,
             ends => {
-                let share = |column| column as f64 / (columns - 1) as f64;
-                let between = |column| slerp(&ends[0], &ends[1], share(column));
+                let weight = |column| column as f64 / (columns - 1) as f64;
+                let between = |column| slerp(&ends[0], &ends[1], weight(column));
                 Tensor::f_cat(&(0..columns).map(between).collect::<Result<Vec<_>, _>>()?, 0)?
             }
         };
@@ -174,19 +175,26 @@ impl Task {
     }
 }
 
-impl editor::Task for Task {
+impl session::Task for Task {
     fn steps(&self) -> usize {
-        let back = match (&self.ends, &self.noises) {
-            (Ends::Images(_), None) => ways::inversion_steps(&self.path),
+        let inversion = match (&self.ends, &self.noises) {
+            (Ends::Images(_), None) => inversion_steps(&self.schedule),
             _ => 0,
         };
-        back + self.path.steps()
+        inversion + self.schedule.len()
     }
 
-    fn make(&mut self, at: &Ready, numbers: Range<usize>, on_step: &mut OnStep) -> Result<Made> {
-        let noises = self.noises(at, on_step)?;
+    fn edit(
+        &mut self,
+        context: &EditContext,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let noises = self.noises(context, run)?;
         let x = noises.f_narrow(0, numbers.start as i64, numbers.len() as i64)?;
-        let model = at.predictor(numbers.len(), None);
-        Made::of(&ddim(&model, &self.path, x, 0.0, &mut at.noise(&numbers), on_step)?)
+        let denoiser = context.denoiser(numbers.len(), None);
+        let (ddim, noise) = (Ddim::new(0.0)?, context.noise(&numbers));
+        let steps = SamplingSteps::new(denoiser, ddim, &self.schedule, x, noise);
+        EditOutput::of(&run.drive(numbers.len(), steps)?)
     }
 }

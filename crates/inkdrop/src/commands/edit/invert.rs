@@ -1,51 +1,52 @@
-//! `inkdrop edit invert`: images to noise, and back.
+//! `inkdrop edit invert`: DDIM inversion, and reconstruction from the noise.
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use inkdrop_checkpoint::Weights;
+use inkdrop_checkpoint::StateDict;
 use inkdrop_data::Images;
-use inkdrop_sampler::{Inversion, OnStep, ddim, ddim_inversion};
-use inkdrop_schedule::Path;
+use inkdrop_sampler::{Ddim, DdimInversion, Inversion, SamplingSteps};
+use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Serialize;
 
-use super::editor::{self, Editor, Made, Ready};
-use super::ways;
-use crate::making::draw;
-use crate::making::output::{check_place, same_place};
-use crate::making::sheet::Sheet;
-use crate::options::{EditOptions, InputOptions, ModelOptions};
+use super::inversion::{InversionArgs, inversion_steps};
+use super::session::{self, EditContext, EditOutput, EditSession};
+use crate::options::{EditArgs, InputArgs, ModelArgs};
+use crate::sampling::contact_sheet::ContactSheet;
+use crate::sampling::draw;
+use crate::sampling::runner::Run;
+use crate::sampling::sink::{check_place, same_place};
 
-/// The noise that images come from, and what it is drawn to (DDIM inversion)
+/// Invert images to noise, and reconstruct them (DDIM inversion)
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
-    model: ModelOptions,
+    model: ModelArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    input: InputOptions,
+    input: InputArgs,
     #[serde(flatten)]
     #[command(flatten)]
-    way: ways::Options,
-    /// Write the noise here: `latents` [N, C, H, W] in a safetensors file
+    inversion: InversionArgs,
+    /// Write the noise to a safetensors file, as `latents` [N, C, H, W]
     #[serde(skip)]
     #[arg(long, value_name = "PATH")]
     latents: Option<PathBuf>,
     #[serde(flatten)]
     #[command(flatten)]
-    edit: EditOptions,
+    edit: EditArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { model, input, way, latents, edit } = arguments;
-    let editor = Editor::new(edit, model, model.find()?)?;
-    let (levels, path) = way.path(&editor.model.card)?;
-    let given = input.read(&editor.model.card)?;
-    edit.out.spare(&given.paths)?;
+    let Arguments { model, input, inversion, latents, edit } = arguments;
+    let session = EditSession::new(edit, model, model.find()?)?;
+    let (levels, schedule) = inversion.schedule(&session.model.metadata)?;
+    let given = input.read(&session.model.metadata)?;
+    edit.output.check_inputs(&given.paths)?;
     if let Some(latents) = latents {
         check_place(latents)?;
         let ending = latents.extension().is_some_and(|ending| ending == "safetensors");
@@ -55,21 +56,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             latents.display()
         );
         let taken = given.paths.iter().any(|image| same_place(image, latents));
-        ensure!(!taken, "--latents {}: this file is read", latents.display());
+        ensure!(!taken, "--latents {}: this file is an input", latents.display());
     }
     let (images, names) = (given.images, given.names);
     let inputs = [images.bytes()];
-    let job = editor.job(("invert", levels.to_string()), arguments, &inputs, names.len())?;
-    let mut sheet = Sheet::of_rows(&names, &[("image", &images)], 1)?;
-    sheet.columns = ["image", "noise", "again"].map(String::from).to_vec();
+    let job = session.job(("invert", levels.to_string()), arguments, &inputs, names.len())?;
+    let mut sheet = ContactSheet::of_rows(&names, &[("image", &images)], 1)?;
+    sheet.columns = ["image", "noise", "reconstruction"].map(String::from).to_vec();
     let latents = latents.clone().map(|path| (path, Vec::new()));
-    let inversion = way.inversion(&path);
-    let mut task = Task { path, inversion, images, names, latents, errors: Vec::new() };
-    editor.run(job, sheet, true, &mut task)
+    let inversion = inversion.inversion(&schedule);
+    let mut task = Task { schedule, inversion, images, names, latents, errors: Vec::new() };
+    session.run(job, sheet, true, &mut task)
 }
 
 struct Task {
-    path: Path,
+    schedule: SamplingSchedule,
     inversion: Inversion,
     images: Images,
     names: Vec<String>,
@@ -77,7 +78,7 @@ struct Task {
     errors: Vec<Error>,
 }
 
-/// How far a reconstruction is from its image.
+/// Error of a reconstruction.
 struct Error {
     /// Mean |difference|, in 0 to 255.
     mean: f64,
@@ -96,41 +97,48 @@ impl Error {
     }
 }
 
-impl editor::Task for Task {
+impl session::Task for Task {
     fn steps(&self) -> usize {
-        ways::inversion_steps(&self.path) + self.path.steps()
+        inversion_steps(&self.schedule) + self.schedule.len()
     }
 
-    fn make(&mut self, at: &Ready, numbers: Range<usize>, on_step: &mut OnStep) -> Result<Made> {
-        let x = at.tensor(&self.images.select(&numbers.clone().collect::<Vec<_>>())?)?;
-        let model = at.predictor(numbers.len(), None);
-        let start = x.shallow_clone();
-        let noise = ddim_inversion(&model, &self.path, start, self.inversion, on_step)?;
-        let start = noise.shallow_clone();
-        let again = ddim(&model, &self.path, start, 0.0, &mut at.noise(&numbers), on_step)?;
+    fn edit(
+        &mut self,
+        context: &EditContext,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let x = context.tensor(&self.images.select(&numbers.clone().collect::<Vec<_>>())?)?;
+        let (denoiser, count) = (context.denoiser(numbers.len(), None), numbers.len());
+        let (schedule, start) = (&self.schedule, x.shallow_clone());
+        let inversion = DdimInversion::new(&denoiser, schedule, start, self.inversion)?;
+        let noise = run.drive(count, inversion)?;
+        let (ddim, start) = (Ddim::new(0.0)?, noise.shallow_clone());
+        let steps = SamplingSteps::new(&denoiser, ddim, schedule, start, context.noise(&numbers));
+        let again = run.drive(count, steps)?;
         for row in 0..x.size()[0] {
             self.errors.push(Error::between(&x.f_get(row)?, &again.f_get(row)?)?);
         }
-        // Half as bright, so that two standard deviations of noise are seen.
+        // Halved, so that two standard deviations of noise are visible.
         let beside = Some(draw::images(&noise.f_mul_scalar(0.5)?)?);
         if let Some((_, all)) = &mut self.latents {
             all.push(noise.to_device(inkdrop_torch::tch::Device::Cpu));
         }
-        Ok(Made { images: draw::images(&again)?, beside })
+        Ok(EditOutput { images: draw::images(&again)?, beside })
     }
 
     fn report(&mut self) -> Result<String> {
         let mut lines = Vec::new();
         if let Some((path, all)) = &self.latents {
-            let mut weights = Weights::default();
+            let mut weights = StateDict::default();
             weights.insert("latents", Tensor::f_cat(all, 0)?);
             weights.set_metadata("images", &self.names)?;
             weights.save(path)?;
-            lines.push(format!("the noise in {}", path.display()));
+            lines.push(format!("noise in {}", path.display()));
         }
         let named = self.names.iter().zip(&self.errors);
         lines.extend(named.map(|(name, Error { mean, psnr })| {
-            format!("{name}: off by {mean:.2} of 255 on average, PSNR {psnr:.1} dB")
+            format!("{name}: mean error {mean:.2} of 255, PSNR {psnr:.1} dB")
         }));
         Ok(lines.join("\n"))
     }

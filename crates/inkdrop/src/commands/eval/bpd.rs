@@ -1,56 +1,55 @@
-//! `inkdrop eval bpd`: how many bits a model takes for images (improved-diffusion's calc_bpd_loop).
+//! `inkdrop eval bpd`: bits per dimension of images (`calc_bpd_loop` of improved-diffusion).
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use inkdrop_data::Images;
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
-use inkdrop_process::{Process, bits_per_dim, pixels};
-use inkdrop_schedule::Spacing;
+use inkdrop_nn::{Conditioning, Network};
+use inkdrop_process::{BitsPerDim, BoundTerms, Process, pixels};
+use inkdrop_schedule::TimestepSpacing;
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::Tensor;
 use serde_json::{Value, json};
 
-use super::conditions::Conditions;
+use super::conditions::DataConditions;
 use super::figures::{Figures, mean};
-use crate::making::guide::Guide;
-use crate::making::request::Request;
-use crate::making::stop::{INTERRUPTED, Stop, Stoppable};
-use crate::model::card::{Card, Model};
-use crate::model::context::Row;
+use crate::model::condition::Condition;
 use crate::model::identity;
-use crate::options::{Found, ImageSet, ModelOptions};
+use crate::model::metadata::Model;
+use crate::options::{Found, ImageSet, ModelArgs};
 use crate::progress;
+use crate::sampling::interrupt::{INTERRUPTED, Interrupt};
+use crate::sampling::session::conditioning;
 use crate::say::{entry, say};
 
-/// Bits per dimension of images under a model: the variational bound
+/// Bits per dimension of images under a model: the variational lower bound
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    model: ModelOptions,
-    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of pictures, CIFAR-10's
-    /// .bin file or folder, or an IDX file; labels are read with it
+    model: ModelArgs,
+    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
+    /// CIFAR-10's .bin file or directory, or an IDX file; with its labels
     data: ImageSet,
-    /// Fit the pictures of a folder to the model's size, as training with data.size does
+    /// Resize the pictures of a directory to the size of the model, as data.size does in training
     #[arg(long)]
     fit: bool,
-    /// How many images, evenly spread over the data [default: all]
+    /// Number of images, evenly spaced over the data set [default: all]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
-    /// Images at a time
+    /// Batch size
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// The process in fewer steps: 50, ddim50, trailing50, … [default: all of its steps]
+    /// Timestep spacing of a shorter process: 50, ddim50, trailing50, … [default: all timesteps]
     #[arg(long, value_name = "SPACING")]
-    steps: Option<Spacing>,
-    /// Seed of the noise; image i gets the same whatever the batch
+    steps: Option<TimestepSpacing>,
+    /// Random seed; image i has the same noise in any batch
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The class of all images, in place of the data's labels: a number, or a context's name
+    /// Class of all images instead of the labels: a number, or the name of a context
     #[arg(long, value_name = "N|NAME")]
     class: Option<String>,
-    /// As JSON, with every step
+    /// Print JSON, with every timestep
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     ensure!(arguments.batch > 0, "--batch 0: expected at least 1");
     let model = arguments.model.find()?;
     let build = arguments.model.build(arguments.seed)?;
-    let shape = model.card.model.image_shape().map(|side| side as usize);
+    let shape = model.metadata.model.image_shape().map(|side| side as usize);
     ensure!(
         !arguments.fit || shape[1] == shape[2],
         "--fit: the model draws {} x {}, expected a square",
@@ -73,11 +72,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(spacing) => process.respaced(spacing).context("--steps")?,
         None => process,
     };
-    let bar = progress::bar(images.len() * process.schedule().steps(), "image steps");
-    let network = Counted { network: Stoppable::new(network, Stop::listen()?), bar };
-    let measured = Measuring { card: &model.card, process: &process, network: &network };
-    let figures = measured.all(arguments, &images, &conditions)?;
-    let (done, wanted) = (figures.totals.len(), images.len());
+    let bar = progress::bar(images.len() * process.schedule().num_timesteps(), "image steps");
+    let interrupt = Interrupt::listen()?;
+    let (network, interrupt) = (network.as_ref(), &interrupt);
+    let evaluation = Evaluation { process: &process, network, interrupt, bar };
+    let figures = evaluation.run(arguments, &images, &conditions)?;
+    let (done, requested) = (figures.totals.len(), images.len());
     ensure!(done > 0, "stopped before the first batch was done");
     say(&match arguments.json {
         true => {
@@ -87,21 +87,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         false => arguments.text(&figures, &process, &conditions, shape),
     })?;
-    if network.network.stopped() {
-        eprintln!("stopped: these are the first {done} of {wanted} images");
+    if done < requested {
+        eprintln!("stopped: these are the first {done} of {requested} images");
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Arguments {
-    /// The images that are measured, and what the model is told about each.
+    /// The images to evaluate, with the condition of each.
     fn images(
         &self,
         model: &Model,
         Found { data, classes }: &Found,
         [channels, height, width]: [usize; 3],
-    ) -> Result<(Images, Conditions)> {
+    ) -> Result<(Images, DataConditions)> {
         let given = [data.images.height(), data.images.width(), data.images.channels()];
         ensure!(
             given == [height, width, channels],
@@ -119,12 +119,14 @@ impl Arguments {
             self.data
         );
         let indices: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        let fixed = self.class.as_ref().map(|name| Row::class(&model.card, name)).transpose()?;
-        let conditions = Conditions::of(&model.card, (&data.labels, classes), &indices, fixed)?;
+        let fixed =
+            self.class.as_ref().map(|name| Condition::class(&model.metadata, name)).transpose()?;
+        let conditions =
+            DataConditions::of(&model.metadata, (&data.labels, classes), &indices, fixed)?;
         Ok((data.images.select(&indices)?, conditions))
     }
 
-    fn json(&self, figures: &Figures, process: &Process, told: &Conditions) -> Value {
+    fn json(&self, figures: &Figures, process: &Process, conditions: &DataConditions) -> Value {
         let vb = figures.per_step(&figures.bound);
         json!({
             "bits_per_dim": mean(&figures.totals),
@@ -135,10 +137,10 @@ impl Arguments {
             "xstart_mse": mean(&figures.per_step(&figures.x0_mse)),
             "images": figures.totals.len(),
             "data": self.data.to_string(),
-            "told": told.told,
+            "condition": conditions.source,
             "seed": self.seed,
-            "steps": process.kept(),
-            "of_steps": process.config().schedule.steps(),
+            "steps": process.timestep_map(),
+            "of_steps": process.config().schedule.num_timesteps(),
             "per_step": {
                 "vb": vb,
                 "mse": figures.per_step(&figures.eps_mse),
@@ -151,11 +153,11 @@ impl Arguments {
         &self,
         figures: &Figures,
         process: &Process,
-        told: &Conditions,
+        conditions: &DataConditions,
         [channels, height, width]: [usize; 3],
     ) -> String {
         let vb = figures.per_step(&figures.bound);
-        let steps = (process.schedule().steps(), process.config().schedule.steps());
+        let steps = (process.schedule().num_timesteps(), process.config().schedule.num_timesteps());
         let error =
             figures.standard_error().map_or(String::new(), |error| format!(" ± {error:.5}"));
         let lines = [
@@ -168,7 +170,7 @@ impl Arguments {
                 ),
             ),
             ("steps", format!("{} of {}", steps.0, steps.1)),
-            ("told", told.told.to_string()),
+            ("condition", conditions.source.to_string()),
             ("NLL", format!("{:.5}{error} bits/dim", mean(&figures.totals))),
             (
                 "  vb",
@@ -182,7 +184,7 @@ impl Arguments {
             (
                 "mse",
                 format!(
-                    "{:.6} of the noise, mean over steps",
+                    "{:.6} of the noise, mean over timesteps",
                     mean(&figures.per_step(&figures.eps_mse))
                 ),
             ),
@@ -192,71 +194,62 @@ impl Arguments {
     }
 }
 
-/// A model at work on its data.
-struct Measuring<'a> {
-    card: &'a Card,
+/// The evaluation of all images, batch by batch.
+struct Evaluation<'a> {
     process: &'a Process,
-    network: &'a Counted,
-}
-
-impl Measuring<'_> {
-    /// Measures batch by batch; Ctrl-C keeps the batches that are done.
-    fn all(self, arguments: &Arguments, images: &Images, told: &Conditions) -> Result<Figures> {
-        let mut figures = Figures::new(self.process.schedule().steps());
-        let starts = (0..images.len()).step_by(arguments.batch);
-        for range in starts.map(|start| start..(start + arguments.batch).min(images.len())) {
-            let part: Vec<usize> = range.clone().collect();
-            let shape = [part.len(), images.height(), images.width(), images.channels()];
-            let part = images.select(&part)?;
-            let x0 = pixels::to_tensor(
-                part.bytes(),
-                shape.map(|side| side as i64),
-                self.process.device(),
-            )?;
-            let mut noise =
-                PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
-            let guide = Guide::none();
-            let (network, process, card) = (self.network, self.process, self.card);
-            let request = Request { network, process, card, guide: &guide };
-            let asked = request.conditioning(told.rows[range.clone()].iter());
-            match bits_per_dim(process, network, &x0, &asked, &mut noise) {
-                Err(_) if network.network.stopped() => break,
-                measured => figures.add(&measured?)?,
-            }
-            let bad = figures.totals.iter().position(|bits| !bits.is_finite());
-            if let Some(image) = bad {
-                bail!(
-                    "image {image} has {} bits per dimension: the model gives no numbers for it; look at its weights with `inkdrop inspect --stats`",
-                    figures.totals[image]
-                );
-            }
-            self.network.bar.set_message(format!("{:.4} bits/dim", mean(&figures.totals)));
-        }
-        self.network.bar.finish_and_clear();
-        Ok(figures)
-    }
-}
-
-/// A network that counts its passes on a bar.
-struct Counted {
-    network: Stoppable,
+    network: &'a dyn Network,
+    interrupt: &'a Interrupt,
     bar: ProgressBar,
 }
 
-impl Network for Counted {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-        mode: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        let out = self.network.forward(x, t, conditioning, mode)?;
-        self.bar.inc(x.size().first().copied().unwrap_or(0) as u64);
-        Ok(out)
+impl Evaluation<'_> {
+    /// Evaluates until all images are done; Ctrl-C keeps the finished batches.
+    fn run(
+        self,
+        arguments: &Arguments,
+        images: &Images,
+        conditions: &DataConditions,
+    ) -> Result<Figures> {
+        let mut figures = Figures::new(self.process.schedule().num_timesteps());
+        let starts = (0..images.len()).step_by(arguments.batch);
+        for range in starts.map(|start| start..(start + arguments.batch).min(images.len())) {
+            let indices: Vec<usize> = range.clone().collect();
+            let shape = [indices.len(), images.height(), images.width(), images.channels()];
+            let part = images.select(&indices)?;
+            let (shape, device) = (shape.map(|side| side as i64), self.process.device());
+            let x0 = pixels::to_tensor(part.bytes(), shape, device)?;
+            let noise = PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
+            let conditioning = conditioning(conditions.each[range].iter(), device);
+            let Some(bits) = self.batch(&x0, &conditioning, noise)? else { break };
+            figures.add(&bits)?;
+            let bad = figures.totals.iter().position(|bits| !bits.is_finite());
+            if let Some(image) = bad {
+                bail!(
+                    "image {image} has {} bits per dimension: the model's prediction for it is not finite; check its weights with `inkdrop inspect --stats`",
+                    figures.totals[image]
+                );
+            }
+            self.bar.set_message(format!("{:.4} bits/dim", mean(&figures.totals)));
+        }
+        self.bar.finish_and_clear();
+        Ok(figures)
     }
 
-    fn params(&self) -> &Params {
-        self.network.params()
+    /// Bits per dimension of one batch; `None` after Ctrl-C.
+    fn batch(
+        &self,
+        x0: &Tensor,
+        conditioning: &Conditioning,
+        mut noise: PerImageNoise,
+    ) -> Result<Option<BitsPerDim>> {
+        let mut terms = Vec::new();
+        for term in BoundTerms::new(self.process, self.network, x0, conditioning, &mut noise)? {
+            terms.push(term?);
+            self.bar.inc(x0.size()[0] as u64);
+            if self.interrupt.raised() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(BitsPerDim::from_terms(self.process, x0, &terms)?))
     }
 }

@@ -1,67 +1,68 @@
-//! What a model is told about images of a data set: their labels, in its own terms.
+//! Conditions of the images of a data set, from their labels.
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop_data::Labels;
 
-use crate::model::card::Card;
-use crate::model::context::Row;
+use crate::model::condition::Condition;
+use crate::model::metadata::ModelMetadata;
 
-/// A row for each image, and how the model was told.
-pub struct Conditions {
-    /// One for each image.
-    pub rows: Vec<Row>,
-    /// For the report: `labels of the data`, `nothing`, …
-    pub told: &'static str,
+/// One condition per image, and where they come from.
+pub struct DataConditions {
+    /// The condition of each image.
+    pub each: Vec<Condition>,
+    /// For the report: `labels of the data`, `none`, …
+    pub source: &'static str,
 }
 
-impl Conditions {
-    /// The labels of some images as a model takes them; a model that takes none is told nothing.
+impl DataConditions {
+    /// Converts the labels of some images to conditions of a model.
     ///
-    /// - names: what the data calls its classes, if it does; they are found by name in the model
-    /// - indices: which images of the data
-    /// - fixed: what the user asks of all of them instead
+    /// - names: class names of the data, if it has any; they are looked up in the model
+    /// - indices: images of the data
+    /// - fixed: one condition for all images instead of labels
     pub fn of(
-        card: &Card,
+        metadata: &ModelMetadata,
         (labels, names): (&Labels, &[String]),
         indices: &[usize],
-        fixed: Option<Row>,
+        fixed: Option<Condition>,
     ) -> Result<Self> {
         if let Some(row) = fixed {
-            let rows = vec![row; indices.len()];
-            return Ok(Self { rows, told: "what --class says" });
+            let each = vec![row; indices.len()];
+            return Ok(Self { each, source: "--class" });
         }
-        let (classes, contexts) = (card.model.classes(), card.model.contexts() as usize);
+        let (classes, contexts) = (metadata.model.classes(), metadata.model.contexts() as usize);
         if let (None, 0) = (classes, contexts) {
-            let rows = vec![Row::none(card); indices.len()];
-            return Ok(Self { rows, told: "nothing: it knows no conditions" });
+            let each = vec![Condition::none(metadata); indices.len()];
+            return Ok(Self { each, source: "none (an unconditional model)" });
         }
         if matches!(labels, Labels::None) {
             ensure!(
-                classes.is_none() || card.classes.null.is_some(),
-                "the model is told a class for every image, and the data has no labels: give data with labels, or --class N for all of it"
+                classes.is_none() || metadata.classes.null.is_some(),
+                "the model needs a class for every image, and the data has no labels: give data with labels, or --class N for all images"
             );
-            let rows = vec![Row::none(card); indices.len()];
-            return Ok(Self { rows, told: "nothing: the data has no labels" });
+            let each = vec![Condition::none(metadata); indices.len()];
+            return Ok(Self { each, source: "none (the data has no labels)" });
         }
-        let places = places(card, names)?;
-        let row = |&index: &usize| row(card, labels, &places, index);
+        let places = places(metadata, names)?;
+        let row = |&index: &usize| row(metadata, labels, &places, index);
         Ok(Self {
-            rows: indices.iter().map(row).collect::<Result<_>>()?,
-            told: "the data's labels",
+            each: indices.iter().map(row).collect::<Result<_>>()?,
+            source: "labels of the data",
         })
     }
 }
 
-/// The model's number of each class of the data; empty where one of both has no names.
-fn places(card: &Card, names: &[String]) -> Result<Vec<usize>> {
-    let known = if card.contexts.is_empty() { &card.classes.names } else { &card.contexts };
+/// The model's index of each class of the data; empty if either has no names.
+fn places(metadata: &ModelMetadata, names: &[String]) -> Result<Vec<usize>> {
+    let known =
+        if metadata.contexts.is_empty() { &metadata.classes.names } else { &metadata.contexts };
     if known.is_empty() {
         return Ok(Vec::new());
     }
     let place = |name: &String| {
         known.iter().position(|known| known == name).with_context(|| {
             format!(
-                "the data has a class `{name}`, the model knows {}: rename it, or say --class for all of the data",
+                "the data has a class `{name}`, which is not one of the model ({}): rename it, or give --class for all images",
                 known.join(", ")
             )
         })
@@ -70,13 +71,18 @@ fn places(card: &Card, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// The label of one image.
-fn row(card: &Card, labels: &Labels, places: &[usize], index: usize) -> Result<Row> {
-    let mut row = Row::none(card);
+fn row(
+    metadata: &ModelMetadata,
+    labels: &Labels,
+    places: &[usize],
+    index: usize,
+) -> Result<Condition> {
+    let mut row = Condition::none(metadata);
     let place = |id: usize| places.get(id).copied().unwrap_or(id);
-    match (card.model.classes(), labels) {
+    match (metadata.model.classes(), labels) {
         (_, Labels::None) => {}
         (Some(count), Labels::Classes { ids, .. }) => {
-            row.class = Some(class(card, count, place(ids[index] as usize), index)?);
+            row.class = Some(class(metadata, count, place(ids[index] as usize), index)?);
         }
         (Some(count), Labels::Context(rows)) => {
             let ones = rows.row(index).iter().filter(|&&weight| weight == 1.0).count();
@@ -84,7 +90,7 @@ fn row(card: &Card, labels: &Labels, places: &[usize], index: usize) -> Result<R
             let one = rows.row(index).iter().position(|&weight| weight == 1.0);
             let id = one.filter(|_| ones == 1 && others == 1);
             let id = id.context("the data's labels are weights, the model takes classes")?;
-            row.class = Some(class(card, count, place(id), index)?);
+            row.class = Some(class(metadata, count, place(id), index)?);
         }
         (None, Labels::Classes { ids, .. }) => {
             let (class, count) = (place(ids[index] as usize), row.contexts.len());
@@ -109,13 +115,13 @@ fn row(card: &Card, labels: &Labels, places: &[usize], index: usize) -> Result<R
 }
 
 /// A class that the model knows, and that does not stand for none.
-fn class(card: &Card, count: i64, id: usize, index: usize) -> Result<i64> {
+fn class(metadata: &ModelMetadata, count: i64, id: usize, index: usize) -> Result<i64> {
     let class = id as i64;
     ensure!(
-        class < count && Some(class) != card.classes.null,
+        class < count && Some(class) != metadata.classes.null,
         "image {index} is of class {class}, and the model knows {count} classes{}: expected 0 to {}",
-        if card.classes.null.is_some() { ", one of which stands for none" } else { "" },
-        count - if card.classes.null == Some(count - 1) { 2 } else { 1 }
+        if metadata.classes.null.is_some() { ", one of which stands for none" } else { "" },
+        count - if metadata.classes.null == Some(count - 1) { 2 } else { 1 }
     );
     Ok(class)
 }
@@ -127,16 +133,16 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::model::card::Classes;
+    use crate::model::metadata::Classes;
 
-    fn card(preset: &str) -> Card {
+    fn metadata(preset: &str) -> ModelMetadata {
         let model = ModelConfig::preset(preset).expect("a preset");
         let (contexts, classes) = (Vec::new(), Classes::default());
-        Card { model, process: ProcessConfig::sprites(), contexts, classes }
+        ModelMetadata { model, process: ProcessConfig::sprites(), contexts, classes }
     }
 
-    fn rows(preset: &str, labels: &Labels) -> Result<Vec<Row>> {
-        Ok(Conditions::of(&card(preset), (labels, &[]), &[2, 0], None)?.rows)
+    fn rows(preset: &str, labels: &Labels) -> Result<Vec<Condition>> {
+        Ok(DataConditions::of(&metadata(preset), (labels, &[]), &[2, 0], None)?.each)
     }
 
     fn refused(preset: &str, labels: &Labels, words: &str) {
@@ -164,10 +170,11 @@ mod tests {
     fn classes_are_found_by_name() {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let contexts = names(&["hero", "non-hero", "food", "spell", "side-facing"]);
-        let card = Card { contexts, ..card("sprites") };
+        let metadata = ModelMetadata { contexts, ..metadata("sprites") };
         let labels = Labels::Classes { ids: vec![0, 1], count: 2 };
-        let of = |given: &[&str]| Conditions::of(&card, (&labels, &names(given)), &[0, 1], None);
-        let rows = of(&["food", "hero"]).expect("known names").rows;
+        let of =
+            |given: &[&str]| DataConditions::of(&metadata, (&labels, &names(given)), &[0, 1], None);
+        let rows = of(&["food", "hero"]).expect("known names").each;
         assert_eq!(rows[0].contexts, [0.0, 0.0, 1.0, 0.0, 0.0]);
         assert_eq!(rows[1].contexts, [1.0, 0.0, 0.0, 0.0, 0.0]);
         let error = of(&["food", "fox"]).err().expect("no fox").to_string();
@@ -177,15 +184,15 @@ mod tests {
     #[test]
     fn a_model_with_a_class_for_none_needs_no_labels() {
         let classes = Classes { names: Vec::new(), null: Some(999) };
-        let card = Card { classes, ..card("improved_imagenet64_cond") };
-        let rows = Conditions::of(&card, (&Labels::None, &[]), &[0], None).expect("rows").rows;
+        let metadata = ModelMetadata { classes, ..metadata("improved_imagenet64_cond") };
+        let rows = DataConditions::of(&metadata, (&Labels::None, &[]), &[0], None).expect("rows").each;
         assert_eq!(rows[0].class, Some(999));
         let none = Labels::Classes { ids: vec![999], count: 1000 };
         let error =
-            Conditions::of(&card, (&none, &[]), &[0], None).err().expect("none is no class");
+            DataConditions::of(&metadata, (&none, &[]), &[0], None).err().expect("none is no class");
         assert!(error.to_string().contains("expected 0 to 998"), "{error}");
         let mixed = Labels::Context(array![[1.0, 0.5]]);
-        assert!(Conditions::of(&card, (&mixed, &[]), &[0], None).is_err());
+        assert!(DataConditions::of(&metadata, (&mixed, &[]), &[0], None).is_err());
     }
 
     #[test]
@@ -194,7 +201,7 @@ mod tests {
         let of = |labels: &Labels| rows("sprites", labels).expect("rows");
         assert_eq!(of(&ids)[0].contexts, [0.0, 1.0, 0.0, 0.0, 0.0]);
         assert_eq!(of(&ids)[1].contexts, [0.0, 0.0, 0.0, 0.0, 1.0]);
-        assert!(of(&Labels::None).iter().all(|row| row.is_none(&card("sprites"))));
+        assert!(of(&Labels::None).iter().all(|row| row.is_none(&metadata("sprites"))));
         refused("sprites", &Labels::Classes { ids: vec![0, 0, 9], count: 10 }, "5 contexts");
         refused("sprites", &Labels::Context(array![[1.0], [1.0], [1.0]]), "1 weights");
     }
@@ -203,6 +210,6 @@ mod tests {
     fn a_model_that_knows_no_conditions_is_told_nothing() {
         let ids = Labels::Classes { ids: vec![4, 0, 1], count: 5 };
         let preset = "improved_cifar10";
-        assert!(rows(preset, &ids).expect("rows").iter().all(|row| row.is_none(&card(preset))));
+        assert!(rows(preset, &ids).expect("rows").iter().all(|row| row.is_none(&metadata(preset))));
     }
 }

@@ -1,0 +1,75 @@
+//! How a scheduler holds the predicted image in its range.
+
+use inkdrop_process::{Denoiser, Prediction, ProcessError};
+use inkdrop_sampler::DynamicThresholding;
+use inkdrop_schedule::SolverStep;
+use inkdrop_torch::tch::Tensor;
+
+use super::arguments::Arguments;
+use super::names::Class;
+
+/// How the predicted image is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Clipping {
+    No,
+    Range(f64),
+    Dynamic { ratio: f64, most: f64 },
+}
+
+impl Clipping {
+    pub(super) fn of(arguments: &Arguments, class: Class) -> Self {
+        let dynamic = match class {
+            Class::Ddpm | Class::Ddim | Class::DpmMultistep => true,
+            Class::UniPc => arguments.predict_x0,
+            _ => false,
+        };
+        let clips = match class {
+            Class::Ddpm | Class::Ddim => arguments.clip_sample.unwrap_or(true),
+            Class::Heun => arguments.clip_sample.unwrap_or(false),
+            _ => false,
+        };
+        if dynamic && arguments.thresholding {
+            let (ratio, most) = (arguments.dynamic_thresholding_ratio, arguments.sample_max_value);
+            Self::Dynamic { ratio, most }
+        } else if clips {
+            Self::Range(arguments.clip_sample_range)
+        } else {
+            Self::No
+        }
+    }
+
+    pub(super) fn apply(
+        self,
+        prediction: &Prediction,
+        x: &Tensor,
+        step: &SolverStep,
+    ) -> Result<Prediction, ProcessError> {
+        match self {
+            Self::No => Ok(copy(prediction)),
+            Self::Range(most) => {
+                copy(prediction).with_x0(prediction.x0.f_clamp(-most, most)?, x, step)
+            }
+            Self::Dynamic { ratio, most } => {
+                DynamicThresholding::new(Fixed(prediction), ratio).max_value(most).denoise(x, step)
+            }
+        }
+    }
+}
+
+/// A prediction that was made already.
+struct Fixed<'a>(&'a Prediction);
+
+impl Denoiser for Fixed<'_> {
+    fn denoise(&self, _: &Tensor, _: &SolverStep) -> Result<Prediction, ProcessError> {
+        Ok(copy(self.0))
+    }
+}
+
+fn copy(of: &Prediction) -> Prediction {
+    Prediction {
+        x0: of.x0.shallow_clone(),
+        eps: of.eps.shallow_clone(),
+        log_variance: of.log_variance.shallow_clone(),
+        mean: of.mean.as_ref().map(Tensor::shallow_clone),
+    }
+}

@@ -1,0 +1,73 @@
+//! The small networks that stand in where a case is about the process and not the model.
+
+use anyhow::{Result, bail};
+use inkdrop_checkpoint::{StateDict, load};
+use inkdrop_nn::{Conditioning, Conv, ConvConfig, Linear, Mode, Network, NetworkError, Params};
+use inkdrop_torch::TorchError;
+use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
+
+/// What a stand-in computes of h = tanh(conv3×3(x) + linear(t/1000)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// h: for improved-diffusion's process.
+    Plain,
+    /// (t/1000)·x + 0.3·h, x repeated where there are two halves: for diffusers' schedulers,
+    /// so that noise is taken away.
+    Damped,
+}
+
+/// A stand-in network with a case's weights.
+pub(crate) struct ToyNetwork {
+    params: Params,
+    conv: Conv,
+    time: Linear,
+    form: Form,
+}
+
+impl ToyNetwork {
+    pub(crate) fn of(weights: &StateDict, form: Form, kind: Kind) -> Result<Self> {
+        let shape = weights.get("conv.weight").map(Tensor::size).unwrap_or_default();
+        let [outputs, inputs, ..] = shape[..] else { bail!("the stand-in has no conv.weight") };
+        let mut params = Params::new(kind, Device::Cpu);
+        let mut root = params.root();
+        let conv = Conv::new(&mut root.sub("conv"), ConvConfig::same(inputs, outputs, 3))?;
+        let time = Linear::new(&mut root.sub("t"), 1, outputs)?;
+        load(&params, weights, &[])?;
+        Ok(Self { params, conv, time, form })
+    }
+
+    fn damped(x: &Tensor, t: &Tensor, h: &Tensor) -> std::result::Result<Tensor, TchError> {
+        let (outputs, channels) = (h.size()[1], x.size()[1]);
+        let mut repeats = vec![1i64; x.dim()];
+        repeats[1] = outputs / channels.max(1);
+        let mut shape = vec![1i64; x.dim()];
+        shape[0] = -1;
+        let t = t.f_view(&shape[..])?;
+        x.f_repeat(&repeats[..])?.f_mul(&t)?.f_add(&h.f_mul_scalar(0.3)?)
+    }
+}
+
+impl Network for ToyNetwork {
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        _: &Conditioning,
+        _: Mode,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        let failed = |error: TchError| NetworkError::from(TorchError::from(error));
+        let t = t.f_to_kind(x.kind()).and_then(|t| t.f_div_scalar(1000.0)).map_err(failed)?;
+        let time = self.time.forward(&t.f_unsqueeze(-1).map_err(failed)?)?;
+        let conv = self.conv.forward(x)?;
+        let h = || conv.f_add(&time.f_unsqueeze(-1)?.f_unsqueeze(-1)?)?.f_tanh();
+        let h = h().map_err(failed)?;
+        match self.form {
+            Form::Plain => Ok(h),
+            Form::Damped => Self::damped(x, &t, &h).map_err(failed),
+        }
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+}

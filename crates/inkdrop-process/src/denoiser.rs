@@ -1,0 +1,82 @@
+//! Denoisers: the trait that samplers take, and the denoiser of a network with its process.
+
+use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_schedule::{PredictionType, SolverStep};
+use inkdrop_torch::tch::Tensor;
+
+use crate::prediction::prediction_from_output;
+use crate::tables::Scales;
+use crate::{Prediction, Process, ProcessError};
+
+/// A denoiser D(x; σ): predicts the clean image and the noise in x. Every sampler takes one.
+///
+/// [`NetworkDenoiser`] is a network with its process; guidance and clipping wrap another denoiser.
+pub trait Denoiser {
+    /// Predicts x0, ε and the variance of the step at `step.from`.
+    ///
+    /// # Shapes
+    /// - x: [B, C, H, W], of unit variance (√ᾱ·x0 + √(1−ᾱ)·ε)
+    ///
+    /// # Errors
+    /// The network does not accept x.
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError>;
+}
+
+impl<P: Denoiser + ?Sized> Denoiser for &P {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        (**self).denoise(x, step)
+    }
+}
+
+impl<P: Denoiser + ?Sized> Denoiser for Box<P> {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        (**self).denoise(x, step)
+    }
+}
+
+/// A network with its diffusion process and the conditioning of a batch.
+pub struct NetworkDenoiser<'a> {
+    process: &'a Process,
+    network: &'a dyn Network,
+    conditioning: Conditioning,
+    clip: bool,
+}
+
+impl<'a> NetworkDenoiser<'a> {
+    /// A denoiser in evaluation mode with the same conditioning at every step. x0 is clipped if the
+    /// process config says so.
+    pub fn new(process: &'a Process, network: &'a dyn Network, conditioning: Conditioning) -> Self {
+        Self { process, network, conditioning, clip: process.config().clip }
+    }
+
+    /// Disables clipping, for wrappers that clip their own result.
+    pub fn unclipped(self) -> Self {
+        Self { clip: false, ..self }
+    }
+}
+
+impl Denoiser for NetworkDenoiser<'_> {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        let config = self.process.config();
+        if x.dim() < 2 {
+            let (what, expected) = ("x", "[B, C, ...]".to_string());
+            return Err(ProcessError::Shape { what, given: x.size(), expected });
+        }
+        let t = self.process.network_time_at(step.from, x.size()[0])?;
+        let out = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
+        if config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
+            return Err(ProcessError::NoSignal);
+        }
+        let own = match config.prediction {
+            PredictionType::PosteriorMean => self.process.own_step(step.from),
+            _ => *step,
+        };
+        let scales = Scales::of_step(step, &own, x)?;
+        let mut prediction = prediction_from_output(config, &out, x, &scales)?;
+        if own.to != step.to {
+            // The network predicts the posterior mean of its own step, not of this one.
+            prediction.mean = None;
+        }
+        if self.clip { prediction.clipped(x, step) } else { Ok(prediction) }
+    }
+}

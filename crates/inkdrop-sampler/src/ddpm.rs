@@ -1,0 +1,48 @@
+//! DDPM: ancestral sampling (Ho et al. 2020).
+
+use inkdrop_process::Denoiser;
+use inkdrop_schedule::SamplingSchedule;
+use inkdrop_torch::NoiseSource;
+use inkdrop_torch::tch::Tensor;
+
+use crate::solver::noise_like;
+use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
+
+/// Ancestral sampling: x_{t−1} = posterior mean + σ·z, without noise in the last step
+/// (Ho et al. 2020, algorithm 2). The variance is that of the process or the learned one.
+#[derive(Debug, Clone, Copy)]
+pub struct Ddpm;
+
+impl Solver for Ddpm {
+    fn step(
+        &mut self,
+        denoiser: &dyn Denoiser,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<SolverOutput, SamplerError> {
+        let prediction = denoiser.denoise(x, &step)?;
+        let mut next = prediction.posterior_mean(x, &step)?;
+        if !step.to.is_noiseless() {
+            let std = prediction.log_variance.f_mul_scalar(0.5)?.f_exp()?;
+            next = next.f_add(&noise_like(noise, x)?.f_mul(&std)?)?;
+        }
+        Ok(SolverOutput { x: next, x0: prediction.x0 })
+    }
+}
+
+/// Samples with [`Ddpm`].
+///
+/// # Shapes
+/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
+///
+/// # Errors
+/// The denoiser does not accept x, the noise source runs out, or x becomes NaN or infinite.
+pub fn ddpm(
+    denoiser: &dyn Denoiser,
+    schedule: &SamplingSchedule,
+    x: Tensor,
+    noise: &mut dyn NoiseSource,
+) -> Result<Tensor, SamplerError> {
+    SamplingSteps::new(denoiser, Ddpm, schedule, x, noise).finish()
+}
