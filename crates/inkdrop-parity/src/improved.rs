@@ -13,7 +13,7 @@ pub(crate) struct Improved {
     diffusion_steps: usize,
     #[serde(default)]
     timestep_respacing: String,
-    model_mean_type: Mean,
+    model_mean_type: ModelMeanType,
     model_var_type: Var,
     #[serde(default)]
     clip_denoised: bool,
@@ -22,9 +22,11 @@ pub(crate) struct Improved {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Mean {
+enum ModelMeanType {
     Epsilon,
+    #[serde(rename = "start_x")]
     Sample,
+    #[serde(rename = "previous_x")]
     PosteriorMean,
 }
 
@@ -53,9 +55,9 @@ impl Improved {
             schedule: schedule(&self.noise_schedule, self.diffusion_steps)?,
             time: if self.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
             prediction: match self.model_mean_type {
-                Mean::Epsilon => PredictionType::Epsilon,
-                Mean::Sample => PredictionType::Sample,
-                Mean::PosteriorMean => PredictionType::PosteriorMean,
+                ModelMeanType::Epsilon => PredictionType::Epsilon,
+                ModelMeanType::Sample => PredictionType::Sample,
+                ModelMeanType::PosteriorMean => PredictionType::PosteriorMean,
             },
             variance: match self.model_var_type {
                 Var::Learned => Variance::Learned,

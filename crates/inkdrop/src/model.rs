@@ -1,4 +1,4 @@
-//! Which model: where its weights are, what network and process they belong to, what it is asked.
+//! Models: opening checkpoints, resolving network and process, conditions.
 
 pub mod condition;
 pub mod identity;

@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar that counts `unit`s and shows a message, the rate and the time left.
+/// A bar that counts `unit`s and shows a message and the remaining time.
 pub fn bar(total: usize, unit: &str) -> ProgressBar {
     let template = format!("{{bar:14}} {{pos}}/{{len}} {unit} {{msg}} {{eta}} left");
     let style =

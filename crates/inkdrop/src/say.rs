@@ -1,10 +1,10 @@
-//! Standard output: its width, and its reader, who may go away (`inkdrop inspect FILE | head`).
+//! Standard output: closed pipes (`inkdrop inspect FILE | head`) and wrapping at 80 columns.
 
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Result;
 
-/// Prints text and a line end; a reader that went away has read enough.
+/// Prints a line. A closed pipe is no error.
 pub fn say(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -13,10 +13,10 @@ pub fn say(text: &str) -> Result<()> {
     }
 }
 
-/// Columns of a terminal that every text should fit.
+/// Terminal width.
 const COLUMNS: usize = 80;
 
-/// `  key        text`, the text in as many lines as it needs.
+/// Formats `  key        text`, wrapped between words.
 pub fn entry(key: &str, text: &str) -> String {
     const INDENT: usize = 13;
     let (mut lines, mut line) = (Vec::new(), format!("  {key:<width$}", width = INDENT - 3));

@@ -1,4 +1,4 @@
-//! `inkdrop convert`: weights from one format into another, with the same keys.
+//! `inkdrop convert`: checkpoints from one format to another, with the same keys.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,25 +17,25 @@ use crate::model::source::Source;
 use crate::sampling::sink::check_place;
 use crate::say::say;
 
-/// Convert weights between PyTorch, safetensors and diffusers folders
+/// Convert checkpoints between PyTorch, safetensors and diffusers
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .pt, .pth, .bin, .safetensors or .npz file, a diffusers folder, or a built-in model
+    /// Input: a .pt, .pth, .bin, .safetensors or .npz file, a diffusers directory, or a built-in model
     input: String,
-    /// x.safetensors (which explains itself), x.pt, x.pth or x.bin (for torch.load and
-    /// load_state_dict), or folder/ (diffusers, for family unet2d)
+    /// Output: x.safetensors (with metadata), x.pt, x.pth or x.bin (for torch.load and
+    /// load_state_dict), or directory/ (diffusers, for family unet2d)
     output: PathBuf,
     /// Convert floating point weights to f32, f16 or bf16
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
-    /// Leave out init_conv.shortcut, which the sprites notebook's own ContextUnet does not have
+    /// Omit init_conv.shortcut, which the ContextUnet of the sprites notebook does not have
     #[arg(long)]
     drop_shortcut: bool,
     #[command(flatten)]
     overrides: ModelOverrides,
 }
 
-/// What is written, by the name of the output.
+/// Output format, by file name.
 enum Format {
     Safetensors,
     Torch,
@@ -46,22 +46,25 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { input, output, overrides, .. } = arguments;
     let format = Format::of(output)?;
     let kind = arguments.dtype.as_deref().map(precision).transpose()?;
-    format.spare(Path::new(input), output)?;
+    format.check_input(Path::new(input), output)?;
     let source = Source::open(input)?;
     let weights = source.part(overrides.part.as_deref())?;
     let weights = plain(&weights, kind, arguments.drop_shortcut)?;
     let network = network(&source, overrides, &format)?;
     let count = weights.iter().count();
-    let told = match format {
+    let note = match format {
         Format::Torch => {
-            ensure!(overrides.process.is_none(), "a PyTorch file has no place for --process");
+            ensure!(
+                overrides.process.is_none(),
+                "--process: a PyTorch file cannot store a process; write x.safetensors"
+            );
             weights.save_torch(output, &[])?;
             shortcut_note(&weights)
         }
-        Format::Safetensors => explain(&source, weights, network, overrides, output)?,
-        Format::Diffusers => write_folder(&source, weights, network?, overrides, output)?,
+        Format::Safetensors => write_safetensors(&source, weights, network, overrides, output)?,
+        Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
-    say(&format!("{} holds {count} tensors{told}", output.display()))?;
+    say(&format!("{} holds {count} tensors{note}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,7 +77,7 @@ impl Format {
             Some("safetensors") => Self::Safetensors,
             Some("pt" | "pth" | "bin") => Self::Torch,
             Some(ending) if !output.is_dir() => bail!(
-                "{}: unknown ending .{ending}, expected x.safetensors, x.pt, x.pth, x.bin or folder/",
+                "{}: unknown ending .{ending}, expected x.safetensors, x.pt, x.pth, x.bin or directory/",
                 output.display()
             ),
             _ => return Ok(Self::Diffusers),
@@ -83,8 +86,8 @@ impl Format {
         Ok(format)
     }
 
-    /// Makes sure that what is read is not written over.
-    fn spare(&self, input: &Path, output: &Path) -> Result<()> {
+    /// Checks that the output does not overwrite the input.
+    fn check_input(&self, input: &Path, output: &Path) -> Result<()> {
         let written = match self {
             Self::Diffusers => DiffusersFolder::weights_at(output).to_vec(),
             Self::Safetensors | Self::Torch => vec![output.to_path_buf()],
@@ -95,61 +98,61 @@ impl Format {
         };
         ensure!(
             !written.iter().any(over),
-            "{} would be written over itself: choose another name",
+            "{} is the input and would be overwritten: choose another name",
             input.display()
         );
         Ok(())
     }
 }
 
-/// The network, or why it is not known: keys and tensors convert all the same, but what the
-/// user or the file says has to be true, and a folder needs it.
+/// The network, or the reason why it is unknown. Tensors are converted in any case, but a config of the
+/// user or of the file must match, and a diffusers directory needs one.
 fn network(
     source: &Source,
     overrides: &ModelOverrides,
     format: &Format,
 ) -> Result<Result<ResolvedModel>> {
-    let mut described = match resolve::describe(source, overrides) {
-        Err(error) if overrides.describes() => return Err(error),
+    let mut resolved = match resolve::describe(source, overrides) {
+        Err(error) if overrides.set_network() => return Err(error),
         Err(error) => return Ok(Err(error)),
-        Ok(described) => described,
+        Ok(resolved) => resolved,
     };
     if matches!(format, Format::Diffusers) {
         ensure!(
-            matches!(described.config, ModelConfig::Unet2d(_)),
-            "diffusers has no network of family {}: expected x.safetensors or x.pt, not a folder",
-            described.config.family()
+            matches!(resolved.config, ModelConfig::Unet2d(_)),
+            "diffusers has no network of family {}: expected x.safetensors or x.pt, not a directory",
+            resolved.config.family()
         );
-        // diffusers' config need not say the size, so it is not asked for.
-        if described.assumed.iter().any(|assumed| assumed.field != "size") {
-            described.settled(&source.name, overrides.assume)?;
+        // The config.json of diffusers may omit the size.
+        if resolved.assumed.iter().any(|assumed| assumed.field != "size") {
+            resolved.check_determined(&source.name, overrides.assume)?;
         }
     }
     if overrides.assume {
-        described.assumed.clear();
+        resolved.assumed.clear();
     }
-    match verify(&source.name, &described) {
-        Err(error) if described.origin == ConfigSource::Keys && !overrides.describes() => {
+    match verify(&source.name, &resolved) {
+        Err(error) if resolved.origin == ConfigSource::Keys && !overrides.set_network() => {
             Ok(Err(error))
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(Ok(described)),
+        Ok(()) => Ok(Ok(resolved)),
     }
 }
 
-/// Makes sure that every key and shape is there.
-fn verify(name: &str, described: &ResolvedModel) -> Result<()> {
-    let network = described.config.build(Kind::Float, Device::Cpu)?;
-    load(network.params(), &described.weights, &SHORTCUT).with_context(|| {
+/// Checks that all keys and shapes match.
+fn verify(name: &str, resolved: &ResolvedModel) -> Result<()> {
+    let network = resolved.config.build(Kind::Float, Device::Cpu)?;
+    load(network.params(), &resolved.weights, &SHORTCUT).with_context(|| {
         format!(
-            "{name} is not the network of family {} that {} make of it",
-            described.config.family(),
-            described.origin
+            "{name} does not match the network of family {} from {}",
+            resolved.config.family(),
+            resolved.origin
         )
     })
 }
 
-/// The tensors alone, without metadata.
+/// The tensors without metadata.
 fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result<StateDict> {
     let mut plain = StateDict::default();
     for (key, tensor) in weights.iter() {
@@ -166,33 +169,33 @@ fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result
 }
 
 fn shortcut_note(weights: &StateDict) -> String {
-    let there = SHORTCUT.iter().any(|key| weights.get(key).is_some());
-    let note = "; init_conv.shortcut among them, which the notebook's own ContextUnet does not have (--drop-shortcut leaves it out)";
-    if there { note.to_string() } else { String::new() }
+    let present = SHORTCUT.iter().any(|key| weights.get(key).is_some());
+    let note = "; with init_conv.shortcut, which the ContextUnet of the sprites notebook does not have (--drop-shortcut omits it)";
+    if present { note.to_string() } else { String::new() }
 }
 
-/// Adds what is known of the network and its process; says what is not.
-fn explain(
+/// Writes a safetensors file with the metadata that is known; returns a note about the rest.
+fn write_safetensors(
     source: &Source,
     mut weights: StateDict,
     network: Result<ResolvedModel>,
     overrides: &ModelOverrides,
     output: &Path,
 ) -> Result<String> {
-    let mut unsaid = Vec::new();
+    let mut unknown = Vec::new();
     let process = match resolve::process(source, overrides, network.as_ref().ok()) {
         Err(error) if overrides.process.is_none() => Err(format!("{error:#}")),
-        process => process?.ok_or_else(|| "name it with --process".to_string()),
+        process => process?.ok_or_else(|| "give it with --process".to_string()),
     };
     match &network {
-        Err(error) => unsaid.push(format!("\n  the network: {error:#}")),
+        Err(error) => unknown.push(format!("\n  the network: {error:#}")),
         Ok(network) if !network.assumed.is_empty() => {
-            unsaid.push(format!("\n  the network: {}", network.unsettled()));
+            unknown.push(format!("\n  the network: {}", network.undetermined()));
         }
         Ok(network) => weights.set_metadata("model", &network.config)?,
     }
     match &process {
-        Err(why) => unsaid.push(format!("\n  the process: {why}")),
+        Err(why) => unknown.push(format!("\n  the process: {why}")),
         Ok(process) => weights.set_metadata("process", process)?,
     }
     if let Ok(network) = &network {
@@ -207,13 +210,13 @@ fn explain(
         }
     }
     weights.save(output)?;
-    Ok(match unsaid.as_slice() {
-        [] => ", and says what they are".to_string(),
-        unsaid => format!("; it does not say{}", unsaid.concat()),
+    Ok(match unknown.as_slice() {
+        [] => ", with metadata".to_string(),
+        unknown => format!("; its metadata lacks{}", unknown.concat()),
     })
 }
 
-fn write_folder(
+fn write_diffusers(
     source: &Source,
     weights: StateDict,
     network: ResolvedModel,
@@ -232,7 +235,7 @@ fn write_folder(
     Ok(note.to_string())
 }
 
-/// The scheduler that a folder came with, as it is, or one for the process; and what to say of it.
+/// The scheduler of the input, unchanged, or one for the process; with a note.
 fn scheduler(
     source: &Source,
     overrides: &ModelOverrides,
@@ -246,10 +249,10 @@ fn scheduler(
     let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
         (_, Some(_)) => WITH,
-        (Some(_), None) => "; diffusers has no scheduler for its process, so there is none",
-        (None, None) => {
-            "; its process is unknown, so there is no scheduler_config.json (--process names it)"
+        (Some(_), None) => {
+            "; without scheduler_config.json: diffusers has no scheduler for this process"
         }
+        (None, None) => "; without scheduler_config.json: the process is unknown (give --process)",
     };
     Ok((scheduler, note))
 }

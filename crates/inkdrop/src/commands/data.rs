@@ -1,4 +1,4 @@
-//! `inkdrop data`: the generated sprites, as files.
+//! `inkdrop data`: generated sprites as files.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,20 +11,20 @@ use crate::config::SPRITES;
 use crate::sampling::draw;
 use crate::sampling::sink::check_place;
 
-/// Write the generated sprites as files
+/// Write generated sprites to files
 ///
-/// x.png is a picture with a row per class; a folder/ gets a PNG each, sprite i
-/// being of class i mod 5; x.npy is the notebook's pair:
+/// x.png is a grid with one row per class. A directory/ gets one PNG per sprite;
+/// sprite i has class i mod 5. x.npy is the format of the sprites notebook:
 /// images uint8 [N, 16, 16, 3] in x.npy, one-hot labels float64 [N, 5] in x_labels.npy.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// How many sprites
+    /// Number of sprites
     #[arg(short = 'n', long, default_value_t = 80)]
     count: usize,
-    /// Seed of the generator
+    /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where to: x.png, x.npy or a folder/
+    /// Output: x.png, x.npy or a directory/
     #[arg(long)]
     out: PathBuf,
 }
@@ -54,15 +54,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             )?;
             eprintln!("{count} sprites in {}", out.display());
         }
-        _ => bail!("{}: expected a name that ends in .png, .npy or / (a folder)", out.display()),
+        _ => bail!("{}: expected a name that ends in .png, .npy or / (a directory)", out.display()),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A PNG file for each; nothing that is there is written over.
+/// Writes one PNG file per sprite to a new or empty directory.
 fn folder(out: &Path, images: &Images) -> Result<ExitCode> {
     let empty = !out.exists() || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    ensure!(empty, "{} is there already: expected an empty folder or a new one", out.display());
+    ensure!(empty, "{} exists: expected an empty or a new directory", out.display());
     write_image_dir(out, images, None)?;
     eprintln!("{} sprites in {}", images.len(), out.display());
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `inkdrop eval`: how good is a model, and how good are its samples.
+//! `inkdrop eval`: likelihood of a model, and distances of its samples.
 
 mod bpd;
 mod conditions;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// Measure a model's likelihood of data, or how far samples are from data
+/// Evaluate a model: bits per dimension, or distances between samples and data
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub struct Arguments {

@@ -1,4 +1,4 @@
-//! `inkdrop inspect`: what is in a file of weights.
+//! `inkdrop inspect`: the contents of a checkpoint.
 
 use std::process::ExitCode;
 
@@ -15,33 +15,33 @@ use crate::model::resolve::{self, ResolvedModel};
 use crate::model::source::Source;
 use crate::say::{entry, say};
 
-/// Show what is in a file of weights
+/// Show the contents of a checkpoint: network, process, tensors
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers folder, or the built-in
+    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers directory, or the built-in
     /// model `sprites`
     model: String,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Sum, minimum and maximum of every tensor, in f64
+    /// Print sum, minimum and maximum of every tensor, in f64
     #[arg(long)]
     stats: bool,
     #[command(flatten)]
     overrides: ModelOverrides,
 }
 
-/// What is known of a file.
+/// The contents of a checkpoint.
 struct Report {
     source: Source,
-    /// One network of the file, or all tensors where it holds several.
+    /// The tensors of one network, or all tensors of a file with several.
     weights: StateDict,
-    /// Names of the networks of a file that holds several.
+    /// Names of the networks in a file with several.
     parts: Vec<String>,
     network: Option<ResolvedModel>,
-    /// Why the network is not known.
+    /// The reason why the network is unknown.
     problem: Option<String>,
-    /// What it was trained for, or why that is not known.
+    /// The process, or the reason why it is unknown.
     process: Result<ProcessConfig, String>,
 }
 
@@ -64,18 +64,18 @@ impl Report {
             true => StateDict::below(&source.whole, ""),
             false => source.part(overrides.part.as_deref())?,
         };
-        // Several networks in a file are those of one training: the first speaks for all.
+        // Several networks in a file come from one training run and share a config.
         let first = if several { parts.first().cloned() } else { overrides.part.clone() };
-        let described = resolve::describe(&source, &overrides_of(overrides, first));
-        let (network, problem) = match described {
+        let resolved = resolve::describe(&source, &overrides_of(overrides, first));
+        let (network, problem) = match resolved {
             Ok(network) => (Some(network), None),
-            Err(error) if overrides.describes() => return Err(error),
+            Err(error) if overrides.set_network() => return Err(error),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
         let process = match resolve::process(&source, overrides, network.as_ref()) {
             Err(error) if overrides.process.is_some() => return Err(error),
             Err(error) => Err(format!("{error:#}")),
-            Ok(process) => process.ok_or_else(|| "the file does not say".to_string()),
+            Ok(process) => process.ok_or_else(|| "unknown (not in the file)".to_string()),
         };
         let parts = if several { parts } else { Vec::new() };
         Ok(Self { source, weights, parts, network, problem, process })
@@ -89,7 +89,7 @@ impl Report {
         self.config().map_or("unknown", ModelConfig::family)
     }
 
-    /// How many numbers an optimiser would change, in one network.
+    /// Number of trainable parameters of one network.
     fn parameters(&self) -> i64 {
         let buffer = |key: &str| {
             ["running_mean", "running_var", "num_batches_tracked"]
@@ -125,28 +125,28 @@ impl Report {
     fn text(&self, stats: bool) -> Result<String> {
         let (name, family) = (&self.source.name, self.family());
         let mut lines = vec![format!("{name}: family {family}, {} parameters", self.parameters())];
-        let mut tell = |key: &str, text: &str| lines.push(entry(key, text));
-        tell("format", &self.source.whole.format().to_string());
+        let mut add = |key: &str, text: &str| lines.push(entry(key, text));
+        add("format", &self.source.whole.format().to_string());
         match &self.network {
             Some(network) => {
-                tell("model", &fields(&network.config)?);
-                tell("known from", &network.origin.to_string());
+                add("model", &fields(&network.config)?);
+                add("config from", &network.origin.to_string());
                 if !network.assumed.is_empty() {
                     let assumed = network.assumptions().join(", ");
-                    tell("assumed", &format!("{assumed} (shapes cannot tell; --set says it)"));
+                    add("assumed", &format!("{assumed} (not determined by shapes; use --set)"));
                 }
             }
-            None => tell("model", self.problem.as_deref().unwrap_or("unknown")),
+            None => add("model", self.problem.as_deref().unwrap_or("unknown")),
         }
-        tell("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
+        add("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
         if let Some(contexts) = self.source.whole.metadata_text("contexts") {
-            tell("contexts", contexts);
+            add("contexts", contexts);
         }
         if !self.parts.is_empty() {
-            tell("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
+            add("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
         }
         if !self.source.whole.skipped().is_empty() {
-            tell("no tensors", &list(self.source.whole.skipped()));
+            add("skipped", &list(self.source.whole.skipped()));
         }
         lines.extend(training(&self.source.whole)?);
         for (key, tensor) in self.weights.iter() {
@@ -161,12 +161,12 @@ impl Report {
     }
 }
 
-/// The same, for another part.
+/// The options, for another part.
 fn overrides_of(overrides: &ModelOverrides, part: Option<String>) -> ModelOverrides {
     ModelOverrides { part, ..overrides.clone() }
 }
 
-/// What an object says, as `field=value, inner.field=value`.
+/// The fields of an object, as `field=value, inner.field=value`.
 fn fields(object: &impl Serialize) -> Result<String> {
     fn list(prefix: &str, fields: &Map<String, Value>) -> Vec<String> {
         let field = |(name, value): (&String, &Value)| match value {
@@ -179,20 +179,22 @@ fn fields(object: &impl Serialize) -> Result<String> {
     let Value::Object(mut fields) = serde_json::to_value(object)? else {
         return Ok(String::new());
     };
-    fields.remove("family"); // stands in the first line
+    fields.remove("family"); // is in the first line
     Ok(list("", &fields).join(", "))
 }
 
-/// The first of many names.
+/// A list of names, abbreviated.
 fn list(names: &[String]) -> String {
     let shown = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 8 { format!("{shown} and {} more", names.len() - 8) } else { shown }
 }
 
-/// What the file says of its training.
+/// The training record of the file.
 fn training(weights: &StateDict) -> Result<Vec<String>> {
-    let said = weights.metadata_text("training");
-    let Some(Ok(training)) = said.map(serde_json::from_str::<Value>) else { return Ok(Vec::new()) };
+    let record = weights.metadata_text("training");
+    let Some(Ok(training)) = record.map(serde_json::from_str::<Value>) else {
+        return Ok(Vec::new());
+    };
     let mut lines: Vec<String> = ["data", "train"]
         .iter()
         .map(|key| Ok(entry(key, &fields(&training[key])?)))
@@ -223,7 +225,7 @@ fn statistics(tensor: &Tensor) -> Result<(f64, f64, f64)> {
     Ok((number(values.f_sum(Kind::Double)?)?, number(values.f_min()?)?, number(values.f_max()?)?))
 }
 
-/// The type's name in safetensors.
+/// Name of a dtype in safetensors.
 fn dtype(tensor: &Tensor) -> &'static str {
     match tensor.kind() {
         Kind::Float => "F32",

@@ -1,4 +1,4 @@
-//! `inkdrop plan`: what a network would be, without sampling it.
+//! `inkdrop plan`: layers, shapes, parameters, FLOPs and memory of a network, without building it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,19 +13,19 @@ use crate::model::source::Source;
 use crate::model::spec;
 use crate::say::say;
 
-/// Count the layers, work and memory of a network without sampling it
+/// Show layers, parameters, FLOPs and memory of a network without building it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A preset, a .toml or .json config, or a file of weights
+    /// A preset, a .toml or .json config, or a checkpoint
     #[arg(required_unless_present_any = ["list", "flags"])]
     network: Option<String>,
     /// Size of the images, height x width [default: that of the network]
     #[arg(long, value_name = "HxW")]
     size: Option<ImageSize>,
-    /// Images at a time
+    /// Batch size
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1 << 20))]
     batch: i64,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// List the presets
@@ -53,38 +53,38 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The network that was asked for, and what is to be said about it.
+/// The network and notes about it.
 fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
     let overrides = &arguments.overrides;
     let mut config = match (arguments.network.as_deref(), &overrides.flags) {
         (Some(name), _) if !spec::names(name) => return of_weights(name, overrides),
         _ if overrides.part.is_some() || overrides.config.is_some() => {
-            bail!("--part and --config are for files of weights; leave them out")
+            bail!("--part and --config apply to checkpoints only; leave them out")
         }
         (Some(name), Some(_)) => {
-            bail!("{name} and --flags both say what network it is: give one")
+            bail!("{name} and --flags both define the network: give one")
         }
         (Some(name), None) => spec::parse(name)?.config,
         (None, Some(flags)) => spec::flags(flags)?,
-        (None, None) => bail!("expected a preset, a config or a file of weights"),
+        (None, None) => bail!("expected a preset, a config or a checkpoint"),
     };
     for setting in &overrides.settings {
         config = spec::set(&config, setting)?.0;
     }
-    config.check().context("the network cannot be")?;
+    config.check().context("invalid network")?;
     Ok((config, Vec::new()))
 }
 
-/// The network of a file of weights, and how it is known.
+/// The network of a checkpoint, and where its config comes from.
 fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<(ModelConfig, Vec<String>)> {
     ensure!(
         Path::new(file).exists(),
-        "there is no file {file} and no preset of that name; `inkdrop plan --list` shows the presets"
+        "no file and no preset {file}; `inkdrop plan --list` shows the presets"
     );
-    let described = resolve::describe(&Source::open(file)?, overrides)?;
-    let mut notes = vec![format!("known from {}", described.origin)];
-    notes.extend(described.assumptions().iter().map(|a| format!("assumed {a}")));
-    Ok((described.config, notes))
+    let resolved = resolve::describe(&Source::open(file)?, overrides)?;
+    let mut notes = vec![format!("config from {}", resolved.origin)];
+    notes.extend(resolved.assumptions().iter().map(|a| format!("assumed {a}")));
+    Ok((resolved.config, notes))
 }
 
 fn text(config: &ModelConfig, plan: &Plan, arguments: &Arguments, notes: &[String]) -> String {
@@ -98,19 +98,16 @@ fn text(config: &ModelConfig, plan: &Plan, arguments: &Arguments, notes: &[Strin
         batch as f64 * plan.gflop()
     ));
     lines.push(format!("  weights    {:>10}", mib(memory.weights)));
+    lines.push(format!("  inference  {:>10}  with the peak of activations", mib(memory.inference)));
     lines.push(format!(
-        "  inference  {:>10}  with the activations that are alive at once",
-        mib(memory.inference)
-    ));
-    lines.push(format!(
-        "  training   {:>10}  with gradients, Adam and kept activations",
+        "  training   {:>10}  with gradients, Adam state and activations",
         mib(memory.training)
     ));
-    lines.push("(libtorch itself takes 150 to 300 MiB more)".to_string());
+    lines.push("(libtorch itself needs 150 to 300 MiB more)".to_string());
     lines.join("\n")
 }
 
-/// The stages and their sum, in columns as wide as what stands in them.
+/// A table of the stages and their sum.
 fn table(plan: &Plan) -> Vec<String> {
     let gflop = |number: f64| format!("{number:.2}");
     let mut rows = vec![["", "layers", "shape", "parameters", "GFLOP"].map(String::from)];
@@ -121,7 +118,7 @@ fn table(plan: &Plan) -> Vec<String> {
         [name, layers, shape.join("x"), thousands(stage.parameters), flop]
     }));
     let sums = [&thousands(plan.parameters()), &gflop(plan.gflop())];
-    rows.push(["in all", "for one image", "", sums[0], sums[1]].map(String::from));
+    rows.push(["total", "per image", "", sums[0], sums[1]].map(String::from));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let [a, b, c, d, e] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let line = |[name, layers, shape, parameters, gflop]: &[String; 5]| {

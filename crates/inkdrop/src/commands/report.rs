@@ -13,25 +13,25 @@ use inkdrop_torch::DeviceChoice;
 
 use crate::sampling::sink::check_place;
 
-/// Show a training run as one HTML page
+/// Write a training run as one HTML page
 ///
-/// The page holds all that it needs: curves, samples over time, the denoising by the finished model,
-/// the schedule, the config, and what `inkdrop eval … --json > RUN/evaluations/NAME.json` measured.
-/// The run may still be going.
+/// The page contains loss curves, samples over time, an animation of the denoising, the noise
+/// schedule, the config, and evaluations in RUN/evaluations/NAME.json (`inkdrop eval … --json`).
+/// The run may still be in progress.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder that `inkdrop train --out` writes to
+    /// Run directory of `inkdrop train --out`
     run: PathBuf,
-    /// Where to: x.html [default: report.html in the run's folder]
+    /// Output: x.html [default: report.html in the run directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Steps of the denoising that is shown, by DDIM
+    /// DDIM steps of the animation
     #[arg(long, value_name = "N", default_value_t = 50)]
     model_steps: usize,
-    /// Leave the denoising out; it takes a pass of the network a step
+    /// Omit the animation, which needs one network call per step
     #[arg(long)]
     no_animation: bool,
-    /// Where the denoising is computed: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
 }
@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("denoising in {} steps …", arguments.model_steps);
         match animate::denoising(&arguments.run, arguments.model_steps, device) {
             Ok(animation) => extras.animation = Some(animation),
-            // A page without it is better than none.
-            Err(error) => extras.notes.push(format!("No denoising is shown: {error:#}")),
+            // The page is useful without it.
+            Err(error) => extras.notes.push(format!("No animation: {error:#}")),
         }
     }
     let html = page(&run, &extras);

@@ -1,20 +1,20 @@
-//! What the user asks the images to be.
+//! Conditions of images: context weights or a class.
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::model::metadata::ModelMetadata;
 
-/// What one image is asked to be: one weight per named context, or a class.
+/// The condition of one image: one weight per context, or a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    /// Weights of the contexts; empty where the model has none.
+    /// Context weights; empty if the model has none.
     pub contexts: Vec<f32>,
-    /// The class, where the model knows classes.
+    /// The class, if the model has classes.
     pub class: Option<i64>,
 }
 
 impl Condition {
-    /// No condition: all zeros, and the class that stands for none, if there is one.
+    /// No condition: zero weights, and the null class if there is one.
     pub fn none(metadata: &ModelMetadata) -> Self {
         Self {
             contexts: vec![0.0; metadata.model.contexts() as usize],
@@ -22,7 +22,7 @@ impl Condition {
         }
     }
 
-    /// The row of one class: a context by name, or a class by name or number.
+    /// The condition of a class: a context by name, or a class by name or number.
     pub fn class(metadata: &ModelMetadata, name: &str) -> Result<Self> {
         let mut row = Self::none(metadata);
         let Some(count) = metadata.model.classes() else {
@@ -44,7 +44,7 @@ impl Condition {
         Ok(row)
     }
 
-    /// The row of `hero=1,food=0.6`; contexts that are not named are 0.
+    /// Parses `hero=1,food=0.6`; other contexts are 0.
     pub fn parse(metadata: &ModelMetadata, text: &str) -> Result<Self> {
         let mut row = Self::none(metadata);
         let mut given = vec![false; row.contexts.len()];
@@ -54,7 +54,7 @@ impl Condition {
             };
             let value: f32 = match weight.trim().parse() {
                 Ok(value) => value,
-                Err(_) => bail!("context `{part}`: `{weight}` is no number"),
+                Err(_) => bail!("context `{part}`: expected a number instead of `{weight}`"),
             };
             ensure!(value.is_finite(), "context `{part}`: expected a finite weight");
             let at = index(metadata, name.trim())?;
@@ -65,7 +65,7 @@ impl Condition {
         Ok(row)
     }
 
-    /// The class, where there is one or the row is one-hot.
+    /// The class, if there is one or the weights are one-hot.
     pub fn one_hot(&self) -> Option<i64> {
         if self.class.is_some() {
             return self.class;
@@ -76,21 +76,21 @@ impl Condition {
         (ones == 1 && ones + zeros == self.contexts.len()).then_some(at as i64)
     }
 
-    /// Whether nothing is asked.
+    /// True for no condition.
     pub fn is_none(&self, metadata: &ModelMetadata) -> bool {
         *self == Self::none(metadata)
     }
 }
 
-/// A context's place: by name, or by number where the model has no names.
+/// Index of a context: by name, or by number if the model has no names.
 fn index(metadata: &ModelMetadata, name: &str) -> Result<usize> {
     let count = metadata.model.contexts() as usize;
     match metadata.model.classes() {
         _ if count > 0 => {}
         Some(_) => {
-            bail!("context `{name}`: this model knows classes by number: expected --class N")
+            bail!("context `{name}`: this model has classes, not contexts: expected --class N")
         }
-        None => bail!("`{name}`: this model knows no classes and no contexts: leave it out"),
+        None => bail!("`{name}`: this model has no classes and no contexts: leave it out"),
     }
     if let Some(at) = metadata.contexts.iter().position(|known| known == name) {
         return Ok(at);

@@ -1,4 +1,4 @@
-//! Which model it is, whatever its file is called.
+//! Identity of a model, independent of its file name.
 
 use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::metadata::Model;
 
-/// A model's network, process, contexts and a hash of its weights.
+/// Network, process, contexts and a hash of the weights.
 pub fn of(model: &Model) -> Result<Value> {
     Ok(json!({
         "network": model.metadata.model,
@@ -17,7 +17,7 @@ pub fn of(model: &Model) -> Result<Value> {
     }))
 }
 
-/// SHA-256 of bytes, each piece after its length.
+/// SHA-256 of byte strings, each preceded by its length.
 pub fn of_bytes(pieces: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for piece in pieces {
@@ -27,7 +27,7 @@ pub fn of_bytes(pieces: &[&[u8]]) -> String {
     named(hash)
 }
 
-/// SHA-256 of every tensor in the order of names: name, kind, shape and values.
+/// SHA-256 of all tensors in the order of their names: name, dtype, shape and values.
 fn hash(weights: &StateDict) -> Result<String> {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();

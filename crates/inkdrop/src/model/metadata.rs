@@ -150,7 +150,7 @@ impl Model {
         let described = resolve::describe(&source, overrides)?;
         suits(&described.config)?;
         makes_images(&described.config)?;
-        described.settled(name, overrides.assume)?;
+        described.check_determined(name, overrides.assume)?;
         described.config.plan().with_context(|| name.to_string())?;
         let process = resolve::process(&source, overrides, Some(&described))?.with_context(|| {
             format!(

@@ -1,4 +1,4 @@
-//! Which network and process weights belong to, and how that is known.
+//! The network and the process of a checkpoint: from metadata, options, or keys and shapes.
 
 use std::fmt;
 
@@ -13,30 +13,30 @@ use crate::model::source::Source;
 use crate::model::spec::{self, ModelSpec};
 use crate::model::{processes, scheduler};
 
-/// The network of a file.
+/// The network of a checkpoint.
 pub struct ResolvedModel {
-    /// The weights of one network, without wrappers.
+    /// The weights of one network, without key prefixes of wrappers.
     pub weights: StateDict,
     /// The network.
     pub config: ModelConfig,
-    /// How it is known.
+    /// Where the config comes from.
     pub origin: ConfigSource,
-    /// What nobody said and shapes cannot tell.
+    /// Fields that neither the file nor the user sets and shapes do not determine.
     pub assumed: Vec<Assumed>,
 }
 
-/// How a network is known.
+/// The source of a network config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigSource {
-    /// The file's metadata.
+    /// Metadata of the file.
     Metadata,
-    /// A diffusers folder's config.json.
+    /// config.json of a diffusers directory.
     ConfigJson,
-    /// The user named a preset.
+    /// A preset on the command line.
     Preset(String),
-    /// The user gave a config or flags.
+    /// A config or flags on the command line.
     User,
-    /// Keys and shapes.
+    /// Keys and shapes of the tensors.
     Keys,
 }
 
@@ -52,21 +52,20 @@ impl fmt::Display for ConfigSource {
     }
 }
 
-/// The network of one part of a source: what the file says, or what the user says where
-/// the file is silent, or what keys and shapes tell.
+/// Resolves the network of a source: from the file, else from the options, else from keys and shapes.
 pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedModel> {
     let weights = source.part(overrides.part.as_deref())?;
-    let (config, origin, mut assumed) = found(source, &weights, overrides)?;
+    let (config, origin, mut assumed) = network(source, &weights, overrides)?;
     let mut config = config;
     for setting in &overrides.settings {
         ensure!(
             origin != ConfigSource::Metadata,
-            "{} says itself what network it is; leave --set out",
+            "{} contains its network config: leave --set out",
             source.name
         );
         let field;
         (config, field) = spec::set(&config, setting)?;
-        // Channels of a head say how many heads there are.
+        // head_channels determines the number of heads.
         let heads = field == "head_channels" && !setting.ends_with("=none");
         assumed.retain(|assumed| assumed.field != field && !(heads && assumed.field == "heads"));
     }
@@ -74,10 +73,10 @@ pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedM
     Ok(ResolvedModel { weights, config, origin, assumed })
 }
 
-/// The process that a file says, or that the user says where the file is silent.
+/// Resolves the process of a source: from the file, else from the options.
 ///
-/// - known: the network, if it is known; a preset has a process of its own, and outputs of twice
-///   the channels are a learned variance
+/// - known: the network, if known; a preset implies a process, and twice the output channels a learned
+///   variance
 pub fn process(
     source: &Source,
     overrides: &ModelOverrides,
@@ -92,14 +91,14 @@ pub fn process(
         (None, Some(flags)) => processes::of_flags(flags)?,
         (None, None) => None,
     };
-    let said = match (&source.scheduler, source.whole.metadata("process")?) {
+    let stored = match (&source.scheduler, source.whole.metadata("process")?) {
         (_, Some(process)) => Some(process),
         (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
         _ => None,
     };
-    match (said.map(fit), named.map(fit)) {
-        (Some(said), Some(named)) if said != named => bail!(
-            "{} says that it was trained for another process than --process or --flags name; leave them out",
+    match (stored.map(fit), named.map(fit)) {
+        (Some(stored), Some(named)) if stored != named => bail!(
+            "{} contains another process than --process or --flags: leave them out",
             source.name
         ),
         (Some(process), _) | (None, Some(process)) => Ok(Some(process)),
@@ -110,30 +109,34 @@ pub fn process(
     }
 }
 
-/// A network, how it is known, and what was assumed.
-type Found = (ModelConfig, ConfigSource, Vec<Assumed>);
+/// A network config, its source, and undetermined fields.
+type NetworkConfig = (ModelConfig, ConfigSource, Vec<Assumed>);
 
-fn found(source: &Source, weights: &StateDict, overrides: &ModelOverrides) -> Result<Found> {
+fn network(
+    source: &Source,
+    weights: &StateDict,
+    overrides: &ModelOverrides,
+) -> Result<NetworkConfig> {
     let given = given(overrides)?;
-    let said = said(source, weights)?;
-    match (said, given) {
-        (Some((said, ..)), Some((given, ..))) if said != given => bail!(
-            "{} says that it is another network than --config or --flags name; leave them out",
+    let stored = stored(source, weights)?;
+    match (stored, given) {
+        (Some((stored, ..)), Some((given, ..))) if stored != given => bail!(
+            "{} contains another network config than --config or --flags: leave them out",
             source.name
         ),
-        (Some(said), _) => Ok(said),
+        (Some(stored), _) => Ok(stored),
         (None, Some(given)) => Ok(given),
         (None, None) => {
             let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
-                anyhow!("{} does not say what network it is, and {error}", source.name)
+                anyhow!("{} has no network config in its metadata, and {error}", source.name)
             })?;
             Ok((recognised.config, ConfigSource::Keys, recognised.assumed))
         }
     }
 }
 
-/// What the file or the folder says.
-fn said(source: &Source, weights: &StateDict) -> Result<Option<Found>> {
+/// The network config in the file or the diffusers directory.
+fn stored(source: &Source, weights: &StateDict) -> Result<Option<NetworkConfig>> {
     if let Some(config) = weights.metadata("model")? {
         return Ok(Some((config, ConfigSource::Metadata, Vec::new())));
     }
@@ -142,23 +145,23 @@ fn said(source: &Source, weights: &StateDict) -> Result<Option<Found>> {
     let config = spec::original("unet2d", json.clone(), size)
         .with_context(|| format!("{}: config.json", source.name))?;
     let sizeless = json.get("sample_size").is_none_or(Value::is_null);
-    Ok(Some((config, ConfigSource::ConfigJson, unsized_field(!sizeless, size))))
+    Ok(Some((config, ConfigSource::ConfigJson, undetermined_size(!sizeless, size))))
 }
 
-/// The size as an assumption, where nobody said it.
-fn unsized_field(sized: bool, size: impl fmt::Display) -> Vec<Assumed> {
+/// The size as an undetermined field, if nothing sets it.
+fn undetermined_size(sized: bool, size: impl fmt::Display) -> Vec<Assumed> {
     let field = || Assumed { field: "size", value: size.to_string() };
     (!sized).then(field).into_iter().collect()
 }
 
-/// What the user says.
-fn given(overrides: &ModelOverrides) -> Result<Option<Found>> {
+/// The network config of the options.
+fn given(overrides: &ModelOverrides) -> Result<Option<NetworkConfig>> {
     match (&overrides.config, &overrides.flags) {
-        (Some(_), Some(_)) => bail!("--config and --flags both say what network it is: give one"),
+        (Some(_), Some(_)) => bail!("--config and --flags both define the network: give one"),
         (Some(text), None) => {
             let ModelSpec { config, preset, sized } = spec::parse(text)?;
             let [_, height, width] = config.image_shape();
-            let assumed = unsized_field(sized, ImageSize { height, width });
+            let assumed = undetermined_size(sized, ImageSize { height, width });
             let origin =
                 if preset { ConfigSource::Preset(text.clone()) } else { ConfigSource::User };
             Ok(Some((config, origin, assumed)))
@@ -168,37 +171,41 @@ fn given(overrides: &ModelOverrides) -> Result<Option<Found>> {
     }
 }
 
-/// Keys and shapes.
+/// Shapes by key.
 pub fn shapes(weights: &StateDict) -> Shapes {
     weights.iter().map(|(key, tensor)| (key, tensor.size())).collect()
 }
 
 impl ResolvedModel {
-    /// Refuses what is only assumed, naming the flags that would settle it.
-    pub fn settled(&self, source: &str, assume: bool) -> Result<()> {
+    /// Returns an error if fields are undetermined, with the flags that set them.
+    pub fn check_determined(&self, source: &str, assume: bool) -> Result<()> {
         if assume || self.assumed.is_empty() {
             return Ok(());
         }
-        bail!("{source} is a network of family {}, but {}", self.config.family(), self.unsettled())
+        bail!(
+            "{source} is a network of family {}, but {}",
+            self.config.family(),
+            self.undetermined()
+        )
     }
 
-    /// What is only assumed, and the flags that would settle it.
-    pub fn unsettled(&self) -> String {
+    /// The undetermined fields, with the flags that set them.
+    pub fn undetermined(&self) -> String {
         let settings: Vec<String> =
             self.assumed.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
         format!(
-            "its shapes cannot tell {}: give them, such as {}, or a whole --config PRESET|FILE; --assume takes these values as they stand",
+            "its shapes do not determine {}: set them, such as {}, or give --config PRESET|FILE; --assume accepts these values",
             self.assumed.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
             settings.join(" ")
         )
     }
 
-    /// The assumptions in words.
+    /// The assumed values as text.
     pub fn assumptions(&self) -> Vec<String> {
         self.assumed.iter().map(|a| format!("{}={}", a.field, a.value)).collect()
     }
 
-    /// As JSON: fields and values.
+    /// The assumed values as JSON.
     pub fn assumptions_json(&self) -> Value {
         self.assumed.iter().map(|a| (a.field.to_string(), Value::from(a.value.clone()))).collect()
     }

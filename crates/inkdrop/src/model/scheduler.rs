@@ -267,7 +267,8 @@ mod tests {
             {
                 for variance in [Variance::FixedLarge, Variance::LearnedRange] {
                     let (schedule, time) = (schedule.clone(), TimeInput::Index);
-                    let process = ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
+                    let process =
+                        ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
                     assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
                 }
             }

@@ -1,4 +1,4 @@
-//! Where weights come from: built in, a file of any format, or a folder of diffusers.
+//! Sources of weights: built-in models, files of any format, diffusers directories.
 
 use std::path::Path;
 
@@ -10,29 +10,27 @@ use serde_json::Value;
 const BUILT_IN: [(&str, &[u8]); 1] =
     [("sprites", include_bytes!("../../assets/sprites.safetensors"))];
 
-/// Weights as they were found.
+/// An opened source of weights.
 pub struct Source {
-    /// What the user called it.
+    /// The name that the user gave.
     pub name: String,
     /// All tensors of the file.
     pub whole: StateDict,
-    /// A diffusers network's config.json.
+    /// config.json of a diffusers network.
     pub config: Option<Value>,
-    /// A diffusers pipeline's scheduler_config.json.
+    /// scheduler_config.json of a diffusers pipeline.
     pub scheduler: Option<Value>,
 }
 
 impl Source {
-    /// A built-in name or a path; `./sprites` is always a path.
+    /// Opens a built-in name or a path; `./sprites` is always a path.
     pub fn open(name: &str) -> Result<Self> {
         let path = Path::new(name);
         let (whole, config, scheduler) = match BUILT_IN.iter().find(|(known, _)| *known == name) {
             Some((_, bytes)) => (StateDict::from_bytes(bytes, name)?, None, None),
             None if !path.exists() => {
                 let names = BUILT_IN.map(|(name, _)| name).join(", ");
-                bail!(
-                    "there is no file {name}, and no built-in model of that name (built in: {names})"
-                )
+                bail!("no file and no built-in model {name} (built in: {names})")
             }
             None if path.is_dir() => {
                 let folder = DiffusersFolder::open(path)?;
@@ -43,7 +41,7 @@ impl Source {
         Ok(Self { name: name.to_string(), whole, config, scheduler })
     }
 
-    /// One network of the file, without wrappers.
+    /// The weights of one network of the file, without key prefixes of wrappers.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
         self.whole.part(name).with_context(|| self.name.clone())
     }

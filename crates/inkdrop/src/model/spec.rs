@@ -1,4 +1,4 @@
-//! A network as a user names it: a preset, a file, flags, or single fields.
+//! Network configs of the command line: presets, files, flags, single fields.
 
 use anyhow::{Context, Result, anyhow, bail};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
@@ -6,35 +6,35 @@ use serde_json::{Map, Value};
 
 use crate::model::tables;
 
-/// Whether a text is a preset's name, or that of a .toml or .json file.
+/// True if a text is the name of a preset or of a .toml or .json file.
 pub fn names(text: &str) -> bool {
     ModelConfig::preset(text).is_some() || tables::names(text)
 }
 
-/// A network that was named.
+/// A network config of the command line.
 pub struct ModelSpec {
     /// The network.
     pub config: ModelConfig,
-    /// Whether a preset was named.
+    /// True if it is a preset.
     pub preset: bool,
-    /// Whether the size of the images was said; the originals' constructors need not know it.
+    /// True if it sets the image size, which configs of PyTorch programs may omit.
     pub sized: bool,
 }
 
-/// A preset's name, or a .toml or .json file.
+/// Parses the name of a preset, or of a .toml or .json file.
 pub fn parse(text: &str) -> Result<ModelSpec> {
     if let Some(config) = ModelConfig::preset(text) {
         return Ok(ModelSpec { config, preset: true, sized: true });
     }
     let table = tables::open(text)?.with_context(|| {
-        format!("there is no preset `{text}` (`inkdrop plan --list` shows them), and a config's name ends in .toml or .json")
+        format!("no preset `{text}` (`inkdrop plan --list` shows them); a config file ends in .toml or .json")
     })?;
     let (config, sized) = table_config(table).with_context(|| text.to_string())?;
     Ok(ModelSpec { config, preset: false, sized })
 }
 
-/// A table in our names or in the original's, perhaps the `model` of a whole run; and whether
-/// it says the size of the images.
+/// Parses a table with the keys of inkdrop or of the PyTorch program, or a run config with `model`; the
+/// flag is true if it sets the image size.
 fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
     if let Some(Value::Object(model)) = table.remove("model") {
         table = model;
@@ -45,7 +45,7 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
         None if diffusers => "unet2d".to_string(),
         _ => bail!("expected a `family`: context, ddpm, improved, improved-super-res or unet2d"),
     };
-    // Each of our families counts `features`; none of the originals has such an argument.
+    // All families of inkdrop have `features`; no PyTorch program has such an argument.
     if table.contains_key("features") {
         let config: ModelConfig = serde_json::from_value(Value::Object(table))
             .map_err(|error| anyhow!("family {family}: {error}"))?;
@@ -53,8 +53,8 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
         return Ok((config, true));
     }
     table.remove("family");
-    let said = |key: &str| table.get(key).is_some_and(|value| !value.is_null());
-    let sized = family == "context" || said("image_size") || said("sample_size");
+    let set = |key: &str| table.get(key).is_some_and(|value| !value.is_null());
+    let sized = family == "context" || set("image_size") || set("sample_size");
     let size = match table.get("image_size") {
         None => ImageSize::square(32),
         Some(_) if family.starts_with("improved") => ImageSize::square(64), // its own argument
@@ -63,11 +63,11 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
     Ok((original(&family, Value::Object(table), size)?, sized))
 }
 
-/// A network in its original's own arguments.
+/// Converts the arguments of a PyTorch program.
 pub fn original(family: &str, arguments: Value, size: ImageSize) -> Result<ModelConfig> {
     let class = arguments.get("_class_name").and_then(Value::as_str);
     if let Some(class) = class.filter(|class| *class != "UNet2DModel") {
-        bail!("it is a {class}, expected a UNet2DModel");
+        bail!("class {class}: expected UNet2DModel");
     }
     Ok(ModelConfig::from_original(family, arguments, size)?)
 }
@@ -80,7 +80,7 @@ pub fn flags(text: &str) -> Result<ModelConfig> {
     Ok(model)
 }
 
-/// The config with one field set, and the field's name.
+/// Sets one field of a config; returns it with the name of the field.
 pub fn set(config: &ModelConfig, setting: &str) -> Result<(ModelConfig, String)> {
     let (key, text) = setting
         .split_once('=')
@@ -99,7 +99,7 @@ pub fn set(config: &ModelConfig, setting: &str) -> Result<(ModelConfig, String)>
     Ok((changed, key.to_string()))
 }
 
-/// `32x48` where a size is meant.
+/// Parses `32x48` for the key `size`.
 fn size(key: &str, text: &str) -> Option<Value> {
     let size: ImageSize = (key == "size").then(|| text.parse().ok())??;
     serde_json::to_value(size).ok()

@@ -1,4 +1,4 @@
-//! Which model, and where it computes.
+//! Model and device options.
 
 use anyhow::Result;
 use inkdrop_torch::DeviceChoice;
@@ -12,24 +12,25 @@ use crate::options::Tf32;
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct ModelArgs {
-    /// A file of weights, a diffusers folder, or the built-in model `sprites`
+    /// A checkpoint, a diffusers directory, or the built-in model `sprites`
     #[serde(skip)]
     model: String,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[serde(skip)]
     #[arg(long, default_value_t, help_heading = "Model")]
     device: DeviceChoice,
-    /// Size of the images, height x width [default: that of the network]
+    /// Image size, height x width [default: the size of the model]
     #[serde(skip)]
     #[arg(long, value_name = "HxW", help_heading = "Model")]
     size: Option<ImageSize>,
-    /// f32, or bf16 or f16 for the convolutions (norms, embeddings and the last layer stay f32)
+    /// Mixed precision: f32, or bf16 or f16 for convolutions (norms, embeddings and the last layer
+    /// stay f32)
     #[arg(long, default_value = "f32", help_heading = "Model")]
     precision: String,
     #[serde(flatten)]
     #[command(flatten, next_help_heading = "Model")]
     tf32: Tf32,
-    /// Draw init_conv.shortcut from the seed, for a notebook checkpoint that has none
+    /// Initialise init_conv.shortcut from the seed, for checkpoints of the sprites notebook
     #[arg(long, help_heading = "Model")]
     draw_shortcut: bool,
     #[serde(skip)]
@@ -38,17 +39,17 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model, for images of the size that is asked for.
+    /// Opens the model, for images of the requested size.
     pub fn find(&self) -> Result<Model> {
         self.sized(Model::find(&self.model, &self.overrides)?)
     }
 
-    /// The same of a network that makes large images of small ones.
+    /// Opens a super-resolution model.
     pub fn find_upscaler(&self) -> Result<Model> {
         self.sized(Model::find_upscaler(&self.model, &self.overrides)?)
     }
 
-    /// Another model of the same kind, described by the same flags where its file is silent.
+    /// Opens another model of the same kind, with the same options.
     pub fn find_other(&self, name: &str) -> Result<Model> {
         self.sized(Model::find(name, &self.overrides)?)
     }
@@ -61,12 +62,12 @@ impl ModelArgs {
         Ok(model)
     }
 
-    /// Where the network computes.
+    /// The device.
     pub fn device(&self) -> Result<Device> {
         Ok(self.device.resolve()?)
     }
 
-    /// How the network is built.
+    /// Options for building the network.
     pub fn build(&self, seed: u64) -> Result<Build> {
         self.tf32.apply()?;
         let (device, torso) = (self.device()?, precision(&self.precision)?);

@@ -1,13 +1,13 @@
-//! Whether f32 on a GPU may be a little less than f32.
+//! TF32 option.
 
 use anyhow::Result;
 use inkdrop_torch::allow_tf32;
 use serde::Serialize;
 
-/// TF32, on or off; as libtorch has it where nothing is said.
+/// TF32 on or off; the default of libtorch otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args, Serialize)]
 pub struct Tf32 {
-    /// On a GPU, round the factors of f32 convolutions and products to TF32: faster, errors near
+    /// Use TF32 for f32 convolutions and matrix products on a GPU: faster, relative errors near
     /// 1e-3 [default: convolutions only]
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +22,7 @@ enum Switch {
 }
 
 impl Tf32 {
-    /// Tells libtorch, before anything is computed.
+    /// Sets the flags of libtorch.
     pub fn apply(self) -> Result<()> {
         Ok(self.tf32.map_or(Ok(()), |switch| allow_tf32(switch == Switch::On))?)
     }

@@ -50,18 +50,18 @@ fn the_model_is_told_what_the_data_says() {
     let place = place_with_model();
     let told = |data: &str, more: &[&str]| {
         let args = [&[data, "--steps", "4", "--images", "2"], more].concat();
-        json(&place, &args)["told"].as_str().expect("a text").to_string()
+        json(&place, &args)["condition"].as_str().expect("a text").to_string()
     };
-    assert_eq!(told("sprites:3:4", &[]), "the data's labels");
-    assert_eq!(told("sprites:3:4", &["--class", "hero"]), "what --class says");
+    assert_eq!(told("sprites:3:4", &[]), "labels of the data");
+    assert_eq!(told("sprites:3:4", &["--class", "hero"]), "--class");
     place.run(&["data", "-n", "4", "--out", "plain/"]).succeeds();
-    assert_eq!(told("plain", &[]), "nothing: the data has no labels");
+    assert_eq!(told("plain", &[]), "none (the data has no labels)");
     place.run(&["data", "-n", "4", "--out", "pair.npy"]).succeeds();
-    assert_eq!(told("pair.npy", &[]), "the data's labels");
+    assert_eq!(told("pair.npy", &[]), "labels of the data");
     place.run(&[
         "sample", "sprites", "-n", "2", "--steps", "2", "--class", "food", "--out", "x.npz",
     ]);
-    assert_eq!(told("x.npz", &[]), "the data's labels");
+    assert_eq!(told("x.npz", &[]), "labels of the data");
 }
 
 #[test]

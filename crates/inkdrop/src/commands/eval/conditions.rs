@@ -185,11 +185,13 @@ mod tests {
     fn a_model_with_a_class_for_none_needs_no_labels() {
         let classes = Classes { names: Vec::new(), null: Some(999) };
         let metadata = ModelMetadata { classes, ..metadata("improved_imagenet64_cond") };
-        let rows = DataConditions::of(&metadata, (&Labels::None, &[]), &[0], None).expect("rows").each;
+        let rows =
+            DataConditions::of(&metadata, (&Labels::None, &[]), &[0], None).expect("rows").each;
         assert_eq!(rows[0].class, Some(999));
         let none = Labels::Classes { ids: vec![999], count: 1000 };
-        let error =
-            DataConditions::of(&metadata, (&none, &[]), &[0], None).err().expect("none is no class");
+        let error = DataConditions::of(&metadata, (&none, &[]), &[0], None)
+            .err()
+            .expect("none is no class");
         assert!(error.to_string().contains("expected 0 to 998"), "{error}");
         let mixed = Labels::Context(array![[1.0, 0.5]]);
         assert!(DataConditions::of(&metadata, (&mixed, &[]), &[0], None).is_err());

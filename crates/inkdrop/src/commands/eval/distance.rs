@@ -1,4 +1,4 @@
-//! `inkdrop eval distance`: how far samples are from data.
+//! `inkdrop eval distance`: distances between samples and data (FID, KID, sliced Wasserstein).
 
 use std::process::ExitCode;
 
@@ -15,33 +15,33 @@ use super::features::{FeatureOptions, Features};
 use crate::options::ImageSet;
 use crate::say::{entry, say};
 
-/// The most images of each side whose pixels are compared pair by pair.
+/// Maximum number of images per side for pairwise comparison of pixels.
 const PAIRED: i64 = 10_000;
 
-/// Fewer samples than this bias FID upwards by more than models differ.
+/// With fewer samples, the bias of FID exceeds typical differences between models.
 const ENOUGH: i64 = 10_000;
 
-/// How far samples are from data: in pixels, and in the features of a network
+/// Distances between samples and data: pixels, and features of a network (FID, KID)
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// sprites or sprites:SEED:COUNT, an .npz or .npy file, a folder of pictures, CIFAR-10's
-    /// .bin file or folder, or an IDX file
+    /// Samples: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
+    /// CIFAR-10's .bin file or directory, or an IDX file
     samples: ImageSet,
-    /// What they are to be like, named in the same way
+    /// Reference data, in the same forms
     data: ImageSet,
-    /// Fit the pictures of folders to this side
+    /// Resize the pictures of directories to this size
     #[arg(long, value_name = "N")]
     fit: Option<usize>,
-    /// Seed of directions and subsets
+    /// Random seed of directions and subsets
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Subsets of KID
+    /// Number of KID subsets
     #[arg(long, value_name = "N", default_value_t = 100)]
     kid_subsets: usize,
-    /// Images of each subset of KID
+    /// Images per KID subset
     #[arg(long, value_name = "N", default_value_t = 1000)]
     kid_size: usize,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -51,9 +51,9 @@ pub struct Arguments {
 /// Distances between pixels.
 struct Pixels {
     sliced: f64,
-    /// Needs two images of each side.
+    /// Needs two images per side.
     kernel: Option<f64>,
-    /// Images of each side that the kernel distance compares.
+    /// Images per side in the kernel distance.
     paired: [i64; 2],
 }
 
@@ -63,8 +63,8 @@ struct InFeatures {
     fid: f64,
     kid: Kid,
     kid_size: usize,
-    /// Needs more images of each side than neighbours.
-    shares: Option<PrecisionRecall>,
+    /// Needs more images per side than neighbours.
+    precision_recall: Option<PrecisionRecall>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -77,14 +77,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let features = extractor.as_ref().zip(features.transpose()?);
     let counts = [samples.len(), data.len()];
     say(&match arguments.json {
-        true => serde_json::to_string_pretty(&arguments.told(counts, size, &pixels, &features))?,
+        true => {
+            serde_json::to_string_pretty(&arguments.json_report(counts, size, &pixels, &features))?
+        }
         false => arguments.text(counts, size, &pixels, &features),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Arguments {
-    /// Both sides, of one size.
+    /// Loads both sides, with equal image sizes.
     fn load(&self) -> Result<(Images, Images)> {
         let open = self.samples.leaves_channels_open();
         let load = |set: &ImageSet, channels: usize| -> Result<Images> {
@@ -102,7 +104,7 @@ impl Arguments {
         let ([h, w, c], [height, width, channels]) = (size(&samples), size(&data));
         ensure!(
             [h, w, c] == [height, width, channels],
-            "{} has images of {h} x {w} x {c} (height, width, channels), {} of {height} x {width} x {channels}: expected one size; sample with --size, or --fit the pictures of a folder",
+            "{} has images of {h} x {w} x {c} (height, width, channels), {} of {height} x {width} x {channels}: expected one size; sample with --size, or --fit the pictures of a directory",
             self.samples,
             self.data
         );
@@ -111,15 +113,15 @@ impl Arguments {
 
     fn pixels(&self, [samples, data]: &[Tensor; 2]) -> Result<Pixels> {
         let sliced = sliced_wasserstein(samples, data, self.seed)?;
-        let (samples, data) = (self.some(samples)?, self.some(data)?);
+        let (samples, data) = (self.subset(samples)?, self.subset(data)?);
         let paired = [samples.size()[0], data.size()[0]];
         let enough = enough("the kernel distance", &paired, 2);
         let kernel = enough.then(|| kernel_distance(&samples, &data)).transpose()?;
         Ok(Pixels { sliced, kernel, paired })
     }
 
-    /// Images evenly spread over a set, where it has more than can be compared in pairs.
-    fn some(&self, images: &Tensor) -> Result<Tensor> {
+    /// A subset of evenly spaced images, if a set is too large for pairwise comparison.
+    fn subset(&self, images: &Tensor) -> Result<Tensor> {
         let count = images.size()[0];
         if count <= PAIRED {
             return Ok(images.shallow_clone());
@@ -130,22 +132,22 @@ impl Arguments {
 
     fn features(&self, extractor: &Features, [samples, data]: &[Tensor; 2]) -> Result<InFeatures> {
         let (samples, data) = (extractor.of(samples)?, extractor.of(data)?);
-        let (width, least) = (samples.size()[1], samples.size()[0].min(data.size()[0]));
+        let (width, fewest) = (samples.size()[1], samples.size()[0].min(data.size()[0]));
         if samples.size()[0] < ENOUGH {
             eprintln!(
-                "warning: {} samples: FID is too high for fewer than {ENOUGH}, and compares only with FID of as many; KID is not biased",
+                "warning: {} samples: FID is biased upwards below {ENOUGH} and comparable only for equal counts; KID is unbiased",
                 samples.size()[0]
             );
         }
-        if least <= width {
+        if fewest <= width {
             eprintln!(
-                "warning: {least} images for {width} features: their covariance has no full rank, so FID says little"
+                "warning: {fewest} images for {width} features: the covariance does not have full rank, so FID is unreliable"
             );
         }
-        let kid_size = self.kid_size.min(least as usize);
+        let kid_size = self.kid_size.min(fewest as usize);
         if kid_size < self.kid_size {
             eprintln!(
-                "warning: KID on subsets of {kid_size} images: {least} are fewer than {}",
+                "warning: KID subsets have {kid_size} images: there are fewer than {}",
                 self.kid_size
             );
         }
@@ -154,18 +156,19 @@ impl Arguments {
         let kid = kid(&samples, &data, &config)?;
         let rows = [samples.size()[0], data.size()[0]];
         let enough = enough("precision and recall", &rows, NEIGHBOURS + 1);
-        let shares = enough.then(|| precision_recall(&samples, &data, NEIGHBOURS)).transpose()?;
-        Ok(InFeatures { width, fid, kid, kid_size, shares })
+        let precision_recall =
+            enough.then(|| precision_recall(&samples, &data, NEIGHBOURS)).transpose()?;
+        Ok(InFeatures { width, fid, kid, kid_size, precision_recall })
     }
 
-    fn told(
+    fn json_report(
         &self,
         counts: [usize; 2],
         size: [usize; 3],
         pixels: &Pixels,
         features: &Option<(&Features, InFeatures)>,
     ) -> Value {
-        let mut told = json!({
+        let mut report = json!({
             "samples": { "source": self.samples.to_string(), "images": counts[0] },
             "data": { "source": self.data.to_string(), "images": counts[1] },
             "size": size,
@@ -177,7 +180,7 @@ impl Arguments {
             },
         });
         if let Some((extractor, found)) = features {
-            told["features"] = json!({
+            report["features"] = json!({
                 "extractor": extractor.name,
                 "sha256": extractor.sha256,
                 "width": found.width,
@@ -186,12 +189,12 @@ impl Arguments {
                 "kid_std": found.kid.std,
                 "kid_subsets": self.kid_subsets,
                 "kid_size": found.kid_size,
-                "precision": found.shares.as_ref().map(|shares| shares.precision),
-                "recall": found.shares.as_ref().map(|shares| shares.recall),
+                "precision": found.precision_recall.as_ref().map(|shares| shares.precision),
+                "recall": found.precision_recall.as_ref().map(|shares| shares.recall),
                 "neighbours": NEIGHBOURS,
             });
         }
-        told
+        report
     }
 
     fn text(
@@ -225,7 +228,7 @@ impl Arguments {
                     &format!("{:.6e} ± {:.1e}, {subsets} subsets of {kid_size}", kid.mean, kid.std),
                 ),
             ]);
-            if let Some(shares) = &found.shares {
+            if let Some(shares) = &found.precision_recall {
                 let precision = format!("{:.4}, {NEIGHBOURS} neighbours", shares.precision);
                 lines.push(entry("precision", &precision));
                 lines.push(entry("recall", &format!("{:.4}", shares.recall)));
@@ -236,7 +239,7 @@ impl Arguments {
 }
 
 impl Pixels {
-    /// How many images were compared, where it is not all.
+    /// The number of compared images, if not all.
     fn part(&self, counts: [usize; 2]) -> String {
         let [a, b] = self.paired;
         let all = counts.map(|count| count as i64) == self.paired;
@@ -244,11 +247,11 @@ impl Pixels {
     }
 }
 
-/// Whether there are as many images on each side; says so where there are not.
+/// True if each side has enough images; prints a note otherwise.
 fn enough(figure: &str, counts: &[i64; 2], least: i64) -> bool {
     let fewest = counts[0].min(counts[1]);
     if fewest < least {
-        eprintln!("left out: {figure} needs {least} images on each side, here are {fewest}");
+        eprintln!("left out: {figure} needs {least} images per side, given {fewest}");
     }
     fewest >= least
 }

@@ -1,4 +1,4 @@
-//! The features that a user's extractor makes of images.
+//! Features of images by a user's extractor network.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use crate::progress;
 
 const HEADING: &str = "Features";
 
-/// Which network makes features, and how it is called.
+/// Feature extractor options.
 #[derive(Debug, clap::Args)]
 pub struct FeatureOptions {
-    /// A TorchScript file that makes features of images [B, C, H, W]: adds FID, KID, precision
-    /// and recall. It holds a program, which is run: take it from people you trust
+    /// TorchScript feature extractor for images [B, C, H, W]: adds FID, KID, precision and recall.
+    /// The file contains a program that is executed: use only trusted files
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     extractor: Option<PathBuf>,
-    /// The numbers that it takes for pixels: uint8 (0 to 255), unit (0 to 1) or signed (-1 to 1)
+    /// Pixel range of its input: uint8 (0 to 255), unit (0 to 1) or signed (-1 to 1)
     #[arg(long, default_value = "uint8", requires = "extractor", help_heading = HEADING)]
     extractor_input: String,
-    /// Switches that it is given after the images: `true` is return_features of NVIDIA's
+    /// Boolean arguments after the images: `true` is return_features of NVIDIA's
     /// inception-2015-12-05.pt
     #[arg(
         long,
@@ -33,26 +33,26 @@ pub struct FeatureOptions {
         help_heading = HEADING
     )]
     extractor_switches: Vec<bool>,
-    /// Images at a time
+    /// Batch size
     #[arg(long, default_value_t = 64, help_heading = HEADING)]
     batch: usize,
-    /// Where the extractor computes: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t, help_heading = HEADING)]
     device: DeviceChoice,
 }
 
-/// An extractor that was loaded.
+/// A loaded extractor.
 pub struct Features {
     extractor: Extractor,
     batch: i64,
-    /// Its file's name.
+    /// File name.
     pub name: String,
-    /// The start of its file's SHA-256, in hexadecimal digits.
+    /// First hexadecimal digits of the SHA-256 of the file.
     pub sha256: String,
 }
 
 impl FeatureOptions {
-    /// The extractor, if one is named.
+    /// Loads the extractor, if one is given.
     pub fn open(&self) -> Result<Option<Features>> {
         let Some(path) = &self.extractor else { return Ok(None) };
         ensure!(self.batch > 0, "--batch 0: expected at least 1");

@@ -1,22 +1,22 @@
-//! What a bound was measured to be, in f64.
+//! Sums of bits per dimension over batches, in f64.
 
 use anyhow::Result;
 use inkdrop_process::BitsPerDim;
 use inkdrop_torch::tch::{Kind, Tensor};
 
-/// What was measured, in f64.
+/// Bits per dimension and errors of all images so far, in f64.
 pub struct Figures {
-    /// Of each image, in bits per dimension.
+    /// Bits per dimension of each image.
     pub totals: Vec<f64>,
     pub priors: Vec<f64>,
-    /// Sums over images for each step, the first step of the process first.
+    /// Sums over images for each timestep, from timestep 0.
     pub bound: Vec<f64>,
     pub x0_mse: Vec<f64>,
     pub eps_mse: Vec<f64>,
 }
 
 impl Figures {
-    /// Nothing yet, of a process of so many steps.
+    /// Empty, for a process with so many timesteps.
     pub fn new(steps: usize) -> Self {
         let none = vec![0.0; steps];
         let (totals, priors) = (Vec::new(), Vec::new());
