@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: how fast is it on this machine.
 
-use crate::against;
+use crate::compare;
 use crate::workspace::{Workspace, become_command};
 use anyhow::Result;
 use std::ffi::OsString;
@@ -8,11 +8,11 @@ use std::ffi::OsString;
 /// Compares or measures growth where that is asked for; else hands over to `cargo bench`, with the
 /// same exit status.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
-    if asks(args, "--against") {
-        return against::run(ws, args);
+    if asks(args, "--compare") || asks(args, "--against") {
+        return compare::run(ws, args);
     }
     if asks(args, "--growth") {
-        return against::growth::run(ws, args);
+        return compare::growth::run(ws, args);
     }
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();
@@ -35,9 +35,9 @@ mod tests {
     fn criterions_arguments_are_left_alone() {
         let asks = |text: &str| {
             let args: Vec<OsString> = text.split(' ').map(OsString::from).collect();
-            asks(&args, "--against")
+            asks(&args, "--compare")
         };
-        assert!(asks("--against pytorch") && asks("--filter x --against=pytorch"));
-        assert!(!asks("--bench forward") && !asks("-- --against") && !asks("--against-all"));
+        assert!(asks("--compare pytorch") && asks("--filter x --compare=pytorch"));
+        assert!(!asks("--bench forward") && !asks("-- --compare") && !asks("--compare-all"));
     }
 }

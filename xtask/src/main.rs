@@ -1,13 +1,13 @@
 //! The workspace's own commands: `cargo xtask <task>`.
 
-mod against;
 mod bench;
 mod check;
+mod compare;
 mod demo;
 mod doctor;
 mod gpu_check;
 mod libtorch;
-mod live;
+mod online;
 mod parity;
 mod pass;
 mod setup;
@@ -43,7 +43,7 @@ enum Task {
     Test(Rest),
     /// Check format, lints, docs and licences
     Check,
-    /// Compare with a reference; arguments go to inkdrop-parity, `--live` makes new cases first
+    /// Compare with a reference; arguments go to inkdrop-parity, `--online` generates new cases with PyTorch first
     #[command(disable_help_flag = true)]
     Parity(Rest),
     /// Check with TensorBoard itself that it reads the event files
@@ -74,7 +74,7 @@ enum Task {
     Report(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     ///
-    /// `--against pytorch` compares with PyTorch instead, outputs first, then time and memory; `--growth`
+    /// `--compare pytorch` compares with PyTorch instead, outputs first, then time and memory; `--growth`
     /// measures how time and memory grow with batch, resolution and steps. Each has a `--help` of its own.
     Bench(Rest),
     /// Compare the GPU with the CPU and time it; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
@@ -98,8 +98,8 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Demo(options) => demo::run(&ws, &options),
         Task::Test(rest) => test::run(&ws, &rest.args),
         Task::Check => check::run(&ws),
-        Task::Parity(rest) if rest.args.iter().any(|arg| arg == "--live") => {
-            live::run(&ws, &rest.args)
+        Task::Parity(rest) if rest.args.iter().any(|arg| arg == "--online" || arg == "--live") => {
+            online::run(&ws, &rest.args)
         }
         Task::Parity(rest) => parity::run(&ws, &rest.args),
         Task::Tensorboard(options) => tensorboard::run(&ws, &options),

@@ -190,11 +190,11 @@ case \"$*\" in
     *bare.py*) mkdir -p \"$4\"; printf 'a.pt\\tb.pt\\ta.json\\tx\\nc\\td\\t-\\ty\\n' > \"$4/jobs.tsv\";;
 esac";
 
-/// Calls `parity --live`; the Python fails where its arguments contain `breaking`.
+/// Calls `parity --online`; the Python fails where its arguments contain `breaking`.
 fn live(stage: &Stage, breaking: &str, args: &[&str]) -> (Option<i32>, String) {
     stage.script("tools/python3", PYTHON);
     let breaking = if breaking.is_empty() { "never" } else { breaking };
-    let args = [&["parity", "--live", "--seed", "7"], args].concat();
+    let args = [&["parity", "--online", "--seed", "7"], args].concat();
     let (output, text) = done(stage.xtask(&args).env("BREAK", breaking));
     (output.status.code(), text)
 }
@@ -247,7 +247,7 @@ fn live_compares_nothing_with_modules_that_are_wrong() {
     fs::create_dir_all(stage.path("shared/parity")).expect("a folder");
     symlink(stage.path(".libtorch"), stage.path("inner/.libtorch")).expect("a link");
     let python = stage.path("inner/python").display().to_string();
-    let mut command = stage.xtask(&["parity", "--live", "--python", &python]);
+    let mut command = stage.xtask(&["parity", "--online", "--python", &python]);
     command.env("CARGO_MANIFEST_DIR", stage.path("inner/xtask")).env("BREAK", "verify.py");
     let (output, text) = done(&mut command);
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -284,7 +284,7 @@ fn live_converts_what_the_list_says() {
     assert!(log.contains("inkdrop convert c d\n"), "{log}");
 }
 
-/// Calls `bench --against`, with outputs that are so far apart; ours takes 1 s, theirs 2 s.
+/// Calls `bench --compare`, with outputs that are so far apart; ours takes 1 s, theirs 2 s.
 fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
     let difference = format!(
         "\"difference\": {{\"absolute\": {apart}, \"largest\": 1, \"each\": 0, \"relative\": 0}}"
@@ -293,14 +293,14 @@ fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
         "{{\"modes\": {{\"ours\": {{{difference}}}, \"eager\": {{\"seconds\": [2], {difference}}}}}, \
          \"threads\": 1, \"versions\": {{\"PyTorch\": \"2.11.0\"}}}}"
     );
-    let python = format!("case \"$*\" in -c*) echo stub;; *rival.py*) echo '{theirs}';; esac");
+    let python = format!("case \"$*\" in -c*) echo stub;; *baseline.py*) echo '{theirs}';; esac");
     stage.script("tools/python3", &python);
     stage.script(
-        "bin/contender",
+        "bin/compare_ours",
         "echo ours >> log; echo '{\"modes\": {\"ours\": {\"seconds\": [1]}}, \"threads\": 1}'",
     );
     let python = stage.path("tools/python3").display().to_string();
-    let args = ["bench", "--against", "pytorch", "--filter", "forward/context/64", "--pairs", "5"];
+    let args = ["bench", "--compare", "pytorch", "--filter", "forward/context/64", "--pairs", "5"];
     let rest = ["--threads", "1", "--modes", "eager", "--json", "out.json", "--python", &python];
     let (output, text) = done(&mut stage.xtask(&[&args[..], &rest[..]].concat()));
     (output.status.code(), text)
@@ -317,7 +317,7 @@ fn bench_against_compares_first_and_then_measures_pairs() {
     assert_eq!(stage.log().matches("ours").count(), 1 + 5 * 3);
     let report = fs::read_to_string(stage.path("out.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("its JSON");
-    assert_eq!(report["rows"][0]["rivals"][0]["pairs"].as_array().map(Vec::len), Some(5));
+    assert_eq!(report["rows"][0]["baselines"][0]["pairs"].as_array().map(Vec::len), Some(5));
     assert_eq!(report["machine"]["same_release"], true);
 }
 
@@ -334,7 +334,7 @@ fn bench_against_does_not_time_what_differs() {
 }
 
 #[test]
-fn bench_without_a_rival_is_criterions() {
+fn bench_without_a_baseline_is_criterions() {
     let stage = Stage::new(true);
     let (output, text) = done(&mut stage.xtask(&["bench", "--bench", "forward", "--", "ddpm"]));
     assert!(output.status.success(), "{text}");

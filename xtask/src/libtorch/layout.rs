@@ -4,7 +4,7 @@
 //! .libtorch/
 //! ├─ current -> 2.11.0-cpu     what builds and binaries use; swapped by one rename
 //! ├─ 2.11.0-cpu/               a home: lib/ include/ build-version (see expose.rs)
-//! ├─ live-python/              the environment of `parity --live`, if it was ever run
+//! ├─ live-python/              the environment of `parity --online`, if it was ever run
 //! ├─ downloads/                archives, kept only until they are unpacked
 //! ├─ .unpack-<pid>/            a home in the making; renamed into its place
 //! └─ lock                      held by the one setup that may change all this

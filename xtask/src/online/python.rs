@@ -1,0 +1,65 @@
+//! Which Python runs the live programs and the benchmarks, and how it gets their packages.
+
+use crate::venv::Venv;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What pip installs. diffusers asks for the rest itself.
+const PACKAGES: [&str; 5] = ["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy", "scipy"];
+
+/// In `.libtorch/live-python`.
+const VENV: Venv = Venv { name: "live-python", packages: &PACKAGES, size: "5 GB" };
+
+/// Says which versions are there, or which import fails.
+const PROBE: &str = "import diffusers, numpy, safetensors, scipy, torch; \
+    print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}')";
+
+/// An interpreter that has the packages.
+pub struct Python {
+    path: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Python {
+    /// The one that was named, as it is; else that of an environment of our own, made if need be.
+    pub fn find(ws: &Workspace, named: Option<&Path>) -> Result<Self> {
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None => VENV.python(ws)?,
+        };
+        let python = Python { path, scripts: ws.root().join("crates/inkdrop-parity/online") };
+        let probe = python.command().args(["-c", PROBE]).stderr(Stdio::inherit()).output();
+        let probe = probe.with_context(|| format!("cannot run {}", python.path.display()))?;
+        ensure!(
+            probe.status.success(),
+            "{} lacks one of {} (its own words are above)",
+            python.path.display(),
+            PACKAGES.join(", ")
+        );
+        println!("{} in {}", String::from_utf8_lossy(&probe.stdout).trim(), python.path.display());
+        Ok(python)
+    }
+
+    /// One of the live programs.
+    pub fn script(&self, name: &str) -> Command {
+        self.program(&self.scripts.join(name))
+    }
+
+    /// A program of another folder.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = self.command();
+        command.arg(path);
+        command
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1")
+            .env("HF_HUB_OFFLINE", "1");
+        command
+    }
+}
