@@ -10,7 +10,7 @@ use inkdrop_data::read;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 /// Which pixels are drawn, row by row.
-pub type Drawn = Vec<bool>;
+pub type Mask = Vec<bool>;
 
 /// Whole numbers between commas: `X,Y` or `X,Y,W,H`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,61 +22,58 @@ impl<const N: usize> FromStr for Numbers<N> {
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers = text.split(',').map(|part| part.trim().parse().ok());
         let numbers = numbers.collect::<Option<Vec<i64>>>().and_then(|all| all.try_into().ok());
-        numbers.map(Self).ok_or_else(|| format!("expected {N} whole numbers between commas"))
+        numbers.map(Self).ok_or_else(|| format!("expected {N} integers separated by commas"))
     }
 }
 
-/// The white pixels of a file, or those of a rectangle.
+/// Mask options.
 #[derive(Debug, clap::Args)]
 pub struct MaskOptions {
-    /// A picture of the network's size: white is drawn, black is kept
+    /// Mask, a picture of the size of the model: white is inpainted, black is kept
     #[arg(long, value_name = "PNG", conflicts_with = "rectangle")]
     mask: Option<PathBuf>,
-    /// Draw a rectangle: its left and upper edge, its width and height, in pixels
+    /// Inpaint a rectangle: left, top, width and height in pixels
     #[arg(long = "box", value_name = "X,Y,W,H", allow_hyphen_values = true)]
     rectangle: Option<Numbers<4>>,
-    /// Keep what --mask or --box would draw, and draw all else
+    /// Invert the mask
     #[arg(long)]
     outside: bool,
-    /// Put the images, of any size, on an empty canvas with their upper left corner at X,Y, and
-    /// draw what they do not cover (outpainting)
+    /// Place the images, of any size, on an empty canvas with their upper left corner at X,Y, and
+    /// outpaint the rest
     #[arg(long, value_name = "X,Y", allow_hyphen_values = true, conflicts_with = "fit")]
     at: Option<Numbers<2>>,
 }
 
 impl MaskOptions {
-    /// The files that are read.
+    /// Input files.
     pub fn files(&self) -> Vec<PathBuf> {
         self.mask.iter().cloned().collect()
     }
 
-    /// Whether images are placed rather than of the network's size.
+    /// Position of the images on the canvas, for outpainting.
     pub fn at(&self) -> Option<(i64, i64)> {
         self.at.map(|Numbers([x, y])| (x, y))
     }
 
-    /// What is drawn of every image, on a canvas of (width, height).
-    pub fn drawn(&self, (width, height): (usize, usize)) -> Result<Drawn> {
-        let mut drawn = match (&self.mask, self.rectangle) {
+    /// The mask of every image, on a canvas of (width, height).
+    pub fn mask(&self, (width, height): (usize, usize)) -> Result<Mask> {
+        let mut mask = match (&self.mask, self.rectangle) {
             (Some(path), _) => of_file(path, (width, height))?,
             (None, Some(Numbers(sides))) => of_box(sides, (width, height))?,
             (None, None) => {
-                ensure!(
-                    self.at.is_some(),
-                    "nothing says what to draw: name it with --mask, --box or --at"
-                );
-                ensure!(!self.outside, "--outside: outside of what? name it with --mask or --box");
+                ensure!(self.at.is_some(), "no region to inpaint: expected --mask, --box or --at");
+                ensure!(!self.outside, "--outside: expected --mask or --box with it");
                 return Ok(vec![false; width * height]);
             }
         };
         if self.outside {
-            drawn.iter_mut().for_each(|pixel| *pixel = !*pixel);
+            mask.iter_mut().for_each(|pixel| *pixel = !*pixel);
         }
-        Ok(drawn)
+        Ok(mask)
     }
 }
 
-fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Drawn> {
+fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Mask> {
     let picture = read::read_picture(path)?;
     let (w, h) = (picture.width(), picture.height());
     ensure!(
@@ -87,7 +84,7 @@ fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Drawn> {
     Ok(read::luma(&picture).map(|value| value >= 128).collect())
 }
 
-fn of_box([x, y, w, h]: [i64; 4], (width, height): (usize, usize)) -> Result<Drawn> {
+fn of_box([x, y, w, h]: [i64; 4], (width, height): (usize, usize)) -> Result<Mask> {
     let inside = |from: i64, length: i64, side: usize| {
         from >= 0 && length > 0 && from.checked_add(length).is_some_and(|end| end <= side as i64)
     };
@@ -103,32 +100,33 @@ fn of_box([x, y, w, h]: [i64; 4], (width, height): (usize, usize)) -> Result<Dra
     Ok((0..width * height).map(within).collect())
 }
 
-/// A picture on a white canvas of (width, height), and what it leaves to be drawn.
+/// A picture on a white canvas of (width, height), and the mask of the rest.
 pub fn place(
     picture: &Picture,
     (width, height): (usize, usize),
     at: (i64, i64),
-) -> (Picture, Drawn) {
+) -> (Picture, Mask) {
     let (canvas, covered) = read::place(picture, Picture::filled(width, height, [255; 3]), at);
     (canvas, covered.into_iter().map(|covered| !covered).collect())
 }
 
-/// A mask for images, [B, 1, H, W]: 1 where they are drawn.
-pub fn mask(drawn: &[&Drawn], height: usize, device: Device) -> Tensor {
-    let flat: Vec<f32> = drawn.iter().flat_map(|all| all.iter().map(|&d| f32::from(d))).collect();
-    let mask = Tensor::from_slice(&flat).view([drawn.len() as i64, 1, height as i64, -1]);
+/// The masks of a batch, [B, 1, H, W]: 1 where pixels are generated.
+pub fn mask_tensor(masks: &[&Mask], height: usize, device: Device) -> Tensor {
+    let flat: Vec<f32> =
+        masks.iter().flat_map(|mask| mask.iter().map(|&pixel| f32::from(pixel))).collect();
+    let mask = Tensor::from_slice(&flat).view([masks.len() as i64, 1, height as i64, -1]);
     mask.to_device(device).to_kind(Kind::Float)
 }
 
-/// The images of `made` where they are drawn, those of `given` where they are kept, byte by byte.
+/// Generated pixels where the mask is set, kept pixels elsewhere, byte for byte.
 ///
-/// - made: none for a gray area
-pub fn composed(made: Option<&Images>, given: &Images, drawn: &[&Drawn]) -> Result<Images> {
+/// - generated: `None` for gray
+pub fn compose(generated: Option<&Images>, given: &Images, masks: &[&Mask]) -> Result<Images> {
     const GRAY: u8 = 128;
     let mut pixels = given.view().to_owned();
     for ((image, row, column, channel), value) in pixels.indexed_iter_mut() {
-        if drawn[image][row * given.width() + column] {
-            *value = made.map_or(GRAY, |made| made.view()[[image, row, column, channel]]);
+        if masks[image][row * given.width() + column] {
+            *value = generated.map_or(GRAY, |images| images.view()[[image, row, column, channel]]);
         }
     }
     Ok(Images::new(pixels)?)

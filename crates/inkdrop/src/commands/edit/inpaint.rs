@@ -11,7 +11,7 @@ use inkdrop_sampler::edit::{Inpaint, Repaint};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use serde::Serialize;
 
-use super::canvas::{self, Drawn, MaskOptions};
+use super::canvas::{self, Mask, MaskOptions};
 use super::session::{self, EditContext, EditOutput, EditSession};
 use crate::model::metadata::ModelMetadata;
 use crate::options::{EditArgs, Input, InputArgs, ModelArgs};
@@ -66,13 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         steps => LevelSpacing::Timesteps(TimestepSpacing::Trailing(steps)),
     };
     let schedule = levels.sampling_schedule(&schedule)?;
-    let (given, drawn) = read_images(input, mask, &session.model.metadata)?;
+    let (given, masks) = read_images(input, mask, &session.model.metadata)?;
     edit.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
     let (images, count) = (given.images, given.names.len() * variations);
-    let all: Vec<u8> = drawn.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
+    let all: Vec<u8> = masks.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
     let inputs = [images.bytes(), &all];
     let job = session.job(("inpaint", levels.to_string()), arguments, &inputs, count)?;
-    let kept = canvas::composed(None, &images, &drawn.iter().collect::<Vec<_>>())?;
+    let kept = canvas::compose(None, &images, &masks.iter().collect::<Vec<_>>())?;
     let before = [("image", &images), ("kept", &kept)];
     let before = if mask.at().is_some() { &before[1..] } else { &before };
     let sheet = ContactSheet::of_rows(&given.names, before, *variations)?;
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         job,
         sheet,
         false,
-        &mut Task { schedule, repaint, images, drawn, variations: *variations },
+        &mut Task { schedule, repaint, images, masks, variations: *variations },
     )
 }
 
@@ -89,47 +89,47 @@ fn read_images(
     input: &InputArgs,
     mask: &MaskOptions,
     metadata: &ModelMetadata,
-) -> Result<(Input, Vec<Drawn>)> {
+) -> Result<(Input, Vec<Mask>)> {
     let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
-    let (size, asked) = ((width, height), mask.drawn((width, height))?);
+    let (size, region) = ((width, height), mask.mask((width, height))?);
     let Some(at) = mask.at() else {
         ensure!(
-            asked.contains(&true),
+            region.contains(&true),
             "the mask is black everywhere: expected white pixels, which are inpainted"
         );
         let given = input.read(metadata)?;
-        let drawn = vec![asked; given.names.len()];
-        return Ok((given, drawn));
+        let masks = vec![region; given.names.len()];
+        return Ok((given, masks));
     };
     let paths = read::files(&input.images)?;
     let placed = |path: &PathBuf| {
-        let (canvas, mut drawn) = canvas::place(&read::read_picture(path)?, size, at);
+        let (canvas, mut mask) = canvas::place(&read::read_picture(path)?, size, at);
         let name = path.display();
         ensure!(
-            drawn.contains(&false),
+            mask.contains(&false),
             "--at {},{}: {name} lies outside of the {width} x {height} pixels of the model",
             at.0,
             at.1
         );
-        drawn.iter_mut().zip(&asked).for_each(|(drawn, asked)| *drawn |= asked);
+        mask.iter_mut().zip(&region).for_each(|(pixel, region)| *pixel |= region);
         ensure!(
-            drawn.contains(&true),
+            mask.contains(&true),
             "--at {},{}: {name} covers all {width} x {height} pixels of the model, nothing is left to outpaint",
             at.0,
             at.1
         );
-        Ok((canvas, drawn))
+        Ok((canvas, mask))
     };
-    let (canvases, drawn): (Vec<_>, Vec<_>) =
+    let (canvases, masks): (Vec<_>, Vec<_>) =
         paths.iter().map(placed).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((Input::of(paths, &canvases, metadata)?, drawn))
+    Ok((Input::of(paths, &canvases, metadata)?, masks))
 }
 
 struct Task {
     schedule: SamplingSchedule,
     repaint: Repaint,
     images: Images,
-    drawn: Vec<Drawn>,
+    masks: Vec<Mask>,
     variations: usize,
 }
 
@@ -146,17 +146,17 @@ impl session::Task for Task {
     ) -> Result<EditOutput> {
         let sources = session::sources(&numbers, self.variations);
         let given = self.images.select(&sources)?;
-        let drawn: Vec<&Drawn> = sources.iter().map(|&source| &self.drawn[source]).collect();
+        let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
         let denoiser = context.denoiser(numbers.len(), None);
         let x = context.tensor(&given)?;
-        let mask = canvas::mask(&drawn, given.height(), context.device());
+        let mask = canvas::mask_tensor(&masks, given.height(), context.device());
         let noise = &mut context.noise(&numbers);
         let images_and_mask = (&x, &mask);
         let inpaint =
             Inpaint::new(&denoiser, &self.schedule, images_and_mask, self.repaint, noise)?;
         let x = run.drive(numbers.len(), inpaint)?;
         // The conversion to [-1, 1] and back does not keep every byte.
-        let images = canvas::composed(Some(&draw::images(&x)?), &given, &drawn)?;
+        let images = canvas::compose(Some(&draw::images(&x)?), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }
 }
