@@ -4,12 +4,12 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inkdrop_benches::{network, process};
 use inkdrop_data::sprites;
-use inkdrop_train::{LabelUse, Parts, Silent, TrainConfig, Trainer};
+use inkdrop_train::{LabelUse, NoCallback, TrainConfig, Trainer, TrainerBuilder};
 
 fn training(c: &mut Criterion) {
     let config = TrainConfig { steps: 1_000_000, batch: 100, ..TrainConfig::default() };
     let images = config.batch as u64;
-    let parts = Parts {
+    let parts = TrainerBuilder {
         network: network(),
         average: network(),
         process: process(),
@@ -22,7 +22,7 @@ fn training(c: &mut Criterion) {
     let mut trainer = Trainer::new(parts, config).expect("the sprites recipe is valid");
     let mut group = c.benchmark_group("context_training");
     group.throughput(Throughput::Elements(images)).sample_size(10);
-    group.bench_function("step_of_100", |b| b.iter(|| trainer.run_steps(1, &mut Silent)));
+    group.bench_function("step_of_100", |b| b.iter(|| trainer.run_steps(1, &mut NoCallback)));
     group.finish();
 }
 

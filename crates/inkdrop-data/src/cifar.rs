@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 
 /// Names of the classes, in the order of their ids.
 pub const CLASSES: [&str; 10] =
@@ -32,7 +32,7 @@ const RECORD: usize = 1 + 3 * AREA;
 /// # Errors
 /// [`DataError::Read`] where a file cannot be read; [`DataError::File`] where a folder has no
 /// batch, a file is no whole number of records, or a label is above 9.
-pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
+pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
     let (mut ids, mut pixels) = (Vec::new(), Vec::new());
     for file in files(path.as_ref())? {
         let bytes = fs::read(&file).map_err(|error| DataError::read(&file, error))?;
@@ -44,7 +44,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
     }
     let pixels = Array4::from_shape_vec((ids.len(), SIDE, SIDE, 3), pixels)
         .map_err(|error| DataError::Images(error.to_string()))?;
-    Dataset::new(Images::new(pixels)?, Labels::Classes { ids, count: CLASSES.len() })
+    InMemoryDataset::new(Images::new(pixels)?, Labels::Classes { ids, count: CLASSES.len() })
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {

@@ -1,4 +1,7 @@
-//! Which labels go with a set of images.
+//! Datasets: images in memory or on disk, with their labels.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use ndarray::Array2;
 
@@ -90,14 +93,14 @@ impl Labels {
 
 /// Images with their labels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dataset {
+pub struct InMemoryDataset {
     /// The images, `[N, H, W, C]`.
     pub images: Images,
     /// Their labels, N of them or none at all.
     pub labels: Labels,
 }
 
-impl Dataset {
+impl InMemoryDataset {
     /// Puts labels beside images.
     ///
     /// # Errors
@@ -121,5 +124,70 @@ impl Dataset {
     /// K, the number of classes that labels tell apart; none without labels.
     pub fn context_width(&self) -> Option<usize> {
         self.labels.width()
+    }
+}
+
+/// Images of one size that are read by their number, from several threads at once.
+pub trait Dataset: Debug + Send + Sync {
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is no image.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows, columns and channels of each image; 1 channel (gray) or 3 (RGB).
+    fn shape(&self) -> [usize; 3];
+
+    /// Puts image `index` into `pixels`, which has H·W·C bytes in HWC order.
+    ///
+    /// # Errors
+    /// There is no such image, or its file cannot be read.
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError>;
+
+    /// Whether the next image that can be read takes the place of one that cannot, or the error
+    /// ends the run.
+    fn skips(&self) -> bool {
+        false
+    }
+}
+
+impl Dataset for Images {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [self.height(), self.width(), self.channels()]
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        let image = self.image(index);
+        if image.len() != pixels.len() {
+            return Err(DataError::Images(format!(
+                "image {index} into {} bytes, expected one of the {} images of shape {:?}",
+                pixels.len(),
+                self.len(),
+                self.shape()
+            )));
+        }
+        pixels.copy_from_slice(image);
+        Ok(())
+    }
+}
+
+/// Images, wherever they are, with their labels.
+#[derive(Debug, Clone)]
+pub struct LabelledDataset {
+    /// The images.
+    pub images: Arc<dyn Dataset>,
+    /// Their labels, one per image or none at all.
+    pub labels: Labels,
+}
+
+impl From<InMemoryDataset> for LabelledDataset {
+    fn from(InMemoryDataset { images, labels }: InMemoryDataset) -> Self {
+        Self { images: Arc::new(images), labels }
     }
 }

@@ -4,7 +4,6 @@
 //! hidden files and folders are left out. A file that is broken is an error that names it, or is
 //! left out and listed, as [`Broken`] says.
 
-mod crowd;
 mod fitted;
 mod list;
 mod stack;
@@ -15,8 +14,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::LabelledSource;
-use crate::{DataError, Dataset};
+use crate::parallel::parallel_map;
+use crate::{DataError, InMemoryDataset, LabelledDataset};
 use fitted::Fitting;
 use list::Listing;
 use stream::Streamed;
@@ -93,7 +92,7 @@ pub enum Broken {
 #[derive(Debug)]
 pub struct Folder {
     /// The pictures in the order of their paths, and their labels.
-    pub dataset: Dataset,
+    pub dataset: InMemoryDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
     /// What is wrong with the files that were left out; each says which.
@@ -104,7 +103,7 @@ pub struct Folder {
 #[derive(Debug)]
 pub struct OpenFolder {
     /// The pictures in the order of their paths, and their labels.
-    pub data: LabelledSource,
+    pub data: LabelledDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
     /// What is wrong with the files that were left out; each says which.
@@ -146,7 +145,7 @@ pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataEr
     }
     let classes = listing.classes.clone();
     let (streamed, labels, skipped) = Streamed::open(config, fitting, listing)?;
-    let data = LabelledSource { images: Arc::new(streamed), labels };
+    let data = LabelledDataset { images: Arc::new(streamed), labels };
     Ok(OpenFolder { data, classes, skipped })
 }
 
@@ -170,7 +169,7 @@ fn gather(config: &FolderConfig, fitting: Fitting, listing: Listing) -> Result<F
     let Listing { files, classes } = listing;
     let mut stack = stack::Stack::new(fitting);
     let mut skipped = Vec::new();
-    crowd::in_order(
+    parallel_map(
         &files,
         |(path, _)| fitting.read(path),
         |index, read| {

@@ -10,7 +10,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use ndarray::Array4;
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 
 /// What the first four bytes say of the rest.
 struct Kind {
@@ -33,7 +33,7 @@ const LABELS: Kind = Kind { name: "labels", magic: 2049, sides: 1 };
 /// [`DataError::Read`] where a file cannot be read; [`DataError::File`] where it is no such
 /// file, is longer or shorter than its header says, or has nothing in it; [`DataError::Labels`]
 /// where there is not one label per image.
-pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> {
+pub fn load(images: &Path, labels: Option<&Path>) -> Result<InMemoryDataset, DataError> {
     let (shape, bytes) = read(images, &IMAGES)?;
     let shape = (shape[0], shape[1], shape[2], 1);
     let pixels = Array4::from_shape_vec(shape, bytes)
@@ -46,7 +46,7 @@ pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> 
             Labels::Classes { ids, count }
         }
     };
-    Dataset::new(Images::new(pixels)?, labels)
+    InMemoryDataset::new(Images::new(pixels)?, labels)
 }
 
 /// The lengths of a file's dimensions, and its values.

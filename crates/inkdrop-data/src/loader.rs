@@ -1,8 +1,8 @@
 //! The pixels of each step's batch, ready when the step wants them.
 
-mod crew;
+mod batch_sampler;
 mod reader;
-mod visit;
+mod worker_pool;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 
-use crate::batches::Batches;
-use crate::source::Source;
-use crate::{DataError, Images};
-use crew::Crew;
+use crate::{DataError, Dataset, Images};
+pub use batch_sampler::{BatchSampler, ShuffledIndices};
 use reader::{Read, Reader};
+use worker_pool::WorkerPool;
 
 /// The most threads that read ahead.
 pub const MOST_WORKERS: usize = 256;
@@ -30,7 +29,7 @@ pub struct Batch {
 
 /// How batches are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LoaderConfig {
+pub struct DataLoaderConfig {
     /// Whether each image is mirrored, left to right, in half of its visits.
     pub flip: bool,
     /// Rows and columns of a window that each visit takes at another place.
@@ -41,37 +40,37 @@ pub struct LoaderConfig {
 
 /// Reads the batches of a run.
 ///
-/// A batch is a function of the source, of [`Batches`] and of its step alone: neither the number
+/// A batch is a function of the source, of [`BatchSampler`] and of its step alone: neither the number
 /// of workers nor the steps that were asked for before change it. Flips and windows are drawn
 /// from (seed, epoch, image), so every epoch sees others.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use inkdrop_data::batches::Batches;
-/// use inkdrop_data::loader::{Loader, LoaderConfig};
+/// use inkdrop_data::loader::BatchSampler;
+/// use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
 /// use inkdrop_data::sprites;
 ///
 /// let images = Arc::new(sprites::dataset(0, 100).images);
-/// let config = LoaderConfig { flip: true, crop: Some([12, 12]), workers: 2 };
-/// let mut loader = Loader::new(images, Batches::new(100, 8, 42)?, config)?;
+/// let config = DataLoaderConfig { flip: true, crop: Some([12, 12]), workers: 2 };
+/// let mut loader = DataLoader::new(images, BatchSampler::new(100, 8, 42)?, config)?;
 /// for step in 0..3 {
 ///     assert_eq!(loader.batch(step)?.images.view().shape(), [8, 12, 12, 3]);
 /// }
 /// # Ok::<(), inkdrop_data::DataError>(())
 /// ```
 #[derive(Debug)]
-pub struct Loader {
-    batches: Batches,
+pub struct DataLoader {
+    batches: BatchSampler,
     reader: Arc<Reader>,
     /// Who reads ahead; nobody with 0 workers.
-    crew: Option<Crew>,
+    workers: Option<WorkerPool>,
     waited: Duration,
     /// Images whose file is known to be broken.
     broken: HashSet<usize>,
     skipped: Vec<DataError>,
 }
 
-impl Loader {
+impl DataLoader {
     /// A loader of the batches of a source.
     ///
     /// # Errors
@@ -79,9 +78,9 @@ impl Loader {
     /// batches are of more images than there are; [`DataError::Workers`] where there are more than
     /// [`MOST_WORKERS`], or a thread cannot be started.
     pub fn new(
-        source: Arc<dyn Source>,
-        batches: Batches,
-        config: LoaderConfig,
+        source: Arc<dyn Dataset>,
+        batches: BatchSampler,
+        config: DataLoaderConfig,
     ) -> Result<Self, DataError> {
         if batches.items() > source.len() {
             return Err(DataError::Images(format!(
@@ -91,12 +90,12 @@ impl Loader {
             )));
         }
         let reader = Arc::new(Reader::new(source, config.flip, config.crop, batches.seed())?);
-        let crew = match config.workers {
+        let workers = match config.workers {
             0 => None,
-            workers => Some(Crew::new(workers, &reader)?),
+            workers => Some(WorkerPool::new(workers, &reader)?),
         };
         let (broken, skipped) = (HashSet::new(), Vec::new());
-        Ok(Self { batches, reader, crew, waited: Duration::ZERO, broken, skipped })
+        Ok(Self { batches, reader, workers, waited: Duration::ZERO, broken, skipped })
     }
 
     /// Rows, columns and channels of the images of each batch.
@@ -109,7 +108,7 @@ impl Loader {
         self.batches.len_at(step)
     }
 
-    /// How long all calls of [`Loader::batch`] together have waited.
+    /// How long all calls of [`DataLoader::batch`] together have waited.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -127,8 +126,8 @@ impl Loader {
     /// it, and the same one may be asked for again.
     pub fn batch(&mut self, step: usize) -> Result<Batch, DataError> {
         let begun = Instant::now();
-        let read = match &mut self.crew {
-            Some(crew) => crew.read(step, &self.batches),
+        let read = match &mut self.workers {
+            Some(workers) => workers.read(step, &self.batches),
             None => {
                 let (epoch, _) = self.batches.epoch_and_position(step);
                 self.reader.read(epoch, &self.batches.indices(step))

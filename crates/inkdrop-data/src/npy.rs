@@ -13,8 +13,7 @@ use ndarray::Array4;
 use npyz::WriterBuilder;
 
 use crate::output::write_atomic;
-use crate::source::LabelledSource;
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, LabelledDataset, Labels};
 use file::{Head, NpyFile};
 use rows::Rows;
 
@@ -29,7 +28,7 @@ use rows::Rows;
 /// [`DataError::Read`] where a file can't be read; [`DataError::File`] where it is no such
 /// array, is shorter or longer than its header says, has a negative id or a weight that is not
 /// finite; [`DataError::Labels`] where there is not one label per image.
-pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> {
+pub fn load(images: &Path, labels: Option<&Path>) -> Result<InMemoryDataset, DataError> {
     dataset(NpyFile::open(images)?, labels.map(NpyFile::open).transpose()?)
 }
 
@@ -42,7 +41,7 @@ pub fn open(
     images: &Path,
     labels: Option<&Path>,
     memory_mib: u64,
-) -> Result<LabelledSource, DataError> {
+) -> Result<LabelledDataset, DataError> {
     let (head, file) = Head::open(images)?;
     let shape = head.images()?;
     // The file is as long, so that the product is a number.
@@ -55,24 +54,24 @@ pub fn open(
         None => Labels::None,
     };
     labels.go_with(shape[0])?;
-    Ok(LabelledSource { images: Arc::new(Rows::new(head, shape, file)), labels })
+    Ok(LabelledDataset { images: Arc::new(Rows::new(head, shape, file)), labels })
 }
 
 /// Files by name and content as a data set.
 pub(crate) fn of_bytes(
     (path, images): (PathBuf, Vec<u8>),
     labels: Option<(PathBuf, Vec<u8>)>,
-) -> Result<Dataset, DataError> {
+) -> Result<InMemoryDataset, DataError> {
     let labels = labels.map(|(path, bytes)| NpyFile::of_bytes(&path, bytes));
     dataset(NpyFile::of_bytes(&path, images)?, labels.transpose()?)
 }
 
-fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<Dataset, DataError> {
+fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<InMemoryDataset, DataError> {
     let labels = labels.map_or(Ok(Labels::None), |file| labels::of(&file))?;
     let [n, h, w, c] = images.head.images()?;
     let pixels = Array4::from_shape_vec((n, h, w, c), images.into_data())
         .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
-    Dataset::new(Images::new(pixels)?, labels)
+    InMemoryDataset::new(Images::new(pixels)?, labels)
 }
 
 /// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`, as numpy reads them.
@@ -81,7 +80,7 @@ fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<Dataset, DataErro
 ///
 /// # Errors
 /// [`DataError::Write`] where a file can't be written.
-pub fn write(images: &Path, labels: &Path, dataset: &Dataset) -> Result<(), DataError> {
+pub fn write(images: &Path, labels: &Path, dataset: &InMemoryDataset) -> Result<(), DataError> {
     let view = dataset.images.view();
     let shape: Vec<u64> = view.shape().iter().map(|&side| side as u64).collect();
     write_array(images, &shape, dataset.images.bytes().iter().copied())?;

@@ -12,7 +12,7 @@ mod spell;
 
 use ndarray::{Array2, Array4};
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 use dice::Dice;
 
 /// The names of the five classes, in label order.
@@ -94,7 +94,7 @@ pub fn sprite(seed: u64, index: u64) -> Sprite {
 }
 
 /// Draws sprites 0 to `count` − 1 of `seed`, labelled with one-hot contexts `[count, 5]`.
-pub fn dataset(seed: u64, count: usize) -> Dataset {
+pub fn dataset(seed: u64, count: usize) -> InMemoryDataset {
     let mut pixels = Array4::zeros((count, SIZE, SIZE, 3));
     let mut context = Array2::zeros((count, CLASSES.len()));
     for (index, mut image) in pixels.outer_iter_mut().enumerate() {
@@ -103,7 +103,7 @@ pub fn dataset(seed: u64, count: usize) -> Dataset {
         context[[index, sprite.class.index()]] = 1.0;
     }
     // Lengths and shapes agree by construction.
-    Dataset { images: Images::of_rgb(pixels), labels: Labels::Context(context) }
+    InMemoryDataset { images: Images::of_rgb(pixels), labels: Labels::Context(context) }
 }
 
 #[cfg(test)]

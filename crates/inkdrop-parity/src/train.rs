@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_process::{MeanType, Objective, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_train::{Adam, AdamConfig, Averages, EmaRule, Master};
+use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
 use inkdrop_unet::{ImageSize, ModelConfig};
 use serde::Deserialize;
 use serde_json::Value;
@@ -79,8 +79,8 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     }
     let (live, average) =
         (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
-    let master = Master::new(live.params())?;
-    let mut ema = Averages::new(average, &master, &[EmaRule::decay(config.ema_rate)])?;
+    let master = MasterWeights::new(live.params())?;
+    let mut ema = EmaSet::new(average, &master, &[EmaDecay::constant(config.ema_rate)])?;
     let losses = steps(case, &config, &process, live.as_ref(), (master, &mut ema))?;
     let tolerance = Tolerance::Scaled(1e-4);
     if let Some(window) = config.window {
@@ -107,7 +107,7 @@ fn steps(
     config: &Arguments,
     process: &Process,
     live: &dyn Network,
-    (mut master, ema): (Master, &mut Averages),
+    (mut master, ema): (MasterWeights, &mut EmaSet),
 ) -> Result<Tensor> {
     let (beta1, beta2) = config.betas;
     let adam = AdamConfig {

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor, no_grad_guard};
 
 pub use group::GroupConfig;
 
-use crate::{Gradients, Master, TrainError};
+use crate::{Gradients, MasterWeights, TrainError};
 
 /// What Adam does with a gradient.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,7 @@ impl Adam {
     ///
     /// # Errors
     /// A group that names no weight; libtorch cannot allocate the state.
-    pub fn new(master: &Master, config: AdamConfig) -> Result<Self, TrainError> {
+    pub fn new(master: &MasterWeights, config: AdamConfig) -> Result<Self, TrainError> {
         let _guard = no_grad_guard();
         let names: Vec<&str> = master.trained().map(|entry| entry.name.as_str()).collect();
         let groups = group::assign(&config, &names)?;

@@ -8,25 +8,25 @@ use inkdrop_process::{LossTerms, Objective, pixels};
 use tch::{Kind, Tensor};
 
 use crate::labels::BatchLabels;
-use crate::timesteps::Drawn;
+use crate::timesteps::SampledTimesteps;
 use crate::{TrainError, Trainer};
 
 /// Images with all that is random about their step.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct TrainingBatch {
     /// [B, C, H, W] in [-1, 1]
     x0: Tensor,
     /// As many.
     noise: Tensor,
     /// `[B]`
     t: Tensor,
-    pub drawn: Drawn,
+    pub drawn: SampledTimesteps,
     labels: BatchLabels,
     /// The images made small, [B, C, h, w], for a network that makes them large.
     small: Option<Tensor>,
 }
 
-impl Prepared {
+impl TrainingBatch {
     pub(crate) fn len(&self) -> usize {
         self.drawn.t.len()
     }
@@ -35,7 +35,7 @@ impl Prepared {
     /// - low_res: side of the small images, if any are wanted
     pub(crate) fn new(
         x0: Tensor,
-        drawn: Drawn,
+        drawn: SampledTimesteps,
         labels: BatchLabels,
         low_res: Option<i64>,
     ) -> Result<Self, TrainError> {
@@ -50,14 +50,14 @@ impl Prepared {
 impl Trainer {
     /// The batch of this step. All that is random in it follows from (seed, step) and the losses
     /// that the timestep sampler has seen; so does what the network draws after it.
-    pub(crate) fn prepare(&mut self) -> Result<Prepared, TrainError> {
+    pub(crate) fn prepare(&mut self) -> Result<TrainingBatch, TrainError> {
         let batch = self.loader.batch(self.step)?;
         let seed = step_seed(self.config.seed, self.step);
         tch::manual_seed(seed as i64);
         let x0 = self.tensor(&batch.images)?;
         let labels = self.labels.batch(&batch.indices, self.config.label_dropout)?;
         let drawn = self.timesteps.draw(batch.indices.len(), seed);
-        Prepared::new(x0, drawn, labels, self.config.low_res)
+        TrainingBatch::new(x0, drawn, labels, self.config.low_res)
     }
 
     /// Images on the network's device, [B, C, H, W] in [-1, 1].
@@ -71,7 +71,7 @@ impl Trainer {
     pub(crate) fn terms(
         &self,
         network: &dyn Network,
-        batch: &Prepared,
+        batch: &TrainingBatch,
         range: Range<usize>,
         mode: Mode,
     ) -> Result<LossTerms, TrainError> {
@@ -86,17 +86,17 @@ impl Trainer {
     }
 
     /// The batch in parts that fit into memory.
-    pub(crate) fn parts(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(crate) fn microbatches(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let most = self.config.microbatch.unwrap_or(images).max(1);
         (0..images).step_by(most).map(move |start| start..(start + most).min(images))
     }
 
     /// The loss of the last step's batch with the weights after it, in evaluation mode and
     /// without learning from it: finite only where they still work. None before the first step.
-    pub(crate) fn probe(&self) -> Result<Option<f64>, TrainError> {
+    pub(crate) fn sanity_loss(&self) -> Result<Option<f64>, TrainError> {
         let Some(batch) = &self.latest else { return Ok(None) };
         let _guard = tch::no_grad_guard();
-        let part = self.parts(batch.len()).next().unwrap_or(0..0);
+        let part = self.microbatches(batch.len()).next().unwrap_or(0..0);
         let terms = self.terms(self.network.as_ref(), batch, part, Mode::Eval)?;
         Ok(Some(terms.loss.f_mean(Kind::Float)?.f_double_value(&[])?))
     }

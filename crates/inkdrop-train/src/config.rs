@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rate::LrSchedule;
 
-use crate::{AdamConfig, EmaRule, GroupConfig, Precision, TimestepConfig};
+use crate::{AdamConfig, EmaDecay, GroupConfig, Precision, TimestepConfig};
 
 /// How a network is trained, as configs spell it.
 ///
@@ -44,7 +44,7 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
     /// Rules of the moving averages; samples are made with the first.
-    pub ema: Vec<EmaRule>,
+    pub ema: Vec<EmaDecay>,
     /// Precision of the convolutions and of attention.
     pub precision: Precision,
     /// Probability that an image is trained without its label, for classifier-free guidance.
@@ -101,7 +101,7 @@ impl Default for TrainConfig {
             weight_decay: adam.weight_decay,
             groups: adam.groups,
             clip_norm: None,
-            ema: vec![EmaRule::warming_up(0.999)],
+            ema: vec![EmaDecay::with_warmup(0.999)],
             precision: Precision::F32,
             label_dropout: 0.1,
             timesteps: TimestepConfig::Uniform,

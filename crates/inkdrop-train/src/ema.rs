@@ -7,27 +7,27 @@ use inkdrop_nn::Network;
 use inkdrop_torch::lerp_all;
 use tch::{Kind, Tensor, no_grad_guard};
 
-pub use rule::EmaRule;
+pub use rule::EmaDecay;
 
-use crate::{Master, TrainError};
+use crate::{MasterWeights, TrainError};
 
 /// Averages by several rules at once.
 ///
 /// Running statistics are averaged like weights, counters are copied: so each average is a whole
 /// network. That of the first rule lies in a network of its own, ready to sample from; the others
 /// are tensors.
-pub struct Averages {
+pub struct EmaSet {
     network: Box<dyn Network>,
     averages: Vec<Average>,
 }
 
 struct Average {
-    rule: EmaRule,
+    rule: EmaDecay,
     /// One for each tensor of the network, in its order.
     tensors: Vec<Tensor>,
 }
 
-impl Averages {
+impl EmaSet {
     /// Averages that start as the weights; that of the first rule is kept in `network`.
     ///
     /// # Errors
@@ -37,10 +37,10 @@ impl Averages {
     /// The network was built from another config.
     pub fn new(
         network: Box<dyn Network>,
-        master: &Master,
-        rules: &[EmaRule],
+        master: &MasterWeights,
+        rules: &[EmaDecay],
     ) -> Result<Self, TrainError> {
-        EmaRule::check_all(rules)?;
+        EmaDecay::check_all(rules)?;
         let _guard = no_grad_guard();
         let mut averages = Vec::new();
         for (number, &rule) in rules.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Averages {
     }
 
     /// The rules, in order.
-    pub fn rules(&self) -> impl Iterator<Item = EmaRule> {
+    pub fn rules(&self) -> impl Iterator<Item = EmaDecay> {
         self.averages.iter().map(|average| average.rule)
     }
 
@@ -73,7 +73,7 @@ impl Averages {
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn update(&mut self, master: &Master, step: usize) -> Result<(), TrainError> {
+    pub fn update(&mut self, master: &MasterWeights, step: usize) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         for Average { rule, tensors } in &mut self.averages {
             let taken = 1.0 - rule.kept(step);
@@ -91,7 +91,7 @@ impl Averages {
     }
 
     /// The weights that a rule has averaged, by the network's names.
-    pub fn weights(&self, rule: EmaRule) -> Option<Weights> {
+    pub fn weights(&self, rule: EmaDecay) -> Option<Weights> {
         let average = self.averages.iter().find(|average| average.rule == rule)?;
         let mut weights = Weights::default();
         for (param, tensor) in self.network.params().iter().zip(&average.tensors) {
@@ -104,7 +104,7 @@ impl Averages {
     ///
     /// # Errors
     /// The weights are not those of the network.
-    pub fn set(&mut self, rule: Option<EmaRule>, weights: &Weights) -> Result<(), TrainError> {
+    pub fn set(&mut self, rule: Option<EmaDecay>, weights: &Weights) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         check(self.network.params(), weights)?;
         let meant = |average: &&mut Average| rule.is_none_or(|rule| rule == average.rule);

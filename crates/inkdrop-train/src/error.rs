@@ -91,7 +91,7 @@ pub enum TrainError {
     },
     /// A sample grid could not be made, or a line of the log not be passed on.
     #[error("what watches the run failed: {0}")]
-    Watcher(Box<dyn std::error::Error + Send + Sync>),
+    TrainerCallback(Box<dyn std::error::Error + Send + Sync>),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use inkdrop_checkpoint::Weights;
 
-use crate::{EmaRule, TrainError};
+use crate::{EmaDecay, TrainError};
 
 /// The run's config, the first file in its folder.
 const CONFIG: &str = "config.toml";
@@ -119,7 +119,7 @@ impl RunFolder {
     }
 
     /// The weights that another rule than the first has averaged, at the end of the run.
-    pub fn finished_average(&self, rule: EmaRule) -> PathBuf {
+    pub fn finished_average(&self, rule: EmaDecay) -> PathBuf {
         self.path.join(format!("final-{}.safetensors", rule.file_name()))
     }
 

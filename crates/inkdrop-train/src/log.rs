@@ -47,8 +47,8 @@ pub struct LogLine {
     /// Images per second.
     pub images_per_s: f64,
     /// Share of the time that was spent waiting for images.
-    #[serde(default)]
-    pub waiting: f64,
+    #[serde(default, rename = "waiting", alias = "data_wait_fraction")]
+    pub data_wait_fraction: f64,
     /// Seconds since this start of the run.
     pub seconds: f64,
 }
@@ -69,7 +69,7 @@ impl LogLine {
             ("gradient/loss_scale", self.loss_scale),
             ("lr", Some(self.lr)),
             ("speed/images_per_s", Some(self.images_per_s)),
-            ("speed/waiting", Some(self.waiting)),
+            ("speed/waiting", Some(self.data_wait_fraction)),
         ];
         numbers.into_iter().filter_map(|(name, number)| Some((name, number?)))
     }

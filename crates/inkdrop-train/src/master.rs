@@ -10,7 +10,7 @@ use crate::TrainError;
 /// A network's weights in f32. Those that the network keeps in half precision have a copy here
 /// that the optimiser changes, since small steps get lost in 16 bits (Micikevicius et al. 2018);
 /// the others are the network's own.
-pub struct Master {
+pub struct MasterWeights {
     entries: Vec<Entry>,
 }
 
@@ -30,7 +30,7 @@ impl Entry {
     }
 }
 
-impl Master {
+impl MasterWeights {
     /// The weights of a network as they are.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Master {
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn publish(&mut self) -> Result<(), TrainError> {
+    pub fn sync_to_model(&mut self) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         for Entry { live, copy, .. } in &mut self.entries {
             if let Some(copy) = copy {
@@ -90,7 +90,7 @@ impl Master {
                 copy.f_copy_(given)?;
             }
         }
-        self.publish()
+        self.sync_to_model()
     }
 
     /// The weights by name.

@@ -6,7 +6,7 @@ use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 
 use crate::log::{Log, LogLine};
-use crate::step::Seen;
+use crate::step::StepMetrics;
 use crate::{Precision, RunFolder, TrainConfig, TrainError, Trainer};
 
 /// What is known after a step.
@@ -25,10 +25,10 @@ pub struct StepReport {
 }
 
 /// Why a grid, or whatever else a watcher makes, could not be made.
-pub type WatcherError = Box<dyn std::error::Error + Send + Sync>;
+pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who looks on while a network is trained.
-pub trait Watcher {
+pub trait TrainerCallback {
     /// After every step.
     fn on_step(&mut self, _report: &StepReport) {}
 
@@ -36,7 +36,7 @@ pub trait Watcher {
     ///
     /// # Errors
     /// Whatever keeps the line from being passed on; it stops the run.
-    fn on_log(&mut self, _line: &LogLine) -> Result<(), WatcherError> {
+    fn on_log(&mut self, _line: &LogLine) -> Result<(), CallbackError> {
         Ok(())
     }
 
@@ -47,7 +47,7 @@ pub trait Watcher {
     ///
     /// # Errors
     /// Whatever keeps the grid from being made; it stops the run.
-    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), WatcherError> {
+    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), CallbackError> {
         Ok(())
     }
 
@@ -59,9 +59,9 @@ pub trait Watcher {
 
 /// A watcher that does nothing.
 #[derive(Debug)]
-pub struct Silent;
+pub struct NoCallback;
 
-impl Watcher for Silent {}
+impl TrainerCallback for NoCallback {}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,27 +82,29 @@ impl Trainer {
     pub fn run(
         &mut self,
         folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
+        watcher: &mut dyn TrainerCallback,
     ) -> Result<Outcome, TrainError> {
         let mut log = folder.map(|folder| Log::open(&folder.log(), self.step)).transpose()?;
         let begun = Instant::now();
         while self.step < self.config.steps {
             self.one_step(folder, watcher)?;
             let stop = watcher.should_stop();
-            if stop || self.must_know() {
-                self.know_all(folder, watcher)?;
+            if stop || self.needs_sync() {
+                self.flush(folder, watcher)?;
             }
             self.loader.take_skipped().iter().for_each(|problem| watcher.on_skipped(problem));
             if self.due(self.config.log_every) || self.validation_is_due() {
                 let line = self.line(begun)?;
                 log.as_mut().map(|log| log.write(&line)).transpose()?;
-                watcher.on_log(&line).map_err(TrainError::Watcher)?;
-                self.window = self.fresh_window();
+                watcher.on_log(&line).map_err(TrainError::TrainerCallback)?;
+                self.window = self.new_metrics();
             }
             // Before the checkpoint: a kill between both must not cost the grid.
             if self.config.sample_every > 0 && self.due(self.config.sample_every) {
                 let drawing = Instant::now();
-                watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
+                watcher
+                    .on_sample(self.step, self.average())
+                    .map_err(TrainError::TrainerCallback)?;
                 self.window.skip(drawing.elapsed());
             }
             if stop || self.due(self.config.checkpoint_every) {
@@ -121,11 +123,15 @@ impl Trainer {
     ///
     /// # Errors
     /// A loss or a gradient is no number, or an image cannot be read.
-    pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
+    pub fn run_steps(
+        &mut self,
+        steps: usize,
+        watcher: &mut dyn TrainerCallback,
+    ) -> Result<(), TrainError> {
         for _ in 0..steps.min(self.config.steps - self.step) {
             self.one_step(None, watcher)?;
         }
-        self.know_all(None, watcher)
+        self.flush(None, watcher)
     }
 
     /// Whether something that happens every so many steps, and at the end, happens now.
@@ -138,7 +144,7 @@ impl Trainer {
     }
 
     /// Whether what follows this step depends on its numbers.
-    fn must_know(&self) -> bool {
+    fn needs_sync(&self) -> bool {
         let TrainConfig { log_every, sample_every, checkpoint_every, .. } = self.config;
         self.due(log_every)
             || self.due(checkpoint_every)
@@ -150,31 +156,31 @@ impl Trainer {
     fn one_step(
         &mut self,
         folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
+        watcher: &mut dyn TrainerCallback,
     ) -> Result<(), TrainError> {
-        match self.advance()? {
-            Some(seen) => self.tell(seen, folder, watcher),
+        match self.train_step()? {
+            Some(seen) => self.record(seen, folder, watcher),
             None => Ok(()),
         }
     }
 
     /// Waits for the numbers of all steps that were made.
-    fn know_all(
+    fn flush(
         &mut self,
         folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
+        watcher: &mut dyn TrainerCallback,
     ) -> Result<(), TrainError> {
-        match self.catch_up()? {
-            Some(seen) => self.tell(seen, folder, watcher),
+        match self.flush_metrics()? {
+            Some(seen) => self.record(seen, folder, watcher),
             None => Ok(()),
         }
     }
 
-    fn tell(
+    fn record(
         &mut self,
-        seen: Seen,
+        seen: StepMetrics,
         folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
+        watcher: &mut dyn TrainerCallback,
     ) -> Result<(), TrainError> {
         let loss = seen.loss();
         let scaled = self.config.precision == Precision::F16;
@@ -205,7 +211,7 @@ impl Trainer {
 
     /// Saves the state, once the weights have shown that they still work.
     fn checkpoint(&self, folder: Option<&RunFolder>) -> Result<(), TrainError> {
-        if let Some(loss) = self.probe()? {
+        if let Some(loss) = self.sanity_loss()? {
             check("loss", loss, self.step + 1, folder)?;
         }
         folder.map_or(Ok(()), |folder| self.save(folder))

@@ -31,11 +31,11 @@ impl Precision {
 /// The factor of the loss in f16, as improved-diffusion moves it: half as large after gradients
 /// that overflow, and a little larger after each step that is good.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LossScale {
+pub struct LossScaler {
     log2: f64,
 }
 
-impl LossScale {
+impl LossScaler {
     /// Where it starts: 2²⁰.
     pub const START: f64 = 20.0;
     /// What log2 of it gains with each good step.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, Weights};
 
-use crate::{EmaRule, LossScale, Precision, TrainError, Trainer};
+use crate::{EmaDecay, LossScaler, Precision, TrainError, Trainer};
 
 /// What becomes of a state that was learned from other images than those that are there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Trainer {
         }
         let network = state.below("network.");
         self.master.set(self.network.params(), &network, &[])?;
-        let saved: Vec<EmaRule> = state.metadata("ema")?.unwrap_or_default();
+        let saved: Vec<EmaDecay> = state.metadata("ema")?.unwrap_or_default();
         for rule in self.averages.rules().collect::<Vec<_>>() {
             match saved.contains(&rule) {
                 true => self.averages.set(Some(rule), &state.below(&prefix(rule)))?,
@@ -75,10 +75,10 @@ impl Trainer {
         // Another precision begins with its own.
         let scale: Option<f64> = state.metadata("loss_scale")?;
         if let Some(log2) = scale.filter(|_| self.config.precision == Precision::F16) {
-            self.scale = LossScale::new(log2);
+            self.scale = LossScaler::new(log2);
         }
         self.origin = state.metadata("origin")?.unwrap_or_default();
-        self.window = self.fresh_window();
+        self.window = self.new_metrics();
         self.window.sums = state.metadata("window")?.unwrap_or_default();
         self.latest = None;
         self.step = step;
@@ -86,7 +86,7 @@ impl Trainer {
     }
 }
 
-fn prefix(rule: EmaRule) -> String {
+fn prefix(rule: EmaDecay) -> String {
     format!("average/{rule}/") // no rule has such a sign
 }
 

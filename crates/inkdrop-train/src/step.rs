@@ -3,12 +3,12 @@
 use inkdrop_nn::Mode;
 use tch::{Device, Kind, Tensor};
 
-use crate::batch::Prepared;
-use crate::{Gradients, LossScale, Precision, TrainError, Trainer};
+use crate::batch::TrainingBatch;
+use crate::{Gradients, LossScaler, Precision, TrainError, Trainer};
 
 /// What a step has seen.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct StepMetrics {
     /// Which step, from 1, and its learning rate.
     pub step: usize,
     /// The step length.
@@ -25,7 +25,7 @@ pub(crate) struct Seen {
     pub norm: f64,
 }
 
-impl Seen {
+impl StepMetrics {
     /// The batch's loss.
     pub(crate) fn loss(&self) -> f64 {
         let weighted = self.losses.iter().zip(&self.weights).map(|(loss, weight)| loss * weight);
@@ -35,7 +35,7 @@ impl Seen {
 
 /// A step whose numbers are still on the device.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub(crate) struct PendingMetrics {
     step: usize,
     lr: f64,
     t: Vec<usize>,
@@ -45,12 +45,12 @@ pub(crate) struct Unread {
     numbers: Tensor,
 }
 
-impl Unread {
+impl PendingMetrics {
     /// Waits for the device.
-    fn read(self) -> Result<Seen, TrainError> {
+    fn read(self) -> Result<StepMetrics, TrainError> {
         let all = Vec::<f64>::try_from(&self.numbers.f_to_device(Device::Cpu)?)?;
         let (losses, rest) = all.split_at(self.t.len());
-        Ok(Seen {
+        Ok(StepMetrics {
             step: self.step,
             lr: self.lr,
             losses: losses.to_vec(),
@@ -74,7 +74,7 @@ impl Trainer {
     ///
     /// Returns what is known by then: of this step, or, where steps are read late, of the one
     /// before it.
-    pub(crate) fn advance(&mut self) -> Result<Option<Seen>, TrainError> {
+    pub(crate) fn train_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
         let batch = self.prepare()?;
         self.master.zero_grad();
         let (losses, parts) = self.backward(&batch)?;
@@ -90,7 +90,7 @@ impl Trainer {
             self.update(&gradients, lr, Some(&broken))?;
             self.latest = Some(batch);
             self.step += 1;
-            return self.unread.replace(unread).map(Unread::read).transpose();
+            return self.unread.replace(unread).map(PendingMetrics::read).transpose();
         }
         let seen = unread.read()?;
         let finite = seen.norm.is_finite();
@@ -110,8 +110,8 @@ impl Trainer {
     }
 
     /// What is known of a step that has been made and not been read; waits for the device.
-    pub(crate) fn catch_up(&mut self) -> Result<Option<Seen>, TrainError> {
-        self.unread.take().map(Unread::read).transpose()
+    pub(crate) fn flush_metrics(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        self.unread.take().map(PendingMetrics::read).transpose()
     }
 
     /// - skip: one f32 on the device; where it is 1, the weights stay
@@ -122,21 +122,21 @@ impl Trainer {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         self.adam.step_unless(gradients, lr, skip)?;
-        self.master.publish()?;
+        self.master.sync_to_model()?;
         self.averages.update(&self.master, self.step)
     }
 
     /// Whether the loss overflows in f16 however little it is scaled.
     pub(crate) fn scale_is_lost(&self) -> bool {
-        self.scale.log2() < LossScale::LEAST
+        self.scale.log2() < LossScaler::LEAST
     }
 
     /// Sums up the gradients of a batch, part by part; the loss of each image, [B], and the means
     /// of error and bound where the loss is their sum.
-    fn backward(&self, batch: &Prepared) -> Result<(Tensor, Option<[Tensor; 2]>), TrainError> {
+    fn backward(&self, batch: &TrainingBatch) -> Result<(Tensor, Option<[Tensor; 2]>), TrainError> {
         let (mut losses, mut errors, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
         let scale = self.scale.factor() / batch.len() as f64;
-        for part in self.parts(batch.len()) {
+        for part in self.microbatches(batch.len()) {
             let terms = self.terms(self.network.as_ref(), batch, part.clone(), Mode::Train)?;
             let weights = Tensor::f_from_slice(&batch.drawn.weights[part])?;
             let weights = weights.f_to_kind(terms.loss.kind())?.f_to_device(terms.loss.device())?;
@@ -161,9 +161,9 @@ impl Trainer {
 fn unread(
     step: usize,
     lr: f64,
-    batch: &Prepared,
+    batch: &TrainingBatch,
     (losses, parts, norm): (&Tensor, &Option<[Tensor; 2]>, &Tensor),
-) -> Result<Unread, TrainError> {
+) -> Result<PendingMetrics, TrainError> {
     let flat = |tensor: &Tensor| tensor.f_to_kind(Kind::Double)?.f_view([-1]);
     let mut all = vec![flat(losses)?, flat(norm)?.f_to_device(losses.device())?];
     for part in parts.iter().flatten() {
@@ -171,7 +171,7 @@ fn unread(
     }
     let numbers = Tensor::f_cat(&all, 0)?;
     let (t, weights) = (batch.drawn.t.clone(), batch.drawn.weights.clone());
-    Ok(Unread { step, lr, t, weights, parted: parts.is_some(), numbers })
+    Ok(PendingMetrics { step, lr, t, weights, parted: parts.is_some(), numbers })
 }
 
 #[cfg(test)]

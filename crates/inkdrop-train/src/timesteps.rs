@@ -24,7 +24,7 @@ pub enum TimestepConfig {
 
 /// The steps of a batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
+pub struct SampledTimesteps {
     /// One for each image, 0 to T − 1.
     pub t: Vec<usize>,
     /// What each loss counts, so that the mean stays that of even draws.
@@ -71,7 +71,7 @@ impl TimestepSampler {
     }
 
     /// The steps of a batch: a function of the seed and of the losses so far.
-    pub fn draw(&self, batch: usize, seed: u64) -> Drawn {
+    pub fn draw(&self, batch: usize, seed: u64) -> SampledTimesteps {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let probabilities = self.probabilities();
         let mut sums: Vec<f64> = Vec::with_capacity(self.steps);
@@ -87,7 +87,7 @@ impl TimestepSampler {
         let t: Vec<usize> = (0..batch).map(|_| one()).collect();
         let weight = |&t: &usize| 1.0 / (self.steps as f64 * probabilities[t]);
         let weights = t.iter().map(weight).collect();
-        Drawn { t, weights }
+        SampledTimesteps { t, weights }
     }
 
     /// Takes in the losses of a batch, before any weights.

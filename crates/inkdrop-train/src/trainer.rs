@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use inkdrop_checkpoint::Weights;
+use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
-use inkdrop_data::batches::Batches;
-use inkdrop_data::loader::{Loader, LoaderConfig};
-use inkdrop_data::source::LabelledSource;
+use inkdrop_data::loader::BatchSampler;
+use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
 use inkdrop_nn::Network;
 use inkdrop_process::{Objective, Process};
 use tch::Device;
 
-use crate::batch::Prepared;
+use crate::batch::TrainingBatch;
 use crate::labels::LabelTable;
-use crate::step::Unread;
+use crate::step::PendingMetrics;
 use crate::validation::Validation;
-use crate::window::Window;
+use crate::window::MetricsAccumulator;
 use crate::{
-    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, RunFolder, TimestepConfig,
-    TimestepSampler, TrainConfig, TrainError,
+    Adam, EmaDecay, EmaSet, LabelUse, LossScaler, MasterWeights, Precision, RunFolder,
+    TimestepConfig, TimestepSampler, TrainConfig, TrainError,
 };
 
 /// A training run. Everything random in step s follows from (seed, s) and from the state that
@@ -26,14 +26,14 @@ use crate::{
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) network: Box<dyn Network>,
-    pub(crate) master: Master,
-    pub(crate) averages: Averages,
+    pub(crate) master: MasterWeights,
+    pub(crate) averages: EmaSet,
     pub(crate) adam: Adam,
-    pub(crate) scale: LossScale,
+    pub(crate) scale: LossScaler,
     pub(crate) timesteps: TimestepSampler,
     pub(crate) step: usize,
     pub(crate) process: Process,
-    pub(crate) loader: Loader,
+    pub(crate) loader: DataLoader,
     pub(crate) labels: LabelTable,
     pub(crate) validation: Option<Validation>,
     /// What there is to learn from, in words.
@@ -41,17 +41,17 @@ pub struct Trainer {
     /// Whose weights it began with, in words; empty where they were drawn.
     pub(crate) origin: String,
     /// What the next line of the log is to say.
-    pub(crate) window: Window,
+    pub(crate) window: MetricsAccumulator,
     /// The batch of the last step.
-    pub(crate) latest: Option<Prepared>,
+    pub(crate) latest: Option<TrainingBatch>,
     /// Whether a step's numbers are read when the next one is under way, so that the device never
     /// waits for the host.
     pub(crate) reads_late: bool,
-    pub(crate) unread: Option<Unread>,
+    pub(crate) unread: Option<PendingMetrics>,
 }
 
 /// What a run is made of.
-pub struct Parts {
+pub struct TrainerBuilder {
     /// The network to train, built with [`Precision::torso`].
     pub network: Box<dyn Network>,
     /// One of the same config in f32, which will hold the first average.
@@ -61,13 +61,13 @@ pub struct Parts {
     /// Channels, rows and columns of the images that it takes.
     pub image: [usize; 3],
     /// What it learns.
-    pub data: LabelledSource,
+    pub data: LabelledDataset,
     /// How it takes labels.
     pub labels: LabelUse,
     /// Names of the classes or contexts, if they have any: a run goes on only with the same ones.
     pub names: Vec<String>,
     /// Images that it does not learn, to see how well it does on those.
-    pub validation: Option<LabelledSource>,
+    pub validation: Option<LabelledDataset>,
 }
 
 impl Trainer {
@@ -75,29 +75,30 @@ impl Trainer {
     ///
     /// # Errors
     /// A config or data that cannot be.
-    pub fn new(parts: Parts, config: TrainConfig) -> Result<Self, TrainError> {
+    pub fn new(parts: TrainerBuilder, config: TrainConfig) -> Result<Self, TrainError> {
         config.check()?;
-        let Parts { network, average, process, image, data, labels, names, validation } = parts;
+        let TrainerBuilder { network, average, process, image, data, labels, names, validation } =
+            parts;
         Objective::new(&process, &config.objective())?;
-        let master = Master::new(network.params())?;
+        let master = MasterWeights::new(network.params())?;
         let crop = window(&data, image, config.crop)?;
-        let loader = LoaderConfig { flip: config.flip, crop, workers: config.workers };
-        let batches = Batches::new(data.images.len(), config.batch, config.seed)?;
-        let seen = |data: LabelledSource| {
+        let loader = DataLoaderConfig { flip: config.flip, crop, workers: config.workers };
+        let batches = BatchSampler::new(data.images.len(), config.batch, config.seed)?;
+        let seen = |data: LabelledDataset| {
             let crop = window(&data, image, config.crop)?;
             Validation::new(&data, labels, crop, &config)
         };
         let validation = validation.map(seen).transpose()?;
         let scaled = config.precision == Precision::F16;
         Ok(Self {
-            averages: Averages::new(average, &master, &config.ema)?,
+            averages: EmaSet::new(average, &master, &config.ema)?,
             adam: Adam::new(&master, config.adam())?,
             data: describe(&data, &names),
             origin: String::new(),
-            window: Window::new(process.schedule().steps(), Duration::ZERO),
-            scale: LossScale::new(if scaled { LossScale::START } else { 0.0 }),
+            window: MetricsAccumulator::new(process.schedule().steps(), Duration::ZERO),
+            scale: LossScaler::new(if scaled { LossScaler::START } else { 0.0 }),
             timesteps: TimestepSampler::new(config.timesteps, process.schedule().steps()),
-            loader: Loader::new(data.images, batches, loader)?,
+            loader: DataLoader::new(data.images, batches, loader)?,
             labels: LabelTable::new(&data.labels, labels)?,
             // The next step of the others depends on this one's numbers; a CPU is the host itself.
             reads_late: matches!(network.params().device(), Device::Cuda(_))
@@ -130,7 +131,7 @@ impl Trainer {
     }
 
     /// The weights that a rule has averaged.
-    pub fn averaged(&self, rule: EmaRule) -> Option<Weights> {
+    pub fn averaged(&self, rule: EmaDecay) -> Option<Weights> {
         self.averages.weights(rule)
     }
 
@@ -165,8 +166,8 @@ impl Trainer {
     }
 
     /// A window that nothing has been seen in.
-    pub(crate) fn fresh_window(&self) -> Window {
-        Window::new(self.process.schedule().steps(), self.loader.waited())
+    pub(crate) fn new_metrics(&self) -> MetricsAccumulator {
+        MetricsAccumulator::new(self.process.schedule().steps(), self.loader.waited())
     }
 
     /// Begins at a step, as if those before it had been taken elsewhere: for the learning rate,
@@ -204,7 +205,7 @@ impl Trainer {
     /// The weights are not those of the network, or the recipe has no such rule.
     pub fn start_average_from(
         &mut self,
-        rule: EmaRule,
+        rule: EmaDecay,
         weights: &Weights,
     ) -> Result<(), TrainError> {
         if !self.averages.rules().any(|known| known == rule) {
@@ -216,7 +217,7 @@ impl Trainer {
 }
 
 /// What there is to learn from: enough to notice that images or classes came or went.
-fn describe(data: &LabelledSource, names: &[String]) -> String {
+fn describe(data: &LabelledDataset, names: &[String]) -> String {
     let [height, width, channels] = data.images.shape();
     let mut words = format!("{} images of {height} x {width} x {channels}", data.images.len());
     if !names.is_empty() {
@@ -242,7 +243,7 @@ fn describe(data: &LabelledSource, names: &[String]) -> String {
 
 /// The window that a network of this image shape takes of the images, where they are larger.
 fn window(
-    data: &LabelledSource,
+    data: &LabelledDataset,
     [channels, height, width]: [usize; 3],
     crop: bool,
 ) -> Result<Option<[usize; 2]>, TrainError> {

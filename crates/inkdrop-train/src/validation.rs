@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use inkdrop_data::batches::Batches;
-use inkdrop_data::loader::{Loader, LoaderConfig};
-use inkdrop_data::source::{LabelledSource, Source};
+use inkdrop_data::loader::BatchSampler;
+use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
+use inkdrop_data::{Dataset, LabelledDataset};
 use inkdrop_nn::Mode;
 use tch::Kind;
 
-use crate::batch::Prepared;
+use crate::batch::TrainingBatch;
 use crate::labels::LabelTable;
-use crate::timesteps::Drawn;
+use crate::timesteps::SampledTimesteps;
 use crate::{LabelUse, TrainConfig, TrainError, Trainer};
 
 /// Images to look at, always the same ones with the same noise at the same steps.
 #[derive(Debug)]
 pub(crate) struct Validation {
-    images: Arc<dyn Source>,
+    images: Arc<dyn Dataset>,
     labels: LabelTable,
     crop: Option<[usize; 2]>,
     count: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Validation {
 
 impl Validation {
     pub(crate) fn new(
-        data: &LabelledSource,
+        data: &LabelledDataset,
         labels: LabelUse,
         crop: Option<[usize; 2]>,
         config: &TrainConfig,
@@ -49,9 +49,9 @@ impl Trainer {
         // Whatever the recipe's batches are: the noise must not depend on them.
         let batch = validation.count.min(32);
         // One epoch in the order of a fixed seed takes a fair share of every class.
-        let batches = Batches::new(validation.images.len(), batch, 0)?;
-        let config = LoaderConfig { crop: validation.crop, ..LoaderConfig::default() };
-        let mut loader = Loader::new(validation.images.clone(), batches, config)?;
+        let batches = BatchSampler::new(validation.images.len(), batch, 0)?;
+        let config = DataLoaderConfig { crop: validation.crop, ..DataLoaderConfig::default() };
+        let mut loader = DataLoader::new(validation.images.clone(), batches, config)?;
         let (mut seen, mut sum) = (0, 0.0);
         for step in 0.. {
             if seen >= validation.count {
@@ -73,7 +73,7 @@ impl Trainer {
         validation: &Validation,
         read: &inkdrop_data::loader::Batch,
         seen: usize,
-    ) -> Result<Prepared, TrainError> {
+    ) -> Result<TrainingBatch, TrainError> {
         tch::manual_seed(seen as i64);
         let x0 = self.tensor(&read.images)?;
         let labels = validation.labels.batch(&read.indices, 0.0)?;
@@ -84,6 +84,6 @@ impl Trainer {
             (seen..seen + read.indices.len()).map(|image| (place(image) * steps as f64) as usize);
         let t: Vec<usize> = t.collect();
         let weights = vec![1.0; t.len()];
-        Prepared::new(x0, Drawn { t, weights }, labels, self.config.low_res)
+        TrainingBatch::new(x0, SampledTimesteps { t, weights }, labels, self.config.low_res)
     }
 }

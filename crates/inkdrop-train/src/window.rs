@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogLine;
-use crate::step::Seen;
+use crate::step::StepMetrics;
 
 /// A mean that grows.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub(crate) struct Sums {
 
 /// Steps since the last line.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct MetricsAccumulator {
     begun: Instant,
     /// What the loader had waited then.
     waited: Duration,
@@ -49,7 +49,7 @@ pub(crate) struct Window {
     pub sums: Sums,
 }
 
-impl Window {
+impl MetricsAccumulator {
     pub(crate) fn new(steps: usize, waited: Duration) -> Self {
         Self { begun: Instant::now(), waited, steps, images: 0, sums: Sums::default() }
     }
@@ -59,7 +59,7 @@ impl Window {
         self.begun += time;
     }
 
-    pub(crate) fn add(&mut self, seen: &Seen) {
+    pub(crate) fn add(&mut self, seen: &StepMetrics) {
         self.images += seen.losses.len();
         let sums = &mut self.sums;
         sums.loss.add(seen.loss(), 1.0);
@@ -94,7 +94,7 @@ impl Window {
             loss_scale: None,
             validation: None,
             images_per_s: self.images as f64 / took,
-            waiting: (waited.saturating_sub(self.waited).as_secs_f64() / took).min(1.0),
+            data_wait_fraction: (waited.saturating_sub(self.waited).as_secs_f64() / took).min(1.0),
             seconds,
         }
     }

@@ -9,7 +9,9 @@ use inkdrop_data::sprites;
 use inkdrop_nn::{Conditioning, Mode};
 use inkdrop_process::Objective;
 use inkdrop_torch::tch::{Kind, Tensor};
-use inkdrop_train::{Adam, Averages, LabelUse, Master, Parts, Silent, TrainConfig, Trainer};
+use inkdrop_train::{
+    Adam, EmaSet, LabelUse, MasterWeights, NoCallback, TrainConfig, Trainer, TrainerBuilder,
+};
 
 use crate::Result;
 use crate::job::{Job, named};
@@ -29,7 +31,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
         return Ok(Vec::new());
     }
     let mut trainer = trainer(job)?;
-    measure(job, || Ok(trainer.run_steps(1, &mut Silent)?))
+    measure(job, || Ok(trainer.run_steps(1, &mut NoCallback)?))
 }
 
 /// The default recipe; so long that its learning rate stays where it begins.
@@ -38,7 +40,7 @@ fn recipe(job: &Job) -> TrainConfig {
 }
 
 fn trainer(job: &Job) -> Result<Trainer> {
-    let parts = Parts {
+    let parts = TrainerBuilder {
         network: network::build(job)?,
         average: network::build(job)?,
         process: sampling::process(&job.model)?,
@@ -56,8 +58,8 @@ fn losses(job: &Job) -> Result<Tensor> {
     let inputs = job.inputs()?.ok_or("given no inputs, expected a file of batches")?;
     let (live, average) = (network::build(job)?, network::build(job)?);
     let (process, recipe) = (sampling::process(&job.model)?, recipe(job));
-    let mut master = Master::new(live.params())?;
-    let mut averages = Averages::new(average, &master, &recipe.ema)?;
+    let mut master = MasterWeights::new(live.params())?;
+    let mut averages = EmaSet::new(average, &master, &recipe.ema)?;
     let mut adam = Adam::new(&master, recipe.adam())?;
     let objective = Objective::new(&process, &recipe.objective())?;
     let mut losses = Vec::new();

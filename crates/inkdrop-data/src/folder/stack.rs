@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 
 use super::fitted::{Fitted, Fitting};
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 
 /// Pictures of one size, as bytes.
 pub(super) struct Stack {
@@ -51,12 +51,12 @@ impl Stack {
     }
 
     /// All pictures, labelled where there are classes.
-    pub(super) fn finish(self, classes: usize) -> Result<Dataset, DataError> {
+    pub(super) fn finish(self, classes: usize) -> Result<InMemoryDataset, DataError> {
         let (width, height) = self.first.map_or((0, 0), |(_, sides)| sides);
         let shape = (self.ids.len(), height, width, self.channels);
         let pixels = Array4::from_shape_vec(shape, self.bytes);
         let pixels = pixels.map_err(|error| DataError::Images(error.to_string()))?;
-        Dataset::new(Images::new(pixels)?, labels(self.ids, classes))
+        InMemoryDataset::new(Images::new(pixels)?, labels(self.ids, classes))
     }
 }
 

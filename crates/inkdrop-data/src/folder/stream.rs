@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::fitted::{Fitted, Fitting};
 use super::list::Listing;
-use super::{Broken, FolderConfig, crowd, nothing_left, skip, stack};
-use crate::source::Source;
-use crate::{DataError, Labels};
+use super::{Broken, FolderConfig, nothing_left, skip, stack};
+use crate::parallel::parallel_map;
+use crate::{DataError, Dataset, Labels};
 
 /// The files of a folder, whose headers are good.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Streamed {
         let Listing { files: listed, classes } = listing;
         let (mut files, mut ids): (Vec<PathBuf>, Vec<u32>) = Default::default();
         let (mut skipped, mut sides) = (Vec::new(), (0, 0));
-        crowd::in_order(
+        parallel_map(
             &listed,
             |(path, _)| fitting.sides(path),
             |index, found| {
@@ -63,7 +63,7 @@ impl Streamed {
     }
 }
 
-impl Source for Streamed {
+impl Dataset for Streamed {
     fn len(&self) -> usize {
         self.files.len()
     }

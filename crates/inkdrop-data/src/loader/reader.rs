@@ -4,9 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::visit::{Visit, cut, mirror};
-use crate::DataError;
-use crate::source::Source;
+use crate::augmentation::{Augmentation, cut, mirror};
+use crate::{DataError, Dataset};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -36,7 +35,7 @@ impl Read {
 /// Reads images as a run's config wants them.
 #[derive(Debug)]
 pub(super) struct Reader {
-    source: Arc<dyn Source>,
+    source: Arc<dyn Dataset>,
     flip: bool,
     window: [usize; 2],
     seed: u64,
@@ -44,7 +43,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        source: Arc<dyn Source>,
+        source: Arc<dyn Dataset>,
         flip: bool,
         crop: Option<[usize; 2]>,
         seed: u64,
@@ -86,7 +85,7 @@ impl Reader {
         let mut whole = vec![0; height * width * channels];
         let room = [height - self.window[0], width - self.window[1]];
         for (&item, pixels) in items.iter().zip(read.pixels.chunks_exact_mut(size)) {
-            let visit = Visit::draw(self.seed, epoch, item, room);
+            let visit = Augmentation::draw(self.seed, epoch, item, room);
             if room == [0, 0] {
                 read.indices.push(self.image(item, pixels, &mut read.skipped)?);
             } else {

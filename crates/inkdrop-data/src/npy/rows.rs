@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::file::Head;
 use crate::DataError;
-use crate::source::Source;
+use crate::Dataset;
 
 /// An open file of images.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Rows {
     }
 }
 
-impl Source for Rows {
+impl Dataset for Rows {
     fn len(&self) -> usize {
         self.shape[0]
     }
@@ -35,7 +35,7 @@ impl Source for Rows {
     }
 
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        let size: usize = Source::shape(self).iter().product();
+        let size: usize = Dataset::shape(self).iter().product();
         if index >= self.len() || pixels.len() != size {
             return Err(DataError::Images(format!(
                 "image {index} into {} bytes, expected one below {} into {size}",

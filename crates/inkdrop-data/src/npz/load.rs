@@ -8,7 +8,7 @@ use npyz::zip::ZipArchive;
 use npyz::zip::result::ZipError;
 
 use crate::npy;
-use crate::{DataError, Dataset};
+use crate::{DataError, InMemoryDataset};
 
 /// Up to how many times the archive an array may be, where it is larger than [`FLOOR`].
 const GROWTH: u64 = 64;
@@ -42,7 +42,7 @@ const FLOOR: u64 = 1 << 30;
 /// [`DataError::Read`] where the file cannot be read; [`DataError::File`] where it is no such
 /// archive, or an array in it is damaged, or not as above; [`DataError::Labels`] where there is
 /// not one label per image.
-pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
+pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
     let Some(images) = archive.array("arr_0")? else {

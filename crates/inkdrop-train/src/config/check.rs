@@ -1,7 +1,7 @@
 //! Which recipes cannot be.
 
 use super::TrainConfig;
-use crate::{EmaRule, TrainError};
+use crate::{EmaDecay, TrainError};
 
 impl TrainConfig {
     /// Checks every field.
@@ -12,7 +12,7 @@ impl TrainConfig {
         self.check_counts()?;
         self.check_rates()?;
         self.check_groups()?;
-        EmaRule::check_all(&self.ema)
+        EmaDecay::check_all(&self.ema)
     }
 
     fn check_counts(&self) -> Result<(), TrainError> {

@@ -19,15 +19,15 @@ use crate::TrainError;
 /// `0` keeps nothing: the average is the weights themselves.
 ///
 /// ```
-/// use inkdrop_train::EmaRule;
-/// let rule: EmaRule = "0.9999:start=2000".parse()?;
+/// use inkdrop_train::EmaDecay;
+/// let rule: EmaDecay = "0.9999:start=2000".parse()?;
 /// assert_eq!(rule.kept(1998), 0.0);
 /// assert_eq!(rule.kept(1999), 0.9999);
 /// # Ok::<(), inkdrop_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum EmaRule {
+pub enum EmaDecay {
     /// A share of the past.
     Decay {
         /// The share, in [0, 1).
@@ -45,17 +45,17 @@ pub enum EmaRule {
     },
 }
 
-impl EmaRule {
+impl EmaDecay {
     /// The widest power profile: γ comes near 0 there.
     const WIDEST: f64 = 0.28;
 
     /// A share of the past, from the first step on.
-    pub const fn decay(decay: f64) -> Self {
+    pub const fn constant(decay: f64) -> Self {
         Self::Decay { decay, start: 0, warm_up: false }
     }
 
     /// A share of the past, less in the first steps.
-    pub const fn warming_up(decay: f64) -> Self {
+    pub const fn with_warmup(decay: f64) -> Self {
         Self::Decay { decay, start: 0, warm_up: true }
     }
 
@@ -109,7 +109,7 @@ fn gamma(width: f64) -> f64 {
     0.5 * (low + high)
 }
 
-impl fmt::Display for EmaRule {
+impl fmt::Display for EmaDecay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Power { width } => write!(f, "power={width}"),
@@ -124,7 +124,7 @@ impl fmt::Display for EmaRule {
     }
 }
 
-impl FromStr for EmaRule {
+impl FromStr for EmaDecay {
     type Err = TrainError;
 
     fn from_str(text: &str) -> Result<Self, TrainError> {
@@ -137,10 +137,10 @@ impl FromStr for EmaRule {
     }
 }
 
-fn parse(text: &str) -> Option<EmaRule> {
+fn parse(text: &str) -> Option<EmaDecay> {
     if let Some(width) = text.strip_prefix("power=") {
         let width: f64 = width.parse().ok()?;
-        return (0.0 < width && width < EmaRule::WIDEST).then_some(EmaRule::Power { width });
+        return (0.0 < width && width < EmaDecay::WIDEST).then_some(EmaDecay::Power { width });
     }
     let mut parts = text.split(':');
     let decay = parts.next()?.parse().ok().filter(|decay| (0.0..1.0).contains(decay))?;
@@ -152,10 +152,10 @@ fn parse(text: &str) -> Option<EmaRule> {
             None => return None,
         }
     }
-    Some(EmaRule::Decay { decay, start, warm_up })
+    Some(EmaDecay::Decay { decay, start, warm_up })
 }
 
-impl TryFrom<String> for EmaRule {
+impl TryFrom<String> for EmaDecay {
     type Error = TrainError;
 
     fn try_from(text: String) -> Result<Self, TrainError> {
@@ -163,8 +163,8 @@ impl TryFrom<String> for EmaRule {
     }
 }
 
-impl From<EmaRule> for String {
-    fn from(rule: EmaRule) -> Self {
+impl From<EmaDecay> for String {
+    fn from(rule: EmaDecay) -> Self {
         rule.to_string()
     }
 }

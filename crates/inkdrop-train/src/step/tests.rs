@@ -10,8 +10,8 @@ use inkdrop_unet::{ContextConfig, ModelConfig};
 use tch::{Device, Kind, Tensor, manual_seed};
 
 use crate::{
-    LabelUse, LogLine, Outcome, Parts, StepReport, TrainConfig, TrainError, Trainer, Watcher,
-    WatcherError,
+    CallbackError, LabelUse, LogLine, Outcome, StepReport, TrainConfig, TrainError, Trainer,
+    TrainerBuilder, TrainerCallback,
 };
 
 /// libtorch has one global generator, which a step seeds and draws from.
@@ -24,8 +24,8 @@ fn trainer(late: bool) -> Trainer {
     manual_seed(3);
     let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
     let build = || model.build(Kind::Float, Device::Cpu).unwrap();
-    let data = inkdrop_data::source::LabelledSource::from(sprites::dataset(0, 12));
-    let parts = Parts {
+    let data = inkdrop_data::LabelledDataset::from(sprites::dataset(0, 12));
+    let parts = TrainerBuilder {
         network: build(),
         average: build(),
         process: Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap(),
@@ -49,17 +49,17 @@ fn trainer(late: bool) -> Trainer {
 
 /// All that a run says.
 #[derive(Default)]
-struct Told {
+struct Recorded {
     steps: Vec<(usize, f64, f64)>,
     lines: Vec<(usize, f64, f64)>,
 }
 
-impl Watcher for Told {
+impl TrainerCallback for Recorded {
     fn on_step(&mut self, report: &StepReport) {
         self.steps.push((report.step, report.loss, report.lr));
     }
 
-    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+    fn on_log(&mut self, line: &LogLine) -> Result<(), CallbackError> {
         self.lines.push((line.step, line.loss, line.lr));
         Ok(())
     }
@@ -73,9 +73,9 @@ fn weights(network: &dyn Network) -> Vec<Tensor> {
 fn a_run_that_reads_late_is_the_run_that_reads_at_once() {
     let _alone = alone();
     let [at_once, late] = [false, true].map(|late| {
-        let (mut trainer, mut told) = (trainer(late), Told::default());
-        assert_eq!(trainer.run(None, &mut told).unwrap(), Outcome::Finished);
-        (weights(trainer.network.as_ref()), weights(trainer.average()), told)
+        let (mut trainer, mut recorded) = (trainer(late), Recorded::default());
+        assert_eq!(trainer.run(None, &mut recorded).unwrap(), Outcome::Finished);
+        (weights(trainer.network.as_ref()), weights(trainer.average()), recorded)
     });
     assert_eq!(at_once.2.steps.len(), 9);
     assert_eq!(at_once.2.steps, late.2.steps);
@@ -87,13 +87,13 @@ fn a_run_that_reads_late_is_the_run_that_reads_at_once() {
 #[test]
 fn a_step_that_is_read_late_is_told_of_with_the_next_one() {
     let _alone = alone();
-    let (mut trainer, mut told) = (trainer(true), Told::default());
-    assert!(trainer.advance().unwrap().is_none());
-    assert_eq!(trainer.advance().unwrap().map(|seen| seen.step), Some(1));
-    assert_eq!(trainer.catch_up().unwrap().map(|seen| seen.step), Some(2));
-    assert!(trainer.catch_up().unwrap().is_none());
-    trainer.run_steps(3, &mut told).unwrap();
-    assert_eq!(told.steps.iter().map(|step| step.0).collect::<Vec<_>>(), [3, 4, 5]);
+    let (mut trainer, mut recorded) = (trainer(true), Recorded::default());
+    assert!(trainer.train_step().unwrap().is_none());
+    assert_eq!(trainer.train_step().unwrap().map(|seen| seen.step), Some(1));
+    assert_eq!(trainer.flush_metrics().unwrap().map(|seen| seen.step), Some(2));
+    assert!(trainer.flush_metrics().unwrap().is_none());
+    trainer.run_steps(3, &mut recorded).unwrap();
+    assert_eq!(recorded.steps.iter().map(|step| step.0).collect::<Vec<_>>(), [3, 4, 5]);
 }
 
 #[test]
@@ -101,12 +101,12 @@ fn a_broken_step_changes_no_weight_whenever_it_is_read() {
     let _alone = alone();
     for late in [false, true] {
         let mut trainer = trainer(late);
-        trainer.run_steps(2, &mut crate::Silent).unwrap();
+        trainer.run_steps(2, &mut crate::NoCallback).unwrap();
         let last = trainer.network.params().trained().last().unwrap();
         let mut bias = last.tensor.detach();
         let _ = bias.fill_(f64::NAN);
         let before = weights(trainer.network.as_ref());
-        let error = trainer.run_steps(3, &mut crate::Silent).unwrap_err();
+        let error = trainer.run_steps(3, &mut crate::NoCallback).unwrap_err();
         assert!(matches!(error, TrainError::NotFinite { step: 3, .. }), "late: {late}, {error}");
         let trained = trainer.network.params().iter();
         for (param, before) in trained.zip(&before).filter(|(p, _)| !p.name.contains("running")) {

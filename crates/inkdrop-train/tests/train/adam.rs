@@ -2,7 +2,7 @@
 
 use inkdrop_nn::{Init, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad};
-use inkdrop_train::{Adam, AdamConfig, GroupConfig, Master, TrainError};
+use inkdrop_train::{Adam, AdamConfig, GroupConfig, MasterWeights, TrainError};
 
 fn weight(params: &mut Params, name: &str, values: &[f32]) -> Weight {
     let shape = [values.len() as i64];
@@ -21,7 +21,7 @@ fn adam_and_adamw_step_as_pytorchs_do() {
     ] {
         let mut params = Params::new(Kind::Float, Device::Cpu);
         let p = weight(&mut params, "p", &[1.0, -2.0, 0.5]);
-        let mut master = Master::new(&params).unwrap();
+        let mut master = MasterWeights::new(&params).unwrap();
         let config = AdamConfig { weight_decay, ..AdamConfig::default() };
         let mut adam = Adam::new(&master, config).unwrap();
         for _ in 0..5 {
@@ -41,7 +41,7 @@ fn eps_and_betas_are_as_they_are_set() {
     let step = |config: AdamConfig, steps: usize| {
         let mut params = Params::new(Kind::Float, Device::Cpu);
         let p = weight(&mut params, "p", &[1.0]);
-        let mut master = Master::new(&params).unwrap();
+        let mut master = MasterWeights::new(&params).unwrap();
         let mut adam = Adam::new(&master, config).unwrap();
         for slope in [2.0, -1.0].into_iter().take(steps) {
             master.zero_grad();
@@ -63,7 +63,7 @@ fn long_gradients_are_scaled_down_together() {
     let mut params = Params::new(Kind::Float, Device::Cpu);
     let a = weight(&mut params, "a", &[1.0, 1.0, 1.0]);
     let b = weight(&mut params, "b", &[1.0]);
-    let mut master = Master::new(&params).unwrap();
+    let mut master = MasterWeights::new(&params).unwrap();
     for (most, factor) in [(2.0, 2.0 / 13.000001), (20.0, 1.0)] {
         master.zero_grad();
         let slopes = Tensor::from_slice(&[3.0f32, 4.0, 0.0]);
@@ -83,7 +83,7 @@ fn groups_have_their_own_rates_and_decays() {
     let mut params = Params::new(Kind::Float, Device::Cpu);
     let names = ["conv.weight", "conv.bias", "norm.weight"];
     let weights = names.map(|name| weight(&mut params, name, &[1.0]));
-    let mut master = Master::new(&params).unwrap();
+    let mut master = MasterWeights::new(&params).unwrap();
     let group = |names: &[&str], lr, weight_decay| GroupConfig {
         names: names.iter().map(ToString::to_string).collect(),
         lr,
@@ -113,13 +113,13 @@ fn small_steps_add_up_beside_a_half_network() {
         let mut params = Params::new(kind, Device::Cpu);
         let w = params.root().torso_weight("w", &[1], Init::Constant(1.0)).unwrap();
         assert_eq!(w.kind(), kind);
-        let mut master = Master::new(&params).unwrap();
+        let mut master = MasterWeights::new(&params).unwrap();
         let mut adam = Adam::new(&master, AdamConfig::default()).unwrap();
         for _ in 0..100 {
             master.zero_grad();
             (w.to_kind(Kind::Float) * 1024.0).sum(Kind::Float).backward();
             adam.step(&master.gradients(1024.0).unwrap(), 1e-4).unwrap();
-            master.publish().unwrap();
+            master.sync_to_model().unwrap();
         }
         let live = w.to_kind(Kind::Float).double_value(&[0]);
         assert!((live - 0.99).abs() < 4e-3, "{live}: steps of 1e-4 were lost");

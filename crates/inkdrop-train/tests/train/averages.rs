@@ -2,7 +2,7 @@
 
 use inkdrop_nn::Params;
 use inkdrop_torch::tch::no_grad;
-use inkdrop_train::{Averages, EmaRule, Master, TrainError};
+use inkdrop_train::{EmaDecay, EmaSet, MasterWeights, TrainError};
 
 use super::support::{alone, build, equal};
 
@@ -23,14 +23,14 @@ fn averages_follow_each_rule() {
     let _lock = alone();
     let live = build();
     set(live.params(), 0.0);
-    let master = Master::new(live.params()).unwrap();
-    let rules: Vec<EmaRule> = ["0.5:warm-up", "0.5", "0.5:start=2", "0", "power=0.2"]
+    let master = MasterWeights::new(live.params()).unwrap();
+    let rules: Vec<EmaDecay> = ["0.5:warm-up", "0.5", "0.5:start=2", "0", "power=0.2"]
         .iter()
         .map(|rule| rule.parse().unwrap())
         .collect();
-    let mut averages = Averages::new(build(), &master, &rules).unwrap();
+    let mut averages = EmaSet::new(build(), &master, &rules).unwrap();
     assert!(equal(averages.network().params(), live.params()), "they start as the weights");
-    let read = |averages: &Averages| {
+    let read = |averages: &EmaSet| {
         rules
             .iter()
             .map(|&rule| averages.weights(rule).unwrap().get(KEY).unwrap().double_value(&[0]))
@@ -45,7 +45,7 @@ fn averages_follow_each_rule() {
     set(live.params(), 3.0);
     averages.update(&master, 1).unwrap();
     let warm = 0.9 * 2.0 / 11.0 + 3.0 * 9.0 / 11.0;
-    let power = EmaRule::Power { width: 0.2 }.kept(1);
+    let power = EmaDecay::Power { width: 0.2 }.kept(1);
     let powered = power + 3.0 * (1.0 - power);
     for (found, expected) in read(&averages).into_iter().zip([warm, 1.75, 2.0, 3.0, powered]) {
         assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
@@ -57,7 +57,7 @@ fn averages_follow_each_rule() {
 #[test]
 fn a_power_profile_is_as_wide_as_it_says() {
     for width in [0.05, 0.1, 0.2, 0.25] {
-        let rule = EmaRule::Power { width };
+        let rule = EmaDecay::Power { width };
         let steps = 20_000;
         // The weight of step s in the average after the last.
         let mut weights = vec![0.0; steps];
@@ -83,7 +83,7 @@ fn rules_are_text_and_back() {
     for text in
         ["0.9999", "0", "0.5:warm-up", "0.999:start=2000", "0.9:start=3:warm-up", "power=0.1"]
     {
-        let rule: EmaRule = text.parse().unwrap();
+        let rule: EmaDecay = text.parse().unwrap();
         assert_eq!(rule.to_string(), text);
         assert_eq!(serde_json::to_string(&rule).unwrap(), format!("{text:?}"));
     }
@@ -100,19 +100,19 @@ fn rules_are_text_and_back() {
         "power=0.28",
         "power=",
     ] {
-        let error = wrong.parse::<EmaRule>().unwrap_err().to_string();
+        let error = wrong.parse::<EmaDecay>().unwrap_err().to_string();
         assert!(error.contains("train.ema") && error.contains("warm-up"), "{wrong}: {error}");
     }
-    assert_eq!("0.999:start=20".parse::<EmaRule>().unwrap().file_name(), "0.999_start-20");
+    assert_eq!("0.999:start=20".parse::<EmaDecay>().unwrap().file_name(), "0.999_start-20");
 }
 
 #[test]
 fn no_rule_and_the_same_rule_twice_are_refused() {
     let _lock = alone();
     let live = build();
-    let master = Master::new(live.params()).unwrap();
-    for rules in [vec![], vec![EmaRule::decay(0.9), EmaRule::decay(0.9)]] {
-        let error = Averages::new(build(), &master, &rules).err().unwrap();
+    let master = MasterWeights::new(live.params()).unwrap();
+    for rules in [vec![], vec![EmaDecay::constant(0.9), EmaDecay::constant(0.9)]] {
+        let error = EmaSet::new(build(), &master, &rules).err().unwrap();
         assert!(matches!(error, TrainError::Field { field: "train.ema", .. }));
     }
 }

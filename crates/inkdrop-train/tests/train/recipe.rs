@@ -1,6 +1,6 @@
 //! Recipes that can be, and those that cannot.
 
-use inkdrop_train::{EmaRule, GroupConfig, LrSchedule, TrainConfig, TrainError, Trainer};
+use inkdrop_train::{EmaDecay, GroupConfig, LrSchedule, TrainConfig, TrainError, Trainer};
 
 use super::support::{alone, config, parts};
 
@@ -39,7 +39,7 @@ fn recipes_that_cannot_be_name_the_field() {
         (TrainConfig { groups: vec![group(vec![], 1.0)], ..config(1) }, "train.groups.names"),
         (TrainConfig { groups: vec![group(bias(), -1.0)], ..config(1) }, "train.groups.lr = -1"),
         (TrainConfig { ema: vec![], ..config(1) }, "train.ema = []"),
-        (TrainConfig { ema: vec![EmaRule::decay(0.9); 2], ..config(1) }, "each rule once"),
+        (TrainConfig { ema: vec![EmaDecay::constant(0.9); 2], ..config(1) }, "each rule once"),
         (TrainConfig { label_dropout: 1.5, ..config(1) }, "train.label_dropout = 1.5"),
         (TrainConfig { keep_every: 3, ..config(1) }, "train.keep_every = 3"),
         (TrainConfig { validation_images: 0, ..config(1) }, "train.validation_images = 0"),
@@ -55,7 +55,7 @@ fn images_of_another_size_are_refused() {
     let _lock = alone();
     let refused = |image, crop| {
         let error = Trainer::new(
-            inkdrop_train::Parts { image, ..parts() },
+            inkdrop_train::TrainerBuilder { image, ..parts() },
             TrainConfig { crop, ..config(1) },
         );
         match error.err() {

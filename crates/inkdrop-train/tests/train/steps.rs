@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use inkdrop_data::{Dataset, Labels, sprites};
+use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_nn::{Conditioning, Init, Mode, Network, NetworkError, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_train::{LogLine, Precision, Silent, TrainConfig, Trainer, Watcher, WatcherError};
+use inkdrop_train::{
+    CallbackError, LogLine, NoCallback, Precision, TrainConfig, Trainer, TrainerCallback,
+};
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
 use super::support::{Losses, alone, apart, classes, config, equal, parts, trainer};
@@ -28,17 +30,17 @@ fn model(classes: Option<i64>) -> ModelConfig {
 }
 
 /// Twenty sprites, each with its class.
-fn labelled() -> Dataset {
+fn labelled() -> InMemoryDataset {
     let data = sprites::dataset(0, 20);
     let Labels::Context(rows) = &data.labels else { panic!("sprites have contexts") };
     let id = |row: ndarray::ArrayView1<f32>| row.iter().position(|&w| w == 1.0).unwrap() as u32;
     let ids = rows.rows().into_iter().map(id).collect();
-    Dataset::new(data.images.clone(), Labels::Classes { ids, count: 5 }).unwrap()
+    InMemoryDataset::new(data.images.clone(), Labels::Classes { ids, count: 5 }).unwrap()
 }
 
 fn run(config: TrainConfig) -> Trainer {
     let mut trainer = classes(config, &model(Some(6)), labelled().into());
-    trainer.run(None, &mut Silent).unwrap();
+    trainer.run(None, &mut NoCallback).unwrap();
     trainer
 }
 
@@ -87,8 +89,8 @@ fn sixteen_bits_learn_as_thirty_two_do() {
 #[derive(Default)]
 struct Lines(Vec<LogLine>);
 
-impl Watcher for Lines {
-    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+impl TrainerCallback for Lines {
+    fn on_log(&mut self, line: &LogLine) -> Result<(), CallbackError> {
         self.0.push(*line);
         Ok(())
     }
@@ -136,7 +138,7 @@ fn contexts_are_left_out_as_often_as_told() {
             param.tensor.copy()
         };
         let before = weight(&run);
-        run.run(None, &mut Silent).unwrap();
+        run.run(None, &mut NoCallback).unwrap();
         (weight(&run) - before).abs().max().double_value(&[])
     };
     assert_eq!(moved(1.0), 0.0);
@@ -183,15 +185,15 @@ fn small_images_are_means_over_squares() {
         ndarray::Array4::from_shape_fn((4, 16, 16, 3), |(_, _, x, _)| if x < 6 { 0 } else { 255 });
     let images = inkdrop_data::Images::new(pixels).unwrap();
     let seen = Arc::new(Mutex::new(None));
-    let parts = inkdrop_train::Parts {
+    let parts = inkdrop_train::TrainerBuilder {
         network: Spy::new(&seen),
         average: Spy::new(&Arc::default()),
-        data: Dataset::new(images, Labels::None).unwrap().into(),
+        data: InMemoryDataset::new(images, Labels::None).unwrap().into(),
         labels: inkdrop_train::LabelUse::None,
         ..parts()
     };
     let config = TrainConfig { batch: 4, low_res: Some(4), ..config(1) };
-    Trainer::new(parts, config).unwrap().run(None, &mut Silent).unwrap();
+    Trainer::new(parts, config).unwrap().run(None, &mut NoCallback).unwrap();
     let small = seen.lock().unwrap().take().expect("small images");
     assert_eq!(small.size(), [4, 3, 4, 4]);
     let row = Vec::<f64>::try_from(small.select(0, 1).select(0, 2).select(0, 3)).unwrap();
@@ -204,7 +206,7 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
     let mut lines = Lines::default();
     let config = TrainConfig { batch: 20, log_every: 5, validate_every: 5, ..config(10) };
     let held_out = sprites::dataset(7, 33);
-    let parts = inkdrop_train::Parts { validation: Some(held_out.into()), ..parts() };
+    let parts = inkdrop_train::TrainerBuilder { validation: Some(held_out.into()), ..parts() };
     Trainer::new(parts, config).unwrap().run(None, &mut lines).unwrap();
     assert_eq!(lines.0.len(), 2);
     for line in &lines.0 {
@@ -222,11 +224,14 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
 fn validation_leaves_the_run_as_it_is() {
     let _lock = alone();
     let mut plain = trainer(config(4));
-    plain.run(None, &mut Silent).unwrap();
-    let parts = inkdrop_train::Parts { validation: Some(sprites::dataset(7, 9).into()), ..parts() };
+    plain.run(None, &mut NoCallback).unwrap();
+    let parts = inkdrop_train::TrainerBuilder {
+        validation: Some(sprites::dataset(7, 9).into()),
+        ..parts()
+    };
     let looking = TrainConfig { validate_every: 1, ..config(4) };
     let mut watched = Trainer::new(parts, looking).unwrap();
-    watched.run(None, &mut Silent).unwrap();
+    watched.run(None, &mut NoCallback).unwrap();
     assert!(equal(plain.average().params(), watched.average().params()));
     let once = watched.validate().unwrap().unwrap();
     assert_eq!(once, watched.validate().unwrap().unwrap(), "the same images, noise and steps");
@@ -240,7 +245,7 @@ fn flips_and_crops_are_learned() {
         let ModelConfig::Ddpm(config) = model(None) else { panic!("a network of this family") };
         let model = ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side), ..config });
         manual_seed(11);
-        let parts = inkdrop_train::Parts {
+        let parts = inkdrop_train::TrainerBuilder {
             network: model.build(Kind::Float, Device::Cpu).unwrap(),
             average: model.build(Kind::Float, Device::Cpu).unwrap(),
             image: [3, side as usize, side as usize],
@@ -284,7 +289,7 @@ fn validation_does_not_depend_on_batches() {
     let _lock = alone();
     let measured = [2, 6].map(|batch| {
         let data = Some(sprites::dataset(7, 40).into());
-        let parts = inkdrop_train::Parts { validation: data, ..parts() };
+        let parts = inkdrop_train::TrainerBuilder { validation: data, ..parts() };
         let config = TrainConfig { batch, microbatch: Some(batch / 2), ..config(1) };
         Trainer::new(parts, config).unwrap().validate().unwrap().unwrap()
     });

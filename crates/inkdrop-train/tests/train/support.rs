@@ -2,12 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use inkdrop_data::source::LabelledSource;
+use inkdrop_data::LabelledDataset;
 use inkdrop_data::sprites;
 use inkdrop_nn::{Network, Params};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{LabelUse, Parts, RunFolder, StepReport, TrainConfig, Trainer, Watcher};
+use inkdrop_train::{
+    LabelUse, RunFolder, StepReport, TrainConfig, Trainer, TrainerBuilder, TrainerCallback,
+};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
 /// libtorch has one global generator, which a step seeds and draws from.
@@ -34,9 +36,9 @@ pub fn config(steps: usize) -> TrainConfig {
 }
 
 /// The parts of a run on twenty sprites.
-pub fn parts() -> Parts {
+pub fn parts() -> TrainerBuilder {
     manual_seed(11);
-    Parts {
+    TrainerBuilder {
         network: build(),
         average: build(),
         process: Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap(),
@@ -53,10 +55,10 @@ pub fn trainer(config: TrainConfig) -> Trainer {
 }
 
 /// A run of a network that is told classes; built anew from the same seed for the same kind.
-pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledSource) -> Trainer {
+pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledDataset) -> Trainer {
     let null = model.classes().map(|count| count - 1);
     manual_seed(11);
-    let parts = Parts {
+    let parts = TrainerBuilder {
         network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
         average: model.build(Kind::Float, Device::Cpu).unwrap(),
         data,
@@ -83,7 +85,7 @@ pub fn apart(a: &Params, b: &Params) -> f64 {
 #[derive(Default)]
 pub struct Losses(pub Vec<f64>);
 
-impl Watcher for Losses {
+impl TrainerCallback for Losses {
     fn on_step(&mut self, report: &StepReport) {
         self.0.push(report.loss);
     }
@@ -92,7 +94,7 @@ impl Watcher for Losses {
 /// Stops after a number of steps, as Ctrl-C does.
 pub struct StopAfter(pub usize, pub usize);
 
-impl Watcher for StopAfter {
+impl TrainerCallback for StopAfter {
     fn on_step(&mut self, report: &StepReport) {
         self.1 = report.step;
     }

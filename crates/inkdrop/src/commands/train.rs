@@ -12,9 +12,9 @@ use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
 use crate::making::stop::INTERRUPTED;
 use crate::options::Tf32;
 use crate::say::say;
+use crate::training::init::{InitArgs, start};
+use crate::training::progress::watch;
 use crate::training::resume::Resume;
-use crate::training::screen::watch;
-use crate::training::start::{Start, start};
 use crate::training::{finish, resume};
 
 /// Train a model
@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long)]
     list: bool,
     #[command(flatten)]
-    start: Start,
+    start: InitArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use inkdrop_data::LabelledDataset;
 use inkdrop_data::folder::{self, FolderConfig, MEMORY_MIB, OpenFolder};
-use inkdrop_data::source::LabelledSource;
 use inkdrop_data::{DataError, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub enum DataConfig {
 /// The images of a run.
 pub struct Loaded {
     /// Images and labels.
-    pub data: LabelledSource,
+    pub data: LabelledDataset,
     /// Names of the classes, in order; empty where there are none.
     pub classes: Vec<String>,
     /// What is wrong with files that were left out.
@@ -83,7 +83,7 @@ impl DataConfig {
     ///
     /// - channels: how many the network takes, where the source leaves that open
     pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let (data, classes): (LabelledSource, _) = match self {
+        let (data, classes): (LabelledDataset, _) = match self {
             Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
                 bail!("data.count {count}: expected 1 to {SPRITES} sprites")
             }

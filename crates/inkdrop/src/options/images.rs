@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 use inkdrop_data::folder::{self, Broken, Folder, FolderConfig, FolderLabels};
-use inkdrop_data::{Dataset, cifar, idx, npy, npz, sprites};
+use inkdrop_data::{InMemoryDataset, cifar, idx, npy, npz, sprites};
 
 use crate::config::SPRITES;
 
@@ -86,14 +86,14 @@ impl ImageSet {
 /// Images that were found.
 pub struct Found {
     /// Images and labels.
-    pub data: Dataset,
+    pub data: InMemoryDataset,
     /// Names of the classes, in the order of their ids; empty where the source has none.
     pub classes: Vec<String>,
 }
 
 impl Found {
     /// Labels by number alone.
-    fn numbered(data: Dataset) -> Self {
+    fn numbered(data: InMemoryDataset) -> Self {
         Self { data, classes: Vec::new() }
     }
 

@@ -1,9 +1,57 @@
-//! Which items step `s` of a run trains on.
+//! Which images step `s` of a run takes: shuffled epochs cut into batches.
 
 use std::sync::Mutex;
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
 use crate::DataError;
-use crate::order::EpochOrder;
+
+/// A shuffled order of `len` items: a pure function of seed and epoch, equal on every platform.
+///
+/// ```
+/// use inkdrop_data::loader::ShuffledIndices;
+/// let mut items = ShuffledIndices::new(5, 42, 0).indices().to_vec();
+/// items.sort();
+/// assert_eq!(items, [0, 1, 2, 3, 4]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShuffledIndices {
+    indices: Vec<usize>,
+}
+
+impl ShuffledIndices {
+    /// Shuffles 0 to `len` − 1 for one epoch: Fisher and Yates, on one ChaCha stream per epoch.
+    pub fn new(len: usize, seed: u64, epoch: u64) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..13].copy_from_slice(b"order");
+        let mut rng = ChaCha8Rng::from_seed(key);
+        rng.set_stream(epoch);
+        let mut indices: Vec<usize> = (0..len).collect();
+        for last in (1..len).rev() {
+            // 128 bits, so that the bias stays below 2^-32 for any length that fits in memory.
+            let chosen = (u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64;
+            indices.swap(last, chosen as usize);
+        }
+        Self { indices }
+    }
+
+    /// The items, first to last.
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
 
 /// The batches of a run: each epoch visits every item once, in its own shuffled order, and its
 /// last batch is shorter where the batch size doesn't divide the number of items.
@@ -11,8 +59,8 @@ use crate::order::EpochOrder;
 /// A pure function of (length, batch size, seed, step), so a resumed run continues exactly.
 ///
 /// ```
-/// use inkdrop_data::batches::Batches;
-/// let batches = Batches::new(10, 4, 7)?;
+/// use inkdrop_data::loader::BatchSampler;
+/// let batches = BatchSampler::new(10, 4, 7)?;
 /// assert_eq!(batches.steps_per_epoch(), 3);
 /// assert_eq!(batches.indices(2).len(), 2);
 ///
@@ -22,17 +70,17 @@ use crate::order::EpochOrder;
 /// # Ok::<(), inkdrop_data::DataError>(())
 /// ```
 #[derive(Debug)]
-pub struct Batches {
+pub struct BatchSampler {
     len: usize,
     batch: usize,
     seed: u64,
     rank: usize,
     ranks: usize,
     /// The order of the epoch asked for last.
-    latest: Mutex<Option<(usize, EpochOrder)>>,
+    latest: Mutex<Option<(usize, ShuffledIndices)>>,
 }
 
-impl Batches {
+impl BatchSampler {
     /// Plans batches of `batch` items out of `len`.
     ///
     /// # Errors
@@ -101,7 +149,7 @@ impl Batches {
         let (start, end) = self.span(step);
         // A panic elsewhere can't leave the cached order half written.
         let mut latest = self.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let fresh = || (epoch, EpochOrder::new(self.len, self.seed, epoch as u64));
+        let fresh = || (epoch, ShuffledIndices::new(self.len, self.seed, epoch as u64));
         let entry = match latest.take() {
             Some(known) if known.0 == epoch => known,
             _ => fresh(),
@@ -119,7 +167,7 @@ impl Batches {
     }
 }
 
-impl Clone for Batches {
+impl Clone for BatchSampler {
     fn clone(&self) -> Self {
         Self { latest: Mutex::new(None), ..*self }
     }

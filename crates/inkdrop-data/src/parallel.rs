@@ -11,7 +11,7 @@ const AHEAD: usize = 4;
 
 /// Works on items, on as many threads as the machine runs at once, and hands each result over in
 /// the order of the items, up to the first error.
-pub(super) fn in_order<T: Sync, R: Send>(
+pub(crate) fn parallel_map<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
     mut each: impl FnMut(usize, R) -> Result<(), DataError>,

@@ -5,18 +5,18 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// One visit's chances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Visit {
+pub(crate) struct Augmentation {
     /// Whether the image is mirrored, left to right.
     pub mirrored: bool,
     /// First row and column of the window.
     pub corner: [usize; 2],
 }
 
-impl Visit {
+impl Augmentation {
     /// Draws the visit of an epoch to an image: a pure function of its arguments.
     ///
     /// - room: how many rows and columns the window may be moved by
-    pub(super) fn draw(seed: u64, epoch: usize, index: usize, room: [usize; 2]) -> Self {
+    pub(crate) fn draw(seed: u64, epoch: usize, index: usize, room: [usize; 2]) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&(epoch as u64).to_le_bytes());
@@ -34,7 +34,7 @@ impl Visit {
 /// Copies a window out of an image in HWC order.
 ///
 /// - width: columns of the image; the window's bytes are `window`, its columns `columns`
-pub(super) fn cut(
+pub(crate) fn cut(
     image: &[u8],
     [width, channels]: [usize; 2],
     [top, left]: [usize; 2],
@@ -49,7 +49,7 @@ pub(super) fn cut(
 }
 
 /// Swaps left and right of an image in HWC order.
-pub(super) fn mirror(image: &mut [u8], [width, channels]: [usize; 2]) {
+pub(crate) fn mirror(image: &mut [u8], [width, channels]: [usize; 2]) {
     for row in image.chunks_exact_mut(width * channels) {
         row.reverse();
         row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_visit_never_changes() {
-        let visits: Vec<_> = (0..4).map(|index| Visit::draw(42, 3, index, [9, 5])).collect();
+        let visits: Vec<_> = (0..4).map(|index| Augmentation::draw(42, 3, index, [9, 5])).collect();
         let shown = visits.iter().map(|v| (v.mirrored, v.corner)).collect::<Vec<_>>();
         let expected = [(false, [7, 3]), (true, [4, 1]), (true, [8, 0]), (true, [3, 2])];
         assert_eq!(shown, expected);
@@ -87,7 +87,7 @@ mod tests {
     fn every_corner_is_drawn_and_half_is_mirrored() {
         let (mut mirrored, mut corners) = (0, [[0; 3]; 2]);
         for index in 0..6_000 {
-            let visit = Visit::draw(0, 0, index, [1, 2]);
+            let visit = Augmentation::draw(0, 0, index, [1, 2]);
             mirrored += u32::from(visit.mirrored);
             corners[visit.corner[0]][visit.corner[1]] += 1;
         }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use inkdrop_checkpoint::Weights;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{EmaRule, Parts, Trainer};
+use inkdrop_train::{EmaDecay, Trainer, TrainerBuilder};
 use inkdrop_unet::ModelConfig;
 
 use crate::config::{Fitted, Loaded, RunConfig, fit};
@@ -17,7 +17,7 @@ const HEADING: &str = "Begin with";
 
 /// Weights to begin with.
 #[derive(Debug, clap::Args)]
-pub struct Start {
+pub struct InitArgs {
     /// Begin with these weights: a file of any format, a diffusers folder, or a built-in model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume", help_heading = HEADING)]
     init: Option<String>,
@@ -45,7 +45,7 @@ pub struct Start {
 /// A rule and the file with its average.
 #[derive(Debug, Clone)]
 struct Average {
-    rule: EmaRule,
+    rule: EmaDecay,
     file: String,
 }
 
@@ -63,7 +63,7 @@ impl FromStr for Average {
     }
 }
 
-impl Start {
+impl InitArgs {
     /// Takes over the weights that were named; whether there are any.
     pub fn apply(&self, trainer: &mut Trainer, card: &Card) -> Result<bool> {
         let mut origin = Vec::new();
@@ -158,7 +158,7 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
     let card =
         Card { model: config.model.clone(), process: config.process.clone(), contexts, classes };
     manual_seed(config.train.seed as i64);
-    let parts = Parts {
+    let parts = TrainerBuilder {
         network: config.model.build(config.train.precision.torso(), device)?,
         average: config.model.build(Kind::Float, device)?,
         process: Process::new(&config.process, device)?,

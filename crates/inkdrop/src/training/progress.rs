@@ -8,7 +8,9 @@ use indicatif::ProgressBar;
 use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 use inkdrop_report::EventWriter;
-use inkdrop_train::{LogLine, Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
+use inkdrop_train::{
+    CallbackError, LogLine, Outcome, RunFolder, StepReport, Trainer, TrainerCallback,
+};
 use inkdrop_unet::ModelConfig;
 
 use crate::making::request::preview;
@@ -35,14 +37,14 @@ pub fn watch(
     bar.reset_eta();
     let stop = Stop::listen()?;
     let begun = Instant::now();
-    let mut screen =
-        Screen { bar, stop, events, folder, card, loss: 0.0, seen: 0, images: 0, begun };
-    let outcome = trainer.run(Some(folder), &mut screen);
-    screen.bar.finish_and_clear();
+    let mut callback =
+        ProgressCallback { bar, stop, events, folder, card, loss: 0.0, seen: 0, images: 0, begun };
+    let outcome = trainer.run(Some(folder), &mut callback);
+    callback.bar.finish_and_clear();
     Ok(outcome?)
 }
 
-struct Screen<'a> {
+struct ProgressCallback<'a> {
     bar: ProgressBar,
     stop: Stop,
     events: EventWriter,
@@ -54,7 +56,7 @@ struct Screen<'a> {
     begun: Instant,
 }
 
-impl Watcher for Screen<'_> {
+impl TrainerCallback for ProgressCallback<'_> {
     fn on_step(&mut self, report: &StepReport) {
         // A loss from one batch jumps: the mean over about the last 50 is shown.
         self.seen += 1;
@@ -66,7 +68,7 @@ impl Watcher for Screen<'_> {
         self.bar.set_position(report.step as u64);
     }
 
-    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+    fn on_log(&mut self, line: &LogLine) -> Result<(), CallbackError> {
         for (tag, value) in line.numbers() {
             self.events.scalar(tag, line.step as u64, value)?;
         }
@@ -77,7 +79,7 @@ impl Watcher for Screen<'_> {
         self.bar.suspend(|| eprintln!("left out: {problem}"));
     }
 
-    fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), WatcherError> {
+    fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), CallbackError> {
         if matches!(self.card.model, ModelConfig::ImprovedSuperRes(_)) {
             return Ok(()); // it draws only from small images: `inkdrop edit upscale`
         }

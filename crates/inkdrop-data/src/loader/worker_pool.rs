@@ -13,7 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use super::MOST_WORKERS;
 use super::reader::{Read, Reader};
 use crate::DataError;
-use crate::batches::Batches;
+use crate::loader::BatchSampler;
 
 /// How many batches are read beyond the one asked for.
 const AHEAD: usize = 3;
@@ -47,7 +47,7 @@ struct Planned {
 
 /// Threads that read ahead, and what they have read.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct WorkerPool {
     /// None once the crew ends.
     jobs: Option<Sender<Job>>,
     done: Receiver<Done>,
@@ -57,7 +57,7 @@ pub(super) struct Crew {
     planned: VecDeque<Planned>,
 }
 
-impl Crew {
+impl WorkerPool {
     /// Starts threads, at least one.
     pub(super) fn new(workers: usize, reader: &Arc<Reader>) -> Result<Self, DataError> {
         if workers > MOST_WORKERS {
@@ -67,7 +67,7 @@ impl Crew {
         let (jobs, taken) = channel();
         let (finished, done) = channel();
         let (taken, generation) = (Arc::new(Mutex::new(taken)), Arc::new(AtomicU64::new(0)));
-        let mut crew = Self {
+        let mut pool = Self {
             jobs: Some(jobs),
             done,
             threads: Vec::new(),
@@ -85,13 +85,13 @@ impl Crew {
             let thread = thread.spawn(move || worker.work()).map_err(|error| {
                 DataError::Workers { wanted: workers, problem: error.to_string() }
             })?;
-            crew.threads.push(thread);
+            pool.threads.push(thread);
         }
-        Ok(crew)
+        Ok(pool)
     }
 
     /// The images of a step; when this returns, the threads go on with those behind it.
-    pub(super) fn read(&mut self, step: usize, batches: &Batches) -> Result<Read, DataError> {
+    pub(super) fn read(&mut self, step: usize, batches: &BatchSampler) -> Result<Read, DataError> {
         if self.planned.front().is_none_or(|planned| planned.step != step) {
             self.planned.clear();
             self.generation.fetch_add(1, Ordering::Relaxed);
@@ -107,7 +107,7 @@ impl Crew {
         pieces.collect::<Result<Vec<Read>, DataError>>().map(Read::joined)
     }
 
-    fn plan(&mut self, step: usize, batches: &Batches) {
+    fn plan(&mut self, step: usize, batches: &BatchSampler) {
         let items = batches.indices(step);
         let (epoch, _) = batches.epoch_and_position(step);
         let length = items.len().div_ceil(2 * self.threads.len()).clamp(1, PIECE);
@@ -140,7 +140,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for WorkerPool {
     /// Waits until each thread has finished the piece that it reads.
     fn drop(&mut self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
