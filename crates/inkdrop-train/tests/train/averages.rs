@@ -45,7 +45,7 @@ fn averages_follow_each_rule() {
     set(live.params(), 3.0);
     averages.update(&master, 1).unwrap();
     let warm = 0.9 * 2.0 / 11.0 + 3.0 * 9.0 / 11.0;
-    let power = EmaDecay::Power { width: 0.2 }.kept(1);
+    let power = EmaDecay::Power { width: 0.2 }.at(1);
     let powered = power + 3.0 * (1.0 - power);
     for (found, expected) in read(&averages).into_iter().zip([warm, 1.75, 2.0, 3.0, powered]) {
         assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
@@ -63,7 +63,7 @@ fn a_power_profile_is_as_wide_as_it_says() {
         let mut weights = vec![0.0; steps];
         let mut rest = 1.0;
         for step in (0..steps).rev() {
-            let kept = rule.kept(step);
+            let kept = rule.at(step);
             weights[step] = rest * (1.0 - kept);
             rest *= kept;
         }

@@ -1,8 +1,8 @@
 //! Recipes that can be, and those that cannot.
 
-use inkdrop_train::{EmaDecay, GroupConfig, LrSchedule, TrainConfig, TrainError, Trainer};
+use inkdrop_train::{EmaDecay, GroupConfig, LrSchedule, TrainConfig, TrainError};
 
-use super::support::{alone, config, parts};
+use super::support::{alone, builder, config};
 
 #[test]
 fn rates_rise_and_fall_as_they_are_named() {
@@ -39,7 +39,7 @@ fn recipes_that_cannot_be_name_the_field() {
         (TrainConfig { groups: vec![group(vec![], 1.0)], ..config(1) }, "train.groups.names"),
         (TrainConfig { groups: vec![group(bias(), -1.0)], ..config(1) }, "train.groups.lr = -1"),
         (TrainConfig { ema: vec![], ..config(1) }, "train.ema = []"),
-        (TrainConfig { ema: vec![EmaDecay::constant(0.9); 2], ..config(1) }, "each rule once"),
+        (TrainConfig { ema: vec![EmaDecay::constant(0.9); 2], ..config(1) }, "each decay once"),
         (TrainConfig { label_dropout: 1.5, ..config(1) }, "train.label_dropout = 1.5"),
         (TrainConfig { keep_every: 3, ..config(1) }, "train.keep_every = 3"),
         (TrainConfig { validation_images: 0, ..config(1) }, "train.validation_images = 0"),
@@ -54,10 +54,7 @@ fn recipes_that_cannot_be_name_the_field() {
 fn images_of_another_size_are_refused() {
     let _lock = alone();
     let refused = |image, crop| {
-        let error = Trainer::new(
-            inkdrop_train::TrainerBuilder { image, ..parts() },
-            TrainConfig { crop, ..config(1) },
-        );
+        let error = builder().image_shape(image).build(TrainConfig { crop, ..config(1) });
         match error.err() {
             Some(error @ TrainError::Data { .. }) => error.to_string(),
             other => panic!("{other:?}"),

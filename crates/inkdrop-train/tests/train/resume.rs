@@ -7,12 +7,12 @@ use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{
     EmaDecay, GroupConfig, LabelUse, NoCallback, OtherData, Outcome, Precision, RunFolder,
-    TimestepConfig, TrainConfig, Trainer, TrainerBuilder,
+    TimestepConfig, TrainConfig, Trainer,
 };
 use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
 use tempfile::TempDir;
 
-use super::support::{StopAfter, alone, build, checkpoints, config, equal, parts, trainer};
+use super::support::{StopAfter, alone, build, checkpoints, config, equal, trainer};
 
 /// A recipe that uses all that has state: learned variances, ten steps of the process so that
 /// their second moments count early, dropout, several averages, groups, parts of batches.
@@ -57,15 +57,11 @@ pub fn improved(config: TrainConfig) -> Trainer {
         ..ProcessConfig::sprites()
     };
     manual_seed(5);
-    let parts = TrainerBuilder {
-        network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
-        process: Process::new(&process, Device::Cpu).unwrap(),
-        data: data.into(),
-        labels: LabelUse::Classes { null: Some(5) },
-        ..parts()
-    };
-    Trainer::new(parts, config).unwrap()
+    let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
+    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let process = Process::new(&process, Device::Cpu).unwrap();
+    let builder = Trainer::builder(network, ema_network, process, data);
+    builder.labels(LabelUse::Classes { null: Some(5) }).build(config).unwrap()
 }
 
 #[test]
@@ -91,7 +87,8 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
         last.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
         last.run(Some(&folder), &mut NoCallback).unwrap();
         for &rule in &config.ema {
-            let (ours, theirs) = (last.averaged(rule).unwrap(), whole.averaged(rule).unwrap());
+            let (ours, theirs) =
+                (last.ema_weights(rule).unwrap(), whole.ema_weights(rule).unwrap());
             for (key, tensor) in theirs.iter() {
                 assert_eq!(ours.get(key), Some(tensor), "{rule}: {key}");
             }
@@ -127,7 +124,7 @@ fn a_rule_that_is_added_begins_as_the_weights() {
     let state = Weights::open(&folder.latest().unwrap()).unwrap();
     for (rule, part) in rules.into_iter().zip(["network.", "average/0.999:warm-up/"]) {
         let saved = state.below(part);
-        for (key, tensor) in more.averaged(rule).unwrap().iter() {
+        for (key, tensor) in more.ema_weights(rule).unwrap().iter() {
             assert_eq!(saved.get(key), Some(tensor), "{rule}: {key}");
         }
     }
@@ -139,8 +136,8 @@ fn a_run_begins_with_the_weights_of_another() {
     let other = build();
     let mut trainer = trainer(config(4));
     trainer.start_from(&Weights::of(other.params()), &[]).unwrap();
-    assert!(equal(trainer.average().params(), other.params()));
-    assert!(trainer.start_average_from(EmaDecay::constant(0.1), &Weights::default()).is_err());
+    assert!(equal(trainer.ema_network().params(), other.params()));
+    assert!(trainer.start_ema_from(EmaDecay::constant(0.1), &Weights::default()).is_err());
     let error = trainer.start_from(&Weights::default(), &[]).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
     trainer.start_at(3).unwrap();
@@ -154,7 +151,7 @@ fn a_run_begins_with_the_weights_of_another() {
 fn a_run_goes_on_with_pytorchs_optimiser() {
     let _lock = alone();
     let mut whole = trainer(config(6));
-    whole.run_steps(4, &mut NoCallback).unwrap();
+    whole.run_steps(4).unwrap();
     let state = whole.state().unwrap();
     let mut optimiser = Weights::default();
     let network = state.below("network.");
@@ -170,15 +167,15 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
     }
     let order: Vec<String> = build().params().names().map(str::to_string).collect();
     let rule = EmaDecay::with_warmup(0.999);
-    let average = whole.averaged(rule).unwrap();
+    let average = whole.ema_weights(rule).unwrap();
     let mut other = trainer(config(6));
     other.start_from(&network, &[]).unwrap();
-    other.start_average_from(rule, &average).unwrap();
+    other.start_ema_from(rule, &average).unwrap();
     other.start_at(4).unwrap();
     other.start_optimizer_from(&optimiser, &order).unwrap();
     whole.run(None, &mut NoCallback).unwrap();
     other.run(None, &mut NoCallback).unwrap();
-    assert!(equal(whole.average().params(), other.average().params()));
+    assert!(equal(whole.ema_network().params(), other.ema_network().params()));
 
     let error = other.start_optimizer_from(&Weights::default(), &order).unwrap_err().to_string();
     assert!(error.contains("state.0.exp_avg"), "{error}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use inkdrop_checkpoint::Weights;
-use inkdrop_train::{NoCallback, OtherData, Outcome, RunFolder, TrainConfig, TrainError};
+use inkdrop_train::{LogLine, NoCallback, OtherData, Outcome, RunFolder, TrainConfig, TrainError};
 use tempfile::TempDir;
 
 use super::support::{Losses, StopAfter, alone, build, checkpoints, config, equal, trainer};
@@ -28,9 +28,9 @@ fn a_seed_means_one_run() {
         trainer
     };
     let first = run(config(3));
-    assert!(equal(first.average().params(), run(config(3)).average().params()));
+    assert!(equal(first.ema_network().params(), run(config(3)).ema_network().params()));
     let other = run(TrainConfig { seed: 1, ..config(3) });
-    assert!(!equal(first.average().params(), other.average().params()));
+    assert!(!equal(first.ema_network().params(), other.ema_network().params()));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been() {
     second.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     assert_eq!(second.step(), 3);
     assert_eq!(second.run(Some(&folder), &mut NoCallback).unwrap(), Outcome::Finished);
-    assert!(equal(whole.average().params(), second.average().params()));
+    assert!(equal(whole.ema_network().params(), second.ema_network().params()));
     assert_eq!(steps_of(&folder.log()), [2, 4, 6, 7], "the log has no line twice");
 }
 
@@ -150,4 +150,18 @@ fn a_checkpoint_of_another_network_is_refused() {
             .to_string()
             .contains("missing")
     );
+}
+
+/// Logs of earlier versions call the data wait `waiting`; both names are read, the old is written.
+#[test]
+fn the_data_wait_of_old_logs_is_read() {
+    for key in ["waiting", "data_wait_fraction"] {
+        let text = format!(
+            "{{\"step\":2,\"loss\":0.5,\"lr\":1e-3,\"images_per_s\":9.0,\"{key}\":0.25,\"seconds\":1.0}}"
+        );
+        let line: LogLine = serde_json::from_str(&text).unwrap();
+        assert_eq!(line.data_wait_fraction, 0.25, "{key}");
+        assert!(serde_json::to_string(&line).unwrap().contains("\"waiting\":0.25"));
+        assert!(line.numbers().any(|number| number == ("speed/waiting", 0.25)));
+    }
 }

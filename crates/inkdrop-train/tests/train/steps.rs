@@ -10,7 +10,9 @@ use inkdrop_train::{
 };
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
-use super::support::{Losses, alone, apart, classes, config, equal, parts, trainer};
+use super::support::{
+    Losses, alone, apart, builder, classes, config, equal, sprites_process, trainer,
+};
 
 /// A small network without batch statistics and dropout, told one of six classes.
 fn model(classes: Option<i64>) -> ModelConfig {
@@ -52,11 +54,11 @@ fn parts_of_a_batch_have_the_gradients_of_the_whole() {
     let whole = run(config.clone());
     for microbatch in [1, 4, 6] {
         let parts = run(TrainConfig { microbatch: Some(microbatch), ..config.clone() });
-        let apart = apart(whole.average().params(), parts.average().params());
+        let apart = apart(whole.ema_network().params(), parts.ema_network().params());
         assert!(apart < 1e-6, "parts of {microbatch}: {apart}");
     }
     let other = run(TrainConfig { batch: 5, ..config });
-    assert!(apart(whole.average().params(), other.average().params()) > 1e-5);
+    assert!(apart(whole.ema_network().params(), other.ema_network().params()) > 1e-5);
 }
 
 #[test]
@@ -67,7 +69,7 @@ fn sixteen_bits_learn_as_thirty_two_do() {
         let config = TrainConfig { precision, ..config(12) };
         let mut trainer = classes(config, &model(Some(6)), labelled().into());
         trainer.run(None, &mut losses).unwrap();
-        let kinds = trainer.average().params().iter().map(|param| param.tensor.kind());
+        let kinds = trainer.ema_network().params().iter().map(|param| param.tensor.kind());
         assert!(kinds.into_iter().all(|kind| kind == Kind::Float), "the average is in f32");
         losses.0
     };
@@ -115,11 +117,11 @@ fn labels_are_left_out_as_often_as_told() {
     let _lock = alone();
     let with = |label_dropout| run(TrainConfig { label_dropout, ..config(2) });
     let (all, none) = (with(0.0), with(1.0));
-    assert!(apart(all.average().params(), none.average().params()) > 1e-4);
+    assert!(apart(all.ema_network().params(), none.ema_network().params()) > 1e-4);
     // Without labels, nothing is learned of the five classes, and all of the sixth.
     let start = classes(config(2), &model(Some(6)), labelled().into());
     let table = "downs.0.class_bias.weight";
-    let rows = |trainer: &Trainer| trainer.average().params().get(table).unwrap().tensor.copy();
+    let rows = |trainer: &Trainer| trainer.ema_network().params().get(table).unwrap().tensor.copy();
     let moved = (rows(&none) - rows(&start)).abs().amax([1i64].as_slice(), false);
     let moved = Vec::<f64>::try_from(moved.to_kind(Kind::Double)).unwrap();
     assert!(moved[..5].iter().all(|&m| m == 0.0) && moved[5] > 0.0, "{moved:?}");
@@ -134,7 +136,7 @@ fn contexts_are_left_out_as_often_as_told() {
     let moved = |label_dropout| {
         let mut run = trainer(TrainConfig { label_dropout, ..config(2) });
         let weight = |run: &Trainer| {
-            let param = run.average().params().get("contextembed1.model.0.weight").unwrap();
+            let param = run.ema_network().params().get("contextembed1.model.0.weight").unwrap();
             param.tensor.copy()
         };
         let before = weight(&run);
@@ -185,15 +187,11 @@ fn small_images_are_means_over_squares() {
         ndarray::Array4::from_shape_fn((4, 16, 16, 3), |(_, _, x, _)| if x < 6 { 0 } else { 255 });
     let images = inkdrop_data::Images::new(pixels).unwrap();
     let seen = Arc::new(Mutex::new(None));
-    let parts = inkdrop_train::TrainerBuilder {
-        network: Spy::new(&seen),
-        average: Spy::new(&Arc::default()),
-        data: InMemoryDataset::new(images, Labels::None).unwrap().into(),
-        labels: inkdrop_train::LabelUse::None,
-        ..parts()
-    };
+    let data = InMemoryDataset::new(images, Labels::None).unwrap();
     let config = TrainConfig { batch: 4, low_res: Some(4), ..config(1) };
-    Trainer::new(parts, config).unwrap().run(None, &mut NoCallback).unwrap();
+    let (network, ema_network) = (Spy::new(&seen), Spy::new(&Arc::default()));
+    let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+    builder.build(config).unwrap().run(None, &mut NoCallback).unwrap();
     let small = seen.lock().unwrap().take().expect("small images");
     assert_eq!(small.size(), [4, 3, 4, 4]);
     let row = Vec::<f64>::try_from(small.select(0, 1).select(0, 2).select(0, 3)).unwrap();
@@ -206,8 +204,8 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
     let mut lines = Lines::default();
     let config = TrainConfig { batch: 20, log_every: 5, validate_every: 5, ..config(10) };
     let held_out = sprites::dataset(7, 33);
-    let parts = inkdrop_train::TrainerBuilder { validation: Some(held_out.into()), ..parts() };
-    Trainer::new(parts, config).unwrap().run(None, &mut lines).unwrap();
+    let mut trainer = builder().validation(held_out).build(config).unwrap();
+    trainer.run(None, &mut lines).unwrap();
     assert_eq!(lines.0.len(), 2);
     for line in &lines.0 {
         let quarters = [line.loss_q0, line.loss_q1, line.loss_q2, line.loss_q3].map(Option::unwrap);
@@ -225,14 +223,10 @@ fn validation_leaves_the_run_as_it_is() {
     let _lock = alone();
     let mut plain = trainer(config(4));
     plain.run(None, &mut NoCallback).unwrap();
-    let parts = inkdrop_train::TrainerBuilder {
-        validation: Some(sprites::dataset(7, 9).into()),
-        ..parts()
-    };
     let looking = TrainConfig { validate_every: 1, ..config(4) };
-    let mut watched = Trainer::new(parts, looking).unwrap();
+    let mut watched = builder().validation(sprites::dataset(7, 9)).build(looking).unwrap();
     watched.run(None, &mut NoCallback).unwrap();
-    assert!(equal(plain.average().params(), watched.average().params()));
+    assert!(equal(plain.ema_network().params(), watched.ema_network().params()));
     let once = watched.validate().unwrap().unwrap();
     assert_eq!(once, watched.validate().unwrap().unwrap(), "the same images, noise and steps");
 }
@@ -245,17 +239,15 @@ fn flips_and_crops_are_learned() {
         let ModelConfig::Ddpm(config) = model(None) else { panic!("a network of this family") };
         let model = ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side), ..config });
         manual_seed(11);
-        let parts = inkdrop_train::TrainerBuilder {
-            network: model.build(Kind::Float, Device::Cpu).unwrap(),
-            average: model.build(Kind::Float, Device::Cpu).unwrap(),
-            image: [3, side as usize, side as usize],
-            labels: inkdrop_train::LabelUse::None,
-            validation: Some(sprites::dataset(7, 5).into()),
-            ..parts()
-        };
+        let network = model.build(Kind::Float, Device::Cpu).unwrap();
+        let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+        let data = sprites::dataset(0, 20);
+        let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+        let builder = builder.image_shape([3, side as usize, side as usize]);
+        let builder = builder.validation(sprites::dataset(7, 5));
         let config = TrainConfig { flip, crop, ..super::support::config(2) };
         let mut losses = Losses::default();
-        let mut trainer = Trainer::new(parts, config).unwrap();
+        let mut trainer = builder.build(config).unwrap();
         trainer.run(None, &mut losses).unwrap();
         // Validation takes windows as well, always the same ones.
         let looked = trainer.validate().unwrap();
@@ -288,10 +280,9 @@ fn error_and_bound_are_the_loss() {
 fn validation_does_not_depend_on_batches() {
     let _lock = alone();
     let measured = [2, 6].map(|batch| {
-        let data = Some(sprites::dataset(7, 40).into());
-        let parts = inkdrop_train::TrainerBuilder { validation: data, ..parts() };
         let config = TrainConfig { batch, microbatch: Some(batch / 2), ..config(1) };
-        Trainer::new(parts, config).unwrap().validate().unwrap().unwrap()
+        let trainer = builder().validation(sprites::dataset(7, 40)).build(config).unwrap();
+        trainer.validate().unwrap().unwrap()
     });
     assert_eq!(measured[0], measured[1]);
 }

@@ -8,7 +8,7 @@ use inkdrop_nn::{Network, Params};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{
-    LabelUse, RunFolder, StepReport, TrainConfig, Trainer, TrainerBuilder, TrainerCallback,
+    LabelUse, RunFolder, StepMetrics, TrainConfig, Trainer, TrainerBuilder, TrainerCallback,
 };
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
@@ -35,37 +35,33 @@ pub fn config(steps: usize) -> TrainConfig {
     }
 }
 
-/// The parts of a run on twenty sprites.
-pub fn parts() -> TrainerBuilder {
+pub fn sprites_process() -> Process {
+    Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap()
+}
+
+/// A small network on twenty sprites; the same weights at every call.
+pub fn builder() -> TrainerBuilder {
+    builder_on(sprites::dataset(0, 20))
+}
+
+/// A small network on this data; the same weights at every call.
+pub fn builder_on(data: impl Into<LabelledDataset>) -> TrainerBuilder {
     manual_seed(11);
-    TrainerBuilder {
-        network: build(),
-        average: build(),
-        process: Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap(),
-        image: [3, 16, 16],
-        data: sprites::dataset(0, 20).into(),
-        labels: LabelUse::Context,
-        names: Vec::new(),
-        validation: None,
-    }
+    Trainer::builder(build(), build(), sprites_process(), data).labels(LabelUse::Context)
 }
 
 pub fn trainer(config: TrainConfig) -> Trainer {
-    Trainer::new(parts(), config).unwrap()
+    builder().build(config).unwrap()
 }
 
-/// A run of a network that is told classes; built anew from the same seed for the same kind.
+/// A class-conditional network; built from the same seed for each precision.
 pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledDataset) -> Trainer {
     let null = model.classes().map(|count| count - 1);
     manual_seed(11);
-    let parts = TrainerBuilder {
-        network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
-        data,
-        labels: LabelUse::Classes { null },
-        ..parts()
-    };
-    Trainer::new(parts, config).unwrap()
+    let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
+    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+    builder.labels(LabelUse::Classes { null }).build(config).unwrap()
 }
 
 pub fn equal(a: &Params, b: &Params) -> bool {
@@ -86,8 +82,8 @@ pub fn apart(a: &Params, b: &Params) -> f64 {
 pub struct Losses(pub Vec<f64>);
 
 impl TrainerCallback for Losses {
-    fn on_step(&mut self, report: &StepReport) {
-        self.0.push(report.loss);
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        self.0.push(metrics.loss);
     }
 }
 
@@ -95,8 +91,8 @@ impl TrainerCallback for Losses {
 pub struct StopAfter(pub usize, pub usize);
 
 impl TrainerCallback for StopAfter {
-    fn on_step(&mut self, report: &StepReport) {
-        self.1 = report.step;
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        self.1 = metrics.step;
     }
 
     fn should_stop(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::making::stop::INTERRUPTED;
 use crate::options::Tf32;
 use crate::say::say;
 use crate::training::init::{InitArgs, start};
-use crate::training::progress::watch;
+use crate::training::progress::train;
 use crate::training::resume::Resume;
 use crate::training::{finish, resume};
 
@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = config.to_toml()?;
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
-    if watch(&mut trainer, &folder, &card, &text)? == Outcome::Stopped {
+    if train(&mut trainer, &folder, &card, &text)? == Outcome::Stopped {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }

@@ -2,11 +2,10 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use inkdrop_data::Images;
-use inkdrop_data::picture::write_png;
+use inkdrop_data::picture::Picture;
 use inkdrop_nn::{ClassIds, Conditioning, Inference, Network};
 use inkdrop_process::Process;
 use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Source, Step, sample};
@@ -95,7 +94,7 @@ pub fn draft(images: usize, steps: usize) -> SampleConfig {
 
 /// A grid of 8 images per context or class, from 25 DDIM steps: what a run looks like while it
 /// trains.
-pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
+pub fn preview(network: &dyn Network, card: &Card) -> Result<Picture> {
     const COLUMNS: usize = 8;
     const ROWS: usize = 10;
     let names = match card.conditions() {
@@ -115,7 +114,10 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
     let network = network.as_ref();
     let request = Request { network, process: &process, card, guide: &guide };
     let (mut film, mut meter) = (Film::none(), Meter::hidden());
+    let mut grid = None;
     request.sample(&config, &|image| &rows[image], &mut film, &mut meter, |_, images| {
-        Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)
-    })
+        grid = Some(draw::rows(&images, COLUMNS, &names)?);
+        Ok(())
+    })?;
+    grid.context("the sampler returned no images")
 }

@@ -1,4 +1,4 @@
-//! A run at step 0, from nothing or from weights of somebody else.
+//! Starting a run: from random weights or from given ones.
 
 use std::str::FromStr;
 
@@ -6,93 +6,76 @@ use anyhow::{Context, Result, anyhow, ensure};
 use inkdrop_checkpoint::Weights;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{EmaDecay, Trainer, TrainerBuilder};
+use inkdrop_train::{EmaDecay, Trainer};
 use inkdrop_unet::ModelConfig;
 
-use crate::config::{Fitted, Loaded, RunConfig, fit};
+use crate::config::{DataConfig, Fitted, Loaded, RunConfig, fit};
 use crate::model::card::{Card, SHORTCUT};
 use crate::model::source::Source;
 
 const HEADING: &str = "Begin with";
 
-/// Weights to begin with.
+/// Initial weights, EMA and optimizer state.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
-    /// Begin with these weights: a file of any format, a diffusers folder, or a built-in model
+    /// Initial weights: a file of any supported format, a diffusers folder, or a built-in model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume", help_heading = HEADING)]
     init: Option<String>,
-    /// Which network of a --init file that holds several, such as model
+    /// Network to take from a --init file that holds several, such as model
     #[arg(long, value_name = "NAME", requires = "init", help_heading = HEADING)]
     init_part: Option<String>,
-    /// Draw init_conv's shortcut, which a file of the sprites notebook has not
+    /// Random weights for init_conv's shortcut, which files of the sprites notebook lack
     #[arg(long, requires = "init", help_heading = HEADING)]
     init_draw_shortcut: bool,
-    /// The average of a rule of train.ema, such as 0.9999=ema_0.9999_500000.pt; repeatable
+    /// Initial EMA weights for a decay of train.ema, such as 0.9999=ema_0.9999_500000.pt;
+    /// repeatable
     #[arg(long, value_name = "RULE=FILE", conflicts_with = "resume", help_heading = HEADING)]
-    init_ema: Vec<Average>,
-    /// Which network of --init-ema files that hold several, such as ema_model
+    init_ema: Vec<InitEma>,
+    /// Network to take from --init-ema files that hold several, such as ema_model
     #[arg(long, value_name = "NAME", requires = "init_ema", help_heading = HEADING)]
     init_ema_part: Option<String>,
-    /// The state of torch.optim.Adam or AdamW, such as opt500000.pt; numbered in the order of
-    /// the --init file, which has to be of torch.save, too
+    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; the --init file must be a
+    /// torch.save file, too, since it gives the order of the weights
     #[arg(long, value_name = "FILE", requires = "init", help_heading = HEADING)]
     init_optimizer: Option<String>,
-    /// Count the steps from here, for the learning rate and the order of the images
+    /// Number of steps already taken, for the learning rate and the order of the images
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = HEADING)]
     init_step: Option<usize>,
 }
 
-/// A rule and the file with its average.
+/// A decay and the file with its EMA weights.
 #[derive(Debug, Clone)]
-struct Average {
-    rule: EmaDecay,
+struct InitEma {
+    decay: EmaDecay,
     file: String,
 }
 
-impl FromStr for Average {
+impl FromStr for InitEma {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // A rule may have a `=` of its own, as in power=0.1=FILE.
+        // A decay may contain a `=`, as in power=0.1=FILE.
         let splits = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
-        let mut found = splits.filter_map(|(rule, file)| Some((rule.parse().ok()?, file)));
-        let (rule, file) = found.next().ok_or_else(|| {
+        let mut found = splits.filter_map(|(decay, file)| Some((decay.parse().ok()?, file)));
+        let (decay, file) = found.next().ok_or_else(|| {
             anyhow!("`{text}`: expected RULE=FILE, such as 0.9999=ema_0.9999_500000.pt")
         })?;
-        Ok(Self { rule, file: file.to_string() })
+        Ok(Self { decay, file: file.to_string() })
     }
 }
 
 impl InitArgs {
-    /// Takes over the weights that were named; whether there are any.
+    /// Loads the given weights and state into the trainer. Returns true if there were any.
     pub fn apply(&self, trainer: &mut Trainer, card: &Card) -> Result<bool> {
         let mut origin = Vec::new();
         let mut order = Vec::new();
         if let Some(name) = &self.init {
-            let source = Source::open(name)?;
-            warn_of_process(&source, card)?;
-            let weights = part(&source, self.init_part.as_deref(), "--init-part")?;
-            order = weights.order().to_vec();
-            let optional: &[&str] = if self.init_draw_shortcut { &SHORTCUT } else { &[] };
-            trainer.start_from(&weights, optional).with_context(|| {
-                let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
-                let notebook = matches!(card.model, ModelConfig::Context(_)) && lacks;
-                let choice = if notebook {
-                    "; --init-draw-shortcut draws what the sprites notebook never saves"
-                } else {
-                    ""
-                };
-                format!("--init {name}: these are not the weights of [model]{choice}")
-            })?;
+            order = self.load_weights(name, trainer, card)?;
             origin.push(name.clone());
         }
-        for Average { rule, file } in &self.init_ema {
-            let source = Source::open(file)?;
-            let weights = part(&source, self.init_ema_part.as_deref(), "--init-ema-part")?;
-            trainer
-                .start_average_from(*rule, &weights)
-                .with_context(|| format!("--init-ema {rule}={file}"))?;
-            origin.push(format!("{rule}={file}"));
+        for init in &self.init_ema {
+            self.load_ema(init, trainer)?;
+            origin.push(format!("{}={}", init.decay, init.file));
         }
         if let Some(step) = self.init_step {
             trainer.start_at(step).context("--init-step")?;
@@ -108,6 +91,33 @@ impl InitArgs {
         trainer.set_origin(origin.join(", "));
         Ok(!origin.is_empty())
     }
+
+    /// Loads initial weights; returns the order of the weights in their file.
+    fn load_weights(&self, name: &str, trainer: &mut Trainer, card: &Card) -> Result<Vec<String>> {
+        let source = Source::open(name)?;
+        warn_of_process(&source, card)?;
+        let weights = part(&source, self.init_part.as_deref(), "--init-part")?;
+        let optional: &[&str] = if self.init_draw_shortcut { &SHORTCUT } else { &[] };
+        trainer.start_from(&weights, optional).with_context(|| {
+            let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
+            let notebook = matches!(card.model, ModelConfig::Context(_)) && lacks;
+            let choice = if notebook {
+                "; --init-draw-shortcut draws what the sprites notebook never saves"
+            } else {
+                ""
+            };
+            format!("--init {name}: these are not the weights of [model]{choice}")
+        })?;
+        Ok(weights.order().to_vec())
+    }
+
+    fn load_ema(&self, InitEma { decay, file }: &InitEma, trainer: &mut Trainer) -> Result<()> {
+        let source = Source::open(file)?;
+        let weights = part(&source, self.init_ema_part.as_deref(), "--init-ema-part")?;
+        trainer
+            .start_ema_from(*decay, &weights)
+            .with_context(|| format!("--init-ema {decay}={file}"))
+    }
 }
 
 /// One network of a file.
@@ -122,51 +132,64 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<Weights> {
     source.part(name)
 }
 
-/// Says where weights were trained for another process; they may be learned anew for this one.
+/// Prints a note if the weights were trained for another process; training may adapt them.
 fn warn_of_process(source: &Source, card: &Card) -> Result<()> {
-    let said: Option<ProcessConfig> = source.whole.metadata("process")?;
-    if said.is_some_and(|said| said != card.process) {
+    let theirs: Option<ProcessConfig> = source.whole.metadata("process")?;
+    if theirs.is_some_and(|theirs| theirs != card.process) {
         eprintln!("note: {} was trained for another process than [process]", source.name);
     }
     Ok(())
 }
 
-/// A run at step 0, and what its weights are to say of themselves.
+/// Builds the trainer at step 0, and the metadata of its model files.
 pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
     let shape = config.model.image_shape();
-    let load = |data: &crate::config::DataConfig| -> Result<Loaded> {
-        let loaded = data.load(shape[0])?;
-        for error in &loaded.skipped {
-            eprintln!("left out: {error}");
-        }
-        Ok(loaded)
-    };
-    let Fitted { data, used, contexts, classes } = fit(config, load(&config.data)?)?;
+    let loaded = load(&config.data, shape[0])?;
+    let Fitted { data, used, contexts, classes } = fit(config, loaded)?;
     let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
-    let validation = config.validation.as_ref().map(|validation| -> Result<_> {
-        let fitted = fit(config, load(validation)?).context("[validation]")?;
-        let theirs = if contexts.is_empty() { fitted.classes.names } else { fitted.contexts };
-        ensure!(
-            names.is_empty() || theirs.is_empty() || names == theirs,
-            "[validation] has the classes {}, [data] has {}: expected the same",
-            theirs.join(", "),
-            names.join(", ")
-        );
-        Ok(fitted.data)
-    });
-    let validation = validation.transpose()?;
+    let validation = load_validation(config, shape[0], &names, !contexts.is_empty())?;
     let card =
         Card { model: config.model.clone(), process: config.process.clone(), contexts, classes };
     manual_seed(config.train.seed as i64);
-    let parts = TrainerBuilder {
-        network: config.model.build(config.train.precision.torso(), device)?,
-        average: config.model.build(Kind::Float, device)?,
-        process: Process::new(&config.process, device)?,
-        image: shape.map(|axis| axis as usize),
-        data,
-        labels: used,
-        names,
-        validation,
-    };
-    Ok((Trainer::new(parts, config.train.clone())?, card))
+    let network = config.model.build(config.train.precision.torso(), device)?;
+    let ema_network = config.model.build(Kind::Float, device)?;
+    let process = Process::new(&config.process, device)?;
+    let mut builder = Trainer::builder(network, ema_network, process, data)
+        .image_shape(shape.map(|axis| axis as usize))
+        .labels(used)
+        .class_names(names);
+    if let Some(validation) = validation {
+        builder = builder.validation(validation);
+    }
+    Ok((builder.build(config.train.clone())?, card))
+}
+
+/// Loads images, and prints which files were left out.
+///
+/// - channels: of the network
+fn load(data: &DataConfig, channels: i64) -> Result<Loaded> {
+    let loaded = data.load(channels)?;
+    for error in &loaded.skipped {
+        eprintln!("left out: {error}");
+    }
+    Ok(loaded)
+}
+
+/// Loads the validation images; their classes must be those of the training images.
+fn load_validation(
+    config: &RunConfig,
+    channels: i64,
+    names: &[String],
+    contexts: bool,
+) -> Result<Option<inkdrop_data::LabelledDataset>> {
+    let Some(validation) = &config.validation else { return Ok(None) };
+    let fitted = fit(config, load(validation, channels)?).context("[validation]")?;
+    let theirs = if contexts { fitted.contexts } else { fitted.classes.names };
+    ensure!(
+        names.is_empty() || theirs.is_empty() || names == theirs,
+        "[validation] has the classes {}, [data] has {}: expected the same",
+        theirs.join(", "),
+        names.join(", ")
+    );
+    Ok(Some(fitted.data))
 }

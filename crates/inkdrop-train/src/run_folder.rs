@@ -1,22 +1,51 @@
-//! The folder of a run: what lies where, and which checkpoint is the last.
+//! The run folder: config, log, checkpoints and samples on disk.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use inkdrop_checkpoint::Weights;
 
-use crate::{EmaDecay, TrainError};
+use crate::{EmaDecay, LogLine, TrainError};
 
-/// The run's config, the first file in its folder.
+/// File name of the run's config. It is written first and marks the folder as a run.
 const CONFIG: &str = "config.toml";
 
-/// The folder that one run writes to.
+/// When checkpoints are saved, and which ones are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CheckpointPolicy {
+    /// Interval in steps.
+    pub every: usize,
+    /// Number of newest checkpoints to keep.
+    pub newest: usize,
+    /// Interval of checkpoints that are never deleted; 0 for none.
+    pub keep_every: usize,
+}
+
+impl CheckpointPolicy {
+    /// True if a checkpoint follows a step.
+    ///
+    /// - last: the last step of the run
+    pub(crate) fn is_due(self, step: usize, last: usize) -> bool {
+        step.is_multiple_of(self.every) || step >= last
+    }
+
+    /// The steps whose checkpoints are to be deleted.
+    ///
+    /// - steps: of all checkpoints, ascending
+    fn expired(self, steps: &[usize]) -> impl Iterator<Item = usize> {
+        let milestone =
+            move |step: usize| self.keep_every > 0 && step.is_multiple_of(self.keep_every);
+        steps.iter().rev().skip(self.newest).copied().filter(move |&step| !milestone(step))
+    }
+}
+
+/// The folder of one training run.
 ///
 /// `config.toml`, `log.jsonl`, `events/`, `checkpoints/step-NNNNNNN.safetensors`,
 /// `samples/step-NNNNNNN.png`, and `final.safetensors` at the end.
 ///
-/// A folder serves one process at a time: `.lock` is locked while this value lives.
+/// One process uses a folder at a time: `.lock` is locked while this value lives.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -24,10 +53,10 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder for a new run.
+    /// Creates the folder of a new run.
     ///
     /// # Errors
-    /// It holds something already, or cannot be made.
+    /// The folder is not empty, or cannot be created.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         if occupied(path)? {
             return Err(TrainError::Occupied(path.to_path_buf()));
@@ -35,14 +64,15 @@ impl RunFolder {
         let file = |source| TrainError::File { path: path.to_path_buf(), source };
         fs::create_dir_all(path).map_err(file)?;
         let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
-        // Once more under the lock: another run may have begun here in between.
+        // Checked again under the lock, since another run may have begun here meanwhile.
         if occupied(path)? {
             return Err(TrainError::Occupied(path.to_path_buf()));
         }
         for part in [folder.checkpoints(), folder.samples()] {
             fs::create_dir_all(&part).map_err(|source| TrainError::File { path: part, source })?;
         }
-        // A run that began with given weights saves them before its config makes it a run.
+        // A run with initial weights writes its first checkpoint before its config: a process
+        // killed in between leaves a checkpoint of no run.
         for step in folder.steps() {
             let path = folder.checkpoint(step);
             fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
@@ -50,10 +80,10 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Opens the folder of a run that is to go on.
+    /// Opens the folder of a run to resume it.
     ///
     /// # Errors
-    /// It holds no run.
+    /// The folder holds no run, or another process uses it.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
         if !path.join(CONFIG).is_file() {
             return Err(TrainError::NothingToResume {
@@ -66,8 +96,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Removes what a process that was killed while it wrote has left: hidden files beside those
-    /// that they were to become.
+    /// Deletes the temporary files of a process that was killed while writing.
     fn sweep(&self) -> Result<(), TrainError> {
         for folder in [self.path.clone(), self.checkpoints(), self.samples()] {
             for entry in folder.read_dir().into_iter().flatten().flatten() {
@@ -83,64 +112,60 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The resolved config of the run.
+    /// Path of the resolved config.
     pub fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// One JSON object per line: a [`LogLine`](crate::LogLine).
+    /// Path of the log: one JSON object per line, a [`LogLine`].
     pub fn log(&self) -> PathBuf {
         self.path.join("log.jsonl")
     }
 
-    /// Where checkpoints lie.
+    /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }
 
-    /// Where sample grids lie.
+    /// Folder of the sample grids.
     pub fn samples(&self) -> PathBuf {
         self.path.join("samples")
     }
 
-    /// Where event files for TensorBoard lie.
+    /// Folder of the event files for TensorBoard.
     pub fn events(&self) -> PathBuf {
         self.path.join("events")
     }
 
-    /// The grid sampled after a step.
+    /// Path of the sample grid of a step.
     pub fn sample(&self, step: usize) -> PathBuf {
         self.samples().join(format!("step-{step:07}.png"))
     }
 
-    /// The weights that the first rule has averaged, at the end of the run.
+    /// Path of the final EMA weights with the first decay.
     pub fn finished(&self) -> PathBuf {
         self.path.join("final.safetensors")
     }
 
-    /// The weights that another rule than the first has averaged, at the end of the run.
-    pub fn finished_average(&self, rule: EmaDecay) -> PathBuf {
-        self.path.join(format!("final-{}.safetensors", rule.file_name()))
+    /// Path of the final EMA weights with a further decay.
+    pub fn finished_average(&self, decay: EmaDecay) -> PathBuf {
+        self.path.join(format!("final-{}.safetensors", decay.file_name()))
     }
 
-    /// The newest checkpoint.
+    /// Path of the newest checkpoint, if there is one.
     pub fn latest(&self) -> Option<PathBuf> {
         self.steps().last().map(|&step| self.checkpoint(step))
     }
 
-    /// Writes a checkpoint, then removes all but the newest `kept` and those of every
-    /// `keep_every` steps.
+    /// Writes a checkpoint, then deletes the expired ones.
     pub(crate) fn save(
         &self,
         state: &Weights,
         step: usize,
-        kept: usize,
-        keep_every: usize,
+        policy: CheckpointPolicy,
     ) -> Result<(), TrainError> {
         state.save(&self.checkpoint(step))?;
-        let steps = self.steps();
-        let forever = |step: usize| keep_every > 0 && step.is_multiple_of(keep_every);
-        for &old in steps.iter().rev().skip(kept).filter(|&&old| !forever(old)) {
+        for old in policy.expired(&self.steps()) {
             let path = self.checkpoint(old);
             fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
         }
@@ -151,7 +176,7 @@ impl RunFolder {
         self.checkpoints().join(format!("step-{step:07}.safetensors"))
     }
 
-    /// The steps that have a checkpoint, rising.
+    /// The steps that have a checkpoint, ascending.
     fn steps(&self) -> Vec<usize> {
         let number =
             |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
@@ -163,19 +188,20 @@ impl RunFolder {
     }
 }
 
-/// Keeps other processes out for as long as the file is open.
+/// Locks the folder for as long as the returned file is open.
 fn lock(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(".lock");
     let file = |source| TrainError::File { path: path.clone(), source };
     let lock = File::create(&path).map_err(file)?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => Err(TrainError::InUse(folder.to_path_buf())),
-        // Where a file system knows no locks, nobody is kept out.
+        // Some file systems have no locks; training works there without one.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(lock),
     }
 }
 
-/// Whether a folder holds any file but what a run that was killed at its very start leaves.
+/// True if a folder holds files other than those of a run that was killed before its config was
+/// written.
 fn occupied(path: &Path) -> Result<bool, TrainError> {
     let entries = match path.read_dir() {
         Ok(entries) => entries.flatten(),
@@ -191,4 +217,50 @@ fn occupied(path: &Path) -> Result<bool, TrainError> {
         !temporary && !empty && !unborn
     };
     Ok(entries.into_iter().any(counts))
+}
+
+/// The log of a run, open for appending.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    /// Opens the log of a run and returns the lines up to `step`. Later lines belong to steps that
+    /// a resumed run takes again, and are deleted.
+    pub(crate) fn open(path: &Path, step: usize) -> Result<(Self, Vec<LogLine>), TrainError> {
+        let failed = |source| TrainError::File { path: path.to_path_buf(), source };
+        let before = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let (mut kept, mut lines) = (String::new(), Vec::new());
+        for text in before.lines() {
+            if let Some(line) = parse(text).filter(|line| line.step <= step) {
+                kept += &format!("{text}\n");
+                lines.push(line);
+            }
+        }
+        inkdrop_data::output::write_atomic(path, |out| out.write_all(kept.as_bytes()))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
+        Ok((Self { path: path.to_path_buf(), file }, lines))
+    }
+
+    /// Flushes all lines to the disk.
+    pub(crate) fn sync(&self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(|source| TrainError::File { path: self.path.clone(), source })
+    }
+
+    /// Appends a line.
+    pub(crate) fn write(&mut self, line: &LogLine) -> Result<(), TrainError> {
+        let failed = |source| TrainError::File { path: self.path.clone(), source };
+        let text = serde_json::to_string(line).map_err(|error| failed(error.into()))?;
+        self.file.write_all(format!("{text}\n").as_bytes()).map_err(failed)
+    }
+}
+
+fn parse(text: &str) -> Option<LogLine> {
+    serde_json::from_str(text).ok()
 }
