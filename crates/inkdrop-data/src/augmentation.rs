@@ -1,21 +1,21 @@
-//! What a visit to an image changes about it: its side, and the window that is seen.
+//! Data augmentation: random mirroring and random crops.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// One visit's chances.
+/// The random augmentation of one image in one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Augmentation {
-    /// Whether the image is mirrored, left to right.
+    /// True to mirror the image, left to right.
     pub mirrored: bool,
-    /// First row and column of the window.
+    /// First row and column of the crop.
     pub corner: [usize; 2],
 }
 
 impl Augmentation {
-    /// Draws the visit of an epoch to an image: a pure function of its arguments.
+    /// Draws the augmentation of an image in an epoch: a pure function of the arguments.
     ///
-    /// - room: how many rows and columns the window may be moved by
+    /// - room: rows and columns of the image minus those of the crop
     pub(crate) fn draw(seed: u64, epoch: usize, index: usize, room: [usize; 2]) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -25,16 +25,18 @@ impl Augmentation {
         rng.set_stream(index as u64);
         let mut below =
             |count: usize| ((u128::from(rng.next_u64()) * count as u128) >> 64) as usize;
-        // All three are drawn always: a window leaves the flips as they are.
+        // All three are always drawn, so that mirroring does not depend on cropping.
         let mirrored = below(2) == 1;
         Self { mirrored, corner: room.map(|room| below(room + 1)) }
     }
 }
 
-/// Copies a window out of an image in HWC order.
+/// Copies a crop out of an image in HWC order.
 ///
-/// - width: columns of the image; the window's bytes are `window`, its columns `columns`
-pub(crate) fn cut(
+/// - width: columns of the image
+/// - columns: columns of the crop
+/// - window: the bytes of the crop
+pub(crate) fn crop(
     image: &[u8],
     [width, channels]: [usize; 2],
     [top, left]: [usize; 2],
@@ -48,7 +50,7 @@ pub(crate) fn cut(
     }
 }
 
-/// Swaps left and right of an image in HWC order.
+/// Mirrors an image in HWC order, left to right.
 pub(crate) fn mirror(image: &mut [u8], [width, channels]: [usize; 2]) {
     for row in image.chunks_exact_mut(width * channels) {
         row.reverse();
@@ -61,9 +63,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_visit_never_changes() {
-        let visits: Vec<_> = (0..4).map(|index| Augmentation::draw(42, 3, index, [9, 5])).collect();
-        let shown = visits.iter().map(|v| (v.mirrored, v.corner)).collect::<Vec<_>>();
+    fn an_augmentation_never_changes() {
+        let drawn: Vec<_> = (0..4).map(|index| Augmentation::draw(42, 3, index, [9, 5])).collect();
+        let shown = drawn.iter().map(|v| (v.mirrored, v.corner)).collect::<Vec<_>>();
         let expected = [(false, [7, 3]), (true, [4, 1]), (true, [8, 0]), (true, [3, 2])];
         assert_eq!(shown, expected);
     }
@@ -79,7 +81,7 @@ mod tests {
     fn a_window_is_cut_where_its_corner_is() {
         let image: Vec<u8> = (0..24).collect(); // [4, 3, 2]
         let mut window = [0; 8];
-        cut(&image, [3, 2], [1, 1], 2, &mut window);
+        crop(&image, [3, 2], [1, 1], 2, &mut window);
         assert_eq!(window, [8, 9, 10, 11, 14, 15, 16, 17]);
     }
 
@@ -87,9 +89,9 @@ mod tests {
     fn every_corner_is_drawn_and_half_is_mirrored() {
         let (mut mirrored, mut corners) = (0, [[0; 3]; 2]);
         for index in 0..6_000 {
-            let visit = Augmentation::draw(0, 0, index, [1, 2]);
-            mirrored += u32::from(visit.mirrored);
-            corners[visit.corner[0]][visit.corner[1]] += 1;
+            let augmentation = Augmentation::draw(0, 0, index, [1, 2]);
+            mirrored += u32::from(augmentation.mirrored);
+            corners[augmentation.corner[0]][augmentation.corner[1]] += 1;
         }
         // Standard deviations 39 and 29.
         assert!((2_800..=3_200).contains(&mirrored), "{mirrored}");

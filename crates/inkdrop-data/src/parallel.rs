@@ -1,4 +1,4 @@
-//! How many files are worked on at once, and their results taken in order.
+//! An ordered parallel map over files.
 
 use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
@@ -6,11 +6,11 @@ use std::thread::{Builder, available_parallelism, scope};
 
 use crate::DataError;
 
-/// Results that a thread may be ahead by.
+/// Number of results that a thread may be ahead by.
 const AHEAD: usize = 4;
 
-/// Works on items, on as many threads as the machine runs at once, and hands each result over in
-/// the order of the items, up to the first error.
+/// Maps `work` over items on all CPU cores, and calls `each` on the results in the order of the
+/// items, up to the first error.
 pub(crate) fn parallel_map<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
@@ -36,7 +36,7 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(
             results.push(receiver);
         }
         for index in 0..items.len() {
-            // A thread that has ended early has panicked, which the scope passes on.
+            // A thread that ended early has panicked; the scope propagates the panic.
             let Ok(result) = results[index % threads].recv() else { break };
             each(index, result)?;
         }

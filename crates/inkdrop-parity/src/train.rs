@@ -96,7 +96,12 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let of = |network: &dyn Network, key: &str| {
         network.params().get(key).map(|param| param.tensor.detach())
     };
-    rows.extend(case.compare_group("after:", tolerance, |_| true, |key| of(online.as_ref(), key))?);
+    rows.extend(case.compare_group(
+        "after:",
+        tolerance,
+        |_| true,
+        |key| of(online.as_ref(), key),
+    )?);
     rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
     Ok(rows)
 }
@@ -122,7 +127,8 @@ fn steps(
     for step in 0..case.tensor("t")?.size()[0] {
         let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
         let (x0, t, noise) = (at("x_start")?, at("t")?, at("noise")?);
-        let terms = objective.terms(online, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
+        let terms =
+            objective.terms(online, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
         master.zero_grad();
         loss.f_backward()?;

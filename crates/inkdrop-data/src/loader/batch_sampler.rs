@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::DataError;
 
-/// A shuffled order of `len` items: a pure function of seed and epoch, equal on every platform.
+/// A random permutation of `len` items: a pure function of seed and epoch, equal on every platform.
 ///
 /// ```
 /// use inkdrop_data::loader::ShuffledIndices;
@@ -21,7 +21,7 @@ pub struct ShuffledIndices {
 }
 
 impl ShuffledIndices {
-    /// Shuffles 0 to `len` − 1 for one epoch: Fisher and Yates, on one ChaCha stream per epoch.
+    /// Shuffles 0 to `len` − 1 for one epoch: Fisher–Yates, with one ChaCha stream per epoch.
     pub fn new(len: usize, seed: u64, epoch: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -42,21 +42,22 @@ impl ShuffledIndices {
         &self.indices
     }
 
-    /// How many items there are.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.indices.len()
     }
 
-    /// Whether there is no item.
+    /// True if there are no items.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 }
 
-/// The batches of a run: each epoch visits every item once, in its own shuffled order, and its
-/// last batch is shorter where the batch size doesn't divide the number of items.
+/// Samples the batches of a run: each epoch takes every item once, in a new random order. The last
+/// batch of an epoch may be shorter.
 ///
-/// A pure function of (length, batch size, seed, step), so a resumed run continues exactly.
+/// A batch is a pure function of (length, batch size, seed, step), so that a resumed run continues
+/// exactly.
 ///
 /// ```
 /// use inkdrop_data::loader::BatchSampler;
@@ -76,15 +77,15 @@ pub struct BatchSampler {
     seed: u64,
     rank: usize,
     ranks: usize,
-    /// The order of the epoch asked for last.
+    /// The order of the last epoch that was requested.
     latest: Mutex<Option<(usize, ShuffledIndices)>>,
 }
 
 impl BatchSampler {
-    /// Plans batches of `batch` items out of `len`.
+    /// Batches of `batch` items out of `len`.
     ///
     /// # Errors
-    /// [`DataError::Batch`] where `batch` is 0 or greater than `len`.
+    /// [`DataError::Batch`] if `batch` is 0 or greater than `len`.
     pub fn new(len: usize, batch: usize, seed: u64) -> Result<Self, DataError> {
         if batch == 0 || batch > len {
             return Err(DataError::Batch { batch, len });
@@ -92,17 +93,17 @@ impl BatchSampler {
         Ok(Self { len, batch, seed, rank: 0, ranks: 1, latest: Mutex::new(None) })
     }
 
-    /// The share of one of several ranks: items `rank`, `rank + ranks`, … of each batch, so that
-    /// all ranks together take exactly the batches that one alone would.
+    /// Shards each batch over several ranks (data parallel training): this rank takes items `rank`,
+    /// `rank + ranks`, …. All shards together are the unsharded batch.
     ///
-    /// The shares of an epoch's last batch differ by at most one item, and are empty for the last
-    /// ranks where it has fewer items than there are ranks.
+    /// The shards of an epoch's last batch differ by at most one item; some are empty if it has
+    /// fewer items than ranks.
     ///
     /// - rank: 0 to `ranks` − 1
     /// - ranks: 1 to the batch size
     ///
     /// # Errors
-    /// [`DataError::Shard`] where `rank` or `ranks` is outside these ranges.
+    /// [`DataError::Shard`] if `rank` or `ranks` is out of range.
     pub fn shard(mut self, rank: usize, ranks: usize) -> Result<Self, DataError> {
         if rank >= ranks || ranks > self.batch {
             return Err(DataError::Shard { rank, ranks, batch: self.batch });
@@ -111,43 +112,42 @@ impl BatchSampler {
         Ok(self)
     }
 
-    /// How many items there are, those of all ranks together.
+    /// Number of items in the dataset.
     pub fn items(&self) -> usize {
         self.len
     }
 
-    /// What the order of the items is drawn from.
+    /// Seed of the order.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many steps visit every item once.
+    /// Number of steps per epoch.
     pub fn steps_per_epoch(&self) -> usize {
         self.len.div_ceil(self.batch)
     }
 
-    /// The epoch of a step, and the step's place within it; both from 0.
+    /// The epoch of a step, and the position of the step in the epoch; both from 0.
     pub fn epoch_and_position(&self, step: usize) -> (usize, usize) {
         (step / self.steps_per_epoch(), step % self.steps_per_epoch())
     }
 
-    /// How many items step `step` takes, those of all ranks together.
+    /// Number of items in step `step`, over all ranks.
     pub fn global_len_at(&self, step: usize) -> usize {
         let (start, end) = self.span(step);
         end - start
     }
 
-    /// How many items step `step` takes on this rank, without working out which.
+    /// Number of items in step `step` on this rank, without computing their indices.
     pub fn len_at(&self, step: usize) -> usize {
         self.global_len_at(step).saturating_sub(self.rank).div_ceil(self.ranks)
     }
 
-    /// The items of step `step`, from 0: `batch` of them, or fewer at the end of an epoch; of
-    /// these, the share of this rank.
+    /// The indices of step `step`, from 0, on this rank.
     pub fn indices(&self, step: usize) -> Vec<usize> {
         let (epoch, _) = self.epoch_and_position(step);
         let (start, end) = self.span(step);
-        // A panic elsewhere can't leave the cached order half written.
+        // A panic of another thread cannot leave the cached order incomplete.
         let mut latest = self.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let fresh = || (epoch, ShuffledIndices::new(self.len, self.seed, epoch as u64));
         let entry = match latest.take() {
@@ -160,7 +160,7 @@ impl BatchSampler {
         items
     }
 
-    /// Where in its epoch a step begins and ends.
+    /// Start and end of a step in its epoch.
     fn span(&self, step: usize) -> (usize, usize) {
         let start = self.epoch_and_position(step).1 * self.batch;
         (start, (start + self.batch).min(self.len))

@@ -1,8 +1,8 @@
-//! The threads that read ahead.
+//! Worker threads that prefetch batches.
 //!
-//! The steps that come are cut into pieces, which any thread may read; a batch is put together in
-//! the order of its pieces. A jump to another step begins a new generation: what older ones have
-//! still to do or have done is dropped.
+//! Batches are split into pieces, which any thread may read; a batch is joined in the order of its
+//! pieces. A jump to another step starts a new generation, and drops the jobs and results of
+//! older ones.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,10 @@ use super::reader::{Read, Reader};
 use crate::DataError;
 use crate::loader::BatchSampler;
 
-/// How many batches are read beyond the one asked for.
+/// Prefetch: number of batches read ahead.
 const AHEAD: usize = 3;
 
-/// The most images of a piece.
+/// Largest number of images in a piece.
 const PIECE: usize = 16;
 
 #[derive(Debug)]
@@ -45,15 +45,15 @@ struct Planned {
     pieces: Vec<Option<Result<Read, DataError>>>,
 }
 
-/// Threads that read ahead, and what they have read.
+/// Worker threads and their results.
 #[derive(Debug)]
 pub(super) struct WorkerPool {
-    /// None once the crew ends.
+    /// `None` when the pool shuts down.
     jobs: Option<Sender<Job>>,
     done: Receiver<Done>,
     threads: Vec<JoinHandle<()>>,
     generation: Arc<AtomicU64>,
-    /// Successive steps, the next one first.
+    /// Consecutive steps, the next one first.
     planned: VecDeque<Planned>,
 }
 
@@ -90,7 +90,7 @@ impl WorkerPool {
         Ok(pool)
     }
 
-    /// The images of a step; when this returns, the threads go on with those behind it.
+    /// The images of a step; the threads prefetch the steps after it.
     pub(super) fn read(&mut self, step: usize, batches: &BatchSampler) -> Result<Read, DataError> {
         if self.planned.front().is_none_or(|planned| planned.step != step) {
             self.planned.clear();
@@ -117,14 +117,14 @@ impl WorkerPool {
             let job = Job { generation, step, piece, epoch, items: items.to_vec() };
             pieces.push(None);
             if let Some(jobs) = &self.jobs {
-                // Where all threads have ended, receiving says so.
+                // If all threads have ended, `receive` returns the error.
                 let _ = jobs.send(job);
             }
         }
         self.planned.push_back(Planned { step, pieces });
     }
 
-    /// Waits for a piece, and puts it where it belongs.
+    /// Waits for a piece, and stores it in its batch.
     fn receive(&mut self) -> Result<(), DataError> {
         let done = self.done.recv().map_err(|_| DataError::Workers {
             wanted: self.threads.len(),
@@ -146,13 +146,13 @@ impl Drop for WorkerPool {
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // What it could have said, nobody waits for any more.
+            // The result of a panic is of no use here.
             let _ = thread.join();
         }
     }
 }
 
-/// One of the threads.
+/// One worker thread.
 struct Worker {
     jobs: Arc<Mutex<Receiver<Job>>>,
     done: Sender<Done>,
@@ -172,7 +172,7 @@ impl Worker {
         }
     }
 
-    /// The next piece; none when the crew ends.
+    /// The next job; `None` when the pool shuts down.
     fn next(&self) -> Option<Job> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.recv().ok()

@@ -4,8 +4,7 @@ use std::io::{BufRead, Seek};
 
 use png::{ColorType, Decoder, DecodingError, Limits, Transformations};
 
-use super::MOST_PIXELS;
-use super::pixels::{check, on_white};
+use super::{MOST_PIXELS, check, on_white};
 use crate::picture::Picture;
 
 /// Width and height.

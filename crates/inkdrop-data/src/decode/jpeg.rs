@@ -7,7 +7,7 @@ use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::pixels::check;
+use super::check;
 use crate::picture::Picture;
 
 const START_OF_SCAN: u8 = 0xda;

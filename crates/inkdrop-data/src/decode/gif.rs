@@ -5,8 +5,7 @@ use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 
-use super::MOST_PIXELS;
-use super::pixels::{check, on_white};
+use super::{MOST_PIXELS, check, on_white};
 use crate::picture::Picture;
 
 /// Width and height.

@@ -1,4 +1,4 @@
-//! How pictures become PNG files.
+//! PNG files and folders of PNG files.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use crate::{DataError, Images};
 /// Encodes a picture as a PNG file of 8-bit RGB.
 ///
 /// # Errors
-/// [`DataError::Picture`] where a side is beyond what PNG can hold.
+/// [`DataError::Picture`] if a side is too large for PNG.
 pub fn encode_png(picture: &Picture) -> Result<Vec<u8>, DataError> {
     encode(picture).map_err(|error| DataError::Picture(format!("cannot encode as PNG: {error}")))
 }
@@ -32,15 +32,15 @@ fn encode(picture: &Picture) -> io::Result<Vec<u8>> {
 /// Writes a picture as a PNG file.
 ///
 /// # Errors
-/// [`DataError::Picture`] where it can't be encoded, [`DataError::Write`] where the file can't
-/// be written.
+/// [`DataError::Picture`] if it cannot be encoded, [`DataError::Write`] if the file cannot be
+/// written.
 pub fn write_png(path: impl AsRef<Path>, picture: &Picture) -> Result<(), DataError> {
     let bytes = encode_png(picture)?;
     write_atomic(path.as_ref(), |file| file.write_all(&bytes))
 }
 
-/// Whether a file is a PNG of this size with its beginning and its end: what [`write_png`] leaves
-/// is, what a broken copy leaves is not. The pixels are not looked at.
+/// True if a file is a complete PNG of this size. Only its start and its end are checked, not its
+/// pixels.
 pub fn is_whole_png(path: impl AsRef<Path>, width: usize, height: usize) -> bool {
     const END: [u8; 12] = *b"\0\0\0\0IEND\xae\x42\x60\x82";
     let mut start = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
@@ -59,13 +59,13 @@ pub fn is_whole_png(path: impl AsRef<Path>, width: usize, height: usize) -> bool
     ends().is_ok_and(|(first, last)| first[..] == start && last == END)
 }
 
-/// Writes each image as a PNG file of its own, and makes the folder where it is missing.
+/// Writes each image as a PNG file; creates the folder if needed.
 ///
-/// The files are called `00000.png`, `00001.png`, …, or `<name>.png` where `names` is given.
+/// The names are `00000.png`, `00001.png`, …, or `<name>.png` with `names`.
 ///
 /// # Errors
-/// [`DataError::Images`] where there are not as many names as images, or a name is no plain
-/// file name; [`DataError::Write`] where the folder or a file can't be written.
+/// - [`DataError::Images`] if there is not one name per image, or a name is not a plain file name
+/// - [`DataError::Write`] if the folder or a file cannot be written
 pub fn write_image_dir(
     dir: impl AsRef<Path>,
     images: &Images,
