@@ -1,4 +1,4 @@
-//! A training run: how it begins, goes on, is watched and ends.
+//! Training runs: start, resume, training loop, final models.
 
 pub mod finish;
 pub mod init;

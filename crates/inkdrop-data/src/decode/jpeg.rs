@@ -47,8 +47,8 @@ fn broken(error: DecodeErrors) -> String {
     format!("a broken JPEG file: {error}; fetch it again")
 }
 
-/// Whether the mark of its end comes after the start of the picture; decoders make do without,
-/// and fill with gray what is missing.
+/// True if the end marker comes after the first scan. Decoders accept truncated files and fill the
+/// rest with gray.
 ///
 /// ITU-T T.81, annex B: segments tell their length; within a scan, a byte of 255 that is none of a
 /// mark is followed by 0, so all that follows the first scan can be read through as one.

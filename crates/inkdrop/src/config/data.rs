@@ -1,4 +1,4 @@
-//! Where the images of a run come from, and what they are called.
+//! The training data of a config.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use inkdrop_data::folder::{self, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::{DataError, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
-/// Where the images come from.
+/// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DataConfig {
@@ -16,23 +16,23 @@ pub enum DataConfig {
     Sprites {
         /// Seed of the generator.
         seed: u64,
-        /// How many.
+        /// Number of sprites.
         count: usize,
     },
-    /// NumPy arrays: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
+    /// NumPy files: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
     Npy {
-        /// The images' file.
+        /// File of the images.
         images: PathBuf,
-        /// The labels' file.
+        /// File of the labels.
         labels: Option<PathBuf>,
         /// Names of the classes, in order.
         #[serde(default)]
         classes: Vec<String>,
-        /// Images that take more than this, in MiB, are read from the file when they are needed.
+        /// Memory limit in MiB: larger files are read image by image.
         #[serde(default = "usual_memory")]
         memory_mib: u64,
     },
-    /// An archive of NumPy: arr_0 are images [N, H, W, C] in uint8, arr_1 their labels.
+    /// A NumPy archive: images [N, H, W, C] in uint8 in arr_0, labels in arr_1.
     Npz {
         /// The archive.
         path: PathBuf,
@@ -40,37 +40,37 @@ pub enum DataConfig {
         #[serde(default)]
         classes: Vec<String>,
     },
-    /// Pictures in a folder, gray or in colour as the network takes them.
+    /// A folder of pictures, gray or RGB as the network takes.
     Folder(FolderConfig),
-    /// CIFAR-10's binary version.
+    /// CIFAR-10 in its binary version.
     Cifar {
         /// A file of records, or the folder of data_batch_*.bin.
         path: PathBuf,
     },
-    /// IDX files as MNIST's, plain or of gzip.
+    /// IDX files such as MNIST, plain or gzip-compressed.
     Idx {
-        /// The images' file.
+        /// File of the images.
         images: PathBuf,
-        /// The labels' file.
+        /// File of the labels.
         labels: Option<PathBuf>,
     },
 }
 
-/// The images of a run.
+/// A loaded dataset.
 pub struct Loaded {
     /// Images and labels.
     pub data: LabelledDataset,
-    /// Names of the classes, in order; empty where there are none.
+    /// Names of the classes, in order; empty if unnamed.
     pub classes: Vec<String>,
-    /// What is wrong with files that were left out.
+    /// The errors of files that were left out.
     pub skipped: Vec<DataError>,
 }
 
-/// The most sprites that are kept in memory: 3.8 GB.
+/// Largest number of sprites: 3.8 GB of memory.
 pub const SPRITES: usize = 5_000_000;
 
 impl DataConfig {
-    /// The key of a kind that says where files lie, for `--data`; none where they are made.
+    /// The key of the path of a kind, for `--data`; `None` for generated data.
     pub fn path_key(kind: &str) -> Option<&'static str> {
         match kind {
             "sprites" => None,
@@ -79,9 +79,9 @@ impl DataConfig {
         }
     }
 
-    /// Reads or makes the images.
+    /// Loads or generates the images.
     ///
-    /// - channels: how many the network takes, where the source leaves that open
+    /// - channels: channels of the network, for folders of pictures
     pub fn load(&self, channels: i64) -> Result<Loaded> {
         let (data, classes): (LabelledDataset, _) = match self {
             Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
