@@ -70,6 +70,12 @@ impl Images {
         self.pixels.dim().3
     }
 
+    /// The shape [N, H, W, C], as tensors count axes.
+    pub fn nhwc(&self) -> [i64; 4] {
+        let (n, height, width, channels) = self.pixels.dim();
+        [n, height, width, channels].map(|axis| axis as i64)
+    }
+
     /// All images, `[N, H, W, C]`.
     pub fn view(&self) -> ArrayView4<'_, u8> {
         self.pixels.view()

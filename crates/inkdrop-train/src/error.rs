@@ -39,7 +39,7 @@ pub enum TrainError {
     },
     /// The order of the weights in PyTorch's optimizer state is unknown.
     #[error(
-        "the order of {given} of {expected} trained weights is known: expected that of the network's own torch.save file, all of them"
+        "the order of {given} of {expected} trained weights is known: expected all, from the network's own torch.save file"
     )]
     Order {
         /// Number of trained weights in the order.

@@ -163,8 +163,9 @@ fn can_defer_metrics(network: &dyn Network, config: &TrainConfig) -> bool {
 impl Trainer {
     /// One optimizer step.
     ///
-    /// If the loss is NaN or infinite, nothing changes. If the gradient norm is, nothing changes
-    /// either, except that f16 lowers the loss scale and counts the step.
+    /// If the loss or the gradient norm is NaN or infinite, the weights do not change, and
+    /// [`Trainer::record`] returns an error. In f16, an infinite gradient norm is no error: it
+    /// lowers the loss scale, and the step counts.
     ///
     /// Returns the metrics that are on the host: those of this step or, if metrics are deferred,
     /// those of the step before it.
@@ -264,9 +265,8 @@ impl Trainer {
 
     /// Images on the network's device, [B, C, H, W] in [-1, 1].
     pub(crate) fn to_device(&self, images: &Images) -> Result<Tensor, TrainError> {
-        let shape = [images.len(), images.height(), images.width(), images.channels()];
         let device = self.network.params().device();
-        Ok(pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?)
+        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
     }
 }
 

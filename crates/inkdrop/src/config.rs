@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 pub use built_in::{BUILT_IN, BuiltIn};
-pub use data::{DataConfig, Loaded, SPRITES};
+pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
 pub use fit::{Fitted, fit};
 use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use inkdrop_data::LabelledDataset;
-use inkdrop_data::folder::{self, FolderConfig, MEMORY_MIB, OpenFolder};
-use inkdrop_data::{DataError, cifar, idx, npy, npz, sprites};
+use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
+use inkdrop_data::{DataError, InMemoryDataset, LabelledDataset, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
 /// A dataset.
@@ -66,6 +65,16 @@ pub struct Loaded {
     pub skipped: Vec<DataError>,
 }
 
+/// A loaded dataset, in memory.
+pub struct LoadedInMemory {
+    /// Images and labels.
+    pub data: InMemoryDataset,
+    /// Names of the classes, in order; empty if unnamed.
+    pub classes: Vec<String>,
+    /// The errors of files that were left out.
+    pub skipped: Vec<DataError>,
+}
+
 /// Largest number of sprites: 3.8 GB of memory.
 pub const SPRITES: usize = 5_000_000;
 
@@ -79,35 +88,51 @@ impl DataConfig {
         }
     }
 
-    /// Loads or generates the images.
+    /// Loads or generates the images; large folders and NumPy files are streamed.
     ///
     /// - channels: channels of the network, for folders of pictures
     pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let (data, classes): (LabelledDataset, _) = match self {
+        let channels = usize::try_from(channels).context("the network's channels")?;
+        match self {
+            Self::Npy { images, labels, classes, memory_mib } => {
+                let data = npy::open(images, labels.as_deref(), *memory_mib)?;
+                Ok(Loaded { data, classes: classes.clone(), skipped: Vec::new() })
+            }
+            Self::Folder(config) => {
+                let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
+                Ok(Loaded { data, classes, skipped })
+            }
+            _ => {
+                let LoadedInMemory { data, classes, skipped } = self.load_in_memory(channels)?;
+                Ok(Loaded { data: data.into(), classes, skipped })
+            }
+        }
+    }
+
+    /// Loads or generates the images in memory, whatever their size.
+    ///
+    /// - channels: 1 or 3, for folders of pictures
+    pub fn load_in_memory(&self, channels: usize) -> Result<LoadedInMemory> {
+        let (data, classes) = match self {
             Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
                 bail!("data.count {count}: expected 1 to {SPRITES} sprites")
             }
             Self::Sprites { seed, count } => {
-                (sprites::dataset(*seed, *count).into(), names(&sprites::CLASSES))
+                (sprites::dataset(*seed, *count), names(&sprites::CLASSES))
             }
-            Self::Npy { images, labels, classes, memory_mib } => {
-                (npy::open(images, labels.as_deref(), *memory_mib)?, classes.clone())
+            Self::Npy { images, labels, classes, .. } => {
+                (npy::load(images, labels.as_deref())?, classes.clone())
             }
-            Self::Npz { path, classes } => (npz::load(path)?.into(), classes.clone()),
-            Self::Folder(config) => return folder(config, channels),
-            Self::Cifar { path } => (cifar::load(path)?.into(), names(&cifar::CLASSES)),
-            Self::Idx { images, labels } => {
-                (idx::load(images, labels.as_deref())?.into(), Vec::new())
+            Self::Npz { path, classes } => (npz::load(path)?, classes.clone()),
+            Self::Folder(config) => {
+                let Folder { dataset, classes, skipped } = folder::load(config, channels)?;
+                return Ok(LoadedInMemory { data: dataset, classes, skipped });
             }
+            Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
+            Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
         };
-        Ok(Loaded { data, classes, skipped: Vec::new() })
+        Ok(LoadedInMemory { data, classes, skipped: Vec::new() })
     }
-}
-
-fn folder(config: &FolderConfig, channels: i64) -> Result<Loaded> {
-    let channels = usize::try_from(channels).context("the network's channels")?;
-    let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
-    Ok(Loaded { data, classes, skipped })
 }
 
 fn usual_memory() -> u64 {

@@ -206,13 +206,8 @@ impl Measuring<'_> {
         let starts = (0..images.len()).step_by(arguments.batch);
         for range in starts.map(|start| start..(start + arguments.batch).min(images.len())) {
             let part: Vec<usize> = range.clone().collect();
-            let shape = [part.len(), images.height(), images.width(), images.channels()];
             let part = images.select(&part)?;
-            let x0 = pixels::to_tensor(
-                part.bytes(),
-                shape.map(|side| side as i64),
-                self.process.device(),
-            )?;
+            let x0 = pixels::to_tensor(part.bytes(), part.nhwc(), self.process.device())?;
             let mut noise =
                 PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
             let guide = Guide::none();
