@@ -48,7 +48,7 @@ impl Labels {
     /// # Errors
     /// [`DataError::Labels`] if there is not one label per image, a class id is not below the
     /// count, or a weight is not finite.
-    pub fn go_with(&self, images: usize) -> Result<(), DataError> {
+    pub fn validate(&self, images: usize) -> Result<(), DataError> {
         if !self.matches(images) {
             return Err(DataError::Labels(format!(
                 "{} labels for {images} images, expected one label per image; check that both files belong together",
@@ -107,7 +107,7 @@ impl InMemoryDataset {
     /// [`DataError::Labels`] if the lengths differ, a class id is not below the count, or a weight
     /// is not finite.
     pub fn new(images: Images, labels: Labels) -> Result<Self, DataError> {
-        labels.go_with(images.len())?;
+        labels.validate(images.len())?;
         Ok(Self { images, labels })
     }
 

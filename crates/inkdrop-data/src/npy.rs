@@ -54,7 +54,7 @@ pub fn open(
         Some(path) => labels_of(&NpyFile::open(path)?)?,
         None => Labels::None,
     };
-    labels.go_with(shape[0])?;
+    labels.validate(shape[0])?;
     Ok(LabelledDataset { images: Arc::new(Rows::new(head, shape, file)), labels })
 }
 

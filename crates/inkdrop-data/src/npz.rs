@@ -12,7 +12,7 @@ use npyz::zip::write::FileOptions;
 use npyz::zip::{DateTime, ZipArchive};
 
 use crate::npy;
-use crate::output::{Filling, write_atomic};
+use crate::output::{WriteSeek, write_atomic};
 use crate::{DataError, Images, InMemoryDataset};
 
 /// Size of the npy header in bytes: long enough for any count, so that it can be overwritten.
@@ -67,7 +67,7 @@ pub(crate) fn write_archive(
 }
 
 fn add<T: npyz::AutoSerialize + npyz::Serialize>(
-    archive: &mut NpzWriter<&mut dyn Filling>,
+    archive: &mut NpzWriter<&mut dyn WriteSeek>,
     name: &str,
     shape: &[usize],
     values: impl Iterator<Item = T>,

@@ -8,9 +8,9 @@ use atomic_write_file::AtomicWriteFile;
 use crate::DataError;
 
 /// A file under construction, writable and seekable.
-pub trait Filling: Write + Seek {}
+pub trait WriteSeek: Write + Seek {}
 
-impl<W: Write + Seek> Filling for W {}
+impl<W: Write + Seek> WriteSeek for W {}
 
 /// Writes a file atomically: to a temporary file, fsync, rename, fsync of the folder.
 ///
@@ -20,7 +20,7 @@ impl<W: Write + Seek> Filling for W {}
 /// [`DataError::Write`] with the path and the error of the system or of `fill`.
 pub fn write_atomic(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Filling) -> io::Result<()>,
+    fill: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
 ) -> Result<(), DataError> {
     let write = || {
         let mut buffered = BufWriter::new(AtomicWriteFile::open(path)?);

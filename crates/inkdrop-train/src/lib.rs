@@ -57,7 +57,7 @@ pub use ema::{EmaDecay, EmaSet};
 pub use error::TrainError;
 pub use metrics::{LogLine, LossCurve, StepMetrics};
 pub use optimizer::{Adam, AdamConfig, Gradients, GroupConfig};
-pub use precision::{Entry, LossScaler, MasterWeights, Precision};
+pub use precision::{LossScaler, MasterWeight, MasterWeights, Precision};
 pub use run::{CallbackError, NoCallback, Outcome, RunStep, TrainerCallback, TrainingRun};
 pub use run_folder::RunFolder;
 pub use timestep_sampler::{SampledTimesteps, TimestepConfig, TimestepSampler};

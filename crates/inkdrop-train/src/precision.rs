@@ -89,11 +89,11 @@ impl LossScaler {
 /// Weights that the network holds in 16 bits have an f32 copy here, because small updates round
 /// to nothing in 16 bits. All other weights are the network's own tensors.
 pub struct MasterWeights {
-    entries: Vec<Entry>,
+    entries: Vec<MasterWeight>,
 }
 
 /// One tensor of the master weights.
-pub struct Entry {
+pub struct MasterWeight {
     /// Its name in the network.
     pub name: String,
     role: Role,
@@ -103,7 +103,7 @@ pub struct Entry {
     master: Option<Tensor>,
 }
 
-impl Entry {
+impl MasterWeight {
     fn new(param: &Param) -> Result<Self, TrainError> {
         let model = param.tensor.shallow_clone();
         let half = matches!(model.kind(), Kind::Half | Kind::BFloat16);
@@ -138,16 +138,16 @@ impl MasterWeights {
     /// libtorch cannot allocate the copies.
     pub fn new(params: &Params) -> Result<Self, TrainError> {
         let _guard = no_grad_guard();
-        Ok(Self { entries: params.iter().map(Entry::new).collect::<Result<_, _>>()? })
+        Ok(Self { entries: params.iter().map(MasterWeight::new).collect::<Result<_, _>>()? })
     }
 
     /// All tensors, in the network's order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &MasterWeight> {
         self.entries.iter()
     }
 
     /// The trained tensors, in the network's order.
-    pub(crate) fn trained(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn trained(&self) -> impl Iterator<Item = &MasterWeight> {
         self.entries.iter().filter(|entry| entry.role == Role::Trained)
     }
 
@@ -157,7 +157,7 @@ impl MasterWeights {
     /// libtorch failed.
     pub fn sync_to_model(&mut self) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
-        for Entry { model, master, .. } in &mut self.entries {
+        for MasterWeight { model, master, .. } in &mut self.entries {
             if let Some(master) = master {
                 model.f_copy_(master)?;
             }
@@ -180,7 +180,7 @@ impl MasterWeights {
     ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         load(params, weights, optional)?;
-        for Entry { name, master, .. } in &mut self.entries {
+        for MasterWeight { name, master, .. } in &mut self.entries {
             if let (Some(master), Some(given)) = (master, weights.get(name)) {
                 master.f_copy_(given)?;
             }

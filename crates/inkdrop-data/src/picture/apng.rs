@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Picture, common_size};
 use crate::DataError;
-use crate::output::{Filling, write_atomic};
+use crate::output::{WriteSeek, write_atomic};
 
 /// Hundredths of a second, the unit of the delays.
 const HUNDREDTHS: u16 = 100;
@@ -39,7 +39,7 @@ pub fn write_apng(
 }
 
 fn write_frames(
-    mut encoder: png::Encoder<&mut dyn Filling>,
+    mut encoder: png::Encoder<&mut dyn WriteSeek>,
     frames: &[Picture],
     delay_cs: u16,
     hold_last_cs: u16,

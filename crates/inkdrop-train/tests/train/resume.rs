@@ -1,4 +1,4 @@
-//! Runs of every recipe go on as if they had not been stopped.
+//! Resumed runs equal uninterrupted ones, for every option that has state.
 
 use inkdrop_checkpoint::Weights;
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use super::support::{StopAfter, alone, build, checkpoints, config, equal, trainer};
 
-/// A recipe that uses all that has state: learned variances, ten steps of the process so that
-/// their second moments count early, dropout, several averages, groups, parts of batches.
+/// A config with every option that has state: learned variances, few timesteps so that importance
+/// sampling starts early, dropout, several EMAs, parameter groups, microbatches.
 pub fn everything(precision: Precision) -> TrainConfig {
     let bias = vec!["*.bias".to_string()];
     TrainConfig {
@@ -113,7 +113,7 @@ fn milestones_are_kept_beside_the_newest() {
 }
 
 #[test]
-fn a_rule_that_is_added_begins_as_the_weights() {
+fn an_added_decay_begins_as_the_weights() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
@@ -145,8 +145,7 @@ fn a_run_begins_with_the_weights_of_another() {
     assert!(trainer.start_at(4).is_err());
 }
 
-/// The optimiser's state under PyTorch's names, in the order of the network's parameters: the run
-/// goes on as the one that the state is from.
+/// A run with an optimizer state under PyTorch's names continues as the run of that state.
 #[test]
 fn a_run_goes_on_with_pytorchs_optimiser() {
     let _lock = alone();

@@ -1,4 +1,4 @@
-//! One step: parts of a batch, precisions, labels, validation.
+//! One step: microbatches, mixed precision, labels, validation.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use super::support::{
     Losses, alone, apart, builder, classes, config, equal, sprites_process, trainer,
 };
 
-/// A small network without batch statistics and dropout, told one of six classes.
+/// A small network without batch statistics and dropout, conditioned on six classes.
 fn model(classes: Option<i64>) -> ModelConfig {
     let base = DdpmConfig::cifar10();
     ModelConfig::Ddpm(DdpmConfig {
@@ -47,7 +47,7 @@ fn run(config: TrainConfig) -> Trainer {
 }
 
 #[test]
-fn parts_of_a_batch_have_the_gradients_of_the_whole() {
+fn microbatches_have_the_gradients_of_the_batch() {
     let _lock = alone();
     // A large ε keeps Adam from blowing up gradients that are nothing but rounding.
     let config = TrainConfig { eps: 1.0, lr: 0.1, ..config(3) };
@@ -113,7 +113,7 @@ fn the_scale_of_f16_finds_its_place() {
 }
 
 #[test]
-fn labels_are_left_out_as_often_as_told() {
+fn labels_are_left_out_as_often_as_configured() {
     let _lock = alone();
     let with = |label_dropout| run(TrainConfig { label_dropout, ..config(2) });
     let (all, none) = (with(0.0), with(1.0));
@@ -131,7 +131,7 @@ fn labels_are_left_out_as_often_as_told() {
 
 /// Rows of zeros teach the layer that they go into nothing.
 #[test]
-fn contexts_are_left_out_as_often_as_told() {
+fn contexts_are_left_out_as_often_as_configured() {
     let _lock = alone();
     let moved = |label_dropout| {
         let mut run = trainer(TrainConfig { label_dropout, ..config(2) });
@@ -147,7 +147,7 @@ fn contexts_are_left_out_as_often_as_told() {
     assert!(moved(0.0) > 0.0);
 }
 
-/// A network that remembers the small images that it was shown.
+/// A network that records its low-resolution input.
 struct Spy {
     params: Params,
     weight: Weight,
@@ -180,7 +180,7 @@ impl Network for Spy {
 }
 
 #[test]
-fn small_images_are_means_over_squares() {
+fn low_resolution_images_are_means_over_squares() {
     let _lock = alone();
     // Black in the left 6 of 16 columns, white in the others.
     let pixels =
@@ -260,14 +260,14 @@ fn flips_and_crops_are_learned() {
     assert_ne!(cropped, run(true, true));
 }
 
-/// Also where draws are uneven, what the parts of the loss count is what it counts itself.
+/// With importance sampling, too, error and bound have the weight of the loss.
 #[test]
 fn error_and_bound_are_the_loss() {
     let _lock = alone();
     let mut lines = Lines::default();
     let loss = inkdrop_process::LossType::RescaledMse;
-    let recipe = super::resume::everything(Precision::F32);
-    let config = TrainConfig { loss, log_every: 1, steps: 16, ..recipe };
+    let everything = super::resume::everything(Precision::F32);
+    let config = TrainConfig { loss, log_every: 1, steps: 16, ..everything };
     super::resume::improved(config).run(None, &mut lines).unwrap();
     for line in &lines.0 {
         let sum = line.error.unwrap() + line.bound.unwrap();
@@ -275,7 +275,7 @@ fn error_and_bound_are_the_loss() {
     }
 }
 
-/// However the recipe takes its batches, the same weights have the same validation loss.
+/// The validation loss of the same weights does not depend on the training batch.
 #[test]
 fn validation_does_not_depend_on_batches() {
     let _lock = alone();

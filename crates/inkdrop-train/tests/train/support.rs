@@ -1,4 +1,4 @@
-//! Small networks, recipes and runs.
+//! Small networks, configs and runs.
 
 use std::sync::{Mutex, MutexGuard};
 

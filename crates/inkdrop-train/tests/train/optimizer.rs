@@ -1,4 +1,4 @@
-//! The optimiser against torch.optim.
+//! The optimizer against torch.optim.
 
 use inkdrop_nn::{Init, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad};

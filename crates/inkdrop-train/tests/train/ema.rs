@@ -1,4 +1,4 @@
-//! Moving averages.
+//! Exponential moving averages of the weights.
 
 use inkdrop_nn::Params;
 use inkdrop_torch::tch::no_grad;
@@ -19,7 +19,7 @@ fn set(params: &Params, value: f64) {
 }
 
 #[test]
-fn averages_follow_each_rule() {
+fn averages_follow_each_decay() {
     let _lock = alone();
     let live = build();
     set(live.params(), 0.0);
@@ -53,7 +53,7 @@ fn averages_follow_each_rule() {
     assert!((value(averages.network().params()) - warm).abs() < 1e-6, "the first is the network");
 }
 
-/// The profile of a power rule, w(s) ∝ s^γ, has the standard deviation that it is named by.
+/// A power profile w(s) ∝ s^γ has the standard deviation of its name.
 #[test]
 fn a_power_profile_is_as_wide_as_it_says() {
     for width in [0.05, 0.1, 0.2, 0.25] {
@@ -79,7 +79,7 @@ fn a_power_profile_is_as_wide_as_it_says() {
 }
 
 #[test]
-fn rules_are_text_and_back() {
+fn decays_are_text_and_back() {
     for text in
         ["0.9999", "0", "0.5:warm-up", "0.999:start=2000", "0.9:start=3:warm-up", "power=0.1"]
     {
@@ -107,7 +107,7 @@ fn rules_are_text_and_back() {
 }
 
 #[test]
-fn no_rule_and_the_same_rule_twice_are_refused() {
+fn no_decay_and_the_same_decay_twice_are_refused() {
     let _lock = alone();
     let live = build();
     let master = MasterWeights::new(live.params()).unwrap();

@@ -1,11 +1,11 @@
-//! Recipes that can be, and those that cannot.
+//! Validation of configs, and the learning rate schedule.
 
 use inkdrop_train::{EmaDecay, GroupConfig, LrSchedule, TrainConfig, TrainError};
 
 use super::support::{alone, builder, config};
 
 #[test]
-fn rates_rise_and_fall_as_they_are_named() {
+fn learning_rates_follow_warmup_and_schedule() {
     let rates = |lr_schedule, warm_up| {
         let config = TrainConfig { steps: 4, lr: 0.8, lr_schedule, warm_up, ..config(4) };
         (0..=4).map(|step| config.lr_at(step)).collect::<Vec<f64>>()
@@ -22,7 +22,7 @@ fn rates_rise_and_fall_as_they_are_named() {
 }
 
 #[test]
-fn recipes_that_cannot_be_name_the_field() {
+fn invalid_configs_name_the_field() {
     let text = |config: TrainConfig| config.check().unwrap_err().to_string();
     assert_eq!(text(config(0)), "train.steps = 0: expected at least 1");
     let group = |names: Vec<String>, lr| GroupConfig { names, lr, weight_decay: None };

@@ -1,9 +1,9 @@
-//! Which steps of the process are trained on.
+//! Timestep sampling.
 
 use inkdrop_train::{TimestepConfig, TimestepSampler};
 
 #[test]
-fn even_draws_are_even_and_follow_the_seed() {
+fn uniform_samples_are_uniform_and_follow_the_seed() {
     let sampler = TimestepSampler::new(TimestepConfig::Uniform, 10);
     let drawn = sampler.sample(20_000, 3);
     assert_eq!(drawn, sampler.sample(20_000, 3));
@@ -34,7 +34,7 @@ fn second_moments_count_once_all_steps_have_ten_losses() {
 
 /// The mean of weight·loss over uneven draws is that of the loss over even ones.
 #[test]
-fn weights_make_uneven_draws_even() {
+fn importance_weights_keep_the_mean_unbiased() {
     let losses = [3.0, 0.5, 1.0, 7.0];
     let mut sampler = TimestepSampler::new(TimestepConfig::LossSecondMoment, 4);
     for _ in 0..10 {
