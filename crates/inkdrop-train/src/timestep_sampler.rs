@@ -17,7 +17,7 @@ pub enum TimestepConfig {
     /// All timesteps are equally likely.
     #[default]
     Uniform,
-    /// Importance sampling of timesteps: p_t ∝ √E[L_t²] over the last ten losses of each timestep
+    /// Importance sampling of timesteps: p_t ∝ √(E L_t²) over the last ten losses of each timestep
     /// (Nichol & Dhariwal 2021, eq. 18). Uniform until every timestep has ten losses.
     LossSecondMoment,
 }
