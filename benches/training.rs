@@ -4,25 +4,17 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use inkdrop_benches::{network, process};
 use inkdrop_data::sprites;
-use inkdrop_train::{LabelUse, Parts, Silent, TrainConfig, Trainer};
+use inkdrop_train::{LabelUse, TrainConfig, Trainer};
 
 fn training(c: &mut Criterion) {
     let config = TrainConfig { steps: 1_000_000, batch: 100, ..TrainConfig::default() };
     let images = config.batch as u64;
-    let parts = Parts {
-        network: network(),
-        average: network(),
-        process: process(),
-        image: [3, 16, 16],
-        data: sprites::dataset(0, 4000).into(),
-        labels: LabelUse::Context,
-        names: Vec::new(),
-        validation: None,
-    };
-    let mut trainer = Trainer::new(parts, config).expect("the sprites recipe is valid");
+    let builder = Trainer::builder(network(), network(), process(), sprites::dataset(0, 4000));
+    let trainer = builder.labels(LabelUse::Context).build(config);
+    let mut trainer = trainer.expect("the sprites config is valid");
     let mut group = c.benchmark_group("context_training");
     group.throughput(Throughput::Elements(images)).sample_size(10);
-    group.bench_function("step_of_100", |b| b.iter(|| trainer.run_steps(1, &mut Silent)));
+    group.bench_function("step_of_100", |b| b.iter(|| trainer.run_steps(1)));
     group.finish();
 }
 

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use inkdrop_data::DataError;
-use inkdrop_data::batches::Batches;
 use inkdrop_data::folder::{self, FolderConfig};
-use inkdrop_data::loader::{Loader, LoaderConfig};
+use inkdrop_data::loader::BatchSampler;
+use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
 
 fn main() -> Result<(), DataError> {
     let mut arguments = std::env::args().skip(1);
@@ -16,10 +16,10 @@ fn main() -> Result<(), DataError> {
     let begun = Instant::now();
     let images = folder::open(&config, 3)?.data.images;
     println!("{} headers in {:.2} s", images.len(), begun.elapsed().as_secs_f64());
-    let batches = Batches::new(images.len(), images.len().min(32), 0)?;
+    let batches = BatchSampler::new(images.len(), images.len().min(32), 0)?;
     for workers in [0, 1, 2, 4] {
-        let config = LoaderConfig { flip: true, crop: None, workers };
-        let mut loader = Loader::new(images.clone(), batches.clone(), config)?;
+        let config = DataLoaderConfig { flip: true, crop: None, workers };
+        let mut loader = DataLoader::new(images.clone(), batches.clone(), config)?;
         let (begun, mut count) = (Instant::now(), 0);
         for step in 0..batches.steps_per_epoch() {
             count += loader.batch(step)?.images.len();

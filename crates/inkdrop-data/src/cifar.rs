@@ -1,14 +1,13 @@
-//! How CIFAR-10's binary files become a data set.
+//! CIFAR-10 in its binary version (Krizhevsky 2009).
 //!
-//! Krizhevsky 2009, "binary version": records of one label byte and 3072 bytes of red, green and
-//! blue planes, row by row.
+//! Records of one label byte and 3072 bytes: red, green and blue planes, row by row.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 
 /// Names of the classes, in the order of their ids.
 pub const CLASSES: [&str; 10] =
@@ -17,22 +16,23 @@ pub const CLASSES: [&str; 10] =
 /// Rows and columns of each image.
 pub const SIDE: usize = 32;
 
-/// What the folder in `cifar-10-binary.tar.gz` is called.
+/// Name of the folder in `cifar-10-binary.tar.gz`.
 const FOLDER: &str = "cifar-10-batches-bin";
 
 const AREA: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * AREA;
 
-/// Reads one file of records, or all `data_batch_*.bin` in the order of their names of a folder:
-/// `cifar-10-batches-bin`, or the one where the archive was unpacked.
+/// Loads a file of records, or all `data_batch_*.bin` of a folder in the order of their names.
+///
+/// - path: a .bin file, `cifar-10-batches-bin`, or the folder that holds it
 ///
 /// # Shapes
 /// - images: `[N, 32, 32, 3]`; labels: N ids of 10 classes
 ///
 /// # Errors
-/// [`DataError::Read`] where a file cannot be read; [`DataError::File`] where a folder has no
-/// batch, a file is no whole number of records, or a label is above 9.
-pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
+/// [`DataError::Read`] if a file cannot be read; [`DataError::File`] if a folder has no batch, a
+/// file has an incomplete record, or a label is above 9.
+pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
     let (mut ids, mut pixels) = (Vec::new(), Vec::new());
     for file in files(path.as_ref())? {
         let bytes = fs::read(&file).map_err(|error| DataError::read(&file, error))?;
@@ -44,7 +44,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
     }
     let pixels = Array4::from_shape_vec((ids.len(), SIDE, SIDE, 3), pixels)
         .map_err(|error| DataError::Images(error.to_string()))?;
-    Dataset::new(Images::new(pixels)?, Labels::Classes { ids, count: CLASSES.len() })
+    InMemoryDataset::new(Images::new(pixels)?, Labels::Classes { ids, count: CLASSES.len() })
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {

@@ -1,27 +1,30 @@
-//! Which labels go with a set of images.
+//! Datasets: images in memory or on disk, with their labels.
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use ndarray::Array2;
 
 use crate::{DataError, Images};
 
-/// What each image shows.
+/// Labels of images.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Labels {
-    /// Nothing is known.
+    /// No labels.
     None,
     /// One class per image.
     Classes {
         /// The class of each image, 0 to `count` − 1.
         ids: Vec<u32>,
-        /// How many classes there are.
+        /// Number of classes.
         count: usize,
     },
-    /// One weight per class and image, `[N, K]`: usually one-hot, any finite number allowed.
+    /// Context vectors, `[N, K]`: usually one-hot; any finite weights.
     Context(Array2<f32>),
 }
 
 impl Labels {
-    /// How many images are labelled; none for [`Labels::None`].
+    /// Number of labels; `None` for [`Labels::None`].
     pub fn len(&self) -> Option<usize> {
         match self {
             Labels::None => None,
@@ -30,22 +33,22 @@ impl Labels {
         }
     }
 
-    /// Whether no image is labelled.
+    /// True if no image has a label.
     pub fn is_empty(&self) -> bool {
         self.len().unwrap_or(0) == 0
     }
 
-    /// Whether these labels can stand beside `images` images.
+    /// True if there are no labels, or one for each of `images` images.
     pub fn matches(&self, images: usize) -> bool {
         self.len().is_none_or(|len| len == images)
     }
 
-    /// Checks that these labels can stand beside `images` images.
+    /// Validates the labels of `images` images.
     ///
     /// # Errors
-    /// [`DataError::Labels`] where there is not one label per image, a class is not below its
+    /// [`DataError::Labels`] if there is not one label per image, a class id is not below the
     /// count, or a weight is not finite.
-    pub fn go_with(&self, images: usize) -> Result<(), DataError> {
+    pub fn validate(&self, images: usize) -> Result<(), DataError> {
         if !self.matches(images) {
             return Err(DataError::Labels(format!(
                 "{} labels for {images} images, expected one label per image; check that both files belong together",
@@ -55,7 +58,7 @@ impl Labels {
         self.check()
     }
 
-    /// K, the number of classes that labels tell apart; none without labels.
+    /// K, the number of classes or context weights; `None` without labels.
     pub fn width(&self) -> Option<usize> {
         match self {
             Labels::None => None,
@@ -64,7 +67,7 @@ impl Labels {
         }
     }
 
-    /// Checks what labels can be wrong in by themselves: a class too high, a weight not finite.
+    /// Checks the range of class ids and weights.
     fn check(&self) -> Result<(), DataError> {
         match self {
             Labels::None => Ok(()),
@@ -88,38 +91,108 @@ impl Labels {
     }
 }
 
-/// Images with their labels.
+/// A dataset in memory: images with their labels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dataset {
+pub struct InMemoryDataset {
     /// The images, `[N, H, W, C]`.
     pub images: Images,
-    /// Their labels, N of them or none at all.
+    /// One label per image, or no labels.
     pub labels: Labels,
 }
 
-impl Dataset {
-    /// Puts labels beside images.
+impl InMemoryDataset {
+    /// A dataset of images and labels.
     ///
     /// # Errors
-    /// [`DataError::Labels`] where the lengths differ, a class is not below its count, or a
-    /// weight is not finite.
+    /// [`DataError::Labels`] if the lengths differ, a class id is not below the count, or a weight
+    /// is not finite.
     pub fn new(images: Images, labels: Labels) -> Result<Self, DataError> {
-        labels.go_with(images.len())?;
+        labels.validate(images.len())?;
         Ok(Self { images, labels })
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.images.len()
     }
 
-    /// Whether there is no image.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()
     }
 
-    /// K, the number of classes that labels tell apart; none without labels.
+    /// K, the number of classes or context weights; `None` without labels.
     pub fn context_width(&self) -> Option<usize> {
         self.labels.width()
+    }
+}
+
+/// A dataset: images of one size, read by index from several threads at once.
+///
+/// As in PyTorch's map-style `Dataset`, a [`DataLoader`](crate::loader::DataLoader) batches it.
+pub trait Dataset: Debug + Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// True if there are no images.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows, columns and channels of each image; 1 channel (gray) or 3 (RGB).
+    fn shape(&self) -> [usize; 3];
+
+    /// Reads image `index` into `pixels`.
+    ///
+    /// # Shapes
+    /// - `pixels`: H·W·C bytes in HWC order
+    ///
+    /// # Errors
+    /// There is no such image, or its file cannot be read.
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError>;
+
+    /// True if the data loader replaces an unreadable image by the next readable one; false if it
+    /// returns the error.
+    fn skips(&self) -> bool {
+        false
+    }
+}
+
+impl Dataset for Images {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [self.height(), self.width(), self.channels()]
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        let image = self.image(index);
+        if image.len() != pixels.len() {
+            return Err(DataError::Images(format!(
+                "image {index} into {} bytes, expected one of the {} images of shape {:?}",
+                pixels.len(),
+                self.len(),
+                self.shape()
+            )));
+        }
+        pixels.copy_from_slice(image);
+        Ok(())
+    }
+}
+
+/// A dataset, in memory or on disk, with its labels.
+#[derive(Debug, Clone)]
+pub struct LabelledDataset {
+    /// The images.
+    pub images: Arc<dyn Dataset>,
+    /// One label per image, or no labels.
+    pub labels: Labels,
+}
+
+impl From<InMemoryDataset> for LabelledDataset {
+    fn from(InMemoryDataset { images, labels }: InMemoryDataset) -> Self {
+        Self { images: Arc::new(images), labels }
     }
 }

@@ -1,43 +1,43 @@
-//! What can go wrong with data that a user hands in, and what to do about it.
+//! Errors of data: what was given, what was expected, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Everything a user of this crate can cause, named with what was given and what was expected.
+/// An error of this crate; the message names the given and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// A file could not be opened or read.
+    /// A file cannot be opened or read.
     #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// A file could not be written; a file of that name that was there before is untouched.
+    /// A file cannot be written; an earlier file of that name does not change.
     #[error("cannot write {}: {source}; check that its folder exists and can be written", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
-    /// A file is there, but isn't what its name promises.
+    /// A file has invalid content.
     #[error("{}: {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What was found, what was expected, and what to do.
+        /// Given value, expected value, and remedy.
         problem: String,
     },
-    /// Images of a shape that can't be trained on or drawn.
+    /// Images have an invalid shape or index.
     #[error("images: {0}")]
     Images(String),
-    /// Labels that don't go with their images.
+    /// Labels do not fit their images.
     #[error("labels: {0}")]
     Labels(String),
-    /// A batch size that doesn't go with the number of images.
+    /// The batch size is out of range.
     #[error(
         "batch {batch}: expected 1 to {len}, the number of images; choose a batch size in that range"
     )]
@@ -47,7 +47,7 @@ pub enum DataError {
         /// The number of images.
         len: usize,
     },
-    /// A share of the batches that no rank can have.
+    /// The rank of a sharded batch is out of range.
     #[error(
         "rank {rank} of {ranks} with batches of {batch}: expected a rank below the number of ranks, \
          and a batch of at least one item for each; start with other ranks or a larger batch"
@@ -60,25 +60,25 @@ pub enum DataError {
         /// The batch size, of all ranks together.
         batch: usize,
     },
-    /// More threads than may read, or than the system starts.
+    /// The number of worker threads is out of range, or a thread cannot start.
     #[error("{wanted} reading threads: {problem}; choose fewer workers")]
     Workers {
         /// The number given.
         wanted: usize,
-        /// What is in the way.
+        /// The cause.
         problem: String,
     },
-    /// A name that is not one of the known ones.
+    /// A name is unknown.
     #[error("unknown {what} `{given}`: expected one of {expected}")]
     Unknown {
-        /// What was to be named.
+        /// Kind of the name.
         what: &'static str,
         /// The name given.
         given: String,
-        /// The names that exist.
+        /// The known names.
         expected: String,
     },
-    /// A picture that can't be drawn or encoded.
+    /// A picture cannot be drawn or encoded.
     #[error("picture: {0}")]
     Picture(String),
 }

@@ -1,50 +1,45 @@
-//! How a folder of pictures becomes a data set.
+//! Datasets of picture files in a folder.
 //!
-//! Pictures are PNG, JPEG or GIF files, at any depth of sub-folders, in the order of their paths;
-//! hidden files and folders are left out. A file that is broken is an error that names it, or is
-//! left out and listed, as [`Broken`] says.
+//! Pictures are PNG, JPEG or GIF files at any depth of sub-folders, in the order of their paths.
+//! Hidden files and folders are left out. [`Broken`] decides about unreadable files.
 
-mod crowd;
-mod fitted;
-mod list;
-mod stack;
-mod stream;
+mod pictures;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::LabelledSource;
-use crate::{DataError, Dataset};
-use fitted::Fitting;
-use list::Listing;
-use stream::Streamed;
+use crate::parallel::parallel_map;
+use crate::read::{files, is_hidden, is_picture, of_folder};
+use crate::{DataError, InMemoryDataset, LabelledDataset};
+use pictures::{Fitting, Stack, Streamed};
 
-/// The longest side that pictures are fitted to.
+/// Largest value of [`FolderConfig::size`].
 pub const LONGEST_SIDE: usize = 8192;
 
-/// How many mebibytes of pictures are kept in memory where a config does not say.
+/// Default of [`FolderConfig::memory_mib`].
 pub const MEMORY_MIB: u64 = 4096;
 
-/// Which folder, and how it is read.
+/// A folder of pictures, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
     /// The folder.
     pub path: PathBuf,
-    /// Side that every picture is fitted to, 1 to [`LONGEST_SIDE`] pixels; without it, all have
-    /// to be of one size already.
+    /// Side of the images, 1 to [`LONGEST_SIDE`] pixels: every picture is resized and cropped to
+    /// it. Without it, all pictures must have one size.
     pub size: Option<usize>,
-    /// What the labels are taken from.
+    /// Source of the labels.
     #[serde(default)]
     pub labels: FolderLabels,
-    /// What becomes of a file that cannot be read.
+    /// Policy for unreadable files.
     #[serde(default)]
     pub broken: Broken,
-    /// Up to how many MiB of fitted pictures, N·H·W·C bytes, [`open`] decodes once and keeps; more
-    /// are decoded each time they are asked for. It alone decides, not the machine's memory, so
-    /// that a run visits the pictures in the same order wherever it goes on.
+    /// Memory limit in MiB: images of at most this size in total, N·H·W·C bytes, are decoded once
+    /// and kept. Larger datasets are decoded at every read. The machine's memory is not considered,
+    /// so that a resumed run has the same order of images on any machine.
     #[serde(default = "memory_mib")]
     pub memory_mib: u64,
 }
@@ -54,68 +49,67 @@ fn memory_mib() -> u64 {
 }
 
 impl FolderConfig {
-    /// A folder without labels, its pictures of one size, none of them broken, with
-    /// [`MEMORY_MIB`].
+    /// A folder without labels, whose pictures have one size and are all readable.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let (labels, broken) = (FolderLabels::default(), Broken::default());
         Self { path: path.into(), size: None, labels, broken, memory_mib: MEMORY_MIB }
     }
 }
 
-/// What the label of a picture is taken from.
+/// Source of the label of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FolderLabels {
-    /// There are none.
+    /// No labels.
     #[default]
     None,
-    /// Its name before the first `_`, as in `cat_01.png`; the sorted prefixes are numbered, as
-    /// improved-diffusion does.
+    /// The file name before the first `_`, as in `cat_01.png` (improved-diffusion). Class ids
+    /// follow the sorted prefixes.
     Prefix,
-    /// The sub-folder that it lies in, as in `cat/01.png` or `cat/tabby/01.png`; the sorted
-    /// sub-folders of the folder itself are numbered.
+    /// The top-level sub-folder, as in `cat/01.png` or `cat/tabby/01.png`. Class ids follow the
+    /// sorted sub-folders.
     Folder,
 }
 
-/// What becomes of a file that cannot be read.
+/// Policy for unreadable files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Broken {
-    /// Nothing is loaded.
+    /// Return an error.
     #[default]
     Fail,
-    /// It is left out. Where that shows only when it is asked for, the next picture that can be
-    /// read takes its place.
+    /// Leave the file out. If it proves unreadable only later, the next readable picture replaces it.
     Skip,
 }
 
-/// What a folder held, in memory.
+/// The pictures of a folder, in memory.
 #[derive(Debug)]
 pub struct Folder {
     /// The pictures in the order of their paths, and their labels.
-    pub dataset: Dataset,
+    pub dataset: InMemoryDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
-    /// What is wrong with the files that were left out; each says which.
+    /// The errors of the files that were left out.
     pub skipped: Vec<DataError>,
 }
 
-/// What a folder holds, in memory or not.
+/// The pictures of a folder, in memory or streamed.
 #[derive(Debug)]
 pub struct OpenFolder {
     /// The pictures in the order of their paths, and their labels.
-    pub data: LabelledSource,
+    pub data: LabelledDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
-    /// What is wrong with the files that were left out; each says which.
+    /// The errors of the files that were left out.
     pub skipped: Vec<DataError>,
 }
 
-/// Opens a folder: reads it as [`load`] does where its pictures take up at most
-/// [`memory_mib`](FolderConfig::memory_mib); where they take more, looks at the header of each
-/// file now, and decodes a picture when it is asked for.
+/// Opens a folder as a dataset.
 ///
-/// - channels: 3, or 1 for gray, which is luma
+/// Images of at most [`memory_mib`](FolderConfig::memory_mib) are loaded, as by [`load`]. Of larger
+/// datasets only the file headers are read; each picture is decoded when it is read.
+///
+/// - channels: 3 for RGB, or 1 for gray (luma)
 ///
 /// ```
 /// use inkdrop_data::folder::{self, FolderConfig};
@@ -135,10 +129,10 @@ pub struct OpenFolder {
 /// ```
 ///
 /// # Errors
-/// As [`load`]; of a file whose header is good, but not the rest, not before it is read.
+/// As for [`load`]. A streamed file with a valid header and damaged content fails when it is read.
 pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataError> {
     let fitting = Fitting::new(config.size, channels)?;
-    let listing = list::list(&config.path, config.labels)?;
+    let listing = list(&config.path, config.labels)?;
     let most = config.memory_mib.saturating_mul(1 << 20);
     if fitting.bytes(&listing, config.broken)? <= most {
         let Folder { dataset, classes, skipped } = gather(config, fitting, listing)?;
@@ -146,31 +140,31 @@ pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataEr
     }
     let classes = listing.classes.clone();
     let (streamed, labels, skipped) = Streamed::open(config, fitting, listing)?;
-    let data = LabelledSource { images: Arc::new(streamed), labels };
+    let data = LabelledDataset { images: Arc::new(streamed), labels };
     Ok(OpenFolder { data, classes, skipped })
 }
 
-/// Reads all pictures of a folder into memory, whatever
-/// [`memory_mib`](FolderConfig::memory_mib) says.
+/// Loads all pictures of a folder into memory, without the limit of
+/// [`memory_mib`](FolderConfig::memory_mib).
 ///
-/// A picture that is not of the wanted size is fitted by [`fit`](crate::read::fit).
+/// Pictures of another size are resized by [`fit`](crate::read::fit).
 ///
-/// - channels: 3, or 1 for gray, which is luma
+/// - channels: 3 for RGB, or 1 for gray (luma)
 ///
 /// # Errors
-/// [`DataError::Images`] where channels or size cannot be; [`DataError::Read`] and
-/// [`DataError::File`] where the folder or a file cannot be used, a class cannot be told or has no
-/// picture, or no picture is left.
+/// - [`DataError::Images`] if `channels` or the size is out of range
+/// - [`DataError::Read`] or [`DataError::File`] if the folder or a file cannot be read, a label is
+///   missing, a class has no picture, or no picture is left
 pub fn load(config: &FolderConfig, channels: usize) -> Result<Folder, DataError> {
     let fitting = Fitting::new(config.size, channels)?;
-    gather(config, fitting, list::list(&config.path, config.labels)?)
+    gather(config, fitting, list(&config.path, config.labels)?)
 }
 
 fn gather(config: &FolderConfig, fitting: Fitting, listing: Listing) -> Result<Folder, DataError> {
     let Listing { files, classes } = listing;
-    let mut stack = stack::Stack::new(fitting);
+    let mut stack = Stack::new(fitting);
     let mut skipped = Vec::new();
-    crowd::in_order(
+    parallel_map(
         &files,
         |(path, _)| fitting.read(path),
         |index, read| {
@@ -188,7 +182,7 @@ fn gather(config: &FolderConfig, fitting: Fitting, listing: Listing) -> Result<F
     Ok(Folder { dataset, classes, skipped })
 }
 
-/// Notes an error, or ends with it.
+/// Records the error of a skipped file, or returns it.
 fn skip(broken: Broken, error: DataError, skipped: &mut Vec<DataError>) -> Result<(), DataError> {
     match broken {
         Broken::Fail => Err(error),
@@ -199,7 +193,7 @@ fn skip(broken: Broken, error: DataError, skipped: &mut Vec<DataError>) -> Resul
     }
 }
 
-/// The error of a folder of which all files were left out.
+/// The error of a folder without any readable file.
 fn nothing_left(config: &FolderConfig, skipped: &[DataError]) -> DataError {
     let first = skipped.first().map_or(String::new(), ToString::to_string);
     let problem = format!(
@@ -207,4 +201,94 @@ fn nothing_left(config: &FolderConfig, skipped: &[DataError]) -> DataError {
         skipped.len()
     );
     DataError::file(&config.path, problem)
+}
+
+/// The files of a folder, in order.
+struct Listing {
+    /// Each file with its class id; 0 without classes.
+    pub files: Vec<(PathBuf, u32)>,
+    /// Names of the classes, sorted.
+    pub classes: Vec<String>,
+}
+
+fn list(folder: &Path, labels: FolderLabels) -> Result<Listing, DataError> {
+    let metadata = fs::metadata(folder).map_err(|error| DataError::read(folder, error))?;
+    if !metadata.is_dir() {
+        let problem = "a file, expected a folder of pictures; give the name of its folder";
+        return Err(DataError::file(folder, problem));
+    }
+    match labels {
+        FolderLabels::None => {
+            let files = files(&[folder])?.into_iter().map(|path| (path, 0)).collect();
+            Ok(Listing { files, classes: Vec::new() })
+        }
+        FolderLabels::Prefix => Ok(numbered(by_prefix(folder)?)),
+        FolderLabels::Folder => Ok(numbered(by_folder(folder)?)),
+    }
+}
+
+/// Sorts files by path and numbers their classes by name.
+fn numbered(mut named: Vec<(PathBuf, String)>) -> Listing {
+    named.sort();
+    let mut classes: Vec<String> = named.iter().map(|(_, class)| class.clone()).collect();
+    classes.sort();
+    classes.dedup();
+    let id = |class: &String| classes.partition_point(|name| name < class) as u32;
+    let files = named.into_iter().map(|(path, class)| (path, id(&class))).collect();
+    Listing { files, classes }
+}
+
+fn by_prefix(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let class = |path: PathBuf| match name(&path)?.split_once('_') {
+        Some((prefix, _)) if !prefix.is_empty() => {
+            let prefix = prefix.to_owned();
+            Ok((path, prefix))
+        }
+        _ => Err(DataError::file(
+            &path,
+            "no class before a `_` in its name, expected one as in cat_01.png; \
+             rename it, or read the folder without labels",
+        )),
+    };
+    files(&[folder])?.into_iter().map(class).collect()
+}
+
+fn by_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let mut named = Vec::new();
+    let unread = |error| DataError::read(folder, error);
+    for entry in fs::read_dir(folder).map_err(unread)? {
+        let path = entry.map_err(unread)?.path();
+        if is_hidden(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            named.extend(of_class(&path)?);
+        } else if is_picture(&path) {
+            let problem = "a picture beside class folders, expected one inside as in cat/01.png; \
+                           move it, or take the labels from elsewhere";
+            return Err(DataError::file(&path, problem));
+        }
+    }
+    if named.is_empty() {
+        let problem = "there is no class folder in this folder, expected one per class as in \
+                       cat/01.png; make some, or take the labels from elsewhere";
+        return Err(DataError::file(folder, problem));
+    }
+    Ok(named)
+}
+
+fn of_class(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let class = name(folder)?.to_owned();
+    let files = of_folder(folder)?;
+    if files.is_empty() {
+        let problem = "a class folder without a PNG, JPEG or GIF file, expected at least one, for \
+                       nothing could be learned of the class; add pictures, or remove the folder";
+        return Err(DataError::file(folder, problem));
+    }
+    Ok(files.into_iter().map(|file| (file, class.clone())).collect())
+}
+
+fn name(path: &Path) -> Result<&str, DataError> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.ok_or_else(|| DataError::file(path, "its name is no UTF-8, expected a class; rename it"))
 }

@@ -1,7 +1,6 @@
-//! How a pair of IDX files, as MNIST comes in, becomes a data set.
+//! IDX files, the format of MNIST (LeCun, "The MNIST database"), plain or gzip-compressed.
 //!
-//! LeCun, "The MNIST database": big-endian u32 magic and lengths, then bytes. Files that gzip
-//! compressed are read as they are.
+//! Big-endian u32 magic number and dimensions, then bytes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -10,9 +9,9 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use ndarray::Array4;
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 
-/// What the first four bytes say of the rest.
+/// A kind of IDX file, by its magic number.
 struct Kind {
     name: &'static str,
     magic: u32,
@@ -22,18 +21,18 @@ struct Kind {
 const IMAGES: Kind = Kind { name: "images", magic: 2051, sides: 3 };
 const LABELS: Kind = Kind { name: "labels", magic: 2049, sides: 1 };
 
-/// Reads images, and labels if there are any; whether a file is compressed shows in its bytes.
+/// Loads images and, if given, labels. Compression is detected from the first bytes.
 ///
-/// Memory is taken for what is in a file, whatever its header says.
+/// Memory is allocated for the content of a file, not for what its header claims.
 ///
 /// # Shapes
-/// - images: `[N, H, W, 1]`, gray; labels: N ids, of as many classes as the highest says
+/// - images: `[N, H, W, 1]`, gray; labels: N ids; the number of classes is the highest id plus 1
 ///
 /// # Errors
-/// [`DataError::Read`] where a file cannot be read; [`DataError::File`] where it is no such
-/// file, is longer or shorter than its header says, or has nothing in it; [`DataError::Labels`]
-/// where there is not one label per image.
-pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> {
+/// - [`DataError::Read`] if a file cannot be read
+/// - [`DataError::File`] if it is not an IDX file, its size does not match its header, or it is empty
+/// - [`DataError::Labels`] if there is not one label per image
+pub fn load(images: &Path, labels: Option<&Path>) -> Result<InMemoryDataset, DataError> {
     let (shape, bytes) = read(images, &IMAGES)?;
     let shape = (shape[0], shape[1], shape[2], 1);
     let pixels = Array4::from_shape_vec(shape, bytes)
@@ -46,10 +45,10 @@ pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> 
             Labels::Classes { ids, count }
         }
     };
-    Dataset::new(Images::new(pixels)?, labels)
+    InMemoryDataset::new(Images::new(pixels)?, labels)
 }
 
-/// The lengths of a file's dimensions, and its values.
+/// The shape of a file, and its values.
 fn read(path: &Path, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let unread = |error| DataError::read(path, error);
     let mut file = BufReader::new(File::open(path).map_err(unread)?);
@@ -76,7 +75,7 @@ fn content(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), St
     Ok((shape, bytes))
 }
 
-/// The lengths of the dimensions, and how many values they promise.
+/// The shape, and the number of values.
 fn header(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, usize), String> {
     let Kind { name, magic, sides } = kind;
     let found = number(file, kind)?;

@@ -1,4 +1,4 @@
-//! What a set of images is: bytes, one image after another.
+//! Images of one size in memory.
 
 use ndarray::{Array4, ArrayView4, Axis};
 
@@ -14,13 +14,13 @@ pub struct Images {
 }
 
 impl Images {
-    /// Takes an array of images.
+    /// Images from an array.
     ///
     /// # Shapes
     /// - `pixels`: `[N, H, W, C]` with C 1 or 3; N may be 0.
     ///
     /// # Errors
-    /// [`DataError::Images`] where H or W is 0 or C is neither 1 nor 3.
+    /// [`DataError::Images`] if H or W is 0, or C is neither 1 nor 3.
     pub fn new(pixels: Array4<u8>) -> Result<Self, DataError> {
         let (_, height, width, channels) = pixels.dim();
         if height == 0 || width == 0 || !matches!(channels, 1 | 3) {
@@ -39,18 +39,18 @@ impl Images {
         Ok(Self { pixels })
     }
 
-    /// Takes an array that is known to be in order: `[N, H, W, 3]`, row-major.
+    /// Images from a valid array: `[N, H, W, 3]`, row-major.
     pub(crate) fn of_rgb(pixels: Array4<u8>) -> Self {
         debug_assert!(pixels.is_standard_layout());
         Self { pixels }
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.pixels.dim().0
     }
 
-    /// Whether there is no image.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -70,6 +70,12 @@ impl Images {
         self.pixels.dim().3
     }
 
+    /// The shape [N, H, W, C], as tensors count axes.
+    pub fn nhwc(&self) -> [i64; 4] {
+        let (n, height, width, channels) = self.pixels.dim();
+        [n, height, width, channels].map(|axis| axis as i64)
+    }
+
     /// All images, `[N, H, W, C]`.
     pub fn view(&self) -> ArrayView4<'_, u8> {
         self.pixels.view()
@@ -83,7 +89,7 @@ impl Images {
     /// The images of the given indices, in that order.
     ///
     /// # Errors
-    /// [`DataError::Images`] where an index is not below [`Images::len`].
+    /// [`DataError::Images`] if an index is not below [`Images::len`].
     pub fn select(&self, indices: &[usize]) -> Result<Self, DataError> {
         if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
             return Err(DataError::Images(format!(
@@ -94,7 +100,7 @@ impl Images {
         Ok(Self { pixels: self.pixels.select(Axis(0), indices) })
     }
 
-    /// The bytes of image `index` in HWC order; empty where there is no such image.
+    /// The bytes of image `index` in HWC order; empty if there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.height() * self.width() * self.channels();
         let start = index.saturating_mul(size);

@@ -1,8 +1,8 @@
-//! The pixels of each step's batch, ready when the step wants them.
+//! The data loader: batches of images, prefetched by worker threads, with data augmentation.
 
-mod crew;
+mod batch_sampler;
 mod reader;
-mod visit;
+mod worker_pool;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,93 +10,90 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 
-use crate::batches::Batches;
-use crate::source::Source;
-use crate::{DataError, Images};
-use crew::Crew;
+use crate::{DataError, Dataset, Images};
+pub use batch_sampler::{BatchSampler, ShuffledIndices};
 use reader::{Read, Reader};
+use worker_pool::WorkerPool;
 
-/// The most threads that read ahead.
+/// Largest number of worker threads.
 pub const MOST_WORKERS: usize = 256;
 
-/// One step's images.
+/// The images of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The number of each image in its source.
+    /// The index of each image in its dataset.
     pub indices: Vec<usize>,
     /// `[B, H, W, C]`
     pub images: Images,
 }
 
-/// How batches are read.
+/// Options of a [`DataLoader`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LoaderConfig {
-    /// Whether each image is mirrored, left to right, in half of its visits.
+pub struct DataLoaderConfig {
+    /// Data augmentation: mirrors each image left to right with probability 0.5.
     pub flip: bool,
-    /// Rows and columns of a window that each visit takes at another place.
+    /// Data augmentation: rows and columns of random crops.
     pub crop: Option<[usize; 2]>,
-    /// How many threads read ahead, up to [`MOST_WORKERS`]; 0 to read when asked.
+    /// Number of worker threads that prefetch batches, up to [`MOST_WORKERS`]; 0 for no prefetch.
     pub workers: usize,
 }
 
-/// Reads the batches of a run.
+/// A data loader: reads the batches of a run, like PyTorch's `DataLoader`.
 ///
-/// A batch is a function of the source, of [`Batches`] and of its step alone: neither the number
-/// of workers nor the steps that were asked for before change it. Flips and windows are drawn
-/// from (seed, epoch, image), so every epoch sees others.
+/// A batch is a function of the dataset, the [`BatchSampler`] and the step alone. It does not
+/// depend on the number of workers. Data augmentation is drawn from (seed, epoch, image).
 ///
 /// ```
 /// use std::sync::Arc;
-/// use inkdrop_data::batches::Batches;
-/// use inkdrop_data::loader::{Loader, LoaderConfig};
+/// use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
 /// use inkdrop_data::sprites;
 ///
 /// let images = Arc::new(sprites::dataset(0, 100).images);
-/// let config = LoaderConfig { flip: true, crop: Some([12, 12]), workers: 2 };
-/// let mut loader = Loader::new(images, Batches::new(100, 8, 42)?, config)?;
+/// let config = DataLoaderConfig { flip: true, crop: Some([12, 12]), workers: 2 };
+/// let mut loader = DataLoader::new(images, BatchSampler::new(100, 8, 42)?, config)?;
 /// for step in 0..3 {
 ///     assert_eq!(loader.batch(step)?.images.view().shape(), [8, 12, 12, 3]);
 /// }
 /// # Ok::<(), inkdrop_data::DataError>(())
 /// ```
 #[derive(Debug)]
-pub struct Loader {
-    batches: Batches,
+pub struct DataLoader {
+    batches: BatchSampler,
     reader: Arc<Reader>,
-    /// Who reads ahead; nobody with 0 workers.
-    crew: Option<Crew>,
+    /// `None` with 0 workers.
+    workers: Option<WorkerPool>,
     waited: Duration,
-    /// Images whose file is known to be broken.
+    /// Unreadable images that were reported.
     broken: HashSet<usize>,
     skipped: Vec<DataError>,
 }
 
-impl Loader {
-    /// A loader of the batches of a source.
+impl DataLoader {
+    /// A data loader of a dataset.
     ///
     /// # Errors
-    /// [`DataError::Images`] where the window has a side of 0 or is larger than the images, or the
-    /// batches are of more images than there are; [`DataError::Workers`] where there are more than
-    /// [`MOST_WORKERS`], or a thread cannot be started.
+    /// - [`DataError::Images`] if the crop has a side of 0 or is larger than the images, or the
+    ///   batches are for a larger dataset
+    /// - [`DataError::Workers`] if there are more than [`MOST_WORKERS`], or a thread cannot start
     pub fn new(
-        source: Arc<dyn Source>,
-        batches: Batches,
-        config: LoaderConfig,
+        dataset: Arc<dyn Dataset>,
+        batches: BatchSampler,
+        config: DataLoaderConfig,
     ) -> Result<Self, DataError> {
-        if batches.items() > source.len() {
+        if batches.items() > dataset.len() {
             return Err(DataError::Images(format!(
                 "batches of {} images out of {}, expected no more than there are",
                 batches.items(),
-                source.len()
+                dataset.len()
             )));
         }
-        let reader = Arc::new(Reader::new(source, config.flip, config.crop, batches.seed())?);
-        let crew = match config.workers {
+        let reader = Arc::new(Reader::new(dataset, config.flip, config.crop, batches.seed())?);
+        let workers = match config.workers {
             0 => None,
-            workers => Some(Crew::new(workers, &reader)?),
+            workers => Some(WorkerPool::new(workers, &reader)?),
         };
         let (broken, skipped) = (HashSet::new(), Vec::new());
-        Ok(Self { batches, reader, crew, waited: Duration::ZERO, broken, skipped })
+        Ok(Self { batches, reader, workers, waited: Duration::ZERO, broken, skipped })
     }
 
     /// Rows, columns and channels of the images of each batch.
@@ -104,31 +101,29 @@ impl Loader {
         self.reader.shape()
     }
 
-    /// How many images step `step` takes.
+    /// Number of images in step `step`.
     pub fn images_at(&self, step: usize) -> usize {
         self.batches.len_at(step)
     }
 
-    /// How long all calls of [`Loader::batch`] together have waited.
+    /// Total time that calls of [`DataLoader::batch`] have waited.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// What is wrong with files whose place others have taken since the last call; each file is
-    /// reported once.
+    /// The errors of images that were skipped since the last call; each image is reported once.
     pub fn take_skipped(&mut self) -> Vec<DataError> {
         std::mem::take(&mut self.skipped)
     }
 
-    /// The batch of step `step`, from 0; with workers, they begin on the steps behind it.
+    /// The batch of step `step`, from 0; workers prefetch the steps after it.
     ///
     /// # Errors
-    /// An image cannot be read: the first of the batch that is so. Other steps are not touched by
-    /// it, and the same one may be asked for again.
+    /// An image cannot be read. Other steps are not affected, and the step may be requested again.
     pub fn batch(&mut self, step: usize) -> Result<Batch, DataError> {
         let begun = Instant::now();
-        let read = match &mut self.crew {
-            Some(crew) => crew.read(step, &self.batches),
+        let read = match &mut self.workers {
+            Some(workers) => workers.read(step, &self.batches),
             None => {
                 let (epoch, _) = self.batches.epoch_and_position(step);
                 self.reader.read(epoch, &self.batches.indices(step))

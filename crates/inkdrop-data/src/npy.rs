@@ -1,24 +1,21 @@
-//! How a pair of numpy files becomes a data set, and back.
+//! NumPy files (.npy): reading images and labels, and writing them.
 
-mod file;
 mod header;
-mod labels;
-mod rows;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::Array4;
+use ndarray::{Array2, Array4};
 use npyz::WriterBuilder;
 
 use crate::output::write_atomic;
-use crate::source::LabelledSource;
-use crate::{DataError, Dataset, Images, Labels};
-use file::{Head, NpyFile};
-use rows::Rows;
+use crate::{DataError, Dataset, Images, InMemoryDataset, LabelledDataset, Labels};
+pub(crate) use header::Header;
+use header::{Head, NpyFile};
 
-/// Reads images, and labels if there are any.
+/// Loads images and, if given, labels.
 ///
 /// # Shapes
 /// - `images`: uint8 `[N, H, W, C]`, C 1 or 3.
@@ -26,62 +23,65 @@ use rows::Rows;
 ///   [`Labels::Context`]; or `[N]` integer class ids, which become [`Labels::Classes`].
 ///
 /// # Errors
-/// [`DataError::Read`] where a file can't be read; [`DataError::File`] where it is no such
-/// array, is shorter or longer than its header says, has a negative id or a weight that is not
-/// finite; [`DataError::Labels`] where there is not one label per image.
-pub fn load(images: &Path, labels: Option<&Path>) -> Result<Dataset, DataError> {
+/// - [`DataError::Read`] if a file cannot be read
+/// - [`DataError::File`] if the array has another shape or type, the file size does not match its
+///   header, an id is negative, or a weight is not finite
+/// - [`DataError::Labels`] if there is not one label per image
+pub fn load(images: &Path, labels: Option<&Path>) -> Result<InMemoryDataset, DataError> {
     dataset(NpyFile::open(images)?, labels.map(NpyFile::open).transpose()?)
 }
 
-/// Opens images, and reads their labels if there are any: as [`load`] does where the images take
-/// up at most `memory_mib` MiB; where they take more, each is read when it is asked for.
+/// Opens images as a dataset and, if given, loads labels.
+///
+/// Images of at most `memory_mib` MiB are loaded, as by [`load`]; larger files are read image by
+/// image.
 ///
 /// # Errors
-/// As [`load`], and an image is an error when it is read where its file has changed since.
+/// As for [`load`]. Reading an image fails if the file has changed since.
 pub fn open(
     images: &Path,
     labels: Option<&Path>,
     memory_mib: u64,
-) -> Result<LabelledSource, DataError> {
+) -> Result<LabelledDataset, DataError> {
     let (head, file) = Head::open(images)?;
     let shape = head.images()?;
-    // The file is as long, so that the product is a number.
+    // The file has this size, so that the product does not overflow.
     let bytes: usize = shape.iter().product();
     if bytes as u64 <= memory_mib.saturating_mul(1 << 20) {
         return Ok(load(images, labels)?.into());
     }
     let labels = match labels {
-        Some(path) => labels::of(&NpyFile::open(path)?)?,
+        Some(path) => labels_of(&NpyFile::open(path)?)?,
         None => Labels::None,
     };
-    labels.go_with(shape[0])?;
-    Ok(LabelledSource { images: Arc::new(Rows::new(head, shape, file)), labels })
+    labels.validate(shape[0])?;
+    Ok(LabelledDataset { images: Arc::new(Rows::new(head, shape, file)), labels })
 }
 
-/// Files by name and content as a data set.
+/// A dataset from the contents of files.
 pub(crate) fn of_bytes(
     (path, images): (PathBuf, Vec<u8>),
     labels: Option<(PathBuf, Vec<u8>)>,
-) -> Result<Dataset, DataError> {
+) -> Result<InMemoryDataset, DataError> {
     let labels = labels.map(|(path, bytes)| NpyFile::of_bytes(&path, bytes));
     dataset(NpyFile::of_bytes(&path, images)?, labels.transpose()?)
 }
 
-fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<Dataset, DataError> {
-    let labels = labels.map_or(Ok(Labels::None), |file| labels::of(&file))?;
+fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<InMemoryDataset, DataError> {
+    let labels = labels.map_or(Ok(Labels::None), |file| labels_of(&file))?;
     let [n, h, w, c] = images.head.images()?;
     let pixels = Array4::from_shape_vec((n, h, w, c), images.into_data())
         .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
-    Dataset::new(Images::new(pixels)?, labels)
+    InMemoryDataset::new(Images::new(pixels)?, labels)
 }
 
-/// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`, as numpy reads them.
+/// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`.
 ///
 /// [`Labels::Classes`] are written one-hot; with [`Labels::None`] no label file is written.
 ///
 /// # Errors
-/// [`DataError::Write`] where a file can't be written.
-pub fn write(images: &Path, labels: &Path, dataset: &Dataset) -> Result<(), DataError> {
+/// [`DataError::Write`] if a file cannot be written.
+pub fn write(images: &Path, labels: &Path, dataset: &InMemoryDataset) -> Result<(), DataError> {
     let view = dataset.images.view();
     let shape: Vec<u64> = view.shape().iter().map(|&side| side as u64).collect();
     write_array(images, &shape, dataset.images.bytes().iter().copied())?;
@@ -108,7 +108,7 @@ fn write_array<T: npyz::AutoSerialize + npyz::Serialize>(
     write_atomic(path, |file| array_to(file, shape, values))
 }
 
-/// Writes one array in numpy's format.
+/// Writes one array.
 pub(crate) fn array_to<T: npyz::AutoSerialize + npyz::Serialize>(
     file: &mut dyn Write,
     shape: &[u64],
@@ -118,4 +118,114 @@ pub(crate) fn array_to<T: npyz::AutoSerialize + npyz::Serialize>(
     let mut writer = options.writer(file).begin_nd()?;
     writer.extend(values)?;
     writer.finish()
+}
+
+/// Labels from `[N]` integer ids or `[N, K]` weights.
+fn labels_of(file: &NpyFile) -> Result<Labels, DataError> {
+    match *file.head.shape() {
+        [_] if matches!(file.head.kind().letter, 'u' | 'i') => classes(file),
+        [_] => {
+            Err(file.head.unlike("class ids of an integer type; convert with `.astype('int64')`"))
+        }
+        [n, k] if k > 0 => context(file, n, k),
+        _ => Err(file.head.unlike("labels [N, K], one weight per class, or [N], class ids")),
+    }
+}
+
+fn classes(file: &NpyFile) -> Result<Labels, DataError> {
+    let ids = values(file)?.map(|value| u32::try_from(value as i128));
+    let ids: Result<Vec<u32>, _> = ids.collect();
+    let Ok(ids) = ids else {
+        let wrong =
+            values(file)?.enumerate().find(|(_, v)| !(0.0..=f64::from(u32::MAX)).contains(v));
+        let (i, id) = wrong.unwrap_or_default();
+        return Err(file.head.bad_value(format!(
+            "class id {id} of image {i}, expected 0 to {}; number the classes from 0",
+            u32::MAX
+        )));
+    };
+    let count = ids.iter().max().map_or(0, |&highest| highest as usize + 1);
+    Ok(Labels::Classes { ids, count })
+}
+
+fn context(file: &NpyFile, n: usize, k: usize) -> Result<Labels, DataError> {
+    let weights: Vec<f32> = values(file)?.map(|value| value as f32).collect();
+    if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
+        return Err(file.head.bad_value(format!(
+            "weight {} of image {}, class {}, expected a finite number; fix or drop that image",
+            weights[at],
+            at / k,
+            at % k
+        )));
+    }
+    let rows = Array2::from_shape_vec((n, k), weights);
+    rows.map(Labels::Context)
+        .map_err(|error| file.head.bad_value(format!("labels don't fill their shape: {error}")))
+}
+
+/// All values of a file, in order; integers beyond 2^53 are rounded.
+fn values(file: &NpyFile) -> Result<impl Iterator<Item = f64>, DataError> {
+    let decode: fn([u8; 8], usize) -> f64 = match (file.head.kind().letter, file.head.kind().size) {
+        ('f', 8) => |b, _| f64::from_le_bytes(b),
+        ('f', 4) => |b, _| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
+        ('u' | 'b', 1 | 2 | 4 | 8) => |b, _| u64::from_le_bytes(b) as f64,
+        ('i', 1 | 2 | 4 | 8) => |b, size| {
+            let unused = 64 - 8 * size as u32;
+            ((i64::from_le_bytes(b) << unused) >> unused) as f64
+        },
+        _ => return Err(file.head.unlike("labels of type float32, float64 or an integer type")),
+    };
+    let (size, big_endian) = (file.head.kind().size, file.head.kind().big_endian);
+    Ok(file.data().chunks_exact(size).map(move |chunk| {
+        let mut bytes = [0; 8];
+        bytes[..size].copy_from_slice(chunk);
+        if big_endian {
+            bytes[..size].reverse();
+        }
+        decode(bytes, size)
+    }))
+}
+
+/// A streamed dataset: an open file of images.
+#[derive(Debug)]
+struct Rows {
+    head: Head,
+    /// `[N, H, W, C]`
+    shape: [usize; 4],
+    /// Threads share the file position and take turns.
+    file: Mutex<File>,
+}
+
+impl Rows {
+    fn new(head: Head, shape: [usize; 4], file: File) -> Self {
+        Self { head, shape, file: Mutex::new(file) }
+    }
+}
+
+impl Dataset for Rows {
+    fn len(&self) -> usize {
+        self.shape[0]
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        let [_, height, width, channels] = self.shape;
+        [height, width, channels]
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        let size: usize = Dataset::shape(self).iter().product();
+        if index >= self.len() || pixels.len() != size {
+            return Err(DataError::Images(format!(
+                "image {index} into {} bytes, expected one below {} into {size}",
+                pixels.len(),
+                self.len()
+            )));
+        }
+        let start = self.head.start() + index as u64 * size as u64;
+        // A panic of another thread leaves any position: each read seeks first.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = file.seek(SeekFrom::Start(start));
+        let read = place.and_then(|_| file.read_exact(pixels));
+        read.map_err(|source| DataError::read(self.head.path(), source))
+    }
 }

@@ -1,28 +1,26 @@
-//! How samples are handed to evaluation scripts, and read again: one compressed numpy archive.
+//! NumPy archives (.npz) of samples: written for evaluation scripts, and read again.
 
-mod load;
-
-pub use load::load;
-
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
-use npyz::zip::DateTime;
+use npyz::zip::result::ZipError;
 use npyz::zip::write::FileOptions;
+use npyz::zip::{DateTime, ZipArchive};
 
-use crate::output::{Filling, write_atomic};
-use crate::{DataError, Images};
+use crate::npy;
+use crate::output::{WriteSeek, write_atomic};
+use crate::{DataError, Images, InMemoryDataset};
 
-/// Bytes before the first image: room for any count, so that a longer one needs no other place.
+/// Size of the npy header in bytes: long enough for any count, so that it can be overwritten.
 pub(crate) const HEADER: usize = 192;
 
 /// Writes samples in the layout of OpenAI's diffusion evaluations.
 ///
-/// More images than memory holds go through [`SampleStream`](crate::stream::SampleStream), into the same
-/// archive.
+/// [`SampleStream`](crate::stream::SampleStream) writes the same archive with little memory.
 ///
 /// # Shapes
 /// - `arr_0`: the images, uint8 `[N, H, W, C]`.
@@ -30,8 +28,8 @@ pub(crate) const HEADER: usize = 192;
 /// - `context`: float32 `[N, K]`, if given.
 ///
 /// # Errors
-/// [`DataError::Labels`] where labels or contexts are not one per image; [`DataError::Write`]
-/// where the file can't be written.
+/// [`DataError::Labels`] if there is not one label or context per image; [`DataError::Write`] if
+/// the file cannot be written.
 pub fn write_samples(
     path: impl AsRef<Path>,
     images: &Images,
@@ -69,7 +67,7 @@ pub(crate) fn write_archive(
 }
 
 fn add<T: npyz::AutoSerialize + npyz::Serialize>(
-    archive: &mut NpzWriter<&mut dyn Filling>,
+    archive: &mut NpzWriter<&mut dyn WriteSeek>,
     name: &str,
     shape: &[usize],
     values: impl Iterator<Item = T>,
@@ -81,8 +79,7 @@ fn add<T: npyz::AutoSerialize + npyz::Serialize>(
     writer.finish()
 }
 
-/// Room for sizes beyond 4 GiB costs 20 bytes; the zip epoch, not the time: equal samples make
-/// equal files.
+/// Zip64 for sizes beyond 4 GiB, and a fixed time, so that equal samples make equal files.
 fn options() -> FileOptions {
     FileOptions::default().large_file(true).last_modified_time(DateTime::default())
 }
@@ -110,4 +107,100 @@ pub(crate) fn header(len: usize, [height, width, channels]: [usize; 3]) -> Vec<u
     bytes.resize(HEADER - 1, b' ');
     bytes.push(b'\n');
     bytes
+}
+
+/// Largest ratio of an array's size to the archive's, for arrays above [`FLOOR`].
+const GROWTH: u64 = 64;
+/// Array size in bytes that is always accepted.
+const FLOOR: u64 = 1 << 30;
+
+/// Loads an archive of [`write_samples`], or of `np.savez` or `np.savez_compressed` with images and
+/// labels.
+///
+/// Memory is limited to 1 GiB or 64 times the archive, whichever is more.
+///
+/// # Shapes
+/// - `arr_0`: the images, uint8 `[N, H, W, C]`, C 1 or 3
+/// - `arr_1` or `context`: optional labels, `[N]` class ids or `[N, K]` weights
+///
+/// ```
+/// use inkdrop_data::{Labels, npz, sprites};
+///
+/// # let folder = tempfile::tempdir().expect("a temporary folder");
+/// # let path = folder.path().join("samples.npz");
+/// let images = sprites::dataset(0, 3).images;
+/// npz::write_samples(&path, &images, Some(&[2, 0, 1]), None)?;
+/// let data = npz::load(&path)?;
+/// assert_eq!(data.images, images);
+/// assert_eq!(data.labels, Labels::Classes { ids: vec![2, 0, 1], count: 3 });
+/// # Ok::<(), inkdrop_data::DataError>(())
+/// ```
+///
+/// # Errors
+/// - [`DataError::Read`] if the file cannot be read
+/// - [`DataError::File`] if it is not such an archive, or an array is damaged or has another shape
+/// - [`DataError::Labels`] if there is not one label per image
+pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
+    let path = path.as_ref();
+    let mut archive = Archive::open(path)?;
+    let Some(images) = archive.array("arr_0")? else {
+        let names: Vec<&str> = archive.zip.file_names().take(8).collect();
+        let problem = format!(
+            "no arr_0 among its arrays ({}), expected the images; save np.savez(path, images, labels)",
+            names.join(", ")
+        );
+        return Err(DataError::file(path, problem));
+    };
+    let mut labels = None;
+    for name in ["arr_1", "context"] {
+        if labels.is_none() {
+            labels = archive.array(name)?.map(|bytes| (path.join(name), bytes));
+        }
+    }
+    npy::of_bytes((path.join("arr_0"), images), labels)
+}
+
+struct Archive<'a> {
+    path: &'a Path,
+    zip: ZipArchive<BufReader<File>>,
+    /// Largest array size in bytes.
+    most: u64,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path) -> Result<Self, DataError> {
+        let unread = |error| DataError::read(path, error);
+        let file = File::open(path).map_err(unread)?;
+        let size = file.metadata().map_err(unread)?.len();
+        let zip = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(path, &error))?;
+        Ok(Self { path, zip, most: size.saturating_mul(GROWTH).max(FLOOR) })
+    }
+
+    /// The npy file of an array; `None` if there is no such array.
+    fn array(&mut self, name: &str) -> Result<Option<Vec<u8>>, DataError> {
+        let path = self.path.join(name);
+        let entry = match self.zip.by_name(&format!("{name}.npy")) {
+            Err(ZipError::FileNotFound) => return Ok(None),
+            entry => entry.map_err(|error| damaged(&path, &error))?,
+        };
+        let mut bytes = Vec::new();
+        let read = entry.take(self.most.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| damaged(&path, &error))?;
+        if bytes.len() as u64 > self.most {
+            let problem = format!(
+                "more than {} bytes out of an archive of this size, which is taken for a trap; \
+                 save it with np.savez, uncompressed, if it is none",
+                self.most
+            );
+            return Err(DataError::file(&path, problem));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> DataError {
+    let problem = format!(
+        "no whole archive as np.savez writes it: {error}; fetch it again, or give an .npz file"
+    );
+    DataError::file(path, problem)
 }

@@ -1,4 +1,4 @@
-//! How a file appears under its name only once it is whole.
+//! Atomic writing: a file appears under its name only when it is complete.
 
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
@@ -7,21 +7,20 @@ use atomic_write_file::AtomicWriteFile;
 
 use crate::DataError;
 
-/// A file that is being filled: what is written goes to its end, or over what a seek went back to.
-pub trait Filling: Write + Seek {}
+/// A file under construction, writable and seekable.
+pub trait WriteSeek: Write + Seek {}
 
-impl<W: Write + Seek> Filling for W {}
+impl<W: Write + Seek> WriteSeek for W {}
 
-/// Writes a file through a temporary one beside it: `fill`, fsync, rename, fsync of the folder.
+/// Writes a file atomically: to a temporary file, fsync, rename, fsync of the folder.
 ///
-/// A broken file is never seen under `path`; where anything fails, a file that was there before
-/// stays as it was.
+/// On failure, an earlier file at `path` does not change.
 ///
 /// # Errors
-/// [`DataError::Write`] with the path and what the system, or `fill`, said.
+/// [`DataError::Write`] with the path and the error of the system or of `fill`.
 pub fn write_atomic(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Filling) -> io::Result<()>,
+    fill: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>,
 ) -> Result<(), DataError> {
     let write = || {
         let mut buffered = BufWriter::new(AtomicWriteFile::open(path)?);

@@ -1,23 +1,20 @@
-//! What images look like on a screen: grids with labels, PNG, GIF, APNG.
+//! Pictures, and writing them as PNG, GIF and APNG files.
 
 mod apng;
-mod files;
 mod gif;
-mod grid;
-mod layout;
-mod text;
+mod png;
 
+pub use crate::contact_sheet::Grid;
 pub use apng::write_apng;
-pub use files::{encode_png, is_whole_png, write_image_dir, write_png};
 pub use gif::write_gif;
-pub use grid::Grid;
+pub use png::{encode_png, is_whole_png, write_image_dir, write_png};
 
 use crate::{DataError, Images};
 
 /// A colour: red, green, blue.
 pub type Rgb = [u8; 3];
 
-/// A colour picture.
+/// An RGB picture with 8 bits per channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     width: usize,
@@ -25,17 +22,17 @@ pub struct Picture {
     pixels: Vec<u8>,
 }
 
-/// The other name of [`Picture`]: 8 bits for each of three channels.
+/// An alias of [`Picture`].
 pub type Rgb8 = Picture;
 
 impl Picture {
-    /// Takes the bytes of a picture.
+    /// A picture from bytes.
     ///
     /// # Shapes
     /// - `pixels`: `[height, width, 3]`, row-major.
     ///
     /// # Errors
-    /// [`DataError::Picture`] where a side is 0 or the number of bytes doesn't fit the sides.
+    /// [`DataError::Picture`] if a side is 0 or the number of bytes does not fit the sides.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, DataError> {
         let bytes = width.checked_mul(height).and_then(|area| area.checked_mul(3));
         if width == 0 || height == 0 || bytes != Some(pixels.len()) {
@@ -47,10 +44,10 @@ impl Picture {
         Ok(Self { width, height, pixels })
     }
 
-    /// Takes one image out of many; gray ones become colour.
+    /// A picture of one image; gray images become RGB.
     ///
     /// # Errors
-    /// [`DataError::Picture`] where there is no image `index`.
+    /// [`DataError::Picture`] if there is no image `index`.
     pub fn of_image(images: &Images, index: usize) -> Result<Self, DataError> {
         let bytes = images.image(index);
         if bytes.is_empty() {
@@ -62,7 +59,7 @@ impl Picture {
         Self::new(images.width(), images.height(), colours(bytes, images.channels()))
     }
 
-    /// Takes bytes that are known to fill the sides.
+    /// A picture from bytes of the right number.
     pub(crate) fn of_bytes(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), width * height * 3);
         Self { width, height, pixels }
@@ -94,7 +91,7 @@ impl Picture {
         self.pixels
     }
 
-    /// Paints a rectangle, as far as it lies inside.
+    /// Fills a rectangle, clipped to the picture.
     pub(crate) fn fill(
         &mut self,
         left: usize,
@@ -113,8 +110,8 @@ impl Picture {
     }
 }
 
-/// HWC bytes of 1 or 3 channels as colour.
-fn colours(bytes: &[u8], channels: usize) -> Vec<u8> {
+/// HWC bytes of 1 or 3 channels as RGB.
+pub(crate) fn colours(bytes: &[u8], channels: usize) -> Vec<u8> {
     match channels {
         1 => bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
         _ => bytes.to_vec(),
@@ -139,7 +136,7 @@ fn common_size(frames: &[Picture]) -> Result<(usize, usize), DataError> {
     }
 }
 
-/// The byte of a value in [−1, 1]: `trunc(clamp((x + 1) * 127.5, 0, 255))`; NaN becomes 0.
+/// Converts a value in [−1, 1] to a byte: `trunc(clamp((x + 1) * 127.5, 0, 255))`; NaN becomes 0.
 pub fn to_u8(x: f32) -> u8 {
     // `as` truncates, and maps NaN to 0.
     ((x + 1.0) * 127.5).clamp(0.0, 255.0) as u8

@@ -1,41 +1,26 @@
-//! How the picture files of a user become images of the size and the channels that are needed.
+//! Picture files of a user: finding, decoding and resizing them to the size that is needed.
 
-mod file;
-mod fit;
-mod gif;
-mod jpeg;
-mod kind;
-mod listing;
-mod pixels;
-mod png;
-mod resample;
-
-pub use file::read_picture;
-pub use fit::{fit, place};
-pub use listing::files;
-
-pub(crate) use file::sides;
-pub(crate) use fit::check as check_fit;
-pub(crate) use listing::{is_hidden, is_picture, of_folder};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
+
+pub use crate::decode::{MOST_PIXELS, read_picture};
+pub use crate::resize::{fit, place};
 
 use crate::picture::Picture;
 use crate::{DataError, Images};
 
-/// The most pixels of a picture that is read: 8192 x 8192.
-pub const MOST_PIXELS: u64 = 8192 * 8192;
-
-/// Pictures of one size as images.
+/// Converts pictures of one size to images.
 ///
-/// - channels: 3, or 1 for gray, which is [`luma`]
+/// - channels: 3 for RGB, or 1 for gray by [`luma`]
 ///
 /// # Shapes
 /// - returns `[N, height, width, channels]`
 ///
 /// # Errors
-/// [`DataError::Images`] where there is no picture, their sizes differ, or there are other
-/// channels.
+/// [`DataError::Images`] if there is no picture, sizes differ, or `channels` is neither 1 nor 3.
 pub fn images(pictures: &[Picture], channels: usize) -> Result<Images, DataError> {
     let Some(first) = pictures.first() else {
         return Err(DataError::Images("no picture, expected at least one".to_owned()));
@@ -58,11 +43,81 @@ pub fn images(pictures: &[Picture], channels: usize) -> Result<Images, DataError
     Images::new(pixels)
 }
 
-/// The brightness of each pixel, 0 to 255, row by row: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
-/// in 65536ths, as Pillow's mode `L` has it.
+/// The luma of each pixel, 0 to 255, row by row: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), with
+/// the rounding of Pillow's mode `L`.
 pub fn luma(picture: &Picture) -> impl Iterator<Item = u8> {
     picture.pixels().chunks_exact(3).map(|rgb| {
         let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
         ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) as u8
     })
+}
+
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "gif"];
+
+/// Lists picture files. A folder stands for all PNG, JPEG and GIF files in it and in its
+/// sub-folders, in the order of their paths.
+///
+/// Hidden files and folders are left out. A folder that is linked several times is listed once.
+///
+/// # Errors
+/// [`DataError::Read`] if a path cannot be read, [`DataError::File`] if a folder has no picture.
+pub fn files<P: AsRef<Path>>(names: &[P]) -> Result<Vec<PathBuf>, DataError> {
+    let mut all = Vec::new();
+    for name in names.iter().map(AsRef::as_ref) {
+        let is_folder = fs::metadata(name).map_err(|error| DataError::read(name, error))?.is_dir();
+        let found = if is_folder { of_folder(name)? } else { vec![name.to_path_buf()] };
+        if found.is_empty() {
+            let problem =
+                "there is no picture (PNG, JPEG or GIF) in this folder; name one that has some";
+            return Err(DataError::file(name, problem));
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+/// The pictures of a folder and of its sub-folders.
+pub(crate) fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = Vec::new();
+    walk(folder, &mut HashSet::new(), &mut found)?;
+    Ok(found)
+}
+
+fn walk(
+    folder: &Path,
+    seen: &mut HashSet<PathBuf>,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), DataError> {
+    let unread = |error| DataError::read(folder, error);
+    if !seen.insert(fs::canonicalize(folder).map_err(unread)?) {
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let kind = entry.file_type().map_err(unread)?;
+        let path = entry.path();
+        let is_folder = if kind.is_symlink() { path.is_dir() } else { kind.is_dir() };
+        entries.push((path, is_folder));
+    }
+    entries.sort();
+    for (path, is_folder) in entries {
+        if is_folder && !is_hidden(&path) {
+            walk(&path, seen, found)?;
+        } else if !is_folder && is_picture(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// True if a file name begins with a dot.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// True if the extension is that of a picture and the file is not hidden.
+pub(crate) fn is_picture(path: &Path) -> bool {
+    let known = |ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending));
+    !is_hidden(path) && path.extension().and_then(|ending| ending.to_str()).is_some_and(known)
 }

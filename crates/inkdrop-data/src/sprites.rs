@@ -1,4 +1,4 @@
-//! What sprite `index` of `seed` looks like: a 16 × 16 role-playing figure, drawn on white.
+//! Generated dataset: 16 × 16 role-playing figures in five classes, on white.
 
 mod canvas;
 mod dice;
@@ -12,7 +12,7 @@ mod spell;
 
 use ndarray::{Array2, Array4};
 
-use crate::{DataError, Dataset, Images, Labels};
+use crate::{DataError, Images, InMemoryDataset, Labels};
 use dice::Dice;
 
 /// The names of the five classes, in label order.
@@ -23,7 +23,7 @@ pub const SIZE: usize = 16;
 
 const BYTES: usize = SIZE * SIZE * 3;
 
-/// What a sprite shows.
+/// The class of a sprite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A person seen from the front.
@@ -56,7 +56,7 @@ impl Class {
     /// The class of a name.
     ///
     /// # Errors
-    /// [`DataError::Unknown`] where the name is not one of [`CLASSES`].
+    /// [`DataError::Unknown`] if the name is not one of [`CLASSES`].
     pub fn from_name(name: &str) -> Result<Self, DataError> {
         let found = Self::ALL.into_iter().find(|class| class.name() == name);
         found.ok_or_else(|| DataError::Unknown {
@@ -70,7 +70,7 @@ impl Class {
 /// One sprite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sprite {
-    /// What it shows.
+    /// The class.
     pub class: Class,
     /// `[16, 16, 3]`, row-major bytes; the paper is white (255).
     pub pixels: [u8; BYTES],
@@ -94,7 +94,7 @@ pub fn sprite(seed: u64, index: u64) -> Sprite {
 }
 
 /// Draws sprites 0 to `count` − 1 of `seed`, labelled with one-hot contexts `[count, 5]`.
-pub fn dataset(seed: u64, count: usize) -> Dataset {
+pub fn dataset(seed: u64, count: usize) -> InMemoryDataset {
     let mut pixels = Array4::zeros((count, SIZE, SIZE, 3));
     let mut context = Array2::zeros((count, CLASSES.len()));
     for (index, mut image) in pixels.outer_iter_mut().enumerate() {
@@ -103,7 +103,7 @@ pub fn dataset(seed: u64, count: usize) -> Dataset {
         context[[index, sprite.class.index()]] = 1.0;
     }
     // Lengths and shapes agree by construction.
-    Dataset { images: Images::of_rgb(pixels), labels: Labels::Context(context) }
+    InMemoryDataset { images: Images::of_rgb(pixels), labels: Labels::Context(context) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! How samples get into a file while they are made: more than memory holds, in runs that may be
-//! killed at any moment.
+//! Resumable writing of samples: little memory, and safe against a kill at any moment.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -7,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
 
+use crate::npy::Header;
 use crate::npz::{HEADER, header, shape, write_archive};
 use crate::output::write_atomic;
 use crate::{DataError, Images};
 
-/// Images on their way into an npz archive, in a numpy file of their own until all are there.
+/// Collects samples in a NumPy file, which becomes an npz archive when all are there.
 ///
-/// The file is a valid npy after every [`SampleStream::push`], and in the middle of one: images
-/// are on the disk before the header counts them. Opening it again goes on after the last image
-/// that is counted. No more than one batch is in memory.
+/// The file is a valid .npy at any moment: images are on disk before the header counts them.
+/// Opening it again continues after the last counted image. At most one batch is in memory.
 ///
 /// ```
 /// use inkdrop_data::sprites;
@@ -43,32 +42,32 @@ pub struct SampleStream {
 }
 
 impl SampleStream {
-    /// Begins a file without images, in place of one that is there.
+    /// Creates a file without images; an existing file is replaced.
     ///
     /// # Shapes
     /// - `image`: `[H, W, C]` of each image to come.
     ///
     /// # Errors
-    /// [`DataError::Write`] where the file can't be written.
+    /// [`DataError::Write`] if the file cannot be written.
     pub fn create(path: impl AsRef<Path>, image: [usize; 3]) -> Result<Self, DataError> {
         let path = path.as_ref();
         write_atomic(path, |file| file.write_all(&header(0, image)))?;
         Self::open(path, image)
     }
 
-    /// Goes on with a file; what was written and not counted is cut off.
+    /// Opens a file to continue; bytes after the last counted image are removed.
     ///
     /// # Shapes
     /// - `image`: `[H, W, C]` of each image, as in [`SampleStream::create`].
     ///
     /// # Errors
-    /// As for [`count`]; [`DataError::File`] where another process is writing the file,
-    /// [`DataError::Write`] where it can't be written.
+    /// As for [`count`]; [`DataError::File`] if another process writes the file,
+    /// [`DataError::Write`] if it cannot be written.
     pub fn open(path: impl AsRef<Path>, image: [usize; 3]) -> Result<Self, DataError> {
         let path = path.as_ref().to_path_buf();
         let failed = |source| DataError::write(&path, source);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        // Where a file system knows no locks, nobody is kept out.
+        // Some file systems have no locks; writing works there without one.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             let problem = "another process is writing it; wait for it, or choose another file";
             return Err(DataError::file(&path, problem));
@@ -78,35 +77,35 @@ impl SampleStream {
         Ok(Self { path, file, image, len })
     }
 
-    /// How many images are there.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no image.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Keeps the first `len` images, where there are more.
+    /// Truncates the file to at most `len` images.
     ///
     /// # Errors
-    /// [`DataError::Write`] where the file can't be written.
+    /// [`DataError::Write`] if the file cannot be written.
     pub fn truncate(&mut self, len: usize) -> Result<(), DataError> {
         if len >= self.len {
             return Ok(());
         }
-        // The header first: it never counts what is not there.
+        // The header first, so that it never counts missing images.
         self.write_header(len).map_err(|source| DataError::write(&self.path, source))?;
         let end = end(len, self.image);
         self.file.set_len(end).map_err(|source| DataError::write(&self.path, source))
     }
 
-    /// Adds a batch; when this returns, it is on the disk.
+    /// Appends a batch and syncs it to disk.
     ///
     /// # Errors
-    /// [`DataError::Images`] where they are of another shape, [`DataError::Write`] where the file
-    /// can't be written; the images that were there are there still.
+    /// [`DataError::Images`] if the shape differs, [`DataError::Write`] if the file cannot be written;
+    /// earlier images stay.
     pub fn push(&mut self, images: &Images) -> Result<(), DataError> {
         if shape(images) != self.image {
             return Err(DataError::Images(format!(
@@ -135,16 +134,16 @@ impl SampleStream {
         Ok(())
     }
 
-    /// Makes the archive of [`write_samples`](crate::npz::write_samples) of all images, and
-    /// removes the file that they were in.
+    /// Writes the archive of [`write_samples`](crate::npz::write_samples) with all images, and
+    /// deletes the NumPy file.
     ///
     /// # Shapes
-    /// - `labels`: `[N]`; a broadcast view serves where all are the same.
+    /// - `labels`: `[N]`; may be a broadcast view.
     /// - `context`: `[N, K]`.
     ///
     /// # Errors
-    /// [`DataError::Labels`] where labels or contexts are not one per image; [`DataError::Write`]
-    /// where the archive can't be written: the images are there still, and can be opened again.
+    /// [`DataError::Labels`] if there is not one label or context per image; [`DataError::Write`] if
+    /// the archive cannot be written. The NumPy file stays and can be opened again.
     pub fn finish(
         mut self,
         npz: impl AsRef<Path>,
@@ -159,11 +158,11 @@ impl SampleStream {
     }
 }
 
-/// How many images of a shape a file of a [`SampleStream`] holds; nothing is changed.
+/// Number of images in the file of a [`SampleStream`].
 ///
 /// # Errors
-/// [`DataError::Read`] where it can't be read; [`DataError::File`] where it is of another kind or
-/// shape, or shorter than it says.
+/// [`DataError::Read`] if it cannot be read; [`DataError::File`] if it has another format or shape,
+/// or is shorter than its header says.
 pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataError> {
     let path = path.as_ref();
     let mut first = Vec::new();
@@ -173,8 +172,7 @@ pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataErr
             Ok(file.metadata()?.len())
         })
         .map_err(|source| DataError::read(path, source))?;
-    let said = npyz::NpyHeader::from_reader(&first[..]).ok();
-    let len = said.and_then(|npy| npy.shape().first().and_then(|&len| usize::try_from(len).ok()));
+    let len = Header::parse(&first).ok().and_then(|npy| npy.shape.first().copied());
     let Some(len) = len.filter(|&len| header(len, image) == first) else {
         let problem =
             format!("no unfinished samples of {image:?} (rows, columns, channels); remove it");

@@ -1,12 +1,12 @@
-//! Optimiser steps: losses, weights and their moving average.
+//! Training steps: losses, weights and their exponential moving average.
 
 mod start;
 
 use anyhow::{Context, Result, ensure};
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
 use inkdrop_process::{Objective, PredictionType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_train::{Adam, AdamConfig, Averages, EmaRule, Master};
+use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
 use inkdrop_unet::{ImageSize, ModelConfig};
 use serde::Deserialize;
 use serde_json::Value;
@@ -77,11 +77,11 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
             }
         }
     }
-    let (live, average) =
+    let (online, ema_network) =
         (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
-    let master = Master::new(live.params())?;
-    let mut ema = Averages::new(average, &master, &[EmaRule::decay(config.ema_rate)])?;
-    let losses = steps(case, &config, &process, live.as_ref(), (master, &mut ema))?;
+    let master = MasterWeights::new(online.params())?;
+    let mut ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
+    let losses = steps(case, &config, &process, online.as_ref(), (master, &mut ema))?;
     let tolerance = Tolerance::Scaled(1e-4);
     if let Some(window) = config.window {
         let recorded = case.tensor("losses")?.size()[0];
@@ -96,18 +96,23 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let of = |network: &dyn Network, key: &str| {
         network.params().get(key).map(|param| param.tensor.detach())
     };
-    rows.extend(case.compare_group("after:", tolerance, |_| true, |key| of(live.as_ref(), key))?);
+    rows.extend(case.compare_group(
+        "after:",
+        tolerance,
+        |_| true,
+        |key| of(online.as_ref(), key),
+    )?);
     rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
     Ok(rows)
 }
 
-/// Takes the recorded steps; the loss of each, before it.
+/// Takes the recorded steps and returns the loss before each.
 fn steps(
     case: &Case,
     config: &Arguments,
     process: &Process,
-    live: &dyn Network,
-    (mut master, ema): (Master, &mut Averages),
+    online: &dyn Network,
+    (mut master, ema): (MasterWeights, &mut EmaSet),
 ) -> Result<Tensor> {
     let (beta1, beta2) = config.betas;
     let adam = AdamConfig {
@@ -122,8 +127,8 @@ fn steps(
     for step in 0..case.tensor("t")?.size()[0] {
         let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
         let (x0, t, noise) = (at("x_start")?, at("t")?, at("noise")?);
-        let batch = (&x0, &t, &noise);
-        let terms = objective.terms(live, batch, &Conditioning::none(), Mode::Train)?;
+        let terms =
+            objective.terms(online, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
         master.zero_grad();
         loss.f_backward()?;
@@ -132,6 +137,13 @@ fn steps(
         losses.push(loss.detach());
     }
     Ok(Tensor::f_stack(&losses, 0)?)
+}
+
+/// The class labels of a step, `y`; unconditional cases have none.
+fn labels(case: &Case, step: i64) -> Result<Conditioning> {
+    let Some(y) = case.weights.get("y") else { return Ok(Conditioning::none()) };
+    let ids: Vec<i64> = Vec::try_from(y.f_get(step)?.f_to_kind(Kind::Int64)?)?;
+    Ok(Conditioning::classes(ClassIds::new(&ids, Device::Cpu)?))
 }
 
 fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {

@@ -1,4 +1,6 @@
-//! What training makes small.
+//! Training objectives: losses and their weights.
+
+use std::borrow::Borrow;
 
 use inkdrop_nn::{Conditioning, Mode, Network};
 use inkdrop_schedule::{PredictionType, loss_weights};
@@ -69,10 +71,12 @@ pub struct ObjectiveConfig {
     pub noising: ForwardNoise,
 }
 
-/// A loss for a process.
+/// The loss of a network for a process.
+///
+/// `P` is `&Process` or, for an objective that owns its process, [`Process`].
 #[derive(Debug)]
-pub struct Objective<'a> {
-    process: &'a Process,
+pub struct Objective<P> {
+    process: P,
     config: ObjectiveConfig,
     weights: Option<Tensor>,
 }
@@ -88,11 +92,14 @@ pub struct LossTerms {
     pub bound: Option<Tensor>,
 }
 
-impl<'a> Objective<'a> {
+impl<P: Borrow<Process>> Objective<P> {
+    /// The objective of a process.
+    ///
     /// # Errors
     /// A delta, γ or k that cannot be, a weighting of a bound, or a bound where a network predicts ε in a process that ends
     /// without signal.
-    pub fn new(process: &'a Process, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
+    pub fn new(owner: P, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
+        let process: &Process = owner.borrow();
         let (schedule, mean) = (process.schedule(), process.config().prediction);
         let bounds = matches!(config.loss, LossType::Kl | LossType::RescaledKl);
         if bounds || process.config().variance.is_learned() {
@@ -115,7 +122,13 @@ impl<'a> Objective<'a> {
         let upload = |table: ndarray::Array1<f64>| {
             Tensor::f_from_slice(&table.to_vec())?.f_to_device(process.device())
         };
-        Ok(Self { process, config: *config, weights: table.map(upload).transpose()? })
+        let weights = table.map(upload).transpose()?;
+        Ok(Self { process: owner, config: *config, weights })
+    }
+
+    /// The process that the loss is defined for.
+    pub fn process(&self) -> &Process {
+        self.process.borrow()
     }
 
     /// The loss of a batch, image by image.
@@ -133,7 +146,7 @@ impl<'a> Objective<'a> {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
-        let process = self.process;
+        let process = self.process();
         let x = process.q_sample(x0, t, noise, self.config.noising)?;
         let time = process.network_time(t)?;
         let out = network.forward(&x, &time, conditioning, mode)?;
@@ -176,7 +189,7 @@ impl<'a> Objective<'a> {
         x: &Tensor,
         scales: &Scales,
     ) -> Result<Tensor, ProcessError> {
-        Ok(match self.process.config().prediction {
+        Ok(match self.process().config().prediction {
             PredictionType::Epsilon => noise.shallow_clone(),
             PredictionType::Sample => x0.shallow_clone(),
             PredictionType::PosteriorMean => scales.posterior_mean(x0, x)?,

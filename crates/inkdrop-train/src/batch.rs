@@ -1,111 +1,205 @@
-//! A batch that is ready for the network.
+//! A training batch on the device: images, noise, timesteps and labels.
 
 use std::ops::Range;
 
-use inkdrop_data::Images;
-use inkdrop_nn::{Conditioning, Mode, Network};
-use inkdrop_process::{LossTerms, Objective, pixels};
-use tch::{Kind, Tensor};
+use inkdrop_data::Labels;
+use inkdrop_nn::{ClassIds, Conditioning};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use crate::labels::BatchLabels;
-use crate::timesteps::Drawn;
-use crate::{TrainError, Trainer};
+use crate::{SampledTimesteps, TrainError};
 
-/// Images with all that is random about their step.
+/// A batch with all its random numbers.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct TrainingBatch {
     /// [B, C, H, W] in [-1, 1]
-    x0: Tensor,
-    /// As many.
-    noise: Tensor,
+    pub x0: Tensor,
+    /// [B, C, H, W]
+    pub noise: Tensor,
     /// `[B]`
-    t: Tensor,
-    pub drawn: Drawn,
+    pub t: Tensor,
+    pub timesteps: SampledTimesteps,
     labels: BatchLabels,
-    /// The images made small, [B, C, h, w], for a network that makes them large.
-    small: Option<Tensor>,
+    /// Low-resolution images for super-resolution, [B, C, h, w].
+    low_res: Option<Tensor>,
 }
 
-impl Prepared {
-    pub(crate) fn len(&self) -> usize {
-        self.drawn.t.len()
-    }
-
-    /// - x0: [B, C, H, W] in [-1, 1], on its device
-    /// - low_res: side of the small images, if any are wanted
+impl TrainingBatch {
+    /// Draws the noise of a batch.
+    ///
+    /// - x0: [B, C, H, W] in [-1, 1], on the network's device
+    /// - low_res: side of the low-resolution images, for super-resolution networks
     pub(crate) fn new(
         x0: Tensor,
-        drawn: Drawn,
+        timesteps: SampledTimesteps,
         labels: BatchLabels,
         low_res: Option<i64>,
     ) -> Result<Self, TrainError> {
-        let t: Vec<i64> = drawn.t.iter().map(|&t| t as i64).collect();
+        let t: Vec<i64> = timesteps.t.iter().map(|&t| t as i64).collect();
         let t = Tensor::f_from_slice(&t)?.f_to_device(x0.device())?;
         let noise = x0.f_randn_like()?;
-        let small = low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
-        Ok(Self { x0, noise, t, drawn, labels, small })
-    }
-}
-
-impl Trainer {
-    /// The batch of this step. All that is random in it follows from (seed, step) and the losses
-    /// that the timestep sampler has seen; so does what the network draws after it.
-    pub(crate) fn prepare(&mut self) -> Result<Prepared, TrainError> {
-        let batch = self.loader.batch(self.step)?;
-        let seed = step_seed(self.config.seed, self.step);
-        tch::manual_seed(seed as i64);
-        let x0 = self.tensor(&batch.images)?;
-        let labels = self.labels.batch(&batch.indices, self.config.label_dropout)?;
-        let drawn = self.timesteps.draw(batch.indices.len(), seed);
-        Prepared::new(x0, drawn, labels, self.config.low_res)
+        let low_res = low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
+        Ok(Self { x0, noise, t, timesteps, labels, low_res })
     }
 
-    /// Images on the network's device, [B, C, H, W] in [-1, 1].
-    pub(crate) fn tensor(&self, images: &Images) -> Result<Tensor, TrainError> {
-        let shape = [images.len(), images.height(), images.width(), images.channels()];
-        let device = self.network.params().device();
-        Ok(pixels::to_tensor(images.bytes(), shape.map(|axis| axis as i64), device)?)
+    /// Number of images.
+    pub(crate) fn len(&self) -> usize {
+        self.timesteps.t.len()
     }
 
-    /// The losses of a network on some images of a batch.
-    pub(crate) fn terms(
+    /// The part of a tensor that belongs to a microbatch.
+    pub(crate) fn part(tensor: &Tensor, range: &Range<usize>) -> Result<Tensor, TrainError> {
+        Ok(tensor.f_narrow(0, range.start as i64, range.len() as i64)?)
+    }
+
+    /// The conditioning of a microbatch.
+    pub(crate) fn conditioning(&self, range: &Range<usize>) -> Result<Conditioning, TrainError> {
+        let low_res = self.low_res.as_ref();
+        Ok(Conditioning {
+            low_res: low_res.map(|images| Self::part(images, range)).transpose()?,
+            ..self.labels.conditioning(range.clone(), self.x0.device())?
+        })
+    }
+
+    /// The importance weights of a microbatch, with the dtype and on the device of `loss`.
+    pub(crate) fn importance_weights(
         &self,
-        network: &dyn Network,
-        batch: &Prepared,
         range: Range<usize>,
-        mode: Mode,
-    ) -> Result<LossTerms, TrainError> {
-        let part = |tensor: &Tensor| tensor.f_narrow(0, range.start as i64, range.len() as i64);
-        let (x0, t, noise) = (part(&batch.x0)?, part(&batch.t)?, part(&batch.noise)?);
-        let conditioning = Conditioning {
-            low_res: batch.small.as_ref().map(part).transpose()?,
-            ..batch.labels.conditioning(range.clone(), x0.device())?
-        };
-        let objective = Objective::new(&self.process, &self.config.objective())?;
-        Ok(objective.terms(network, (&x0, &t, &noise), &conditioning, mode)?)
-    }
-
-    /// The batch in parts that fit into memory.
-    pub(crate) fn parts(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let most = self.config.microbatch.unwrap_or(images).max(1);
-        (0..images).step_by(most).map(move |start| start..(start + most).min(images))
-    }
-
-    /// The loss of the last step's batch with the weights after it, in evaluation mode and
-    /// without learning from it: finite only where they still work. None before the first step.
-    pub(crate) fn probe(&self) -> Result<Option<f64>, TrainError> {
-        let Some(batch) = &self.latest else { return Ok(None) };
-        let _guard = tch::no_grad_guard();
-        let part = self.parts(batch.len()).next().unwrap_or(0..0);
-        let terms = self.terms(self.network.as_ref(), batch, part, Mode::Eval)?;
-        Ok(Some(terms.loss.f_mean(Kind::Float)?.f_double_value(&[])?))
+        loss: &Tensor,
+    ) -> Result<Tensor, TrainError> {
+        let weights = Tensor::f_from_slice(&self.timesteps.importance_weights[range])?;
+        Ok(weights.f_to_kind(loss.kind())?.f_to_device(loss.device())?)
     }
 }
 
-/// A seed for all that is random in one step (SplitMix64's finaliser, Steele et al. 2014).
+/// Splits a batch into microbatches for gradient accumulation.
+pub(crate) fn microbatches(
+    images: usize,
+    microbatch: Option<usize>,
+) -> impl Iterator<Item = Range<usize>> {
+    let most = microbatch.unwrap_or(images).max(1);
+    (0..images).step_by(most).map(move |start| start..(start + most).min(images))
+}
+
+/// The seed of all random numbers of one step (SplitMix64's finaliser, Steele et al. 2014).
 pub(crate) fn step_seed(seed: u64, step: usize) -> u64 {
     let mut z = seed.wrapping_add((step as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// How the network is conditioned on labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelUse {
+    /// Unconditional.
+    None,
+    /// Context vectors, [B, K]. Classes become one-hot vectors; a dropped label is a zero vector.
+    Context,
+    /// Class ids.
+    Classes {
+        /// Class id of a dropped label (the null class), if the network has one.
+        null: Option<i64>,
+    },
+}
+
+/// The labels of all images, as the network takes them.
+#[derive(Debug)]
+pub(crate) enum LabelTable {
+    None,
+    /// [N, K]
+    Context(Tensor),
+    Classes {
+        ids: Vec<i64>,
+        null: Option<i64>,
+    },
+}
+
+impl LabelTable {
+    pub(crate) fn new(labels: &Labels, label_use: LabelUse) -> Result<Self, TrainError> {
+        match (label_use, labels) {
+            (LabelUse::None, _) => Ok(Self::None),
+            (_, Labels::None) => Err(TrainError::Data {
+                given: "no labels".to_string(),
+                expected: "a label for each image".to_string(),
+            }),
+            (LabelUse::Context, labels) => Ok(Self::Context(context_rows(labels)?)),
+            (LabelUse::Classes { null }, Labels::Classes { ids, .. }) => {
+                Ok(Self::Classes { ids: ids.iter().map(|&id| i64::from(id)).collect(), null })
+            }
+            (LabelUse::Classes { .. }, Labels::Context(_)) => Err(TrainError::Data {
+                given: "weights over contexts".to_string(),
+                expected: "one class for each image".to_string(),
+            }),
+        }
+    }
+
+    /// The labels of a batch. Label dropout for classifier-free guidance: each label is dropped
+    /// with probability `dropout`, by torch's generator.
+    pub(crate) fn batch(&self, indices: &[usize], dropout: f64) -> Result<BatchLabels, TrainError> {
+        let batch = indices.len() as i64;
+        let kept = || {
+            let ones = Tensor::f_ones([batch, 1], (Kind::Float, Device::Cpu))?;
+            ones.f_mul_scalar(1.0 - dropout)?.f_bernoulli()
+        };
+        match self {
+            Self::None => Ok(BatchLabels::None),
+            Self::Context(rows) => {
+                let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+                let rows = rows.f_index_select(0, &Tensor::f_from_slice(&indices)?)?;
+                Ok(BatchLabels::Context(rows.f_mul(&kept()?)?))
+            }
+            Self::Classes { ids, null: None } => {
+                Ok(BatchLabels::Classes(indices.iter().map(|&i| ids[i]).collect()))
+            }
+            Self::Classes { ids, null: Some(null) } => {
+                let kept = Vec::<f32>::try_from(&kept()?.f_view([-1])?)?;
+                let id = |(&i, kept): (&usize, f32)| if kept > 0.0 { ids[i] } else { *null };
+                Ok(BatchLabels::Classes(indices.iter().zip(kept).map(id).collect()))
+            }
+        }
+    }
+}
+
+/// Labels as context vectors, [N, K] in f32; classes become one-hot vectors.
+fn context_rows(labels: &Labels) -> Result<Tensor, TrainError> {
+    match labels {
+        Labels::None => Ok(Tensor::f_zeros([0, 0], (Kind::Float, Device::Cpu))?),
+        Labels::Context(rows) => {
+            let (n, k) = rows.dim();
+            let values: Vec<f32> = rows.iter().copied().collect();
+            Ok(Tensor::f_from_slice(&values)?.f_view([n as i64, k as i64])?)
+        }
+        Labels::Classes { ids, count } => {
+            let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+            let rows = Tensor::f_from_slice(&ids)?.f_one_hot(*count as i64)?;
+            Ok(rows.f_to_kind(Kind::Float)?)
+        }
+    }
+}
+
+/// The labels of one batch, on the CPU.
+#[derive(Debug)]
+pub(crate) enum BatchLabels {
+    None,
+    /// [B, K]
+    Context(Tensor),
+    Classes(Vec<i64>),
+}
+
+impl BatchLabels {
+    /// The conditioning of a microbatch.
+    fn conditioning(
+        &self,
+        range: Range<usize>,
+        device: Device,
+    ) -> Result<Conditioning, TrainError> {
+        match self {
+            Self::None => Ok(Conditioning::none()),
+            Self::Context(rows) => {
+                let rows = TrainingBatch::part(rows, &range)?;
+                Ok(Conditioning::context(rows.f_to_device(device)?))
+            }
+            Self::Classes(ids) => Ok(Conditioning::classes(ClassIds::new(&ids[range], device)?)),
+        }
+    }
 }

@@ -1,88 +1,86 @@
-//! The recipe of a training run.
+//! The training configuration, as configs spell it.
 
-mod check;
-mod rate;
+use std::f64::consts::PI;
 
 use inkdrop_process::{ForwardNoise, LossType, ObjectiveConfig, Weighting};
 use serde::{Deserialize, Serialize};
 
-pub use rate::LrSchedule;
+use crate::run_folder::CheckpointPolicy;
+use crate::{AdamConfig, EmaDecay, GroupConfig, Precision, TimestepConfig, TrainError};
 
-use crate::{AdamConfig, EmaRule, GroupConfig, Precision, TimestepConfig};
-
-/// How a network is trained, as configs spell it.
+/// Hyperparameters of a training run.
 ///
-/// Batch, learning rate and label dropout default to the sprites notebook's; it takes
-/// 28,608 steps, lowers the learning rate once per epoch and keeps no average.
+/// The defaults of batch, learning rate and label dropout are those of the sprites notebook. The
+/// notebook takes 28,608 steps, lowers the learning rate once per epoch and has no EMA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// How many optimiser steps the run takes.
+    /// Number of optimizer steps.
     pub steps: usize,
-    /// Images per step.
+    /// Batch size: images per optimizer step.
     pub batch: usize,
-    /// Images that are in the network at once: a batch of more is taken in parts, which gives the
-    /// same gradients in less memory (but for dropout's draws and the statistics of BatchNorm,
-    /// which are those of the parts).
+    /// Gradient accumulation: the largest number of images in one forward pass.
+    ///
+    /// Larger batches are split into microbatches. Gradients are the same with less memory, except
+    /// for dropout and for BatchNorm's statistics, which are per microbatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microbatch: Option<usize>,
-    /// Adam's learning rate at its highest.
+    /// Peak learning rate.
     pub lr: f64,
-    /// How the rate falls over the steps.
+    /// Decay of the learning rate over the steps.
     pub lr_schedule: LrSchedule,
-    /// Steps over which the rate first rises on a straight line; 0 for none.
+    /// Linear learning rate warmup, in steps; 0 for none.
     pub warm_up: usize,
-    /// How much Adam's means of the gradient and of its square keep.
+    /// Adam's decay rates β₁, β₂ of the first and second moment estimates, in [0, 1).
     pub betas: [f64; 2],
-    /// Adam's ε.
+    /// Adam's ε; > 0.
     pub eps: f64,
-    /// Share of its weights that a step of rate lr takes off, over lr (AdamW); 0 for Adam.
+    /// Decoupled weight decay (AdamW). 0 gives plain Adam.
     pub weight_decay: f64,
-    /// Weights with a rate or a decay of their own.
+    /// Parameter groups with their own learning rate or weight decay.
     pub groups: Vec<GroupConfig>,
-    /// The longest gradient, of all weights together, that is not scaled down.
+    /// Gradient clipping: the largest global gradient norm; `None` for no clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Rules of the moving averages; samples are made with the first.
-    pub ema: Vec<EmaRule>,
-    /// Precision of the convolutions and of attention.
+    /// Decays of the exponential moving averages (EMA); samples come from the first.
+    pub ema: Vec<EmaDecay>,
+    /// Mixed precision: the dtype of convolutions and attention.
     pub precision: Precision,
-    /// Probability that an image is trained without its label, for classifier-free guidance.
+    /// Probability that an image loses its label, for classifier-free guidance; in [0, 1].
     pub label_dropout: f64,
-    /// How the steps of the process are drawn.
+    /// Distribution of the timesteps: uniform, or importance sampling of timesteps.
     pub timesteps: TimestepConfig,
-    /// Which loss.
+    /// The loss function.
     pub loss: LossType,
-    /// How much each step of the process counts in it.
+    /// Loss weight of each timestep.
     pub weighting: Weighting,
-    /// How training images get their noise.
+    /// Distribution of the noise that is added to training images.
     pub noising: ForwardNoise,
-    /// Whether images are mirrored, left to right, in half of their visits.
+    /// Data augmentation: mirrors each image left to right with probability 0.5.
     pub flip: bool,
-    /// Whether images that are larger than the network takes are cropped, each visit at another
-    /// place.
+    /// Data augmentation: crops images that are larger than the network's input at random places.
     pub crop: bool,
-    /// Side of the small images that a super-resolution network is shown: each image, averaged
-    /// over squares (improved-diffusion's `small_size`).
+    /// Side of the low-resolution input of a super-resolution network, by average pooling
+    /// (improved-diffusion's `small_size`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low_res: Option<i64>,
     /// Seed of the initial weights, the order of the images and all noise.
     pub seed: u64,
-    /// Steps between checkpoints.
+    /// Checkpointing interval, in steps.
     pub checkpoint_every: usize,
-    /// How many checkpoints are kept; older ones are removed.
+    /// Number of newest checkpoints to keep; older ones are deleted.
     pub checkpoints_kept: usize,
-    /// Steps between checkpoints that are never removed; 0 for none.
+    /// GuidanceInterval of checkpoints that are never deleted, in steps; 0 for none.
     pub keep_every: usize,
-    /// Steps between sample grids; 0 for none.
+    /// Sampling interval, in steps; 0 for no sample grids.
     pub sample_every: usize,
-    /// Steps between looks at the validation images, if there are any.
+    /// Validation interval, in steps.
     pub validate_every: usize,
-    /// How many validation images are looked at.
+    /// Largest number of validation images.
     pub validation_images: usize,
-    /// Steps between lines of log.jsonl.
+    /// Logging interval, in steps.
     pub log_every: usize,
-    /// Threads that read images ahead of the step; 0 to read within the step.
+    /// Data loader threads that prefetch batches; 0 loads in the training thread.
     pub workers: usize,
 }
 
@@ -101,7 +99,7 @@ impl Default for TrainConfig {
             weight_decay: adam.weight_decay,
             groups: adam.groups,
             clip_norm: None,
-            ema: vec![EmaRule::warming_up(0.999)],
+            ema: vec![EmaDecay::with_warmup(0.999)],
             precision: Precision::F32,
             label_dropout: 0.1,
             timesteps: TimestepConfig::Uniform,
@@ -124,13 +122,39 @@ impl Default for TrainConfig {
     }
 }
 
+/// Decay of the learning rate over the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrSchedule {
+    /// No decay (Ho et al. 2020).
+    Constant,
+    /// Linear decay to 0 (improved-diffusion, the sprites notebook).
+    #[default]
+    Linear,
+    /// Cosine decay to 0 (Loshchilov & Hutter 2017).
+    Cosine,
+}
+
+impl LrSchedule {
+    /// The factor of the learning rate, 1 to 0.
+    ///
+    /// - progress: share of the steps that are done, 0 to 1
+    fn factor(self, progress: f64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Linear => 1.0 - progress,
+            Self::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
+        }
+    }
+}
+
 impl TrainConfig {
-    /// What is made small.
+    /// The loss, its weighting and its noise.
     pub fn objective(&self) -> ObjectiveConfig {
         ObjectiveConfig { loss: self.loss, weighting: self.weighting, noising: self.noising }
     }
 
-    /// How the weights are changed.
+    /// The optimizer's hyperparameters.
     pub fn adam(&self) -> AdamConfig {
         AdamConfig {
             betas: self.betas,
@@ -140,12 +164,97 @@ impl TrainConfig {
         }
     }
 
-    /// The learning rate of a step, counted from 0.
+    /// The learning rate of a step, with warmup and decay.
+    ///
+    /// - step: counted from 0
     pub fn lr_at(&self, step: usize) -> f64 {
-        let warm = match self.warm_up {
+        let warmup = match self.warm_up {
             0 => 1.0,
             steps => ((step + 1) as f64 / steps as f64).min(1.0),
         };
-        self.lr * warm * self.lr_schedule.factor(step as f64 / self.steps as f64)
+        self.lr * warmup * self.lr_schedule.factor(step as f64 / self.steps as f64)
+    }
+
+    /// When checkpoints are saved and which are kept.
+    pub(crate) fn checkpoints(&self) -> CheckpointPolicy {
+        CheckpointPolicy {
+            every: self.checkpoint_every,
+            newest: self.checkpoints_kept,
+            keep_every: self.keep_every,
+        }
+    }
+
+    /// Validates every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range, with its value and the expected range.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.check_counts()?;
+        self.check_rates()?;
+        self.check_groups()?;
+        EmaDecay::check_all(&self.ema)
+    }
+
+    fn check_counts(&self) -> Result<(), TrainError> {
+        for (name, given) in [
+            ("train.steps", self.steps),
+            ("train.batch", self.batch),
+            ("train.microbatch", self.microbatch.unwrap_or(1)),
+            ("train.checkpoint_every", self.checkpoint_every),
+            ("train.checkpoints_kept", self.checkpoints_kept),
+            ("train.validate_every", self.validate_every),
+            ("train.validation_images", self.validation_images),
+            ("train.log_every", self.log_every),
+        ] {
+            field(given > 0, name, given, "at least 1")?;
+        }
+        let side = self.low_res.unwrap_or(1);
+        field(side > 0, "train.low_res", side, "at least 1")?;
+        let (keep, every) = (self.keep_every, self.checkpoint_every);
+        let whole = "0, or a multiple of train.checkpoint_every";
+        field(keep.is_multiple_of(every), "train.keep_every", keep, whole)?;
+        field(self.workers <= 256, "train.workers", self.workers, "at most 256")
+    }
+
+    fn check_rates(&self) -> Result<(), TrainError> {
+        let above = |number: f64| number > 0.0 && number.is_finite();
+        let share = |number: f64| (0.0..1.0).contains(&number);
+        field(above(self.lr), "train.lr", self.lr, "a number above 0")?;
+        let clip = self.clip_norm.unwrap_or(1.0);
+        field(above(clip), "train.clip_norm", clip, "a number above 0")?;
+        for beta in self.betas {
+            field(share(beta), "train.betas", beta, "0 to below 1")?;
+        }
+        field(above(self.eps), "train.eps", self.eps, "a number above 0")?;
+        let decay = self.weight_decay;
+        field(decay >= 0.0 && decay.is_finite(), "train.weight_decay", decay, "0 or more")?;
+        let dropout = self.label_dropout;
+        field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")
+    }
+
+    fn check_groups(&self) -> Result<(), TrainError> {
+        for group in &self.groups {
+            let named = !group.names.is_empty();
+            field(named, "train.groups.names", "[]", "at least one name of a weight")?;
+            for (name, given) in [
+                ("train.groups.lr", group.lr),
+                ("train.groups.weight_decay", group.weight_decay.unwrap_or(0.0)),
+            ] {
+                field(given >= 0.0 && given.is_finite(), name, given, "0 or more")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn field(
+    fits: bool,
+    field: &'static str,
+    given: impl ToString,
+    expected: &'static str,
+) -> Result<(), TrainError> {
+    match fits {
+        true => Ok(()),
+        false => Err(TrainError::Field { field, given: given.to_string(), expected }),
     }
 }

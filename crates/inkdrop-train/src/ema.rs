@@ -1,98 +1,263 @@
-//! Moving averages of the weights, which sample better than the weights themselves.
+//! Exponential moving averages (EMA) of the weights; samples come from them.
 
-mod rule;
+use std::fmt;
+use std::str::FromStr;
 
 use inkdrop_checkpoint::{StateDict, check};
 use inkdrop_nn::Network;
 use inkdrop_torch::lerp_all;
-use tch::{Kind, Tensor, no_grad_guard};
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+use serde::{Deserialize, Serialize};
 
-pub use rule::EmaRule;
+use crate::{MasterWeights, TrainError};
 
-use crate::{Master, TrainError};
-
-/// Averages by several rules at once.
+/// The decay of an exponential moving average, as configs write it:
 ///
-/// Running statistics are averaged like weights, counters are copied: so each average is a whole
-/// network. That of the first rule lies in a network of its own, ready to sample from; the others
-/// are tensors.
-pub struct Averages {
+/// | text | decay after step n (from 1) |
+/// |---|---|
+/// | `0.9999` | constant (improved-diffusion) |
+/// | `0.9999:start=2000` | 0 before step 2000, then constant (nanodiffusion) |
+/// | `0.9999:warm-up` | at most n/(9 + n) (TensorFlow's EMA with `num_updates`) |
+/// | `power=0.1` | (1 − 1/n)^(γ+1): a power-function profile whose width is that share of the run so far (Karras et al. 2024, eq. 121–127) |
+///
+/// With decay `0` the average equals the weights.
+///
+/// ```
+/// use inkdrop_train::EmaDecay;
+/// let decay: EmaDecay = "0.9999:start=2000".parse()?;
+/// assert_eq!(decay.at(1998), 0.0);
+/// assert_eq!(decay.at(1999), 0.9999);
+/// # Ok::<(), inkdrop_train::TrainError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum EmaDecay {
+    /// A constant decay, perhaps with a late start or a warmup.
+    Constant {
+        /// The decay, in [0, 1).
+        decay: f64,
+        /// First step of averaging, from 1; before it the average equals the weights.
+        start: usize,
+        /// True to cap the decay at n/(9 + n) after step n.
+        warmup: bool,
+    },
+    /// A power-function profile.
+    Power {
+        /// Standard deviation of the profile as a share of the run so far; above 0 and below
+        /// 0.28 (γ ≈ 0.01).
+        width: f64,
+    },
+}
+
+impl EmaDecay {
+    /// The widest power profile: γ is near 0 there.
+    const WIDEST: f64 = 0.28;
+
+    /// A constant decay from the first step on.
+    pub const fn constant(decay: f64) -> Self {
+        Self::Constant { decay, start: 0, warmup: false }
+    }
+
+    /// A decay that is lower in the first steps.
+    pub const fn with_warmup(decay: f64) -> Self {
+        Self::Constant { decay, start: 0, warmup: true }
+    }
+
+    /// The decay after a step.
+    ///
+    /// - step: counted from 0
+    pub fn at(self, step: usize) -> f64 {
+        let n = (step + 1) as f64;
+        match self {
+            Self::Constant { start, .. } if step + 1 < start => 0.0,
+            Self::Constant { decay, warmup: true, .. } => decay.min(n / (9.0 + n)),
+            Self::Constant { decay, .. } => decay,
+            Self::Power { width } => (1.0 - 1.0 / n).powf(gamma(width) + 1.0),
+        }
+    }
+
+    /// The text with signs that file systems accept.
+    pub fn file_name(self) -> String {
+        self.to_string().replace(':', "_").replace('=', "-")
+    }
+
+    /// Returns an error if a list of decays is empty or has a duplicate.
+    pub(crate) fn check_all(decays: &[Self]) -> Result<(), TrainError> {
+        let refuse = |given: String, expected| {
+            Err(TrainError::Field { field: "train.ema", given, expected })
+        };
+        if decays.is_empty() {
+            let expected = "at least one decay; \"0\" keeps the weights as they are";
+            return refuse("[]".to_string(), expected);
+        }
+        match decays.iter().enumerate().find(|(i, decay)| decays[..*i].contains(decay)) {
+            Some((_, twice)) => refuse(twice.to_string(), "each decay once"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The exponent γ of a power profile: the positive root of σ²·(γ+2)²·(γ+3) = γ+1
+/// (Karras et al. 2024, eq. 126), by bisection.
+fn gamma(width: f64) -> f64 {
+    let wide = |gamma: f64| ((gamma + 1.0) / ((gamma + 2.0).powi(2) * (gamma + 3.0))).sqrt();
+    let (mut low, mut high) = (0.0, 1.0);
+    while wide(high) > width {
+        high *= 2.0;
+    }
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if wide(middle) > width { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+impl fmt::Display for EmaDecay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Power { width } => write!(f, "power={width}"),
+            Self::Constant { decay, start, warmup } => {
+                write!(f, "{decay}")?;
+                if *start > 0 {
+                    write!(f, ":start={start}")?;
+                }
+                if *warmup { f.write_str(":warm-up") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+impl FromStr for EmaDecay {
+    type Err = TrainError;
+
+    fn from_str(text: &str) -> Result<Self, TrainError> {
+        parse(text).ok_or_else(|| TrainError::Field {
+            field: "train.ema",
+            given: text.to_string(),
+            expected: "DECAY from 0 to below 1, perhaps with :start=STEP or :warm-up, or \
+                       power=WIDTH above 0 and below 0.28",
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<EmaDecay> {
+    if let Some(width) = text.strip_prefix("power=") {
+        let width: f64 = width.parse().ok()?;
+        return (0.0 < width && width < EmaDecay::WIDEST).then_some(EmaDecay::Power { width });
+    }
+    let mut fields = text.split(':');
+    let decay = fields.next()?.parse().ok().filter(|decay| (0.0..1.0).contains(decay))?;
+    let (mut start, mut warmup) = (0, false);
+    for field in fields {
+        match field.strip_prefix("start=") {
+            Some(step) => start = step.parse().ok()?,
+            None if field == "warm-up" => warmup = true,
+            None => return None,
+        }
+    }
+    Some(EmaDecay::Constant { decay, start, warmup })
+}
+
+impl TryFrom<String> for EmaDecay {
+    type Error = TrainError;
+
+    fn try_from(text: String) -> Result<Self, TrainError> {
+        text.parse()
+    }
+}
+
+impl From<EmaDecay> for String {
+    fn from(decay: EmaDecay) -> Self {
+        decay.to_string()
+    }
+}
+
+/// Exponential moving averages of one network with several decays.
+///
+/// Running statistics are averaged like weights and counters are copied, so that each average is
+/// a complete network. The average with the first decay is held in a network, ready to sample
+/// from; the other averages are tensors.
+pub struct EmaSet {
     network: Box<dyn Network>,
     averages: Vec<Average>,
 }
 
 struct Average {
-    rule: EmaRule,
+    decay: EmaDecay,
     /// One for each tensor of the network, in its order.
     tensors: Vec<Tensor>,
 }
 
-impl Averages {
-    /// Averages that start as the weights; that of the first rule is kept in `network`.
+impl EmaSet {
+    /// Averages with the current weights as initial values.
+    ///
+    /// - network: holds the average with the first decay; built from the trained network's config
     ///
     /// # Errors
-    /// There is no rule, or one stands there twice; libtorch failed.
+    /// `decays` is empty or has a duplicate; libtorch failed.
     ///
     /// # Panics
-    /// The network was built from another config.
+    /// `network` was built from another config.
     pub fn new(
         network: Box<dyn Network>,
-        master: &Master,
-        rules: &[EmaRule],
+        master: &MasterWeights,
+        decays: &[EmaDecay],
     ) -> Result<Self, TrainError> {
-        EmaRule::check_all(rules)?;
+        EmaDecay::check_all(decays)?;
         let _guard = no_grad_guard();
         let mut averages = Vec::new();
-        for (number, &rule) in rules.iter().enumerate() {
+        for (number, &decay) in decays.iter().enumerate() {
             let mut tensors = Vec::new();
-            for (param, live) in network.params().iter().zip(master.iter()) {
-                assert_eq!(param.name, live.name, "the average is kept in another network");
+            for (param, weight) in network.params().iter().zip(master.iter()) {
+                assert_eq!(param.name, weight.name, "the EMA network has another config");
                 let mut tensor = match number {
                     0 => param.tensor.shallow_clone(),
                     _ => param.tensor.f_zeros_like()?,
                 };
-                tensor.f_copy_(live.value())?;
+                tensor.f_copy_(weight.value())?;
                 tensors.push(tensor);
             }
-            averages.push(Average { rule, tensors });
+            averages.push(Average { decay, tensors });
         }
         Ok(Self { network, averages })
     }
 
-    /// The network with the averages of the first rule.
+    /// The network that holds the average with the first decay.
     pub fn network(&self) -> &dyn Network {
         self.network.as_ref()
     }
 
-    /// The rules, in order.
-    pub fn rules(&self) -> impl Iterator<Item = EmaRule> {
-        self.averages.iter().map(|average| average.rule)
+    /// The decays, in order.
+    pub fn decays(&self) -> impl Iterator<Item = EmaDecay> {
+        self.averages.iter().map(|average| average.decay)
     }
 
-    /// Takes in the weights after step `step`, counted from 0.
+    /// Updates all averages: ema ← decay·ema + (1 − decay)·weights.
+    ///
+    /// - step: the optimizer step that changed the weights, counted from 0
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn update(&mut self, master: &Master, step: usize) -> Result<(), TrainError> {
+    pub fn update(&mut self, master: &MasterWeights, step: usize) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
-        for Average { rule, tensors } in &mut self.averages {
-            let taken = 1.0 - rule.kept(step);
-            let mut moving = Vec::new();
-            for (tensor, live) in tensors.iter_mut().zip(master.iter()) {
-                if taken == 1.0 || tensor.kind() == Kind::Int64 {
-                    tensor.f_copy_(live.value())?;
+        for Average { decay, tensors } in &mut self.averages {
+            let new_share = 1.0 - decay.at(step);
+            let mut averaged = Vec::new();
+            for (tensor, weight) in tensors.iter_mut().zip(master.iter()) {
+                if new_share == 1.0 || tensor.kind() == Kind::Int64 {
+                    tensor.f_copy_(weight.value())?;
                 } else {
-                    moving.push((&*tensor, live.value()));
+                    averaged.push((&*tensor, weight.value()));
                 }
             }
-            lerp_all(&moving, taken)?;
+            lerp_all(&averaged, new_share)?;
         }
         Ok(())
     }
 
-    /// The weights that a rule has averaged, by the network's names.
-    pub fn weights(&self, rule: EmaRule) -> Option<StateDict> {
-        let average = self.averages.iter().find(|average| average.rule == rule)?;
+    /// The average with a decay, by the network's names; `None` without such an average.
+    pub fn weights(&self, decay: EmaDecay) -> Option<StateDict> {
+        let average = self.averages.iter().find(|average| average.decay == decay)?;
         let mut weights = StateDict::default();
         for (param, tensor) in self.network.params().iter().zip(&average.tensors) {
             weights.insert(param.name.clone(), tensor.shallow_clone());
@@ -100,15 +265,15 @@ impl Averages {
         Some(weights)
     }
 
-    /// Sets the average of a rule, or all of them where none is named.
+    /// Loads an average; with decay `None`, loads the weights into all averages.
     ///
     /// # Errors
-    /// The weights are not those of the network.
-    pub fn set(&mut self, rule: Option<EmaRule>, weights: &StateDict) -> Result<(), TrainError> {
+    /// Names or shapes differ from the network's.
+    pub fn set(&mut self, decay: Option<EmaDecay>, weights: &StateDict) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
         check(self.network.params(), weights)?;
-        let meant = |average: &&mut Average| rule.is_none_or(|rule| rule == average.rule);
-        for average in self.averages.iter_mut().filter(meant) {
+        let chosen = |average: &&mut Average| decay.is_none_or(|decay| decay == average.decay);
+        for average in self.averages.iter_mut().filter(chosen) {
             for (param, tensor) in self.network.params().iter().zip(&mut average.tensors) {
                 if let Some(given) = weights.get(&param.name) {
                     tensor.f_copy_(given)?;

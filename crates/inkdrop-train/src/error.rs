@@ -1,4 +1,4 @@
-//! What can stop a training run.
+//! Errors of training.
 
 use std::path::PathBuf;
 
@@ -6,62 +6,62 @@ use inkdrop_checkpoint::CheckpointError;
 use inkdrop_data::DataError;
 use inkdrop_process::ProcessError;
 use inkdrop_torch::TorchError;
-use tch::TchError;
+use inkdrop_torch::tch::TchError;
 
-/// Why training cannot start or go on.
+/// An error of training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A number in the config cannot be.
+    /// A field of the config is out of range.
     #[error("{field} = {given}: expected {expected}")]
     Field {
-        /// The config's field.
+        /// The field.
         field: &'static str,
         /// Its value.
         given: String,
-        /// What it can be.
+        /// The expected range.
         expected: &'static str,
     },
-    /// The images are not those that the network takes.
+    /// The data does not fit the network.
     #[error("the data has {given}, the network takes {expected}")]
     Data {
-        /// What the data has.
+        /// Property of the data.
         given: String,
-        /// What the network takes.
+        /// Property that the network requires.
         expected: String,
     },
-    /// There is no average of this rule.
-    #[error("train.ema has no rule {given}: expected one of {known}")]
+    /// No moving average has this decay.
+    #[error("train.ema has no decay {given}: expected one of {known}")]
     Average {
-        /// The rule.
+        /// The decay.
         given: String,
-        /// Those that there are.
+        /// The decays of the config.
         known: String,
     },
-    /// PyTorch numbers its optimiser's state by an order of the weights that is not known.
+    /// The order of the weights in PyTorch's optimizer state is unknown.
     #[error(
-        "the order of {given} of {expected} trained weights is known: expected that of the network's own torch.save file, all of them"
+        "the order of {given} of {expected} trained weights is known: expected all, from the network's own torch.save file"
     )]
     Order {
-        /// How many trained weights have a place.
+        /// Number of trained weights in the order.
         given: usize,
-        /// How many there are.
+        /// Number of trained weights.
         expected: usize,
     },
-    /// The images or labels are not those that the checkpoint was learned from.
-    #[error("the data has changed: the run has learned from {saved}; now there are {now}")]
+    /// The images or labels differ from those of the checkpoint.
+    #[error("the data has changed: the checkpoint was trained on {saved}; now there are {now}")]
     DataChanged {
-        /// What there was.
+        /// The data of the checkpoint.
         saved: String,
-        /// What there is.
+        /// The data of this run.
         now: String,
     },
-    /// The run folder holds something already.
+    /// The run folder is not empty.
     #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
     Occupied(PathBuf),
-    /// Another process trains in the run folder.
+    /// Another process uses the run folder.
     #[error("{} is in use by another process; wait for it, or choose another folder", .0.display())]
     InUse(PathBuf),
-    /// There is no run to go on with.
+    /// The folder holds no run to resume.
     #[error("{} holds no run to resume: {problem}", folder.display())]
     NothingToResume {
         /// The folder.
@@ -69,16 +69,16 @@ pub enum TrainError {
         /// What is missing.
         problem: String,
     },
-    /// A loss or a gradient stopped being a number.
+    /// The loss or the gradient norm is NaN or infinite.
     #[error("the {what} became {value} at step {step}; {kept}. A smaller train.lr may help")]
     NotFinite {
-        /// Which of both.
+        /// `loss` or `gradient`.
         what: &'static str,
         /// The step, from 1.
         step: usize,
-        /// NaN or an infinity.
+        /// The value.
         value: f64,
-        /// What is left of the run.
+        /// The last good checkpoint, in words.
         kept: String,
     },
     /// A file of the run folder cannot be read or written.
@@ -86,16 +86,16 @@ pub enum TrainError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A sample grid could not be made, or a line of the log not be passed on.
-    #[error("what watches the run failed: {0}")]
-    Watcher(Box<dyn std::error::Error + Send + Sync>),
+    /// A callback returned an error.
+    #[error("the training callback failed: {0}")]
+    Callback(Box<dyn std::error::Error + Send + Sync>),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The images or their order cannot be.
+    /// The images cannot be read, or the batch size is out of range.
     #[error(transparent)]
     Images(#[from] DataError),
     /// The process or the network failed.

@@ -1,70 +1,64 @@
-//! Training of diffusion networks: the loop, the optimiser, the moving averages, the run folder.
+//! Training of diffusion networks: trainer, optimizer, EMA, mixed precision, checkpointing.
 //!
-//! | type | answers |
+//! | type | purpose |
 //! |---|---|
-//! | [`TrainConfig`] | what the recipe is, as configs spell it |
-//! | [`Trainer`] | how a network learns: [`Trainer::run`] to the end, [`Trainer::restore`] to go on |
-//! | [`Master`], [`Gradients`], [`Adam`] | how weights follow gradients, in f32 whatever the network computes in |
-//! | [`Averages`], [`EmaRule`] | which weights are sampled from |
-//! | [`TimestepSampler`] | which steps of the process a batch is trained on |
-//! | [`LossScale`], [`Precision`] | how 16 bits are enough |
-//! | [`LabelUse`] | what the network is told of each image |
-//! | [`RunFolder`], [`LogLine`] | what a run leaves behind |
-//! | [`Watcher`] | who looks on |
+//! | [`TrainConfig`] | hyperparameters, as configs spell them |
+//! | [`Trainer`] | takes training steps: [`Trainer::steps`], or [`Trainer::next_step`] |
+//! | [`TrainingRun`], [`RunFolder`] | the training loop with log, validation and checkpointing |
+//! | [`TrainerCallback`] | callbacks for [`Trainer::run`] |
+//! | [`Adam`], [`Gradients`] | the optimizer, parameter groups, gradient clipping, weight decay |
+//! | [`EmaSet`], [`EmaDecay`] | exponential moving averages of the weights |
+//! | [`MasterWeights`], [`Precision`], [`LossScaler`] | mixed precision and loss scaling |
+//! | [`TimestepSampler`] | importance sampling of timesteps |
+//! | [`LabelUse`] | conditioning on labels, with label dropout |
+//! | [`StepMetrics`], [`LogLine`], [`LossCurve`] | metrics of steps, log lines and runs |
 //!
 //! ```
 //! use inkdrop_data::sprites;
 //! use inkdrop_process::{Process, ProcessConfig};
 //! use inkdrop_torch::tch::{Device, Kind};
-//! use inkdrop_train::{LabelUse, Parts, Silent, TrainConfig, Trainer};
+//! use inkdrop_train::{LabelUse, TrainConfig, Trainer};
 //! use inkdrop_unet::{ContextConfig, ModelConfig};
 //!
 //! let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
-//! let parts = Parts {
-//!     network: model.build(Kind::Float, Device::Cpu)?,
-//!     average: model.build(Kind::Float, Device::Cpu)?,
-//!     process: Process::new(&ProcessConfig::sprites(), Device::Cpu)?,
-//!     image: [3, 16, 16],
-//!     data: sprites::dataset(0, 16).into(),
-//!     labels: LabelUse::Context,
-//!     names: Vec::new(),
-//!     validation: None,
-//! };
+//! let network = model.build(Kind::Float, Device::Cpu)?;
+//! let ema_network = model.build(Kind::Float, Device::Cpu)?;
+//! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
 //! let config = TrainConfig { steps: 2, batch: 4, ..TrainConfig::default() };
-//! let mut trainer = Trainer::new(parts, config)?;
-//! trainer.run(None, &mut Silent)?;
+//!
+//! let mut trainer = Trainer::builder(network, ema_network, process, sprites::dataset(0, 16))
+//!     .labels(LabelUse::Context)
+//!     .build(config)?;
+//! while let Some(metrics) = trainer.next_step()? {
+//!     println!("step {}: loss {:.4}", metrics.step, metrics.loss);
+//! }
 //! assert_eq!(trainer.step(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adam;
 mod batch;
+mod checkpoint;
 mod config;
 mod ema;
 mod error;
-mod folder;
-mod labels;
-mod log;
-mod master;
+mod metrics;
+mod optimizer;
+mod precision;
 mod run;
-mod scale;
-mod state;
-mod step;
-mod timesteps;
+mod run_folder;
+mod timestep_sampler;
 mod trainer;
 mod validation;
-mod window;
 
-pub use adam::{Adam, AdamConfig, GroupConfig};
+pub use batch::LabelUse;
+pub use checkpoint::OtherData;
 pub use config::{LrSchedule, TrainConfig};
-pub use ema::{Averages, EmaRule};
+pub use ema::{EmaDecay, EmaSet};
 pub use error::TrainError;
-pub use folder::RunFolder;
-pub use labels::LabelUse;
-pub use log::LogLine;
-pub use master::{Entry, Gradients, Master};
-pub use run::{Outcome, Silent, StepReport, Watcher, WatcherError};
-pub use scale::{LossScale, Precision};
-pub use state::OtherData;
-pub use timesteps::{Drawn, TimestepConfig, TimestepSampler};
-pub use trainer::{Parts, Trainer};
+pub use metrics::{LogLine, LossCurve, StepMetrics};
+pub use optimizer::{Adam, AdamConfig, Gradients, GroupConfig};
+pub use precision::{LossScaler, MasterWeight, MasterWeights, Precision};
+pub use run::{CallbackError, NoCallback, Outcome, RunStep, TrainerCallback, TrainingRun};
+pub use run_folder::RunFolder;
+pub use timestep_sampler::{SampledTimesteps, TimestepConfig, TimestepSampler};
+pub use trainer::{Trainer, TrainerBuilder};

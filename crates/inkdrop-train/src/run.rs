@@ -1,230 +1,291 @@
-//! The loop: steps, log, checkpoints and samples.
+//! The training loop: steps, log, validation, checkpoints; by an iterator or with callbacks.
 
 use std::time::Instant;
 
 use inkdrop_data::DataError;
 use inkdrop_nn::Network;
 
-use crate::log::{Log, LogLine};
-use crate::step::Seen;
-use crate::{Precision, RunFolder, TrainConfig, TrainError, Trainer};
+use crate::run_folder::Log;
+use crate::trainer::check_finite;
+use crate::{LogLine, Precision, RunFolder, StepMetrics, TrainError, Trainer};
 
-/// What is known after a step.
-#[derive(Debug, Clone, Copy)]
-pub struct StepReport {
-    /// Steps that are done.
+/// What a step of a [`TrainingRun`] produced.
+#[derive(Debug)]
+pub struct RunStep {
+    /// Number of steps done.
     pub step: usize,
-    /// Steps that there will be.
-    pub steps: usize,
-    /// The loss before the step.
-    pub loss: f64,
-    /// The step's learning rate.
-    pub lr: f64,
-    /// Images in the step.
-    pub images: usize,
+    /// The metrics that were read: usually those of this step; on a GPU they come one step late.
+    pub metrics: Vec<StepMetrics>,
+    /// The log line, every `log_every` steps and after validation.
+    pub log_line: Option<LogLine>,
+    /// Unreadable images that the data loader skipped.
+    pub skipped: Vec<DataError>,
+    /// True every `sample_every` steps and after the last step: draw samples now.
+    pub sample_due: bool,
 }
 
-/// Why a grid, or whatever else a watcher makes, could not be made.
-pub type WatcherError = Box<dyn std::error::Error + Send + Sync>;
+/// A training run with its log and checkpoints; made by [`Trainer::start_run`].
+///
+/// Each [`TrainingRun::next_step`] first saves the checkpoint that the step before it made due, so
+/// that samples drawn in between are on disk no later than the checkpoint. To stop, leave the loop
+/// and call [`TrainingRun::save`].
+pub struct TrainingRun<'a> {
+    trainer: &'a mut Trainer,
+    folder: Option<&'a RunFolder>,
+    log: Option<Log>,
+    started: Instant,
+    /// True if the last step made a checkpoint due.
+    checkpoint_due: bool,
+    /// Start of the caller's sampling, which does not count as training time.
+    sampling_since: Option<Instant>,
+}
 
-/// Who looks on while a network is trained.
-pub trait Watcher {
-    /// After every step.
-    fn on_step(&mut self, _report: &StepReport) {}
-
-    /// After every line of the log.
+impl Trainer {
+    /// Starts a run, at the trainer's step; with a folder, log and checkpoints are written there.
     ///
     /// # Errors
-    /// Whatever keeps the line from being passed on; it stops the run.
-    fn on_log(&mut self, _line: &LogLine) -> Result<(), WatcherError> {
+    /// The log cannot be opened.
+    pub fn start_run<'a>(
+        &'a mut self,
+        folder: Option<&'a RunFolder>,
+    ) -> Result<TrainingRun<'a>, TrainError> {
+        let mut log = None;
+        if let Some(folder) = folder {
+            let (opened, lines) = Log::open(&folder.log(), self.step)?;
+            self.loss_curve = lines.iter().collect();
+            log = Some(opened);
+        }
+        self.restart_throughput();
+        let started = Instant::now();
+        Ok(TrainingRun {
+            trainer: self,
+            folder,
+            log,
+            started,
+            checkpoint_due: false,
+            sampling_since: None,
+        })
+    }
+
+    /// Trains to the last step and calls the callback after each step.
+    ///
+    /// # Errors
+    /// As for [`TrainingRun::next_step`], or the callback returned an error.
+    pub fn run(
+        &mut self,
+        folder: Option<&RunFolder>,
+        callback: &mut dyn TrainerCallback,
+    ) -> Result<Outcome, TrainError> {
+        let mut run = self.start_run(folder)?;
+        while let Some(step) = run.next_step()? {
+            step.metrics.iter().for_each(|metrics| callback.on_step(metrics));
+            step.skipped.iter().for_each(|problem| callback.on_skipped(problem));
+            if let Some(line) = &step.log_line {
+                callback.on_log(line).map_err(TrainError::Callback)?;
+            }
+            if step.sample_due {
+                let network = run.trainer().ema_network();
+                callback.on_sample(step.step, network).map_err(TrainError::Callback)?;
+            }
+            if callback.should_stop() {
+                run.save()?.iter().for_each(|metrics| callback.on_step(metrics));
+                if !run.trainer().is_finished() {
+                    return Ok(Outcome::Stopped);
+                }
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// True every `interval` steps, and after the last step.
+    fn is_due(&self, interval: usize) -> bool {
+        self.step.is_multiple_of(interval) || self.is_finished()
+    }
+
+    fn sample_is_due(&self) -> bool {
+        self.config.sample_every > 0 && self.is_due(self.config.sample_every)
+    }
+
+    fn validation_is_due(&self) -> bool {
+        self.has_validation() && self.is_due(self.config.validate_every)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        self.config.checkpoints().is_due(self.step, self.config.steps)
+    }
+
+    /// True if logging, sampling, validation or a checkpoint follows this step, so that its
+    /// metrics must be read now.
+    fn needs_sync(&self) -> bool {
+        self.is_due(self.config.log_every)
+            || self.checkpoint_is_due()
+            || self.validation_is_due()
+            || self.sample_is_due()
+    }
+}
+
+impl TrainingRun<'_> {
+    /// The trainer.
+    pub fn trainer(&self) -> &Trainer {
+        self.trainer
+    }
+
+    /// Takes the next optimizer step; writes the log and, if due, the checkpoint of the step
+    /// before. Returns `None` after the last step, when its checkpoint is saved.
+    ///
+    /// # Errors
+    /// - The loss or the gradient norm is NaN or infinite. The last checkpoint stays; restore it
+    ///   before training on, because running statistics include the bad batch.
+    /// - An image cannot be read, or a file cannot be written.
+    pub fn next_step(&mut self) -> Result<Option<RunStep>, TrainError> {
+        if let Some(since) = self.sampling_since.take() {
+            self.trainer.throughput.exclude(since.elapsed());
+        }
+        if self.checkpoint_due {
+            self.checkpoint()?;
+        }
+        if self.trainer.is_finished() {
+            return Ok(None);
+        }
+        let metrics = self.take_step().map_err(|error| self.name_checkpoint(error))?;
+        let skipped = self.trainer.loader.take_skipped();
+        let log_line = self.log_line_if_due()?;
+        let sample_due = self.trainer.sample_is_due();
+        self.sampling_since = sample_due.then(Instant::now);
+        self.checkpoint_due = self.trainer.checkpoint_is_due();
+        let step = self.trainer.step;
+        Ok(Some(RunStep { step, metrics, log_line, skipped, sample_due }))
+    }
+
+    /// Saves a checkpoint now; returns metrics that were still on the device.
+    ///
+    /// # Errors
+    /// The loss or the gradient norm is NaN or infinite, or the checkpoint cannot be written.
+    pub fn save(&mut self) -> Result<Vec<StepMetrics>, TrainError> {
+        let metrics = self.trainer.flush().map_err(|error| self.name_checkpoint(error))?;
+        self.checkpoint()?;
+        Ok(metrics.into_iter().collect())
+    }
+
+    /// Takes a step and reads all metrics that are needed now.
+    fn take_step(&mut self) -> Result<Vec<StepMetrics>, TrainError> {
+        let mut metrics: Vec<StepMetrics> = self.trainer.take_step()?.into_iter().collect();
+        if self.trainer.needs_sync() {
+            metrics.extend(self.trainer.flush()?);
+        }
+        Ok(metrics)
+    }
+
+    fn log_line_if_due(&mut self) -> Result<Option<LogLine>, TrainError> {
+        let trainer = &mut *self.trainer;
+        if !trainer.is_due(trainer.config.log_every) && !trainer.validation_is_due() {
+            return Ok(None);
+        }
+        let line = trainer.log_line(self.started)?;
+        if let Some(log) = &mut self.log {
+            log.write(&line)?;
+        }
+        trainer.loss_curve.push(&line);
+        trainer.reset_metrics();
+        Ok(Some(line))
+    }
+
+    /// Saves a checkpoint, unless the weights have become unusable.
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        // The log must reach the disk no later than the checkpoint, or a resumed run lacks lines.
+        self.log.as_ref().map(Log::sync).transpose()?;
+        if let Some(loss) = self.trainer.sanity_loss()? {
+            let step = self.trainer.step + 1;
+            check_finite("loss", loss, step).map_err(|error| self.name_checkpoint(error))?;
+        }
+        if let Some(folder) = self.folder {
+            self.trainer.save(folder)?;
+        }
+        self.checkpoint_due = false;
         Ok(())
     }
 
-    /// A file that cannot be read was left out, as the data's config allows.
+    /// Adds the last good checkpoint to an error about NaN or infinite values.
+    fn name_checkpoint(&self, error: TrainError) -> TrainError {
+        match (error, self.folder.and_then(RunFolder::latest)) {
+            (TrainError::NotFinite { what, step, value, .. }, Some(path)) => {
+                let kept = format!("the last good checkpoint is {}", path.display());
+                TrainError::NotFinite { what, step, value, kept }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
+impl Trainer {
+    /// The log line of the steps since the last one, with the validation loss if it is due.
+    fn log_line(&self, started: Instant) -> Result<LogLine, TrainError> {
+        let seconds = started.elapsed().as_secs_f64();
+        let lr = self.config.lr_at(self.step.saturating_sub(1));
+        // Rates first: validation is no training time.
+        let (images_per_s, data_wait_fraction) = self.throughput.rates(self.loader.waited());
+        let scaled = self.config.precision == Precision::F16;
+        let validation = match self.validation_is_due() {
+            true => self.validate()?,
+            false => None,
+        };
+        Ok(LogLine {
+            images_per_s,
+            data_wait_fraction,
+            seconds,
+            loss_scale: scaled.then(|| self.loss_scaler.log2()),
+            validation,
+            ..self.metrics.log_line(self.step, lr)
+        })
+    }
+}
+
+/// An error of a callback.
+pub type CallbackError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Callbacks of [`Trainer::run`]. All methods have a default that does nothing.
+///
+/// For a loop of your own, use [`Trainer::start_run`] or [`Trainer::steps`].
+pub trait TrainerCallback {
+    /// Called after every step.
+    fn on_step(&mut self, _metrics: &StepMetrics) {}
+
+    /// Called after every log line.
+    ///
+    /// # Errors
+    /// Any error ends the run.
+    fn on_log(&mut self, _line: &LogLine) -> Result<(), CallbackError> {
+        Ok(())
+    }
+
+    /// Called for every unreadable image that the data loader skipped.
     fn on_skipped(&mut self, _problem: &DataError) {}
 
-    /// Every `sample_every` steps, and at the end: time to draw a grid from the averaged network.
+    /// Called every `sample_every` steps and after the last step, with the EMA network.
     ///
     /// # Errors
-    /// Whatever keeps the grid from being made; it stops the run.
-    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), WatcherError> {
+    /// Any error ends the run.
+    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), CallbackError> {
         Ok(())
     }
 
-    /// Asked after every step: whether to save and stop.
+    /// Called after every step; true saves a checkpoint and ends the run.
     fn should_stop(&self) -> bool {
         false
     }
 }
 
-/// A watcher that does nothing.
+/// A callback that does nothing.
 #[derive(Debug)]
-pub struct Silent;
+pub struct NoCallback;
 
-impl Watcher for Silent {}
+impl TrainerCallback for NoCallback {}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// All steps are done.
     Finished,
-    /// The watcher stopped it; the state is saved.
+    /// The callback stopped the run; the state is saved.
     Stopped,
-}
-
-impl Trainer {
-    /// Trains to the last step; with a folder, keeps log and checkpoints there.
-    ///
-    /// # Errors
-    /// A loss or a gradient is no number (the last checkpoint stays; restore it before going
-    /// on, since running statistics have seen the bad batch), an image cannot be read, or a file
-    /// cannot be written.
-    pub fn run(
-        &mut self,
-        folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
-    ) -> Result<Outcome, TrainError> {
-        let mut log = folder.map(|folder| Log::open(&folder.log(), self.step)).transpose()?;
-        let begun = Instant::now();
-        while self.step < self.config.steps {
-            self.one_step(folder, watcher)?;
-            let stop = watcher.should_stop();
-            if stop || self.must_know() {
-                self.know_all(folder, watcher)?;
-            }
-            self.loader.take_skipped().iter().for_each(|problem| watcher.on_skipped(problem));
-            if self.due(self.config.log_every) || self.validation_is_due() {
-                let line = self.line(begun)?;
-                log.as_mut().map(|log| log.write(&line)).transpose()?;
-                watcher.on_log(&line).map_err(TrainError::Watcher)?;
-                self.window = self.fresh_window();
-            }
-            // Before the checkpoint: a kill between both must not cost the grid.
-            if self.config.sample_every > 0 && self.due(self.config.sample_every) {
-                let drawing = Instant::now();
-                watcher.on_sample(self.step, self.average()).map_err(TrainError::Watcher)?;
-                self.window.skip(drawing.elapsed());
-            }
-            if stop || self.due(self.config.checkpoint_every) {
-                // What the log says is there no later than the checkpoint that goes on from it.
-                log.as_ref().map(Log::sync).transpose()?;
-                self.checkpoint(folder)?;
-            }
-            if stop && self.step < self.config.steps {
-                return Ok(Outcome::Stopped);
-            }
-        }
-        Ok(Outcome::Finished)
-    }
-
-    /// Takes this many steps without a folder, or as many as are left.
-    ///
-    /// # Errors
-    /// A loss or a gradient is no number, or an image cannot be read.
-    pub fn run_steps(&mut self, steps: usize, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
-        for _ in 0..steps.min(self.config.steps - self.step) {
-            self.one_step(None, watcher)?;
-        }
-        self.know_all(None, watcher)
-    }
-
-    /// Whether something that happens every so many steps, and at the end, happens now.
-    fn due(&self, every: usize) -> bool {
-        self.step.is_multiple_of(every) || self.step == self.config.steps
-    }
-
-    fn validation_is_due(&self) -> bool {
-        self.validation.is_some() && self.due(self.config.validate_every)
-    }
-
-    /// Whether what follows this step depends on its numbers.
-    fn must_know(&self) -> bool {
-        let TrainConfig { log_every, sample_every, checkpoint_every, .. } = self.config;
-        self.due(log_every)
-            || self.due(checkpoint_every)
-            || self.validation_is_due()
-            || (sample_every > 0 && self.due(sample_every))
-    }
-
-    /// Makes a step and tells of what is known by then.
-    fn one_step(
-        &mut self,
-        folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
-    ) -> Result<(), TrainError> {
-        match self.advance()? {
-            Some(seen) => self.tell(seen, folder, watcher),
-            None => Ok(()),
-        }
-    }
-
-    /// Waits for the numbers of all steps that were made.
-    fn know_all(
-        &mut self,
-        folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
-    ) -> Result<(), TrainError> {
-        match self.catch_up()? {
-            Some(seen) => self.tell(seen, folder, watcher),
-            None => Ok(()),
-        }
-    }
-
-    fn tell(
-        &mut self,
-        seen: Seen,
-        folder: Option<&RunFolder>,
-        watcher: &mut dyn Watcher,
-    ) -> Result<(), TrainError> {
-        let loss = seen.loss();
-        let scaled = self.config.precision == Precision::F16;
-        check("loss", loss, seen.step, folder)?;
-        if !scaled || self.scale_is_lost() {
-            check("gradient", seen.norm, seen.step, folder)?;
-        }
-        self.window.add(&seen);
-        let (step, steps, images) = (seen.step, self.config.steps, seen.losses.len());
-        watcher.on_step(&StepReport { step, steps, loss, lr: seen.lr, images });
-        Ok(())
-    }
-
-    fn line(&self, begun: Instant) -> Result<LogLine, TrainError> {
-        let seconds = begun.elapsed().as_secs_f64();
-        let lr = self.config.lr_at(self.step.saturating_sub(1));
-        let line = self.window.line(self.step, lr, self.loader.waited(), seconds);
-        let scaled = self.config.precision == Precision::F16;
-        Ok(LogLine {
-            loss_scale: scaled.then(|| self.scale.log2()),
-            validation: match self.validation_is_due() {
-                true => self.validate()?,
-                false => None,
-            },
-            ..line
-        })
-    }
-
-    /// Saves the state, once the weights have shown that they still work.
-    fn checkpoint(&self, folder: Option<&RunFolder>) -> Result<(), TrainError> {
-        if let Some(loss) = self.probe()? {
-            check("loss", loss, self.step + 1, folder)?;
-        }
-        folder.map_or(Ok(()), |folder| self.save(folder))
-    }
-}
-
-/// Stops where a number is none.
-fn check(
-    what: &'static str,
-    value: f64,
-    step: usize,
-    folder: Option<&RunFolder>,
-) -> Result<(), TrainError> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    let kept = match folder.and_then(RunFolder::latest) {
-        Some(path) => format!("the last good checkpoint is {}", path.display()),
-        None => "no checkpoint was saved before".to_string(),
-    };
-    Err(TrainError::NotFinite { what, step, value, kept })
 }

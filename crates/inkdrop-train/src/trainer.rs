@@ -1,179 +1,489 @@
-//! A training run in memory: the network, its averages, the optimiser, the data.
+//! The trainer: network, data, optimizer and EMA, and the training step from top to bottom.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_data::Labels;
-use inkdrop_data::batches::Batches;
-use inkdrop_data::loader::{Loader, LoaderConfig};
-use inkdrop_data::source::LabelledSource;
-use inkdrop_nn::Network;
-use inkdrop_process::{Objective, Process};
-use tch::Device;
+use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
+use inkdrop_data::{Images, LabelledDataset, Labels};
+use inkdrop_nn::{Mode, Network};
+use inkdrop_process::{LossTerms, Objective, Process, pixels};
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
 
-use crate::batch::Prepared;
-use crate::labels::LabelTable;
-use crate::step::Unread;
+use crate::batch::{LabelTable, TrainingBatch, microbatches, step_seed};
+use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
+use crate::optimizer::Gradients;
 use crate::validation::Validation;
-use crate::window::Window;
 use crate::{
-    Adam, Averages, EmaRule, LabelUse, LossScale, Master, Precision, RunFolder, TimestepConfig,
-    TimestepSampler, TrainConfig, TrainError,
+    Adam, EmaDecay, EmaSet, LabelUse, LossCurve, LossScaler, MasterWeights, Precision, StepMetrics,
+    TimestepConfig, TimestepSampler, TrainConfig, TrainError,
 };
 
-/// A training run. Everything random in step s follows from (seed, s) and from the state that
-/// checkpoints hold, so a run that was stopped goes on as if it had not been.
+/// Trains a network: takes optimizer steps, one at a time.
+///
+/// All random numbers of step s follow from (seed, s) and from the state in checkpoints, so that
+/// a resumed run equals an uninterrupted one.
+///
+/// ```
+/// # use inkdrop_data::sprites;
+/// # use inkdrop_process::{Process, ProcessConfig};
+/// # use inkdrop_torch::tch::{Device, Kind};
+/// # use inkdrop_train::{LabelUse, TrainConfig, Trainer};
+/// # use inkdrop_unet::{ContextConfig, ModelConfig};
+/// # let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
+/// # let network = model.build(Kind::Float, Device::Cpu)?;
+/// # let ema_network = model.build(Kind::Float, Device::Cpu)?;
+/// # let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
+/// # let config = TrainConfig { steps: 5, batch: 4, ..TrainConfig::default() };
+/// let mut trainer = Trainer::builder(network, ema_network, process, sprites::dataset(0, 16))
+///     .labels(LabelUse::Context)
+///     .build(config)?;
+/// for metrics in trainer.steps() {
+///     let metrics = metrics?;
+///     println!("step {}: loss {}", metrics.step, metrics.loss);
+///     if metrics.step == 2 {
+///         break;
+///     }
+/// }
+/// assert_eq!(trainer.step(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) network: Box<dyn Network>,
-    pub(crate) master: Master,
-    pub(crate) averages: Averages,
-    pub(crate) adam: Adam,
-    pub(crate) scale: LossScale,
-    pub(crate) timesteps: TimestepSampler,
+    objective: Objective<Process>,
+    pub(crate) master: MasterWeights,
+    pub(crate) ema: EmaSet,
+    pub(crate) optimizer: Adam,
+    pub(crate) loss_scaler: LossScaler,
+    pub(crate) timestep_sampler: TimestepSampler,
+    pub(crate) loader: DataLoader,
+    labels: LabelTable,
+    validation: Option<Validation>,
+    /// Number of steps done.
     pub(crate) step: usize,
-    pub(crate) process: Process,
-    pub(crate) loader: Loader,
-    pub(crate) labels: LabelTable,
-    pub(crate) validation: Option<Validation>,
-    /// What there is to learn from, in words.
+    pub(crate) metrics: MetricsAccumulator,
+    pub(crate) throughput: Throughput,
+    pub(crate) loss_curve: LossCurve,
+    /// The batch of the last step, for [`Trainer::sanity_loss`].
+    pub(crate) last_batch: Option<TrainingBatch>,
+    /// True to read the metrics of a step during the next one, so that the GPU never waits.
+    deferred_metrics: bool,
+    pub(crate) pending: Option<PendingMetrics>,
+    /// Describes the training data; a resumed run requires the same.
     pub(crate) data: String,
-    /// Whose weights it began with, in words; empty where they were drawn.
+    /// Names the source of the initial weights; empty for random weights.
     pub(crate) origin: String,
-    /// What the next line of the log is to say.
-    pub(crate) window: Window,
-    /// The batch of the last step.
-    pub(crate) latest: Option<Prepared>,
-    /// Whether a step's numbers are read when the next one is under way, so that the device never
-    /// waits for the host.
-    pub(crate) reads_late: bool,
-    pub(crate) unread: Option<Unread>,
 }
 
-/// What a run is made of.
-pub struct Parts {
-    /// The network to train, built with [`Precision::torso`].
-    pub network: Box<dyn Network>,
-    /// One of the same config in f32, which will hold the first average.
-    pub average: Box<dyn Network>,
-    /// The process that it is trained for.
-    pub process: Process,
-    /// Channels, rows and columns of the images that it takes.
-    pub image: [usize; 3],
-    /// What it learns.
-    pub data: LabelledSource,
-    /// How it takes labels.
-    pub labels: LabelUse,
-    /// Names of the classes or contexts, if they have any: a run goes on only with the same ones.
-    pub names: Vec<String>,
-    /// Images that it does not learn, to see how well it does on those.
-    pub validation: Option<LabelledSource>,
+/// Builds a [`Trainer`]; made by [`Trainer::builder`].
+pub struct TrainerBuilder {
+    network: Box<dyn Network>,
+    ema_network: Box<dyn Network>,
+    process: Process,
+    data: LabelledDataset,
+    image_shape: [usize; 3],
+    labels: LabelUse,
+    class_names: Vec<String>,
+    validation: Option<LabelledDataset>,
 }
 
-impl Trainer {
-    /// A run at step 0.
+impl TrainerBuilder {
+    /// Sets channels, rows and columns of the network's input. The default is the data's shape;
+    /// random crops require a smaller one.
+    pub fn image_shape(self, image_shape: [usize; 3]) -> Self {
+        Self { image_shape, ..self }
+    }
+
+    /// Sets how the network is conditioned on labels. The default is [`LabelUse::None`].
+    pub fn labels(self, labels: LabelUse) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// Sets the names of the classes or contexts; a resumed run requires the same names.
+    pub fn class_names(self, class_names: Vec<String>) -> Self {
+        Self { class_names, ..self }
+    }
+
+    /// Sets images for the validation loss; the network is not trained on them.
+    pub fn validation(self, validation: impl Into<LabelledDataset>) -> Self {
+        Self { validation: Some(validation.into()), ..self }
+    }
+
+    /// Builds the trainer, at step 0.
     ///
     /// # Errors
-    /// A config or data that cannot be.
-    pub fn new(parts: Parts, config: TrainConfig) -> Result<Self, TrainError> {
+    /// The config is invalid, or the data does not fit the network.
+    pub fn build(self, config: TrainConfig) -> Result<Trainer, TrainError> {
         config.check()?;
-        let Parts { network, average, process, image, data, labels, names, validation } = parts;
-        Objective::new(&process, &config.objective())?;
-        let master = Master::new(network.params())?;
-        let crop = window(&data, image, config.crop)?;
-        let loader = LoaderConfig { flip: config.flip, crop, workers: config.workers };
-        let batches = Batches::new(data.images.len(), config.batch, config.seed)?;
-        let seen = |data: LabelledSource| {
-            let crop = window(&data, image, config.crop)?;
-            Validation::new(&data, labels, crop, &config)
-        };
-        let validation = validation.map(seen).transpose()?;
-        let scaled = config.precision == Precision::F16;
-        Ok(Self {
-            averages: Averages::new(average, &master, &config.ema)?,
-            adam: Adam::new(&master, config.adam())?,
-            data: describe(&data, &names),
-            origin: String::new(),
-            window: Window::new(process.schedule().num_timesteps(), Duration::ZERO),
-            scale: LossScale::new(if scaled { LossScale::START } else { 0.0 }),
-            timesteps: TimestepSampler::new(config.timesteps, process.schedule().num_timesteps()),
-            loader: Loader::new(data.images, batches, loader)?,
+        let Self { network, ema_network, process, data, image_shape, .. } = self;
+        let (labels, class_names) = (self.labels, self.class_names);
+        let steps = process.schedule().num_timesteps();
+        let master = MasterWeights::new(network.params())?;
+        let crop = crop_window(&data, image_shape, config.crop)?;
+        let batches = BatchSampler::new(data.images.len(), config.batch, config.seed)?;
+        let augmentation = DataLoaderConfig { flip: config.flip, crop, workers: config.workers };
+        let validation = self.validation.map(|data| {
+            let crop = crop_window(&data, image_shape, config.crop)?;
+            Validation::new(&data, labels, crop, config.validation_images)
+        });
+        Ok(Trainer {
+            objective: Objective::new(process, &config.objective())?,
+            ema: EmaSet::new(ema_network, &master, &config.ema)?,
+            optimizer: Adam::new(&master, config.adam())?,
+            loss_scaler: LossScaler::for_precision(config.precision),
+            timestep_sampler: TimestepSampler::new(config.timesteps, steps),
+            data: describe(&data, &class_names),
             labels: LabelTable::new(&data.labels, labels)?,
-            // The next step of the others depends on this one's numbers; a CPU is the host itself.
-            reads_late: matches!(network.params().device(), Device::Cuda(_))
-                && !scaled
-                && config.timesteps == TimestepConfig::Uniform,
-            unread: None,
-            latest: None,
+            loader: DataLoader::new(data.images, batches, augmentation)?,
+            validation: validation.transpose()?,
             step: 0,
+            metrics: MetricsAccumulator::default(),
+            throughput: Throughput::start(Duration::ZERO),
+            loss_curve: LossCurve::default(),
+            last_batch: None,
+            deferred_metrics: can_defer_metrics(network.as_ref(), &config),
+            pending: None,
+            origin: String::new(),
             master,
             network,
-            process,
-            validation,
             config,
         })
     }
+}
 
-    /// How many steps are done.
+/// True if no step depends on the metrics of the step before, and the network is on a GPU.
+fn can_defer_metrics(network: &dyn Network, config: &TrainConfig) -> bool {
+    matches!(network.params().device(), Device::Cuda(_))
+        && config.precision != Precision::F16
+        && config.timesteps == TimestepConfig::Uniform
+}
+
+/// The training step.
+impl Trainer {
+    /// One optimizer step.
+    ///
+    /// If the loss or the gradient norm is NaN or infinite, the weights do not change, and
+    /// [`Trainer::record`] returns an error. In f16, an infinite gradient norm is no error: it
+    /// lowers the loss scale, and the step counts.
+    ///
+    /// Returns the metrics that are on the host: those of this step or, if metrics are deferred,
+    /// those of the step before it.
+    fn train_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        let batch = self.load_batch()?;
+        let loss = self.accumulate_gradients(&batch)?;
+        // Mixed precision: gradients in f32, with the loss scaling undone.
+        let mut gradients = self.master.gradients(self.loss_scaler.factor())?;
+        let grad_norm = gradients.norm()?;
+        if let Some(max_norm) = self.config.clip_norm {
+            gradients.clip(&grad_norm, max_norm)?; // gradient clipping
+        }
+        let lr = self.config.lr_at(self.step); // warmup and decay
+        let metrics = PendingMetrics::new(self.step + 1, lr, &batch.timesteps, &loss, &grad_norm)?;
+        if self.deferred_metrics {
+            let skip = metrics.not_finite()?;
+            self.update_weights(&gradients, lr, Some(&skip))?;
+            self.complete_step(batch);
+            return self.pending.replace(metrics).map(PendingMetrics::read).transpose();
+        }
+        let metrics = metrics.read()?;
+        let scaled = self.config.precision == Precision::F16;
+        let finite = metrics.grad_norm.is_finite();
+        if !metrics.loss.is_finite() || (!finite && !scaled) {
+            return Ok(Some(metrics)); // `record` makes it an error
+        }
+        if finite {
+            self.update_weights(&gradients, lr, None)?;
+        }
+        if scaled {
+            self.loss_scaler = self.loss_scaler.after(finite);
+        }
+        self.timestep_sampler.update(&metrics.timesteps.t, &metrics.losses);
+        self.complete_step(batch);
+        Ok(Some(metrics))
+    }
+
+    /// Loads the batch of this step, and samples its timesteps and noise. All random numbers
+    /// follow from (seed, step) and, with importance sampling of timesteps, from the losses so far.
+    fn load_batch(&mut self) -> Result<TrainingBatch, TrainError> {
+        let loaded = self.loader.batch(self.step)?; // prefetched by the data loader
+        let seed = step_seed(self.config.seed, self.step);
+        manual_seed(seed as i64);
+        let x0 = self.to_device(&loaded.images)?;
+        let labels = self.labels.batch(&loaded.indices, self.config.label_dropout)?;
+        let timesteps = self.timestep_sampler.sample(loaded.indices.len(), seed);
+        TrainingBatch::new(x0, timesteps, labels, self.config.low_res)
+    }
+
+    /// Gradient accumulation: sums the gradients of the batch over its microbatches.
+    fn accumulate_gradients(&mut self, batch: &TrainingBatch) -> Result<BatchLoss, TrainError> {
+        self.master.zero_grad();
+        let scale = self.loss_scaler.factor() / batch.len() as f64;
+        let mut batch_loss = BatchLossBuilder::default();
+        for range in microbatches(batch.len(), self.config.microbatch) {
+            let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
+            let weights = batch.importance_weights(range, &terms.loss)?;
+            let loss = terms.loss.f_mul(&weights)?.f_sum(terms.loss.kind())?;
+            loss.f_mul_scalar(scale)?.f_backward()?; // loss scaling
+            batch_loss.add(terms, &weights)?;
+        }
+        batch_loss.finish()
+    }
+
+    /// The loss of a network on a microbatch.
+    pub(crate) fn loss_terms(
+        &self,
+        network: &dyn Network,
+        batch: &TrainingBatch,
+        range: &Range<usize>,
+        mode: Mode,
+    ) -> Result<LossTerms, TrainError> {
+        let part = |tensor: &Tensor| TrainingBatch::part(tensor, range);
+        let (x0, t, noise) = (part(&batch.x0)?, part(&batch.t)?, part(&batch.noise)?);
+        let conditioning = batch.conditioning(range)?;
+        Ok(self.objective.terms(network, (&x0, &t, &noise), &conditioning, mode)?)
+    }
+
+    /// Optimizer step, then the update of the network and of the EMA.
+    ///
+    /// - skip: one f32 on the device; if it is 1, the weights do not change
+    fn update_weights(
+        &mut self,
+        gradients: &Gradients,
+        lr: f64,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
+        self.optimizer.step_unless(gradients, lr, skip)?;
+        self.master.sync_to_model()?;
+        self.ema.update(&self.master, self.step)
+    }
+
+    fn complete_step(&mut self, batch: TrainingBatch) {
+        self.last_batch = Some(batch);
+        self.step += 1;
+    }
+
+    /// Images on the network's device, [B, C, H, W] in [-1, 1].
+    pub(crate) fn to_device(&self, images: &Images) -> Result<Tensor, TrainError> {
+        let device = self.network.params().device();
+        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
+    }
+}
+
+/// Stepping and metrics.
+impl Trainer {
+    /// Starts to build a trainer.
+    ///
+    /// - network: the network to train, built with [`Precision::torso`]
+    /// - ema_network: a network of the same config in f32; it holds the first EMA
+    /// - process: the diffusion process that the network is trained for
+    /// - data: the training images
+    pub fn builder(
+        network: Box<dyn Network>,
+        ema_network: Box<dyn Network>,
+        process: Process,
+        data: impl Into<LabelledDataset>,
+    ) -> TrainerBuilder {
+        let data = data.into();
+        let [height, width, channels] = data.images.shape();
+        TrainerBuilder {
+            network,
+            ema_network,
+            process,
+            data,
+            image_shape: [channels, height, width],
+            labels: LabelUse::None,
+            class_names: Vec::new(),
+            validation: None,
+        }
+    }
+
+    /// Takes the next optimizer step and returns its metrics; `None` after the last step.
+    ///
+    /// On a GPU the metrics are read one step late, so that the device never waits for the host:
+    /// the first call takes two steps, and [`Trainer::flush`] reads what is pending.
+    ///
+    /// # Errors
+    /// The loss or the gradient norm is NaN or infinite, or an image cannot be read.
+    pub fn next_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        while !self.is_finished() {
+            if let Some(metrics) = self.take_step()? {
+                return Ok(Some(metrics));
+            }
+        }
+        self.flush()
+    }
+
+    /// An iterator over the remaining steps: [`Trainer::next_step`] until it returns `None`.
+    pub fn steps(&mut self) -> impl Iterator<Item = Result<StepMetrics, TrainError>> {
+        std::iter::from_fn(|| self.next_step().transpose())
+    }
+
+    /// Takes `steps` steps, or as many as are left, and returns their metrics.
+    ///
+    /// # Errors
+    /// As for [`Trainer::next_step`].
+    pub fn run_steps(&mut self, steps: usize) -> Result<Vec<StepMetrics>, TrainError> {
+        let mut metrics = Vec::new();
+        for _ in 0..steps.min(self.config.steps - self.step) {
+            metrics.extend(self.take_step()?);
+        }
+        metrics.extend(self.flush()?);
+        Ok(metrics)
+    }
+
+    /// Takes one optimizer step, and records the metrics that are on the host.
+    pub(crate) fn take_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        let metrics = self.train_step()?;
+        metrics.map(|metrics| self.record(metrics)).transpose()
+    }
+
+    /// Waits for the device and returns the metrics of the last step, unless they were returned
+    /// before.
+    ///
+    /// # Errors
+    /// The loss or the gradient norm is NaN or infinite.
+    pub fn flush(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        let metrics = self.flush_metrics()?;
+        metrics.map(|metrics| self.record(metrics)).transpose()
+    }
+
+    fn flush_metrics(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        self.pending.take().map(PendingMetrics::read).transpose()
+    }
+
+    /// Adds the metrics of a step to the running means, after checking that they are finite.
+    fn record(&mut self, metrics: StepMetrics) -> Result<StepMetrics, TrainError> {
+        check_finite("loss", metrics.loss, metrics.step)?;
+        if self.config.precision != Precision::F16 || self.loss_scaler.is_exhausted() {
+            check_finite("gradient", metrics.grad_norm, metrics.step)?;
+        }
+        self.metrics.add(&metrics, self.objective.process().schedule().num_timesteps());
+        self.throughput.add(metrics.images());
+        Ok(metrics)
+    }
+
+    /// Starts new running means, after a log line.
+    pub(crate) fn reset_metrics(&mut self) {
+        self.metrics = MetricsAccumulator::default();
+        self.restart_throughput();
+    }
+
+    pub(crate) fn restart_throughput(&mut self) {
+        self.throughput = Throughput::start(self.loader.waited());
+    }
+
+    /// The loss of the last batch with the current weights, in evaluation mode. It is finite only
+    /// if the weights still work. `None` before the first step.
+    pub(crate) fn sanity_loss(&self) -> Result<Option<f64>, TrainError> {
+        let Some(batch) = &self.last_batch else { return Ok(None) };
+        let _guard = no_grad_guard();
+        let first = microbatches(batch.len(), self.config.microbatch).next().unwrap_or(0..0);
+        let terms = self.loss_terms(self.network.as_ref(), batch, &first, Mode::Eval)?;
+        Ok(Some(terms.loss.f_mean(Kind::Float)?.f_double_value(&[])?))
+    }
+
+    /// The mean loss of the EMA network on the validation images; `None` without such images.
+    ///
+    /// Images, noise and timesteps are the same at every call, so that the losses of two steps or
+    /// of two runs can be compared.
+    ///
+    /// # Errors
+    /// An image cannot be read; libtorch failed.
+    pub fn validate(&self) -> Result<Option<f64>, TrainError> {
+        self.validation.as_ref().map(|validation| validation.loss(self)).transpose()
+    }
+
+    /// Number of steps done.
     pub fn step(&self) -> usize {
         self.step
     }
 
-    /// The recipe.
+    /// True after the last step.
+    pub fn is_finished(&self) -> bool {
+        self.step >= self.config.steps
+    }
+
+    /// True if the trainer has validation images.
+    pub(crate) fn has_validation(&self) -> bool {
+        self.validation.is_some()
+    }
+
+    /// The training configuration.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
 
-    /// The network with the weights that the first rule has averaged.
-    pub fn average(&self) -> &dyn Network {
-        self.averages.network()
+    /// The diffusion process that the network is trained for.
+    pub fn process(&self) -> &Process {
+        self.objective.process()
     }
 
-    /// The weights that a rule has averaged.
-    pub fn averaged(&self, rule: EmaRule) -> Option<StateDict> {
-        self.averages.weights(rule)
+    /// The network with the EMA weights of the first decay.
+    pub fn ema_network(&self) -> &dyn Network {
+        self.ema.network()
     }
 
-    /// Begins with these weights, the averages too.
+    /// The EMA weights with a decay; `None` without such an average.
+    pub fn ema_weights(&self, decay: EmaDecay) -> Option<StateDict> {
+        self.ema.weights(decay)
+    }
+
+    /// The loss over the run so far, by log line.
+    pub fn loss_curve(&self) -> &LossCurve {
+        &self.loss_curve
+    }
+}
+
+/// Initial weights and state.
+impl Trainer {
+    /// Sets the initial weights of the network and of all EMAs.
     ///
-    /// - optional: weights that may be missing; they stay as they were drawn
+    /// - optional: names that may be missing; their weights stay random
     ///
     /// # Errors
-    /// They are not those of the network.
+    /// Names or shapes differ from the network's.
     pub fn start_from(&mut self, weights: &StateDict, optional: &[&str]) -> Result<(), TrainError> {
         self.master.set(self.network.params(), weights, optional)?;
-        self.averages.set(None, &self.master.weights())
+        self.ema.set(None, &self.master.weights())
     }
 
-    /// Whose weights the run began with, in words; empty where they were drawn.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Says whose weights the run begins with; checkpoints keep it.
-    pub fn set_origin(&mut self, origin: impl Into<String>) {
-        self.origin = origin.into();
-    }
-
-    /// Saves the state as a checkpoint of the folder.
+    /// Sets the initial EMA weights of one decay.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn save(&self, folder: &RunFolder) -> Result<(), TrainError> {
-        let TrainConfig { checkpoints_kept, keep_every, .. } = self.config;
-        folder.save(&self.state()?, self.step, checkpoints_kept, keep_every)
+    /// Names or shapes differ from the network's, or the config has no such decay.
+    pub fn start_ema_from(
+        &mut self,
+        decay: EmaDecay,
+        weights: &StateDict,
+    ) -> Result<(), TrainError> {
+        if !self.ema.decays().any(|known| known == decay) {
+            let known: Vec<String> = self.ema.decays().map(|decay| decay.to_string()).collect();
+            return Err(TrainError::Average { given: decay.to_string(), known: known.join(", ") });
+        }
+        self.ema.set(Some(decay), weights)
     }
 
-    /// A window that nothing has been seen in.
-    pub(crate) fn fresh_window(&self) -> Window {
-        Window::new(self.process.schedule().num_timesteps(), self.loader.waited())
-    }
-
-    /// Begins at a step, as if those before it had been taken elsewhere: for the learning rate,
-    /// the averages and the order of the images.
+    /// Sets the initial optimizer state from PyTorch's. Files without a step count are taken to
+    /// be from the step that [`Trainer::start_at`] has set.
+    ///
+    /// - order: names of the weights in PyTorch's order, such as [`StateDict::order`] of the
+    ///   network's file
     ///
     /// # Errors
-    /// The recipe has no such step.
+    /// The state is not that of the network.
+    pub fn start_optimizer_from(
+        &mut self,
+        weights: &StateDict,
+        order: &[String],
+    ) -> Result<(), TrainError> {
+        self.optimizer.start_from(weights, order, self.step)
+    }
+
+    /// Sets the number of steps done, for the learning rate, the EMA and the order of the images.
+    ///
+    /// # Errors
+    /// The config has no such step.
     pub fn start_at(&mut self, step: usize) -> Result<(), TrainError> {
         if step >= self.config.steps {
             let (field, given) = ("step", step.to_string());
@@ -183,66 +493,55 @@ impl Trainer {
         Ok(())
     }
 
-    /// Begins with the optimiser's state that PyTorch saved; where the file does not say after how
-    /// many steps, after those that [`Trainer::start_at`] has set.
-    ///
-    /// - order: names of the weights as PyTorch has them, such as [`StateDict::order`] of the network's file
-    ///
-    /// # Errors
-    /// It is not that of the network.
-    pub fn start_optimizer_from(
-        &mut self,
-        weights: &StateDict,
-        order: &[String],
-    ) -> Result<(), TrainError> {
-        self.adam.start_from(weights, order, self.step)
+    /// The source of the initial weights, in words; empty for random weights.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
-    /// Begins with this average of a rule.
-    ///
-    /// # Errors
-    /// The weights are not those of the network, or the recipe has no such rule.
-    pub fn start_average_from(
-        &mut self,
-        rule: EmaRule,
-        weights: &StateDict,
-    ) -> Result<(), TrainError> {
-        if !self.averages.rules().any(|known| known == rule) {
-            let rules: Vec<String> = self.averages.rules().map(|rule| rule.to_string()).collect();
-            return Err(TrainError::Average { given: rule.to_string(), known: rules.join(", ") });
-        }
-        self.averages.set(Some(rule), weights)
+    /// Names the source of the initial weights; checkpoints hold it.
+    pub fn set_origin(&mut self, origin: impl Into<String>) {
+        self.origin = origin.into();
     }
 }
 
-/// What there is to learn from: enough to notice that images or classes came or went.
-fn describe(data: &LabelledSource, names: &[String]) -> String {
+/// Returns an error if the value is NaN or infinite.
+pub(crate) fn check_finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    let kept = "no checkpoint was saved before".to_string();
+    Err(TrainError::NotFinite { what, step, value, kept })
+}
+
+/// Describes the training data: changes if images, classes or labels are added or removed.
+fn describe(data: &LabelledDataset, class_names: &[String]) -> String {
     let [height, width, channels] = data.images.shape();
     let mut words = format!("{} images of {height} x {width} x {channels}", data.images.len());
-    if !names.is_empty() {
-        words += &format!(" of {}", names.join(", "));
+    if !class_names.is_empty() {
+        words += &format!(" of {}", class_names.join(", "));
     }
-    // FNV-1a (Fowler, Noll & Vo), which is the same everywhere.
-    let hash = |bytes: &mut dyn Iterator<Item = u8>| {
-        let start = 0xcbf2_9ce4_8422_2325_u64;
-        bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    };
     match &data.labels {
         Labels::None => words,
         Labels::Classes { ids, .. } => {
-            let labels = hash(&mut ids.iter().flat_map(|id| id.to_le_bytes()));
+            let labels = fnv1a(ids.iter().flat_map(|id| id.to_le_bytes()));
             format!("{words}, labels {labels:016x}")
         }
         Labels::Context(rows) => {
-            let labels = hash(&mut rows.iter().flat_map(|weight| weight.to_le_bytes()));
+            let labels = fnv1a(rows.iter().flat_map(|weight| weight.to_le_bytes()));
             format!("{words}, labels {labels:016x}")
         }
     }
 }
 
-/// The window that a network of this image shape takes of the images, where they are larger.
-fn window(
-    data: &LabelledSource,
+/// FNV-1a (Fowler, Noll & Vo): a hash that is the same on every platform.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325_u64;
+    bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The size of random crops; `None` if the images have the network's size.
+fn crop_window(
+    data: &LabelledDataset,
     [channels, height, width]: [usize; 3],
     crop: bool,
 ) -> Result<Option<[usize; 2]>, TrainError> {
@@ -259,3 +558,6 @@ fn window(
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

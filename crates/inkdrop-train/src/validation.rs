@@ -1,89 +1,80 @@
-//! How well a network does on images that it does not learn.
+//! The validation loss: the loss of the EMA network on images that it is not trained on.
 
 use std::sync::Arc;
 
-use inkdrop_data::batches::Batches;
-use inkdrop_data::loader::{Loader, LoaderConfig};
-use inkdrop_data::source::{LabelledSource, Source};
+use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
+use inkdrop_data::{Dataset, LabelledDataset};
 use inkdrop_nn::Mode;
-use tch::Kind;
+use inkdrop_torch::tch::{Kind, manual_seed, no_grad_guard};
 
-use crate::batch::Prepared;
-use crate::labels::LabelTable;
-use crate::timesteps::Drawn;
-use crate::{LabelUse, TrainConfig, TrainError, Trainer};
+use crate::batch::{LabelTable, TrainingBatch};
+use crate::{LabelUse, SampledTimesteps, TrainError, Trainer};
 
-/// Images to look at, always the same ones with the same noise at the same steps.
+/// Images per forward pass, whatever the training batch: the noise must not depend on that.
+const BATCH: usize = 32;
+
+/// The validation images, with fixed noise and timesteps.
 #[derive(Debug)]
 pub(crate) struct Validation {
-    images: Arc<dyn Source>,
+    images: Arc<dyn Dataset>,
     labels: LabelTable,
     crop: Option<[usize; 2]>,
     count: usize,
 }
 
 impl Validation {
+    /// - most: largest number of images to use
     pub(crate) fn new(
-        data: &LabelledSource,
+        data: &LabelledDataset,
         labels: LabelUse,
         crop: Option<[usize; 2]>,
-        config: &TrainConfig,
+        most: usize,
     ) -> Result<Self, TrainError> {
-        let count = data.images.len().min(config.validation_images);
+        let count = data.images.len().min(most);
         let labels = LabelTable::new(&data.labels, labels)?;
         Ok(Self { images: data.images.clone(), labels, crop, count })
     }
-}
 
-impl Trainer {
-    /// The mean loss of the averaged weights on the validation images; none without such images.
-    ///
-    /// Each image is seen once, all labels are kept, and the steps of the process are spread
-    /// evenly over the images: so the numbers of two steps, or of two runs, can be compared.
-    ///
-    /// # Errors
-    /// An image cannot be read; libtorch failed.
-    pub fn validate(&self) -> Result<Option<f64>, TrainError> {
-        let Some(validation) = &self.validation else { return Ok(None) };
-        let _guard = tch::no_grad_guard();
-        // Whatever the recipe's batches are: the noise must not depend on them.
-        let batch = validation.count.min(32);
-        // One epoch in the order of a fixed seed takes a fair share of every class.
-        let batches = Batches::new(validation.images.len(), batch, 0)?;
-        let config = LoaderConfig { crop: validation.crop, ..LoaderConfig::default() };
-        let mut loader = Loader::new(validation.images.clone(), batches, config)?;
-        let (mut seen, mut sum) = (0, 0.0);
+    /// The mean loss of the EMA network. Each image is used once, with its label.
+    pub(crate) fn loss(&self, trainer: &Trainer) -> Result<f64, TrainError> {
+        let _guard = no_grad_guard();
+        // An epoch shuffled by a fixed seed has a fair share of every class.
+        let batches = BatchSampler::new(self.images.len(), self.count.min(BATCH), 0)?;
+        let config = DataLoaderConfig { crop: self.crop, ..DataLoaderConfig::default() };
+        let mut loader = DataLoader::new(self.images.clone(), batches, config)?;
+        let (mut done, mut sum) = (0, 0.0);
         for step in 0.. {
-            if seen >= validation.count {
+            if done >= self.count {
                 break;
             }
-            let read = loader.batch(step)?;
-            let images = read.indices.len().min(validation.count - seen);
-            let prepared = self.look(validation, &read, seen)?;
-            let network = self.averages.network();
-            let terms = self.terms(network, &prepared, 0..images, Mode::Eval)?;
+            let loaded = loader.batch(step)?;
+            let images = loaded.indices.len().min(self.count - done);
+            let batch = self.batch(trainer, &loaded, done)?;
+            let network = trainer.ema_network();
+            let terms = trainer.loss_terms(network, &batch, &(0..images), Mode::Eval)?;
             sum += terms.loss.f_sum(Kind::Double)?.f_double_value(&[])?;
-            seen += images;
+            done += images;
         }
-        Ok(Some(sum / validation.count as f64))
+        Ok(sum / self.count as f64)
     }
 
-    fn look(
+    /// - first: number of the batch's first image among all validation images
+    fn batch(
         &self,
-        validation: &Validation,
-        read: &inkdrop_data::loader::Batch,
-        seen: usize,
-    ) -> Result<Prepared, TrainError> {
-        tch::manual_seed(seen as i64);
-        let x0 = self.tensor(&read.images)?;
-        let labels = validation.labels.batch(&read.indices, 0.0)?;
-        let steps = self.process.schedule().num_timesteps();
-        // Multiples of the golden ratio are spread evenly, however many there are.
-        let place = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
-        let t =
-            (seen..seen + read.indices.len()).map(|image| (place(image) * steps as f64) as usize);
-        let t: Vec<usize> = t.collect();
-        let weights = vec![1.0; t.len()];
-        Prepared::new(x0, Drawn { t, weights }, labels, self.config.low_res)
+        trainer: &Trainer,
+        loaded: &Batch,
+        first: usize,
+    ) -> Result<TrainingBatch, TrainError> {
+        manual_seed(first as i64);
+        let x0 = trainer.to_device(&loaded.images)?;
+        let labels = self.labels.batch(&loaded.indices, 0.0)?;
+        let steps = trainer.process().schedule().num_timesteps();
+        // Multiples of the golden ratio cover [0, 1) evenly for any number of images.
+        let position = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
+        let images = first..first + loaded.indices.len();
+        let t: Vec<usize> = images.map(|image| (position(image) * steps as f64) as usize).collect();
+        let importance_weights = vec![1.0; t.len()];
+        let timesteps = SampledTimesteps { t, importance_weights };
+        TrainingBatch::new(x0, timesteps, labels, trainer.config().low_res)
     }
 }

@@ -1,4 +1,4 @@
-//! What a training run is: built-in or from a file, with what was set on the command line.
+//! The config of a training run: built-in or a file, with settings of the command line.
 
 mod built_in;
 mod data;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 pub use built_in::{BUILT_IN, BuiltIn};
-pub use data::{DataConfig, Loaded, SPRITES};
+pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
 pub use fit::{Fitted, fit};
 use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
@@ -19,20 +19,20 @@ use serde::{Deserialize, Serialize};
 pub use settings::Setting;
 use toml::{Table, Value};
 
-/// A whole run.
+/// The config of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Which network.
+    /// The network.
     pub model: ModelConfig,
-    /// Which process.
+    /// The diffusion process.
     pub process: ProcessConfig,
-    /// Which images.
+    /// The training data.
     pub data: DataConfig,
-    /// Images to measure with, which are not learned.
+    /// The validation data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation: Option<DataConfig>,
-    /// How they are learned.
+    /// Hyperparameters.
     #[serde(default)]
     pub train: TrainConfig,
 }

@@ -1,6 +1,6 @@
-//! A training run: how it begins, goes on, is watched and ends.
+//! Training runs: start, resume, training loop, final models.
 
 pub mod finish;
+pub mod init;
+pub mod progress;
 pub mod resume;
-pub mod screen;
-pub mod start;

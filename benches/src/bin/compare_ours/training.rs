@@ -9,7 +9,7 @@ use inkdrop_data::sprites;
 use inkdrop_nn::{Conditioning, Mode};
 use inkdrop_process::Objective;
 use inkdrop_torch::tch::{Kind, Tensor};
-use inkdrop_train::{Adam, Averages, LabelUse, Master, Parts, Silent, TrainConfig, Trainer};
+use inkdrop_train::{Adam, EmaSet, LabelUse, MasterWeights, TrainConfig, Trainer};
 
 use crate::Result;
 use crate::job::{Job, named};
@@ -29,7 +29,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
         return Ok(Vec::new());
     }
     let mut trainer = trainer(job)?;
-    measure(job, || Ok(trainer.run_steps(1, &mut Silent)?))
+    measure(job, || Ok(trainer.run_steps(1).map(drop)?))
 }
 
 /// The default recipe; so long that its learning rate stays where it begins.
@@ -38,17 +38,10 @@ fn recipe(job: &Job) -> TrainConfig {
 }
 
 fn trainer(job: &Job) -> Result<Trainer> {
-    let parts = Parts {
-        network: network::build(job)?,
-        average: network::build(job)?,
-        process: sampling::process(&job.model)?,
-        image: [3, 16, 16],
-        data: sprites::dataset(0, IMAGES).into(),
-        labels: LabelUse::Context,
-        names: Vec::new(),
-        validation: None,
-    };
-    Ok(Trainer::new(parts, recipe(job))?)
+    let (network, ema_network) = (network::build(job)?, network::build(job)?);
+    let process = sampling::process(&job.model)?;
+    let builder = Trainer::builder(network, ema_network, process, sprites::dataset(0, IMAGES));
+    Ok(builder.labels(LabelUse::Context).build(recipe(job))?)
 }
 
 /// The loss before each step on the batches of the inputs.
@@ -56,8 +49,8 @@ fn losses(job: &Job) -> Result<Tensor> {
     let inputs = job.inputs()?.ok_or("given no inputs, expected a file of batches")?;
     let (live, average) = (network::build(job)?, network::build(job)?);
     let (process, recipe) = (sampling::process(&job.model)?, recipe(job));
-    let mut master = Master::new(live.params())?;
-    let mut averages = Averages::new(average, &master, &recipe.ema)?;
+    let mut master = MasterWeights::new(live.params())?;
+    let mut averages = EmaSet::new(average, &master, &recipe.ema)?;
     let mut adam = Adam::new(&master, recipe.adam())?;
     let objective = Objective::new(&process, &recipe.objective())?;
     let mut losses = Vec::new();

@@ -3,7 +3,7 @@
 use inkdrop_nn::{Mode, Network};
 use inkdrop_process::{Objective, ObjectiveConfig, Process};
 use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_train::{Adam, AdamConfig, LossScale, Master, Precision};
+use inkdrop_train::{Adam, AdamConfig, LossScaler, MasterWeights, Precision};
 
 use crate::Result;
 use crate::cases::{Case, build};
@@ -15,7 +15,7 @@ pub struct Lesson<'a> {
     case: &'a Case,
     network: Box<dyn Network>,
     process: Process,
-    master: Master,
+    master: MasterWeights,
     adam: Adam,
     scale: f64,
     /// Images and noise, [B, C, H, W]; steps, `[B]`.
@@ -31,12 +31,12 @@ impl<'a> Lesson<'a> {
         images: i64,
     ) -> Result<Lesson<'a>> {
         let network = build(&case.config, precision.torso(), device)?;
-        let master = Master::new(network.params())?;
+        let master = MasterWeights::new(network.params())?;
         let x0 = case.noise(images, 31, device)?.f_clamp(-1.0, 1.0)?;
         let batch = [x0, case.noise(images, 32, device)?, case.times(images, device)?];
         Ok(Self {
             adam: Adam::new(&master, AdamConfig::default())?,
-            scale: if precision == Precision::F16 { LossScale::new(10.0).factor() } else { 1.0 },
+            scale: if precision == Precision::F16 { LossScaler::new(10.0).factor() } else { 1.0 },
             process: case.process(device)?,
             case,
             network,
@@ -63,7 +63,7 @@ impl<'a> Lesson<'a> {
         let loss = self.backward()?;
         let gradients = self.master.gradients(self.scale)?;
         self.adam.step(&gradients, LR)?;
-        self.master.publish()?;
+        self.master.sync_to_model()?;
         Ok(loss)
     }
 

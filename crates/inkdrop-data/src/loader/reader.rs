@@ -1,26 +1,25 @@
-//! How some images of a batch are read, by whichever thread.
+//! Reading and augmenting images, on any thread.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::visit::{Visit, cut, mirror};
-use crate::DataError;
-use crate::source::Source;
+use crate::augmentation::{Augmentation, crop, mirror};
+use crate::{DataError, Dataset};
 
-/// What was read.
+/// The images that were read.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// The number of each image; another than the one asked for where that was skipped.
+    /// The index of each image; that of the replacement if an image was skipped.
     pub indices: Vec<usize>,
     /// `[B, H, W, C]`
     pub pixels: Vec<u8>,
-    /// The images that were skipped, and why.
+    /// The images that were skipped, and their errors.
     pub skipped: Vec<(usize, DataError)>,
 }
 
 impl Read {
-    /// Several parts as one, in their order.
+    /// Concatenates parts in their order.
     pub(super) fn joined(parts: Vec<Self>) -> Self {
         let bytes = parts.iter().map(|part| part.pixels.len()).sum();
         let mut all = Self { pixels: Vec::with_capacity(bytes), ..Self::default() };
@@ -33,10 +32,10 @@ impl Read {
     }
 }
 
-/// Reads images as a run's config wants them.
+/// Reads images with data augmentation.
 #[derive(Debug)]
 pub(super) struct Reader {
-    source: Arc<dyn Source>,
+    dataset: Arc<dyn Dataset>,
     flip: bool,
     window: [usize; 2],
     seed: u64,
@@ -44,12 +43,12 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        source: Arc<dyn Source>,
+        dataset: Arc<dyn Dataset>,
         flip: bool,
         crop: Option<[usize; 2]>,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let [height, width, _] = source.shape();
+        let [height, width, _] = dataset.shape();
         let window = crop.unwrap_or([height, width]);
         let fits = |side: usize, most: usize| (1..=most).contains(&side);
         if !fits(window[0], height) || !fits(window[1], width) {
@@ -59,59 +58,59 @@ impl Reader {
                 window[0], window[1]
             )));
         }
-        Ok(Self { source, flip, window, seed })
+        Ok(Self { dataset, flip, window, seed })
     }
 
-    /// Rows, columns and channels of what is read.
+    /// Rows, columns and channels after cropping.
     pub(super) fn shape(&self) -> [usize; 3] {
-        [self.window[0], self.window[1], self.source.shape()[2]]
+        [self.window[0], self.window[1], self.dataset.shape()[2]]
     }
 
-    /// Reads the given images; a panic of the source is an error like another.
+    /// Reads images; a panic of the dataset becomes an error.
     pub(super) fn read(&self, epoch: usize, items: &[usize]) -> Result<Read, DataError> {
         let read = || self.read_all(epoch, items);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
             Err(DataError::Images(format!(
                 "reading one of the images {items:?} failed in an unforeseen way: {}; \
                  find the file and report it",
-                said(panic.as_ref())
+                panic_text(panic.as_ref())
             )))
         })
     }
 
     fn read_all(&self, epoch: usize, items: &[usize]) -> Result<Read, DataError> {
-        let [height, width, channels] = self.source.shape();
+        let [height, width, channels] = self.dataset.shape();
         let size = self.shape().iter().product::<usize>();
         let mut read = Read { pixels: vec![0; items.len() * size], ..Read::default() };
         let mut whole = vec![0; height * width * channels];
         let room = [height - self.window[0], width - self.window[1]];
         for (&item, pixels) in items.iter().zip(read.pixels.chunks_exact_mut(size)) {
-            let visit = Visit::draw(self.seed, epoch, item, room);
+            let augmentation = Augmentation::draw(self.seed, epoch, item, room);
             if room == [0, 0] {
                 read.indices.push(self.image(item, pixels, &mut read.skipped)?);
             } else {
                 read.indices.push(self.image(item, &mut whole, &mut read.skipped)?);
-                cut(&whole, [width, channels], visit.corner, self.window[1], pixels);
+                crop(&whole, [width, channels], augmentation.corner, self.window[1], pixels);
             }
-            if self.flip && visit.mirrored {
+            if self.flip && augmentation.mirrored {
                 mirror(pixels, [self.window[1], channels]);
             }
         }
         Ok(read)
     }
 
-    /// Reads an image, or the next that can be read where the source skips; which one it was.
+    /// Reads an image, or the next readable one if the dataset skips. Returns its index.
     fn image(
         &self,
         index: usize,
         pixels: &mut [u8],
         skipped: &mut Vec<(usize, DataError)>,
     ) -> Result<usize, DataError> {
-        let len = self.source.len();
+        let len = self.dataset.len();
         for candidate in (index..len).chain(0..index) {
-            match self.source.read(candidate, pixels) {
+            match self.dataset.read(candidate, pixels) {
                 Ok(()) => return Ok(candidate),
-                Err(error) if self.source.skips() => skipped.push((candidate, error)),
+                Err(error) if self.dataset.skips() => skipped.push((candidate, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -120,8 +119,8 @@ impl Reader {
     }
 }
 
-/// The words of a panic.
-fn said(panic: &(dyn Any + Send)) -> &str {
+/// The message of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }

@@ -1,15 +1,147 @@
-//! What a numpy file says about itself.
+//! The header of a NumPy file (.npy), checked against the file's size.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+
+/// Number of bytes that are searched for the header.
+const PREFIX: u64 = 1 << 20;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// A file with its checked header.
+#[derive(Debug)]
+pub(super) struct Head {
+    path: PathBuf,
+    header: Header,
+}
+
+impl Head {
+    /// Reads the header of a file.
+    pub(super) fn open(path: &Path) -> Result<(Self, File), DataError> {
+        let unread = |source| DataError::read(path, source);
+        let file = File::open(path).map_err(unread)?;
+        let length = file.metadata().map_err(unread)?.len();
+        let mut start = Vec::new();
+        (&file).take(PREFIX).read_to_end(&mut start).map_err(unread)?;
+        Ok((Self::new(path, &start, length)?, file))
+    }
+
+    /// Checks the header at the start of a file of `length` bytes.
+    fn new(path: &Path, start: &[u8], length: u64) -> Result<Self, DataError> {
+        let header = Header::parse(start).map_err(|problem| DataError::file(path, problem))?;
+        let head = Self { path: path.to_path_buf(), header };
+        if head.header.fortran && head.shape().len() > 1 {
+            return Err(head.unlike("C order, not Fortran order; save np.ascontiguousarray(x)"));
+        }
+        head.check_size(length.saturating_sub(head.start()))?;
+        Ok(head)
+    }
+
+    fn check_size(&self, found: u64) -> Result<(), DataError> {
+        let (shape, size) = (self.shape(), self.kind().size);
+        let expected = shape.iter().try_fold(size, |product, &side| product.checked_mul(side));
+        if expected.is_some_and(|expected| expected as u64 == found) {
+            return Ok(());
+        }
+        let expected = expected.map_or("more than any file holds".to_owned(), |n| n.to_string());
+        Err(self.bad_value(format!(
+            "{found} bytes of values, expected {expected} for shape {shape:?}; the file is damaged, fetch it again"
+        )))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Offset of the values, in bytes.
+    pub(super) fn start(&self) -> u64 {
+        self.header.start as u64
+    }
+
+    /// The lengths of the dimensions.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.header.shape
+    }
+
+    /// The values' type.
+    pub(super) fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// The shape `[N, H, W, C]` of at least one image, valid for [`Images`](crate::Images).
+    pub(super) fn images(&self) -> Result<[usize; 4], DataError> {
+        let &[n, h, w, c] = self.shape() else {
+            return Err(self.unlike("images [N, H, W, C] of 4 dimensions"));
+        };
+        if (self.kind().letter, self.kind().size) != ('u', 1) {
+            return Err(self.unlike("images of type uint8; convert with `.astype('uint8')`"));
+        }
+        if !matches!(c, 1 | 3) {
+            let expected = "[N, H, W, C] with C 1 (gray) or 3 (RGB); move the channels last with \
+                            `.transpose(0, 2, 3, 1)` if they come before the rows";
+            return Err(self.unlike(expected));
+        }
+        if [n, h, w].contains(&0) {
+            return Err(self.unlike("at least one image, and none without pixels"));
+        }
+        Ok([n, h, w, c])
+    }
+
+    /// An error about shape and type.
+    pub(super) fn unlike(&self, expected: &str) -> DataError {
+        let (shape, Kind { letter, size, .. }) = (self.shape(), self.kind());
+        self.bad_value(format!("shape {shape:?} of type {letter}{size}, expected {expected}"))
+    }
+
+    /// An error about the file's content.
+    pub(super) fn bad_value(&self, problem: String) -> DataError {
+        DataError::file(&self.path, problem)
+    }
+}
+
+/// A whole numpy file.
+#[derive(Debug)]
+pub(super) struct NpyFile {
+    /// The header.
+    pub(super) head: Head,
+    bytes: Vec<u8>,
+}
+
+impl NpyFile {
+    /// Reads a file; memory is allocated for its size, not for what the header claims.
+    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        Self::of_bytes(path, fs::read(path).map_err(|source| DataError::read(path, source))?)
+    }
+
+    /// Parses the bytes of a file.
+    pub(super) fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, DataError> {
+        Ok(Self { head: Head::new(path, &bytes, bytes.len() as u64)?, bytes })
+    }
+
+    /// The values' bytes.
+    pub(super) fn data(&self) -> &[u8] {
+        self.bytes.get(self.head.header.start..).unwrap_or_default()
+    }
+
+    /// The values' bytes, without a copy.
+    pub(super) fn into_data(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.head.header.start.min(self.bytes.len()));
+        self.bytes
+    }
+}
+
 /// The type of a file's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// Numpy's letter: `u`, `i`, `f` or `b`.
     pub(super) letter: char,
     /// Bytes per value: 1, 2, 4 or 8.
     pub(super) size: usize,
-    /// Whether the highest byte comes first.
+    /// True for big-endian values.
     pub(super) big_endian: bool,
 }
 
@@ -30,22 +162,20 @@ impl Kind {
 
 /// A plain array's header.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    /// Where the values start.
+pub(crate) struct Header {
+    /// Offset of the values.
     pub(super) start: usize,
     /// The lengths of the dimensions.
-    pub(super) shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// The values' type.
     pub(super) kind: Kind,
-    /// Whether the first index runs fastest.
+    /// True for Fortran order: the first index varies fastest.
     pub(super) fortran: bool,
 }
 
 impl Header {
-    /// Reads the header by hand: it holds three entries, and nothing in it is trusted with memory.
-    ///
-    /// NumPy enhancement proposal 1, versions 1.0 to 3.0 of the format.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// Parses a header, versions 1.0 to 3.0 of the format (NumPy enhancement proposal 1).
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (text, start) = text(bytes)?;
         let descr = entry(text, "descr")?;
         let kind = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
@@ -65,7 +195,7 @@ impl Header {
     }
 }
 
-/// The header's text, and where the values start.
+/// The header's text, and the offset of the values.
 fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
     if bytes.is_empty() {
         return Err("an empty file, expected a numpy array (.npy)".to_owned());
@@ -84,7 +214,7 @@ fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
     text.map(|text| (text, end)).map_err(|_| "bad numpy header: not text".to_owned())
 }
 
-/// What follows `'key':`.
+/// The text after `'key':`.
 fn entry<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
     let found = text.split_once(&format!("'{key}':"));
     let (_, value) = found.ok_or_else(|| format!("bad numpy header: expected an entry '{key}'"))?;

@@ -1,27 +1,26 @@
-//! How pictures become an animation in all their colours.
+//! Animated PNG files.
 
 use std::io;
 use std::path::Path;
 
 use super::{Picture, common_size};
 use crate::DataError;
-use crate::output::{Filling, write_atomic};
+use crate::output::{WriteSeek, write_atomic};
 
 /// Hundredths of a second, the unit of the delays.
 const HUNDREDTHS: u16 = 100;
 
-/// Writes pictures as an animated PNG file that plays for ever; what knows no animations shows
-/// the first frame.
+/// Writes pictures as an animated PNG that loops; viewers without animation show the first frame.
 ///
-/// Every colour stays as it is, where [`write_gif`](super::write_gif) has 256 for a frame.
+/// All colours are exact, whereas [`write_gif`](super::write_gif) has 256 per frame.
 ///
 /// # Ranges
 /// - `frames`: at least one, all of one size.
-/// - `delay_cs`, `hold_last_cs`: how long a frame, and the last one, stays; hundredths of a second.
+/// - `delay_cs`, `hold_last_cs`: duration of a frame, and of the last; hundredths of a second.
 ///
 /// # Errors
-/// [`DataError::Picture`] where the frames are none or of several sizes; [`DataError::Write`]
-/// where the file can't be written.
+/// - [`DataError::Picture`] if there are no frames, or they differ in size
+/// - [`DataError::Write`] if the file cannot be written
 pub fn write_apng(
     path: impl AsRef<Path>,
     frames: &[Picture],
@@ -40,7 +39,7 @@ pub fn write_apng(
 }
 
 fn write_frames(
-    mut encoder: png::Encoder<&mut dyn Filling>,
+    mut encoder: png::Encoder<&mut dyn WriteSeek>,
     frames: &[Picture],
     delay_cs: u16,
     hold_last_cs: u16,

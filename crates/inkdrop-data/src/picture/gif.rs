@@ -1,4 +1,4 @@
-//! How pictures become an animation.
+//! Animated GIF files.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -12,18 +12,18 @@ use super::Picture;
 use crate::DataError;
 use crate::output::write_atomic;
 
-/// Writes pictures as a GIF file that plays for ever.
+/// Writes pictures as an animated GIF that loops.
 ///
-/// A frame of at most 256 colours keeps each of them; others are quantised by NeuQuant, the
-/// commonest colours still exactly.
+/// Frames of at most 256 colours are exact. Others are quantised by NeuQuant, with the most
+/// frequent colours exact.
 ///
 /// # Ranges
 /// - `frames`: at least one, all of one size, sides up to 65,535.
-/// - `delay_cs`, `hold_last_cs`: how long a frame, and the last one, stays; hundredths of a second.
+/// - `delay_cs`, `hold_last_cs`: duration of a frame, and of the last; hundredths of a second.
 ///
 /// # Errors
-/// [`DataError::Picture`] where the frames are none, of several sizes or too large;
-/// [`DataError::Write`] where the file can't be written.
+/// - [`DataError::Picture`] if there are no frames, or they differ in size or are too large
+/// - [`DataError::Write`] if the file cannot be written
 pub fn write_gif(
     path: impl AsRef<Path>,
     frames: &[Picture],
@@ -54,7 +54,7 @@ fn write_frame<W: Write>(
     encoder.write_frame(&frame).map_err(io::Error::other)
 }
 
-/// The frame in its own colours; none where they are more than 256.
+/// The frame in its own colours; `None` if there are more than 256.
 fn exact_frame(picture: &Picture, width: u16, height: u16) -> Option<Frame<'static>> {
     let mut places: HashMap<&[u8], u8> = HashMap::new();
     let mut palette = Vec::new();
@@ -82,7 +82,7 @@ fn exact_frame(picture: &Picture, width: u16, height: u16) -> Option<Frame<'stat
     Some(frame)
 }
 
-/// The frame in 256 colours chosen by NeuQuant, its commonest ones exact: the paper stays white.
+/// The frame in 256 colours by NeuQuant, with the most frequent colours exact.
 fn quantised_frame(picture: &Picture, width: u16, height: u16) -> Frame<'static> {
     let mut frame = Frame::from_rgb_speed(width, height, picture.pixels(), 4);
     let mut counts: HashMap<&[u8], (usize, u8)> = HashMap::new();

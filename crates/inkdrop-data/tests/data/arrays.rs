@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use inkdrop_data::{DataError, Dataset, Labels, npy, npz, sprites};
+use inkdrop_data::{DataError, InMemoryDataset, Labels, npy, npz, sprites};
 use ndarray::Array2;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ fn says(result: Result<impl std::fmt::Debug, DataError>, words: &[&str]) {
 }
 
 /// Sprites as a pair of files.
-fn pair(place: &TempDir, count: usize) -> (PathBuf, PathBuf, Dataset) {
+fn pair(place: &TempDir, count: usize) -> (PathBuf, PathBuf, InMemoryDataset) {
     let (x, y) = (place.path().join("x.npy"), place.path().join("y.npy"));
     let data = sprites::dataset(5, count);
     npy::write(&x, &y, &data).expect("a pair");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inkdrop_data::batches::Batches;
-use inkdrop_data::loader::{Batch, Loader, LoaderConfig};
-use inkdrop_data::source::Source;
+use inkdrop_data::Dataset;
+use inkdrop_data::loader::BatchSampler;
+use inkdrop_data::loader::{Batch, DataLoader, DataLoaderConfig};
 use inkdrop_data::{DataError, Images, sprites};
 use ndarray::Array4;
 use proptest::prelude::*;
@@ -17,14 +17,18 @@ fn images(len: usize, height: usize, width: usize) -> Arc<Images> {
     Arc::new(Images::new(Array4::from_shape_fn((len, height, width, 3), pixel)).expect("images"))
 }
 
-fn loader(source: Arc<dyn Source>, batches: &Batches, config: &LoaderConfig) -> Loader {
-    Loader::new(source, batches.clone(), config.clone()).expect("a loader")
+fn loader(
+    source: Arc<dyn Dataset>,
+    batches: &BatchSampler,
+    config: &DataLoaderConfig,
+) -> DataLoader {
+    DataLoader::new(source, batches.clone(), config.clone()).expect("a loader")
 }
 
 fn run(
-    source: Arc<dyn Source>,
-    batches: &Batches,
-    config: &LoaderConfig,
+    source: Arc<dyn Dataset>,
+    batches: &BatchSampler,
+    config: &DataLoaderConfig,
     steps: &[usize],
 ) -> Vec<Batch> {
     let mut loader = loader(source, batches, config);
@@ -33,9 +37,10 @@ fn run(
 
 #[test]
 fn a_batch_is_the_images_of_its_indices() {
-    let (data, batches) = (sprites::dataset(1, 20).images, Batches::new(20, 6, 3).expect("plan"));
+    let (data, batches) =
+        (sprites::dataset(1, 20).images, BatchSampler::new(20, 6, 3).expect("plan"));
     for workers in [0, 2] {
-        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
         let read = run(Arc::new(data.clone()), &batches, &config, &[0, 1, 2, 3, 4]);
         for (step, batch) in read.iter().enumerate() {
             assert_eq!(batch.indices, batches.indices(step));
@@ -56,9 +61,9 @@ proptest! {
         crop in prop::option::of((1..=5usize, 1..=4usize)),
         jumps in prop::collection::vec(0..30usize, 1..12),
     ) {
-        let batches = Batches::new(len, share % len + 1, seed).expect("a plan");
+        let batches = BatchSampler::new(len, share % len + 1, seed).expect("a plan");
         let crop = crop.map(|(h, w)| [h, w]);
-        let config = |workers| LoaderConfig { flip, crop, workers };
+        let config = |workers| DataLoaderConfig { flip, crop, workers };
         let steps: Vec<usize> = (0..30).collect();
         let expected = run(images(len, 5, 4), &batches, &config(0), &steps);
         for workers in [1, 3] {
@@ -76,7 +81,7 @@ proptest! {
     fn shards_partition_each_batch(len in 1..60usize, share in 0..60usize, parts in 0..60usize, seed: u64) {
         let batch = share % len + 1;
         let ranks = parts % batch + 1;
-        let whole = Batches::new(len, batch, seed).expect("a plan");
+        let whole = BatchSampler::new(len, batch, seed).expect("a plan");
         for step in 0..2 * whole.steps_per_epoch() {
             let expected = whole.indices(step);
             prop_assert_eq!(whole.global_len_at(step), expected.len());
@@ -95,7 +100,7 @@ proptest! {
 
 #[test]
 fn shards_that_cannot_be_are_named() {
-    let whole = Batches::new(10, 4, 0).expect("a plan");
+    let whole = BatchSampler::new(10, 4, 0).expect("a plan");
     for (rank, ranks) in [(0, 0), (2, 2), (0, 5)] {
         let error = whole.clone().shard(rank, ranks).expect_err("no share").to_string();
         assert!(error.contains(&format!("rank {rank} of {ranks} with batches of 4")), "{error}");
@@ -104,16 +109,16 @@ fn shards_that_cannot_be_are_named() {
 
 #[test]
 fn a_rank_without_images_has_an_empty_batch() {
-    let batches = Batches::new(10, 4, 0).expect("a plan").shard(3, 4).expect("a share");
-    let config = LoaderConfig { workers: 1, ..LoaderConfig::default() };
+    let batches = BatchSampler::new(10, 4, 0).expect("a plan").shard(3, 4).expect("a share");
+    let config = DataLoaderConfig { workers: 1, ..DataLoaderConfig::default() };
     let read = run(images(10, 2, 2), &batches, &config, &[1, 2, 3]);
     assert_eq!(read.iter().map(|batch| batch.images.len()).collect::<Vec<_>>(), [1, 0, 1]);
 }
 
 #[test]
 fn half_of_the_visits_are_mirrored_and_epochs_differ() {
-    let batches = Batches::new(200, 200, 5).expect("a plan");
-    let config = LoaderConfig { flip: true, ..LoaderConfig::default() };
+    let batches = BatchSampler::new(200, 200, 5).expect("a plan");
+    let config = DataLoaderConfig { flip: true, ..DataLoaderConfig::default() };
     let read = run(images(200, 1, 2), &batches, &config, &[0, 1, 2, 3]);
     let sides = |batch: &Batch| -> Vec<(usize, u8)> {
         let first = batch.images.view();
@@ -130,8 +135,8 @@ fn half_of_the_visits_are_mirrored_and_epochs_differ() {
 
 #[test]
 fn a_window_lies_inside_and_moves() {
-    let batches = Batches::new(50, 50, 1).expect("a plan");
-    let config = LoaderConfig { crop: Some([2, 3]), workers: 2, ..LoaderConfig::default() };
+    let batches = BatchSampler::new(50, 50, 1).expect("a plan");
+    let config = DataLoaderConfig { crop: Some([2, 3]), workers: 2, ..DataLoaderConfig::default() };
     let mut loader = loader(images(50, 4, 6), &batches, &config);
     assert_eq!((loader.shape(), loader.images_at(0)), ([2, 3, 3], 50));
     let batch = loader.batch(0).expect("a batch");
@@ -149,9 +154,9 @@ fn a_window_lies_inside_and_moves() {
 #[test]
 fn loaders_that_cannot_be_are_named() {
     let refused = |items, crop, workers, word: &str| {
-        let batches = Batches::new(items, 2, 0).expect("a plan");
-        let config = LoaderConfig { flip: false, crop, workers };
-        let error = Loader::new(images(4, 3, 2), batches, config).expect_err("no loader");
+        let batches = BatchSampler::new(items, 2, 0).expect("a plan");
+        let config = DataLoaderConfig { flip: false, crop, workers };
+        let error = DataLoader::new(images(4, 3, 2), batches, config).expect_err("no loader");
         assert!(error.to_string().contains(word), "{error}");
     };
     refused(4, Some([3, 3]), 0, "3 x 3 (rows x columns), expected 1 x 1 to 3 x 2");
@@ -178,13 +183,13 @@ fn faulty(broken: &[usize], skips: bool) -> Arc<Faulty> {
     })
 }
 
-impl Source for Faulty {
+impl Dataset for Faulty {
     fn len(&self) -> usize {
         self.images.len()
     }
 
     fn shape(&self) -> [usize; 3] {
-        Source::shape(&*self.images)
+        Dataset::shape(&*self.images)
     }
 
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
@@ -203,12 +208,12 @@ impl Source for Faulty {
 
 #[test]
 fn an_error_belongs_to_its_step() {
-    let batches = Batches::new(8, 2, 0).expect("a plan");
+    let batches = BatchSampler::new(8, 2, 0).expect("a plan");
     for broken in 0..8 {
         let step_of = (0..4).find(|&step| batches.indices(step).contains(&broken));
         let word = if broken == 7 { "image 7 is cursed" } else { "is torn" };
         for workers in [0, 1, 3] {
-            let config = LoaderConfig { workers, ..LoaderConfig::default() };
+            let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
             let mut loader = loader(faulty(&[broken], false), &batches, &config);
             for step in [0, 1, 2, 3, 3, 2, 1, 0] {
                 match loader.batch(step) {
@@ -225,9 +230,9 @@ fn an_error_belongs_to_its_step() {
 
 #[test]
 fn a_skipped_image_is_replaced_by_the_next_and_reported_once() {
-    let batches = Batches::new(8, 3, 0).expect("a plan");
+    let batches = BatchSampler::new(8, 3, 0).expect("a plan");
     for workers in [0, 1, 3] {
-        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
         let mut loader = loader(faulty(&[2, 3, 7], true), &batches, &config);
         let mut reports = Vec::new();
         for step in 0..9 {
@@ -246,9 +251,9 @@ fn a_skipped_image_is_replaced_by_the_next_and_reported_once() {
 
 #[test]
 fn nothing_left_to_read_is_an_error() {
-    let batches = Batches::new(8, 3, 0).expect("a plan");
+    let batches = BatchSampler::new(8, 3, 0).expect("a plan");
     let every: Vec<usize> = (0..8).collect();
-    let mut loader = loader(faulty(&every, true), &batches, &LoaderConfig::default());
+    let mut loader = loader(faulty(&every, true), &batches, &DataLoaderConfig::default());
     let error = loader.batch(0).expect_err("nothing").to_string();
     assert!(error.contains("none of the 8") && error.contains("torn"), "{error}");
 }
@@ -257,10 +262,10 @@ fn nothing_left_to_read_is_an_error() {
 fn a_loader_ends_at_once_and_tells_how_long_it_waited() {
     let slow = Duration::from_millis(20);
     let source = Faulty { images: images(8, 2, 2), broken: vec![], skips: false, slow };
-    let source: Arc<dyn Source> = Arc::new(source);
-    let batches = Batches::new(8, 8, 0).expect("a plan");
+    let source: Arc<dyn Dataset> = Arc::new(source);
+    let batches = BatchSampler::new(8, 8, 0).expect("a plan");
     for workers in [0, 2] {
-        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
         let mut loader = loader(Arc::clone(&source), &batches, &config);
         loader.batch(0).expect("a batch");
         assert!(loader.waited() >= slow * 8 / 2, "{:?}", loader.waited());
@@ -275,8 +280,8 @@ fn a_loader_ends_at_once_and_tells_how_long_it_waited() {
 fn what_was_read_ahead_is_not_waited_for() {
     let slow = Duration::from_millis(10);
     let source = Faulty { images: images(8, 2, 2), broken: vec![], skips: false, slow };
-    let batches = Batches::new(8, 4, 0).expect("a plan");
-    let config = LoaderConfig { workers: 2, ..LoaderConfig::default() };
+    let batches = BatchSampler::new(8, 4, 0).expect("a plan");
+    let config = DataLoaderConfig { workers: 2, ..DataLoaderConfig::default() };
     let mut loader = loader(Arc::new(source), &batches, &config);
     loader.batch(0).expect("a batch");
     let before = loader.waited();

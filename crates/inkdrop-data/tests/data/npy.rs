@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inkdrop_data::{DataError, Dataset, Images, Labels, npy, sprites};
+use inkdrop_data::{DataError, Images, InMemoryDataset, Labels, npy, sprites};
 use ndarray::{Array2, Array4};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ fn classes_are_written_one_hot() {
     let (x, y) = (dir.path().join("x.npy"), dir.path().join("y.npy"));
     let images = Images::new(Array4::zeros((2, 1, 1, 1))).unwrap();
     let labels = Labels::Classes { ids: vec![2, 0], count: 3 };
-    npy::write(&x, &y, &Dataset::new(images, labels).unwrap()).unwrap();
+    npy::write(&x, &y, &InMemoryDataset::new(images, labels).unwrap()).unwrap();
     let back = npy::load(&x, Some(&y)).unwrap().labels;
     let one_hot = Array2::from_shape_vec((2, 3), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
     assert_eq!(back, Labels::Context(one_hot));
@@ -122,7 +122,7 @@ fn wrong_labels_are_named() {
     check_error(load_labels("<U4", "(2, 1)", &[0; 32]), &["<U4", "plain numbers"]);
 }
 
-fn load_images(bytes: &[u8]) -> Result<Dataset, DataError> {
+fn load_images(bytes: &[u8]) -> Result<InMemoryDataset, DataError> {
     let dir = TempDir::new().unwrap();
     npy::load(&put(&dir, "images.npy", bytes), None)
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use inkdrop_data::batches::Batches;
 use inkdrop_data::folder::{
     Broken, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder, load, open,
 };
-use inkdrop_data::loader::{Loader, LoaderConfig};
+use inkdrop_data::loader::BatchSampler;
+use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
 use inkdrop_data::picture::{Picture, encode_png, write_png};
 use inkdrop_data::{Labels, sprites};
 use serde::Deserialize;
@@ -94,8 +94,9 @@ fn one_picture_is_enough() {
     for memory_mib in [0, 1] {
         let config = FolderConfig { memory_mib, ..FolderConfig::new(place.path()) };
         let images = opened(&config).data.images;
-        let batches = Batches::new(images.len(), 1, 0).expect("a plan");
-        let mut loader = Loader::new(images, batches, LoaderConfig::default()).expect("a loader");
+        let batches = BatchSampler::new(images.len(), 1, 0).expect("a plan");
+        let mut loader =
+            DataLoader::new(images, batches, DataLoaderConfig::default()).expect("a loader");
         assert_eq!(loader.batch(5).expect("a batch").indices, [0]);
     }
 }
@@ -145,11 +146,11 @@ fn a_file_that_turns_out_broken_ends_the_run_or_is_replaced() {
     assert!(error.contains("c1_3.png") && error.contains("broken PNG"), "{error}");
     let skipping = opened(&FolderConfig { broken: Broken::Skip, ..config });
     assert!(skipping.skipped.is_empty());
-    let batches = Batches::new(5, 5, 0).expect("a plan");
+    let batches = BatchSampler::new(5, 5, 0).expect("a plan");
     for workers in [0, 2] {
-        let config = LoaderConfig { workers, ..LoaderConfig::default() };
+        let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
         let images = skipping.data.images.clone();
-        let mut loader = Loader::new(images, batches.clone(), config).expect("a loader");
+        let mut loader = DataLoader::new(images, batches.clone(), config).expect("a loader");
         for step in 0..3 {
             let expected: Vec<usize> = batches.indices(step).iter().map(|i| i % 4).collect();
             assert_eq!(loader.batch(step).expect("a batch").indices, expected);

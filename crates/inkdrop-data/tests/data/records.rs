@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use inkdrop_data::{Dataset, Labels, cifar, idx};
+use inkdrop_data::{InMemoryDataset, Labels, cifar, idx};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ fn place(files: &[(&str, &[u8])]) -> TempDir {
     place
 }
 
-fn ids(data: &Dataset) -> (Vec<u32>, usize) {
+fn ids(data: &InMemoryDataset) -> (Vec<u32>, usize) {
     match &data.labels {
         Labels::Classes { ids, count } => (ids.clone(), *count),
         other => panic!("{other:?} are no classes"),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use inkdrop_data::output::write_atomic;
-use inkdrop_data::{DataError, Dataset, Images, Labels, npz, sprites};
+use inkdrop_data::{DataError, Images, InMemoryDataset, Labels, npz, sprites};
 use ndarray::{Array2, Array4, array};
 use npyz::npz::NpzArchive;
 use tempfile::TempDir;
@@ -91,13 +91,13 @@ fn images_need_their_channels_last() {
 fn labels_must_go_with_their_images() {
     let images = || Images::new(Array4::zeros((2, 1, 1, 1))).unwrap();
     let check = |labels: Labels, word: &str| {
-        let error = Dataset::new(images(), labels).unwrap_err().to_string();
+        let error = InMemoryDataset::new(images(), labels).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     };
     check(Labels::Classes { ids: vec![0], count: 1 }, "1 labels");
     check(Labels::Classes { ids: vec![0, 3], count: 3 }, "class 3 of image 1");
     check(Labels::Context(array![[0.0], [f32::NAN]]), "image 1");
-    assert_eq!(Dataset::new(images(), Labels::None).unwrap().context_width(), None);
+    assert_eq!(InMemoryDataset::new(images(), Labels::None).unwrap().context_width(), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The weights that a golden case began with, where it holds those of after the steps instead.
+//! Initial weights of golden training cases that recorded the final weights instead.
 
 use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
@@ -7,23 +7,24 @@ use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
 
 use crate::Case;
 
-/// The seed that the golden networks are drawn from.
+/// Seed of the golden networks.
 const SEED: i64 = 27;
 
-/// Whether the weights to start from are those of after the steps: exported too late, as a
-/// `state_dict` that was still in use.
+/// True if the recorded initial weights are the final ones: a `state_dict` that was exported while
+/// in use.
 pub(super) fn is_lost(case: &Case) -> bool {
     let (before, after) = (case.weights.below("weight:"), case.weights.below("after:"));
     let mut pairs = after.iter().map(|(key, after)| before.get(key).map(|b| b.equal(after)));
     after.iter().next().is_some() && pairs.all(|same| same == Some(true))
 }
 
-/// Draws the weights anew as the golden networks are drawn (`improved_basic` and its siblings
-/// show how): tensor by tensor in the network's order, N(0, 0.25/fan-in) for matrices and
-/// kernels, N(0, 0.01) for biases, N(1, 0.01) for the factors of norms. None where the steps
-/// cannot lead from there to the weights of after them: another exporter drew otherwise.
+/// Draws the initial weights as the exporter of the golden networks does, in the network's order:
+/// N(0, 0.25/fan-in) for matrices and kernels, N(0, 0.01) for biases, N(1, 0.01) for norm scales.
 ///
-/// - farthest: how far the steps can move a weight
+/// Returns `None` if the steps cannot lead from there to the final weights: another exporter drew
+/// them.
+///
+/// - farthest: largest change of a weight over all steps
 pub(super) fn draw(case: &Case, network: &dyn Network, farthest: f64) -> Result<Option<StateDict>> {
     manual_seed(SEED);
     let mut start = StateDict::default();

@@ -1,11 +1,11 @@
 //! Laws of training: one binary, a module per topic.
 #![allow(clippy::unwrap_used)]
 
-mod adam;
-mod averages;
-mod recipe;
+mod config;
+mod ema;
+mod optimizer;
 mod resume;
 mod run;
 mod steps;
 mod support;
-mod timesteps;
+mod timestep_sampler;

@@ -1,21 +1,21 @@
-//! Runs of every recipe go on as if they had not been stopped.
+//! Resumed runs equal uninterrupted ones, for every option that has state.
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_data::{Dataset, Labels, sprites};
+use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_process::{LossType, Process, ProcessConfig, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{
-    EmaRule, GroupConfig, LabelUse, OtherData, Outcome, Parts, Precision, RunFolder, Silent,
+    EmaDecay, GroupConfig, LabelUse, NoCallback, OtherData, Outcome, Precision, RunFolder,
     TimestepConfig, TrainConfig, Trainer,
 };
 use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
 use tempfile::TempDir;
 
-use super::support::{StopAfter, alone, build, checkpoints, config, equal, parts, trainer};
+use super::support::{StopAfter, alone, build, checkpoints, config, equal, trainer};
 
-/// A recipe that uses all that has state: learned variances, ten steps of the process so that
-/// their second moments count early, dropout, several averages, groups, parts of batches.
+/// A config with every option that has state: learned variances, few timesteps so that importance
+/// sampling starts early, dropout, several EMAs, parameter groups, microbatches.
 pub fn everything(precision: Precision) -> TrainConfig {
     let bias = vec!["*.bias".to_string()];
     TrainConfig {
@@ -50,22 +50,18 @@ pub fn improved(config: TrainConfig) -> Trainer {
     });
     let data = sprites::dataset(0, 50);
     let ids = (0..50).map(|i| i % 5).collect();
-    let data = Dataset::new(data.images, Labels::Classes { ids, count: 5 }).unwrap();
+    let data = InMemoryDataset::new(data.images, Labels::Classes { ids, count: 5 }).unwrap();
     let process = ProcessConfig {
         schedule: ScheduleConfig::cosine(4),
         variance: Variance::LearnedRange,
         ..ProcessConfig::sprites()
     };
     manual_seed(5);
-    let parts = Parts {
-        network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
-        process: Process::new(&process, Device::Cpu).unwrap(),
-        data: data.into(),
-        labels: LabelUse::Classes { null: Some(5) },
-        ..parts()
-    };
-    Trainer::new(parts, config).unwrap()
+    let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
+    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let process = Process::new(&process, Device::Cpu).unwrap();
+    let builder = Trainer::builder(network, ema_network, process, data);
+    builder.labels(LabelUse::Classes { null: Some(5) }).build(config).unwrap()
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
     for precision in [Precision::F32, Precision::F16] {
         let config = everything(precision);
         let mut whole = improved(config.clone());
-        whole.run(None, &mut Silent).unwrap();
+        whole.run(None, &mut NoCallback).unwrap();
         let folder = TempDir::new().unwrap();
         let folder = RunFolder::create(&folder.path().join("run")).unwrap();
         // Twice: once before the second moments count (40 draws fill them at step 9 or so).
@@ -89,9 +85,10 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
         }
         let mut last = improved(config.clone());
         last.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
-        last.run(Some(&folder), &mut Silent).unwrap();
+        last.run(Some(&folder), &mut NoCallback).unwrap();
         for &rule in &config.ema {
-            let (ours, theirs) = (last.averaged(rule).unwrap(), whole.averaged(rule).unwrap());
+            let (ours, theirs) =
+                (last.ema_weights(rule).unwrap(), whole.ema_weights(rule).unwrap());
             for (key, tensor) in theirs.iter() {
                 assert_eq!(ours.get(key), Some(tensor), "{rule}: {key}");
             }
@@ -109,25 +106,25 @@ fn milestones_are_kept_beside_the_newest() {
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     let config = TrainConfig { checkpoint_every: 1, keep_every: 4, ..config(11) };
-    trainer(config).run(Some(&folder), &mut Silent).unwrap();
+    trainer(config).run(Some(&folder), &mut NoCallback).unwrap();
     let names = checkpoints(&folder);
     let numbers: Vec<&str> = names.iter().map(|name| &name[9..12]).collect();
     assert_eq!(numbers, ["004", "008", "010", "011"]);
 }
 
 #[test]
-fn a_rule_that_is_added_begins_as_the_weights() {
+fn an_added_decay_begins_as_the_weights() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
-    trainer(config(2)).run(Some(&folder), &mut Silent).unwrap();
-    let rules = vec![EmaRule::decay(0.5), EmaRule::warming_up(0.999)];
+    trainer(config(2)).run(Some(&folder), &mut NoCallback).unwrap();
+    let rules = vec![EmaDecay::constant(0.5), EmaDecay::with_warmup(0.999)];
     let mut more = trainer(TrainConfig { ema: rules.clone(), ..config(2) });
     more.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     let state = StateDict::open(&folder.latest().unwrap()).unwrap();
     for (rule, part) in rules.into_iter().zip(["network.", "average/0.999:warm-up/"]) {
         let saved = state.below(part);
-        for (key, tensor) in more.averaged(rule).unwrap().iter() {
+        for (key, tensor) in more.ema_weights(rule).unwrap().iter() {
             assert_eq!(saved.get(key), Some(tensor), "{rule}: {key}");
         }
     }
@@ -139,8 +136,8 @@ fn a_run_begins_with_the_weights_of_another() {
     let other = build();
     let mut trainer = trainer(config(4));
     trainer.start_from(&StateDict::of(other.params()), &[]).unwrap();
-    assert!(equal(trainer.average().params(), other.params()));
-    assert!(trainer.start_average_from(EmaRule::decay(0.1), &StateDict::default()).is_err());
+    assert!(equal(trainer.ema_network().params(), other.params()));
+    assert!(trainer.start_ema_from(EmaDecay::constant(0.1), &StateDict::default()).is_err());
     let error = trainer.start_from(&StateDict::default(), &[]).unwrap_err().to_string();
     assert!(error.contains("missing"), "{error}");
     trainer.start_at(3).unwrap();
@@ -148,13 +145,12 @@ fn a_run_begins_with_the_weights_of_another() {
     assert!(trainer.start_at(4).is_err());
 }
 
-/// The optimiser's state under PyTorch's names, in the order of the network's parameters: the run
-/// goes on as the one that the state is from.
+/// A run with an optimizer state under PyTorch's names continues as the run of that state.
 #[test]
 fn a_run_goes_on_with_pytorchs_optimiser() {
     let _lock = alone();
     let mut whole = trainer(config(6));
-    whole.run_steps(4, &mut Silent).unwrap();
+    whole.run_steps(4).unwrap();
     let state = whole.state().unwrap();
     let mut optimiser = StateDict::default();
     let network = state.below("network.");
@@ -169,16 +165,16 @@ fn a_run_goes_on_with_pytorchs_optimiser() {
         number += 1;
     }
     let order: Vec<String> = build().params().names().map(str::to_string).collect();
-    let rule = EmaRule::warming_up(0.999);
-    let average = whole.averaged(rule).unwrap();
+    let rule = EmaDecay::with_warmup(0.999);
+    let average = whole.ema_weights(rule).unwrap();
     let mut other = trainer(config(6));
     other.start_from(&network, &[]).unwrap();
-    other.start_average_from(rule, &average).unwrap();
+    other.start_ema_from(rule, &average).unwrap();
     other.start_at(4).unwrap();
     other.start_optimizer_from(&optimiser, &order).unwrap();
-    whole.run(None, &mut Silent).unwrap();
-    other.run(None, &mut Silent).unwrap();
-    assert!(equal(whole.average().params(), other.average().params()));
+    whole.run(None, &mut NoCallback).unwrap();
+    other.run(None, &mut NoCallback).unwrap();
+    assert!(equal(whole.ema_network().params(), other.ema_network().params()));
 
     let error = other.start_optimizer_from(&StateDict::default(), &order).unwrap_err().to_string();
     assert!(error.contains("state.0.exp_avg"), "{error}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_train::{OtherData, Outcome, RunFolder, Silent, TrainConfig, TrainError};
+use inkdrop_train::{LogLine, NoCallback, OtherData, Outcome, RunFolder, TrainConfig, TrainError};
 use tempfile::TempDir;
 
 use super::support::{Losses, StopAfter, alone, build, checkpoints, config, equal, trainer};
@@ -24,13 +24,13 @@ fn a_seed_means_one_run() {
     let _lock = alone();
     let run = |config: TrainConfig| {
         let mut trainer = trainer(config);
-        trainer.run(None, &mut Silent).unwrap();
+        trainer.run(None, &mut NoCallback).unwrap();
         trainer
     };
     let first = run(config(3));
-    assert!(equal(first.average().params(), run(config(3)).average().params()));
+    assert!(equal(first.ema_network().params(), run(config(3)).ema_network().params()));
     let other = run(TrainConfig { seed: 1, ..config(3) });
-    assert!(!equal(first.average().params(), other.average().params()));
+    assert!(!equal(first.ema_network().params(), other.ema_network().params()));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been() {
     let _lock = alone();
     let whole = {
         let mut trainer = trainer(config(7));
-        trainer.run(None, &mut Silent).unwrap();
+        trainer.run(None, &mut NoCallback).unwrap();
         trainer
     };
     let folder = TempDir::new().unwrap();
@@ -48,8 +48,8 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been() {
     let mut second = trainer(config(7));
     second.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
     assert_eq!(second.step(), 3);
-    assert_eq!(second.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
-    assert!(equal(whole.average().params(), second.average().params()));
+    assert_eq!(second.run(Some(&folder), &mut NoCallback).unwrap(), Outcome::Finished);
+    assert!(equal(whole.ema_network().params(), second.ema_network().params()));
     assert_eq!(steps_of(&folder.log()), [2, 4, 6, 7], "the log has no line twice");
 }
 
@@ -65,14 +65,14 @@ fn the_log_forgets_a_future_that_was_lost() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
-    trainer(config(6)).run(Some(&folder), &mut Silent).unwrap();
+    trainer(config(6)).run(Some(&folder), &mut NoCallback).unwrap();
     assert_eq!(steps_of(&folder.log()), [2, 4, 6]);
     fs::remove_file(folder.latest().unwrap()).unwrap(); // back to step 4
     let torn = fs::read_to_string(folder.log()).unwrap() + "{\"step\": 8, \"lo";
     fs::write(folder.log(), torn).unwrap();
     let mut again = trainer(config(6));
     again.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
-    again.run(Some(&folder), &mut Silent).unwrap();
+    again.run(Some(&folder), &mut NoCallback).unwrap();
     assert_eq!(steps_of(&folder.log()), [2, 4, 6]);
 }
 
@@ -81,7 +81,7 @@ fn only_the_newest_checkpoints_are_kept() {
     let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
-    trainer(config(9)).run(Some(&folder), &mut Silent).unwrap();
+    trainer(config(9)).run(Some(&folder), &mut NoCallback).unwrap();
     let names = checkpoints(&folder);
     assert_eq!(names, ["step-0000008.safetensors", "step-0000009.safetensors"]);
 }
@@ -98,7 +98,7 @@ fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
 
     let mut ruined = trainer(TrainConfig { lr: 1e30, ..every.clone() });
     ruined.restore(&good, OtherData::Refused).unwrap();
-    let error = ruined.run(Some(&folder), &mut Silent).unwrap_err();
+    let error = ruined.run(Some(&folder), &mut NoCallback).unwrap_err();
     let TrainError::NotFinite { step, kept, .. } = &error else { panic!("{error}") };
     assert_eq!(*step, 5, "step 4 ruined the weights");
     assert!(kept.contains(&good.display().to_string()), "{kept}");
@@ -106,7 +106,7 @@ fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
 
     let mut again = trainer(TrainConfig { steps: 6, ..every });
     again.restore(&good, OtherData::Refused).unwrap();
-    assert_eq!(again.run(Some(&folder), &mut Silent).unwrap(), Outcome::Finished);
+    assert_eq!(again.run(Some(&folder), &mut NoCallback).unwrap(), Outcome::Finished);
 }
 
 #[test]
@@ -150,4 +150,18 @@ fn a_checkpoint_of_another_network_is_refused() {
             .to_string()
             .contains("missing")
     );
+}
+
+/// Logs of earlier versions call the data wait `waiting`; both names are read, the old is written.
+#[test]
+fn the_data_wait_of_old_logs_is_read() {
+    for key in ["waiting", "data_wait_fraction"] {
+        let text = format!(
+            "{{\"step\":2,\"loss\":0.5,\"lr\":1e-3,\"images_per_s\":9.0,\"{key}\":0.25,\"seconds\":1.0}}"
+        );
+        let line: LogLine = serde_json::from_str(&text).unwrap();
+        assert_eq!(line.data_wait_fraction, 0.25, "{key}");
+        assert!(serde_json::to_string(&line).unwrap().contains("\"waiting\":0.25"));
+        assert!(line.numbers().any(|number| number == ("speed/waiting", 0.25)));
+    }
 }

@@ -1,16 +1,20 @@
-//! One step: parts of a batch, precisions, labels, validation.
+//! One step: microbatches, mixed precision, labels, validation.
 
 use std::sync::{Arc, Mutex};
 
-use inkdrop_data::{Dataset, Labels, sprites};
+use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_nn::{Conditioning, Init, Mode, Network, NetworkError, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_train::{LogLine, Precision, Silent, TrainConfig, Trainer, Watcher, WatcherError};
+use inkdrop_train::{
+    CallbackError, LogLine, NoCallback, Precision, TrainConfig, Trainer, TrainerCallback,
+};
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
-use super::support::{Losses, alone, apart, classes, config, equal, parts, trainer};
+use super::support::{
+    Losses, alone, apart, builder, classes, config, equal, sprites_process, trainer,
+};
 
-/// A small network without batch statistics and dropout, told one of six classes.
+/// A small network without batch statistics and dropout, conditioned on six classes.
 fn model(classes: Option<i64>) -> ModelConfig {
     let base = DdpmConfig::cifar10();
     ModelConfig::Ddpm(DdpmConfig {
@@ -28,33 +32,33 @@ fn model(classes: Option<i64>) -> ModelConfig {
 }
 
 /// Twenty sprites, each with its class.
-fn labelled() -> Dataset {
+fn labelled() -> InMemoryDataset {
     let data = sprites::dataset(0, 20);
     let Labels::Context(rows) = &data.labels else { panic!("sprites have contexts") };
     let id = |row: ndarray::ArrayView1<f32>| row.iter().position(|&w| w == 1.0).unwrap() as u32;
     let ids = rows.rows().into_iter().map(id).collect();
-    Dataset::new(data.images.clone(), Labels::Classes { ids, count: 5 }).unwrap()
+    InMemoryDataset::new(data.images.clone(), Labels::Classes { ids, count: 5 }).unwrap()
 }
 
 fn run(config: TrainConfig) -> Trainer {
     let mut trainer = classes(config, &model(Some(6)), labelled().into());
-    trainer.run(None, &mut Silent).unwrap();
+    trainer.run(None, &mut NoCallback).unwrap();
     trainer
 }
 
 #[test]
-fn parts_of_a_batch_have_the_gradients_of_the_whole() {
+fn microbatches_have_the_gradients_of_the_batch() {
     let _lock = alone();
     // A large ε keeps Adam from blowing up gradients that are nothing but rounding.
     let config = TrainConfig { eps: 1.0, lr: 0.1, ..config(3) };
     let whole = run(config.clone());
     for microbatch in [1, 4, 6] {
         let parts = run(TrainConfig { microbatch: Some(microbatch), ..config.clone() });
-        let apart = apart(whole.average().params(), parts.average().params());
+        let apart = apart(whole.ema_network().params(), parts.ema_network().params());
         assert!(apart < 1e-6, "parts of {microbatch}: {apart}");
     }
     let other = run(TrainConfig { batch: 5, ..config });
-    assert!(apart(whole.average().params(), other.average().params()) > 1e-5);
+    assert!(apart(whole.ema_network().params(), other.ema_network().params()) > 1e-5);
 }
 
 #[test]
@@ -65,7 +69,7 @@ fn sixteen_bits_learn_as_thirty_two_do() {
         let config = TrainConfig { precision, ..config(12) };
         let mut trainer = classes(config, &model(Some(6)), labelled().into());
         trainer.run(None, &mut losses).unwrap();
-        let kinds = trainer.average().params().iter().map(|param| param.tensor.kind());
+        let kinds = trainer.ema_network().params().iter().map(|param| param.tensor.kind());
         assert!(kinds.into_iter().all(|kind| kind == Kind::Float), "the average is in f32");
         losses.0
     };
@@ -87,8 +91,8 @@ fn sixteen_bits_learn_as_thirty_two_do() {
 #[derive(Default)]
 struct Lines(Vec<LogLine>);
 
-impl Watcher for Lines {
-    fn on_log(&mut self, line: &LogLine) -> Result<(), WatcherError> {
+impl TrainerCallback for Lines {
+    fn on_log(&mut self, line: &LogLine) -> Result<(), CallbackError> {
         self.0.push(*line);
         Ok(())
     }
@@ -109,15 +113,15 @@ fn the_scale_of_f16_finds_its_place() {
 }
 
 #[test]
-fn labels_are_left_out_as_often_as_told() {
+fn labels_are_left_out_as_often_as_configured() {
     let _lock = alone();
     let with = |label_dropout| run(TrainConfig { label_dropout, ..config(2) });
     let (all, none) = (with(0.0), with(1.0));
-    assert!(apart(all.average().params(), none.average().params()) > 1e-4);
+    assert!(apart(all.ema_network().params(), none.ema_network().params()) > 1e-4);
     // Without labels, nothing is learned of the five classes, and all of the sixth.
     let start = classes(config(2), &model(Some(6)), labelled().into());
     let table = "downs.0.class_bias.weight";
-    let rows = |trainer: &Trainer| trainer.average().params().get(table).unwrap().tensor.copy();
+    let rows = |trainer: &Trainer| trainer.ema_network().params().get(table).unwrap().tensor.copy();
     let moved = (rows(&none) - rows(&start)).abs().amax([1i64].as_slice(), false);
     let moved = Vec::<f64>::try_from(moved.to_kind(Kind::Double)).unwrap();
     assert!(moved[..5].iter().all(|&m| m == 0.0) && moved[5] > 0.0, "{moved:?}");
@@ -127,23 +131,23 @@ fn labels_are_left_out_as_often_as_told() {
 
 /// Rows of zeros teach the layer that they go into nothing.
 #[test]
-fn contexts_are_left_out_as_often_as_told() {
+fn contexts_are_left_out_as_often_as_configured() {
     let _lock = alone();
     let moved = |label_dropout| {
         let mut run = trainer(TrainConfig { label_dropout, ..config(2) });
         let weight = |run: &Trainer| {
-            let param = run.average().params().get("contextembed1.model.0.weight").unwrap();
+            let param = run.ema_network().params().get("contextembed1.model.0.weight").unwrap();
             param.tensor.copy()
         };
         let before = weight(&run);
-        run.run(None, &mut Silent).unwrap();
+        run.run(None, &mut NoCallback).unwrap();
         (weight(&run) - before).abs().max().double_value(&[])
     };
     assert_eq!(moved(1.0), 0.0);
     assert!(moved(0.0) > 0.0);
 }
 
-/// A network that remembers the small images that it was shown.
+/// A network that records its low-resolution input.
 struct Spy {
     params: Params,
     weight: Weight,
@@ -176,22 +180,18 @@ impl Network for Spy {
 }
 
 #[test]
-fn small_images_are_means_over_squares() {
+fn low_resolution_images_are_means_over_squares() {
     let _lock = alone();
     // Black in the left 6 of 16 columns, white in the others.
     let pixels =
         ndarray::Array4::from_shape_fn((4, 16, 16, 3), |(_, _, x, _)| if x < 6 { 0 } else { 255 });
     let images = inkdrop_data::Images::new(pixels).unwrap();
     let seen = Arc::new(Mutex::new(None));
-    let parts = inkdrop_train::Parts {
-        network: Spy::new(&seen),
-        average: Spy::new(&Arc::default()),
-        data: Dataset::new(images, Labels::None).unwrap().into(),
-        labels: inkdrop_train::LabelUse::None,
-        ..parts()
-    };
+    let data = InMemoryDataset::new(images, Labels::None).unwrap();
     let config = TrainConfig { batch: 4, low_res: Some(4), ..config(1) };
-    Trainer::new(parts, config).unwrap().run(None, &mut Silent).unwrap();
+    let (network, ema_network) = (Spy::new(&seen), Spy::new(&Arc::default()));
+    let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+    builder.build(config).unwrap().run(None, &mut NoCallback).unwrap();
     let small = seen.lock().unwrap().take().expect("small images");
     assert_eq!(small.size(), [4, 3, 4, 4]);
     let row = Vec::<f64>::try_from(small.select(0, 1).select(0, 2).select(0, 3)).unwrap();
@@ -204,8 +204,8 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
     let mut lines = Lines::default();
     let config = TrainConfig { batch: 20, log_every: 5, validate_every: 5, ..config(10) };
     let held_out = sprites::dataset(7, 33);
-    let parts = inkdrop_train::Parts { validation: Some(held_out.into()), ..parts() };
-    Trainer::new(parts, config).unwrap().run(None, &mut lines).unwrap();
+    let mut trainer = builder().validation(held_out).build(config).unwrap();
+    trainer.run(None, &mut lines).unwrap();
     assert_eq!(lines.0.len(), 2);
     for line in &lines.0 {
         let quarters = [line.loss_q0, line.loss_q1, line.loss_q2, line.loss_q3].map(Option::unwrap);
@@ -222,12 +222,11 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
 fn validation_leaves_the_run_as_it_is() {
     let _lock = alone();
     let mut plain = trainer(config(4));
-    plain.run(None, &mut Silent).unwrap();
-    let parts = inkdrop_train::Parts { validation: Some(sprites::dataset(7, 9).into()), ..parts() };
+    plain.run(None, &mut NoCallback).unwrap();
     let looking = TrainConfig { validate_every: 1, ..config(4) };
-    let mut watched = Trainer::new(parts, looking).unwrap();
-    watched.run(None, &mut Silent).unwrap();
-    assert!(equal(plain.average().params(), watched.average().params()));
+    let mut watched = builder().validation(sprites::dataset(7, 9)).build(looking).unwrap();
+    watched.run(None, &mut NoCallback).unwrap();
+    assert!(equal(plain.ema_network().params(), watched.ema_network().params()));
     let once = watched.validate().unwrap().unwrap();
     assert_eq!(once, watched.validate().unwrap().unwrap(), "the same images, noise and steps");
 }
@@ -240,17 +239,15 @@ fn flips_and_crops_are_learned() {
         let ModelConfig::Ddpm(config) = model(None) else { panic!("a network of this family") };
         let model = ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side), ..config });
         manual_seed(11);
-        let parts = inkdrop_train::Parts {
-            network: model.build(Kind::Float, Device::Cpu).unwrap(),
-            average: model.build(Kind::Float, Device::Cpu).unwrap(),
-            image: [3, side as usize, side as usize],
-            labels: inkdrop_train::LabelUse::None,
-            validation: Some(sprites::dataset(7, 5).into()),
-            ..parts()
-        };
+        let network = model.build(Kind::Float, Device::Cpu).unwrap();
+        let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+        let data = sprites::dataset(0, 20);
+        let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+        let builder = builder.image_shape([3, side as usize, side as usize]);
+        let builder = builder.validation(sprites::dataset(7, 5));
         let config = TrainConfig { flip, crop, ..super::support::config(2) };
         let mut losses = Losses::default();
-        let mut trainer = Trainer::new(parts, config).unwrap();
+        let mut trainer = builder.build(config).unwrap();
         trainer.run(None, &mut losses).unwrap();
         // Validation takes windows as well, always the same ones.
         let looked = trainer.validate().unwrap();
@@ -263,14 +260,14 @@ fn flips_and_crops_are_learned() {
     assert_ne!(cropped, run(true, true));
 }
 
-/// Also where draws are uneven, what the parts of the loss count is what it counts itself.
+/// With importance sampling, too, error and bound have the weight of the loss.
 #[test]
 fn error_and_bound_are_the_loss() {
     let _lock = alone();
     let mut lines = Lines::default();
     let loss = inkdrop_process::LossType::RescaledMse;
-    let recipe = super::resume::everything(Precision::F32);
-    let config = TrainConfig { loss, log_every: 1, steps: 16, ..recipe };
+    let everything = super::resume::everything(Precision::F32);
+    let config = TrainConfig { loss, log_every: 1, steps: 16, ..everything };
     super::resume::improved(config).run(None, &mut lines).unwrap();
     for line in &lines.0 {
         let sum = line.error.unwrap() + line.bound.unwrap();
@@ -278,15 +275,14 @@ fn error_and_bound_are_the_loss() {
     }
 }
 
-/// However the recipe takes its batches, the same weights have the same validation loss.
+/// The validation loss of the same weights does not depend on the training batch.
 #[test]
 fn validation_does_not_depend_on_batches() {
     let _lock = alone();
     let measured = [2, 6].map(|batch| {
-        let data = Some(sprites::dataset(7, 40).into());
-        let parts = inkdrop_train::Parts { validation: data, ..parts() };
         let config = TrainConfig { batch, microbatch: Some(batch / 2), ..config(1) };
-        Trainer::new(parts, config).unwrap().validate().unwrap().unwrap()
+        let trainer = builder().validation(sprites::dataset(7, 40)).build(config).unwrap();
+        trainer.validate().unwrap().unwrap()
     });
     assert_eq!(measured[0], measured[1]);
 }

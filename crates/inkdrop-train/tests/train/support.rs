@@ -1,13 +1,15 @@
-//! Small networks, recipes and runs.
+//! Small networks, configs and runs.
 
 use std::sync::{Mutex, MutexGuard};
 
-use inkdrop_data::source::LabelledSource;
+use inkdrop_data::LabelledDataset;
 use inkdrop_data::sprites;
 use inkdrop_nn::{Network, Params};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{LabelUse, Parts, RunFolder, StepReport, TrainConfig, Trainer, Watcher};
+use inkdrop_train::{
+    LabelUse, RunFolder, StepMetrics, TrainConfig, Trainer, TrainerBuilder, TrainerCallback,
+};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
 /// libtorch has one global generator, which a step seeds and draws from.
@@ -33,37 +35,33 @@ pub fn config(steps: usize) -> TrainConfig {
     }
 }
 
-/// The parts of a run on twenty sprites.
-pub fn parts() -> Parts {
+pub fn sprites_process() -> Process {
+    Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap()
+}
+
+/// A small network on twenty sprites; the same weights at every call.
+pub fn builder() -> TrainerBuilder {
+    builder_on(sprites::dataset(0, 20))
+}
+
+/// A small network on this data; the same weights at every call.
+pub fn builder_on(data: impl Into<LabelledDataset>) -> TrainerBuilder {
     manual_seed(11);
-    Parts {
-        network: build(),
-        average: build(),
-        process: Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap(),
-        image: [3, 16, 16],
-        data: sprites::dataset(0, 20).into(),
-        labels: LabelUse::Context,
-        names: Vec::new(),
-        validation: None,
-    }
+    Trainer::builder(build(), build(), sprites_process(), data).labels(LabelUse::Context)
 }
 
 pub fn trainer(config: TrainConfig) -> Trainer {
-    Trainer::new(parts(), config).unwrap()
+    builder().build(config).unwrap()
 }
 
-/// A run of a network that is told classes; built anew from the same seed for the same kind.
-pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledSource) -> Trainer {
+/// A class-conditional network; built from the same seed for each precision.
+pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledDataset) -> Trainer {
     let null = model.classes().map(|count| count - 1);
     manual_seed(11);
-    let parts = Parts {
-        network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
-        data,
-        labels: LabelUse::Classes { null },
-        ..parts()
-    };
-    Trainer::new(parts, config).unwrap()
+    let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
+    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let builder = Trainer::builder(network, ema_network, sprites_process(), data);
+    builder.labels(LabelUse::Classes { null }).build(config).unwrap()
 }
 
 pub fn equal(a: &Params, b: &Params) -> bool {
@@ -83,18 +81,18 @@ pub fn apart(a: &Params, b: &Params) -> f64 {
 #[derive(Default)]
 pub struct Losses(pub Vec<f64>);
 
-impl Watcher for Losses {
-    fn on_step(&mut self, report: &StepReport) {
-        self.0.push(report.loss);
+impl TrainerCallback for Losses {
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        self.0.push(metrics.loss);
     }
 }
 
 /// Stops after a number of steps, as Ctrl-C does.
 pub struct StopAfter(pub usize, pub usize);
 
-impl Watcher for StopAfter {
-    fn on_step(&mut self, report: &StepReport) {
-        self.1 = report.step;
+impl TrainerCallback for StopAfter {
+    fn on_step(&mut self, metrics: &StepMetrics) {
+        self.1 = metrics.step;
     }
 
     fn should_stop(&self) -> bool {

@@ -5,7 +5,7 @@ use inkdrop_data::sprites::{self, CLASSES};
 use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Linear, Mode, Params};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
-use inkdrop_train::{Adam, AdamConfig, Master};
+use inkdrop_train::{Adam, AdamConfig, MasterWeights};
 
 /// Two strided convolutions and a linear layer: small, and more than enough.
 pub struct Classifier {
@@ -55,7 +55,7 @@ pub fn batch(from: u64, to: u64) -> Result<(Tensor, Tensor)> {
 pub fn train() -> Result<Classifier> {
     manual_seed(0);
     let classifier = Classifier::new()?;
-    let mut master = Master::new(&classifier.params)?;
+    let mut master = MasterWeights::new(&classifier.params)?;
     let mut adam = Adam::new(&master, AdamConfig::default())?;
     for step in 0..300 {
         let (x, classes) = batch(step * 100, (step + 1) * 100)?;

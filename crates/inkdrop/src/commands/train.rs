@@ -1,4 +1,4 @@
-//! `inkdrop train`: a run from a config, into a folder.
+//! `inkdrop train`: trains a model from a config, in a run folder.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,40 +12,40 @@ use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
 use crate::options::Tf32;
 use crate::sampling::interrupt::INTERRUPTED;
 use crate::say::say;
+use crate::training::init::{InitArgs, start};
+use crate::training::progress::train;
 use crate::training::resume::Resume;
-use crate::training::screen::watch;
-use crate::training::start::{Start, start};
 use crate::training::{finish, resume};
 
 /// Train a model
 ///
-/// The run folder gets config.toml, log.jsonl, events for TensorBoard, checkpoints/, samples/
-/// and, at the end, final.safetensors with the averaged weights. Ctrl-C saves and stops;
-/// --resume goes on, as if nothing had been.
+/// The run folder holds config.toml, log.jsonl, events for TensorBoard, checkpoints/, samples/
+/// and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and stops;
+/// --resume continues to the same weights as an uninterrupted run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in config, or path of a .toml file; not needed with --resume
+    /// Name of a built-in config, or path of a .toml file; optional with --resume
     #[arg(required_unless_present_any = ["list", "resume"])]
     config: Option<String>,
-    /// Folder of the run
+    /// Run folder
     #[arg(long, required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder
+    /// Resume the run in the folder from its newest checkpoint
     #[arg(long)]
     resume: bool,
-    /// With --resume: go on though the config differs in what is learned or how
+    /// With --resume: accept another config or other data
     #[arg(long, requires = "resume")]
     allow_changes: bool,
-    /// Where the images are (short for --set data.path=… or data.images=…)
+    /// Path of the training images (short for --set data.path=… or data.images=…)
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Number of steps (short for --set train.steps=N)
+    /// Number of optimizer steps (short for --set train.steps=N)
     #[arg(long)]
     steps: Option<usize>,
-    /// Set any key of the config, such as train.lr=5e-4; repeatable
+    /// Set a key of the config, such as train.lr=5e-4; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Leave out a key of the config, such as train.clip_norm or validation; repeatable
+    /// Remove a key of the config, such as train.clip_norm or validation; repeatable
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
     /// Where to compute: auto, cpu, cuda or cuda:N
@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long)]
     list: bool,
     #[command(flatten)]
-    start: Start,
+    start: InitArgs,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let config = arguments.load(out)?;
     arguments.tf32.apply()?;
-    // Everything that can be wrong with the request is found before the folder is touched.
+    // All arguments are validated before the folder is created.
     let (mut trainer, metadata) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         let allow_changes = arguments.allow_changes;
@@ -77,14 +77,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         let given = arguments.start.apply(&mut trainer, &metadata)?;
         let folder = RunFolder::create(out)?;
         if given {
-            trainer.save(&folder)?; // --resume cannot begin with them again
+            trainer.save(&folder)?; // --resume takes no --init
         }
         folder
     };
     let text = config.to_toml()?;
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
-    if watch(&mut trainer, &folder, &metadata, &text)? == Outcome::Stopped {
+    if train(&mut trainer, &folder, &metadata, &text)? == Outcome::Stopped {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Arguments {
-    /// The config that was named, or that of the run to resume, with what was set over it.
+    /// The named config, or that of the run to resume, with --set and --unset applied.
     fn load(&self, out: &Path) -> Result<RunConfig> {
         let name = match &self.config {
             Some(name) => name.clone(),

@@ -1,14 +1,13 @@
-//! Where the images of a run come from, and what they are called.
+//! The training data of a config.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use inkdrop_data::folder::{self, FolderConfig, MEMORY_MIB, OpenFolder};
-use inkdrop_data::source::LabelledSource;
-use inkdrop_data::{DataError, cifar, idx, npy, npz, sprites};
+use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
+use inkdrop_data::{DataError, InMemoryDataset, LabelledDataset, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
-/// Where the images come from.
+/// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DataConfig {
@@ -16,23 +15,23 @@ pub enum DataConfig {
     Sprites {
         /// Seed of the generator.
         seed: u64,
-        /// How many.
+        /// Number of sprites.
         count: usize,
     },
-    /// NumPy arrays: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
+    /// NumPy files: images [N, H, W, C] in uint8, labels [N, K] or `[N]`.
     Npy {
-        /// The images' file.
+        /// File of the images.
         images: PathBuf,
-        /// The labels' file.
+        /// File of the labels.
         labels: Option<PathBuf>,
         /// Names of the classes, in order.
         #[serde(default)]
         classes: Vec<String>,
-        /// Images that take more than this, in MiB, are read from the file when they are needed.
+        /// Memory limit in MiB: larger files are read image by image.
         #[serde(default = "usual_memory")]
         memory_mib: u64,
     },
-    /// An archive of NumPy: arr_0 are images [N, H, W, C] in uint8, arr_1 their labels.
+    /// A NumPy archive: images [N, H, W, C] in uint8 in arr_0, labels in arr_1.
     Npz {
         /// The archive.
         path: PathBuf,
@@ -40,37 +39,47 @@ pub enum DataConfig {
         #[serde(default)]
         classes: Vec<String>,
     },
-    /// Pictures in a folder, gray or in colour as the network takes them.
+    /// A folder of pictures, gray or RGB as the network takes.
     Folder(FolderConfig),
-    /// CIFAR-10's binary version.
+    /// CIFAR-10 in its binary version.
     Cifar {
         /// A file of records, or the folder of data_batch_*.bin.
         path: PathBuf,
     },
-    /// IDX files as MNIST's, plain or of gzip.
+    /// IDX files such as MNIST, plain or gzip-compressed.
     Idx {
-        /// The images' file.
+        /// File of the images.
         images: PathBuf,
-        /// The labels' file.
+        /// File of the labels.
         labels: Option<PathBuf>,
     },
 }
 
-/// The images of a run.
+/// A loaded dataset.
 pub struct Loaded {
     /// Images and labels.
-    pub data: LabelledSource,
-    /// Names of the classes, in order; empty where there are none.
+    pub data: LabelledDataset,
+    /// Names of the classes, in order; empty if unnamed.
     pub classes: Vec<String>,
-    /// What is wrong with files that were left out.
+    /// The errors of files that were left out.
     pub skipped: Vec<DataError>,
 }
 
-/// The most sprites that are kept in memory: 3.8 GB.
+/// A loaded dataset, in memory.
+pub struct LoadedInMemory {
+    /// Images and labels.
+    pub data: InMemoryDataset,
+    /// Names of the classes, in order; empty if unnamed.
+    pub classes: Vec<String>,
+    /// The errors of files that were left out.
+    pub skipped: Vec<DataError>,
+}
+
+/// Largest number of sprites: 3.8 GB of memory.
 pub const SPRITES: usize = 5_000_000;
 
 impl DataConfig {
-    /// The key of a kind that says where files lie, for `--data`; none where they are made.
+    /// The key of the path of a kind, for `--data`; `None` for generated data.
     pub fn path_key(kind: &str) -> Option<&'static str> {
         match kind {
             "sprites" => None,
@@ -79,35 +88,51 @@ impl DataConfig {
         }
     }
 
-    /// Reads or makes the images.
+    /// Loads or generates the images; large folders and NumPy files are streamed.
     ///
-    /// - channels: how many the network takes, where the source leaves that open
+    /// - channels: channels of the network, for folders of pictures
     pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let (data, classes): (LabelledSource, _) = match self {
+        let channels = usize::try_from(channels).context("the network's channels")?;
+        match self {
+            Self::Npy { images, labels, classes, memory_mib } => {
+                let data = npy::open(images, labels.as_deref(), *memory_mib)?;
+                Ok(Loaded { data, classes: classes.clone(), skipped: Vec::new() })
+            }
+            Self::Folder(config) => {
+                let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
+                Ok(Loaded { data, classes, skipped })
+            }
+            _ => {
+                let LoadedInMemory { data, classes, skipped } = self.load_in_memory(channels)?;
+                Ok(Loaded { data: data.into(), classes, skipped })
+            }
+        }
+    }
+
+    /// Loads or generates the images in memory, whatever their size.
+    ///
+    /// - channels: 1 or 3, for folders of pictures
+    pub fn load_in_memory(&self, channels: usize) -> Result<LoadedInMemory> {
+        let (data, classes) = match self {
             Self::Sprites { count, .. } if !(1..=SPRITES).contains(count) => {
                 bail!("data.count {count}: expected 1 to {SPRITES} sprites")
             }
             Self::Sprites { seed, count } => {
-                (sprites::dataset(*seed, *count).into(), names(&sprites::CLASSES))
+                (sprites::dataset(*seed, *count), names(&sprites::CLASSES))
             }
-            Self::Npy { images, labels, classes, memory_mib } => {
-                (npy::open(images, labels.as_deref(), *memory_mib)?, classes.clone())
+            Self::Npy { images, labels, classes, .. } => {
+                (npy::load(images, labels.as_deref())?, classes.clone())
             }
-            Self::Npz { path, classes } => (npz::load(path)?.into(), classes.clone()),
-            Self::Folder(config) => return folder(config, channels),
-            Self::Cifar { path } => (cifar::load(path)?.into(), names(&cifar::CLASSES)),
-            Self::Idx { images, labels } => {
-                (idx::load(images, labels.as_deref())?.into(), Vec::new())
+            Self::Npz { path, classes } => (npz::load(path)?, classes.clone()),
+            Self::Folder(config) => {
+                let Folder { dataset, classes, skipped } = folder::load(config, channels)?;
+                return Ok(LoadedInMemory { data: dataset, classes, skipped });
             }
+            Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
+            Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
         };
-        Ok(Loaded { data, classes, skipped: Vec::new() })
+        Ok(LoadedInMemory { data, classes, skipped: Vec::new() })
     }
-}
-
-fn folder(config: &FolderConfig, channels: i64) -> Result<Loaded> {
-    let channels = usize::try_from(channels).context("the network's channels")?;
-    let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
-    Ok(Loaded { data, classes, skipped })
 }
 
 fn usual_memory() -> u64 {

@@ -1,8 +1,8 @@
 //! Whether images, labels and network go together.
 
 use anyhow::{Result, ensure};
+use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
-use inkdrop_data::source::LabelledSource;
 use inkdrop_train::LabelUse;
 use inkdrop_unet::ModelConfig;
 
@@ -12,7 +12,7 @@ use crate::model::metadata::Classes;
 /// Images that a network can learn, and how it takes their labels.
 pub struct Fitted {
     /// Images and labels.
-    pub data: LabelledSource,
+    pub data: LabelledDataset,
     /// How the network takes the labels.
     pub used: LabelUse,
     /// Names of its contexts.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop_data::folder::{self, Broken, Folder, FolderConfig, FolderLabels};
-use inkdrop_data::{Dataset, cifar, idx, npy, npz, sprites};
+use inkdrop_data::InMemoryDataset;
+use inkdrop_data::folder::{Broken, FolderConfig, FolderLabels, MEMORY_MIB};
 
-use crate::config::SPRITES;
+use crate::config::{DataConfig, LoadedInMemory, SPRITES};
 
 /// Sprites where nothing more is said: of a seed that the built-in model was not trained on.
 const USUAL: (u64, usize) = (1, 10_000);
@@ -68,84 +68,77 @@ impl ImageSet {
         matches!(self, Self::Path(path) if path.is_dir() && !is_cifar(path))
     }
 
-    /// Reads or makes the images, with the labels that there are.
+    /// Loads or generates the images, with labels if there are any.
     ///
-    /// - channels: 1 or 3, where the source leaves that open
-    /// - size: side that the pictures of a folder are fitted to; without it they are of one size
+    /// - channels: 1 or 3, for folders of pictures
+    /// - size: side that the pictures of a folder are resized to; `None` if they have one size
     pub fn load(&self, channels: usize, size: Option<usize>) -> Result<Found> {
-        match self {
-            Self::Sprites { seed, count } => Ok(Found {
-                data: sprites::dataset(*seed, *count),
-                classes: sprites::CLASSES.map(String::from).to_vec(),
-            }),
-            Self::Path(path) => read(path, channels, size),
+        let loaded = match self {
+            Self::Sprites { seed, count } => {
+                let sprites = DataConfig::Sprites { seed: *seed, count: *count };
+                sprites.load_in_memory(channels)?
+            }
+            Self::Path(path) => match detect(path)? {
+                Some(config) => config.load_in_memory(channels)?,
+                None => pictures(path, channels, size)?,
+            },
+        };
+        for problem in loaded.skipped {
+            eprintln!("left out: {problem}");
         }
+        Ok(Found { data: loaded.data, classes: loaded.classes })
     }
 }
 
 /// Images that were found.
 pub struct Found {
     /// Images and labels.
-    pub data: Dataset,
-    /// Names of the classes, in the order of their ids; empty where the source has none.
+    pub data: InMemoryDataset,
+    /// Names of the classes, in the order of their ids; empty if unnamed.
     pub classes: Vec<String>,
 }
 
-impl Found {
-    /// Labels by number alone.
-    fn numbered(data: Dataset) -> Self {
-        Self { data, classes: Vec::new() }
-    }
-
-    fn cifar(path: &Path) -> Result<Self> {
-        let classes = cifar::CLASSES.map(String::from).to_vec();
-        Ok(Self { data: cifar::load(path)?, classes })
-    }
-}
-
-fn read(path: &Path, channels: usize, size: Option<usize>) -> Result<Found> {
+/// Detects the kind of a path; `None` for a folder of pictures.
+fn detect(path: &Path) -> Result<Option<DataConfig>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     ensure!(path.exists(), "there is no {}: expected {FORMS}", path.display());
+    let (given, classes) = (path.to_path_buf(), Vec::new());
     if path.is_dir() {
-        return if is_cifar(path) { Found::cifar(path) } else { pictures(path, channels, size) };
+        return Ok(is_cifar(path).then_some(DataConfig::Cifar { path: given }));
     }
-    Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("npz") => Found::numbered(npz::load(path)?),
-        Some("npy") => {
-            Found::numbered(npy::load(path, beside(path, ".npy", "_labels.npy").as_deref())?)
-        }
-        Some("bin") => Found::cifar(path)?,
+    Ok(Some(match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("npz") => DataConfig::Npz { path: given, classes },
+        Some("npy") => DataConfig::Npy {
+            labels: beside(path, ".npy", "_labels.npy"),
+            images: given,
+            classes,
+            memory_mib: MEMORY_MIB,
+        },
+        Some("bin") => DataConfig::Cifar { path: given },
         Some("png") => bail!(
             "{} is one picture: expected a set of images, as `inkdrop sample --out x.npz` or `--out folder/` writes it",
             path.display()
         ),
-        _ if is_idx(path) => {
-            let labels = beside(path, "images-idx3", "labels-idx1")
-                .or_else(|| beside(path, "images.idx3", "labels.idx1"));
-            Found::numbered(idx::load(path, labels.as_deref())?)
-        }
+        _ if is_idx(path) => DataConfig::Idx {
+            labels: beside(path, "images-idx3", "labels-idx1")
+                .or_else(|| beside(path, "images.idx3", "labels.idx1")),
+            images: given,
+        },
         _ => bail!("{} is no set of images: expected {FORMS}", path.display()),
-    })
+    }))
 }
 
-/// Pictures, labelled by sub-folder or by what stands before `_`, where all are.
-fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<Found> {
+/// Loads pictures with labels from sub-folders or from the name before `_`, if all have one.
+fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<LoadedInMemory> {
     let load = |labels| {
         let config = FolderConfig { labels, size, broken: Broken::Skip, ..FolderConfig::new(path) };
-        folder::load(&config, channels)
+        DataConfig::Folder(config).load_in_memory(channels)
     };
     let labelled = [FolderLabels::Folder, FolderLabels::Prefix].into_iter().find_map(|labels| {
         let folder = load(labels).ok()?;
         (folder.classes.len() > 1).then_some(folder)
     });
-    let Folder { dataset, classes, skipped } = match labelled {
-        Some(folder) => folder,
-        None => load(FolderLabels::None)?,
-    };
-    for problem in skipped {
-        eprintln!("left out: {problem}");
-    }
-    Ok(Found { data: dataset, classes })
+    labelled.map_or_else(|| load(FolderLabels::None), Ok)
 }
 
 /// A file whose name differs in one part, if it is there.

@@ -1,11 +1,10 @@
 //! A model that is ready to sample, with its conditioning and guidance.
 
 use std::ops::Range;
-use std::path::Path;
 
 use anyhow::Result;
 use inkdrop_data::Images;
-use inkdrop_data::picture::write_png;
+use inkdrop_data::picture::Picture;
 use inkdrop_nn::{ClassIds, Conditioning, Inference, Network};
 use inkdrop_process::Process;
 use inkdrop_sampler::{BatchModel, BoxedDenoiser, Sampler, SamplerError, SamplingRun, StepState};
@@ -128,8 +127,8 @@ pub fn conditioning<'r>(
     Conditioning::context(weights.to_device(device))
 }
 
-/// Writes a grid of 8 images per context or class, by 25 DDIM steps: a preview during training.
-pub fn preview(network: &dyn Network, metadata: &ModelMetadata, path: &Path) -> Result<()> {
+/// A grid of 8 images per context or class, by 25 DDIM steps: a preview during training.
+pub fn preview(network: &dyn Network, metadata: &ModelMetadata) -> Result<Picture> {
     const COLUMNS: usize = 8;
     const ROWS: usize = 10;
     let names = match metadata.conditions() {
@@ -155,5 +154,5 @@ pub fn preview(network: &dyn Network, metadata: &ModelMetadata, path: &Path) -> 
         conditions: Conditions::Each(&conditions),
     };
     let images = session.draft(conditions.len(), steps, |_| {})?;
-    Ok(write_png(path, &draw::rows(&images, COLUMNS, &names)?)?)
+    draw::rows(&images, COLUMNS, &names)
 }

@@ -1,33 +1,35 @@
-//! What a finished run leaves: a model for each average.
+//! The models of a finished run: one for each EMA.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use inkdrop_train::{LogLine, RunFolder, Trainer};
+use inkdrop_train::{RunFolder, Trainer};
 use serde_json::json;
 
 use crate::config::RunConfig;
 use crate::model::metadata::ModelMetadata;
 
-/// Writes final.safetensors, the weights that the first rule has averaged with all that made
-/// them, and final-RULE.safetensors of each further rule.
+/// Number of points of the loss curve in a model file.
+const CURVE_POINTS: usize = 200;
+
+/// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
+/// final-DECAY.safetensors for each further decay.
 pub fn finish(
     trainer: &Trainer,
     folder: &RunFolder,
     metadata: &ModelMetadata,
     config: &RunConfig,
 ) -> Result<Vec<PathBuf>> {
-    let curve = loss_curve(folder)?;
+    let curve = rounded(trainer.loss_curve().downsampled(CURVE_POINTS));
     let mut written = Vec::new();
-    for (number, &rule) in config.train.ema.iter().enumerate() {
-        let mut weights = trainer.averaged(rule).context("the average of a rule")?;
+    for (number, &decay) in config.train.ema.iter().enumerate() {
+        let mut weights = trainer.ema_weights(decay).context("the EMA of a decay of train.ema")?;
         metadata.write(&mut weights)?;
         let training = json!({
             "inkdrop": env!("CARGO_PKG_VERSION"),
             "data": config.data,
             "train": config.train,
-            "average": rule,
+            "average": decay,
             "began_with": trainer.origin(),
             "steps": trainer.step(),
             "loss_curve": curve,
@@ -35,7 +37,7 @@ pub fn finish(
         weights.set_metadata("training", &training)?;
         let path = match number {
             0 => folder.finished(),
-            _ => folder.finished_average(rule),
+            _ => folder.finished_average(decay),
         };
         weights.save(&path)?;
         written.push(path);
@@ -43,15 +45,7 @@ pub fn finish(
     Ok(written)
 }
 
-/// At most 200 points [step, loss] of the log, each the mean of its stretch.
-fn loss_curve(folder: &RunFolder) -> Result<Vec<(usize, f64)>> {
-    let log = fs::read_to_string(folder.log())?;
-    let lines: Vec<LogLine> =
-        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let stretch = lines.len().div_ceil(200).max(1);
-    let point = |lines: &[LogLine]| {
-        let mean = lines.iter().map(|line| line.loss).sum::<f64>() / lines.len() as f64;
-        (lines.last().map_or(0, |line| line.step), (mean * 1e5).round() / 1e5)
-    };
-    Ok(lines.chunks(stretch).map(point).collect())
+/// Rounds the losses to five decimals.
+fn rounded(curve: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
+    curve.into_iter().map(|(step, loss)| (step, (loss * 1e5).round() / 1e5)).collect()
 }

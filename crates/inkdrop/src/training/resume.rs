@@ -1,4 +1,4 @@
-//! How a run goes on where it stopped.
+//! Resuming a run from its newest checkpoint.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use inkdrop_train::{OtherData, RunFolder, TrainError, Trainer};
 
 use crate::config::RunConfig;
 
-/// What is to go on.
+/// A run to resume.
 pub struct Resume<'a> {
-    /// The config as it is asked for now.
+    /// The requested config.
     pub config: &'a RunConfig,
-    /// The run's folder.
+    /// The run folder.
     pub out: &'a Path,
-    /// Whether another config is meant.
+    /// True to accept another config or other data.
     pub allow_changes: bool,
 }
 
-/// Takes the trainer to where the run in the folder stopped, if it is the same run.
-pub fn resume(trainer: &mut Trainer, asked: &Resume) -> Result<RunFolder> {
-    let Resume { config, out, allow_changes } = asked;
+/// Restores the newest checkpoint of a run folder, if its config equals the requested one.
+pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
+    let Resume { config, out, allow_changes } = resume;
     let folder = RunFolder::open(out)?;
     let saved = RunConfig::load(&folder.config().display().to_string(), &[])?;
     let drift = config.drift(&saved);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use inkdrop_data::{Dataset, npy, sprites};
+use inkdrop_data::{InMemoryDataset, npy, sprites};
 
 use super::support::{Place, put_run};
 
@@ -23,7 +23,7 @@ fn put_config(place: &Place, contexts: &str) {
     put_run(place, "3", contexts, &data);
 }
 
-fn write_pair(place: &Place, images: &str, labels: &str, count: usize) -> Dataset {
+fn write_pair(place: &Place, images: &str, labels: &str, count: usize) -> InMemoryDataset {
     let data = sprites::dataset(1, count);
     npy::write(&place.path(images), &place.path(labels), &data).expect("a writable folder");
     data

@@ -193,9 +193,7 @@ impl EditContext<'_> {
 
     /// Images as tensors in [-1, 1], [B, C, H, W].
     pub fn tensor(&self, images: &Images) -> Result<Tensor> {
-        let shape = [images.len(), images.height(), images.width(), images.channels()];
-        let shape = shape.map(|axis| axis as i64);
-        Ok(pixels::to_tensor(images.bytes(), shape, self.device())?)
+        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), self.device())?)
     }
 }
 

@@ -214,10 +214,9 @@ impl Evaluation<'_> {
         let starts = (0..images.len()).step_by(arguments.batch);
         for range in starts.map(|start| start..(start + arguments.batch).min(images.len())) {
             let indices: Vec<usize> = range.clone().collect();
-            let shape = [indices.len(), images.height(), images.width(), images.channels()];
             let part = images.select(&indices)?;
-            let (shape, device) = (shape.map(|side| side as i64), self.process.device());
-            let x0 = pixels::to_tensor(part.bytes(), shape, device)?;
+            let device = self.process.device();
+            let x0 = pixels::to_tensor(part.bytes(), part.nhwc(), device)?;
             let noise = PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
             let conditioning = conditioning(conditions.each[range].iter(), device);
             let Some(bits) = self.batch(&x0, &conditioning, noise)? else { break };

@@ -1,0 +1,114 @@
+//! Checkpointing: the complete state of a run in one file, and resuming from it.
+
+use std::path::Path;
+
+use inkdrop_checkpoint::{CheckpointError, StateDict};
+
+use crate::{EmaDecay, LossScaler, Precision, RunFolder, TrainError, Trainer};
+
+/// Policy for a checkpoint that was trained on other data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherData {
+    /// Return an error.
+    Refused,
+    /// Resume with the current data.
+    Allowed,
+}
+
+impl Trainer {
+    /// The complete state: f32 weights, EMA, optimizer state, loss scale, timestep sampler and
+    /// step. Data order and random numbers follow from the step.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn state(&self) -> Result<StateDict, TrainError> {
+        let mut state = StateDict::default();
+        put(&mut state, "network.", &self.master.weights());
+        for decay in self.ema.decays() {
+            if let Some(weights) = self.ema.weights(decay) {
+                put(&mut state, &prefix(decay), &weights);
+            }
+        }
+        self.optimizer.save(&mut state)?;
+        self.timestep_sampler.save(&mut state)?;
+        state.set_metadata("step", &self.step)?;
+        state.set_metadata("data", &self.data)?;
+        state.set_metadata("origin", &self.origin)?;
+        state.set_metadata("window", &self.metrics)?;
+        state.set_metadata("ema", &self.ema.decays().collect::<Vec<_>>())?;
+        if self.config.precision == Precision::F16 {
+            state.set_metadata("loss_scale", &self.loss_scaler.log2())?;
+        }
+        Ok(state)
+    }
+
+    /// Saves the state as a checkpoint in the run folder, and deletes expired checkpoints.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be written.
+    pub fn save(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        folder.save(&self.state()?, self.step, self.config.checkpoints())
+    }
+
+    /// Restores the state of a checkpoint. An EMA that the checkpoint lacks starts from the
+    /// network's weights.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not of this network, or was trained on other data and
+    /// `other_data` is [`OtherData::Refused`].
+    pub fn restore(&mut self, path: &Path, other_data: OtherData) -> Result<(), TrainError> {
+        let state = StateDict::open(path)?;
+        let step: Option<usize> = state.metadata("step")?;
+        let step = step.ok_or_else(|| CheckpointError::Metadata {
+            key: "step".to_string(),
+            problem: format!("{} has none: it is no training checkpoint", path.display()),
+        })?;
+        self.check_data(&state, other_data)?;
+        let network = state.below("network.");
+        self.master.set(self.network.params(), &network, &[])?;
+        self.restore_ema(&state, &network)?;
+        self.optimizer.restore(&state)?;
+        self.timestep_sampler.restore(&state)?;
+        // A checkpoint of another precision has no loss scale for this one.
+        let log2: Option<f64> = state.metadata("loss_scale")?;
+        if let Some(log2) = log2.filter(|_| self.config.precision == Precision::F16) {
+            self.loss_scaler = LossScaler::new(log2);
+        }
+        self.origin = state.metadata("origin")?.unwrap_or_default();
+        self.reset_metrics();
+        self.metrics = state.metadata("window")?.unwrap_or_default();
+        (self.last_batch, self.pending) = (None, None);
+        self.step = step;
+        Ok(())
+    }
+
+    fn check_data(&self, state: &StateDict, other_data: OtherData) -> Result<(), TrainError> {
+        let saved: Option<String> = state.metadata("data")?;
+        match saved.filter(|saved| *saved != self.data && other_data == OtherData::Refused) {
+            Some(saved) => Err(TrainError::DataChanged { saved, now: self.data.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn restore_ema(&mut self, state: &StateDict, network: &StateDict) -> Result<(), TrainError> {
+        let saved: Vec<EmaDecay> = state.metadata("ema")?.unwrap_or_default();
+        for decay in self.ema.decays().collect::<Vec<_>>() {
+            match saved.contains(&decay) {
+                true => self.ema.set(Some(decay), &state.below(&prefix(decay)))?,
+                false => self.ema.set(Some(decay), network)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The key prefix of an EMA. No decay contains a `/`.
+fn prefix(decay: EmaDecay) -> String {
+    format!("average/{decay}/")
+}
+
+fn put(state: &mut StateDict, prefix: &str, weights: &StateDict) {
+    for (name, tensor) in weights.iter() {
+        state.insert(format!("{prefix}{name}"), tensor.shallow_clone());
+    }
+}

@@ -1,0 +1,336 @@
+//! Metrics of steps: losses, gradient norm, throughput; their means in the log.
+
+use std::time::{Duration, Instant};
+
+use inkdrop_process::LossTerms;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{SampledTimesteps, TrainError};
+
+/// The metrics of one optimizer step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepMetrics {
+    /// The step, from 1.
+    pub step: usize,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Loss of the batch before the step: the mean over its images, with importance weights.
+    pub loss: f64,
+    /// Loss of each image, without importance weights.
+    pub losses: Vec<f64>,
+    /// Timestep and importance weight of each image.
+    pub timesteps: SampledTimesteps,
+    /// Mean error and mean variational bound, if the loss is their sum.
+    pub error_and_bound: Option<[f64; 2]>,
+    /// Global gradient norm before gradient clipping.
+    pub grad_norm: f64,
+}
+
+impl StepMetrics {
+    /// Number of images in the step.
+    pub fn images(&self) -> usize {
+        self.losses.len()
+    }
+}
+
+/// The loss of a batch, on the device.
+pub(crate) struct BatchLoss {
+    /// Loss of each image, `[B]`.
+    losses: Tensor,
+    /// Means of error and bound, if the loss is their sum.
+    error_and_bound: Option<[Tensor; 2]>,
+}
+
+/// Collects the losses of the microbatches.
+#[derive(Default)]
+pub(crate) struct BatchLossBuilder {
+    losses: Vec<Tensor>,
+    errors: Vec<Tensor>,
+    bounds: Vec<Tensor>,
+}
+
+impl BatchLossBuilder {
+    /// - importance_weights: one for each image of the microbatch
+    pub(crate) fn add(
+        &mut self,
+        terms: LossTerms,
+        importance_weights: &Tensor,
+    ) -> Result<(), TrainError> {
+        self.losses.push(terms.loss.f_detach()?);
+        if let (Some(error), Some(bound)) = (terms.error, terms.bound) {
+            self.errors.push(error.f_detach()?.f_mul(importance_weights)?);
+            self.bounds.push(bound.f_detach()?.f_mul(importance_weights)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<BatchLoss, TrainError> {
+        let mean = |parts: &[Tensor]| Tensor::f_cat(parts, 0)?.f_mean(Kind::Double);
+        let error_and_bound = match self.errors.is_empty() {
+            true => None,
+            false => Some([mean(&self.errors)?, mean(&self.bounds)?]),
+        };
+        Ok(BatchLoss { losses: Tensor::f_cat(&self.losses, 0)?, error_and_bound })
+    }
+}
+
+/// The metrics of a step that are still on the device.
+#[derive(Debug)]
+pub(crate) struct PendingMetrics {
+    step: usize,
+    lr: f64,
+    timesteps: SampledTimesteps,
+    has_terms: bool,
+    /// Loss of each image, gradient norm, means of error and bound; f64.
+    values: Tensor,
+}
+
+impl PendingMetrics {
+    /// - step: from 1
+    pub(crate) fn new(
+        step: usize,
+        lr: f64,
+        timesteps: &SampledTimesteps,
+        loss: &BatchLoss,
+        grad_norm: &Tensor,
+    ) -> Result<Self, TrainError> {
+        let flat = |tensor: &Tensor| tensor.f_to_kind(Kind::Double)?.f_view([-1]);
+        let grad_norm = flat(grad_norm)?.f_to_device(loss.losses.device())?;
+        let mut all = vec![flat(&loss.losses)?, grad_norm];
+        for mean in loss.error_and_bound.iter().flatten() {
+            all.push(flat(mean)?);
+        }
+        // One tensor, so that reading it is one copy from the device.
+        let values = Tensor::f_cat(&all, 0)?;
+        let has_terms = loss.error_and_bound.is_some();
+        Ok(Self { step, lr, timesteps: timesteps.clone(), has_terms, values })
+    }
+
+    /// Copies the metrics to the host; waits for the device.
+    pub(crate) fn read(self) -> Result<StepMetrics, TrainError> {
+        let all = Vec::<f64>::try_from(&self.values.f_to_device(Device::Cpu)?)?;
+        let (losses, rest) = all.split_at(self.timesteps.t.len());
+        let weighted = losses.iter().zip(&self.timesteps.importance_weights);
+        let sum: f64 = weighted.map(|(loss, weight)| loss * weight).sum();
+        Ok(StepMetrics {
+            step: self.step,
+            lr: self.lr,
+            loss: sum / losses.len() as f64,
+            losses: losses.to_vec(),
+            grad_norm: rest[0],
+            error_and_bound: self.has_terms.then(|| [rest[1], rest[2]]),
+            timesteps: self.timesteps,
+        })
+    }
+
+    /// One f32 on the device: 1 if any value is NaN or infinite, else 0.
+    pub(crate) fn not_finite(&self) -> Result<Tensor, TrainError> {
+        let sum = self.values.f_sum(Kind::Double)?;
+        Ok(sum.f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float)?)
+    }
+}
+
+/// A running mean.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64, weight: f64) {
+        self.sum += value * weight;
+        self.weight += weight;
+    }
+
+    fn get(self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
+/// Running means of the metrics since the last log line.
+///
+/// Checkpoints hold it, so that a run that stops between two log lines loses no step.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct MetricsAccumulator {
+    loss: Mean,
+    error: Mean,
+    bound: Mean,
+    /// Loss by quarter of the timesteps, least noise first.
+    quarters: [Mean; 4],
+    #[serde(rename = "norm")]
+    grad_norm: Mean,
+}
+
+impl MetricsAccumulator {
+    /// Adds a step.
+    ///
+    /// - process_steps: T, the number of timesteps
+    pub(crate) fn add(&mut self, metrics: &StepMetrics, process_steps: usize) {
+        self.loss.add(metrics.loss, 1.0);
+        if let Some([error, bound]) = metrics.error_and_bound {
+            self.error.add(error, 1.0);
+            self.bound.add(bound, 1.0);
+        }
+        let SampledTimesteps { t, importance_weights } = &metrics.timesteps;
+        for ((&t, &loss), &weight) in t.iter().zip(&metrics.losses).zip(importance_weights) {
+            self.quarters[4 * t / process_steps].add(loss, weight);
+        }
+        if metrics.grad_norm.is_finite() {
+            self.grad_norm.add(metrics.grad_norm, 1.0);
+        }
+    }
+
+    /// The means as a log line; throughput and the fields of the trainer's state are left empty.
+    pub(crate) fn log_line(&self, step: usize, lr: f64) -> LogLine {
+        let [loss_q0, loss_q1, loss_q2, loss_q3] = self.quarters.map(Mean::get);
+        LogLine {
+            step,
+            loss: self.loss.get().unwrap_or(0.0),
+            error: self.error.get(),
+            bound: self.bound.get(),
+            loss_q0,
+            loss_q1,
+            loss_q2,
+            loss_q3,
+            grad_norm: self.grad_norm.get(),
+            lr,
+            loss_scale: None,
+            validation: None,
+            images_per_s: 0.0,
+            data_wait_fraction: 0.0,
+            seconds: 0.0,
+        }
+    }
+}
+
+/// Measures images per second and the share of time spent waiting for data.
+#[derive(Debug)]
+pub(crate) struct Throughput {
+    started: Instant,
+    /// The data loader's total wait when the measurement began.
+    data_wait: Duration,
+    images: usize,
+}
+
+impl Throughput {
+    pub(crate) fn start(data_wait: Duration) -> Self {
+        Self { started: Instant::now(), data_wait, images: 0 }
+    }
+
+    pub(crate) fn add(&mut self, images: usize) {
+        self.images += images;
+    }
+
+    /// Excludes time that was not spent on steps.
+    pub(crate) fn exclude(&mut self, time: Duration) {
+        self.started += time;
+    }
+
+    /// Images per second, and the share of time spent waiting for data.
+    ///
+    /// - data_wait: the data loader's total wait now
+    pub(crate) fn rates(&self, data_wait: Duration) -> (f64, f64) {
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        let waited = data_wait.saturating_sub(self.data_wait).as_secs_f64();
+        (self.images as f64 / seconds, (waited / seconds).min(1.0))
+    }
+}
+
+/// One line of log.jsonl: means since the previous line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Number of steps done.
+    pub step: usize,
+    /// Mean loss.
+    pub loss: f64,
+    /// Mean error term, if the loss is error plus bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+    /// Mean variational bound term in bits per dimension, scaled as the loss defines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
+    /// Mean loss over the first quarter of the timesteps: least noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q0: Option<f64>,
+    /// Mean loss over the second quarter of the timesteps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q1: Option<f64>,
+    /// Mean loss over the third quarter of the timesteps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q2: Option<f64>,
+    /// Mean loss over the last quarter of the timesteps: most noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_q3: Option<f64>,
+    /// Mean gradient norm before gradient clipping, over steps with a finite norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Log2 of the loss scale (f16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Mean validation loss of the EMA network, if it was measured at this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
+    /// Images per second.
+    pub images_per_s: f64,
+    /// Share of the time spent waiting for the data loader; the log's key is `waiting`.
+    #[serde(default, rename = "waiting", alias = "data_wait_fraction")]
+    pub data_wait_fraction: f64,
+    /// Seconds since the run was started or resumed.
+    pub seconds: f64,
+}
+
+impl LogLine {
+    /// The values by tag, as TensorBoard groups them; missing values are left out.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
+        let numbers = [
+            ("loss/all", Some(self.loss)),
+            ("loss/error", self.error),
+            ("loss/bound", self.bound),
+            ("loss/q0", self.loss_q0),
+            ("loss/q1", self.loss_q1),
+            ("loss/q2", self.loss_q2),
+            ("loss/q3", self.loss_q3),
+            ("loss/validation", self.validation),
+            ("gradient/norm", self.grad_norm),
+            ("gradient/loss_scale", self.loss_scale),
+            ("lr", Some(self.lr)),
+            ("speed/images_per_s", Some(self.images_per_s)),
+            ("speed/waiting", Some(self.data_wait_fraction)),
+        ];
+        numbers.into_iter().filter_map(|(name, number)| Some((name, number?)))
+    }
+}
+
+/// The loss over the run: one point per log line, in memory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LossCurve {
+    points: Vec<(usize, f64)>,
+}
+
+impl<'a> FromIterator<&'a LogLine> for LossCurve {
+    fn from_iter<T: IntoIterator<Item = &'a LogLine>>(lines: T) -> Self {
+        Self { points: lines.into_iter().map(|line| (line.step, line.loss)).collect() }
+    }
+}
+
+impl LossCurve {
+    pub(crate) fn push(&mut self, line: &LogLine) {
+        self.points.push((line.step, line.loss));
+    }
+
+    /// At most `most` points (step, loss); each is the mean of a stretch of log lines.
+    ///
+    /// - most: at least 1
+    pub fn downsampled(&self, most: usize) -> Vec<(usize, f64)> {
+        let stretch = self.points.len().div_ceil(most.max(1)).max(1);
+        let mean = |points: &[(usize, f64)]| {
+            let sum: f64 = points.iter().map(|(_, loss)| loss).sum();
+            (points.last().map_or(0, |(step, _)| *step), sum / points.len() as f64)
+        };
+        self.points.chunks(stretch).map(mean).collect()
+    }
+}

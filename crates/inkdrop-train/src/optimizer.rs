@@ -1,0 +1,340 @@
+//! Adam and AdamW with parameter groups, and gradient clipping.
+
+use inkdrop_checkpoint::{CheckpointError, Mismatch, StateDict};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{AdamNumbers, AdamTensors, adamw, norm_of_all, scale_all};
+use serde::{Deserialize, Serialize};
+
+use crate::{MasterWeights, TrainError};
+
+/// Hyperparameters of Adam and AdamW, without the learning rate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdamConfig {
+    /// Decay rates β₁, β₂ of the first and second moment estimates, in [0, 1).
+    pub betas: [f64; 2],
+    /// ε, added to the root of the second moment; > 0.
+    pub eps: f64,
+    /// Decoupled weight decay (AdamW). 0 gives plain Adam.
+    pub weight_decay: f64,
+    /// Parameter groups with their own learning rate or weight decay.
+    pub groups: Vec<GroupConfig>,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, groups: Vec::new() }
+    }
+}
+
+/// A parameter group: weights with their own learning rate or weight decay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupConfig {
+    /// Names of the weights, such as `out.2.bias`; `*` matches any text, as in `*.bias`.
+    pub names: Vec<String>,
+    /// Factor of the learning rate; 0 freezes the weights.
+    #[serde(default = "one")]
+    pub lr: f64,
+    /// Weight decay of the group; the default is that of the other weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The Adam optimizer (Kingma & Ba 2015), equal to `torch.optim.Adam`; with a weight decay it is
+/// `torch.optim.AdamW` (Loshchilov & Hutter 2019).
+#[derive(Debug)]
+pub struct Adam {
+    states: Vec<ParamState>,
+    config: AdamConfig,
+    steps: i32,
+}
+
+/// A trained weight with its moment estimates and hyperparameters.
+#[derive(Debug)]
+struct ParamState {
+    name: String,
+    parameter: Tensor,
+    /// First moment estimate.
+    mean: Tensor,
+    /// Second moment estimate.
+    square: Tensor,
+    hyper: Hyper,
+}
+
+/// Learning rate factor and weight decay of a parameter group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Hyper {
+    lr_factor: f64,
+    weight_decay: f64,
+}
+
+impl Adam {
+    /// An optimizer of the trained weights, with zero moments.
+    ///
+    /// # Errors
+    /// A group names no weight, or libtorch cannot allocate the state.
+    pub fn new(master: &MasterWeights, config: AdamConfig) -> Result<Self, TrainError> {
+        let _guard = no_grad_guard();
+        let names: Vec<&str> = master.trained().map(|entry| entry.name.as_str()).collect();
+        check_groups(&config, &names)?;
+        let mut states = Vec::new();
+        for entry in master.trained() {
+            let parameter = entry.value().shallow_clone();
+            let (mean, square) = (parameter.f_zeros_like()?, parameter.f_zeros_like()?);
+            let hyper = hyper_of(&config, &entry.name);
+            states.push(ParamState { name: entry.name.clone(), parameter, mean, square, hyper });
+        }
+        Ok(Self { states, config, steps: 0 })
+    }
+
+    /// Updates every parameter that has a gradient.
+    ///
+    /// - lr: learning rate; > 0
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        self.step_unless(gradients, lr, None)
+    }
+
+    /// Updates every parameter that has a gradient, unless `skip` is 1.
+    ///
+    /// - skip: one f32 on the device, so that the host need not wait for its value
+    pub(crate) fn step_unless(
+        &mut self,
+        gradients: &Gradients,
+        lr: f64,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        self.steps += 1;
+        for hyper in self.groups() {
+            self.step_group(gradients, lr, hyper, skip)?;
+        }
+        Ok(())
+    }
+
+    /// One fused update of all weights of a parameter group.
+    fn step_group(
+        &self,
+        gradients: &Gradients,
+        lr: f64,
+        hyper: Hyper,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
+        let pairs = self.states.iter().zip(&gradients.tensors);
+        let group: Vec<(&ParamState, Tensor)> = pairs
+            .filter(|(state, _)| state.hyper == hyper)
+            .filter_map(|(state, gradient)| Some((state, gradient.as_ref()?)))
+            .map(|(state, gradient)| Ok((state, laid_out_like(gradient, &state.parameter)?)))
+            .collect::<Result<_, TrainError>>()?;
+        let Some((first, _)) = group.first() else { return Ok(()) };
+        let on_device = (Kind::Float, first.mean.device());
+        let step = Tensor::f_full([], f64::from(self.steps), on_device)?;
+        let tensors: Vec<AdamTensors> = group
+            .iter()
+            .map(|(state, gradient)| AdamTensors {
+                parameter: &state.parameter,
+                gradient,
+                mean: &state.mean,
+                square: &state.square,
+            })
+            .collect();
+        let AdamConfig { betas, eps, .. } = self.config;
+        let lr = lr * hyper.lr_factor;
+        let numbers = AdamNumbers { lr, betas, weight_decay: hyper.weight_decay, eps };
+        Ok(adamw(&tensors, &step, numbers, skip)?)
+    }
+
+    /// The distinct hyperparameters, in the order of the weights.
+    fn groups(&self) -> Vec<Hyper> {
+        let mut groups: Vec<Hyper> = Vec::new();
+        for state in &self.states {
+            if !groups.contains(&state.hyper) {
+                groups.push(state.hyper);
+            }
+        }
+        groups
+    }
+
+    /// Adds the optimizer state to a checkpoint.
+    ///
+    /// # Errors
+    /// The number of steps cannot be written.
+    pub fn save(&self, weights: &mut StateDict) -> Result<(), TrainError> {
+        for state in &self.states {
+            weights.insert(format!("adam.mean.{}", state.name), state.mean.shallow_clone());
+            weights.insert(format!("adam.square.{}", state.name), state.square.shallow_clone());
+        }
+        Ok(weights.set_metadata("adam_steps", &self.steps)?)
+    }
+
+    /// Restores the optimizer state of a checkpoint.
+    ///
+    /// # Errors
+    /// The checkpoint lacks the state of a weight.
+    pub fn restore(&mut self, weights: &StateDict) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        let absent = |missing: String| {
+            CheckpointError::Mismatch(Mismatch { missing: vec![missing], ..Mismatch::default() })
+        };
+        let steps: Option<i32> = weights.metadata("adam_steps")?;
+        self.steps = steps.ok_or_else(|| absent("adam_steps".to_string()))?;
+        for state in &mut self.states {
+            for (part, tensor) in [("mean", &mut state.mean), ("square", &mut state.square)] {
+                let key = format!("adam.{part}.{}", state.name);
+                match weights.get(&key) {
+                    Some(saved) if saved.size() == tensor.size() => tensor.f_copy_(saved)?,
+                    _ => return Err(absent(key).into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads a state of `torch.optim.Adam` or `AdamW`, as `torch.save(optimizer.state_dict())`
+    /// writes it.
+    ///
+    /// - order: names of the weights in PyTorch's order, such as [`StateDict::order`] of the
+    ///   network's own file; names of weights that are not trained are ignored
+    /// - step: the number of steps taken, for files without a step tensor (before PyTorch 1.12)
+    ///
+    /// # Errors
+    /// The file lacks the state of a weight, a shape differs, or the file has more weights.
+    pub fn start_from(
+        &mut self,
+        weights: &StateDict,
+        order: &[String],
+        step: usize,
+    ) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        for (mut tensor, saved) in self.pytorch_pairs(weights, order)? {
+            tensor.f_copy_(saved)?;
+        }
+        self.steps = match weights.get("state.0.step") {
+            Some(step) => step.f_double_value(&[])? as i32,
+            None => step as i32,
+        };
+        Ok(())
+    }
+
+    /// Each moment tensor with its counterpart in PyTorch's file.
+    fn pytorch_pairs<'a>(
+        &self,
+        weights: &'a StateDict,
+        order: &[String],
+    ) -> Result<Vec<(Tensor, &'a Tensor)>, TrainError> {
+        let states = order.iter().filter_map(|name| self.states.iter().find(|s| s.name == *name));
+        let states: Vec<&ParamState> = states.collect();
+        if states.len() != self.states.len() {
+            return Err(TrainError::Order { given: states.len(), expected: self.states.len() });
+        }
+        let (mut pairs, mut mismatch) = (Vec::new(), Mismatch::default());
+        for (i, state) in states.into_iter().enumerate() {
+            for (part, tensor) in [("exp_avg", &state.mean), ("exp_avg_sq", &state.square)] {
+                let key = format!("state.{i}.{part}");
+                match weights.get(&key) {
+                    None => mismatch.missing.push(key),
+                    Some(saved) if saved.size() != tensor.size() => {
+                        let (given, expected) = (saved.size(), tensor.size());
+                        let name = &state.name;
+                        let problem = format!("{key} ({name}): {given:?}, expected {expected:?}");
+                        mismatch.different.push(problem);
+                    }
+                    Some(saved) => pairs.push((tensor.shallow_clone(), saved)),
+                }
+            }
+        }
+        let beyond = format!("state.{}.exp_avg", self.states.len());
+        mismatch.unexpected.extend(weights.get(&beyond).map(|_| beyond.clone()));
+        match mismatch == Mismatch::default() {
+            true => Ok(pairs),
+            false => Err(CheckpointError::Mismatch(mismatch).into()),
+        }
+    }
+}
+
+/// Copies a gradient into the memory layout of its parameter, which the fused step requires.
+fn laid_out_like(gradient: &Tensor, parameter: &Tensor) -> Result<Tensor, TrainError> {
+    if gradient.stride() == parameter.stride() {
+        return Ok(gradient.shallow_clone());
+    }
+    let mut same = parameter.f_empty_like()?;
+    same.f_copy_(gradient)?;
+    Ok(same)
+}
+
+/// Returns an error if a pattern of a parameter group matches no weight.
+fn check_groups(config: &AdamConfig, names: &[&str]) -> Result<(), TrainError> {
+    let mut patterns = config.groups.iter().flat_map(|group| &group.names);
+    match patterns.find(|pattern| !names.iter().any(|name| matches(pattern, name))) {
+        None => Ok(()),
+        Some(pattern) => Err(TrainError::Field {
+            field: "train.groups.names",
+            given: pattern.clone(),
+            expected: "the name of a trained weight, with * for any text; \
+                       `inkdrop inspect FILE` lists them",
+        }),
+    }
+}
+
+/// The hyperparameters of a weight: those of the first group that matches its name.
+fn hyper_of(config: &AdamConfig, name: &str) -> Hyper {
+    let named = |group: &&GroupConfig| group.names.iter().any(|p| matches(p, name));
+    let group = config.groups.iter().find(named);
+    let weight_decay = group.and_then(|group| group.weight_decay);
+    Hyper {
+        lr_factor: group.map_or(1.0, |group| group.lr),
+        weight_decay: weight_decay.unwrap_or(config.weight_decay),
+    }
+}
+
+/// True if a name matches a pattern, in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            let mut ends = (0..=name.len()).filter(|&end| name.is_char_boundary(end));
+            ends.any(|end| matches(rest, &name[end..]))
+        }),
+    }
+}
+
+/// The gradients of the trained tensors, in the network's order; `None` for a tensor that the
+/// loss does not depend on.
+pub struct Gradients {
+    pub(crate) tensors: Vec<Option<Tensor>>,
+}
+
+impl Gradients {
+    /// The global L2 norm of all gradients; stays on the device.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn norm(&self) -> Result<Tensor, TrainError> {
+        let present: Vec<&Tensor> = self.tensors.iter().flatten().collect();
+        match present.is_empty() {
+            true => Ok(Tensor::f_zeros([], (Kind::Float, Device::Cpu))?),
+            false => Ok(norm_of_all(&present)?),
+        }
+    }
+
+    /// Gradient clipping by global norm, equal to `torch.nn.utils.clip_grad_norm_`. The host does
+    /// not wait for the device.
+    ///
+    /// - norm: result of [`Gradients::norm`]
+    /// - max_norm: largest norm that is kept; > 0
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn clip(&mut self, norm: &Tensor, max_norm: f64) -> Result<(), TrainError> {
+        let factor =
+            norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max_norm)?.f_clamp_max(1.0)?;
+        let present: Vec<&Tensor> = self.tensors.iter().flatten().collect();
+        Ok(scale_all(&present, &factor)?)
+    }
+}
