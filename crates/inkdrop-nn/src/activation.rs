@@ -1,7 +1,7 @@
 //! The non-linear functions between layers.
 
 use inkdrop_torch::tch::Tensor;
-use inkdrop_torch::{Result, Then};
+use inkdrop_torch::{PostOp, Result};
 use serde::{Deserialize, Serialize};
 
 /// A non-linear function, entry by entry.
@@ -39,11 +39,11 @@ impl Activation {
     }
 
     /// The form in which a layer for inference can apply it in the same go.
-    pub(crate) fn fused(self) -> Option<Then> {
+    pub(crate) fn fused(self) -> Option<PostOp> {
         match self {
-            Self::Relu => Some(Then::Relu),
-            Self::Silu => Some(Then::Silu),
-            Self::Gelu => Some(Then::Gelu),
+            Self::Relu => Some(PostOp::Relu),
+            Self::Silu => Some(PostOp::Silu),
+            Self::Gelu => Some(PostOp::Gelu),
             Self::Mish => None,
         }
     }

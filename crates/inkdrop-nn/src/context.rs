@@ -24,7 +24,7 @@ impl ConvUnit {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match &self.norm {
             Some(norm) => Activation::Gelu.apply(&norm.forward(&self.conv.forward(x)?, mode)?),
-            None => self.conv.forward_then(x, Some(Activation::Gelu)),
+            None => self.conv.forward_with_post_op(x, Some(Activation::Gelu)),
         }
     }
 
@@ -124,7 +124,7 @@ impl ResidualConvBlock {
         let sum = match &self.residual {
             Residual::None => return Ok(second),
             Residual::Input => x.f_add(&second)?,
-            Residual::Shortcut(conv) => conv.forward_onto(x, &second)?,
+            Residual::Shortcut(conv) => conv.forward_add(x, &second)?,
         };
         Ok(sum.f_div_scalar(Self::SCALE)?)
     }

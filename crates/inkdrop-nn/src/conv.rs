@@ -159,7 +159,7 @@ impl Conv {
     }
 
     /// A 1-wide convolution as one over two axes, whatever it runs over, for inference.
-    pub(crate) fn over_places(&self, pack: bool) -> Result<Self> {
+    pub(crate) fn as_pointwise(&self, pack: bool) -> Result<Self> {
         let Kernel::Plain { weight, bias } = &self.kernel else { return Ok(self.clone()) };
         let ConvConfig { inputs, outputs, .. } = self.config;
         let weight = weight.f_detach()?.f_reshape([outputs, inputs, 1, 1])?;
@@ -190,14 +190,18 @@ impl Conv {
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_then(x, None)
+        self.forward_with_post_op(x, None)
     }
 
     /// The same, and an activation in the same go where that can be.
     ///
     /// # Errors
     /// As [`Conv::forward`].
-    pub fn forward_then(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
+    pub fn forward_with_post_op(
+        &self,
+        x: &Tensor,
+        activation: Option<Activation>,
+    ) -> Result<Tensor> {
         match &self.kernel {
             Kernel::Packed(packed) => {
                 match activation.map_or(Some(Default::default()), Activation::fused) {
@@ -215,9 +219,9 @@ impl Conv {
     ///
     /// # Errors
     /// As [`Conv::forward`]; `other` has another shape than the result.
-    pub fn forward_onto(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+    pub fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
         match &self.kernel {
-            Kernel::Packed(packed) => packed.forward_onto(x, other),
+            Kernel::Packed(packed) => packed.forward_add(x, other),
             Kernel::Plain { weight, bias } => Ok(other.f_add(&self.convolve(x, weight, bias)?)?),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
 
-use crate::{ClassIds, Conditioning, Graphed, Network};
+use crate::{ClassIds, Conditioning, CudaGraphNetwork, Network};
 
 /// How a network is made ready for inference; see [`Network::for_inference`](crate::Network::for_inference).
 ///
@@ -27,7 +27,7 @@ pub struct Inference {
     /// On a CPU and in f32: weights of convolutions are copied into the order that oneDNN computes
     /// in, and normalisations are computed in one go with what is before and after them.
     pub pack: bool,
-    /// On a GPU: passes of a shape that comes again are recorded and replayed; see [`Graphed`].
+    /// On a GPU: passes of a shape that comes again are recorded and replayed; see [`CudaGraphNetwork`].
     pub graphs: bool,
 }
 
@@ -47,7 +47,7 @@ impl Inference {
     pub fn finish(&self, network: impl Network + 'static) -> Box<dyn Network> {
         let network: Box<dyn Network> = Box::new(network);
         match network.params().device() {
-            Device::Cuda(_) if self.graphs => Box::new(Graphed::new(network)),
+            Device::Cuda(_) if self.graphs => Box::new(CudaGraphNetwork::new(network)),
             _ => network,
         }
     }
@@ -55,12 +55,12 @@ impl Inference {
 
 /// Rows of numbers that depend on time and class alone.
 #[derive(Debug)]
-pub struct StepTable {
+pub struct EmbeddingCache {
     places: HashMap<(u64, Option<i64>), i64>,
     rows: Tensor,
 }
 
-impl StepTable {
+impl EmbeddingCache {
     /// How many rows are known beforehand; what is beyond is computed as it comes.
     const MOST: usize = 1024;
 
@@ -105,7 +105,7 @@ impl StepTable {
     ///
     /// # Errors
     /// libtorch fails.
-    pub fn row(&self, moment: &Moment) -> Result<Option<Tensor>> {
+    pub fn row(&self, moment: &EmbeddingCacheKey) -> Result<Option<Tensor>> {
         let place = self.places.get(&(moment.time.to_bits(), moment.class));
         Ok(place.map(|place| self.rows.f_narrow(0, *place, 1)).transpose()?)
     }
@@ -113,14 +113,14 @@ impl StepTable {
 
 /// A time, and a class, that all images of a batch share.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Moment {
+pub struct EmbeddingCacheKey {
     /// In the units of the network's t.
     pub time: f64,
     /// `None` where there are no classes.
     pub class: Option<i64>,
 }
 
-impl Moment {
+impl EmbeddingCacheKey {
     /// What all images share; `None` where they do not, or where asking would mean waiting for a
     /// GPU.
     ///

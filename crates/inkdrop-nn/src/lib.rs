@@ -11,7 +11,7 @@
 //! | [`ResBlock`], [`SelfAttention`], [`Downsample`], [`Upsample`], [`EmbedSequential`], [`Checkpointed`] | nanodiffusion, improved- and guided-diffusion, diffusers |
 //! | [`ResidualConvBlock`], [`UnetDown`], [`UnetUp`], [`EmbedFc`] | the sprites notebook |
 //! | [`timestep_embedding`], [`positional_embedding`], [`diffusers_embedding`], [`Mlp`], [`Embedding`] | times and classes |
-//! | [`Inference`], [`Joint`], [`StepTable`], [`Graphed`] | any, made ready for inference ([`Network::for_inference`]) |
+//! | [`Inference`], [`FusedProjectionBuilder`], [`EmbeddingCache`], [`CudaGraphNetwork`] | any, made ready for inference ([`Network::for_inference`]) |
 //! | [`Conv`], [`ConvTranspose2d`], [`Linear`], [`Norm`] and its kinds, [`Activation`] | all |
 //!
 //! ```
@@ -31,11 +31,11 @@ mod attention;
 mod checkpointed;
 mod context;
 mod conv;
+mod cuda_graph;
 mod embedding;
-mod graphed;
 mod inference;
-mod joint;
 mod linear;
+mod modulation;
 mod network;
 mod norm;
 mod params;
@@ -51,15 +51,15 @@ pub use attention::{
 pub use checkpointed::Checkpointed;
 pub use context::{ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};
+pub use cuda_graph::CudaGraphNetwork;
 pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
-pub use graphed::Graphed;
-pub use inference::{Inference, Moment, StepTable};
-pub use joint::{Joint, Told};
+pub use inference::{EmbeddingCache, EmbeddingCacheKey, Inference};
 pub use linear::{Embedding, Linear, Mlp};
+pub use modulation::{FusedProjection, FusedProjectionBuilder};
 pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
 pub use params::{Init, Param, Params, Role, Scope};
 pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
 pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
-pub use sequential::{Block, EmbedSequential, LayerConfig, Signal};
+pub use sequential::{Block, BlockConditioning, EmbedSequential, LayerConfig};
 pub use weight::Weight;

@@ -45,15 +45,15 @@ impl Linear {
     }
 
     /// Layers side by side as one 1×1 convolution, for inference.
-    pub(crate) fn over_places(layers: &[&Self], pack: bool) -> Result<Conv> {
-        let joined = Self::side_by_side(layers)?;
+    pub(crate) fn as_pointwise(layers: &[&Self], pack: bool) -> Result<Conv> {
+        let joined = Self::concat(layers)?;
         let (outputs, inputs) = (joined.weight.size()[0], joined.weight.size()[1]);
         let weight = joined.weight.f_reshape([outputs, inputs, 1, 1])?;
         Conv::of(ConvConfig::same(inputs, outputs, 1), &weight, &joined.bias, pack)
     }
 
     /// One layer that gives the outputs of all, one after the other; without gradients.
-    pub(crate) fn side_by_side(layers: &[&Self]) -> Result<Self> {
+    pub(crate) fn concat(layers: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = layers.iter().map(|layer| &*layer.weight).collect();
         let biases: Vec<&Tensor> = layers.iter().map(|layer| &*layer.bias).collect();
@@ -146,8 +146,7 @@ impl Mlp {
     /// # Errors
     /// libtorch is out of memory.
     pub fn for_inference(&self) -> Result<Self> {
-        let [first, second] =
-            [&self.first, &self.second].map(|layer| Linear::side_by_side(&[layer]));
+        let [first, second] = [&self.first, &self.second].map(|layer| Linear::concat(&[layer]));
         Ok(Self { first: first?, activation: self.activation, second: second? })
     }
 
@@ -192,11 +191,11 @@ impl Embedding {
     /// # Errors
     /// libtorch is out of memory.
     pub fn for_inference(&self) -> Result<Self> {
-        Self::side_by_side(&[self])
+        Self::concat(&[self])
     }
 
     /// One table whose vectors are those of all, one after the other; without gradients.
-    pub(crate) fn side_by_side(tables: &[&Self]) -> Result<Self> {
+    pub(crate) fn concat(tables: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = tables.iter().map(|table| &*table.weight).collect();
         Ok(Self { weight: Weight::new(Tensor::f_cat(&weights, 1)?) })

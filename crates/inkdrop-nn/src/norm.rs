@@ -247,26 +247,26 @@ impl Norm {
     ///
     /// # Errors
     /// x has other channels, or what is told is no row for each image.
-    pub(crate) fn forward_told(
+    pub(crate) fn forward_modulated(
         &self,
         x: &Tensor,
-        told: &Told,
+        modulation: &Modulation,
         activation: Option<Activation>,
         mode: Mode,
     ) -> Result<Tensor> {
         if let Self::Group(norm) = self
-            && let Some(y) = norm.fused(x, told, activation)?
+            && let Some(y) = norm.fused(x, modulation, activation)?
         {
             return Ok(y);
         }
-        let y = match told {
-            Told::Nothing => self.forward(x, mode)?,
-            Told::Before(row) => self.forward(&x.f_add(&places(row, x)?)?, mode)?,
-            Told::Around(row) => {
+        let y = match modulation {
+            Modulation::None => self.forward(x, mode)?,
+            Modulation::Bias(row) => self.forward(&x.f_add(&broadcast_spatial(row, x)?)?, mode)?,
+            Modulation::ScaleShift(row) => {
                 let (scale, shift) = halves(row, x)?;
                 self.forward(x, mode)?.f_mul(&scale.f_add_scalar(1.0)?)?.f_add(&shift)?
             }
-            Told::Affine(row) => {
+            Modulation::FusedAffine(row) => {
                 let (scale, shift) = halves(row, x)?;
                 let bare = match self {
                     Self::Group(norm) => norm.bare(x)?,
@@ -282,8 +282,13 @@ impl Norm {
     ///
     /// # Errors
     /// As [`Norm::forward`].
-    pub fn forward_then(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
-        self.forward_told(x, &Told::Nothing, Some(activation), mode)
+    pub fn forward_with_post_op(
+        &self,
+        x: &Tensor,
+        activation: Activation,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        self.forward_modulated(x, &Modulation::None, Some(activation), mode)
     }
 
     /// The same layer for inference; see [`GroupNorm::for_inference`].
@@ -311,18 +316,18 @@ fn detached((scale, shift): &(Weight, Weight)) -> Result<(Weight, Weight)> {
 
 /// What a signal has to say at a normalisation; rows are [1, ...] or [B, ...].
 #[derive(Debug)]
-pub(crate) enum Told {
-    Nothing,
+pub(crate) enum Modulation {
+    None,
     /// Biases, added to x first: C numbers.
-    Before(Tensor),
+    Bias(Tensor),
     /// The result is multiplied with 1 + the first half, and the second half added: 2·C numbers.
-    Around(Tensor),
+    ScaleShift(Tensor),
     /// Scale and shift of a group normalisation, instead of its own: 2·C numbers.
-    Affine(Tensor),
+    FusedAffine(Tensor),
 }
 
 /// A row as [B, C, 1, …] in the kind of x.
-fn places(row: &Tensor, x: &Tensor) -> Result<Tensor> {
+fn broadcast_spatial(row: &Tensor, x: &Tensor) -> Result<Tensor> {
     let mut shape = row.size();
     shape.resize(x.dim(), 1);
     Ok(row.f_to_kind(x.kind())?.f_reshape(&shape[..])?)
@@ -330,7 +335,7 @@ fn places(row: &Tensor, x: &Tensor) -> Result<Tensor> {
 
 /// Both halves of a row, as [B, C, 1, …].
 fn halves(row: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let mut parts = places(row, x)?.f_chunk(2, 1)?.into_iter();
+    let mut parts = broadcast_spatial(row, x)?.f_chunk(2, 1)?.into_iter();
     match (parts.next(), parts.next()) {
         (Some(first), Some(second)) => Ok((first, second)),
         _ => Err(TorchError::message(format!("{:?} has no two halves", row.size()))),

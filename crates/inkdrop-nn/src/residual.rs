@@ -3,10 +3,10 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use crate::norm::Told;
+use crate::norm::Modulation;
 use crate::{
-    Activation, Block, Conv, ConvConfig, Embedding, Inference, Joint, Linear, Mode, Norm,
-    NormConfig, Scope, Signal, double, halve,
+    Activation, Block, BlockConditioning, Conv, ConvConfig, Embedding, FusedProjectionBuilder,
+    Inference, Linear, Mode, Norm, NormConfig, Scope, double, halve,
 };
 
 /// How a residual block is made.
@@ -136,7 +136,7 @@ impl ResBlockConfig {
     /// nanodiffusion's ResidualBlock, without its attention: nothing starts at 0.
     ///
     /// ```
-    /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, Signal};
+    /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, BlockConditioning};
     /// use inkdrop_torch::tch::{Device, Kind, Tensor};
     ///
     /// // With a bias for each of ten classes beside that of the time.
@@ -144,13 +144,13 @@ impl ResBlockConfig {
     /// let config = ResBlockConfig { classes: Some(10), dropout: 0.1, ..base };
     /// let mut params = Params::new(Kind::Float, Device::Cpu);
     /// let block = ResBlock::new(&mut params.root(), &config)?;
-    /// let signal = Signal {
+    /// let conditioning = BlockConditioning {
     ///     embedding: Some(Tensor::randn([2, 64], (Kind::Float, Device::Cpu))),
-    ///     classes: Some(Tensor::from_slice(&[3i64, 9])),
-    ///     ..Signal::default()
+    ///     class_ids: Some(Tensor::from_slice(&[3i64, 9])),
+    ///     ..BlockConditioning::default()
     /// };
     /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
-    /// assert_eq!(block.forward(&x, &signal, Mode::Train)?.size(), x.size());
+    /// assert_eq!(block.forward(&x, &conditioning, Mode::Train)?.size(), x.size());
     /// # Ok::<(), inkdrop_torch::TorchError>(())
     /// ```
     pub fn ddpm(inputs: i64, outputs: i64, embedding: Option<i64>) -> Self {
@@ -184,35 +184,35 @@ impl ResBlockConfig {
 /// Nichol & Dhariwal 2021; Dhariwal & Nichol 2021 for the scale and shift).
 ///
 /// ```
-/// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, Signal};
+/// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, BlockConditioning};
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let mut params = Params::new(Kind::Float, Device::Cpu);
 /// let config = ResBlockConfig { scale_shift: true, ..ResBlockConfig::improved(32, 64, 128) };
 /// let block = ResBlock::new(&mut params.root(), &config)?;
 /// let x = Tensor::randn([2, 32, 16, 16], (Kind::Float, Device::Cpu));
-/// let signal = Signal::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
-/// assert_eq!(block.forward(&x, &signal, Mode::Eval)?.size(), [2, 64, 16, 16]);
+/// let conditioning = BlockConditioning::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
+/// assert_eq!(block.forward(&x, &conditioning, Mode::Eval)?.size(), [2, 64, 16, 16]);
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ResBlock {
     norm1: Norm,
     conv1: Conv,
-    hears: Hears,
+    projection: EmbeddingProjection,
     norm2: Norm,
     conv2: Conv,
     skip: Option<Conv>,
     config: ResBlockConfig,
 }
 
-/// How the block takes in the signal.
+/// How the block takes in the conditioning.
 #[derive(Debug, Clone)]
-enum Hears {
+enum EmbeddingProjection {
     /// By layers of its own.
-    Own { embedding: Option<Linear>, class_bias: Option<Embedding> },
-    /// By its columns of what all blocks are told together; see [`Joint`].
-    Joined { columns: (i64, i64), affine: bool },
+    PerBlock { embedding: Option<Linear>, class_bias: Option<Embedding> },
+    /// By its columns of what all blocks are told together; see [`FusedProjectionBuilder`].
+    Fused { columns: (i64, i64), affine: bool },
 }
 
 impl ResBlock {
@@ -235,27 +235,31 @@ impl ResBlock {
         let conv2 = early.map_or_else(|| conv2(scope), Ok)?;
         let skip = |conv| Conv::new(&mut scope.sub(keys.skip), conv);
         let skip = config.skip().map(skip).transpose()?;
-        let hears = Hears::Own { embedding, class_bias };
-        Ok(Self { norm1, conv1, hears, norm2, conv2, skip, config: config.clone() })
+        let projection = EmbeddingProjection::PerBlock { embedding, class_bias };
+        Ok(Self { norm1, conv1, projection, norm2, conv2, skip, config: config.clone() })
     }
 
-    /// The same block for inference; its layers for the signal go to `joint`.
-    pub(crate) fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+    /// The same block for inference; its layers for the conditioning go to `fused`.
+    pub(crate) fn for_inference(
+        &self,
+        options: &Inference,
+        fused: &mut FusedProjectionBuilder,
+    ) -> Result<Self> {
         let pack = options.pack;
         Ok(Self {
             norm1: self.norm1.for_inference(pack)?,
             conv1: self.conv1.for_inference(pack)?,
-            hears: match &self.hears {
-                Hears::Own { embedding, class_bias } => {
+            projection: match &self.projection {
+                EmbeddingProjection::PerBlock { embedding, class_bias } => {
                     let norm = match &self.norm2 {
                         Norm::Group(norm) if self.config.scale_shift => Some(norm),
                         _ => None,
                     };
                     let layer = embedding.as_ref();
-                    let columns = joint.add(layer, class_bias.as_ref(), norm, &self.config)?;
-                    Hears::Joined { columns, affine: norm.is_some() }
+                    let columns = fused.add(layer, class_bias.as_ref(), norm, &self.config)?;
+                    EmbeddingProjection::Fused { columns, affine: norm.is_some() }
                 }
-                joined => joined.clone(),
+                modulation => modulation.clone(),
             },
             norm2: self.norm2.for_inference(pack)?,
             conv2: self.conv2.for_inference(pack)?,
@@ -272,33 +276,33 @@ impl ResBlock {
         }
     }
 
-    /// What the signal has to say at the second norm.
-    fn told(&self, signal: &Signal) -> Result<Told> {
+    /// What the conditioning has to say at the second norm.
+    fn modulation(&self, conditioning: &BlockConditioning) -> Result<Modulation> {
         let scale_shift = self.config.scale_shift;
-        match &self.hears {
-            Hears::Joined { columns: (_, 0), .. } => Ok(Told::Nothing),
-            Hears::Joined { columns: (first, width), affine } => {
-                let Some(rows) = &signal.joined else { return Ok(Told::Nothing) };
+        match &self.projection {
+            EmbeddingProjection::Fused { columns: (_, 0), .. } => Ok(Modulation::None),
+            EmbeddingProjection::Fused { columns: (first, width), affine } => {
+                let Some(rows) = &conditioning.modulation else { return Ok(Modulation::None) };
                 let row = rows.f_narrow(1, *first, *width)?;
                 Ok(match (affine, scale_shift) {
-                    (true, _) => Told::Affine(row),
-                    (false, true) => Told::Around(row),
-                    (false, false) => Told::Before(row),
+                    (true, _) => Modulation::FusedAffine(row),
+                    (false, true) => Modulation::ScaleShift(row),
+                    (false, false) => Modulation::Bias(row),
                 })
             }
-            Hears::Own { embedding, class_bias } => {
+            EmbeddingProjection::PerBlock { embedding, class_bias } => {
                 let mut sum: Option<Tensor> = None;
-                if let (Some(layer), Some(embedding)) = (embedding, &signal.embedding) {
+                if let (Some(layer), Some(embedding)) = (embedding, &conditioning.embedding) {
                     sum = Some(layer.forward(&self.config.activation.apply(embedding)?)?);
                 }
-                if let (Some(table), Some(classes)) = (class_bias, &signal.classes) {
+                if let (Some(table), Some(classes)) = (class_bias, &conditioning.class_ids) {
                     let bias = table.forward(classes)?;
                     sum = Some(sum.map_or_else(|| Ok(bias.shallow_clone()), |s| s.f_add(&bias))?);
                 }
                 Ok(match sum {
-                    None => Told::Nothing,
-                    Some(row) if scale_shift => Told::Around(row),
-                    Some(row) => Told::Before(row),
+                    None => Modulation::None,
+                    Some(row) if scale_shift => Modulation::ScaleShift(row),
+                    Some(row) => Modulation::Bias(row),
                 })
             }
         }
@@ -309,16 +313,16 @@ impl Block for ResBlock {
     /// # Shapes
     /// - x: [B, inputs, ...]
     /// - returns [B, outputs, ...], halved or doubled where the block resamples
-    fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
         let act = Some(self.config.activation);
-        let h = self.norm1.forward_told(x, &Told::Nothing, act, mode)?;
+        let h = self.norm1.forward_modulated(x, &Modulation::None, act, mode)?;
         let h = self.conv1.forward(&self.resample(&h)?)?;
-        let h = self.norm2.forward_told(&h, &self.told(signal)?, act, mode)?;
+        let h = self.norm2.forward_modulated(&h, &self.modulation(conditioning)?, act, mode)?;
         let h = h.f_dropout(self.config.dropout, mode != Mode::Eval)?;
         let x = self.resample(x)?;
         let x =
             self.skip.as_ref().map_or_else(|| Ok(x.shallow_clone()), |skip| skip.forward(&x))?;
-        let sum = self.conv2.forward_onto(&h, &x)?;
+        let sum = self.conv2.forward_add(&h, &x)?;
         let divisor = self.config.divisor;
         Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
     }

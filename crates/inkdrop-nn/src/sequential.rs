@@ -4,37 +4,37 @@ use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
 use crate::{
-    AttentionConfig, Checkpointed, Conv, ConvConfig, Downsample, Inference, Joint, Mode, ResBlock,
-    ResBlockConfig, ResampleConfig, Scope, SelfAttention, Upsample,
+    AttentionConfig, Checkpointed, Conv, ConvConfig, Downsample, FusedProjectionBuilder, Inference,
+    Mode, ResBlock, ResBlockConfig, ResampleConfig, Scope, SelfAttention, Upsample,
 };
 
 /// What blocks are told beside x.
 #[derive(Debug, Default)]
-pub struct Signal {
+pub struct BlockConditioning {
     /// Time embedding, [B, E].
     pub embedding: Option<Tensor>,
     /// Class ids, `[B]` in i64, for blocks with a class bias.
-    pub classes: Option<Tensor>,
+    pub class_ids: Option<Tensor>,
     /// What blocks of a network for inference are told instead, [B, ...] or [1, ...]; see
-    /// [`Joint`](crate::Joint).
-    pub joined: Option<Tensor>,
+    /// [`FusedProjectionBuilder`](crate::Joint).
+    pub modulation: Option<Tensor>,
 }
 
-impl Signal {
+impl BlockConditioning {
     /// A time embedding alone.
     pub fn embedding(embedding: Tensor) -> Self {
         Self { embedding: Some(embedding), ..Self::default() }
     }
 }
 
-/// A layer that takes x and a signal. Clones share their weights.
+/// A layer that takes x and a conditioning. Clones share their weights.
 pub trait Block: Clone + Send + 'static {
     /// # Shapes
     /// - x: [B, C, ...]
     ///
     /// # Errors
     /// Shapes that do not fit the layer.
-    fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor>;
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor>;
 
     /// Whether training draws from libtorch's generator (dropout).
     fn random(&self) -> bool {
@@ -66,12 +66,12 @@ enum Layer {
     Up(Upsample),
 }
 
-/// Layers in a row; the signal reaches those that take one
+/// Layers in a row; the conditioning reaches those that take one
 /// (improved-diffusion's TimestepEmbedSequential).
 ///
 /// ```
 /// use inkdrop_nn::{
-///     AttentionConfig, EmbedSequential, LayerConfig, Mode, Params, ResBlockConfig, Signal,
+///     AttentionConfig, EmbedSequential, LayerConfig, Mode, Params, ResBlockConfig, BlockConditioning,
 /// };
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
@@ -82,8 +82,8 @@ enum Layer {
 /// let mut params = Params::new(Kind::Float, Device::Cpu);
 /// let stage = EmbedSequential::new(&mut params.root(), &layers, false)?;
 /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
-/// let signal = Signal::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
-/// assert_eq!(stage.forward(&x, &signal, Mode::Eval)?.size(), [2, 64, 8, 8]);
+/// let conditioning = BlockConditioning::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
+/// assert_eq!(stage.forward(&x, &conditioning, Mode::Eval)?.size(), [2, 64, 8, 8]);
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug)]
@@ -122,17 +122,21 @@ impl EmbedSequential {
         Ok(Self { layers: layers.iter().map(layer).collect::<Result<_>>()? })
     }
 
-    /// The same layers for inference; what their blocks are told goes to `joint`.
+    /// The same layers for inference; what their blocks are told goes to `fused`.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+    pub fn for_inference(
+        &self,
+        options: &Inference,
+        fused: &mut FusedProjectionBuilder,
+    ) -> Result<Self> {
         let pack = options.pack;
         let mut layer = |layer: &Layer| -> Result<Layer> {
             Ok(match layer {
                 Layer::Conv(conv) => Layer::Conv(conv.for_inference(pack)?),
                 Layer::Res(block) => {
-                    let block = block.block().for_inference(options, joint)?;
+                    let block = block.block().for_inference(options, fused)?;
                     Layer::Res(Box::new(Checkpointed::never(block)))
                 }
                 Layer::Attention(block) => {
@@ -152,11 +156,16 @@ impl EmbedSequential {
     ///
     /// # Errors
     /// Shapes that do not fit a layer.
-    pub fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
         self.layers.iter().try_fold(x.shallow_clone(), |x, layer| match layer {
             Layer::Conv(conv) => conv.forward(&x),
-            Layer::Res(block) => block.forward(&x, signal, mode),
-            Layer::Attention(block) => block.forward(&x, signal, mode),
+            Layer::Res(block) => block.forward(&x, conditioning, mode),
+            Layer::Attention(block) => block.forward(&x, conditioning, mode),
             Layer::Down(down) => down.forward(&x),
             Layer::Up(up) => up.forward(&x),
         })

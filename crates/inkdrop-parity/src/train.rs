@@ -139,7 +139,7 @@ fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {
         anyhow::bail!("{}: x_start is not [steps, B, C, H, W]", case.name)
     };
     let size = ImageSize { height, width };
-    ModelConfig::from_original(&case.family, config.model.clone(), size)
+    ModelConfig::from_arguments(&case.family, config.model.clone(), size)
         .with_context(|| case.name.clone())
 }
 

@@ -35,7 +35,7 @@ impl Subject {
             [.., height, width] => ImageSize { height, width },
             _ => ImageSize::square(32),
         };
-        let model = ModelConfig::from_original(&case.family, Value::Object(arguments), size)
+        let model = ModelConfig::from_arguments(&case.family, Value::Object(arguments), size)
             .with_context(|| case.name.clone())?;
         Ok(Self { model, mode: if train { Mode::Train } else { Mode::Eval } })
     }

@@ -9,10 +9,10 @@ use crate::ffi::{call_for_tensor, pointer};
 
 /// What is applied to the result of a layer in the same go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Then {
+pub enum PostOp {
     /// Nothing.
     #[default]
-    Nothing,
+    None,
     /// max(x, 0).
     Relu,
     /// x·σ(x).
@@ -55,7 +55,7 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
 /// # Errors
 /// x is not what it takes, or the inputs have other shapes than they say.
 #[allow(unsafe_code)]
-pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Tensor> {
+pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Result<Tensor> {
     let GroupNormInputs { groups, eps, before, scale, shift } = inputs;
     let size = x.size();
     let fits = |row: &Tensor| {
@@ -63,7 +63,7 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Ten
             && row.kind() == Kind::Float
             && row.device() == Device::Cpu
     };
-    if !takes_group_norm(x, groups) || then == Then::Gelu {
+    if !takes_group_norm(x, groups) || post_op == PostOp::Gelu {
         let problem = format!(
             "{size:?} in {groups} groups: expected f32 on the CPU, [B, C, H, W], C a multiple of 16"
         );
@@ -89,7 +89,7 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Ten
             pointer(Some(&shift)),
             groups,
             eps,
-            then as c_int,
+            post_op as c_int,
             out,
             error,
         )

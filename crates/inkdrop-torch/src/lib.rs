@@ -37,7 +37,7 @@ mod settings;
 pub use checkpoint::{Pass, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
-pub use fused::{GroupNormInputs, Then, group_norm, takes_group_norm};
+pub use fused::{GroupNormInputs, PostOp, group_norm, takes_group_norm};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};

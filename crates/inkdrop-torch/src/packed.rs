@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{Result, Then, grad_enabled};
+use crate::{PostOp, Result, grad_enabled};
 
 /// A convolution over two axes whose weight lies in the order that oneDNN computes in, so that no
 /// pass has to bring it there; 3×3 kernels over enough places take Winograd's algorithm, F(2×2, 3×3)
@@ -15,7 +15,7 @@ use crate::{Result, Then, grad_enabled};
 /// gradients.
 ///
 /// ```
-/// use inkdrop_torch::{PackedConv, Then};
+/// use inkdrop_torch::{PackedConv, PostOp};
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let f32 = (Kind::Float, Device::Cpu);
@@ -23,7 +23,7 @@ use crate::{Result, Then, grad_enabled};
 /// let x = Tensor::randn([2, 3, 16, 16], f32);
 /// let expected = x.conv2d(&weight, Some(&bias), [1, 1], [1, 1], [1, 1], 1).relu();
 /// if let Some(conv) = PackedConv::new(&weight, &bias, [1, 1], [1, 1])? {
-///     let y = conv.forward(&x, Then::Relu)?;
+///     let y = conv.forward(&x, PostOp::Relu)?;
 ///     assert!(y.allclose(&expected, 1e-5, 1e-5, false));
 /// }
 /// # Ok::<(), inkdrop_torch::TorchError>(())
@@ -145,8 +145,8 @@ impl PackedConv {
     ///
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
-    pub fn forward(&self, x: &Tensor, then: Then) -> Result<Tensor> {
-        self.run(x, None, then)
+    pub fn forward(&self, x: &Tensor, post_op: PostOp) -> Result<Tensor> {
+        self.run(x, None, post_op)
     }
 
     /// The convolution of x, and `other` added to it.
@@ -157,26 +157,26 @@ impl PackedConv {
     ///
     /// # Errors
     /// x has other channels, or is smaller than the kernel; `other` has another shape.
-    pub fn forward_onto(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
-        self.run(x, Some(other), Then::Nothing)
+    pub fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+        self.run(x, Some(other), PostOp::None)
     }
 
     #[allow(unsafe_code)]
-    fn run(&self, x: &Tensor, other: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    fn run(&self, x: &Tensor, other: Option<&Tensor>, post_op: PostOp) -> Result<Tensor> {
         let (weight, winograd) = self.weight_for(x)?;
-        let (bias, then) = (pointer(Some(&self.bias)), then as c_int);
+        let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
         let (x, weight, other) = (pointer(Some(x)), pointer(Some(&weight)), pointer(other));
         if winograd {
             // SAFETY: the pointers are those of live tensors; the weight is in the form that
             // inkdrop_winograd_weight made, and this processor is one that it is for.
             return call_for_tensor(|out, error| unsafe {
-                inkdrop_winograd_conv(x, weight, bias, other, then, out, error)
+                inkdrop_winograd_conv(x, weight, bias, other, post_op, out, error)
             });
         }
         let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
         // SAFETY: the pointers are those of live tensors and of two numbers each.
         call_for_tensor(|out, error| unsafe {
-            inkdrop_packed_conv(x, weight, bias, other, stride, padding, then, out, error)
+            inkdrop_packed_conv(x, weight, bias, other, stride, padding, post_op, out, error)
         })
     }
 }

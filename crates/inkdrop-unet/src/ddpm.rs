@@ -1,11 +1,11 @@
 //! nanodiffusion's U-Net, after Ho et al. 2020.
 
+mod compat;
 mod config;
+mod detect;
 mod layout;
 mod network;
-mod original;
-mod recognise;
 
+pub use compat::DdpmArguments;
 pub use config::DdpmConfig;
 pub use network::DdpmUnet;
-pub use original::DdpmArguments;

@@ -10,7 +10,7 @@
 //! | `unet2d` | [`Unet2d`] | [`Unet2dConfig`] | [`Unet2dArguments`] |
 //!
 //! [`Preset`] has the networks of the papers and published checkpoints by name;
-//! [`ModelConfig::recognise`] finds the network that keys and shapes belong to.
+//! [`ModelConfig::detect`] finds the network that keys and shapes belong to.
 //!
 //! ```
 //! use inkdrop_nn::{Conditioning, Mode};
@@ -29,29 +29,29 @@
 //! ```
 
 mod backbone;
+mod compat;
 mod config;
 mod context;
 mod ddpm;
+mod detect;
 mod error;
 mod improved;
-mod original;
 mod plan;
 mod presets;
-mod recognise;
 mod size;
 mod unet2d;
 
 pub use backbone::Features;
+pub use compat::ArgumentsError;
 pub use config::ModelConfig;
 pub use context::{ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig, DdpmUnet};
+pub use detect::{DetectError, DetectedArchitecture, Shapes, UndeterminedField};
 pub use error::{BuildError, ConfigError};
 pub use improved::{
     AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags, ImprovedUnet,
 };
-pub use original::OriginalError;
 pub use plan::{Memory, Plan, Stage};
 pub use presets::Preset;
-pub use recognise::{Assumed, RecogniseError, Recognised, Shapes};
 pub use size::ImageSize;
 pub use unet2d::{ClassEmbedding, Unet2d, Unet2dArguments, Unet2dConfig, Unrepresentable};

@@ -1,10 +1,10 @@
 //! What a network will be, before any tensor exists.
 
 mod cost;
-mod sketch;
+mod planner;
 
-pub(crate) use cost::{Cost, Meter};
-pub(crate) use sketch::stage;
+pub(crate) use cost::{Cost, CostModel};
+pub(crate) use planner::stage;
 
 /// The stages of a network in the order of the data, with shapes, parameters and cost.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! diffusers' UNet2DModel: the layout in which most published pixel-space checkpoints are.
 
+mod compat;
 mod config;
+mod detect;
 mod layout;
 mod network;
-mod original;
-mod recognise;
 
+pub use compat::{Unet2dArguments, Unrepresentable};
 pub use config::{ClassEmbedding, Unet2dConfig};
 pub use network::Unet2d;
-pub use original::{Unet2dArguments, Unrepresentable};

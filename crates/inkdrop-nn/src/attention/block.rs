@@ -4,8 +4,10 @@ use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
 use super::{attend, attend_as_they_lie};
-use crate::norm::Told;
-use crate::{Block, Conv, ConvConfig, Inference, Linear, Mode, Norm, NormConfig, Scope, Signal};
+use crate::norm::Modulation;
+use crate::{
+    Block, BlockConditioning, Conv, ConvConfig, Inference, Linear, Mode, Norm, NormConfig, Scope,
+};
 
 /// How an attention block is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,12 +181,12 @@ impl SelfAttention {
         let pack = options.pack;
         let form = match &self.form {
             Form::Trained { qkv: ToQkv::Joint { conv, order }, out: ToOut::Conv(out) } => {
-                let (qkv, out) = (conv.over_places(pack)?, out.over_places(pack)?);
+                let (qkv, out) = (conv.as_pointwise(pack)?, out.as_pointwise(pack)?);
                 Form::Places { qkv, order: *order, out }
             }
             Form::Trained { qkv: ToQkv::Separate([q, k, v]), out: ToOut::Linear(out) } => {
-                let qkv = Linear::over_places(&[q, k, v], pack)?;
-                let out = Linear::over_places(&[out], pack)?;
+                let qkv = Linear::as_pointwise(&[q, k, v], pack)?;
+                let out = Linear::as_pointwise(&[out], pack)?;
                 Form::Places { qkv, order: HeadOrder::PartsFirst, out }
             }
             other => other.clone(),
@@ -199,9 +201,11 @@ impl SelfAttention {
     /// # Errors
     /// x has other channels.
     pub fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let normed = self.norm.forward_told(x, &Told::Nothing, None, mode)?;
+        let normed = self.norm.forward_modulated(x, &Modulation::None, None, mode)?;
         let sum = match &self.form {
-            Form::Places { qkv, order, out } => self.over_places(&normed, x, (qkv, *order), out)?,
+            Form::Places { qkv, order, out } => {
+                self.as_pointwise(&normed, x, (qkv, *order), out)?
+            }
             Form::Trained { qkv, out } => {
                 let [q, k, v] = self.split(qkv, &normed)?;
                 let h = attend(&q, &k, &v)?; // [B, heads, T, D]
@@ -212,7 +216,7 @@ impl SelfAttention {
     }
 
     /// x + out(attention(normed)) with the channels innermost throughout, so that nothing is copied.
-    fn over_places(
+    fn as_pointwise(
         &self,
         normed: &Tensor,
         x: &Tensor,
@@ -237,7 +241,7 @@ impl SelfAttention {
         let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
         let h = attend_as_they_lie(&one(0)?, &one(1)?, &one(2)?)?; // [B, heads, T, D]
         let h = h.f_transpose(1, 2)?.f_reshape([batch, height, width, all / 3])?;
-        let sum = out.forward_onto(&h.f_permute([0, 3, 1, 2])?, &flat(x)?)?;
+        let sum = out.forward_add(&h.f_permute([0, 3, 1, 2])?, &flat(x)?)?;
         Ok(if x.dim() == 4 { sum } else { sum.f_reshape(&size[..])? })
     }
 
@@ -305,7 +309,7 @@ fn places(x: &Tensor) -> i64 {
 }
 
 impl Block for SelfAttention {
-    fn forward(&self, x: &Tensor, _signal: &Signal, mode: Mode) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, _signal: &BlockConditioning, mode: Mode) -> Result<Tensor> {
         self.apply(x, mode)
     }
 }

@@ -1,9 +1,9 @@
 //! Group normalisation, alone and in one go with its neighbours.
 
 use inkdrop_torch::tch::Tensor;
-use inkdrop_torch::{GroupNormInputs, Result, Then, group_norm, takes_group_norm};
+use inkdrop_torch::{GroupNormInputs, PostOp, Result, group_norm, takes_group_norm};
 
-use super::{EPS, Told, affine, detached, in_kind_of};
+use super::{EPS, Modulation, affine, detached, in_kind_of};
 use crate::{Activation, Scope, Weight};
 
 /// Group normalisation (Wu & He 2018), keys `weight` and `bias`.
@@ -62,8 +62,8 @@ impl GroupNorm {
     ///
     /// # Errors
     /// As [`GroupNorm::forward`].
-    pub fn forward_then(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        match self.fused(x, &Told::Nothing, Some(activation))? {
+    pub fn forward_with_post_op(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match self.fused(x, &Modulation::None, Some(activation))? {
             Some(y) => Ok(y),
             None => activation.apply(&self.forward(x)?),
         }
@@ -73,20 +73,21 @@ impl GroupNorm {
     pub(super) fn fused(
         &self,
         x: &Tensor,
-        told: &Told,
+        modulation: &Modulation,
         activation: Option<Activation>,
     ) -> Result<Option<Tensor>> {
-        let then = activation.map_or(Some(Then::Nothing), Activation::fused);
-        let then = then.filter(|then| *then != Then::Gelu);
-        let (Some(then), true) = (then, self.fused && takes_group_norm(x, self.groups)) else {
+        let post_op = activation.map_or(Some(PostOp::None), Activation::fused);
+        let post_op = post_op.filter(|op| *op != PostOp::Gelu);
+        let (Some(post_op), true) = (post_op, self.fused && takes_group_norm(x, self.groups))
+        else {
             return Ok(None);
         };
         let own = (self.affine.0.f_unsqueeze(0)?, self.affine.1.f_unsqueeze(0)?);
-        let (before, (scale, shift)) = match told {
-            Told::Nothing => (None, own),
-            Told::Before(row) => (Some(row), own),
-            Told::Affine(row) => (None, halves(row)?),
-            Told::Around(row) => {
+        let (before, (scale, shift)) = match modulation {
+            Modulation::None => (None, own),
+            Modulation::Bias(row) => (Some(row), own),
+            Modulation::FusedAffine(row) => (None, halves(row)?),
+            Modulation::ScaleShift(row) => {
                 let (scale, shift) = halves(row)?;
                 let scale = scale.f_add_scalar(1.0)?;
                 (None, (own.0.f_mul(&scale)?, own.1.f_mul(&scale)?.f_add(&shift)?))
@@ -94,7 +95,7 @@ impl GroupNorm {
         };
         let (groups, eps) = (self.groups, self.eps);
         let inputs = GroupNormInputs { groups, eps, before, scale: &scale, shift: &shift };
-        group_norm(x, inputs, then).map(Some)
+        group_norm(x, inputs, post_op).map(Some)
     }
 
     /// The normalisation without scale and shift.

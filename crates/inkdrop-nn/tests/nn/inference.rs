@@ -74,10 +74,10 @@ fn convolutions_of_every_geometry_are_the_same() {
                             let expected = conv.forward(&x).unwrap();
                             near(&ready.forward(&x).unwrap(), &expected, bound);
                             let other = expected.randn_like();
-                            let sum = ready.forward_onto(&x, &other).unwrap();
+                            let sum = ready.forward_add(&x, &other).unwrap();
                             near(&sum, &(other + &expected), bound);
                             for activation in ACTIVATIONS {
-                                let out = ready.forward_then(&x, Some(activation)).unwrap();
+                                let out = ready.forward_with_post_op(&x, Some(activation)).unwrap();
                                 near(&out, &activation.apply(&expected).unwrap(), bound);
                             }
                         }
@@ -126,11 +126,11 @@ fn what_a_convolution_is_added_to_has_the_shape_of_the_result() {
     let conv = Conv::new(&mut params.root(), ConvConfig::same(16, 8, 3)).unwrap();
     let x = Tensor::randn([2, 16, 8, 8], f32);
     for ready in [true, false].map(|pack| conv.for_inference(pack).unwrap()) {
-        let _ = ready.forward_onto(&x, &Tensor::zeros([2, 8, 8, 8], f32)).unwrap();
+        let _ = ready.forward_add(&x, &Tensor::zeros([2, 8, 8, 8], f32)).unwrap();
         for other in [[2, 8, 8, 16], [2, 8, 9, 8], [2, 9, 8, 8], [3, 8, 8, 8], [2, 3, 8, 8]] {
             let other = Tensor::zeros(other, f32);
-            assert!(conv.forward_onto(&x, &other).is_err(), "{other:?}");
-            assert!(ready.forward_onto(&x, &other).is_err(), "{other:?}");
+            assert!(conv.forward_add(&x, &other).is_err(), "{other:?}");
+            assert!(ready.forward_add(&x, &other).is_err(), "{other:?}");
         }
     }
 }

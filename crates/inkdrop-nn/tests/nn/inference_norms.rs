@@ -21,7 +21,8 @@ fn norms_of_every_kind_are_the_same() {
                         let expected = layer.forward(&x, Mode::Eval).unwrap();
                         near(&ready.forward(&x, Mode::Eval).unwrap(), &expected, bound);
                         for activation in ACTIVATIONS {
-                            let out = ready.forward_then(&x, activation, Mode::Eval).unwrap();
+                            let out =
+                                ready.forward_with_post_op(&x, activation, Mode::Eval).unwrap();
                             near(&out, &activation.apply(&expected).unwrap(), bound);
                         }
                     }
@@ -49,11 +50,12 @@ fn group_norms_bear_uneasy_images() {
     ] {
         for ready in [true, false].map(|fuse| norm.for_inference(fuse).unwrap()) {
             let expected = norm.forward(&x).unwrap().relu();
-            near(&ready.forward_then(&x, Activation::Relu).unwrap(), &expected, bound);
+            near(&ready.forward_with_post_op(&x, Activation::Relu).unwrap(), &expected, bound);
         }
     }
     let not = Tensor::full([1, 16, 2, 2], f64::NAN, f32);
-    let out = norm.for_inference(true).unwrap().forward_then(&not, Activation::Relu).unwrap();
+    let out =
+        norm.for_inference(true).unwrap().forward_with_post_op(&not, Activation::Relu).unwrap();
     assert!(bool::try_from(out.isnan().all()).unwrap(), "what is no number stays none");
 }
 
@@ -66,7 +68,7 @@ fn group_norms_for_inference_refuse_other_channels() {
             let x = Tensor::zeros([1, channels, 4, 4], (Kind::Float, Device::Cpu));
             assert!(norm.forward(&x).is_err());
             assert!(ready.forward(&x).is_err());
-            assert!(ready.forward_then(&x, Activation::Silu).is_err(), "{channels}");
+            assert!(ready.forward_with_post_op(&x, Activation::Silu).is_err(), "{channels}");
         }
     }
 }

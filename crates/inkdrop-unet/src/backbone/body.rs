@@ -1,8 +1,9 @@
 //! The network that a layout describes.
 
 use inkdrop_nn::{
-    Activation, Conditioning, Conv, EmbedSequential, Embedding, Inference, Joint, Mlp, Mode,
-    Moment, NetworkError, Norm, Params, Scope, Signal, StepTable, Told,
+    Activation, BlockConditioning, Conditioning, Conv, EmbedSequential, Embedding, EmbeddingCache,
+    EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder, Inference, Mlp, Mode, NetworkError,
+    Norm, Params, Scope,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -20,8 +21,8 @@ pub(crate) struct Body {
     middle: Vec<EmbedSequential>,
     up: Vec<(EmbedSequential, bool)>,
     head: Head,
-    told: Option<Told>,
-    steps: Option<StepTable>,
+    told: Option<FusedProjection>,
+    steps: Option<EmbeddingCache>,
     torso: Kind,
     kind: Kind,
 }
@@ -98,12 +99,12 @@ impl Body {
     /// - time: the sinusoids of the time
     /// - class: ids for a table, sinusoids for layers like the time's
     /// - biases: class ids for blocks with biases of their own
-    pub fn signal(
+    pub fn block_conditioning(
         &self,
         time: Option<&Tensor>,
         class: Option<&Tensor>,
         biases: Option<&Tensor>,
-    ) -> Result<Signal> {
+    ) -> Result<BlockConditioning> {
         let in_kind = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_to_kind(self.kind)?);
         let mut embedding = match (&self.time, time) {
             (Some(mlp), Some(time)) => Some(mlp.forward(&in_kind(time)?)?),
@@ -116,18 +117,21 @@ impl Body {
             };
             embedding = embedding.map(|sum| sum.f_add(&class)).transpose()?;
         }
-        let mut signal =
-            Signal { embedding, classes: biases.map(Tensor::shallow_clone), joined: None };
+        let mut block_conditioning = BlockConditioning {
+            embedding,
+            class_ids: biases.map(Tensor::shallow_clone),
+            modulation: None,
+        };
         if let Some(told) = &self.told {
-            signal.joined = told.rows(&signal)?;
+            block_conditioning.modulation = told.rows(&block_conditioning)?;
         }
-        Ok(signal)
+        Ok(block_conditioning)
     }
 
     /// The same layers for inference, which know what blocks are told at the times of the options.
     ///
     /// - classes: how many the network knows
-    /// - signal: as for [`Body::told`]
+    /// - block_conditioning: as for [`Body::told`]
     ///
     /// # Errors
     /// It has been made ready already.
@@ -136,20 +140,22 @@ impl Body {
         options: &Inference,
         classes: Option<i64>,
         device: Device,
-        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
+        block_conditioning: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<BlockConditioning>,
     ) -> std::result::Result<Self, NetworkError> {
         if self.told.is_some() {
             return Err(NetworkError::Inference(READY));
         }
         let mut body = self.ready(options)?;
-        let rows = |t: &Tensor, classes: Option<&Tensor>| Ok(signal(&body, t, classes)?.joined);
-        body.steps = StepTable::new(options, classes, device, rows)?;
+        let rows = |t: &Tensor, classes: Option<&Tensor>| {
+            Ok(block_conditioning(&body, t, classes)?.modulation)
+        };
+        body.steps = EmbeddingCache::new(options, classes, device, rows)?;
         Ok(body)
     }
 
     fn ready(&self, options: &Inference) -> Result<Self> {
-        let mut joint = Joint::default();
-        let mut stage = |stage: &EmbedSequential| stage.for_inference(options, &mut joint);
+        let mut fused = FusedProjectionBuilder::default();
+        let mut stage = |stage: &EmbedSequential| stage.for_inference(options, &mut fused);
         let down = self.down.iter().map(&mut stage).collect::<Result<_>>()?;
         let middle = self.middle.iter().map(&mut stage).collect::<Result<_>>()?;
         let up = self.up.iter().map(|(layers, takes_skip)| Ok((stage(layers)?, *takes_skip)));
@@ -161,7 +167,7 @@ impl Body {
             middle,
             up,
             head: self.head.for_inference(options)?,
-            told: Some(joint.finish()?),
+            told: Some(fused.finish()?),
             steps: None,
             torso: self.torso,
             kind: self.kind,
@@ -177,66 +183,76 @@ impl Body {
         }
     }
 
-    /// What the blocks are told in a pass: made by `signal` of `[B]` times and classes, of one of
+    /// What the blocks are told in a pass: made by `block_conditioning` of `[B]` times and classes, of one of
     /// them where a network for inference finds that all images share it, or known beforehand.
     pub fn told(
         &self,
         t: &Tensor,
         conditioning: &Conditioning,
-        signal: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<Signal>,
-    ) -> Result<Signal> {
+        block_conditioning: impl Fn(&Self, &Tensor, Option<&Tensor>) -> Result<BlockConditioning>,
+    ) -> Result<BlockConditioning> {
         let classes = conditioning.classes.as_ref().map(inkdrop_nn::ClassIds::tensor);
         let moment = match &self.told {
-            Some(_) => Moment::of(t, conditioning)?,
+            Some(_) => EmbeddingCacheKey::of(t, conditioning)?,
             None => None,
         };
-        let Some(moment) = moment else { return signal(self, t, classes) };
+        let Some(moment) = moment else { return block_conditioning(self, t, classes) };
         let known = self.steps.as_ref().map(|steps| steps.row(&moment)).transpose()?;
         if let Some(row) = known.flatten() {
-            return Ok(Signal { joined: Some(row), ..Signal::default() });
+            return Ok(BlockConditioning { modulation: Some(row), ..BlockConditioning::default() });
         }
         let first = classes.map(|classes| classes.f_narrow(0, 0, 1)).transpose()?;
-        signal(self, &t.f_narrow(0, 0, 1)?, first.as_ref())
+        block_conditioning(self, &t.f_narrow(0, 0, 1)?, first.as_ref())
     }
 
     /// The whole pass.
-    pub fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
-        let h = self.walk(x, signal, mode, None)?;
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        block_conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let h = self.walk(x, block_conditioning, mode, None)?;
         self.head.forward(&h.f_to_kind(self.kind)?, mode)
     }
 
     /// The pass without the head, for what lies between the blocks.
-    pub fn features(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Features> {
+    pub fn features(
+        &self,
+        x: &Tensor,
+        block_conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Features> {
         let mut features = Features::default();
-        let _ = self.walk(x, signal, mode, Some(&mut features))?;
+        let _ = self.walk(x, block_conditioning, mode, Some(&mut features))?;
         Ok(features)
     }
 
     fn walk(
         &self,
         x: &Tensor,
-        signal: &Signal,
+        block_conditioning: &BlockConditioning,
         mode: Mode,
         mut features: Option<&mut Features>,
     ) -> Result<Tensor> {
         let mut h = x.f_to_kind(self.torso)?;
         let mut skips = Vec::with_capacity(self.down.len());
         for stage in &self.down {
-            h = stage.forward(&h, signal, mode)?;
+            h = stage.forward(&h, block_conditioning, mode)?;
             skips.push(h.shallow_clone());
         }
         if let Some(features) = features.as_deref_mut() {
             features.down = self.seen(&skips)?;
         }
         for stage in &self.middle {
-            h = stage.forward(&h, signal, mode)?;
+            h = stage.forward(&h, block_conditioning, mode)?;
         }
         let mut up = vec![h.shallow_clone()];
         for (stage, takes_skip) in &self.up {
             if *takes_skip && let Some(skip) = skips.pop() {
                 h = Tensor::f_cat(&[&h, &skip], 1)?;
             }
-            h = stage.forward(&h, signal, mode)?;
+            h = stage.forward(&h, block_conditioning, mode)?;
             if features.is_some() {
                 up.push(h.shallow_clone());
             }
@@ -286,7 +302,7 @@ impl Head {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.conv.forward(&self.norm.forward_then(x, self.activation, mode)?)
+        self.conv.forward(&self.norm.forward_with_post_op(x, self.activation, mode)?)
     }
 
     fn for_inference(&self, options: &Inference) -> Result<Self> {

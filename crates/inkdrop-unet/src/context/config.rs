@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::recognise::{Recognised, Shapes};
+use crate::detect::{DetectedArchitecture, Shapes};
 use crate::size::product;
 use crate::{ConfigError, ModelConfig, Plan};
 
@@ -27,14 +27,17 @@ impl ContextConfig {
     }
 
     /// The sizes of a ContextUnet from its keys and shapes, which tell all of them.
-    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+    pub(crate) fn detect(shapes: &Shapes) -> Option<DetectedArchitecture> {
         let config = Self {
             channels: shapes.axis("init_conv.conv1.0.weight", 1)?, // [n, C, 3, 3]
             features: shapes.axis("init_conv.conv1.0.weight", 0)?,
             contexts: shapes.axis("contextembed1.model.0.weight", 1)?, // [2n, K]
             size: shapes.axis("up0.0.weight", 2)?.checked_mul(4)?,     // [2n, 2n, size/4, size/4]
         };
-        Some(Recognised { config: ModelConfig::Context(config), assumed: Vec::new() })
+        Some(DetectedArchitecture {
+            config: ModelConfig::Context(config),
+            undetermined: Vec::new(),
+        })
     }
 
     /// Checks the sizes and counts, without a tensor.
@@ -51,7 +54,7 @@ impl ContextConfig {
             let problem = format!("cannot be: this network takes {0}x{0} only", self.size);
             return Err(ConfigError::field("size", product(size), problem));
         }
-        Ok(self.sketch())
+        Ok(self.planner())
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

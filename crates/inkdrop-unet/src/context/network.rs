@@ -1,8 +1,9 @@
 //! The ContextUnet itself, in the notebook's order.
 
 use inkdrop_nn::{
-    Activation, Conditioning, Conv, ConvConfig, ConvTranspose2d, EmbedFc, GroupNorm, Inference,
-    Mode, Moment, Network, NetworkError, Params, ResidualConvBlock, StepTable, UnetDown, UnetUp,
+    Activation, Conditioning, Conv, ConvConfig, ConvTranspose2d, EmbedFc, EmbeddingCache,
+    EmbeddingCacheKey, GroupNorm, Inference, Mode, Network, NetworkError, Params,
+    ResidualConvBlock, UnetDown, UnetUp,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
@@ -33,7 +34,7 @@ pub struct ContextUnet {
 /// What a network for inference has beside its layers.
 #[derive(Debug)]
 struct Ready {
-    steps: Option<StepTable>,
+    steps: Option<EmbeddingCache>,
 }
 
 impl ContextUnet {
@@ -124,7 +125,9 @@ impl ContextUnet {
             Ok([self.timeembed1.forward(&t)?, self.timeembed2.forward(&t)?])
         };
         let Some(ready) = &self.ready else { return embed(t) };
-        let Some(moment) = Moment::of(t, &Conditioning::none())? else { return embed(t) };
+        let Some(moment) = EmbeddingCacheKey::of(t, &Conditioning::none())? else {
+            return embed(t);
+        };
         let known = ready.steps.as_ref().map(|steps| steps.row(&moment)).transpose()?.flatten();
         let Some(row) = known else { return embed(&t.f_narrow(0, 0, 1)?) };
         let n = self.config.features;
@@ -144,7 +147,8 @@ impl ContextUnet {
 
         let [shift1, shift2] = self.times(t)?;
         let [scale1, scale2] = self.contexts(context)?;
-        let up0 = self.up0.1.forward_then(&self.up0.0.forward(&hidden)?, Activation::Relu)?;
+        let up0 =
+            self.up0.1.forward_with_post_op(&self.up0.0.forward(&hidden)?, Activation::Relu)?;
         // Of one place it has no layout to pass on; all that follows takes this one.
         let up0 = channels_last(&up0)?;
         let up1 = half(&shift1.f_addcmul(&scale1, &up0)?)?;
@@ -154,7 +158,7 @@ impl ContextUnet {
         // So that its gradient, a part of that of both, is laid out anew: as a part, it is slow to read.
         let up2 = if mode == Mode::Eval { up2 } else { up2.f_mul_scalar(1.0)? };
         let h = self.out.0.forward(&Tensor::f_cat(&[&up2, &init], 1)?.f_to_kind(kind)?)?;
-        self.out.2.forward(&self.out.1.forward_then(&h, Activation::Relu)?)
+        self.out.2.forward(&self.out.1.forward_with_post_op(&h, Activation::Relu)?)
     }
 
     fn with_folded_layers(&self, pack: bool) -> Result<Self> {
@@ -249,7 +253,7 @@ impl Network for ContextUnet {
             let both = network.times(t)?;
             Ok(Some(Tensor::f_cat(&both, 1)?))
         };
-        let steps = StepTable::new(options, None, self.params.device(), rows)?;
+        let steps = EmbeddingCache::new(options, None, self.params.device(), rows)?;
         network.ready = Some(Ready { steps });
         Ok(options.finish(network))
     }

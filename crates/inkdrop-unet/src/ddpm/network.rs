@@ -1,7 +1,8 @@
 //! The network itself.
 
 use inkdrop_nn::{
-    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, positional_embedding,
+    BlockConditioning, Conditioning, Inference, Mode, Network, NetworkError, Params,
+    positional_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -59,10 +60,15 @@ impl DdpmUnet {
     }
 
     /// What the blocks are told, of `[B]` times and classes.
-    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
+    fn block_conditioning(
+        &self,
+        body: &Body,
+        t: &Tensor,
+        classes: Option<&Tensor>,
+    ) -> Result<BlockConditioning> {
         let DdpmConfig { features, time_scale, time_features, .. } = self.config;
         let time = time_features.map(|_| positional_embedding(t, features, time_scale));
-        body.signal(time.transpose()?.as_ref(), None, classes)
+        body.block_conditioning(time.transpose()?.as_ref(), None, classes)
     }
 
     fn pass(
@@ -74,7 +80,9 @@ impl DdpmUnet {
     ) -> Result<Tensor> {
         let padding = self.config.padding;
         let (height, width) = (x.size()[2], x.size()[3]);
-        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
+        let told = self
+            .body
+            .told(t, conditioning, |body, t, ids| self.block_conditioning(body, t, ids))?;
         if padding == 0 {
             return self.body.forward(x, &told, mode);
         }
@@ -108,8 +116,9 @@ impl Network for DdpmUnet {
         options: &Inference,
     ) -> std::result::Result<Box<dyn Network>, NetworkError> {
         let (classes, device) = (self.config.classes, self.params.device());
-        let signal = |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.signal(body, t, ids);
-        let body = self.body.for_inference(options, classes, device, signal)?;
+        let block_conditioning =
+            |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.block_conditioning(body, t, ids);
+        let body = self.body.for_inference(options, classes, device, block_conditioning)?;
         let params = Params::new(self.params.torso(), device);
         let (config, expected) = (self.config.clone(), self.expected.clone());
         Ok(options.finish(Self { config, params, body, expected }))

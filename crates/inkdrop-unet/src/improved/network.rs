@@ -1,7 +1,8 @@
 //! The network itself, and its super-resolution form.
 
 use inkdrop_nn::{
-    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, timestep_embedding,
+    BlockConditioning, Conditioning, Inference, Mode, Network, NetworkError, Params,
+    timestep_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -100,15 +101,20 @@ impl ImprovedUnet {
         mode: Mode,
     ) -> std::result::Result<Features, NetworkError> {
         self.expected.check(x, t, conditioning)?;
-        let (x, signal) = self.prepare(x, t, conditioning)?;
-        Ok(self.body.features(&x, &signal, mode)?)
+        let (x, block_conditioning) = self.prepare(x, t, conditioning)?;
+        Ok(self.body.features(&x, &block_conditioning, mode)?)
     }
 
     /// What the blocks see: x with the enlarged small images beside it, and time with class.
     /// What the blocks are told, of `[B]` times and classes.
-    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
+    fn block_conditioning(
+        &self,
+        body: &Body,
+        t: &Tensor,
+        classes: Option<&Tensor>,
+    ) -> Result<BlockConditioning> {
         let time = timestep_embedding(t, self.config.features, 10_000.0)?;
-        body.signal(Some(&time), classes, None)
+        body.block_conditioning(Some(&time), classes, None)
     }
 
     /// x with the small images beside it, and what the blocks are told.
@@ -117,8 +123,10 @@ impl ImprovedUnet {
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
-    ) -> Result<(Tensor, Signal)> {
-        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
+    ) -> Result<(Tensor, BlockConditioning)> {
+        let told = self
+            .body
+            .told(t, conditioning, |body, t, ids| self.block_conditioning(body, t, ids))?;
         let x = match &conditioning.low_res {
             None => x.shallow_clone(),
             Some(small) => Tensor::f_cat(&[x, &enlarge(small, &x.size()[2..])?], 1)?,
@@ -148,8 +156,8 @@ impl Network for ImprovedUnet {
     ) -> std::result::Result<Tensor, NetworkError> {
         self.expected.check(x, t, conditioning)?;
         self.body.check_mode(mode)?;
-        let (x, signal) = self.prepare(x, t, conditioning)?;
-        Ok(self.body.forward(&x, &signal, mode)?)
+        let (x, block_conditioning) = self.prepare(x, t, conditioning)?;
+        Ok(self.body.forward(&x, &block_conditioning, mode)?)
     }
 
     fn params(&self) -> &Params {
@@ -161,8 +169,9 @@ impl Network for ImprovedUnet {
         options: &Inference,
     ) -> std::result::Result<Box<dyn Network>, NetworkError> {
         let (classes, device) = (self.config.classes, self.params.device());
-        let signal = |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.signal(body, t, ids);
-        let body = self.body.for_inference(options, classes, device, signal)?;
+        let block_conditioning =
+            |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.block_conditioning(body, t, ids);
+        let body = self.body.for_inference(options, classes, device, block_conditioning)?;
         let params = Params::new(self.params.torso(), device);
         let (config, expected) = (self.config.clone(), self.expected.clone());
         Ok(options.finish(Self { config, params, body, expected }))

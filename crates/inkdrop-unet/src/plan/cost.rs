@@ -22,7 +22,7 @@ pub(crate) struct Cost {
 
 /// A running sum over the layers of a stage, with the size of the image between them.
 #[derive(Debug, Clone)]
-pub(crate) struct Meter {
+pub(crate) struct CostModel {
     /// Height and width, or as many axes as the image has.
     pub size: Vec<i64>,
     /// Channels.
@@ -31,7 +31,7 @@ pub(crate) struct Meter {
     pub cost: Cost,
 }
 
-impl Meter {
+impl CostModel {
     pub fn new(channels: i64, size: Vec<i64>) -> Self {
         Self { size, channels, cost: Cost::default() }
     }

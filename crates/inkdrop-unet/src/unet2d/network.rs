@@ -1,7 +1,8 @@
 //! The network itself.
 
 use inkdrop_nn::{
-    Conditioning, Inference, Mode, Network, NetworkError, Params, Signal, diffusers_embedding,
+    BlockConditioning, Conditioning, Inference, Mode, Network, NetworkError, Params,
+    diffusers_embedding,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -69,12 +70,17 @@ impl Unet2d {
     }
 
     /// What the blocks are told, of `[B]` times and classes.
-    fn signal(&self, body: &Body, t: &Tensor, classes: Option<&Tensor>) -> Result<Signal> {
+    fn block_conditioning(
+        &self,
+        body: &Body,
+        t: &Tensor,
+        classes: Option<&Tensor>,
+    ) -> Result<BlockConditioning> {
         let class = match (self.config.class_embedding, classes) {
             (ClassEmbedding::Timestep, Some(ids)) => Some(self.sinusoids(ids)?),
             (_, ids) => ids.map(Tensor::shallow_clone),
         };
-        body.signal(Some(&self.sinusoids(t)?), class.as_ref(), None)
+        body.block_conditioning(Some(&self.sinusoids(t)?), class.as_ref(), None)
     }
 
     fn pass(
@@ -88,7 +94,9 @@ impl Unet2d {
             true => x.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?,
             false => x.shallow_clone(),
         };
-        let told = self.body.told(t, conditioning, |body, t, ids| self.signal(body, t, ids))?;
+        let told = self
+            .body
+            .told(t, conditioning, |body, t, ids| self.block_conditioning(body, t, ids))?;
         self.body.forward(&x, &told, mode)
     }
 }
@@ -117,8 +125,9 @@ impl Network for Unet2d {
         options: &Inference,
     ) -> std::result::Result<Box<dyn Network>, NetworkError> {
         let (classes, device) = (self.config.classes, self.params.device());
-        let signal = |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.signal(body, t, ids);
-        let body = self.body.for_inference(options, classes, device, signal)?;
+        let block_conditioning =
+            |body: &Body, t: &Tensor, ids: Option<&Tensor>| self.block_conditioning(body, t, ids);
+        let body = self.body.for_inference(options, classes, device, block_conditioning)?;
         let params = Params::new(self.params.torso(), device);
         let (config, expected) = (self.config.clone(), self.expected.clone());
         Ok(options.finish(Self { config, params, body, expected }))

@@ -18,11 +18,11 @@ pub fn config(text: &str) {
     }
     for family in FAMILIES {
         let size = ImageSize { height: 32, width: 48 };
-        if let Ok(config) = ModelConfig::from_original(family, value.clone(), size) {
+        if let Ok(config) = ModelConfig::from_arguments(family, value.clone(), size) {
             look(&config);
         }
     }
-    if let Ok(found) = ModelConfig::recognise(&shapes(&value)) {
+    if let Ok(found) = ModelConfig::detect(&shapes(&value)) {
         assert!(found.config.check().is_ok(), "a network that cannot be was recognised");
         look(&found.config);
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::Weights;
 use inkdrop_process::ProcessConfig;
-use inkdrop_unet::{Assumed, ImageSize, ModelConfig, Shapes};
+use inkdrop_unet::{ImageSize, ModelConfig, Shapes, UndeterminedField};
 use serde_json::Value;
 
 use crate::model::foreign::Foreign;
@@ -22,7 +22,7 @@ pub struct Described {
     /// How it is known.
     pub origin: Origin,
     /// What nobody said and shapes cannot tell.
-    pub assumed: Vec<Assumed>,
+    pub assumed: Vec<UndeterminedField>,
 }
 
 /// How a network is known.
@@ -111,7 +111,7 @@ pub fn process(
 }
 
 /// A network, how it is known, and what was assumed.
-type Found = (ModelConfig, Origin, Vec<Assumed>);
+type Found = (ModelConfig, Origin, Vec<UndeterminedField>);
 
 fn found(source: &Source, weights: &Weights, foreign: &Foreign) -> Result<Found> {
     let given = given(foreign)?;
@@ -124,10 +124,10 @@ fn found(source: &Source, weights: &Weights, foreign: &Foreign) -> Result<Found>
         (Some(said), _) => Ok(said),
         (None, Some(given)) => Ok(given),
         (None, None) => {
-            let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
+            let detected = ModelConfig::detect(&shapes(weights)).map_err(|error| {
                 anyhow!("{} does not say what network it is, and {error}", source.name)
             })?;
-            Ok((recognised.config, Origin::Keys, recognised.assumed))
+            Ok((detected.config, Origin::Keys, detected.undetermined))
         }
     }
 }
@@ -146,8 +146,8 @@ fn said(source: &Source, weights: &Weights) -> Result<Option<Found>> {
 }
 
 /// The size as an assumption, where nobody said it.
-fn unsized_field(sized: bool, size: impl fmt::Display) -> Vec<Assumed> {
-    let field = || Assumed { field: "size", value: size.to_string() };
+fn unsized_field(sized: bool, size: impl fmt::Display) -> Vec<UndeterminedField> {
+    let field = || UndeterminedField { field: "size", value: size.to_string() };
     (!sized).then(field).into_iter().collect()
 }
 

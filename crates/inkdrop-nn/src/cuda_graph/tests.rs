@@ -245,7 +245,8 @@ fn on_the_cpu_it_is_the_network_itself() {
     let _guard = no_grad_guard();
     let passes = Arc::default();
     let params = Params::new(Kind::Float, Device::Cpu);
-    let network = super::Graphed::new(Box::new(Doubler { params, passes: Arc::clone(&passes) }));
+    let network =
+        super::CudaGraphNetwork::new(Box::new(Doubler { params, passes: Arc::clone(&passes) }));
     for _ in 0..4 {
         let (x, t) = (Tensor::randn([2, 3], F32), Tensor::randn([2], F32));
         let out = network.forward(&x, &t, &Conditioning::none(), Mode::Eval).unwrap();

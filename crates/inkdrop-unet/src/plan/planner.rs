@@ -2,7 +2,7 @@
 
 use inkdrop_nn::LayerConfig;
 
-use super::cost::Meter;
+use super::cost::CostModel;
 use super::{Cost, Plan, Stage};
 use crate::backbone::{ClassLayout, Layout, MlpLayout, StageLayout};
 
@@ -10,50 +10,55 @@ impl Plan {
     /// - channels: of what the first convolution sees
     /// - size: of the image there
     pub(crate) fn of(layout: &Layout, channels: i64, size: &[i64], checkpoint: bool) -> Self {
-        let mut sketch =
-            Sketch { meter: Meter::new(channels, size.to_vec()), skips: Vec::new(), checkpoint };
+        let mut planner = Planner {
+            model: CostModel::new(channels, size.to_vec()),
+            skips: Vec::new(),
+            checkpoint,
+        };
         let mut stages = Vec::new();
         stages.extend(layout.time.as_ref().map(|time| mlp(time.scope, time)));
         stages.extend(layout.classes.as_ref().map(class));
         for stage in &layout.down {
-            stages.push(sketch.stage(stage));
-            sketch.skips.push((sketch.meter.channels, sketch.meter.numbers(sketch.meter.channels)));
+            stages.push(planner.stage(stage));
+            planner
+                .skips
+                .push((planner.model.channels, planner.model.numbers(planner.model.channels)));
         }
-        stages.extend(layout.middle.iter().map(|stage| sketch.stage(stage)));
-        stages.extend(layout.up.iter().map(|stage| sketch.stage(stage)));
-        stages.push(sketch.head(layout));
+        stages.extend(layout.middle.iter().map(|stage| planner.stage(stage)));
+        stages.extend(layout.up.iter().map(|stage| planner.stage(stage)));
+        stages.push(planner.head(layout));
         Self::new(stages)
     }
 }
 
 /// The place that the data has reached.
-struct Sketch {
-    meter: Meter,
+struct Planner {
+    model: CostModel,
     /// Channels and numbers of each skip that waits.
     skips: Vec<(i64, i64)>,
     checkpoint: bool,
 }
 
-impl Sketch {
+impl Planner {
     fn stage(&mut self, layout: &StageLayout) -> Stage {
-        self.meter.cost = Cost::default();
+        self.model.cost = Cost::default();
         if layout.takes_skip
             && let Some((channels, _)) = self.skips.pop()
         {
-            self.meter.channels += channels;
+            self.model.channels += channels;
         }
         for (_, layer) in &layout.layers {
-            self.meter.layer(layer, self.checkpoint);
+            self.model.layer(layer, self.checkpoint);
         }
         let words = layout.layers.iter().map(|(_, layer)| word(layer));
         self.finish(&layout.name, words.collect::<Vec<_>>().join(" · "))
     }
 
     fn head(&mut self, layout: &Layout) -> Stage {
-        self.meter.cost = Cost::default();
-        self.meter.norm(layout.head.norm);
-        self.meter.activation();
-        self.meter.conv(&layout.head.conv);
+        self.model.cost = Cost::default();
+        self.model.norm(layout.head.norm);
+        self.model.activation();
+        self.model.conv(&layout.head.conv);
         let name = match layout.head.norm_key.split_once('.') {
             Some((list, _)) => list,
             None => layout.head.conv_key,
@@ -62,7 +67,7 @@ impl Sketch {
     }
 
     fn finish(&self, name: &str, layers: String) -> Stage {
-        let Meter { size, channels, cost } = &self.meter;
+        let CostModel { size, channels, cost } = &self.model;
         let waiting: i64 =
             self.skips.iter().fold(0, |sum, (_, numbers)| sum.saturating_add(*numbers));
         let output = std::iter::once(*channels).chain(size.iter().copied()).collect();
@@ -86,10 +91,10 @@ pub(crate) fn stage(name: &str, layers: String, output: Vec<i64>, cost: Cost) ->
 
 fn mlp(name: &str, layout: &MlpLayout) -> Stage {
     let [inputs, between, outputs] = layout.widths;
-    let mut meter = Meter::new(inputs, Vec::new());
-    meter.linear(inputs, between);
-    meter.linear(between, outputs);
-    stage(name, "linear · linear".to_string(), vec![outputs], meter.cost)
+    let mut model = CostModel::new(inputs, Vec::new());
+    model.linear(inputs, between);
+    model.linear(between, outputs);
+    stage(name, "linear · linear".to_string(), vec![outputs], model.cost)
 }
 
 fn class(layout: &ClassLayout) -> Stage {

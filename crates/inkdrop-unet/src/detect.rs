@@ -10,16 +10,16 @@ pub struct Shapes(BTreeMap<String, Vec<i64>>);
 
 /// A network that was recognised.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recognised {
-    /// The network; the assumed fields have the originals' usual values.
+pub struct DetectedArchitecture {
+    /// The network; the undetermined fields have the originals' usual values.
     pub config: ModelConfig,
     /// What keys and shapes cannot tell.
-    pub assumed: Vec<Assumed>,
+    pub undetermined: Vec<UndeterminedField>,
 }
 
 /// A field that keys and shapes cannot tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assumed {
+pub struct UndeterminedField {
     /// The config's field.
     pub field: &'static str,
     /// The value that it was given.
@@ -28,7 +28,7 @@ pub struct Assumed {
 
 /// Why no network was recognised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecogniseError {
+pub enum DetectError {
     /// The keys are those of no known family.
     #[error("its keys are those of no known family")]
     Unknown,
@@ -92,7 +92,7 @@ impl Shapes {
     }
 }
 
-impl Assumed {
+impl UndeterminedField {
     pub(crate) fn new(field: &'static str, value: impl std::fmt::Display) -> Self {
         Self { field, value: value.to_string() }
     }
@@ -115,29 +115,29 @@ impl ModelConfig {
     /// let network = ModelConfig::Improved(config).build(Kind::Float, Device::Cpu)?;
     /// let params = network.params().iter();
     /// let shapes: Shapes = params.map(|param| (&*param.name, param.tensor.size())).collect();
-    /// let recognised = ModelConfig::recognise(&shapes)?;
-    /// let assumed: Vec<&str> = recognised.assumed.iter().map(|assumed| assumed.field).collect();
-    /// assert_eq!(assumed, ["size", "heads"]); // no shape depends on these
+    /// let detected = ModelConfig::detect(&shapes)?;
+    /// let undetermined: Vec<&str> = detected.undetermined.iter().map(|undetermined| undetermined.field).collect();
+    /// assert_eq!(undetermined, ["size", "heads"]); // no shape depends on these
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// Keys of no family or of several, or shapes that make no network.
-    pub fn recognise(shapes: &Shapes) -> Result<Recognised, RecogniseError> {
+    pub fn detect(shapes: &Shapes) -> Result<DetectedArchitecture, DetectError> {
         let marked = |(_, marks): &&(&str, &[&str])| marks.iter().any(|mark| shapes.any(mark));
         let families: Vec<&str> = MARKS.iter().filter(marked).map(|(family, _)| *family).collect();
         let family = match families[..] {
-            [] => return Err(RecogniseError::Unknown),
+            [] => return Err(DetectError::Unknown),
             [family] => family,
-            _ => return Err(RecogniseError::Mixed(families)),
+            _ => return Err(DetectError::Mixed(families)),
         };
-        let recognised = match family {
-            "context" => ContextConfig::recognise(shapes),
-            "ddpm" => DdpmConfig::recognise(shapes),
-            "improved" => ImprovedConfig::recognise(shapes),
-            _ => Unet2dConfig::recognise(shapes),
+        let detected = match family {
+            "context" => ContextConfig::detect(shapes),
+            "ddpm" => DdpmConfig::detect(shapes),
+            "improved" => ImprovedConfig::detect(shapes),
+            _ => Unet2dConfig::detect(shapes),
         };
-        let sound = recognised.filter(|recognised| recognised.config.check().is_ok());
-        sound.ok_or(RecogniseError::Misfit(family))
+        let sound = detected.filter(|detected| detected.config.check().is_ok());
+        sound.ok_or(DetectError::Misfit(family))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// Why an original's arguments make no network here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OriginalError {
+pub enum ArgumentsError {
     /// There is no such family.
     #[error("unknown family `{0}`: expected context, ddpm, improved, improved-super-res or unet2d")]
     Family(String),
@@ -43,23 +43,23 @@ impl ModelConfig {
     /// let json = r#"{"img_channels": 3, "base_channels": 128, "channel_mults": [1, 2, 2, 2],
     ///     "time_emb_dim": 512, "activation": "silu", "attention_resolutions": [1]}"#;
     /// let arguments: serde_json::Value = serde_json::from_str(json)?;
-    /// let model = ModelConfig::from_original("ddpm", arguments, ImageSize::square(32))?;
+    /// let model = ModelConfig::from_arguments("ddpm", arguments, ImageSize::square(32))?;
     /// assert_eq!(model, ModelConfig::Ddpm(DdpmConfig::cifar10()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// An unknown family or argument, or values that make no network.
-    pub fn from_original<'de, D: Deserializer<'de>>(
+    pub fn from_arguments<'de, D: Deserializer<'de>>(
         family: &str,
         arguments: D,
         size: ImageSize,
-    ) -> Result<Self, OriginalError> {
+    ) -> Result<Self, ArgumentsError> {
         fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
             family: &str,
             arguments: D,
-        ) -> Result<T, OriginalError> {
-            T::deserialize(arguments).map_err(|error| OriginalError::Arguments {
+        ) -> Result<T, ArgumentsError> {
+            T::deserialize(arguments).map_err(|error| ArgumentsError::Arguments {
                 family: family.to_string(),
                 problem: error.to_string(),
             })
@@ -74,7 +74,7 @@ impl ModelConfig {
                 read::<ImprovedArguments, _>(family, arguments)?.config(size),
             ),
             "unet2d" => Self::Unet2d(read::<Unet2dArguments, _>(family, arguments)?.config(size)?),
-            _ => return Err(OriginalError::Family(family.to_string())),
+            _ => return Err(ArgumentsError::Family(family.to_string())),
         };
         model.check()?;
         Ok(model)

@@ -3,7 +3,7 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use crate::{Activation, Embedding, GroupNorm, Linear, ResBlockConfig, Signal};
+use crate::{Activation, BlockConditioning, Embedding, GroupNorm, Linear, ResBlockConfig};
 
 /// Gathers the layers by which blocks take in time and class.
 ///
@@ -11,13 +11,13 @@ use crate::{Activation, Embedding, GroupNorm, Linear, ResBlockConfig, Signal};
 /// their time), and each block reads its columns of it. Where a block scales and shifts a group
 /// normalisation, that one's own scale and shift are part of the layer.
 #[derive(Debug, Default)]
-pub struct Joint {
+pub struct FusedProjectionBuilder {
     layers: Vec<(Linear, Activation)>,
     tables: Vec<Embedding>,
     width: i64,
 }
 
-impl Joint {
+impl FusedProjectionBuilder {
     /// Takes the layers of one block; returns its columns: the first one, and how many.
     ///
     /// - norm: the normalisation that is scaled and shifted, if it is one of groups
@@ -33,7 +33,7 @@ impl Joint {
                 let (scale, shift) = norm.affine();
                 Some(layer.affine(scale, shift)?)
             }
-            (Some(layer), None) => Some(Linear::side_by_side(&[layer])?),
+            (Some(layer), None) => Some(Linear::concat(&[layer])?),
             (None, _) => None,
         };
         let width = layer.as_ref().map(Linear::outputs).or(table.map(Embedding::width));
@@ -52,7 +52,7 @@ impl Joint {
     /// # Panics
     /// Some blocks have a layer or a table, and others none, or other activations: no network is
     /// laid out so.
-    pub fn finish(self) -> Result<Told> {
+    pub fn finish(self) -> Result<FusedProjection> {
         let activation = self.layers.first().map(|(_, activation)| *activation);
         assert!(self.layers.iter().all(|(_, act)| Some(*act) == activation), "blocks differ");
         let layers: Vec<&Linear> = self.layers.iter().map(|(layer, _)| layer).collect();
@@ -61,39 +61,39 @@ impl Joint {
         let widths = tables.iter().map(|table| table.width()).sum();
         assert!(whole(layers.iter().map(|layer| layer.outputs()).sum()), "blocks differ");
         assert!(whole(widths), "blocks differ");
-        Ok(Told {
+        Ok(FusedProjection {
             layer: match activation {
-                Some(activation) => Some((Linear::side_by_side(&layers)?, activation)),
+                Some(activation) => Some((Linear::concat(&layers)?, activation)),
                 None => None,
             },
             table: match tables.is_empty() {
                 true => None,
-                false => Some(Embedding::side_by_side(&tables)?),
+                false => Some(Embedding::concat(&tables)?),
             },
         })
     }
 }
 
-/// The layers of a [`Joint`] as one layer and one table.
+/// The layers of a [`FusedProjectionBuilder`] as one layer and one table.
 #[derive(Debug)]
-pub struct Told {
+pub struct FusedProjection {
     layer: Option<(Linear, Activation)>,
     table: Option<Embedding>,
 }
 
-impl Told {
-    /// The rows of a signal: [B, columns of all blocks]; `None` where blocks are told nothing.
+impl FusedProjection {
+    /// The rows of a conditioning: [B, columns of all blocks]; `None` where blocks are told nothing.
     ///
     /// # Errors
     /// The embedding has another width than the layers take.
-    pub fn rows(&self, signal: &Signal) -> Result<Option<Tensor>> {
-        let mut rows = match (&self.layer, &signal.embedding) {
+    pub fn rows(&self, conditioning: &BlockConditioning) -> Result<Option<Tensor>> {
+        let mut rows = match (&self.layer, &conditioning.embedding) {
             (Some((layer, activation)), Some(embedding)) => {
                 Some(layer.forward(&activation.apply(embedding)?)?)
             }
             _ => None,
         };
-        if let (Some(table), Some(classes)) = (&self.table, &signal.classes) {
+        if let (Some(table), Some(classes)) = (&self.table, &conditioning.class_ids) {
             let biases = table.forward(classes)?;
             rows = Some(match rows {
                 Some(rows) => rows.f_add(&biases)?,

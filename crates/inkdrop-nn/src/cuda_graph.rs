@@ -30,9 +30,9 @@ use inputs::Inputs;
 /// [`allow_tf32`](inkdrop_torch::allow_tf32) stay as they were when a pass was recorded.
 ///
 /// [`ClassIds::check`]: crate::ClassIds::check
-pub struct Graphed(Cache<Gpu>);
+pub struct CudaGraphNetwork(Cache<Gpu>);
 
-impl Graphed {
+impl CudaGraphNetwork {
     /// Wraps a network; records nothing yet.
     pub fn new(network: Box<dyn Network>) -> Self {
         Self(Cache::new(network, Gpu))
@@ -49,7 +49,7 @@ impl Graphed {
     }
 }
 
-impl Network for Graphed {
+impl Network for CudaGraphNetwork {
     fn forward(
         &self,
         x: &Tensor,

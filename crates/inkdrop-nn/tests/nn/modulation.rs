@@ -1,8 +1,9 @@
 //! Times known beforehand, and what blocks are told all at once.
 
 use inkdrop_nn::{
-    ClassIds, Conditioning, EmbedSequential, Inference, Joint, LayerConfig, Mode, Moment, Network,
-    NetworkError, NormConfig, NormKind, Params, ResBlockConfig, Signal, StepTable,
+    BlockConditioning, ClassIds, Conditioning, EmbedSequential, EmbeddingCache, EmbeddingCacheKey,
+    FusedProjectionBuilder, Inference, LayerConfig, Mode, Network, NetworkError, NormConfig,
+    NormKind, Params, ResBlockConfig,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
@@ -14,12 +15,12 @@ fn told(t: &Tensor, classes: Option<&Tensor>) -> Tensor {
     Tensor::stack(&[t.shallow_clone(), class], 1)
 }
 
-fn table(options: &Inference, classes: Option<i64>) -> Option<StepTable> {
-    StepTable::new(options, classes, Device::Cpu, |t, ids| Ok(Some(told(t, ids)))).unwrap()
+fn table(options: &Inference, classes: Option<i64>) -> Option<EmbeddingCache> {
+    EmbeddingCache::new(options, classes, Device::Cpu, |t, ids| Ok(Some(told(t, ids)))).unwrap()
 }
 
-fn row(table: &StepTable, time: f64, class: Option<i64>) -> Option<[f64; 2]> {
-    let row = table.row(&Moment { time, class }).unwrap()?;
+fn row(table: &EmbeddingCache, time: f64, class: Option<i64>) -> Option<[f64; 2]> {
+    let row = table.row(&EmbeddingCacheKey { time, class }).unwrap()?;
     assert_eq!(row.size(), [1, 2]);
     Some([row.double_value(&[0, 0]), row.double_value(&[0, 1])])
 }
@@ -48,31 +49,33 @@ fn there_is_no_table_of_nothing() {
     assert!(table(&Inference::at([1.0]), Some(5)).is_none(), "no class is known");
     let outside = Inference { classes: vec![5, -1, i64::MIN], ..Inference::at([1.0]) };
     assert!(table(&outside, Some(5)).is_none());
-    let none = StepTable::new(&Inference::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
+    let none = EmbeddingCache::new(&Inference::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
     assert!(none.unwrap().is_none());
     // On a GPU nobody looks: `rows` is not even asked.
-    let gpu = StepTable::new(&Inference::at([1.0]), None, Device::Cuda(0), |_, _| unreachable!());
+    let gpu =
+        EmbeddingCache::new(&Inference::at([1.0]), None, Device::Cuda(0), |_, _| unreachable!());
     assert!(gpu.unwrap().is_none());
 }
 
 #[test]
 fn another_number_of_rows_is_an_error() {
     let rows = |t: &Tensor, _: Option<&Tensor>| Ok(Some(t.narrow(0, 0, 1)));
-    let error = StepTable::new(&Inference::at([1.0, 2.0]), None, Device::Cpu, rows).unwrap_err();
+    let error =
+        EmbeddingCache::new(&Inference::at([1.0, 2.0]), None, Device::Cpu, rows).unwrap_err();
     assert!(error.to_string().contains("[1] rows for 2 times"), "{error}");
 }
 
-fn moment(t: &Tensor, classes: Option<&[i64]>) -> Option<Moment> {
+fn moment(t: &Tensor, classes: Option<&[i64]>) -> Option<EmbeddingCacheKey> {
     let conditioning = classes.map_or_else(Conditioning::none, |ids| {
         Conditioning::classes(ClassIds::new(ids, Device::Cpu).unwrap())
     });
-    Moment::of(t, &conditioning).unwrap()
+    EmbeddingCacheKey::of(t, &conditioning).unwrap()
 }
 
 #[test]
 fn a_moment_is_what_all_images_share() {
     let of = |times: &[f32]| Tensor::from_slice(times);
-    let shared = |time, class| Some(Moment { time, class });
+    let shared = |time, class| Some(EmbeddingCacheKey { time, class });
     assert_eq!(moment(&of(&[0.5; 3]), None), shared(0.5, None));
     assert_eq!(moment(&of(&[0.1]), None), shared(f64::from(0.1f32), None));
     assert_eq!(moment(&Tensor::from_slice(&[999i64; 2]), None), shared(999.0, None));
@@ -114,36 +117,39 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
     ] {
         let (trained, _params) = stage(&config);
         for pack in [true, false] {
-            let mut joint = Joint::default();
+            let mut fused = FusedProjectionBuilder::default();
             let options = Inference { pack, ..Inference::default() };
-            let ready = trained.for_inference(&options, &mut joint).unwrap();
-            let layers = joint.finish().unwrap();
+            let ready = trained.for_inference(&options, &mut fused).unwrap();
+            let layers = fused.finish().unwrap();
             for batch in [1, 3] {
-                let signal = Signal {
+                let conditioning = BlockConditioning {
                     embedding: config.embedding.map(|_| embedding.narrow(0, 0, batch)),
-                    classes: config.classes.map(|_| classes.narrow(0, 0, batch)),
-                    joined: None,
+                    class_ids: config.classes.map(|_| classes.narrow(0, 0, batch)),
+                    modulation: None,
                 };
-                let joined = layers.rows(&signal).unwrap();
+                let modulation = layers.rows(&conditioning).unwrap();
                 let tells = config.embedding.is_some() || config.classes.is_some();
                 let width = (32 + 48) * if config.scale_shift { 2 } else { 1 };
-                assert_eq!(joined.as_ref().map(Tensor::size), tells.then(|| vec![batch, width]));
-                let told = Signal { joined, ..Signal::default() };
+                assert_eq!(
+                    modulation.as_ref().map(Tensor::size),
+                    tells.then(|| vec![batch, width])
+                );
+                let told = BlockConditioning { modulation, ..BlockConditioning::default() };
                 let x = Tensor::randn([3, 16, 5, 4], F64);
                 // One row is for all images.
-                let signal = if batch == 1 {
+                let conditioning = if batch == 1 {
                     let all = |rows: &Tensor| {
                         rows.index_select(0, &Tensor::zeros([3], (Kind::Int64, Device::Cpu)))
                     };
-                    Signal {
-                        embedding: signal.embedding.as_ref().map(all),
-                        classes: signal.classes.as_ref().map(all),
-                        joined: None,
+                    BlockConditioning {
+                        embedding: conditioning.embedding.as_ref().map(all),
+                        class_ids: conditioning.class_ids.as_ref().map(all),
+                        modulation: None,
                     }
                 } else {
-                    signal
+                    conditioning
                 };
-                let expected = trained.forward(&x, &signal, Mode::Eval).unwrap();
+                let expected = trained.forward(&x, &conditioning, Mode::Eval).unwrap();
                 let out = ready.forward(&x, &told, Mode::Eval).unwrap();
                 assert!(max_difference(&out, &expected) < 1e-11, "{config:?}");
             }
@@ -153,10 +159,10 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
 
 #[test]
 fn nothing_joined_tells_nothing() {
-    let told = Joint::default().finish().unwrap();
-    let signal = Signal::embedding(Tensor::randn([2, 8], F64));
-    assert!(told.rows(&signal).unwrap().is_none());
-    assert!(told.rows(&Signal::default()).unwrap().is_none());
+    let told = FusedProjectionBuilder::default().finish().unwrap();
+    let conditioning = BlockConditioning::embedding(Tensor::randn([2, 8], F64));
+    assert!(told.rows(&conditioning).unwrap().is_none());
+    assert!(told.rows(&BlockConditioning::default()).unwrap().is_none());
 }
 
 /// A network that says nothing of inference.
