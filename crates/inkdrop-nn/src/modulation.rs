@@ -1,15 +1,108 @@
-//! What all residual blocks are told, computed for all of them at once.
+//! Conditioning of the blocks: how the embedding of timestep and class reaches each normalisation,
+//! and its fused and cached form for inference.
 
-use inkdrop_torch::Result;
-use inkdrop_torch::tch::Tensor;
+use std::collections::HashMap;
 
-use crate::{Activation, BlockConditioning, Embedding, GroupNorm, Linear, ResBlockConfig};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, TorchError};
 
-/// Gathers the layers by which blocks take in time and class.
+use crate::{
+    Activation, ClassIds, CompileOptions, Conditioning, Embedding, GroupNorm, Linear,
+    ResBlockConfig,
+};
+
+/// Conditioning of all blocks in a pass: the embedding of timestep and class, or its projections.
+#[derive(Debug, Default)]
+pub struct BlockConditioning {
+    /// Embedding of the timestep, with the class where it has an embedding, [B, E].
+    pub embedding: Option<Tensor>,
+    /// Class ids, `[B]` in i64, for blocks with a class bias.
+    pub class_ids: Option<Tensor>,
+    /// Projections for all blocks of a compiled network, [B, ...], or [1, ...] for all images;
+    /// computed by [`FusedProjection`].
+    pub modulation: Option<Tensor>,
+}
+
+impl BlockConditioning {
+    /// Conditioning by a timestep embedding alone.
+    pub fn embedding(embedding: Tensor) -> Self {
+        Self { embedding: Some(embedding), ..Self::default() }
+    }
+}
+
+/// Modulation of a normalisation by the conditioning; rows are [1, ...] or [B, ...].
+#[derive(Debug)]
+pub enum Modulation {
+    /// Plain normalisation.
+    None,
+    /// A bias [B, C], added to x before the normalisation (Ho et al. 2020).
+    Bias(Tensor),
+    /// Scale-shift norm (adaptive group norm): norm(x)·(1 + s) + b, with (s, b) the halves of
+    /// [B, 2·C] (Nichol & Dhariwal 2021).
+    ScaleShift(Tensor),
+    /// Scale and shift [B, 2·C] that replace those of the normalisation, for inference.
+    FusedAffine(Tensor),
+}
+
+/// Projection of the conditioning to the modulation of one residual block.
+#[derive(Debug, Clone)]
+pub(crate) enum EmbeddingProjection {
+    /// The block's own layers.
+    PerBlock { embedding: Option<Linear>, class_bias: Option<Embedding> },
+    /// A slice of the fused projection that all blocks share; see [`FusedProjection`].
+    Fused { columns: (i64, i64), affine: bool },
+}
+
+impl EmbeddingProjection {
+    pub fn modulation(
+        &self,
+        conditioning: &BlockConditioning,
+        config: &ResBlockConfig,
+    ) -> Result<Modulation> {
+        let (row, affine) = match self {
+            Self::PerBlock { embedding, class_bias } => {
+                let (layer, table) = (embedding.as_ref(), class_bias.as_ref());
+                (project(layer, table, config.activation, conditioning)?, false)
+            }
+            Self::Fused { columns: (first, width), affine } => {
+                let rows = conditioning.modulation.as_ref().filter(|_| *width > 0);
+                (rows.map(|rows| rows.f_narrow(1, *first, *width)).transpose()?, *affine)
+            }
+        };
+        Ok(match (row, affine, config.scale_shift) {
+            (None, ..) => Modulation::None,
+            (Some(row), true, _) => Modulation::FusedAffine(row),
+            (Some(row), false, true) => Modulation::ScaleShift(row),
+            (Some(row), false, false) => Modulation::Bias(row),
+        })
+    }
+}
+
+/// linear(act(embedding)) + table(class): [B, width]; `None` without either.
+fn project(
+    layer: Option<&Linear>,
+    table: Option<&Embedding>,
+    activation: Activation,
+    conditioning: &BlockConditioning,
+) -> Result<Option<Tensor>> {
+    let mut sum = match (layer, &conditioning.embedding) {
+        (Some(layer), Some(embedding)) => Some(layer.forward(&activation.apply(embedding)?)?),
+        _ => None,
+    };
+    if let (Some(table), Some(ids)) = (table, &conditioning.class_ids) {
+        let bias = table.forward(ids)?;
+        sum = Some(match sum {
+            Some(sum) => sum.f_add(&bias)?,
+            None => bias,
+        });
+    }
+    Ok(sum)
+}
+
+/// Collects the embedding projections of all residual blocks, to fuse them into one.
 ///
-/// One product with all of them gives one row for each image (or one for all, where they share
-/// their time), and each block reads its columns of it. Where a block scales and shifts a group
-/// normalisation, that one's own scale and shift are part of the layer.
+/// One matrix product then gives the modulation of all blocks; each block reads its columns. Scale
+/// and shift of a group normalisation with scale-shift are folded into its projection.
 #[derive(Debug, Default)]
 pub struct FusedProjectionBuilder {
     layers: Vec<(Linear, Activation)>,
@@ -18,9 +111,9 @@ pub struct FusedProjectionBuilder {
 }
 
 impl FusedProjectionBuilder {
-    /// Takes the layers of one block; returns its columns: the first one, and how many.
+    /// Adds the projection of one block; returns the first of its columns and their number.
     ///
-    /// - norm: the normalisation that is scaled and shifted, if it is one of groups
+    /// - norm: the group normalisation with scale-shift, if there is one
     pub(crate) fn add(
         &mut self,
         layer: Option<&Linear>,
@@ -31,7 +124,7 @@ impl FusedProjectionBuilder {
         let layer = match (layer, norm) {
             (Some(layer), Some(norm)) => {
                 let (scale, shift) = norm.affine();
-                Some(layer.affine(scale, shift)?)
+                Some(layer.fold_affine(scale, shift)?)
             }
             (Some(layer), None) => Some(Linear::concat(&[layer])?),
             (None, _) => None,
@@ -44,14 +137,14 @@ impl FusedProjectionBuilder {
         Ok(columns)
     }
 
-    /// The layers as one.
+    /// Concatenates the projections into one layer and one table.
     ///
     /// # Errors
     /// libtorch is out of memory.
     ///
     /// # Panics
-    /// Some blocks have a layer or a table, and others none, or other activations: no network is
-    /// laid out so.
+    /// The blocks differ in their activations, or only some of them have a layer or a table. No
+    /// family of networks is built so.
     pub fn finish(self) -> Result<FusedProjection> {
         let activation = self.layers.first().map(|(_, activation)| *activation);
         assert!(self.layers.iter().all(|(_, act)| Some(*act) == activation), "blocks differ");
@@ -61,20 +154,16 @@ impl FusedProjectionBuilder {
         let widths = tables.iter().map(|table| table.width()).sum();
         assert!(whole(layers.iter().map(|layer| layer.outputs()).sum()), "blocks differ");
         assert!(whole(widths), "blocks differ");
-        Ok(FusedProjection {
-            layer: match activation {
-                Some(activation) => Some((Linear::concat(&layers)?, activation)),
-                None => None,
-            },
-            table: match tables.is_empty() {
-                true => None,
-                false => Some(Embedding::concat(&tables)?),
-            },
-        })
+        let layer = match activation {
+            Some(activation) => Some((Linear::concat(&layers)?, activation)),
+            None => None,
+        };
+        let table = if tables.is_empty() { None } else { Some(Embedding::concat(&tables)?) };
+        Ok(FusedProjection { layer, table })
     }
 }
 
-/// The layers of a [`FusedProjectionBuilder`] as one layer and one table.
+/// The embedding projections of all residual blocks as one layer and one table.
 #[derive(Debug)]
 pub struct FusedProjection {
     layer: Option<(Linear, Activation)>,
@@ -82,24 +171,110 @@ pub struct FusedProjection {
 }
 
 impl FusedProjection {
-    /// The rows of a conditioning: [B, columns of all blocks]; `None` where blocks are told nothing.
+    /// The modulation of all blocks, [B, columns]; `None` if no block has a projection.
     ///
     /// # Errors
     /// The embedding has another width than the layers take.
     pub fn rows(&self, conditioning: &BlockConditioning) -> Result<Option<Tensor>> {
-        let mut rows = match (&self.layer, &conditioning.embedding) {
-            (Some((layer, activation)), Some(embedding)) => {
-                Some(layer.forward(&activation.apply(embedding)?)?)
-            }
-            _ => None,
-        };
-        if let (Some(table), Some(classes)) = (&self.table, &conditioning.class_ids) {
-            let biases = table.forward(classes)?;
-            rows = Some(match rows {
-                Some(rows) => rows.f_add(&biases)?,
-                None => biases,
-            });
+        let layer = self.layer.as_ref();
+        let activation = layer.map_or(Activation::Silu, |(_, activation)| *activation);
+        project(layer.map(|(layer, _)| layer), self.table.as_ref(), activation, conditioning)
+    }
+}
+
+/// Cache of everything that depends on timestep and class alone: rows computed before sampling.
+#[derive(Debug)]
+pub struct EmbeddingCache {
+    rows: Tensor,
+    row_of: HashMap<(u64, Option<i64>), i64>,
+}
+
+impl EmbeddingCache {
+    /// Maximum number of cached rows; further timesteps are computed when they occur.
+    const MOST: usize = 1024;
+
+    /// Computes the rows of all timesteps of the options with all their classes; `None` if there is
+    /// nothing to cache.
+    ///
+    /// - classes: number of classes of the network
+    /// - rows: computes [K, ...] from timesteps `[K]` in f64 and as many class ids
+    ///
+    /// # Errors
+    /// Those of `rows`, or it returns another number of rows.
+    pub fn new(
+        options: &CompileOptions,
+        classes: Option<i64>,
+        device: Device,
+        rows: impl FnOnce(&Tensor, Option<&Tensor>) -> Result<Option<Tensor>>,
+    ) -> Result<Option<Self>> {
+        let keys = Self::keys(options, classes);
+        let (times, ids): (Vec<f64>, Vec<Option<i64>>) = keys.into_iter().unzip();
+        // On a GPU, a lookup by the value of t would wait for the device.
+        if times.is_empty() || device != Device::Cpu {
+            return Ok(None);
         }
-        Ok(rows)
+        let t = Tensor::f_from_slice(&times)?;
+        let known: Option<Vec<i64>> = ids.iter().copied().collect();
+        let classes = known.map(|ids| Tensor::f_from_slice(&ids)).transpose()?;
+        let Some(rows) = rows(&t, classes.as_ref())? else { return Ok(None) };
+        if rows.size().first() != Some(&(times.len() as i64)) {
+            let problem = format!("{:?} rows for {} times", rows.size(), times.len());
+            return Err(TorchError::message(problem));
+        }
+        let keys = times.iter().zip(&ids).enumerate();
+        let row_of = keys.map(|(i, (time, class))| ((time.to_bits(), *class), i as i64)).collect();
+        Ok(Some(Self { rows, row_of }))
+    }
+
+    /// All pairs of timestep and class.
+    fn keys(options: &CompileOptions, classes: Option<i64>) -> Vec<(f64, Option<i64>)> {
+        let valid = |class: &&i64| classes.is_some_and(|count| (0..count).contains(*class));
+        let ids: Vec<Option<i64>> = match classes {
+            Some(_) => options.classes.iter().filter(valid).map(|class| Some(*class)).collect(),
+            None => vec![None],
+        };
+        let pairs =
+            ids.iter().flat_map(|class| options.times.iter().map(move |time| (*time, *class)));
+        pairs.take(Self::MOST).collect()
+    }
+
+    /// The cached row of a key, [1, ...].
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn row(&self, key: &EmbeddingCacheKey) -> Result<Option<Tensor>> {
+        let row = self.row_of.get(&(key.time.to_bits(), key.class));
+        Ok(row.map(|row| self.rows.f_narrow(0, *row, 1)).transpose()?)
+    }
+}
+
+/// Timestep and class that all images of a batch share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EmbeddingCacheKey {
+    /// In the units of the network's t.
+    pub time: f64,
+    /// `None` without classes.
+    pub class: Option<i64>,
+}
+
+impl EmbeddingCacheKey {
+    /// The key of a batch; `None` if its images differ in timestep or class, or if t is on a GPU,
+    /// whose values cannot be read without waiting for the device.
+    ///
+    /// - t: `[B]`
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn of(t: &Tensor, conditioning: &Conditioning) -> Result<Option<Self>> {
+        if t.device() != Device::Cpu || t.numel() == 0 {
+            return Ok(None);
+        }
+        let class = conditioning.classes.as_ref().map(ClassIds::shared);
+        if class == Some(None) {
+            return Ok(None);
+        }
+        let times = Vec::<f64>::try_from(&t.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+        let shared = times.iter().all(|time| *time == times[0]);
+        Ok(shared.then_some(Self { time: times[0], class: class.flatten() }))
     }
 }

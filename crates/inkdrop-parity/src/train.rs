@@ -3,7 +3,7 @@
 mod start;
 
 use anyhow::{Context, Result, ensure};
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{MeanType, Objective, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{Adam, AdamConfig, Averages, EmaRule, Master};
@@ -93,7 +93,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
         ]);
     }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
-    let of = |network: &dyn Network, key: &str| {
+    let of = |network: &dyn TrainableNetwork, key: &str| {
         network.params().get(key).map(|param| param.tensor.detach())
     };
     rows.extend(case.compare_group("after:", tolerance, |_| true, |key| of(live.as_ref(), key))?);
@@ -106,7 +106,7 @@ fn steps(
     case: &Case,
     config: &Arguments,
     process: &Process,
-    live: &dyn Network,
+    live: &dyn TrainableNetwork,
     (mut master, ema): (Master, &mut Averages),
 ) -> Result<Tensor> {
     let (beta1, beta2) = config.betas;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{LN_2, PI};
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
@@ -50,7 +50,7 @@ pub fn bits_per_dim(
         let t = Tensor::f_full([x0.size()[0]], index, (Kind::Int64, x0.device()))?;
         let eps = noise.normal(&x0.size(), x0.device())?.f_to_kind(x0.kind())?;
         let x = process.q_sample(x0, &t, &eps, Noising::Exact)?;
-        let out = network.forward(&x, &process.network_time(&t)?, conditioning, Mode::Eval)?;
+        let out = network.forward(&x, &process.network_time(&t)?, conditioning)?;
         let scales = Scales::at(&process.tables, &t, &x)?;
         let mut prediction = interpret(process.config(), &out, &x, &scales)?;
         if process.config().clip {

@@ -1,6 +1,6 @@
 //! What training makes small.
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{MeanType, weights};
 use inkdrop_torch::tch::{Reduction, Tensor};
 use serde::{Deserialize, Serialize};
@@ -128,7 +128,7 @@ impl<'a> Objective<'a> {
     /// Shapes that do not fit, t outside the process, or outputs that do not fit it.
     pub fn terms(
         &self,
-        network: &dyn Network,
+        network: &dyn TrainableNetwork,
         (x0, t, noise): (&Tensor, &Tensor, &Tensor),
         conditioning: &Conditioning,
         mode: Mode,
@@ -136,7 +136,7 @@ impl<'a> Objective<'a> {
         let process = self.process;
         let x = process.q_sample(x0, t, noise, self.config.noising)?;
         let time = process.network_time(t)?;
-        let out = network.forward(&x, &time, conditioning, mode)?;
+        let out = network.forward_mode(&x, &time, conditioning, mode)?;
         let scales = Scales::at(&process.tables, t, &x)?;
         let steps = process.schedule().steps() as f64;
         let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {

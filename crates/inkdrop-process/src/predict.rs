@@ -1,6 +1,6 @@
 //! What the network's output says about the image and the noise in x.
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_schedule::{Leg, MeanType};
 use inkdrop_torch::tch::Tensor;
 
@@ -136,7 +136,7 @@ impl Predictor for Denoiser<'_> {
             return Err(ProcessError::Shape { what, given: x.size(), expected });
         }
         let t = self.process.network_time_at(leg.from, x.size()[0])?;
-        let out = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
+        let out = self.network.forward(x, &t, &self.conditioning)?;
         if config.mean == MeanType::Epsilon && leg.from.alpha_cumprod == 0.0 {
             return Err(ProcessError::NoSignal);
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_data::Images;
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{LossTerms, Objective, pixels};
 use tch::{Kind, Tensor};
 
@@ -70,7 +70,7 @@ impl Trainer {
     /// The losses of a network on some images of a batch.
     pub(crate) fn terms(
         &self,
-        network: &dyn Network,
+        network: &dyn TrainableNetwork,
         batch: &Prepared,
         range: Range<usize>,
         mode: Mode,

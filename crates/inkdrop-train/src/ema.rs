@@ -3,7 +3,7 @@
 mod rule;
 
 use inkdrop_checkpoint::{Weights, check};
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::lerp_all;
 use tch::{Kind, Tensor, no_grad_guard};
 
@@ -17,7 +17,7 @@ use crate::{Master, TrainError};
 /// network. That of the first rule lies in a network of its own, ready to sample from; the others
 /// are tensors.
 pub struct Averages {
-    network: Box<dyn Network>,
+    network: Box<dyn TrainableNetwork>,
     averages: Vec<Average>,
 }
 
@@ -36,7 +36,7 @@ impl Averages {
     /// # Panics
     /// The network was built from another config.
     pub fn new(
-        network: Box<dyn Network>,
+        network: Box<dyn TrainableNetwork>,
         master: &Master,
         rules: &[EmaRule],
     ) -> Result<Self, TrainError> {
@@ -60,7 +60,7 @@ impl Averages {
     }
 
     /// The network with the averages of the first rule.
-    pub fn network(&self) -> &dyn Network {
+    pub fn network(&self) -> &dyn TrainableNetwork {
         self.network.as_ref()
     }
 

@@ -22,7 +22,7 @@
 //! let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 //! let parts = Parts {
 //!     network: model.build(Kind::Float, Device::Cpu)?,
-//!     average: model.build(Kind::Float, Device::Cpu)?,
+//!     average: model.build_uninitialized(Kind::Float, Device::Cpu)?,
 //!     process: Process::new(&ProcessConfig::sprites(), Device::Cpu)?,
 //!     image: [3, 16, 16],
 //!     data: sprites::dataset(0, 16).into(),

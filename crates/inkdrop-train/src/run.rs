@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use inkdrop_data::DataError;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 
 use crate::log::{Log, LogLine};
 use crate::step::Seen;
@@ -47,7 +47,11 @@ pub trait Watcher {
     ///
     /// # Errors
     /// Whatever keeps the grid from being made; it stops the run.
-    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), WatcherError> {
+    fn on_sample(
+        &mut self,
+        _step: usize,
+        _network: &dyn TrainableNetwork,
+    ) -> Result<(), WatcherError> {
         Ok(())
     }
 

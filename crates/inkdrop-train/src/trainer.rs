@@ -7,7 +7,7 @@ use inkdrop_data::Labels;
 use inkdrop_data::batches::Batches;
 use inkdrop_data::loader::{Loader, LoaderConfig};
 use inkdrop_data::source::LabelledSource;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_process::{Objective, Process};
 use tch::Device;
 
@@ -25,7 +25,7 @@ use crate::{
 /// checkpoints hold, so a run that was stopped goes on as if it had not been.
 pub struct Trainer {
     pub(crate) config: TrainConfig,
-    pub(crate) network: Box<dyn Network>,
+    pub(crate) network: Box<dyn TrainableNetwork>,
     pub(crate) master: Master,
     pub(crate) averages: Averages,
     pub(crate) adam: Adam,
@@ -53,9 +53,9 @@ pub struct Trainer {
 /// What a run is made of.
 pub struct Parts {
     /// The network to train, built with [`Precision::torso`].
-    pub network: Box<dyn Network>,
+    pub network: Box<dyn TrainableNetwork>,
     /// One of the same config in f32, which will hold the first average.
-    pub average: Box<dyn Network>,
+    pub average: Box<dyn TrainableNetwork>,
     /// The process that it is trained for.
     pub process: Process,
     /// Channels, rows and columns of the images that it takes.
@@ -125,7 +125,7 @@ impl Trainer {
     }
 
     /// The network with the weights that the first rule has averaged.
-    pub fn average(&self) -> &dyn Network {
+    pub fn average(&self) -> &dyn TrainableNetwork {
         self.averages.network()
     }
 

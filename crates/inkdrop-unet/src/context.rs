@@ -7,4 +7,4 @@ mod plan;
 
 pub use compat::ContextArguments;
 pub use config::ContextConfig;
-pub use network::ContextUnet;
+pub use network::{CompiledContextUnet, ContextUnet};

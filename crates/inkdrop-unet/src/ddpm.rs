@@ -3,9 +3,7 @@
 mod compat;
 mod config;
 mod detect;
-mod layout;
-mod network;
+mod spec;
 
 pub use compat::DdpmArguments;
 pub use config::DdpmConfig;
-pub use network::DdpmUnet;

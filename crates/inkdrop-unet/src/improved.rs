@@ -5,10 +5,8 @@ mod compat;
 mod config;
 mod detect;
 mod flags;
-mod layout;
-mod network;
+mod spec;
 
 pub use compat::ImprovedArguments;
 pub use config::{AttentionOrder, ImprovedConfig};
 pub use flags::ImprovedFlags;
-pub use network::ImprovedUnet;

@@ -17,7 +17,7 @@ enum Make {
     Sprites,
     DdpmCifar10,
     Unet2dCifar10,
-    /// Flags of the original scripts, as their READMEs give them.
+    /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
 }
 

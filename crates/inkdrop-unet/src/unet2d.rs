@@ -3,9 +3,7 @@
 mod compat;
 mod config;
 mod detect;
-mod layout;
-mod network;
+mod spec;
 
 pub use compat::{Unet2dArguments, Unrepresentable};
 pub use config::{ClassEmbedding, Unet2dConfig};
-pub use network::Unet2d;

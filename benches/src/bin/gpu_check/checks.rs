@@ -1,6 +1,6 @@
 //! Is what the device computes what the CPU computes in f32?
 
-use inkdrop_nn::{CudaGraphNetwork, Mode, Network};
+use inkdrop_nn::{CudaGraphNetwork, Network};
 use inkdrop_process::Denoiser;
 use inkdrop_sampler::ddim;
 use inkdrop_schedule::Levels;
@@ -68,7 +68,7 @@ fn loosely<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn pass(network: &dyn Network, given: &Given) -> Result<Tensor> {
-    Ok(network.forward(&given.x, &given.t, &given.conditioning, Mode::Eval)?)
+    Ok(network.forward(&given.x, &given.t, &given.conditioning)?)
 }
 
 fn output(case: &Case, kind: Kind, device: Device) -> Result<Tensor> {
@@ -109,7 +109,8 @@ fn sampling(case: &Case, device: Device) -> Result<Found> {
 
 fn sample(case: &Case, device: Device, recorded: bool) -> Result<Tensor> {
     let network = build(&case.config, Kind::Float, device)?;
-    let network = if recorded { Box::new(CudaGraphNetwork::new(network)) } else { network };
+    let network: Box<dyn Network> =
+        if recorded { Box::new(CudaGraphNetwork::new(network)) } else { network };
     walk(case, network.as_ref(), device, BATCH, 10)
 }
 

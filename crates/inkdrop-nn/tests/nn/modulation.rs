@@ -1,22 +1,24 @@
-//! Times known beforehand, and what blocks are told all at once.
+//! The embedding cache, and the fused projection of the conditioning.
 
+use inkdrop_nn::testing::FnNetwork;
 use inkdrop_nn::{
-    BlockConditioning, ClassIds, Conditioning, EmbedSequential, EmbeddingCache, EmbeddingCacheKey,
-    FusedProjectionBuilder, Inference, LayerConfig, Mode, Network, NetworkError, NormConfig,
-    NormKind, Params, ResBlockConfig,
+    BlockConditioning, ClassIds, CompileOptions, Conditioning, EmbedSequential, EmbeddingCache,
+    EmbeddingCacheKey, FusedProjectionBuilder, LayerConfig, Mode, NormConfig, NormKind, Params,
+    ResBlockConfig,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use super::support::{F64, max_difference, params, stir};
 
-/// Rows that say their time and class.
-fn told(t: &Tensor, classes: Option<&Tensor>) -> Tensor {
+/// Rows of timestep and class.
+fn time_and_class(t: &Tensor, classes: Option<&Tensor>) -> Tensor {
     let class = classes.map_or_else(|| t.full_like(-1.0), |ids| ids.to_kind(Kind::Double));
     Tensor::stack(&[t.shallow_clone(), class], 1)
 }
 
-fn table(options: &Inference, classes: Option<i64>) -> Option<EmbeddingCache> {
-    EmbeddingCache::new(options, classes, Device::Cpu, |t, ids| Ok(Some(told(t, ids)))).unwrap()
+fn table(options: &CompileOptions, classes: Option<i64>) -> Option<EmbeddingCache> {
+    EmbeddingCache::new(options, classes, Device::Cpu, |t, ids| Ok(Some(time_and_class(t, ids))))
+        .unwrap()
 }
 
 fn row(table: &EmbeddingCache, time: f64, class: Option<i64>) -> Option<[f64; 2]> {
@@ -27,7 +29,8 @@ fn row(table: &EmbeddingCache, time: f64, class: Option<i64>) -> Option<[f64; 2]
 
 #[test]
 fn a_table_finds_the_row_of_each_time_with_each_class() {
-    let options = Inference { classes: vec![4, 0, 4], ..Inference::at([10.0, 0.0, 2.5, 10.0]) };
+    let options =
+        CompileOptions { classes: vec![4, 0, 4], ..CompileOptions::at([10.0, 0.0, 2.5, 10.0]) };
     let known = table(&options, Some(5)).unwrap();
     for time in [10.0, 0.0, 2.5] {
         for class in [4, 0] {
@@ -44,16 +47,22 @@ fn a_table_finds_the_row_of_each_time_with_each_class() {
 
 #[test]
 fn there_is_no_table_of_nothing() {
-    assert!(table(&Inference::default(), None).is_none());
-    assert!(table(&Inference { classes: vec![1], ..Inference::default() }, Some(5)).is_none());
-    assert!(table(&Inference::at([1.0]), Some(5)).is_none(), "no class is known");
-    let outside = Inference { classes: vec![5, -1, i64::MIN], ..Inference::at([1.0]) };
+    assert!(table(&CompileOptions::default(), None).is_none());
+    assert!(
+        table(&CompileOptions { classes: vec![1], ..CompileOptions::default() }, Some(5)).is_none()
+    );
+    assert!(table(&CompileOptions::at([1.0]), Some(5)).is_none(), "no class is known");
+    let outside = CompileOptions { classes: vec![5, -1, i64::MIN], ..CompileOptions::at([1.0]) };
     assert!(table(&outside, Some(5)).is_none());
-    let none = EmbeddingCache::new(&Inference::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
+    let none = EmbeddingCache::new(&CompileOptions::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
     assert!(none.unwrap().is_none());
     // On a GPU nobody looks: `rows` is not even asked.
-    let gpu =
-        EmbeddingCache::new(&Inference::at([1.0]), None, Device::Cuda(0), |_, _| unreachable!());
+    let gpu = EmbeddingCache::new(
+        &CompileOptions::at([1.0]),
+        None,
+        Device::Cuda(0),
+        |_, _| unreachable!(),
+    );
     assert!(gpu.unwrap().is_none());
 }
 
@@ -61,11 +70,11 @@ fn there_is_no_table_of_nothing() {
 fn another_number_of_rows_is_an_error() {
     let rows = |t: &Tensor, _: Option<&Tensor>| Ok(Some(t.narrow(0, 0, 1)));
     let error =
-        EmbeddingCache::new(&Inference::at([1.0, 2.0]), None, Device::Cpu, rows).unwrap_err();
+        EmbeddingCache::new(&CompileOptions::at([1.0, 2.0]), None, Device::Cpu, rows).unwrap_err();
     assert!(error.to_string().contains("[1] rows for 2 times"), "{error}");
 }
 
-fn moment(t: &Tensor, classes: Option<&[i64]>) -> Option<EmbeddingCacheKey> {
+fn key(t: &Tensor, classes: Option<&[i64]>) -> Option<EmbeddingCacheKey> {
     let conditioning = classes.map_or_else(Conditioning::none, |ids| {
         Conditioning::classes(ClassIds::new(ids, Device::Cpu).unwrap())
     });
@@ -73,18 +82,18 @@ fn moment(t: &Tensor, classes: Option<&[i64]>) -> Option<EmbeddingCacheKey> {
 }
 
 #[test]
-fn a_moment_is_what_all_images_share() {
+fn a_key_is_the_timestep_and_class_of_all_images() {
     let of = |times: &[f32]| Tensor::from_slice(times);
     let shared = |time, class| Some(EmbeddingCacheKey { time, class });
-    assert_eq!(moment(&of(&[0.5; 3]), None), shared(0.5, None));
-    assert_eq!(moment(&of(&[0.1]), None), shared(f64::from(0.1f32), None));
-    assert_eq!(moment(&Tensor::from_slice(&[999i64; 2]), None), shared(999.0, None));
-    assert_eq!(moment(&of(&[0.5; 3]), Some(&[4; 3])), shared(0.5, Some(4)));
-    assert_eq!(moment(&of(&[0.5; 3]), Some(&[4, 4, 3])), None);
-    assert_eq!(moment(&of(&[0.5, 0.5, 0.25]), None), None);
-    assert_eq!(moment(&of(&[0.5, 0.25]), Some(&[1, 1])), None);
-    assert_eq!(moment(&of(&[]), None), None);
-    assert_eq!(moment(&of(&[f32::NAN; 2]), None), None, "what is no number equals nothing");
+    assert_eq!(key(&of(&[0.5; 3]), None), shared(0.5, None));
+    assert_eq!(key(&of(&[0.1]), None), shared(f64::from(0.1f32), None));
+    assert_eq!(key(&Tensor::from_slice(&[999i64; 2]), None), shared(999.0, None));
+    assert_eq!(key(&of(&[0.5; 3]), Some(&[4; 3])), shared(0.5, Some(4)));
+    assert_eq!(key(&of(&[0.5; 3]), Some(&[4, 4, 3])), None);
+    assert_eq!(key(&of(&[0.5, 0.5, 0.25]), None), None);
+    assert_eq!(key(&of(&[0.5, 0.25]), Some(&[1, 1])), None);
+    assert_eq!(key(&of(&[]), None), None);
+    assert_eq!(key(&of(&[f32::NAN; 2]), None), None, "NaN equals nothing");
 }
 
 /// Blocks of one network: their layers, and their tables, become one.
@@ -98,7 +107,7 @@ fn stage(config: &ResBlockConfig) -> (EmbedSequential, Params) {
 }
 
 #[test]
-fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
+fn the_fused_projection_gives_each_block_its_own_modulation() {
     let ddpm =
         ResBlockConfig { norm: NormConfig::groups(4), ..ResBlockConfig::ddpm(16, 32, Some(8)) };
     let improved =
@@ -118,8 +127,8 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
         let (trained, _params) = stage(&config);
         for pack in [true, false] {
             let mut fused = FusedProjectionBuilder::default();
-            let options = Inference { pack, ..Inference::default() };
-            let ready = trained.for_inference(&options, &mut fused).unwrap();
+            let options = CompileOptions { pack, ..CompileOptions::default() };
+            let ready = trained.compile(&options, &mut fused).unwrap();
             let layers = fused.finish().unwrap();
             for batch in [1, 3] {
                 let conditioning = BlockConditioning {
@@ -128,13 +137,13 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
                     modulation: None,
                 };
                 let modulation = layers.rows(&conditioning).unwrap();
-                let tells = config.embedding.is_some() || config.classes.is_some();
+                let projected = config.embedding.is_some() || config.classes.is_some();
                 let width = (32 + 48) * if config.scale_shift { 2 } else { 1 };
                 assert_eq!(
                     modulation.as_ref().map(Tensor::size),
-                    tells.then(|| vec![batch, width])
+                    projected.then(|| vec![batch, width])
                 );
-                let told = BlockConditioning { modulation, ..BlockConditioning::default() };
+                let fused = BlockConditioning { modulation, ..BlockConditioning::default() };
                 let x = Tensor::randn([3, 16, 5, 4], F64);
                 // One row is for all images.
                 let conditioning = if batch == 1 {
@@ -150,7 +159,7 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
                     conditioning
                 };
                 let expected = trained.forward(&x, &conditioning, Mode::Eval).unwrap();
-                let out = ready.forward(&x, &told, Mode::Eval).unwrap();
+                let out = ready.forward(&x, &fused, Mode::Eval).unwrap();
                 assert!(max_difference(&out, &expected) < 1e-11, "{config:?}");
             }
         }
@@ -158,37 +167,17 @@ fn blocks_told_all_at_once_hear_what_each_would_have_heard() {
 }
 
 #[test]
-fn nothing_joined_tells_nothing() {
-    let told = FusedProjectionBuilder::default().finish().unwrap();
+fn no_blocks_have_no_projection() {
+    let projection = FusedProjectionBuilder::default().finish().unwrap();
     let conditioning = BlockConditioning::embedding(Tensor::randn([2, 8], F64));
-    assert!(told.rows(&conditioning).unwrap().is_none());
-    assert!(told.rows(&BlockConditioning::default()).unwrap().is_none());
-}
-
-/// A network that says nothing of inference.
-struct Plain(Params);
-
-impl Network for Plain {
-    fn forward(
-        &self,
-        x: &Tensor,
-        _: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        Ok(x.shallow_clone())
-    }
-
-    fn params(&self) -> &Params {
-        &self.0
-    }
+    assert!(projection.rows(&conditioning).unwrap().is_none());
+    assert!(projection.rows(&BlockConditioning::default()).unwrap().is_none());
 }
 
 #[test]
-fn a_network_without_a_form_for_inference_says_so() {
-    let error = Plain(params()).for_inference(&Inference::default()).err().unwrap();
-    assert!(matches!(error, NetworkError::Inference(_)), "{error}");
-    let whole = Inference::default().finish(Plain(params()));
+fn options_box_a_network_as_it_is_on_the_cpu() {
+    let network = FnNetwork::new(|x, _, _| Ok(x.shallow_clone()));
+    let boxed = CompileOptions::default().finish(network);
     let x = Tensor::randn([1, 1], F64);
-    assert_eq!(whole.forward(&x, &x, &Conditioning::none(), Mode::Train).unwrap(), x);
+    assert_eq!(boxed.forward(&x, &x, &Conditioning::none()).unwrap(), x);
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use inkdrop_checkpoint::Weights;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
 
 use crate::Case;
@@ -24,7 +24,11 @@ pub(super) fn is_lost(case: &Case) -> bool {
 /// cannot lead from there to the weights of after them: another exporter drew otherwise.
 ///
 /// - farthest: how far the steps can move a weight
-pub(super) fn draw(case: &Case, network: &dyn Network, farthest: f64) -> Result<Option<Weights>> {
+pub(super) fn draw(
+    case: &Case,
+    network: &dyn TrainableNetwork,
+    farthest: f64,
+) -> Result<Option<Weights>> {
     manual_seed(SEED);
     let mut start = Weights::default();
     for param in network.params().trained() {

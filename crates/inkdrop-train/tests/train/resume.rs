@@ -59,7 +59,7 @@ pub fn improved(config: TrainConfig) -> Trainer {
     manual_seed(5);
     let parts = Parts {
         network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
+        average: model.build_uninitialized(Kind::Float, Device::Cpu).unwrap(),
         process: Process::new(&process, Device::Cpu).unwrap(),
         data: data.into(),
         labels: LabelUse::Classes { null: Some(5) },

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use inkdrop_data::{Dataset, Labels, sprites};
-use inkdrop_nn::{Conditioning, Init, Mode, Network, NetworkError, Params, Weight};
+use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::{Init, Params, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_train::{LogLine, Precision, Silent, TrainConfig, Trainer, Watcher, WatcherError};
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
@@ -143,36 +144,16 @@ fn contexts_are_left_out_as_often_as_told() {
     assert!(moved(0.0) > 0.0);
 }
 
-/// A network that remembers the small images that it was shown.
-struct Spy {
-    params: Params,
-    weight: Weight,
-    seen: Arc<Mutex<Option<Tensor>>>,
-}
-
-impl Spy {
-    fn new(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<Self> {
-        let mut params = Params::new(Kind::Float, Device::Cpu);
-        let weight = params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
-        Box::new(Self { params, weight, seen: seen.clone() })
-    }
-}
-
-impl Network for Spy {
-    fn forward(
-        &self,
-        x: &Tensor,
-        _t: &Tensor,
-        conditioning: &Conditioning,
-        _mode: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        *self.seen.lock().unwrap() = conditioning.low_res.as_ref().map(Tensor::copy);
-        Ok(x * &*self.weight)
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
-    }
+/// A network of one weight that keeps the low-resolution images of its last pass.
+fn spy(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<dyn TrainableNetwork> {
+    let mut params = Params::new(Kind::Float, Device::Cpu);
+    let weight = params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
+    let seen = seen.clone();
+    let network = FnNetwork::new(move |x, _, conditioning| {
+        *seen.lock().unwrap() = conditioning.low_res.as_ref().map(Tensor::copy);
+        Ok(x * &*weight)
+    });
+    Box::new(network.trainable(params))
 }
 
 #[test]
@@ -184,8 +165,8 @@ fn small_images_are_means_over_squares() {
     let images = inkdrop_data::Images::new(pixels).unwrap();
     let seen = Arc::new(Mutex::new(None));
     let parts = inkdrop_train::Parts {
-        network: Spy::new(&seen),
-        average: Spy::new(&Arc::default()),
+        network: spy(&seen),
+        average: spy(&Arc::default()),
         data: Dataset::new(images, Labels::None).unwrap().into(),
         labels: inkdrop_train::LabelUse::None,
         ..parts()
@@ -242,7 +223,7 @@ fn flips_and_crops_are_learned() {
         manual_seed(11);
         let parts = inkdrop_train::Parts {
             network: model.build(Kind::Float, Device::Cpu).unwrap(),
-            average: model.build(Kind::Float, Device::Cpu).unwrap(),
+            average: model.build_uninitialized(Kind::Float, Device::Cpu).unwrap(),
             image: [3, side as usize, side as usize],
             labels: inkdrop_train::LabelUse::None,
             validation: Some(sprites::dataset(7, 5).into()),

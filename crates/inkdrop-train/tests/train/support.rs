@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use inkdrop_data::source::LabelledSource;
 use inkdrop_data::sprites;
-use inkdrop_nn::{Network, Params};
+use inkdrop_nn::{Params, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{LabelUse, Parts, RunFolder, StepReport, TrainConfig, Trainer, Watcher};
@@ -17,7 +17,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
     GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-pub fn build() -> Box<dyn Network> {
+pub fn build() -> Box<dyn TrainableNetwork> {
     let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
     ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap()
 }
@@ -58,7 +58,7 @@ pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledSource) -
     manual_seed(11);
     let parts = Parts {
         network: model.build(config.precision.torso(), Device::Cpu).unwrap(),
-        average: model.build(Kind::Float, Device::Cpu).unwrap(),
+        average: model.build_uninitialized(Kind::Float, Device::Cpu).unwrap(),
         data,
         labels: LabelUse::Classes { null },
         ..parts()

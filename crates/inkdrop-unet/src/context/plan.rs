@@ -7,11 +7,11 @@ use crate::plan::{Cost, CostModel, Plan, Stage, stage};
 
 impl ContextConfig {
     /// Stages with their cost; the config has been checked.
-    pub(super) fn planner(&self) -> Plan {
+    pub(super) fn stages(&self) -> Plan {
         let Self { channels, features: n, contexts, size } = *self;
         let mut stages = Vec::new();
         let mut model = CostModel::new(channels, vec![size; 2]);
-        let init = model.numbers(n);
+        let init = model.values(n);
         let half = init / 4; // what down1 leaves
         stages.push(measure(&mut model, "init_conv", "block", 0, |model| {
             block(model, n);
@@ -29,7 +29,7 @@ impl ContextConfig {
         }));
         stages.push(embedding("timeembed", 1, n));
         stages.push(embedding("contextembed", contexts, n));
-        let waiting = waiting + model.numbers(2 * n);
+        let waiting = waiting + model.values(2 * n);
         stages.push(measure(&mut model, "up0", "pool · up · norm", waiting, |model| {
             let kernel = model.size[0];
             model.size = vec![1, 1];
@@ -88,13 +88,13 @@ fn down(model: &mut CostModel, outputs: i64) {
 /// A transposed convolution whose kernel is as wide as its stride.
 fn enlarge(model: &mut CostModel, outputs: i64, kernel: i64) {
     let inputs = model.channels;
-    let before = model.numbers(inputs);
+    let before = model.values(inputs);
     model.cost.parameters += inputs * outputs * kernel * kernel + outputs;
     model.cost.products += before * outputs * kernel * kernel;
     model.cost.kept += before;
     model.size.iter_mut().for_each(|axis| *axis *= kernel);
     model.channels = outputs;
-    model.cost.live = model.cost.live.max(before + model.numbers(outputs));
+    model.cost.live = model.cost.live.max(before + model.values(outputs));
 }
 
 /// The skip is as wide as x.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 const FAMILIES: [&str; 5] = ["context", "ddpm", "improved", "improved-super-res", "unet2d"];
 
-/// A text in our names, in the originals', as flags, as a size, or as keys and shapes.
+/// A text as a config, as published arguments, as flags, as a size, or as keys and shapes.
 pub fn config(text: &str) {
     let _ = text.parse::<ImageSize>();
     let flags = ImprovedFlags::parse(text.split_whitespace());

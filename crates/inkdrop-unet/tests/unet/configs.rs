@@ -107,7 +107,7 @@ fn script_flags_make_the_scripts_network() {
 }
 
 #[test]
-fn original_arguments_have_the_originals_defaults_and_no_others() {
+fn published_arguments_have_the_published_defaults_and_no_others() {
     let size = ImageSize::square(16);
     let of = |family: &str, json| ModelConfig::from_arguments(family, json, size);
     let Ok(ModelConfig::Improved(config)) = of("improved", json!({})) else { panic!() };

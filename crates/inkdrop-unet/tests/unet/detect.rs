@@ -1,12 +1,12 @@
 //! Keys and shapes tell which network they are of.
 
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_unet::{DetectError, ModelConfig, Shapes};
 
 use super::every::all;
 use super::support::build;
 
-fn shapes(network: &dyn Network) -> Shapes {
+fn shapes(network: &dyn TrainableNetwork) -> Shapes {
     network.params().iter().map(|param| (&*param.name, param.tensor.size())).collect()
 }
 

@@ -133,7 +133,7 @@ fn network(source: &Source, foreign: &Foreign, format: &Format) -> Result<Result
 
 /// Makes sure that every key and shape is there.
 fn verify(name: &str, described: &Described) -> Result<()> {
-    let network = described.config.build(Kind::Float, Device::Cpu)?;
+    let network = described.config.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &described.weights, &SHORTCUT).with_context(|| {
         format!(
             "{name} is not the network of family {} that {} make of it",

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use inkdrop_data::Images;
 use inkdrop_data::picture::write_png;
-use inkdrop_nn::{ClassIds, Conditioning, Inference, Network};
+use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Network, TrainableNetwork};
 use inkdrop_process::Process;
 use inkdrop_sampler::{Batch, Rng, SampleConfig, Sampler, Source, Step, sample};
 use inkdrop_schedule::{Levels, Spacing};
@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
 
     /// What images are asked to be, one row each.
     pub fn conditioning<'r>(&self, rows: impl ExactSizeIterator<Item = &'r Row>) -> Conditioning {
-        let device = self.network.params().device();
+        let device = self.network.device();
         let rows: Vec<&Row> = rows.collect();
         let classes: Option<Vec<i64>> = rows.iter().map(|row| row.class).collect();
         if let Some(classes) = classes {
@@ -95,7 +95,7 @@ pub fn draft(images: usize, steps: usize) -> SampleConfig {
 
 /// A grid of 8 images per context or class, from 25 DDIM steps: what a run looks like while it
 /// trains.
-pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
+pub fn preview(network: &dyn TrainableNetwork, card: &Card, path: &Path) -> Result<()> {
     const COLUMNS: usize = 8;
     const ROWS: usize = 10;
     let names = match card.conditions() {
@@ -106,12 +106,13 @@ pub fn preview(network: &dyn Network, card: &Card, path: &Path) -> Result<()> {
         |name: &String| if name.is_empty() { Ok(Row::none(card)) } else { Row::class(card, name) };
     let rows: Vec<Row> = names.iter().map(row).collect::<Result<_>>()?;
     let rows: Vec<Row> = rows.into_iter().flat_map(|row| vec![row; COLUMNS]).collect();
-    let process = Process::new(&card.process, network.params().device())?;
+    let process = Process::new(&card.process, network.device())?;
     let steps = process.schedule().steps().min(25);
     let config = draft(rows.len(), steps);
     let guide = Guide::none();
-    let options = Inference::at(process.network_times(&config.levels.path(process.schedule())?));
-    let network = network.for_inference(&options)?;
+    let options =
+        CompileOptions::at(process.network_times(&config.levels.path(process.schedule())?));
+    let network = network.compile(&options)?;
     let network = network.as_ref();
     let request = Request { network, process: &process, card, guide: &guide };
     let (mut film, mut meter) = (Film::none(), Meter::hidden());

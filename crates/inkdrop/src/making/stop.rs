@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use inkdrop_nn::{Conditioning, Inference, Mode, Network, NetworkError, Params};
-use inkdrop_torch::tch::Tensor;
+use inkdrop_nn::{Conditioning, Network, NetworkError};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 /// The exit status of a command that Ctrl-C ended.
 pub const INTERRUPTED: u8 = 130;
@@ -60,21 +60,19 @@ impl Network for Stoppable {
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
-        mode: Mode,
     ) -> Result<Tensor, NetworkError> {
         if self.stop.raised() {
             self.obeyed.store(true, Ordering::Relaxed);
             return Err(NetworkError::Stopped);
         }
-        self.network.forward(x, t, conditioning, mode)
+        self.network.forward(x, t, conditioning)
     }
 
-    fn params(&self) -> &Params {
-        self.network.params()
+    fn device(&self) -> Device {
+        self.network.device()
     }
 
-    fn for_inference(&self, options: &Inference) -> Result<Box<dyn Network>, NetworkError> {
-        let (network, stop) = (self.network.for_inference(options)?, self.stop.clone());
-        Ok(Box::new(Self { network, stop, obeyed: self.obeyed.clone() }))
+    fn kind(&self) -> Kind {
+        self.network.kind()
     }
 }

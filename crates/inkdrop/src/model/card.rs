@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{Weights, load};
-use inkdrop_nn::{Inference, Network};
+use inkdrop_nn::{CompileOptions, Network};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_schedule::Levels;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
@@ -160,27 +160,22 @@ impl Model {
     /// The network with its weights, ready for inference, and the process.
     pub fn build(&self, how: &Build) -> Result<(Box<dyn Network>, Process)> {
         manual_seed(how.seed as i64); // what --draw-shortcut leaves as drawn
-        let network = self.card.model.build(Kind::Float, Device::Cpu)?;
+        let model = &self.card.model;
+        let network = match how.draw_shortcut {
+            true => model.build(how.torso, how.device)?,
+            false => model.build_uninitialized(how.torso, how.device)?,
+        };
         let optional: &[&str] = if how.draw_shortcut { &SHORTCUT } else { &[] };
         load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
-        let here = how.device == Device::Cpu && how.torso == Kind::Float;
-        let network = if here { network } else { self.moved(network.as_ref(), how)? };
         let process = Process::new(&self.card.process, how.device)?;
         let options = match &how.steps {
-            None => Inference::default(),
+            None => CompileOptions::default(),
             Some((levels, classes)) => {
                 let times = process.network_times(&levels.path(process.schedule())?);
-                Inference { classes: classes.clone(), ..Inference::at(times) }
+                CompileOptions { classes: classes.clone(), ..CompileOptions::at(times) }
             }
         };
-        Ok((network.for_inference(&options)?, process))
-    }
-
-    /// The same network on another device, or with another torso.
-    fn moved(&self, network: &dyn Network, how: &Build) -> Result<Box<dyn Network>> {
-        let there = self.card.model.build(how.torso, how.device)?;
-        load(there.params(), &Weights::of(network.params()), &[])?;
-        Ok(there)
+        Ok((network.compile(&options)?, process))
     }
 
     fn explain(&self, error: inkdrop_checkpoint::CheckpointError) -> anyhow::Error {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use inkdrop_data::DataError;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_report::EventWriter;
 use inkdrop_train::{LogLine, Outcome, RunFolder, StepReport, Trainer, Watcher, WatcherError};
 use inkdrop_unet::ModelConfig;
@@ -77,7 +77,11 @@ impl Watcher for Screen<'_> {
         self.bar.suspend(|| eprintln!("left out: {problem}"));
     }
 
-    fn on_sample(&mut self, step: usize, network: &dyn Network) -> Result<(), WatcherError> {
+    fn on_sample(
+        &mut self,
+        step: usize,
+        network: &dyn TrainableNetwork,
+    ) -> Result<(), WatcherError> {
         if matches!(self.card.model, ModelConfig::ImprovedSuperRes(_)) {
             return Ok(()); // it draws only from small images: `inkdrop edit upscale`
         }

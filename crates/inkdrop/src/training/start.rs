@@ -160,7 +160,7 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, Card)> {
     manual_seed(config.train.seed as i64);
     let parts = Parts {
         network: config.model.build(config.train.precision.torso(), device)?,
-        average: config.model.build(Kind::Float, device)?,
+        average: config.model.build_uninitialized(Kind::Float, device)?,
         process: Process::new(&config.process, device)?,
         image: shape.map(|axis| axis as usize),
         data,

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use inkdrop_data::Images;
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::{Conditioning, Network, NetworkError};
 use inkdrop_process::{Process, bits_per_dim, pixels};
 use inkdrop_schedule::Spacing;
 use inkdrop_torch::PerImageNoise;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde_json::{Value, json};
 
 use super::conditions::Conditions;
@@ -249,14 +249,17 @@ impl Network for Counted {
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
-        mode: Mode,
     ) -> Result<Tensor, NetworkError> {
-        let out = self.network.forward(x, t, conditioning, mode)?;
+        let out = self.network.forward(x, t, conditioning)?;
         self.bar.inc(x.size().first().copied().unwrap_or(0) as u64);
         Ok(out)
     }
 
-    fn params(&self) -> &Params {
-        self.network.params()
+    fn device(&self) -> Device {
+        self.network.device()
+    }
+
+    fn kind(&self) -> Kind {
+        self.network.kind()
     }
 }
