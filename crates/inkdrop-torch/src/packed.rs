@@ -1,5 +1,5 @@
-//! Convolutions on a CPU whose weights lie in another order than they are trained in: oneDNN's own,
-//! or that of Winograd's algorithm.
+//! Convolutions on a CPU with packed weights: in oneDNN's order, or transformed for Winograd's
+//! algorithm.
 
 use std::ffi::{c_char, c_int, c_longlong, c_void};
 use std::sync::{Mutex, OnceLock};
@@ -9,10 +9,9 @@ use tch::{Device, Kind, Tensor, no_grad_guard};
 use crate::ffi::{call, call_for_tensor, pointer};
 use crate::{PostOp, Result, grad_enabled};
 
-/// A convolution over two axes whose weight lies in the order that oneDNN computes in, so that no
-/// pass has to bring it there; 3×3 kernels over enough places take Winograd's algorithm, F(2×2, 3×3)
-/// of Lavin & Gray 2016, with 2.25 times fewer products, where the processor has AVX-512. It has no
-/// gradients.
+/// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order, so
+/// that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
+/// Winograd's algorithm, F(2×2, 3×3) of Lavin & Gray 2016, with 2.25 times fewer multiplications.
 ///
 /// ```
 /// use inkdrop_torch::{PackedConv, PostOp};
@@ -94,7 +93,7 @@ impl PackedConv {
         Ok(Some(Self { weight, bias, stride, padding }))
     }
 
-    /// The weight in the best order for images like x, and whether that is Winograd's.
+    /// The weight in the best order for images like x, and true if that is Winograd's.
     fn weight_for(&self, x: &Tensor) -> Result<(Tensor, bool)> {
         let size = x.size();
         let (plain, copies) = match &self.weight {
@@ -149,7 +148,7 @@ impl PackedConv {
         self.run(x, None, post_op)
     }
 
-    /// The convolution of x, and `other` added to it.
+    /// Adds the convolution of x to `other`.
     ///
     /// # Shapes
     /// - x: [B, inputs, H, W], other: [B, outputs, H', W'] in f32

@@ -29,7 +29,7 @@ pub enum ModelConfig {
 /// A checked config: all families but one are a [`Unet`].
 enum Architecture<'a> {
     Context(&'a ContextConfig),
-    Unet(UnetSpec),
+    Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
@@ -117,10 +117,10 @@ impl ModelConfig {
                 config.check()?;
                 Architecture::Context(config)
             }
-            Self::Ddpm(config) => Architecture::Unet(config.spec()?),
-            Self::Improved(config) => Architecture::Unet(config.spec(false)?),
-            Self::ImprovedSuperRes(config) => Architecture::Unet(config.spec(true)?),
-            Self::Unet2d(config) => Architecture::Unet(config.spec()?),
+            Self::Ddpm(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
+            Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
+            Self::Unet2d(config) => Architecture::Unet(Box::new(config.spec()?)),
         })
     }
 

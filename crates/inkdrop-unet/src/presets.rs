@@ -7,7 +7,7 @@ use crate::{ContextConfig, DdpmConfig, ImprovedFlags, ModelConfig, Unet2dConfig}
 pub struct Preset {
     /// Its name.
     pub name: &'static str,
-    /// What it is.
+    /// A short description.
     pub about: &'static str,
     make: Make,
 }

@@ -56,7 +56,7 @@ fn there_is_no_table_of_nothing() {
     assert!(table(&outside, Some(5)).is_none());
     let none = EmbeddingCache::new(&CompileOptions::at([1.0]), None, Device::Cpu, |_, _| Ok(None));
     assert!(none.unwrap().is_none());
-    // On a GPU nobody looks: `rows` is not even asked.
+    // On a GPU there is no cache: `rows` is not called.
     let gpu = EmbeddingCache::new(
         &CompileOptions::at([1.0]),
         None,

@@ -1,4 +1,4 @@
-//! nanodiffusion's sizes from its keys and shapes.
+//! Detection of nanodiffusion's U-Net from names and shapes.
 
 use inkdrop_nn::{Activation, NormKind};
 

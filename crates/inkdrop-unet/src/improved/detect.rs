@@ -1,4 +1,4 @@
-//! improved-diffusion's sizes from its keys and shapes.
+//! Detection of improved-diffusion's U-Net from names and shapes.
 
 use super::{AttentionOrder, ImprovedConfig};
 use crate::detect::{DetectedArchitecture, Shapes, UndeterminedField};
@@ -65,7 +65,7 @@ impl ImprovedConfig {
     }
 }
 
-/// Blocks of a level: the first doubling on the way up follows that many and one.
+/// Residual blocks per level: the first upsampling of the decoder follows that many and one.
 fn blocks(shapes: &Shapes, stages: i64) -> Option<i64> {
     let doubles = |&n: &i64| {
         let stage = format!("output_blocks.{n}");
@@ -78,7 +78,7 @@ fn blocks(shapes: &Shapes, stages: i64) -> Option<i64> {
     up.or_else(|| (0..stages).find(halves).map(|n| n - 1)).or(Some(stages - 1))
 }
 
-/// Whether a block of the way up ends with a second residual block.
+/// True if this stage of the decoder ends with a second residual block.
 fn second_res(shapes: &Shapes, stage: i64) -> bool {
     let key = |layer| format!("output_blocks.{stage}.{layer}.in_layers.2.weight");
     shapes.has(&key(1)) || shapes.has(&key(2))

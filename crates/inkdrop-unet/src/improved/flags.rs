@@ -64,7 +64,7 @@ impl Default for ImprovedFlags {
     }
 }
 
-/// Flags of the same scripts that say nothing of the network.
+/// Flags of the same scripts that do not concern the network.
 const OTHERS: [&str; 29] = [
     "small_size",
     "use_fp16",

@@ -43,7 +43,7 @@ pub struct Unet2dArguments {
     pub num_train_timesteps: Option<i64>,
 }
 
-/// What of a config.json has no counterpart here, one line each.
+/// Options of a config.json that are not supported, one line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this UNet2DModel uses what is not supported: {}", .0.join("; "))]
 pub struct Unrepresentable(pub Vec<String>);
@@ -159,7 +159,7 @@ impl Unet2dArguments {
     /// The config.json of a network.
     ///
     /// # Errors
-    /// A config that cannot be.
+    /// An invalid config.
     pub fn of(config: &Unet2dConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let types = |list: &[bool], [plain, attention]: [&str; 2]| {

@@ -1,4 +1,4 @@
-//! A UNet2DModel's sizes from its keys and shapes; its config.json knows more.
+//! Detection of a UNet2DModel from names and shapes. Its config.json has more fields.
 
 use super::{ClassEmbedding, Unet2dConfig};
 use crate::detect::{DetectedArchitecture, Shapes, UndeterminedField, usual_groups};

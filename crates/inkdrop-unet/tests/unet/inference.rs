@@ -173,7 +173,7 @@ fn images_of_many_sizes_in_turn_are_the_same_for_inference() {
     }
 }
 
-/// Else the laws above would say little of what blocks are told.
+/// Otherwise the tests above would prove little about the conditioning.
 #[test]
 fn times_and_classes_make_a_difference() {
     for config in all() {

@@ -146,8 +146,8 @@ fn dependent(config: &ModelConfig, given: &Given, class: i64) -> Option<String> 
         largest(&(&out - whole.narrow(0, i, 1)))
     });
     let largest = differences.fold(0.0, f64::max);
-    let said = || format!("{largest:e}, {}: {config:?}", given.name);
-    (largest > 0.0).then(said)
+    let report = || format!("{largest:e}, {}: {config:?}", given.name);
+    (largest > 0.0).then(report)
 }
 
 /// Bit for bit, at times known and unknown.

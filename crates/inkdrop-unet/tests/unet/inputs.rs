@@ -42,7 +42,7 @@ fn odd_sizes_are_refused_before_anything_is_computed() {
 }
 
 #[test]
-fn classes_are_asked_for_where_there_are_any_and_refused_where_there_are_none() {
+fn classes_are_required_by_class_conditional_networks_and_refused_by_others() {
     let conditional = [
         ModelConfig::Ddpm(DdpmConfig { classes: Some(7), ..ddpm() }),
         ModelConfig::Improved(ImprovedConfig { classes: Some(7), ..improved() }),
