@@ -1,15 +1,19 @@
-//! How long one pass of a network takes, as it is trained and as it is made ready for inference.
+//! Time of one forward pass, of the trained and of the compiled network.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use inkdrop_benches::{inputs, network};
-use inkdrop_nn::{Conditioning, Inference, Mode, Network};
+use inkdrop_nn::{CompileOptions, Conditioning, Network, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
 /// Both forms of a network, by the names of their benches.
-fn forms(name: &str, network: Box<dyn Network>, time: f64) -> [(String, Box<dyn Network>); 2] {
-    let ready = network.for_inference(&Inference::at([time])).expect("a network to be made ready");
+fn forms(
+    name: &str,
+    network: Box<dyn TrainableNetwork>,
+    time: f64,
+) -> [(String, Box<dyn Network>); 2] {
+    let ready = network.compile(&CompileOptions::at([time])).expect("a compiled network");
     [(format!("{name}_forward"), network), (format!("{name}_inference"), ready)]
 }
 
@@ -23,7 +27,7 @@ fn forward(c: &mut Criterion) {
             let conditioning = Conditioning::context(context);
             group.throughput(Throughput::Elements(batch as u64));
             group.bench_function(BenchmarkId::from_parameter(batch), |b| {
-                b.iter(|| network.forward(&x, &t, &conditioning, Mode::Eval))
+                b.iter(|| network.forward(&x, &t, &conditioning))
             });
         }
         group.finish();
@@ -41,9 +45,8 @@ fn families(c: &mut Criterion) {
         for (name, network) in forms(name, network, 500.0) {
             let mut group = c.benchmark_group(name);
             group.sample_size(20);
-            group.bench_function("1", |b| {
-                b.iter(|| network.forward(&x, &t, &Conditioning::none(), Mode::Eval))
-            });
+            group
+                .bench_function("1", |b| b.iter(|| network.forward(&x, &t, &Conditioning::none())));
             group.finish();
         }
     }

@@ -4,7 +4,7 @@
 use criterion::{
     BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use inkdrop_benches::{Idle, inputs, network, process};
+use inkdrop_benches::{idle, inputs, network, process};
 use inkdrop_nn::Conditioning;
 use inkdrop_process::{Denoiser, NetworkDenoiser};
 use inkdrop_sampler::Sampler;
@@ -47,9 +47,9 @@ fn samplers(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same with a network that answers at once: what samplers themselves cost.
+/// The same with a network that returns at once: the cost of the samplers themselves.
 fn overhead(c: &mut Criterion) {
-    let (network, process) = (Idle::new(), process());
+    let (network, process) = (idle(), process());
     let mut group = c.benchmark_group("overhead_10_steps");
     group.sample_size(20);
     for batch in [1, 64] {

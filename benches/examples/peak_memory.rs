@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Instant;
 
-use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
@@ -82,7 +82,7 @@ fn measure(config: &ModelConfig, batch: i64, row: usize) -> Result<(), Box<dyn E
 }
 
 fn pass(
-    network: &dyn Network,
+    network: &dyn TrainableNetwork,
     config: &ModelConfig,
     shape: &[i64],
     train: bool,
@@ -95,7 +95,7 @@ fn pass(
     let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_)).then(|| x.shallow_clone());
     let conditioning = Conditioning { context: None, classes, low_res };
     let mode = if train { Mode::Train } else { Mode::Eval };
-    let out = network.forward(&x, &t, &conditioning, mode)?;
+    let out = network.forward_mode(&x, &t, &conditioning, mode)?;
     if train {
         out.square().mean(Kind::Float).backward();
     }

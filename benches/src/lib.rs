@@ -5,7 +5,8 @@
 //! assert_eq!(network.params().trained_count(), 1_481_027);
 //! ```
 
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::{Network, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
@@ -14,7 +15,7 @@ use inkdrop_unet::{ContextConfig, ModelConfig};
 ///
 /// # Panics
 /// libtorch cannot allocate it.
-pub fn network() -> Box<dyn Network> {
+pub fn network() -> Box<dyn TrainableNetwork> {
     let config = ModelConfig::Context(ContextConfig::sprites());
     config.build(Kind::Float, Device::Cpu).expect("the sprites network builds")
 }
@@ -35,29 +36,7 @@ pub fn inputs(batch: i64) -> (Tensor, Tensor, Tensor) {
     (Tensor::randn([batch, 3, 16, 16], f32), Tensor::rand([batch], f32), context)
 }
 
-/// A network that answers x at once, without a copy.
-pub struct Idle(Params);
-
-impl Idle {
-    /// A network without parameters.
-    #[expect(clippy::new_without_default, reason = "networks are made, not defaulted")]
-    pub fn new() -> Self {
-        Self(Params::new(Kind::Float, Device::Cpu))
-    }
-}
-
-impl Network for Idle {
-    fn forward(
-        &self,
-        x: &Tensor,
-        _: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        Ok(x.shallow_clone())
-    }
-
-    fn params(&self) -> &Params {
-        &self.0
-    }
+/// A network that returns x at once, without a copy.
+pub fn idle() -> impl Network {
+    FnNetwork::new(|x, _, _| Ok(x.shallow_clone()))
 }

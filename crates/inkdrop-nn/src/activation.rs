@@ -1,10 +1,10 @@
-//! The non-linear functions between layers.
+//! Activation functions.
 
 use inkdrop_torch::tch::Tensor;
-use inkdrop_torch::{Result, Then};
+use inkdrop_torch::{PostOp, Result};
 use serde::{Deserialize, Serialize};
 
-/// A non-linear function, entry by entry.
+/// An element-wise activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
@@ -33,18 +33,19 @@ impl Activation {
         })
     }
 
-    /// What is given, with the activation applied if there is one.
+    /// Applies the activation to x, if there is one.
     pub(crate) fn maybe(activation: Option<Self>, x: Tensor) -> Result<Tensor> {
         activation.map_or(Ok(x.shallow_clone()), |activation| activation.apply(&x))
     }
 
-    /// The form in which a layer for inference can apply it in the same go.
-    pub(crate) fn fused(self) -> Option<Then> {
-        match self {
-            Self::Relu => Some(Then::Relu),
-            Self::Silu => Some(Then::Silu),
-            Self::Gelu => Some(Then::Gelu),
-            Self::Mish => None,
+    /// The post-op of a compiled layer that applies the activation; `None` where there is none.
+    pub(crate) fn post_op(activation: Option<Self>) -> Option<PostOp> {
+        match activation {
+            None => Some(PostOp::None),
+            Some(Self::Relu) => Some(PostOp::Relu),
+            Some(Self::Silu) => Some(PostOp::Silu),
+            Some(Self::Gelu) => Some(PostOp::Gelu),
+            Some(Self::Mish) => None,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! Self-attention over all places of an image.
-
-mod block;
-
-pub use block::{AttentionConfig, AttentionKeys, HeadOrder, Projection, SelfAttention};
+//! Self-attention over all positions of an image, and its residual block.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor};
+
+use crate::compiled::Normalization;
+use crate::modulation::Modulation;
+use crate::{
+    Block, BlockConditioning, CompileOptions, CompiledSelfAttention, Conv, ConvConfig, Linear,
+    Mode, Norm, NormConfig, Scope,
+};
 
 /// softmax(q·kᵀ/√D)·v (Vaswani et al. 2017, eq. 1), in libtorch's fused form.
 ///
@@ -26,12 +29,12 @@ use inkdrop_torch::tch::{Kind, Tensor};
 /// # Errors
 /// Shapes that do not fit.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    // The kernel that never holds T×T weights takes only tensors whose D lies innermost.
-    attend_as_they_lie(&q.f_contiguous()?, &k.f_contiguous()?, &v.f_contiguous()?)
+    // The kernel that never holds T×T weights needs D innermost in memory.
+    attend_contiguous(&q.f_contiguous()?, &k.f_contiguous()?, &v.f_contiguous()?)
 }
 
-/// [`attend`] for tensors whose D lies innermost already.
-pub(crate) fn attend_as_they_lie(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+/// [`attend`] for tensors whose D is innermost in memory.
+pub(crate) fn attend_contiguous(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let mask: Option<&Tensor> = None;
     Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, false, None, false)?)
 }
@@ -39,7 +42,7 @@ pub(crate) fn attend_as_they_lie(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<T
 /// [`attend`] spelled out as improved-diffusion does: q and k each divided by
 /// D^(1/4), which half precision bears better, and the softmax in f32.
 ///
-/// It keeps all T×T weights; [`attend`] is held against it in the tests.
+/// It keeps all T×T attention weights. The tests compare [`attend`] with it.
 ///
 /// # Shapes
 /// - q, k, v: [B, heads, T, D]
@@ -54,4 +57,256 @@ pub fn attend_explicitly(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     let precise = if q.kind() == Kind::Double { Kind::Double } else { Kind::Float };
     let weights = scores.f_softmax(-1, precise)?.f_to_kind(q.kind())?;
     Ok(weights.f_matmul(v)?)
+}
+
+/// Configuration of a self-attention block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionConfig {
+    /// Channels in and out.
+    pub channels: i64,
+    /// Number of attention heads; divides `inner`.
+    pub heads: i64,
+    /// Channels of q, k and v each; differs from `channels` only for odd head sizes of diffusers.
+    pub inner: i64,
+    /// Normalisation before the projections.
+    pub norm: NormConfig,
+    /// Form of the projections to q, k and v.
+    pub projection: Projection,
+    /// Initialises the output projection with zeros, so that the block starts as the identity.
+    pub zero_out: bool,
+    /// Divides the residual sum; 1 leaves it as it is.
+    pub divisor: f64,
+    /// Names of the layers.
+    pub keys: AttentionKeys,
+}
+
+/// Form of the projections from x to q, k and v.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    /// One 1×1 convolution for q, k and v together.
+    Joint {
+        /// Axes of the kernel: 1 or 2.
+        dims: usize,
+        /// Order of the outputs.
+        order: HeadOrder,
+    },
+    /// Three linear layers (diffusers).
+    Separate,
+}
+
+/// Order of the 3·C output channels of a joint projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadOrder {
+    /// (head, q|k|v, D): improved-diffusion's, later called legacy.
+    HeadsFirst,
+    /// (q|k|v, head, D): guided-diffusion's new order.
+    PartsFirst,
+}
+
+/// Names of the layers of an attention block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionKeys {
+    /// The normalisation.
+    pub norm: &'static str,
+    /// The projections to q, k and v; the same name three times for a joint projection.
+    pub qkv: [&'static str; 3],
+    /// The output projection.
+    pub out: &'static str,
+}
+
+impl AttentionKeys {
+    /// `norm`, `qkv`, `proj_out`.
+    pub const IMPROVED: Self = Self { norm: "norm", qkv: ["qkv"; 3], out: "proj_out" };
+    /// `norm`, `to_qkv`, `to_out`.
+    pub const DDPM: Self = Self { norm: "norm", qkv: ["to_qkv"; 3], out: "to_out" };
+    /// `group_norm`, `to_q`, `to_k`, `to_v`, `to_out.0`.
+    pub const DIFFUSERS: Self =
+        Self { norm: "group_norm", qkv: ["to_q", "to_k", "to_v"], out: "to_out.0" };
+}
+
+impl AttentionConfig {
+    /// improved-diffusion's AttentionBlock: GroupNorm32, several heads in the legacy order.
+    pub fn improved(channels: i64, heads: i64) -> Self {
+        Self {
+            channels,
+            heads,
+            inner: channels,
+            norm: NormConfig::groups(32),
+            projection: Projection::Joint { dims: 1, order: HeadOrder::HeadsFirst },
+            zero_out: true,
+            divisor: 1.0,
+            keys: AttentionKeys::IMPROVED,
+        }
+    }
+
+    /// nanodiffusion's AttentionBlock: one head, nothing zeroed.
+    pub fn ddpm(channels: i64, norm: NormConfig) -> Self {
+        Self {
+            norm,
+            projection: Projection::Joint { dims: 2, order: HeadOrder::PartsFirst },
+            zero_out: false,
+            keys: AttentionKeys::DDPM,
+            ..Self::improved(channels, 1)
+        }
+    }
+}
+
+/// Projections to q, k and v.
+#[derive(Debug, Clone)]
+enum ToQkv {
+    Joint { conv: Conv, order: HeadOrder },
+    Separate([Linear; 3]),
+}
+
+/// The output projection.
+#[derive(Debug, Clone)]
+enum ToOut {
+    Conv(Conv),
+    Linear(Linear),
+}
+
+/// Self-attention block: x + out(attention(norm(x))), over all positions of x.
+///
+/// It is improved-diffusion's and nanodiffusion's AttentionBlock, and diffusers' Attention.
+///
+/// ```
+/// use inkdrop_nn::{AttentionConfig, Params, SelfAttention};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let block = SelfAttention::new(&mut params.root(), &AttentionConfig::improved(64, 4))?;
+/// let x = Tensor::randn([2, 64, 8, 6], (Kind::Float, Device::Cpu));
+/// // Its output projection starts at 0: the block starts as the identity.
+/// assert_eq!(block.apply(&x, inkdrop_nn::Mode::Eval)?, x);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SelfAttention {
+    norm: Norm,
+    qkv: ToQkv,
+    out: ToOut,
+    heads: i64,
+    divisor: f64,
+}
+
+impl SelfAttention {
+    /// A block with PyTorch's default initialisation.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, config: &AttentionConfig) -> Result<Self> {
+        let AttentionConfig { channels, inner, keys, .. } = *config;
+        let norm = Norm::new(&mut scope.sub(keys.norm), config.norm, channels)?;
+        let (qkv, out) = match config.projection {
+            Projection::Joint { dims, order } => {
+                let to_qkv = ConvConfig::same(channels, 3 * inner, 1).over(dims);
+                let to_out = ConvConfig::same(inner, channels, 1).over(dims);
+                let conv = Conv::new(&mut scope.sub(keys.qkv[0]), to_qkv)?;
+                let out = Conv::new(&mut scope.sub(keys.out), to_out)?;
+                let out = if config.zero_out { out.zeroed()? } else { out };
+                (ToQkv::Joint { conv, order }, ToOut::Conv(out))
+            }
+            Projection::Separate => {
+                let mut linear = |key, i, o| Linear::in_torso(&mut scope.sub(key), i, o);
+                let [q, k, v] = keys.qkv;
+                let q = linear(q, channels, inner)?;
+                let k = linear(k, channels, inner)?;
+                let v = linear(v, channels, inner)?;
+                let out = linear(keys.out, inner, channels)?;
+                (ToQkv::Separate([q, k, v]), ToOut::Linear(out))
+            }
+        };
+        Ok(Self { norm, qkv, out, heads: config.heads, divisor: config.divisor })
+    }
+
+    /// Compiles the block for inference.
+    pub(crate) fn compile(&self, options: &CompileOptions) -> Result<CompiledSelfAttention> {
+        let pack = options.pack;
+        let (qkv, order) = match &self.qkv {
+            ToQkv::Joint { conv, order } => (conv.as_pointwise(pack)?, *order),
+            ToQkv::Separate([q, k, v]) => {
+                (Linear::as_pointwise(&[q, k, v], pack)?, HeadOrder::PartsFirst)
+            }
+        };
+        let out = match &self.out {
+            ToOut::Conv(conv) => conv.as_pointwise(pack)?,
+            ToOut::Linear(linear) => Linear::as_pointwise(&[linear], pack)?,
+        };
+        let (norm, heads, divisor) = (self.norm.compile(pack)?, self.heads, self.divisor);
+        Ok(CompiledSelfAttention { norm, qkv, order, out, heads, divisor })
+    }
+
+    /// # Shapes
+    /// - x: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// x has other channels.
+    pub fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let h = self.norm.forward_modulated(x, &Modulation::None, None, mode)?;
+        let [q, k, v] = self.split(&h)?;
+        let h = attend(&q, &k, &v)?; // self-attention, [B, heads, T, D]
+        let sum = self.project_out(&h, x)?.f_add(x)?;
+        Ok(if self.divisor == 1.0 { sum } else { sum.f_div_scalar(self.divisor)? })
+    }
+
+    /// q, k and v as [B, heads, T, D].
+    fn split(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+        let (batch, channels, heads) = (x.size()[0], x.size()[1], self.heads);
+        let positions = positions(x);
+        let flat = || x.f_reshape([batch, channels, positions]); // [B, C, T]
+        match &self.qkv {
+            ToQkv::Joint { conv, order } => {
+                let x = if conv.dims() == 1 { flat()? } else { x.shallow_clone() };
+                let qkv = conv.forward(&x)?;
+                let head = qkv.size()[1] / (3 * heads);
+                let (shape, part) = match order {
+                    HeadOrder::HeadsFirst => ([batch, heads, 3, head, positions], 2),
+                    HeadOrder::PartsFirst => ([batch, 3, heads, head, positions], 1),
+                };
+                let qkv = qkv.f_reshape(shape)?.f_transpose(3, 4)?;
+                Ok([qkv.f_select(part, 0)?, qkv.f_select(part, 1)?, qkv.f_select(part, 2)?])
+            }
+            ToQkv::Separate([q, k, v]) => {
+                let x = flat()?.f_transpose(1, 2)?; // [B, T, C]
+                let split = |linear: &Linear| -> Result<Tensor> {
+                    let y = linear.forward(&x)?;
+                    let width = y.size()[2] / heads;
+                    Ok(y.f_view([batch, positions, heads, width])?.f_transpose(1, 2)?)
+                };
+                Ok([split(q)?, split(k)?, split(v)?])
+            }
+        }
+    }
+
+    /// The output projection of [B, heads, T, D], in the shape of x.
+    fn project_out(&self, h: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let (batch, shape) = (x.size()[0], x.size());
+        match &self.out {
+            ToOut::Conv(out) => {
+                let h = h.f_transpose(2, 3)?; // [B, heads, D, T]
+                let inner = h.size()[1] * h.size()[2];
+                if out.dims() == 1 {
+                    let h = out.forward(&h.f_reshape([batch, inner, positions(x)])?)?;
+                    return Ok(h.f_view(&shape[..])?);
+                }
+                let full = [&[batch, inner][..], &shape[2..]].concat();
+                out.forward(&h.f_reshape(&full[..])?)
+            }
+            ToOut::Linear(out) => {
+                let h = h.f_transpose(1, 2)?.f_flatten(2, 3)?; // [B, T, C]
+                Ok(out.forward(&h)?.f_transpose(1, 2)?.f_reshape(&shape[..])?)
+            }
+        }
+    }
+}
+
+/// T: the number of positions of an image.
+fn positions(x: &Tensor) -> i64 {
+    x.size()[2..].iter().product()
+}
+
+impl Block for SelfAttention {
+    fn forward(&self, x: &Tensor, _: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+        self.apply(x, mode)
+    }
 }

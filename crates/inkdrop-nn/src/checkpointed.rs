@@ -1,16 +1,18 @@
-//! A block that trades time for memory.
+//! Gradient checkpointing of a block: less memory for more time.
 
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{Pass, Result, checkpoint};
 
-use crate::{Block, Mode, Scope, Signal, Weight};
+use crate::{Block, BlockConditioning, Mode, Scope, Weight};
 
-/// A block that, when switched on, keeps only its inputs for the backward pass
-/// and runs again there (Chen et al. 2016). Output and gradients are bit for bit
-/// those of the block itself, with dropout on, too.
+/// A block with optional gradient checkpointing (Chen et al. 2016): it keeps only its inputs for the
+/// backward pass and runs again there. Output and gradients are bit for bit those of the block
+/// itself, with dropout on, too.
 ///
 /// ```
-/// use inkdrop_nn::{Checkpointed, Mode, Params, ResBlock, ResBlockConfig, Signal};
+/// use inkdrop_nn::{
+///     Block, BlockConditioning, Checkpointed, Mode, Params, ResBlock, ResBlockConfig,
+/// };
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let mut params = Params::new(Kind::Float, Device::Cpu);
@@ -18,12 +20,13 @@ use crate::{Block, Mode, Scope, Signal, Weight};
 /// let block =
 ///     Checkpointed::new(&mut params.root(), true, |scope| ResBlock::new(scope, &config))?;
 /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
-/// let signal = Signal::embedding(Tensor::randn([2, 64], (Kind::Float, Device::Cpu)));
-/// block.forward(&x, &signal, Mode::Train)?.sum(Kind::Float).backward();
+/// let embedding = Tensor::randn([2, 64], (Kind::Float, Device::Cpu));
+/// let out = block.forward(&x, &BlockConditioning::embedding(embedding), Mode::Train)?;
+/// out.sum(Kind::Float).backward();
 /// assert!(params.trained().all(|param| param.tensor.grad().defined()));
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpointed<B> {
     block: B,
     weights: Vec<Weight>,
@@ -31,7 +34,7 @@ pub struct Checkpointed<B> {
 }
 
 impl<B: Block> Checkpointed<B> {
-    /// Builds a block and remembers the weights that it makes.
+    /// Builds a block and records the weights that it creates.
     ///
     /// # Errors
     /// Those of `build`.
@@ -44,46 +47,53 @@ impl<B: Block> Checkpointed<B> {
         Ok(Self { block, weights, on })
     }
 
-    /// A block that is not checkpointed, of a network for inference.
-    pub(crate) fn never(block: B) -> Self {
-        Self { block, weights: Vec::new(), on: false }
-    }
-
     /// The block itself.
     pub(crate) fn block(&self) -> &B {
         &self.block
     }
 
-    /// # Shapes
-    /// Those of the block.
-    ///
-    /// # Errors
-    /// Those of the block.
-    pub fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
-        if !self.on {
-            // A node of its own for each input: gradients from inside the block are summed
-            // there first, as they are when the block is checkpointed, so that no bit differs.
-            let alias = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_alias()?);
-            let embedding = signal.embedding.as_ref().map(alias).transpose()?;
-            let classes = signal.classes.as_ref().map(Tensor::shallow_clone);
-            let joined = signal.joined.as_ref().map(Tensor::shallow_clone);
-            return self.block.forward(&alias(x)?, &Signal { embedding, classes, joined }, mode);
-        }
+    /// Runs the block with gradient checkpointing.
+    fn checkpoint(
+        &self,
+        x: &Tensor,
+        conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let mut inputs = vec![x];
-        inputs.extend(&signal.embedding);
-        inputs.extend(&signal.classes);
-        let (timed, classed) = (signal.embedding.is_some(), signal.classes.is_some());
+        inputs.extend(&conditioning.embedding);
+        inputs.extend(&conditioning.class_ids);
+        let embedded = conditioning.embedding.is_some();
+        let class_conditional = conditioning.class_ids.is_some();
         let weights: Vec<&Tensor> = self.weights.iter().map(|weight| &**weight).collect();
         let random = self.block.random() && mode != Mode::Eval;
         let block = self.block.clone();
         checkpoint(&inputs, &weights, random, move |inputs, pass| {
             let mut rest = inputs[1..].iter().map(Tensor::shallow_clone);
-            let embedding = if timed { rest.next() } else { None };
-            let classes = if classed { rest.next() } else { None };
+            let embedding = if embedded { rest.next() } else { None };
+            let class_ids = if class_conditional { rest.next() } else { None };
             let again = pass == Pass::Again && mode == Mode::Train;
             let mode = if again { Mode::Recompute } else { mode };
-            let signal = Signal { embedding, classes, joined: None };
-            block.forward(&inputs[0], &signal, mode)
+            let conditioning = BlockConditioning { embedding, class_ids, modulation: None };
+            block.forward(&inputs[0], &conditioning, mode)
         })
+    }
+}
+
+impl<B: Block> Block for Checkpointed<B> {
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+        if self.on {
+            return self.checkpoint(x, conditioning, mode);
+        }
+        // A node of its own for each input: gradients from inside the block are summed
+        // there first, as they are when the block is checkpointed, so that no bit differs.
+        let alias = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_alias()?);
+        let embedding = conditioning.embedding.as_ref().map(alias).transpose()?;
+        let class_ids = conditioning.class_ids.as_ref().map(Tensor::shallow_clone);
+        let conditioning = BlockConditioning { embedding, class_ids, modulation: None };
+        self.block.forward(&alias(x)?, &conditioning, mode)
+    }
+
+    fn random(&self) -> bool {
+        self.block.random()
     }
 }

@@ -3,36 +3,36 @@
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
+use crate::compiled::{
+    Compiled, CompiledConvUnit, Convolution, Form, Trained, TransposedConvolution, Unit,
+};
 use crate::{Activation, BatchNorm, Conv, ConvConfig, ConvTranspose2d, Mode, Scope};
 
-/// (3×3 convolution · BatchNorm · GELU), the notebook's unit; keys `0` and `1`.
+/// 3×3 convolution · BatchNorm · GELU, the notebook's unit; keys `0` and `1`.
 #[derive(Debug, Clone)]
-struct ConvUnit {
+pub struct ConvUnit {
     conv: Conv,
-    /// `None` once it is part of the convolution.
-    norm: Option<BatchNorm>,
+    norm: BatchNorm,
 }
 
 impl ConvUnit {
     fn new(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self {
             conv: Conv::new(&mut scope.sub(0), ConvConfig::same(inputs, outputs, 3))?,
-            norm: Some(BatchNorm::new(&mut scope.sub(1), outputs)?),
+            norm: BatchNorm::new(&mut scope.sub(1), outputs)?,
         })
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        match &self.norm {
-            Some(norm) => Activation::Gelu.apply(&norm.forward(&self.conv.forward(x)?, mode)?),
-            None => self.conv.forward_then(x, Some(Activation::Gelu)),
-        }
+    /// Folds the BatchNorm into the convolution.
+    fn compile(&self, pack: bool) -> Result<CompiledConvUnit> {
+        let (factor, offset) = self.norm.eval_affine()?;
+        Ok(CompiledConvUnit(self.conv.scaled(&factor, &offset, pack)?))
     }
+}
 
-    /// The same with the normalisation folded into the convolution.
-    fn for_inference(&self, pack: bool) -> Result<Self> {
-        let Some(norm) = &self.norm else { return Ok(self.clone()) };
-        let (factor, term) = norm.line()?;
-        Ok(Self { conv: self.conv.scaled(&factor, &term, pack)?, norm: None })
+impl Unit for ConvUnit {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        Activation::Gelu.apply(&self.norm.forward(&self.conv.forward(x)?, mode)?)
     }
 }
 
@@ -53,23 +53,23 @@ impl ConvUnit {
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct ResidualConvBlock {
-    first: ConvUnit,
-    second: ConvUnit,
-    residual: Residual,
+pub struct ResidualConvBlock<F: Form = Trained> {
+    first: F::ConvUnit,
+    second: F::ConvUnit,
+    residual: Residual<F::Conv>,
 }
 
 #[derive(Debug, Clone)]
-enum Residual {
+enum Residual<C> {
     None,
     Input,
-    Shortcut(Conv),
+    Shortcut(C),
 }
 
-impl ResidualConvBlock {
-    /// The notebook's stand-in for √2.
-    const SCALE: f64 = 1.414;
+/// The notebook's stand-in for √2.
+const SCALE: f64 = 1.414;
 
+impl ResidualConvBlock {
     /// A block without residual.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl ResidualConvBlock {
         })
     }
 
-    /// Makes the block residual; a shortcut, where one is needed, is drawn now.
+    /// Makes the block residual. If channels differ, its shortcut is initialised now.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -96,22 +96,24 @@ impl ResidualConvBlock {
         Ok(())
     }
 
-    /// The same block for inference: BatchNorm, as it is in evaluation, becomes part of the
-    /// convolutions.
+    /// Compiles the block for inference: BatchNorm is folded into the convolutions.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, pack: bool) -> Result<Self> {
-        Ok(Self {
-            first: self.first.for_inference(pack)?,
-            second: self.second.for_inference(pack)?,
+    pub fn compile(&self, pack: bool) -> Result<ResidualConvBlock<Compiled>> {
+        Ok(ResidualConvBlock {
+            first: self.first.compile(pack)?,
+            second: self.second.compile(pack)?,
             residual: match &self.residual {
-                Residual::Shortcut(conv) => Residual::Shortcut(conv.for_inference(pack)?),
-                other => other.clone(),
+                Residual::None => Residual::None,
+                Residual::Input => Residual::Input,
+                Residual::Shortcut(conv) => Residual::Shortcut(conv.compile(pack)?),
             },
         })
     }
+}
 
+impl<F: Form> ResidualConvBlock<F> {
     /// # Shapes
     /// - x: [B, inputs, H, W]
     /// - returns [B, outputs, H, W]
@@ -124,9 +126,9 @@ impl ResidualConvBlock {
         let sum = match &self.residual {
             Residual::None => return Ok(second),
             Residual::Input => x.f_add(&second)?,
-            Residual::Shortcut(conv) => conv.forward_onto(x, &second)?,
+            Residual::Shortcut(conv) => conv.forward_add(x, &second)?,
         };
-        Ok(sum.f_div_scalar(Self::SCALE)?)
+        Ok(sum.f_div_scalar(SCALE)?)
     }
 }
 
@@ -143,12 +145,12 @@ impl ResidualConvBlock {
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct UnetDown {
-    blocks: [ResidualConvBlock; 2],
+pub struct UnetDown<F: Form = Trained> {
+    blocks: [ResidualConvBlock<F>; 2],
 }
 
 impl UnetDown {
-    /// A stage that halves height and width.
+    /// A stage of the encoder, which halves height and width.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -159,15 +161,17 @@ impl UnetDown {
         Ok(Self { blocks: [first, second] })
     }
 
-    /// The same stage for inference.
+    /// Compiles the stage for inference.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+    pub fn compile(&self, pack: bool) -> Result<UnetDown<Compiled>> {
         let [first, second] = &self.blocks;
-        Ok(Self { blocks: [first.for_inference(pack)?, second.for_inference(pack)?] })
+        Ok(UnetDown { blocks: [first.compile(pack)?, second.compile(pack)?] })
     }
+}
 
+impl<F: Form> UnetDown<F> {
     /// # Shapes
     /// - x: [B, inputs, H, W]
     /// - returns [B, outputs, H/2, W/2]
@@ -181,7 +185,7 @@ impl UnetDown {
     }
 }
 
-/// Concatenation with the skip, a 2×2 transposed convolution and two blocks,
+/// Concatenation with the skip connection, a 2×2 transposed convolution and two blocks,
 /// keys `model.0`, `model.1`, `model.2`.
 ///
 /// ```
@@ -195,13 +199,13 @@ impl UnetDown {
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct UnetUp {
-    up: ConvTranspose2d,
-    blocks: [ResidualConvBlock; 2],
+pub struct UnetUp<F: Form = Trained> {
+    up: F::ConvTranspose,
+    blocks: [ResidualConvBlock<F>; 2],
 }
 
 impl UnetUp {
-    /// A stage that doubles height and width; `inputs` counts x and skip together.
+    /// A stage of the decoder, which doubles height and width; `inputs` counts x and skip together.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -214,16 +218,18 @@ impl UnetUp {
         Ok(Self { up, blocks: [first, second] })
     }
 
-    /// The same stage for inference.
+    /// Compiles the stage for inference.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, pack: bool) -> Result<Self> {
+    pub fn compile(&self, pack: bool) -> Result<UnetUp<Compiled>> {
         let [first, second] = &self.blocks;
-        let blocks = [first.for_inference(pack)?, second.for_inference(pack)?];
-        Ok(Self { up: self.up.for_inference(pack)?, blocks })
+        let blocks = [first.compile(pack)?, second.compile(pack)?];
+        Ok(UnetUp { up: self.up.compile(pack)?, blocks })
     }
+}
 
+impl<F: Form> UnetUp<F> {
     /// # Shapes
     /// - x: [B, Cx, H, W], skip: [B, Cs, H, W], Cx + Cs = inputs
     /// - returns [B, outputs, 2H, 2W]
@@ -231,7 +237,7 @@ impl UnetUp {
     /// # Errors
     /// Other channels, or x and skip of other sizes.
     pub fn forward(&self, x: &Tensor, skip: &Tensor, mode: Mode) -> Result<Tensor> {
-        let h = self.up.forward(&Tensor::f_cat(&[x, skip], 1)?)?;
+        let h = self.up.forward(&Tensor::f_cat(&[x, skip], 1)?)?; // skip connection
         let h = self.blocks[0].forward(&h, mode)?;
         self.blocks[1].forward(&h, mode)
     }

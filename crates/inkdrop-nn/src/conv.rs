@@ -1,14 +1,15 @@
 //! Convolutions in one, two and three dimensions, and the transposed one.
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
-use inkdrop_torch::{PackedConv, Result, winograd_conv};
+use inkdrop_torch::{Result, winograd_conv};
 
-use crate::{Activation, Init, Scope, Weight};
+use crate::compiled::{Convolution, TransposedConvolution};
+use crate::{CompiledConv, CompiledConvTranspose2d, Init, Scope, Weight};
 
 /// Channels and geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvConfig {
-    /// Axes that it runs over: 1, 2 or 3.
+    /// Number of axes of the kernel: 1, 2 or 3.
     pub dims: usize,
     /// Channels in.
     pub inputs: i64,
@@ -16,7 +17,7 @@ pub struct ConvConfig {
     pub outputs: i64,
     /// Side of the kernel, the same in every axis.
     pub kernel: i64,
-    /// Strides in depth, height and width; the last `dims` of them count.
+    /// Strides in depth, height and width; only the last `dims` are used.
     pub strides: [i64; 3],
     /// Zero padding at both ends of every axis.
     pub padding: i64,
@@ -38,12 +39,12 @@ impl ConvConfig {
         Self { dims, strides: [1, 2, 2], ..Self::same(channels, channels, 3) }
     }
 
-    /// The same over another number of axes.
+    /// The same convolution over another number of axes.
     pub fn over(self, dims: usize) -> Self {
         Self { dims, ..self }
     }
 
-    /// How many products one output number takes, without the bias.
+    /// Number of multiplications for one output value, without the bias.
     pub fn fan_in(&self) -> i64 {
         self.inputs * self.kernel.pow(self.dims as u32)
     }
@@ -54,7 +55,7 @@ impl ConvConfig {
         shape
     }
 
-    /// The strides that count.
+    /// The strides of the axes in use.
     pub fn stride(&self) -> &[i64] {
         &self.strides[3 - self.dims..]
     }
@@ -74,15 +75,9 @@ impl ConvConfig {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Conv {
-    kernel: Kernel,
+    weight: Weight,
+    bias: Weight,
     config: ConvConfig,
-}
-
-/// In which form the numbers of a convolution lie.
-#[derive(Debug, Clone)]
-enum Kernel {
-    Plain { weight: Weight, bias: Weight },
-    Packed(PackedConv),
 }
 
 impl Conv {
@@ -95,11 +90,11 @@ impl Conv {
         let shape = config.shape(config.outputs, config.inputs);
         let weight = scope.torso_weight("weight", &shape, init)?;
         let bias = scope.torso_weight("bias", &[config.outputs], init)?;
-        Ok(Self { kernel: Kernel::Plain { weight, bias }, config })
+        Ok(Self { weight, bias, config })
     }
 
-    /// The same layer with all weights 0, so that a block starts as the identity.
-    /// The generator has moved on as for a layer that was drawn, as in PyTorch.
+    /// Sets weight and bias to 0, so that a residual block starts as the identity.
+    /// The generator has advanced as for an initialised layer, as in PyTorch.
     ///
     /// ```
     /// use inkdrop_nn::{Conv, ConvConfig, Params};
@@ -116,69 +111,52 @@ impl Conv {
     /// libtorch cannot write them.
     pub fn zeroed(self) -> Result<Self> {
         let _guard = no_grad_guard();
-        if let Kernel::Plain { weight, bias } = &self.kernel {
-            let _ = weight.shallow_clone().f_zero_()?;
-            let _ = bias.shallow_clone().f_zero_()?;
-        }
+        let _ = self.weight.shallow_clone().f_zero_()?;
+        let _ = self.bias.shallow_clone().f_zero_()?;
         Ok(self)
     }
 
-    /// The layer of these tensors, for inference: without gradients, and packed where it can be.
+    /// The layer of these tensors, without gradients.
     ///
     /// - weight: [outputs, inputs, ...]; bias: `[outputs]`
-    ///
-    /// # Errors
-    /// libtorch cannot copy them.
-    pub(crate) fn of(
-        config: ConvConfig,
-        weight: &Tensor,
-        bias: &Tensor,
-        pack: bool,
-    ) -> Result<Self> {
-        let packed = match (pack, config.strides, config.padding) {
-            (true, [_, y, x], p) => PackedConv::new(weight, bias, [y, x], [p, p])?,
-            _ => None,
-        };
-        let plain = || -> Result<Kernel> {
-            let (weight, bias) = (Weight::new(weight.f_detach()?), Weight::new(bias.f_detach()?));
-            Ok(Kernel::Plain { weight, bias })
-        };
-        Ok(Self { kernel: packed.map_or_else(plain, |packed| Ok(Kernel::Packed(packed)))?, config })
+    pub(crate) fn detached(config: ConvConfig, weight: &Tensor, bias: &Tensor) -> Result<Self> {
+        let (weight, bias) = (Weight::new(weight.f_detach()?), Weight::new(bias.f_detach()?));
+        Ok(Self { weight, bias, config })
     }
 
-    /// The same layer for inference: without gradients, and packed where it can be
-    /// ([`Inference::pack`](crate::Inference::pack)).
+    /// Compiles the layer for inference: no gradients, and packed weights where that is supported
+    /// ([`CompileOptions::pack`](crate::CompileOptions::pack)).
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, pack: bool) -> Result<Self> {
-        match &self.kernel {
-            Kernel::Plain { weight, bias } => Self::of(self.config, weight, bias, pack),
-            Kernel::Packed(_) => Ok(self.clone()),
-        }
+    pub fn compile(&self, pack: bool) -> Result<CompiledConv> {
+        CompiledConv::new(self.config, &self.weight, &self.bias, pack)
     }
 
-    /// A 1-wide convolution as one over two axes, whatever it runs over, for inference.
-    pub(crate) fn over_places(&self, pack: bool) -> Result<Self> {
-        let Kernel::Plain { weight, bias } = &self.kernel else { return Ok(self.clone()) };
+    /// Compiles a convolution with a 1×1 kernel as one over two axes, whatever axes it has.
+    pub(crate) fn as_pointwise(&self, pack: bool) -> Result<CompiledConv> {
         let ConvConfig { inputs, outputs, .. } = self.config;
-        let weight = weight.f_detach()?.f_reshape([outputs, inputs, 1, 1])?;
-        Self::of(ConvConfig::same(inputs, outputs, 1), &weight, bias, pack)
+        let weight = self.weight.f_detach()?.f_reshape([outputs, inputs, 1, 1])?;
+        CompiledConv::new(ConvConfig::same(inputs, outputs, 1), &weight, &self.bias, pack)
     }
 
-    /// The layer with outputs that are multiplied with `scale` and moved by `shift`, both
-    /// `[outputs]` in f64, for inference.
-    pub(crate) fn scaled(&self, scale: &Tensor, shift: &Tensor, pack: bool) -> Result<Self> {
-        let Kernel::Plain { weight, bias } = &self.kernel else { return Ok(self.clone()) };
+    /// Compiles the layer with its outputs multiplied by `scale` and moved by `shift`, both
+    /// `[outputs]` in f64: a folded BatchNorm.
+    pub(crate) fn scaled(
+        &self,
+        scale: &Tensor,
+        shift: &Tensor,
+        pack: bool,
+    ) -> Result<CompiledConv> {
         let _guard = no_grad_guard();
-        let (kind, mut rows) = (weight.kind(), vec![1; weight.dim()]);
+        let (kind, mut rows) = (self.weight.kind(), vec![1; self.weight.dim()]);
         rows[0] = -1;
-        let scaled = weight.f_to_kind(Kind::Double)?.f_mul(&scale.f_view(&rows[..])?)?;
-        let moved = bias.f_to_kind(Kind::Double)?.f_mul(scale)?.f_add(shift)?;
-        Self::of(self.config, &scaled.f_to_kind(kind)?, &moved.f_to_kind(kind)?, pack)
+        let weight = self.weight.f_to_kind(Kind::Double)?.f_mul(&scale.f_view(&rows[..])?)?;
+        let bias = self.bias.f_to_kind(Kind::Double)?.f_mul(scale)?.f_add(shift)?;
+        CompiledConv::new(self.config, &weight.f_to_kind(kind)?, &bias.f_to_kind(kind)?, pack)
     }
 
-    /// Axes that it runs over.
+    /// Number of axes that the kernel runs over.
     pub fn dims(&self) -> usize {
         self.config.dims
     }
@@ -190,48 +168,33 @@ impl Conv {
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward_then(x, None)
-    }
-
-    /// The same, and an activation in the same go where that can be.
-    ///
-    /// # Errors
-    /// As [`Conv::forward`].
-    pub fn forward_then(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
-        match &self.kernel {
-            Kernel::Packed(packed) => {
-                match activation.map_or(Some(Default::default()), Activation::fused) {
-                    Some(then) => packed.forward(x, then),
-                    None => Activation::maybe(activation, packed.forward(x, Default::default())?),
-                }
-            }
-            Kernel::Plain { weight, bias } => {
-                Activation::maybe(activation, self.convolve(x, weight, bias)?)
-            }
-        }
-    }
-
-    /// other + the convolution of x.
-    ///
-    /// # Errors
-    /// As [`Conv::forward`]; `other` has another shape than the result.
-    pub fn forward_onto(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
-        match &self.kernel {
-            Kernel::Packed(packed) => packed.forward_onto(x, other),
-            Kernel::Plain { weight, bias } => Ok(other.f_add(&self.convolve(x, weight, bias)?)?),
-        }
-    }
-
-    fn convolve(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let ConvConfig { dims, kernel, strides, padding, .. } = self.config;
         if (dims, kernel, strides, padding) == (2, 3, [1; 3], 1)
-            && let Some(y) = winograd_conv(x, weight, bias)?
+            && let Some(y) = winograd_conv(x, &self.weight, &self.bias)?
         {
             return Ok(y);
         }
         let (padding, ones, zeros) = (vec![padding; dims], vec![1; dims], vec![0; dims]);
-        let stride = self.config.stride();
-        Ok(x.f_convolution(weight, Some(bias), stride, padding, ones, false, zeros, 1)?)
+        let (bias, stride) = (Some(&*self.bias), self.config.stride());
+        Ok(x.f_convolution(&self.weight, bias, stride, padding, ones, false, zeros, 1)?)
+    }
+
+    /// Adds the convolution of x to `other`.
+    ///
+    /// # Errors
+    /// As [`Conv::forward`]; `other` has another shape than the result.
+    pub fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+        Ok(other.f_add(&self.forward(x)?)?)
+    }
+}
+
+impl Convolution for Conv {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x)
+    }
+
+    fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+        self.forward_add(x, other)
     }
 }
 
@@ -249,19 +212,9 @@ impl Conv {
 /// ```
 #[derive(Debug, Clone)]
 pub struct ConvTranspose2d {
-    form: Transposed,
+    weight: Weight,
+    bias: Weight,
     config: ConvConfig,
-}
-
-#[derive(Debug, Clone)]
-enum Transposed {
-    Plain {
-        weight: Weight,
-        bias: Weight,
-    },
-    /// Without overlap: a 1×1 convolution that gives each place its k×k places, which are then
-    /// laid out.
-    Places(Box<Conv>),
 }
 
 impl ConvTranspose2d {
@@ -275,28 +228,22 @@ impl ConvTranspose2d {
         let init = Init::FanIn(outputs * kernel * kernel);
         let weight = scope.torso_weight("weight", &[inputs, outputs, kernel, kernel], init)?;
         let bias = scope.torso_weight("bias", &[outputs], init)?;
-        Ok(Self { form: Transposed::Plain { weight, bias }, config })
+        Ok(Self { weight, bias, config })
     }
 
-    /// The same layer for inference: without gradients, and packed where it can be.
+    /// Compiles the layer for inference: no gradients, and packed weights where that is supported.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, pack: bool) -> Result<Self> {
-        let Transposed::Plain { weight, bias } = &self.form else { return Ok(self.clone()) };
-        let ConvConfig { inputs, outputs, kernel, strides, padding, .. } = self.config;
-        let (weight, bias) = (weight.f_detach()?, bias.f_detach()?);
-        let form = if pack && strides == [kernel; 3] && padding == 0 {
-            let all = outputs * kernel * kernel;
-            // [inputs, outputs, k, k] -> [k, k, outputs, inputs]
-            let rows = weight.f_permute([2, 3, 1, 0])?.f_reshape([all, inputs, 1, 1])?;
-            let bias = bias.f_repeat([kernel * kernel])?;
-            let config = ConvConfig::same(inputs, all, 1);
-            Transposed::Places(Box::new(Conv::of(config, &rows, &bias, true)?))
-        } else {
-            Transposed::Plain { weight: Weight::new(weight), bias: Weight::new(bias) }
-        };
-        Ok(Self { form, config: self.config })
+    pub fn compile(&self, pack: bool) -> Result<CompiledConvTranspose2d> {
+        let detached = |tensor: &Tensor| -> Result<Weight> { Ok(Weight::new(tensor.f_detach()?)) };
+        let (weight, bias) = (detached(&self.weight)?, detached(&self.bias)?);
+        let ConvConfig { kernel, strides, padding, .. } = self.config;
+        // Patches that do not overlap are a 1×1 convolution, which oneDNN can pack.
+        if pack && strides == [kernel; 3] && padding == 0 {
+            return CompiledConvTranspose2d::patches(self.config, &weight, &bias);
+        }
+        Ok(CompiledConvTranspose2d::Plain(Self { weight, bias, config: self.config }))
     }
 
     /// # Shapes
@@ -306,21 +253,14 @@ impl ConvTranspose2d {
     /// # Errors
     /// x has other channels.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let ConvConfig { outputs, kernel, .. } = self.config;
-        match &self.form {
-            Transposed::Plain { weight, bias } => {
-                let (padding, stride) = ([self.config.padding; 2], &self.config.strides[1..]);
-                let bias = Some(&**bias);
-                Ok(x.f_conv_transpose2d(weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
-            }
-            Transposed::Places(conv) => {
-                let y = conv.forward(x)?.f_permute([0, 2, 3, 1])?; // [B, H, W, k·k·outputs]
-                let [batch, height, width, _] = y.size()[..] else { return Ok(y) };
-                let y = y.f_reshape([batch, height, width, kernel, kernel, outputs])?;
-                let y = y.f_permute([0, 1, 3, 2, 4, 5])?;
-                let y = y.f_reshape([batch, height * kernel, width * kernel, outputs])?;
-                Ok(y.f_permute([0, 3, 1, 2])?)
-            }
-        }
+        let (padding, stride) = ([self.config.padding; 2], &self.config.strides[1..]);
+        let bias = Some(&*self.bias);
+        Ok(x.f_conv_transpose2d(&self.weight, bias, stride, padding, [0, 0], 1, [1, 1])?)
+    }
+}
+
+impl TransposedConvolution for ConvTranspose2d {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x)
     }
 }

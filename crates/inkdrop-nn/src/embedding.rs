@@ -1,4 +1,4 @@
-//! How a number becomes a vector that a network can use.
+//! Sinusoidal timestep embeddings in the three published forms, and the sprites notebook's embedding MLP.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor};
@@ -93,7 +93,7 @@ pub fn diffusers_embedding(t: &Tensor, dim: i64, cosine_first: bool, shift: f64)
 
 /// t·exp(exponents), [B, half].
 ///
-/// The exponents are f32 as in the originals, but exp is taken in f64: libtorch's
+/// The exponents are f32 as in the published code, but exp is taken in f64: libtorch's
 /// f32 exp differs by a bit from machine to machine, which t = 1000 makes 3e-5.
 fn angles(t: &Tensor, exponents: &Tensor) -> Result<Tensor> {
     let frequencies = exponents.f_to_kind(Kind::Double)?.f_exp()?.f_to_kind(Kind::Float)?;
@@ -134,8 +134,8 @@ impl EmbedFc {
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self) -> Result<Self> {
-        Ok(Self(self.0.for_inference()?))
+    pub fn detached(&self) -> Result<Self> {
+        Ok(Self(self.0.detached()?))
     }
 
     /// # Shapes

@@ -1,18 +1,23 @@
 //! Layers and named parameters for diffusion networks, on libtorch.
 //!
-//! Parameters have the names of the PyTorch originals and start from PyTorch's
-//! default initialisation, in PyTorch's order: after the same
-//! `manual_seed`, a network built here equals the original bit for bit.
+//! Parameters have the names of the published PyTorch networks (improved-diffusion,
+//! nanodiffusion, the sprites notebook, diffusers) and PyTorch's default initialisation,
+//! in the same order: after the same `manual_seed`, a network built here equals the
+//! PyTorch network bit for bit.
 //!
-//! Each layer stands alone: give it a [`Scope`] to make its parameters in.
+//! Each layer stands alone: give it a [`Scope`], in which it adds its parameters.
 //!
 //! | layer | of which network |
 //! |---|---|
 //! | [`ResBlock`], [`SelfAttention`], [`Downsample`], [`Upsample`], [`EmbedSequential`], [`Checkpointed`] | nanodiffusion, improved- and guided-diffusion, diffusers |
 //! | [`ResidualConvBlock`], [`UnetDown`], [`UnetUp`], [`EmbedFc`] | the sprites notebook |
-//! | [`timestep_embedding`], [`positional_embedding`], [`diffusers_embedding`], [`Mlp`], [`Embedding`] | times and classes |
-//! | [`Inference`], [`Joint`], [`StepTable`], [`Graphed`] | any, made ready for inference ([`Network::for_inference`]) |
+//! | [`timestep_embedding`], [`positional_embedding`], [`diffusers_embedding`], [`Mlp`], [`Embedding`] | timesteps and classes |
 //! | [`Conv`], [`ConvTranspose2d`], [`Linear`], [`Norm`] and its kinds, [`Activation`] | all |
+//!
+//! A [`TrainableNetwork`] is compiled into a [`Network`] for inference
+//! ([`TrainableNetwork::compile`]): [`CompileOptions`], [`FusedProjection`], [`EmbeddingCache`],
+//! [`CudaGraphNetwork`], and the compiled layers. Blocks are generic over the [`Form`] of their
+//! layers: [`Trained`] (the default) or [`Compiled`].
 //!
 //! ```
 //! use inkdrop_nn::{Conv, ConvConfig, Params};
@@ -29,37 +34,44 @@
 mod activation;
 mod attention;
 mod checkpointed;
+mod compiled;
 mod context;
 mod conv;
+mod cuda_graph;
 mod embedding;
-mod graphed;
-mod inference;
-mod joint;
 mod linear;
+mod modulation;
 mod network;
 mod norm;
 mod params;
 mod resample;
 mod residual;
 mod sequential;
-mod weight;
+#[doc(hidden)]
+pub mod testing;
 
 pub use activation::Activation;
 pub use attention::{
     AttentionConfig, AttentionKeys, HeadOrder, Projection, SelfAttention, attend, attend_explicitly,
 };
 pub use checkpointed::Checkpointed;
-pub use context::{ResidualConvBlock, UnetDown, UnetUp};
+pub use compiled::{
+    CompileOptions, Compiled, CompiledConv, CompiledConvTranspose2d, CompiledConvUnit,
+    CompiledNorm, CompiledSelfAttention, Convolution, Form, Normalization, Trained,
+    TransposedConvolution, Unit,
+};
+pub use context::{ConvUnit, ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};
+pub use cuda_graph::CudaGraphNetwork;
 pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
-pub use graphed::Graphed;
-pub use inference::{Inference, Moment, StepTable};
-pub use joint::{Joint, Told};
 pub use linear::{Embedding, Linear, Mlp};
-pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError};
+pub use modulation::{
+    BlockConditioning, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder,
+    Modulation,
+};
+pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError, TrainableNetwork};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
-pub use params::{Init, Param, Params, Role, Scope};
+pub use params::{Init, Param, Params, Role, Scope, Weight};
 pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
 pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
-pub use sequential::{Block, EmbedSequential, LayerConfig, Signal};
-pub use weight::Weight;
+pub use sequential::{Block, EmbedSequential, LayerConfig};

@@ -1,9 +1,9 @@
-//! The fully connected layer, and the table of vectors.
+//! The fully connected layer, the MLP of two layers and the embedding table.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::{Activation, Conv, ConvConfig, Init, Scope, Weight};
+use crate::{Activation, CompiledConv, ConvConfig, Init, Scope, Weight};
 
 /// y = x·Wᵀ + b, keys `weight` and `bias`.
 ///
@@ -32,7 +32,7 @@ impl Linear {
         Self::in_torso(&mut scope.full(), inputs, outputs)
     }
 
-    /// The same as part of the torso: of half precision where the network is.
+    /// The same layer in the compute dtype (torso): of half precision where the network is.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -44,16 +44,16 @@ impl Linear {
         })
     }
 
-    /// Layers side by side as one 1×1 convolution, for inference.
-    pub(crate) fn over_places(layers: &[&Self], pack: bool) -> Result<Conv> {
-        let joined = Self::side_by_side(layers)?;
-        let (outputs, inputs) = (joined.weight.size()[0], joined.weight.size()[1]);
-        let weight = joined.weight.f_reshape([outputs, inputs, 1, 1])?;
-        Conv::of(ConvConfig::same(inputs, outputs, 1), &weight, &joined.bias, pack)
+    /// Concatenates layers into one 1×1 convolution over two axes.
+    pub(crate) fn as_pointwise(layers: &[&Self], pack: bool) -> Result<CompiledConv> {
+        let all = Self::concat(layers)?;
+        let (outputs, inputs) = (all.weight.size()[0], all.weight.size()[1]);
+        let weight = all.weight.f_reshape([outputs, inputs, 1, 1])?;
+        CompiledConv::new(ConvConfig::same(inputs, outputs, 1), &weight, &all.bias, pack)
     }
 
-    /// One layer that gives the outputs of all, one after the other; without gradients.
-    pub(crate) fn side_by_side(layers: &[&Self]) -> Result<Self> {
+    /// Concatenates the outputs of several layers into one layer without gradients.
+    pub(crate) fn concat(layers: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = layers.iter().map(|layer| &*layer.weight).collect();
         let biases: Vec<&Tensor> = layers.iter().map(|layer| &*layer.bias).collect();
@@ -61,9 +61,9 @@ impl Linear {
         Ok(Self { weight, bias: Weight::new(Tensor::f_cat(&biases, 0)?) })
     }
 
-    /// The layer whose outputs scale and shift those of a normalisation whose own scale and shift
-    /// they are about: its first half becomes scale·(1 + first), the second shift·(1 + first) + second.
-    pub(crate) fn affine(&self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
+    /// Folds the scale γ and shift β of a group normalisation into a scale-shift projection (s, b):
+    /// the first half becomes γ(1 + s), the second β(1 + s) + b.
+    pub(crate) fn fold_affine(&self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
         let _guard = no_grad_guard();
         let double = |x: &Tensor| -> Result<Tensor> { Ok(x.f_to_kind(Kind::Double)?) };
         let (scale, shift) = (double(scale)?, double(shift)?);
@@ -84,7 +84,7 @@ impl Linear {
         Ok(Self { weight: joined(&weight)?, bias: joined(&bias)? })
     }
 
-    /// How many numbers it gives.
+    /// Number of output features.
     pub(crate) fn outputs(&self) -> i64 {
         self.bias.size()[0]
     }
@@ -100,7 +100,7 @@ impl Linear {
     }
 }
 
-/// Linear · activation · Linear: how the sinusoids of a time become what blocks read.
+/// Multilayer perceptron of two layers: Linear · activation · Linear; embeds sinusoids of the timestep.
 ///
 /// ```
 /// use inkdrop_nn::{Activation, Mlp, Params, timestep_embedding};
@@ -145,9 +145,8 @@ impl Mlp {
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self) -> Result<Self> {
-        let [first, second] =
-            [&self.first, &self.second].map(|layer| Linear::side_by_side(&[layer]));
+    pub fn detached(&self) -> Result<Self> {
+        let [first, second] = [&self.first, &self.second].map(|layer| Linear::concat(&[layer]));
         Ok(Self { first: first?, activation: self.activation, second: second? })
     }
 
@@ -162,7 +161,7 @@ impl Mlp {
     }
 }
 
-/// A table with one vector for each class, key `weight`.
+/// Embedding table with one vector for each class, key `weight`.
 ///
 /// ```
 /// use inkdrop_nn::{Embedding, Params};
@@ -191,18 +190,18 @@ impl Embedding {
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self) -> Result<Self> {
-        Self::side_by_side(&[self])
+    pub fn detached(&self) -> Result<Self> {
+        Self::concat(&[self])
     }
 
-    /// One table whose vectors are those of all, one after the other; without gradients.
-    pub(crate) fn side_by_side(tables: &[&Self]) -> Result<Self> {
+    /// Concatenates the rows of several tables of equal length, without gradients.
+    pub(crate) fn concat(tables: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = tables.iter().map(|table| &*table.weight).collect();
         Ok(Self { weight: Weight::new(Tensor::f_cat(&weights, 1)?) })
     }
 
-    /// How many numbers a vector has.
+    /// Width of a row.
     pub(crate) fn width(&self) -> i64 {
         self.weight.size()[1]
     }

@@ -1,16 +1,16 @@
-//! What a denoising network is, to those who train it and those who sample from it.
+//! The two traits of a denoising network: [`Network`] for sampling, [`TrainableNetwork`] for training.
 
 use inkdrop_torch::TorchError;
-use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use crate::{Inference, Params};
+use crate::{CompileOptions, Params};
 
-/// A network ε(x, t, conditioning).
+/// A denoising network ε(x, t, conditioning) in evaluation: all that samplers need.
 pub trait Network: Send {
-    /// One pass.
+    /// The forward pass, in evaluation mode.
     ///
     /// - x: [B, C, H, W]; [B, C, W] or [B, C, D, H, W] for networks over one or three axes
-    /// - t: `[B]`, in whatever units the process config says
+    /// - t: `[B]`, in the units that the process config names
     /// - returns [B, C', ...]
     ///
     /// # Errors
@@ -20,46 +20,77 @@ pub trait Network: Send {
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
+    ) -> Result<Tensor, NetworkError>;
+
+    /// The device of the network and of its inputs.
+    fn device(&self) -> Device;
+
+    /// The dtype of the network's inputs and outputs.
+    fn kind(&self) -> Kind;
+}
+
+/// A network with parameters and gradients.
+///
+/// `&dyn TrainableNetwork` coerces to `&dyn Network`, in which form samplers take it.
+pub trait TrainableNetwork: Network {
+    /// The forward pass in a given mode; [`Network::forward`] is that in [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    fn forward_mode(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<Tensor, NetworkError>;
 
-    /// The parameters that the network computes with.
+    /// Named parameters and buffers.
     fn params(&self) -> &Params;
 
-    /// The same network made ready for inference: its passes are the faster ones, equal within
-    /// rounding. It has no gradients, no parameters (its [`Params`] tell kind and device alone), and
-    /// [`Mode::Eval`] is all that it does.
+    /// Compiles the network for inference. The result is faster, equal within rounding, and has
+    /// neither gradients nor parameters.
     ///
-    /// Large weights that need no other form stay shared with this network: while this one is
-    /// trained, make it anew. A network that has no such form need not have this method.
+    /// Weights that are not copied into another form stay shared with this network. Compile again
+    /// after a training step.
+    ///
+    /// A compiled network is not a `TrainableNetwork`: training it is an error of types.
+    ///
+    /// ```compile_fail
+    /// use inkdrop_nn::{CompileOptions, TrainableNetwork};
+    ///
+    /// fn train(network: &dyn TrainableNetwork) {}
+    ///
+    /// fn compile_and_train(network: &dyn TrainableNetwork) {
+    ///     let compiled = network.compile(&CompileOptions::default()).expect("a compiled network");
+    ///     train(compiled.as_ref()); // expected `&dyn TrainableNetwork`, found `&dyn Network`
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// [`NetworkError::Inference`] where it has been made ready already, or has no such form;
     /// libtorch is out of memory.
-    fn for_inference(&self, _options: &Inference) -> Result<Box<dyn Network>, NetworkError> {
-        Err(NetworkError::Inference("this network has no form for inference: use it as it is"))
-    }
+    fn compile(&self, options: &CompileOptions) -> Result<Box<dyn Network>, NetworkError>;
 }
 
-/// Whether the network learns or is used.
+/// Mode of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics are taken and recorded, dropout drops.
+    /// Training: batch statistics, recorded in the running statistics; dropout.
     Train,
-    /// As in training, but nothing is recorded: the second run of a checkpointed block.
+    /// Training without recording: the second run of a block under gradient checkpointing.
     Recompute,
-    /// Running statistics are used, nothing is random.
+    /// Evaluation: running statistics, no dropout.
     Eval,
 }
 
-/// What a sample is asked to be. Which fields a network takes depends on its family.
+/// Conditions of a batch. The network's family determines which fields it takes.
 #[derive(Debug, Default)]
 pub struct Conditioning {
-    /// Weights over named contexts, [B, K].
+    /// Weights of named contexts, [B, K].
     pub context: Option<Tensor>,
     /// One class for each image.
     pub classes: Option<ClassIds>,
-    /// Small images to make large ones of, [B, C, h, w].
+    /// Low-resolution images for super-resolution, [B, C, h, w].
     pub low_res: Option<Tensor>,
 }
 
@@ -79,14 +110,14 @@ impl Conditioning {
         Self { classes: Some(ids), ..Self::default() }
     }
 
-    /// Small images, [B, C, h, w].
+    /// Low-resolution images, [B, C, h, w].
     pub fn low_res(images: Tensor) -> Self {
         Self { low_res: Some(images), ..Self::default() }
     }
 }
 
-/// Class ids of a batch, with their range known beforehand, so that a network
-/// can check them without waiting for a GPU.
+/// Class ids of a batch with their range, so that a network can check them without waiting for a
+/// GPU.
 #[derive(Debug)]
 pub struct ClassIds {
     ids: Tensor,
@@ -112,7 +143,7 @@ impl ClassIds {
         (self.lowest, self.highest)
     }
 
-    /// The same ids in a tensor of their own.
+    /// A copy of the ids.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -127,12 +158,12 @@ impl ClassIds {
         &self.ids
     }
 
-    /// The class of all images, if they have one in common.
+    /// The class of all images, if they share one.
     pub fn shared(&self) -> Option<i64> {
         (self.lowest == self.highest).then_some(self.lowest)
     }
 
-    /// Makes sure that there is one id in 0..count for each of `batch` images.
+    /// Checks that there is one id in 0..count for each of `batch` images.
     ///
     /// # Errors
     /// Another number of ids, or one outside the range.
@@ -146,45 +177,42 @@ impl ClassIds {
     }
 }
 
-/// Why a network cannot do a pass.
+/// Error of a forward pass.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// An input has another shape than the network takes.
     #[error("{input} has shape {given:?}, expected {expected}")]
     Shape {
-        /// Which input: `x`, `t`, `context`, …
+        /// The input: `x`, `t`, `context`, …
         input: &'static str,
         /// Its shape.
         given: Vec<i64>,
-        /// What the network takes, in words.
+        /// The expected shape, in words.
         expected: String,
     },
-    /// A class that there is not.
+    /// A class id is out of range.
     #[error("class {given} is out of range: the network knows classes 0 to {}", count - 1)]
     Class {
         /// The class.
         given: i64,
-        /// How many there are.
+        /// Number of classes.
         count: i64,
     },
-    /// The network needs a condition that was not given.
+    /// A condition is missing.
     #[error("the network needs {input}: {expected}")]
     Missing {
-        /// Which input.
+        /// The input.
         input: &'static str,
-        /// What the network takes, in words.
+        /// The expected shape, in words.
         expected: String,
     },
-    /// A condition was given that the network has no use for.
+    /// The network does not take this condition.
     #[error("{input} was given to a network that takes none")]
     Unexpected {
-        /// Which input.
+        /// The input.
         input: &'static str,
     },
-    /// A network for inference was asked for something else, or one without that form for it.
-    #[error("{0}")]
-    Inference(&'static str),
-    /// Somebody who wraps the network wants no more passes.
+    /// A wrapper of the network ended the run.
     #[error("stopped before the pass")]
     Stopped,
     /// libtorch failed.

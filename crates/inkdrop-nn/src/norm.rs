@@ -1,19 +1,17 @@
-//! Normalisation layers. All compute in f32 (or f64) and give back the kind that they were given.
-
-mod group;
-
-pub use group::GroupNorm;
+//! Normalisation layers. All compute in f32 (or f64) and return the dtype of their input.
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{Result, TorchError};
 use serde::{Deserialize, Serialize};
 
-use crate::{Activation, Init, Mode, Scope, Weight};
+use crate::compiled::Normalization;
+use crate::modulation::Modulation;
+use crate::{Activation, CompiledNorm, Init, Mode, Scope, Weight};
 
 /// PyTorch's default ε of every normalisation.
 const EPS: f64 = 1e-5;
 
-/// Computes in the kind of the weights, which half precision leaves in f32.
+/// Computes in the dtype of the weights, which stay in f32 in mixed precision.
 fn in_kind_of(
     weight: &Tensor,
     x: &Tensor,
@@ -31,7 +29,7 @@ fn affine(scope: &mut Scope, channels: i64) -> Result<(Weight, Weight)> {
     Ok((weight, scope.weight("bias", &[channels], Init::Constant(0.0))?))
 }
 
-/// Batch normalisation over batch and places with running statistics (Ioffe & Szegedy
+/// Batch normalisation over batch and positions with running statistics (Ioffe & Szegedy
 /// 2015), keys `weight`, `bias`, `running_mean`, `running_var`, `num_batches_tracked`.
 ///
 /// ```
@@ -54,7 +52,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Share of a batch's statistics in the new running statistics.
+    /// Weight of a batch's statistics in the new running statistics, as in PyTorch.
     pub const MOMENTUM: f64 = 0.1;
 
     /// A layer for this many channels: scale 1, shift 0, running mean 0 and variance 1.
@@ -70,8 +68,8 @@ impl BatchNorm {
         })
     }
 
-    /// What the layer does in [`Mode::Eval`], as a factor and a term for each channel in f64.
-    pub(crate) fn line(&self) -> Result<(Tensor, Tensor)> {
+    /// The layer in [`Mode::Eval`] as a factor and an offset for each channel, in f64.
+    pub(crate) fn eval_affine(&self) -> Result<(Tensor, Tensor)> {
         let _guard = no_grad_guard();
         let double = |weight: &Weight| -> Result<Tensor> { Ok(weight.f_to_kind(Kind::Double)?) };
         let spread = double(&self.running_var)?.f_add_scalar(EPS)?.f_sqrt()?;
@@ -106,6 +104,86 @@ impl BatchNorm {
         in_kind_of(&self.affine.0, x, |x| {
             let momentum = Self::MOMENTUM;
             Ok(x.f_batch_norm(weight, bias, mean, variance, train, momentum, EPS, true)?)
+        })
+    }
+}
+
+/// Group normalisation (Wu & He 2018), keys `weight` and `bias`.
+///
+/// With 32 groups this is improved-diffusion's GroupNorm32: computed in f32 in mixed precision, too.
+///
+/// ```
+/// use inkdrop_nn::{GroupNorm, Params};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::BFloat16, Device::Cpu);
+/// let norm = GroupNorm::new(&mut params.root(), 32, 64)?;
+/// let x = Tensor::randn([2, 64, 8, 8], (Kind::BFloat16, Device::Cpu));
+/// assert_eq!(norm.forward(&x)?.kind(), Kind::BFloat16);
+/// assert_eq!(params.get("weight").map(|param| param.tensor.kind()), Some(Kind::Float));
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct GroupNorm {
+    affine: (Weight, Weight),
+    groups: i64,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// A layer for channels in this many groups: scale 1, shift 0, ε 1e-5. The groups must divide the
+    /// channels.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, groups: i64, channels: i64) -> Result<Self> {
+        Ok(Self { affine: affine(scope, channels)?, groups, eps: EPS })
+    }
+
+    /// Compiles the layer for inference.
+    ///
+    /// - fuse: fuses it with the modulation before it and the activation after it, where supported
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn compile(&self, fuse: bool) -> Result<CompiledNorm> {
+        Ok(CompiledNorm::new(Norm::Group(self.detached()?), fuse))
+    }
+
+    fn detached(&self) -> Result<Self> {
+        Ok(Self { affine: detached(&self.affine)?, ..*self })
+    }
+
+    /// Scale and shift, `[C]` each.
+    pub(crate) fn affine(&self) -> (&Tensor, &Tensor) {
+        (&self.affine.0, &self.affine.1)
+    }
+
+    pub(crate) fn groups(&self) -> i64 {
+        self.groups
+    }
+
+    pub(crate) fn eps(&self) -> f64 {
+        self.eps
+    }
+
+    /// # Shapes
+    /// - x: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// x has other channels, or the groups do not divide them.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.normalize(x, Some(&*self.affine.0), Some(&*self.affine.1))
+    }
+
+    fn normalize(
+        &self,
+        x: &Tensor,
+        scale: Option<&Tensor>,
+        shift: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        in_kind_of(&self.affine.0, x, |x| {
+            Ok(x.f_group_norm(self.groups, scale, shift, self.eps, true)?)
         })
     }
 }
@@ -152,7 +230,7 @@ impl InstanceNorm {
     }
 }
 
-/// Which normalisation a network uses.
+/// Kind of normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormKind {
@@ -162,16 +240,16 @@ pub enum NormKind {
     Batch,
     /// [`InstanceNorm`].
     Instance,
-    /// None: x as it is, no keys.
+    /// No normalisation, no keys.
     None,
 }
 
-/// A normalisation and its numbers.
+/// Configuration of a normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormConfig {
-    /// Which.
+    /// Kind of normalisation.
     pub kind: NormKind,
-    /// Groups of a group normalisation; they must divide the channels.
+    /// Number of groups of a group normalisation; divides the channels.
     pub groups: i64,
     /// ε under the root of a group normalisation.
     pub eps: f64,
@@ -205,7 +283,7 @@ pub enum Norm {
     Batch(BatchNorm),
     /// [`InstanceNorm`].
     Instance(InstanceNorm),
-    /// x as it is.
+    /// The identity.
     None,
 }
 
@@ -218,7 +296,7 @@ impl Norm {
         Ok(match config.kind {
             NormKind::Group => {
                 let norm = GroupNorm::new(scope, config.groups, channels)?;
-                Self::Group(norm.with_eps(config.eps))
+                Self::Group(GroupNorm { eps: config.eps, ..norm })
             }
             NormKind::Batch => Self::Batch(BatchNorm::new(scope, channels)?),
             NormKind::Instance => Self::Instance(InstanceNorm::new(scope, channels)?),
@@ -240,67 +318,51 @@ impl Norm {
         }
     }
 
-    /// The layer with what the signal says, then an activation.
-    ///
-    /// # Shapes
-    /// - x: [B, C, ...]; returns the same
-    ///
-    /// # Errors
-    /// x has other channels, or what is told is no row for each image.
-    pub(crate) fn forward_told(
-        &self,
-        x: &Tensor,
-        told: &Told,
-        activation: Option<Activation>,
-        mode: Mode,
-    ) -> Result<Tensor> {
-        if let Self::Group(norm) = self
-            && let Some(y) = norm.fused(x, told, activation)?
-        {
-            return Ok(y);
-        }
-        let y = match told {
-            Told::Nothing => self.forward(x, mode)?,
-            Told::Before(row) => self.forward(&x.f_add(&places(row, x)?)?, mode)?,
-            Told::Around(row) => {
-                let (scale, shift) = halves(row, x)?;
-                self.forward(x, mode)?.f_mul(&scale.f_add_scalar(1.0)?)?.f_add(&shift)?
-            }
-            Told::Affine(row) => {
-                let (scale, shift) = halves(row, x)?;
-                let bare = match self {
-                    Self::Group(norm) => norm.bare(x)?,
-                    other => other.forward(x, mode)?,
-                };
-                bare.f_mul(&scale)?.f_add(&shift)?
-            }
-        };
-        Activation::maybe(activation, y)
-    }
-
-    /// The layer and an activation, in one go where that can be.
-    ///
-    /// # Errors
-    /// As [`Norm::forward`].
-    pub fn forward_then(&self, x: &Tensor, activation: Activation, mode: Mode) -> Result<Tensor> {
-        self.forward_told(x, &Told::Nothing, Some(activation), mode)
-    }
-
-    /// The same layer for inference; see [`GroupNorm::for_inference`].
+    /// Compiles the layer for inference; see [`GroupNorm::compile`].
     ///
     /// # Errors
     /// libtorch fails.
-    pub fn for_inference(&self, fuse: bool) -> Result<Self> {
-        match self {
-            Self::Group(norm) => Ok(Self::Group(norm.for_inference(fuse)?)),
+    pub fn compile(&self, fuse: bool) -> Result<CompiledNorm> {
+        let norm = match self {
+            Self::Group(norm) => Self::Group(norm.detached()?),
             Self::Batch(norm) => {
-                Ok(Self::Batch(BatchNorm { affine: detached(&norm.affine)?, ..norm.clone() }))
+                Self::Batch(BatchNorm { affine: detached(&norm.affine)?, ..norm.clone() })
             }
             Self::Instance(norm) => {
-                Ok(Self::Instance(InstanceNorm { affine: detached(&norm.affine)? }))
+                Self::Instance(InstanceNorm { affine: detached(&norm.affine)? })
             }
-            Self::None => Ok(Self::None),
-        }
+            Self::None => Self::None,
+        };
+        Ok(CompiledNorm::new(norm, fuse))
+    }
+}
+
+impl Normalization for Norm {
+    fn forward_modulated(
+        &self,
+        x: &Tensor,
+        modulation: &Modulation,
+        activation: Option<Activation>,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let y = match modulation {
+            Modulation::None => self.forward(x, mode)?,
+            Modulation::Bias(row) => self.forward(&x.f_add(&broadcast_spatial(row, x)?)?, mode)?,
+            // Adaptive group norm (scale-shift norm), Dhariwal & Nichol 2021, eq. 3.
+            Modulation::ScaleShift(row) => {
+                let (scale, shift) = halves(row, x)?;
+                self.forward(x, mode)?.f_mul(&scale.f_add_scalar(1.0)?)?.f_add(&shift)?
+            }
+            Modulation::FusedAffine(row) => {
+                let (scale, shift) = halves(row, x)?;
+                let y = match self {
+                    Self::Group(norm) => norm.normalize(x, None, None)?,
+                    other => other.forward(x, mode)?,
+                };
+                y.f_mul(&scale)?.f_add(&shift)?
+            }
+        };
+        Activation::maybe(activation, y)
     }
 }
 
@@ -309,30 +371,18 @@ fn detached((scale, shift): &(Weight, Weight)) -> Result<(Weight, Weight)> {
     Ok((Weight::new(scale.f_detach()?), Weight::new(shift.f_detach()?)))
 }
 
-/// What a signal has to say at a normalisation; rows are [1, ...] or [B, ...].
-#[derive(Debug)]
-pub(crate) enum Told {
-    Nothing,
-    /// Biases, added to x first: C numbers.
-    Before(Tensor),
-    /// The result is multiplied with 1 + the first half, and the second half added: 2·C numbers.
-    Around(Tensor),
-    /// Scale and shift of a group normalisation, instead of its own: 2·C numbers.
-    Affine(Tensor),
-}
-
-/// A row as [B, C, 1, …] in the kind of x.
-fn places(row: &Tensor, x: &Tensor) -> Result<Tensor> {
+/// A row [B, C] as [B, C, 1, …] in the dtype of x.
+fn broadcast_spatial(row: &Tensor, x: &Tensor) -> Result<Tensor> {
     let mut shape = row.size();
     shape.resize(x.dim(), 1);
     Ok(row.f_to_kind(x.kind())?.f_reshape(&shape[..])?)
 }
 
-/// Both halves of a row, as [B, C, 1, …].
+/// Both halves of a row [B, 2·C], as [B, C, 1, …].
 fn halves(row: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let mut parts = places(row, x)?.f_chunk(2, 1)?.into_iter();
+    let mut parts = broadcast_spatial(row, x)?.f_chunk(2, 1)?.into_iter();
     match (parts.next(), parts.next()) {
-        (Some(first), Some(second)) => Ok((first, second)),
+        (Some(scale), Some(shift)) => Ok((scale, shift)),
         _ => Err(TorchError::message(format!("{:?} has no two halves", row.size()))),
     }
 }

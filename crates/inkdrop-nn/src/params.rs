@@ -1,42 +1,42 @@
 //! Named parameters, in the order in which the network was built.
 
 use std::fmt::Display;
+use std::ops::Deref;
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::Weight;
-
-/// All parameters and buffers of one network.
+/// All named parameters and buffers of one network.
 #[derive(Debug)]
 pub struct Params {
     entries: Vec<Param>,
     kind: Kind,
     torso: Kind,
     device: Device,
+    initialize: bool,
 }
 
 /// One named tensor of a network.
 #[derive(Debug)]
 pub struct Param {
-    /// The name, as in the original's state_dict, e.g. `up0.1.weight`.
+    /// The name, as in the published network's state_dict, e.g. `up0.1.weight`.
     pub name: String,
-    /// The tensor that the layer uses: writing into it changes the layer.
+    /// The tensor that the layer uses; writing into it changes the layer.
     pub tensor: Tensor,
-    /// Trained, or carried along.
+    /// Parameter or buffer.
     pub role: Role,
 }
 
-/// What a parameter is for.
+/// Role of a named tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Changed by the optimiser.
+    /// A parameter, updated by the optimiser.
     Trained,
-    /// Part of the state_dict, but not trained: running statistics, counters.
+    /// Not trained: running statistics and counters.
     Buffer,
 }
 
-/// How a parameter starts.
+/// Initialisation of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Uniform in ±1/√fan_in: PyTorch's default for weights and biases of
@@ -44,39 +44,80 @@ pub enum Init {
     FanIn(i64),
     /// Standard normal: PyTorch's default for embedding tables.
     Normal,
-    /// Every entry the same.
+    /// A constant.
     Constant(f64),
 }
 
+/// A handle to a named tensor of a network; clones are handles to the same tensor.
+#[derive(Debug)]
+pub struct Weight(Tensor);
+
+impl Weight {
+    pub(crate) fn new(tensor: Tensor) -> Self {
+        Self(tensor)
+    }
+}
+
+impl Clone for Weight {
+    fn clone(&self) -> Self {
+        Self(self.0.shallow_clone())
+    }
+}
+
+impl Deref for Weight {
+    type Target = Tensor;
+
+    fn deref(&self) -> &Tensor {
+        &self.0
+    }
+}
+
 impl Params {
-    /// No parameters yet; those to come have this floating point kind and device.
+    /// An empty list. Parameters that are added have this compute dtype and device.
     ///
-    /// With a half precision kind (`Half`, `BFloat16`) only the convolutions and
-    /// the attention's projections are of that kind; norms, embeddings and the
-    /// last layer stay in f32, as improved-diffusion splits it.
+    /// - torso: compute dtype of the layers between the first and the last, which
+    ///   improved-diffusion calls the torso. With half precision (`Half`, `BFloat16`) this is mixed
+    ///   precision: norms, embeddings and the last layer stay in f32.
     pub fn new(torso: Kind, device: Device) -> Self {
         let half = matches!(torso, Kind::Half | Kind::BFloat16);
         let kind = if half { Kind::Float } else { torso };
-        Self { entries: Vec::new(), kind, torso, device }
+        Self { entries: Vec::new(), kind, torso, device, initialize: true }
     }
 
-    /// The scope with no prefix, to build a network in.
+    /// An empty list whose trained parameters are allocated but not initialised, for a network that
+    /// is filled from a file. Buffers have their initial values.
+    ///
+    /// ```
+    /// use inkdrop_nn::{BatchNorm, Params};
+    /// use inkdrop_torch::tch::{Device, Kind};
+    ///
+    /// let mut params = Params::uninitialized(Kind::Float, Device::Cpu);
+    /// BatchNorm::new(&mut params.root(), 8)?;
+    /// let variance = &params.get("running_var").expect("a buffer").tensor;
+    /// assert_eq!(variance.double_value(&[0]), 1.0); // while `weight` holds any numbers
+    /// # Ok::<(), inkdrop_torch::TorchError>(())
+    /// ```
+    pub fn uninitialized(torso: Kind, device: Device) -> Self {
+        Self { initialize: false, ..Self::new(torso, device) }
+    }
+
+    /// The scope without a prefix, in which a network is built.
     pub fn root(&mut self) -> Scope<'_> {
         let kind = self.torso;
         Scope { params: self, prefix: String::new(), kind }
     }
 
-    /// Where the parameters live.
+    /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// The kind of inputs, outputs, norms and embeddings.
+    /// The dtype of inputs, outputs, norms and embeddings.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The kind of the convolutions between the first and the last layer.
+    /// The compute dtype: that of the convolutions between the first and the last layer.
     pub fn torso(&self) -> Kind {
         self.torso
     }
@@ -91,7 +132,7 @@ impl Params {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
-    /// The entries that an optimiser changes.
+    /// The entries that an optimiser updates.
     pub fn trained(&self) -> impl Iterator<Item = &Param> {
         self.entries.iter().filter(|entry| entry.role == Role::Trained)
     }
@@ -101,13 +142,13 @@ impl Params {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// How many numbers an optimiser changes.
+    /// Number of trained values.
     pub fn trained_count(&self) -> usize {
         self.trained().map(|entry| entry.tensor.numel()).sum()
     }
 }
 
-/// A place in the tree of names; layers make their parameters in one.
+/// A prefix of parameter names, in which a layer adds its parameters.
 #[derive(Debug)]
 pub struct Scope<'a> {
     params: &'a mut Params,
@@ -116,29 +157,29 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The scope one name further down.
+    /// The scope of a child module.
     pub fn sub(&mut self, name: impl Display) -> Scope<'_> {
         let prefix = format!("{}{name}.", self.prefix);
         Scope { kind: self.kind, params: self.params, prefix }
     }
 
-    /// The same place, where no parameter is of half precision.
+    /// The same scope, with all parameters in full precision.
     pub fn full(&mut self) -> Scope<'_> {
         Scope { kind: self.params.kind, prefix: self.prefix.clone(), params: self.params }
     }
 
-    /// A new trained parameter, never of half precision.
+    /// Adds a trained parameter in full precision.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
     ///
     /// # Panics
-    /// The name is taken: a mistake in the network's own code.
+    /// The name is taken.
     pub fn weight(&mut self, name: &str, shape: &[i64], init: Init) -> Result<Weight> {
         self.trained(name, shape, init, self.params.kind)
     }
 
-    /// A new trained parameter of the torso: of half precision where the network is.
+    /// Adds a trained parameter in the compute dtype.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -150,11 +191,15 @@ impl Scope<'_> {
     }
 
     fn trained(&mut self, name: &str, shape: &[i64], init: Init, kind: Kind) -> Result<Weight> {
-        let tensor = self.filled(shape, init, kind)?.f_set_requires_grad(true)?;
+        let tensor = match self.params.initialize {
+            true => self.filled(shape, init, kind)?,
+            false => Tensor::f_empty(shape, (kind, self.params.device))?,
+        };
+        let tensor = tensor.f_set_requires_grad(true)?;
         Ok(self.push(name, tensor, Role::Trained))
     }
 
-    /// The trained parameters that are made while `build` runs, beside what it makes.
+    /// Runs `build` and returns its result with the trained parameters that it adds.
     ///
     /// # Errors
     /// Those of `build`.
@@ -169,7 +214,7 @@ impl Scope<'_> {
         Ok((built, made.map(|entry| Weight::new(entry.tensor.shallow_clone())).collect()))
     }
 
-    /// A new untrained entry of the network's floating point kind.
+    /// Adds a buffer in full precision.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -178,7 +223,7 @@ impl Scope<'_> {
         Ok(self.push(name, tensor, Role::Buffer))
     }
 
-    /// A new untrained counter: a single i64, 0.
+    /// Adds a counter: a single i64, 0.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -189,7 +234,7 @@ impl Scope<'_> {
 
     fn filled(&self, shape: &[i64], init: Init, kind: Kind) -> Result<Tensor> {
         let _guard = no_grad_guard();
-        // Drawn in f32 on the CPU whatever the network's kind, so that a seed means one network.
+        // Drawn in f32 on the CPU whatever the dtype and device, so that a seed means one network.
         let mut tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
         let tensor = match init {
             Init::Constant(value) => tensor.f_fill_(value)?,

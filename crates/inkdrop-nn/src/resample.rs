@@ -1,11 +1,12 @@
-//! Halving and doubling of images, with and without a convolution.
+//! Downsampling and upsampling by 2, with and without a convolution.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
+use crate::compiled::{Compiled, Convolution, Form, Trained};
 use crate::{Conv, ConvConfig, Scope};
 
-/// Means over 2×2 places: height and width halve (rounding down), a third axis before them stays.
+/// Average pooling over 2×2 pixels: halves height and width, rounding down. Depth stays.
 ///
 /// # Shapes
 /// - x: [B, C, W], [B, C, H, W] or [B, C, D, H, W]
@@ -21,7 +22,7 @@ pub fn halve(x: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// Every place twice in height and width (nearest neighbour), a third axis before them stays.
+/// Nearest-neighbour upsampling: doubles height and width. Depth stays.
 ///
 /// # Shapes
 /// - x: [B, C, W], [B, C, H, W] or [B, C, D, H, W]
@@ -40,39 +41,39 @@ pub fn double(x: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// How a halving or doubling layer is made.
+/// Configuration of a downsampling or upsampling layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResampleConfig {
-    /// Axes of the image: 1, 2 or 3.
+    /// Number of axes of the image: 1, 2 or 3.
     pub dims: usize,
     /// Channels in and out.
     pub channels: i64,
-    /// With a learned 3-wide convolution; otherwise the mean, or nothing.
+    /// Adds a learned 3-wide convolution. Without it, downsampling is average pooling.
     pub learned: bool,
-    /// Halving pads one row and column at the far end only, as diffusers does with
-    /// `downsample_padding` 0; otherwise one at both ends.
+    /// Downsampling pads one row and column at the far end only, as diffusers does with
+    /// `downsample_padding` 0. If false, it pads both ends.
     pub far_padding: bool,
 }
 
 impl ResampleConfig {
-    /// Two axes and a convolution padded at both ends.
+    /// Two axes and a learned convolution, padded at both ends.
     pub fn learned(channels: i64) -> Self {
         Self { dims: 2, channels, learned: true, far_padding: false }
     }
 
-    /// The convolution of a halving.
+    /// The convolution of a downsampling layer.
     pub fn halving(&self) -> ConvConfig {
         let padding = i64::from(!self.far_padding);
         ConvConfig { padding, ..ConvConfig::halving(self.dims, self.channels) }
     }
 
-    /// The convolution after a doubling.
+    /// The convolution after upsampling.
     pub fn smoothing(&self) -> ConvConfig {
         ConvConfig::same(self.channels, self.channels, 3).over(self.dims)
     }
 }
 
-/// Halves height and width: a convolution with stride 2, or the mean of 2×2.
+/// Downsampling: a convolution with stride 2, or average pooling over 2×2 pixels.
 ///
 /// ```
 /// use inkdrop_nn::{Downsample, Params, ResampleConfig};
@@ -85,13 +86,13 @@ impl ResampleConfig {
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Downsample {
-    conv: Option<Conv>,
+pub struct Downsample<F: Form = Trained> {
+    conv: Option<F::Conv>,
     config: ResampleConfig,
 }
 
 impl Downsample {
-    /// A layer whose convolution, where it has one, lies in `scope`.
+    /// A layer whose convolution, if it has one, has its parameters in `scope`.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -100,12 +101,14 @@ impl Downsample {
         Ok(Self { conv: config.learned.then(conv).transpose()?, config })
     }
 
-    /// The same layer for inference.
-    pub(crate) fn for_inference(&self, pack: bool) -> Result<Self> {
-        let conv = self.conv.as_ref().map(|conv| conv.for_inference(pack)).transpose()?;
-        Ok(Self { conv, config: self.config })
+    /// Compiles the layer for inference.
+    pub(crate) fn compile(&self, pack: bool) -> Result<Downsample<Compiled>> {
+        let conv = self.conv.as_ref().map(|conv| conv.compile(pack)).transpose()?;
+        Ok(Downsample { conv, config: self.config })
     }
+}
 
+impl<F: Form> Downsample<F> {
     /// # Shapes
     /// - x: [B, C, ..., H, W], H and W even
     /// - returns [B, C, ..., H/2, W/2]
@@ -124,7 +127,7 @@ impl Downsample {
     }
 }
 
-/// Doubles height and width: nearest neighbour, then a convolution where it is learned.
+/// Upsampling: nearest neighbour, followed by a convolution if it is learned.
 ///
 /// ```
 /// use inkdrop_nn::{Params, ResampleConfig, Upsample};
@@ -138,12 +141,12 @@ impl Downsample {
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Upsample {
-    conv: Option<Conv>,
+pub struct Upsample<F: Form = Trained> {
+    conv: Option<F::Conv>,
 }
 
 impl Upsample {
-    /// A layer whose convolution, where it has one, lies in `scope`.
+    /// A layer whose convolution, if it has one, has its parameters in `scope`.
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -152,12 +155,14 @@ impl Upsample {
         Ok(Self { conv: config.learned.then(conv).transpose()? })
     }
 
-    /// The same layer for inference.
-    pub(crate) fn for_inference(&self, pack: bool) -> Result<Self> {
-        let conv = self.conv.as_ref().map(|conv| conv.for_inference(pack)).transpose()?;
-        Ok(Self { conv })
+    /// Compiles the layer for inference.
+    pub(crate) fn compile(&self, pack: bool) -> Result<Upsample<Compiled>> {
+        let conv = self.conv.as_ref().map(|conv| conv.compile(pack)).transpose()?;
+        Ok(Upsample { conv })
     }
+}
 
+impl<F: Form> Upsample<F> {
     /// # Shapes
     /// - x: [B, C, ..., H, W]
     /// - returns [B, C, ..., 2H, 2W]

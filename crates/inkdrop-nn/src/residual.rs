@@ -1,66 +1,68 @@
-//! The residual block that every classic U-Net is made of.
+//! The residual block of the U-Nets: normalisation, convolution, timestep embedding, skip.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-use crate::norm::Told;
+use crate::compiled::{Compiled, Convolution, Form, Normalization, Trained};
+use crate::modulation::{EmbeddingProjection, Modulation};
 use crate::{
-    Activation, Block, Conv, ConvConfig, Embedding, Inference, Joint, Linear, Mode, Norm,
-    NormConfig, Scope, Signal, double, halve,
+    Activation, Block, BlockConditioning, CompileOptions, Conv, ConvConfig, Embedding,
+    FusedProjectionBuilder, Linear, Mode, Norm, NormConfig, Scope, double, halve,
 };
 
-/// How a residual block is made.
+/// Configuration of a residual block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResBlockConfig {
-    /// Axes of the image: 1, 2 or 3.
+    /// Number of axes of the image: 1, 2 or 3.
     pub dims: usize,
     /// Channels in.
     pub inputs: i64,
     /// Channels out.
     pub outputs: i64,
-    /// Width of the time embedding; `None` for a block that does not know the time.
+    /// Width of the timestep embedding; `None` for a block without one.
     pub embedding: Option<i64>,
-    /// How many classes have a bias of their own; `None` for no class bias.
+    /// Number of classes of the class bias; `None` for a block without one.
     pub classes: Option<i64>,
-    /// The embedding scales and shifts the second norm instead of being added before it.
+    /// Scale-shift norm (adaptive group norm): the embedding scales and shifts the second norm. If
+    /// false, it is added before that norm.
     pub scale_shift: bool,
-    /// Share of features that training drops; 0 ≤ p < 1.
+    /// Dropout probability; 0 ≤ p < 1.
     pub dropout: f64,
-    /// Both normalisations.
+    /// Configuration of both normalisations.
     pub norm: NormConfig,
-    /// The function after norms and before the embedding's layer.
+    /// Activation after the norms and before the embedding's projection.
     pub activation: Activation,
-    /// The last convolution starts at 0.
+    /// Initialises the second convolution with zeros.
     pub zero_out: bool,
-    /// Kernel of the skip's convolution, where channels differ: 1 or 3.
+    /// Kernel of the skip connection's convolution, used if channels differ: 1 or 3.
     pub skip_kernel: i64,
-    /// Whether the block also changes height and width (guided-diffusion's `resblock_updown`).
+    /// Resampling inside the block (guided-diffusion's `resblock_updown`).
     pub resample: Resample,
-    /// The sum is divided by this; 1 for none.
+    /// Divides the residual sum; 1 leaves it as it is.
     pub divisor: f64,
     /// Names of the layers.
     pub keys: ResBlockKeys,
 }
 
-/// What a residual block does to height and width.
+/// Resampling of height and width in a residual block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resample {
-    /// Nothing.
+    /// None.
     Keep,
-    /// Halves them, by means of 2×2.
+    /// Downsampling: means over 2×2 pixels.
     Halve,
-    /// Doubles them, by nearest neighbour.
+    /// Upsampling: nearest neighbour.
     Double,
 }
 
-/// Names of the layers of a residual block, and when the second convolution is drawn.
+/// Parameter names of a residual block, and the order of its initialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResBlockKeys {
     /// First normalisation.
     pub norm1: &'static str,
     /// First convolution.
     pub conv1: &'static str,
-    /// Linear layer of the time embedding.
+    /// Linear projection of the timestep embedding.
     pub embedding: &'static str,
     /// Table of class biases.
     pub class_bias: &'static str,
@@ -68,9 +70,9 @@ pub struct ResBlockKeys {
     pub norm2: &'static str,
     /// Second convolution.
     pub conv2: &'static str,
-    /// Convolution of the skip.
+    /// Convolution of the skip connection.
     pub skip: &'static str,
-    /// The original draws its second convolution before the embedding's layer.
+    /// The second convolution is initialised before the embedding's projection (nanodiffusion).
     pub conv2_before_embedding: bool,
 }
 
@@ -113,7 +115,7 @@ impl ResBlockKeys {
 }
 
 impl ResBlockConfig {
-    /// improved-diffusion's ResBlock over images: GroupNorm32, SiLU, the last convolution at 0.
+    /// improved-diffusion's ResBlock: GroupNorm32, SiLU, second convolution initialised with zeros.
     pub fn improved(inputs: i64, outputs: i64, embedding: i64) -> Self {
         Self {
             dims: 2,
@@ -133,24 +135,24 @@ impl ResBlockConfig {
         }
     }
 
-    /// nanodiffusion's ResidualBlock, without its attention: nothing starts at 0.
+    /// nanodiffusion's ResidualBlock, without its attention; no zero initialisation.
     ///
     /// ```
-    /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, Signal};
+    /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, BlockConditioning};
     /// use inkdrop_torch::tch::{Device, Kind, Tensor};
     ///
-    /// // With a bias for each of ten classes beside that of the time.
+    /// // With a class bias for ten classes, added to the projected timestep embedding.
     /// let base = ResBlockConfig::ddpm(32, 32, Some(64));
     /// let config = ResBlockConfig { classes: Some(10), dropout: 0.1, ..base };
     /// let mut params = Params::new(Kind::Float, Device::Cpu);
     /// let block = ResBlock::new(&mut params.root(), &config)?;
-    /// let signal = Signal {
+    /// let conditioning = BlockConditioning {
     ///     embedding: Some(Tensor::randn([2, 64], (Kind::Float, Device::Cpu))),
-    ///     classes: Some(Tensor::from_slice(&[3i64, 9])),
-    ///     ..Signal::default()
+    ///     class_ids: Some(Tensor::from_slice(&[3i64, 9])),
+    ///     ..BlockConditioning::default()
     /// };
     /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
-    /// assert_eq!(block.forward(&x, &signal, Mode::Train)?.size(), x.size());
+    /// assert_eq!(block.forward(&x, &conditioning, Mode::Train)?.size(), x.size());
     /// # Ok::<(), inkdrop_torch::TorchError>(())
     /// ```
     pub fn ddpm(inputs: i64, outputs: i64, embedding: Option<i64>) -> Self {
@@ -168,54 +170,47 @@ impl ResBlockConfig {
         ConvConfig::same(self.outputs, self.outputs, 3).over(self.dims)
     }
 
-    /// The skip's convolution, where channels differ.
+    /// The skip connection's convolution, if channels differ.
     pub fn skip(&self) -> Option<ConvConfig> {
         let conv = ConvConfig::same(self.inputs, self.outputs, self.skip_kernel).over(self.dims);
         (self.inputs != self.outputs).then_some(conv)
     }
 
-    /// Width of what the embedding's layer gives.
+    /// Output width of the embedding's projection.
     pub fn embedded(&self) -> i64 {
         if self.scale_shift { 2 * self.outputs } else { self.outputs }
     }
 }
 
-/// skip(x) + conv(act(norm(conv(act(norm(x))) with the time))) (Ho et al. 2020, appendix B;
-/// Nichol & Dhariwal 2021; Dhariwal & Nichol 2021 for the scale and shift).
+/// Residual block: skip(x) + conv2(act(norm2(conv1(act(norm1(x)))))), with the timestep embedding at
+/// norm2 (Ho et al. 2020, appendix B; Nichol & Dhariwal 2021 for the scale-shift norm).
 ///
 /// ```
-/// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, Signal};
+/// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, BlockConditioning};
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let mut params = Params::new(Kind::Float, Device::Cpu);
 /// let config = ResBlockConfig { scale_shift: true, ..ResBlockConfig::improved(32, 64, 128) };
 /// let block = ResBlock::new(&mut params.root(), &config)?;
 /// let x = Tensor::randn([2, 32, 16, 16], (Kind::Float, Device::Cpu));
-/// let signal = Signal::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
-/// assert_eq!(block.forward(&x, &signal, Mode::Eval)?.size(), [2, 64, 16, 16]);
+/// let conditioning = BlockConditioning::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
+/// assert_eq!(block.forward(&x, &conditioning, Mode::Eval)?.size(), [2, 64, 16, 16]);
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct ResBlock {
-    norm1: Norm,
-    conv1: Conv,
-    hears: Hears,
-    norm2: Norm,
-    conv2: Conv,
-    skip: Option<Conv>,
+pub struct ResBlock<F: Form = Trained> {
+    norm1: F::Norm,
+    conv1: F::Conv,
+    projection: EmbeddingProjection,
+    norm2: F::Norm,
+    conv2: F::Conv,
+    skip: Option<F::Conv>,
     config: ResBlockConfig,
 }
 
-/// How the block takes in the signal.
-#[derive(Debug, Clone)]
-enum Hears {
-    /// By layers of its own.
-    Own { embedding: Option<Linear>, class_bias: Option<Embedding> },
-    /// By its columns of what all blocks are told together; see [`Joint`].
-    Joined { columns: (i64, i64), affine: bool },
-}
-
 impl ResBlock {
+    /// A block with PyTorch's default initialisation.
+    ///
     /// # Errors
     /// libtorch cannot allocate it.
     pub fn new(scope: &mut Scope, config: &ResBlockConfig) -> Result<Self> {
@@ -235,35 +230,46 @@ impl ResBlock {
         let conv2 = early.map_or_else(|| conv2(scope), Ok)?;
         let skip = |conv| Conv::new(&mut scope.sub(keys.skip), conv);
         let skip = config.skip().map(skip).transpose()?;
-        let hears = Hears::Own { embedding, class_bias };
-        Ok(Self { norm1, conv1, hears, norm2, conv2, skip, config: config.clone() })
+        let projection = EmbeddingProjection::PerBlock { embedding, class_bias };
+        Ok(Self { norm1, conv1, projection, norm2, conv2, skip, config: config.clone() })
     }
 
-    /// The same block for inference; its layers for the signal go to `joint`.
-    pub(crate) fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+    /// Compiles the block for inference. Its embedding projection is added to `builder`.
+    pub(crate) fn compile(
+        &self,
+        options: &CompileOptions,
+        builder: &mut FusedProjectionBuilder,
+    ) -> Result<ResBlock<Compiled>> {
         let pack = options.pack;
-        Ok(Self {
-            norm1: self.norm1.for_inference(pack)?,
-            conv1: self.conv1.for_inference(pack)?,
-            hears: match &self.hears {
-                Hears::Own { embedding, class_bias } => {
-                    let norm = match &self.norm2 {
-                        Norm::Group(norm) if self.config.scale_shift => Some(norm),
-                        _ => None,
-                    };
-                    let layer = embedding.as_ref();
-                    let columns = joint.add(layer, class_bias.as_ref(), norm, &self.config)?;
-                    Hears::Joined { columns, affine: norm.is_some() }
-                }
-                joined => joined.clone(),
-            },
-            norm2: self.norm2.for_inference(pack)?,
-            conv2: self.conv2.for_inference(pack)?,
-            skip: self.skip.as_ref().map(|skip| skip.for_inference(pack)).transpose()?,
+        Ok(ResBlock {
+            norm1: self.norm1.compile(pack)?,
+            conv1: self.conv1.compile(pack)?,
+            projection: self.compile_projection(builder)?,
+            norm2: self.norm2.compile(pack)?,
+            conv2: self.conv2.compile(pack)?,
+            skip: self.skip.as_ref().map(|skip| skip.compile(pack)).transpose()?,
             config: self.config.clone(),
         })
     }
 
+    fn compile_projection(
+        &self,
+        builder: &mut FusedProjectionBuilder,
+    ) -> Result<EmbeddingProjection> {
+        let EmbeddingProjection::PerBlock { embedding, class_bias } = &self.projection else {
+            return Ok(self.projection.clone());
+        };
+        let norm = match &self.norm2 {
+            Norm::Group(norm) if self.config.scale_shift => Some(norm),
+            _ => None,
+        };
+        let (layer, table) = (embedding.as_ref(), class_bias.as_ref());
+        let columns = builder.add(layer, table, norm, &self.config)?;
+        Ok(EmbeddingProjection::Fused { columns, affine: norm.is_some() })
+    }
+}
+
+impl<F: Form> ResBlock<F> {
     fn resample(&self, x: &Tensor) -> Result<Tensor> {
         match self.config.resample {
             Resample::Keep => Ok(x.shallow_clone()),
@@ -271,54 +277,23 @@ impl ResBlock {
             Resample::Double => double(x),
         }
     }
-
-    /// What the signal has to say at the second norm.
-    fn told(&self, signal: &Signal) -> Result<Told> {
-        let scale_shift = self.config.scale_shift;
-        match &self.hears {
-            Hears::Joined { columns: (_, 0), .. } => Ok(Told::Nothing),
-            Hears::Joined { columns: (first, width), affine } => {
-                let Some(rows) = &signal.joined else { return Ok(Told::Nothing) };
-                let row = rows.f_narrow(1, *first, *width)?;
-                Ok(match (affine, scale_shift) {
-                    (true, _) => Told::Affine(row),
-                    (false, true) => Told::Around(row),
-                    (false, false) => Told::Before(row),
-                })
-            }
-            Hears::Own { embedding, class_bias } => {
-                let mut sum: Option<Tensor> = None;
-                if let (Some(layer), Some(embedding)) = (embedding, &signal.embedding) {
-                    sum = Some(layer.forward(&self.config.activation.apply(embedding)?)?);
-                }
-                if let (Some(table), Some(classes)) = (class_bias, &signal.classes) {
-                    let bias = table.forward(classes)?;
-                    sum = Some(sum.map_or_else(|| Ok(bias.shallow_clone()), |s| s.f_add(&bias))?);
-                }
-                Ok(match sum {
-                    None => Told::Nothing,
-                    Some(row) if scale_shift => Told::Around(row),
-                    Some(row) => Told::Before(row),
-                })
-            }
-        }
-    }
 }
 
-impl Block for ResBlock {
+impl<F: Form> Block for ResBlock<F> {
     /// # Shapes
     /// - x: [B, inputs, ...]
     /// - returns [B, outputs, ...], halved or doubled where the block resamples
-    fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
-        let act = Some(self.config.activation);
-        let h = self.norm1.forward_told(x, &Told::Nothing, act, mode)?;
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+        let activation = Some(self.config.activation);
+        let h = self.norm1.forward_modulated(x, &Modulation::None, activation, mode)?;
         let h = self.conv1.forward(&self.resample(&h)?)?;
-        let h = self.norm2.forward_told(&h, &self.told(signal)?, act, mode)?;
+        // The timestep embedding enters here: as a bias, or as a scale-shift norm.
+        let modulation = self.projection.modulation(conditioning, &self.config)?;
+        let h = self.norm2.forward_modulated(&h, &modulation, activation, mode)?;
         let h = h.f_dropout(self.config.dropout, mode != Mode::Eval)?;
         let x = self.resample(x)?;
-        let x =
-            self.skip.as_ref().map_or_else(|| Ok(x.shallow_clone()), |skip| skip.forward(&x))?;
-        let sum = self.conv2.forward_onto(&h, &x)?;
+        let skip = self.skip.as_ref().map(|conv| conv.forward(&x)).transpose()?.unwrap_or(x);
+        let sum = self.conv2.forward_add(&h, &skip)?; // residual connection
         let divisor = self.config.divisor;
         Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
     }

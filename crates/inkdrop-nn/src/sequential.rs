@@ -1,77 +1,63 @@
-//! Layers in a row, some of which are told the time.
+//! Stages of a U-Net: layers in a row, some of which take the timestep.
+
+use std::fmt::Debug;
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
+use crate::compiled::{Compiled, Convolution, Form, Trained};
 use crate::{
-    AttentionConfig, Checkpointed, Conv, ConvConfig, Downsample, Inference, Joint, Mode, ResBlock,
-    ResBlockConfig, ResampleConfig, Scope, SelfAttention, Upsample,
+    AttentionConfig, BlockConditioning, Checkpointed, CompileOptions, Conv, ConvConfig, Downsample,
+    FusedProjectionBuilder, Mode, ResBlock, ResBlockConfig, ResampleConfig, Scope, SelfAttention,
+    Upsample,
 };
 
-/// What blocks are told beside x.
-#[derive(Debug, Default)]
-pub struct Signal {
-    /// Time embedding, [B, E].
-    pub embedding: Option<Tensor>,
-    /// Class ids, `[B]` in i64, for blocks with a class bias.
-    pub classes: Option<Tensor>,
-    /// What blocks of a network for inference are told instead, [B, ...] or [1, ...]; see
-    /// [`Joint`](crate::Joint).
-    pub joined: Option<Tensor>,
-}
-
-impl Signal {
-    /// A time embedding alone.
-    pub fn embedding(embedding: Tensor) -> Self {
-        Self { embedding: Some(embedding), ..Self::default() }
-    }
-}
-
-/// A layer that takes x and a signal. Clones share their weights.
-pub trait Block: Clone + Send + 'static {
+/// A layer that takes x and the conditioning of its network. Clones share their weights.
+pub trait Block: Debug + Clone + Send + 'static {
     /// # Shapes
     /// - x: [B, C, ...]
     ///
     /// # Errors
     /// Shapes that do not fit the layer.
-    fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor>;
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor>;
 
-    /// Whether training draws from libtorch's generator (dropout).
+    /// True if training draws from libtorch's generator (dropout).
     fn random(&self) -> bool {
         false
     }
 }
 
-/// How a layer of an [`EmbedSequential`] is made.
+/// Configuration of a layer of an [`EmbedSequential`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum LayerConfig {
     /// A convolution.
     Conv(ConvConfig),
     /// A residual block.
     Res(ResBlockConfig),
-    /// Self-attention.
+    /// A self-attention block.
     Attention(AttentionConfig),
-    /// Half the height and width.
+    /// Downsampling: half the height and width.
     Down(ResampleConfig),
-    /// Twice the height and width.
+    /// Upsampling: twice the height and width.
     Up(ResampleConfig),
 }
 
 #[derive(Debug)]
-enum Layer {
-    Conv(Conv),
-    Res(Box<Checkpointed<ResBlock>>),
-    Attention(Box<Checkpointed<SelfAttention>>),
-    Down(Downsample),
-    Up(Upsample),
+enum Layer<F: Form> {
+    Conv(F::Conv),
+    Res(Box<F::ResBlock>),
+    Attention(Box<F::Attention>),
+    Down(Downsample<F>),
+    Up(Upsample<F>),
 }
 
-/// Layers in a row; the signal reaches those that take one
+/// Sequential container that passes the conditioning to the layers that take it
 /// (improved-diffusion's TimestepEmbedSequential).
 ///
 /// ```
 /// use inkdrop_nn::{
-///     AttentionConfig, EmbedSequential, LayerConfig, Mode, Params, ResBlockConfig, Signal,
+///     AttentionConfig, BlockConditioning, EmbedSequential, LayerConfig, Mode, Params,
+///     ResBlockConfig,
 /// };
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
@@ -82,19 +68,19 @@ enum Layer {
 /// let mut params = Params::new(Kind::Float, Device::Cpu);
 /// let stage = EmbedSequential::new(&mut params.root(), &layers, false)?;
 /// let x = Tensor::randn([2, 32, 8, 8], (Kind::Float, Device::Cpu));
-/// let signal = Signal::embedding(Tensor::randn([2, 128], (Kind::Float, Device::Cpu)));
-/// assert_eq!(stage.forward(&x, &signal, Mode::Eval)?.size(), [2, 64, 8, 8]);
+/// let embedding = Tensor::randn([2, 128], (Kind::Float, Device::Cpu));
+/// let conditioning = BlockConditioning::embedding(embedding);
+/// assert_eq!(stage.forward(&x, &conditioning, Mode::Eval)?.size(), [2, 64, 8, 8]);
 /// # Ok::<(), inkdrop_torch::TorchError>(())
 /// ```
 #[derive(Debug)]
-pub struct EmbedSequential {
-    layers: Vec<Layer>,
+pub struct EmbedSequential<F: Form = Trained> {
+    layers: Vec<Layer<F>>,
 }
 
 impl EmbedSequential {
     /// - layers: each with its name in `scope`
-    /// - checkpoint: residual blocks and attention keep only their inputs for the
-    ///   backward pass and run again there
+    /// - checkpoint: gradient checkpointing of residual and attention blocks
     ///
     /// # Errors
     /// libtorch cannot allocate it.
@@ -122,41 +108,49 @@ impl EmbedSequential {
         Ok(Self { layers: layers.iter().map(layer).collect::<Result<_>>()? })
     }
 
-    /// The same layers for inference; what their blocks are told goes to `joint`.
+    /// Compiles all layers for inference. Their embedding projections are added to `builder`.
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn for_inference(&self, options: &Inference, joint: &mut Joint) -> Result<Self> {
+    pub fn compile(
+        &self,
+        options: &CompileOptions,
+        builder: &mut FusedProjectionBuilder,
+    ) -> Result<EmbedSequential<Compiled>> {
         let pack = options.pack;
-        let mut layer = |layer: &Layer| -> Result<Layer> {
+        let mut layer = |layer: &Layer<Trained>| -> Result<Layer<Compiled>> {
             Ok(match layer {
-                Layer::Conv(conv) => Layer::Conv(conv.for_inference(pack)?),
-                Layer::Res(block) => {
-                    let block = block.block().for_inference(options, joint)?;
-                    Layer::Res(Box::new(Checkpointed::never(block)))
-                }
+                Layer::Conv(conv) => Layer::Conv(conv.compile(pack)?),
+                Layer::Res(block) => Layer::Res(Box::new(block.block().compile(options, builder)?)),
                 Layer::Attention(block) => {
-                    let block = block.block().for_inference(options)?;
-                    Layer::Attention(Box::new(Checkpointed::never(block)))
+                    Layer::Attention(Box::new(block.block().compile(options)?))
                 }
-                Layer::Down(down) => Layer::Down(down.for_inference(pack)?),
-                Layer::Up(up) => Layer::Up(up.for_inference(pack)?),
+                Layer::Down(down) => Layer::Down(down.compile(pack)?),
+                Layer::Up(up) => Layer::Up(up.compile(pack)?),
             })
         };
-        Ok(Self { layers: self.layers.iter().map(&mut layer).collect::<Result<_>>()? })
+        let layers = self.layers.iter().map(&mut layer).collect::<Result<_>>()?;
+        Ok(EmbedSequential { layers })
     }
+}
 
+impl<F: Form> EmbedSequential<F> {
     /// # Shapes
     /// - x: [B, C, ...], as the first layer takes it
-    /// - returns what the last layer gives
+    /// - returns the output of the last layer
     ///
     /// # Errors
     /// Shapes that do not fit a layer.
-    pub fn forward(&self, x: &Tensor, signal: &Signal, mode: Mode) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
         self.layers.iter().try_fold(x.shallow_clone(), |x, layer| match layer {
             Layer::Conv(conv) => conv.forward(&x),
-            Layer::Res(block) => block.forward(&x, signal, mode),
-            Layer::Attention(block) => block.forward(&x, signal, mode),
+            Layer::Res(block) => block.forward(&x, conditioning, mode),
+            Layer::Attention(block) => block.forward(&x, conditioning, mode),
             Layer::Down(down) => down.forward(&x),
             Layer::Up(up) => up.forward(&x),
         })

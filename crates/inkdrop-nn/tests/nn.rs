@@ -7,8 +7,8 @@ mod nn {
     mod inference;
     mod inference_norms;
     mod kinds;
+    mod modulation;
     mod resample;
     mod residual;
-    mod steps;
     pub mod support;
 }

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail};
 use inkdrop_checkpoint::load;
 use inkdrop_nn::{
-    AttentionConfig, Block, HeadOrder, Mode, NormConfig, NormKind, Params, Projection, ResBlock,
-    ResBlockConfig, Resample, Scope, SelfAttention, Signal, positional_embedding,
+    AttentionConfig, Block, BlockConditioning, HeadOrder, Mode, NormConfig, NormKind, Params,
+    Projection, ResBlock, ResBlockConfig, Resample, Scope, SelfAttention, positional_embedding,
     timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -150,8 +150,8 @@ fn check_block<B: Block>(
         let block = build(&mut params.root())?;
         load(&params, &case.weights.below("weight:"), &[])?;
         let embedding = case.weights.get("emb").map(|embedding| embedding.to_kind(kind));
-        let signal = Signal { embedding, ..Signal::default() };
-        Ok(block.forward(&case.tensor("x")?.to_kind(kind), &signal, Mode::Eval)?)
+        let conditioning = BlockConditioning { embedding, ..BlockConditioning::default() };
+        Ok(block.forward(&case.tensor("x")?.to_kind(kind), &conditioning, Mode::Eval)?)
     };
     let mut double = case.compare("out", &run(Kind::Double)?, Tolerance::Scaled(1e-6))?;
     double.what = "out in f64".to_string();

@@ -1,7 +1,7 @@
 //! Losses of improved-diffusion, term by term, and their gradients.
 
 use anyhow::{Context, Result};
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{LossTerms, LossType, Objective, ObjectiveConfig, Process};
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Deserialize;

@@ -2,7 +2,10 @@
 
 use anyhow::{Result, bail};
 use inkdrop_checkpoint::{StateDict, load};
-use inkdrop_nn::{Conditioning, Conv, ConvConfig, Linear, Mode, Network, NetworkError, Params};
+use inkdrop_nn::{
+    CompileOptions, Conditioning, Conv, ConvConfig, Linear, Mode, Network, NetworkError, Params,
+    TrainableNetwork,
+};
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
 
@@ -19,23 +22,31 @@ pub(crate) enum Form {
 /// A stand-in network with a case's weights.
 pub(crate) struct ToyNetwork {
     params: Params,
+    layers: Layers,
+}
+
+#[derive(Clone)]
+struct Layers {
     conv: Conv,
     time: Linear,
     form: Form,
+    kind: Kind,
 }
 
 impl ToyNetwork {
     pub(crate) fn of(weights: &StateDict, form: Form, kind: Kind) -> Result<Self> {
         let shape = weights.get("conv.weight").map(Tensor::size).unwrap_or_default();
         let [outputs, inputs, ..] = shape[..] else { bail!("the stand-in has no conv.weight") };
-        let mut params = Params::new(kind, Device::Cpu);
+        let mut params = Params::uninitialized(kind, Device::Cpu);
         let mut root = params.root();
         let conv = Conv::new(&mut root.sub("conv"), ConvConfig::same(inputs, outputs, 3))?;
         let time = Linear::new(&mut root.sub("t"), 1, outputs)?;
         load(&params, weights, &[])?;
-        Ok(Self { params, conv, time, form })
+        Ok(Self { params, layers: Layers { conv, time, form, kind } })
     }
+}
 
+impl Layers {
     fn damped(x: &Tensor, t: &Tensor, h: &Tensor) -> std::result::Result<Tensor, TchError> {
         let (outputs, channels) = (h.size()[1], x.size()[1]);
         let mut repeats = vec![1i64; x.dim()];
@@ -47,13 +58,12 @@ impl ToyNetwork {
     }
 }
 
-impl Network for ToyNetwork {
+impl Network for Layers {
     fn forward(
         &self,
         x: &Tensor,
         t: &Tensor,
         _: &Conditioning,
-        _: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         let failed = |error: TchError| NetworkError::from(TorchError::from(error));
         let t = t.f_to_kind(x.kind()).and_then(|t| t.f_div_scalar(1000.0)).map_err(failed)?;
@@ -67,7 +77,53 @@ impl Network for ToyNetwork {
         }
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl Network for ToyNetwork {
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.layers.forward(x, t, conditioning)
+    }
+
+    fn device(&self) -> Device {
+        self.layers.device()
+    }
+
+    fn kind(&self) -> Kind {
+        self.layers.kind()
+    }
+}
+
+impl TrainableNetwork for ToyNetwork {
+    fn forward_mode(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        _: Mode,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.layers.forward(x, t, conditioning)
+    }
+
     fn params(&self) -> &Params {
         &self.params
+    }
+
+    fn compile(
+        &self,
+        options: &CompileOptions,
+    ) -> std::result::Result<Box<dyn Network>, NetworkError> {
+        Ok(options.finish(self.layers.clone()))
     }
 }

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_checkpoint::{StateDict, load};
-use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_unet::{Features, ImageSize, ImprovedUnet, ModelConfig};
+use inkdrop_unet::{Features, ImageSize, ModelConfig};
 use serde_json::{Map, Value};
 
 use crate::report::Tolerance;
@@ -15,8 +15,8 @@ pub(crate) fn network(
     model: &ModelConfig,
     weights: &StateDict,
     kind: Kind,
-) -> Result<Box<dyn Network>> {
-    let network = model.build(kind, Device::Cpu)?;
+) -> Result<Box<dyn TrainableNetwork>> {
+    let network = model.build_uninitialized(kind, Device::Cpu)?;
     load(network.params(), weights, &[])?;
     Ok(network)
 }
@@ -35,7 +35,7 @@ impl Subject {
             [.., height, width] => ImageSize { height, width },
             _ => ImageSize::square(32),
         };
-        let model = ModelConfig::from_original(&case.family, Value::Object(arguments), size)
+        let model = ModelConfig::from_arguments(&case.family, Value::Object(arguments), size)
             .with_context(|| case.name.clone())?;
         Ok(Self { model, mode: if train { Mode::Train } else { Mode::Eval } })
     }
@@ -64,7 +64,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
 
 /// Running statistics after one forward; only the counters where the case does not hold
 /// the statistics that it began with.
-fn after(case: &Case, network: &dyn Network, known: bool) -> Result<Option<Row>> {
+fn after(case: &Case, network: &dyn TrainableNetwork, known: bool) -> Result<Option<Row>> {
     let ours = |key: &str| network.params().get(key).map(|param| param.tensor.shallow_clone());
     if known {
         return case.compare_group("after:", Tolerance::Scaled(2e-5), |_| true, ours);
@@ -107,21 +107,21 @@ fn features(
         return Ok(None);
     }
     let network = match model {
-        ModelConfig::Improved(config) => ImprovedUnet::new(config, Kind::Float, Device::Cpu)?,
+        ModelConfig::Improved(config) => config.build(Kind::Float, Device::Cpu)?,
         ModelConfig::ImprovedSuperRes(config) => {
-            ImprovedUnet::super_res(config, Kind::Float, Device::Cpu)?
+            config.build_super_res(Kind::Float, Device::Cpu)?
         }
         other => anyhow::bail!("{}: family {} gives no features", case.name, other.family()),
     };
     load(network.params(), weights, &[])?;
     let (x, t, conditioning) = inputs(case, network.params().kind())?;
-    let Features { down, middle, up } = network.features(&x, &t, &conditioning, mode)?;
-    let given = down.len() + up.len() + usize::from(middle.is_some());
+    let Features { encoder, middle, decoder } = network.features(&x, &t, &conditioning, mode)?;
+    let given = encoder.len() + decoder.len() + usize::from(middle.is_some());
     ensure!(given == wanted, "{}: {given} features where the original has {wanted}", case.name);
     let ours = |key: &str| {
         let found = match key.split_once('.') {
-            Some(("down", i)) => down.get(i.parse::<usize>().ok()?),
-            Some(("up", i)) => up.get(i.parse::<usize>().ok()?),
+            Some(("down", i)) => encoder.get(i.parse::<usize>().ok()?),
+            Some(("up", i)) => decoder.get(i.parse::<usize>().ok()?),
             _ => middle.as_ref(),
         };
         found.map(Tensor::shallow_clone)
@@ -129,9 +129,9 @@ fn features(
     case.compare_group("feature:", Tolerance::Scaled(2e-5), |_| true, ours)
 }
 
-fn forward(case: &Case, network: &dyn Network, mode: Mode) -> Result<Tensor> {
+fn forward(case: &Case, network: &dyn TrainableNetwork, mode: Mode) -> Result<Tensor> {
     let (x, t, conditioning) = inputs(case, network.params().kind())?;
-    Ok(network.forward(&x, &t, &conditioning, mode)?)
+    Ok(network.forward_mode(&x, &t, &conditioning, mode)?)
 }
 
 /// x, t and the conditions; t is 0 where the network has no time embedding.
@@ -155,7 +155,7 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
 }
 
 /// √Σ|∂|² over all parameters but the shortcut, which the notebook draws anew in every forward.
-fn gradient_norm(network: &dyn Network) -> Result<Tensor> {
+fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
     let mut sum = 0.0;
     for param in network.params().trained() {
         let grad = param.tensor.grad();

@@ -9,29 +9,29 @@ use tch::Tensor;
 use crate::Result;
 use crate::ffi::{call, inkdrop_text};
 
-/// Which of its two runs a checkpointed block is in.
+/// Run of a block under gradient checkpointing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
-    /// The forward pass; nothing of it is kept but its result.
+    /// The forward pass, which keeps only its result.
     First,
-    /// The same once more, in the backward pass, to get at the gradients.
+    /// The second run, in the backward pass, which computes the gradients.
     Again,
 }
 
 /// The block: inputs in, one tensor out. It may run in a thread of libtorch's.
 type Block = dyn FnMut(&[Tensor], Pass) -> Result<Tensor> + Send;
 
-/// Runs a block so that the graph keeps `inputs` and nothing from inside the block;
-/// the backward pass runs it a second time (Chen et al. 2016).
+/// Gradient checkpointing (Chen et al. 2016): the autograd graph keeps only `inputs` of the block,
+/// and the backward pass runs the block a second time.
 ///
 /// Gradients reach `inputs` and `parameters`, bit for bit those of an ordinary run.
 /// An error or a panic of the block is an error of the forward or of the backward pass,
 /// and so is a backward pass with `create_graph`: there are no gradients of gradients.
 ///
-/// - inputs: what the block is given; ≥ 1
-/// - parameters: all trained tensors that the block uses besides, each once
-/// - random: whether the block draws from libtorch's generator (dropout); the
-///   second run then sees the draws of the first
+/// - inputs: inputs of the block; at least one
+/// - parameters: all other trained tensors that the block uses, each once
+/// - random: true if the block draws from libtorch's generator (dropout); the second run then
+///   repeats the draws of the first
 ///
 /// ```
 /// use inkdrop_torch::checkpoint;
@@ -98,7 +98,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// What C++ calls to run the block. Never unwinds.
+/// Called from C++ to run the block. Never unwinds.
 #[allow(unsafe_code)]
 extern "C" fn run_block(
     state: *mut c_void,
@@ -140,7 +140,7 @@ extern "C" fn run_block(
     1
 }
 
-/// What C++ calls when the graph no longer needs the block. Never unwinds.
+/// Called from C++ when the graph no longer needs the block. Never unwinds.
 #[allow(unsafe_code)]
 extern "C" fn drop_block(state: *mut c_void) {
     // SAFETY: `checkpoint` made this box, and C++ lets go of it once.

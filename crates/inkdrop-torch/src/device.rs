@@ -1,4 +1,4 @@
-//! Which device to compute on, and why a GPU is not there when it is not.
+//! The device to compute on, and the reason if a GPU is not available.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// Why a device cannot be used.
+/// Error of a device that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// The name is none of the known forms.
+    /// The name has no known form.
     #[error("unknown device `{0}`: expected auto, cpu, cuda or cuda:N")]
     Unknown(String),
     /// libtorch's CUDA half could not be loaded.
@@ -30,17 +30,17 @@ pub enum DeviceError {
         "device cuda:{index} was asked for, but {reason}; use --device cpu, or get a CUDA libtorch with `cargo xtask setup --device cuda`"
     )]
     NoCuda {
-        /// The GPU that was asked for.
+        /// Index of the requested GPU.
         index: usize,
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
-    /// There are fewer GPUs than that.
+    /// The index is too large.
     #[error("device cuda:{index} was asked for, but only {count} GPU(s) are visible")]
     NoSuchGpu {
-        /// The GPU that was asked for.
+        /// Index of the requested GPU.
         index: usize,
-        /// How many there are.
+        /// Number of visible GPUs.
         count: i64,
     },
 }
@@ -76,7 +76,7 @@ impl DeviceChoice {
     /// The device to compute on; loads libtorch's CUDA half when it may be needed.
     ///
     /// # Errors
-    /// A GPU was asked for by name and cannot be used.
+    /// The requested GPU cannot be used.
     pub fn resolve(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -93,7 +93,7 @@ impl DeviceChoice {
     }
 }
 
-/// Whether CUDA can be used; found out once, since libtorch asks its registry only once.
+/// Checks once if CUDA can be used; libtorch reads its registry only once.
 pub(crate) fn cuda_state() -> Result<(), String> {
     static STATE: OnceLock<Result<(), String>> = OnceLock::new();
     STATE

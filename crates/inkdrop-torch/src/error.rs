@@ -1,4 +1,4 @@
-//! What libtorch said, without the pages of backend lists and C++ frames.
+//! libtorch's errors, reduced to their first line.
 
 use tch::TchError;
 

@@ -1,4 +1,4 @@
-//! How the shim is called: its errors are texts.
+//! Calls of the C++ shim, whose errors are texts.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -33,7 +33,7 @@ pub(crate) fn call_for_tensor(
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
 
-/// The pointer by which the shim knows a tensor; null for none.
+/// The pointer of a tensor for the shim; null for `None`.
 pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const c_void {
     tensor.map_or(std::ptr::null(), |tensor| tensor.as_ptr().cast())
 }

@@ -1,4 +1,4 @@
-//! Group normalisation on a CPU in one go with what comes before and after it.
+//! Group normalisation on a CPU, fused with the bias before it and the activation after it.
 
 use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 
@@ -7,12 +7,12 @@ use tch::{Device, Kind, Tensor};
 use crate::Result;
 use crate::ffi::{call_for_tensor, pointer};
 
-/// What is applied to the result of a layer in the same go.
+/// Post-op: an activation that a fused kernel applies to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Then {
-    /// Nothing.
+pub enum PostOp {
+    /// No activation.
     #[default]
-    Nothing,
+    None,
     /// max(x, 0).
     Relu,
     /// x·σ(x).
@@ -21,22 +21,22 @@ pub enum Then {
     Gelu,
 }
 
-/// What a group normalisation is given beside x; all of it [1, C] or [B, C] in f32.
+/// Inputs of a fused group normalisation beside x; rows are [1, C] or [B, C] in f32.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNormInputs<'a> {
-    /// Groups of channels.
+    /// Number of groups of channels.
     pub groups: i64,
     /// ε under the root.
     pub eps: f64,
-    /// Added to x first.
+    /// Bias, added to x before the normalisation.
     pub before: Option<&'a Tensor>,
-    /// What the normalised x is multiplied with.
+    /// Scale of the normalised x.
     pub scale: &'a Tensor,
-    /// What is added then.
+    /// Shift of the normalised x.
     pub shift: &'a Tensor,
 }
 
-/// Whether [`group_norm`] takes this x: f32 on the CPU, [B, C, H, W], no gradients, and channels in
+/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], no gradients, and channels in
 /// multiples of 16.
 pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
     let size = x.size();
@@ -45,17 +45,17 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
         && matches!(size[..], [b, c, h, w] if c % 16 == 0 && c % groups == 0 && b * h * w > 0)
 }
 
-/// Group normalisation (Wu & He 2018) of x + before, and an activation, in three readings of x.
-/// It has no gradients.
+/// Fused group normalisation (Wu & He 2018): activation(norm(x + before)·scale + shift), without
+/// gradients. It reads x three times.
 ///
 /// # Shapes
 /// - x: [B, C, H, W]; see [`takes_group_norm`]
 /// - returns the same, channels innermost
 ///
 /// # Errors
-/// x is not what it takes, or the inputs have other shapes than they say.
+/// x is not supported, or the inputs have other shapes than documented.
 #[allow(unsafe_code)]
-pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Tensor> {
+pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Result<Tensor> {
     let GroupNormInputs { groups, eps, before, scale, shift } = inputs;
     let size = x.size();
     let fits = |row: &Tensor| {
@@ -63,7 +63,7 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Ten
             && row.kind() == Kind::Float
             && row.device() == Device::Cpu
     };
-    if !takes_group_norm(x, groups) || then == Then::Gelu {
+    if !takes_group_norm(x, groups) || post_op == PostOp::Gelu {
         let problem = format!(
             "{size:?} in {groups} groups: expected f32 on the CPU, [B, C, H, W], C a multiple of 16"
         );
@@ -89,7 +89,7 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, then: Then) -> Result<Ten
             pointer(Some(&shift)),
             groups,
             eps,
-            then as c_int,
+            post_op as c_int,
             out,
             error,
         )

@@ -1,4 +1,4 @@
-//! What libtorch says of a GPU's memory and of itself.
+//! GPU memory statistics, and libtorch's build configuration.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -7,21 +7,21 @@ use tch::Device;
 use crate::ffi::{call, inkdrop_free};
 use crate::{Result, TorchError};
 
-/// Bytes of a GPU's memory.
+/// Memory of a GPU in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GpuMemory {
-    /// What no process has taken.
+    /// Free memory.
     pub free: i64,
-    /// All there is.
+    /// Total memory.
     pub total: i64,
-    /// The most that tensors of this process took at once since [`reset_peak`].
+    /// Peak of the memory of this process's tensors since [`reset_peak`].
     pub peak: i64,
 }
 
-/// How much memory a GPU has, and how much of it tensors took at their peak.
+/// Free, total and peak memory of a GPU.
 ///
 /// # Errors
-/// `device` is no GPU, or there is none that libtorch can use.
+/// `device` is not a GPU, or libtorch cannot use it.
 #[allow(unsafe_code)]
 pub fn gpu_memory(device: Device) -> Result<GpuMemory> {
     let index = index(device)?;
@@ -32,7 +32,7 @@ pub fn gpu_memory(device: Device) -> Result<GpuMemory> {
     Ok(GpuMemory { free, total, peak })
 }
 
-/// Counts the peak of [`gpu_memory`] anew from what is taken now.
+/// Resets the peak of [`gpu_memory`] to the current use.
 ///
 /// # Errors
 /// As [`gpu_memory`].
@@ -43,10 +43,10 @@ pub fn reset_peak(device: Device) -> Result<()> {
     call(|error| unsafe { inkdrop_reset_peak(index, error) })
 }
 
-/// What the libtorch of this process was built of: its release, compilers, libraries of NVIDIA's.
+/// Build configuration of libtorch: release, compilers, NVIDIA libraries.
 ///
 /// # Errors
-/// libtorch does not say.
+/// libtorch fails.
 #[allow(unsafe_code)]
 pub fn torch_config() -> Result<String> {
     let mut text = std::ptr::null_mut();
@@ -61,7 +61,7 @@ pub fn torch_config() -> Result<String> {
     Ok(words)
 }
 
-/// The number of a GPU that can be used.
+/// The index of a usable GPU.
 pub(crate) fn index(device: Device) -> Result<c_int> {
     let Device::Cuda(index) = device else {
         return Err(TorchError::message(format!("expected a GPU, not the device {device:?}")));

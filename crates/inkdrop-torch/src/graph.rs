@@ -1,4 +1,4 @@
-//! CUDA graphs: a pass that was recorded once and that a GPU then replays by itself.
+//! CUDA graphs: a pass is recorded once and then replayed by the GPU.
 //!
 //! A U-Net is hundreds of small kernels; for small batches a GPU computes them faster than a
 //! CPU can start them. A replay starts all of them at once.
@@ -18,10 +18,10 @@ const WARM_UPS: usize = 2;
 /// Set once libtorch could not close a recording: its allocator then waits for the end of it.
 static BROKEN: OnceLock<()> = OnceLock::new();
 
-/// Whether passes can be recorded, and why not where they cannot.
+/// Checks if CUDA graphs are available.
 ///
 /// # Errors
-/// There is no GPU, libtorch lacks the functions, or an earlier recording broke: the reason in words.
+/// The reason in words: no GPU, a libtorch without the functions, or an earlier recording that broke.
 #[allow(unsafe_code)]
 pub fn cuda_graphs() -> std::result::Result<(), String> {
     crate::device::cuda_state()?;
@@ -32,7 +32,7 @@ pub fn cuda_graphs() -> std::result::Result<(), String> {
     call(|error| unsafe { inkdrop_graph_ready(error) }).map_err(|error| error.to_string())
 }
 
-/// Whether operations of this thread record gradients; `no_grad_guard` turns it off.
+/// True if operations of this thread record gradients; `no_grad_guard` turns it off.
 #[allow(unsafe_code)]
 pub fn grad_enabled() -> bool {
     // SAFETY: reads a flag of this thread.
@@ -41,10 +41,9 @@ pub fn grad_enabled() -> bool {
 
 /// A recorded pass on a GPU.
 ///
-/// A replay runs the same kernels on the same addresses. So whoever records a pass keeps its
-/// inputs and outputs alive, copies new values into the inputs before a replay and copies the
-/// outputs away after it. What the pass makes in between lies in a memory pool of the graph's
-/// own, freed with the graph.
+/// A replay runs the same kernels on the same addresses. Therefore the caller keeps inputs and
+/// outputs alive, copies new values into the inputs before a replay, and copies the outputs after it.
+/// Intermediate tensors are in a memory pool of the graph, which is freed with it.
 #[derive(Debug)]
 pub struct CudaGraph {
     handle: *mut c_void,
@@ -68,8 +67,8 @@ impl CudaGraph {
     /// may change in place. This thread waits for the GPU before and after; other threads go on.
     ///
     /// # Errors
-    /// [`cuda_graphs`] says no, the pass fails, or it does what cannot be recorded; the last
-    /// makes an end of recording in this process.
+    /// [`cuda_graphs`] returns an error, the pass fails, or it cannot be recorded. The last one ends
+    /// recording in this process.
     pub fn capture(device: Device, mut pass: impl FnMut() -> Result<()>) -> Result<Self> {
         cuda_graphs().map_err(TorchError::message)?;
         let aside = Aside::enter(device)?;
@@ -100,7 +99,7 @@ impl Drop for CudaGraph {
 
 /// This thread on a side stream; back on the one from before when dropped, also by a panic.
 struct Aside {
-    /// None once it has become a graph.
+    /// `None` after it has become a graph.
     graph: Option<CudaGraph>,
 }
 

@@ -1,12 +1,10 @@
-//! The one door to libtorch: which device, where noise comes from, gradient checkpointing, CUDA
-//! graphs, and kernels of our own for the CPU.
+//! The interface to libtorch: devices, noise sources, gradient checkpointing, CUDA graphs, and fused
+//! kernels for the CPU.
 //!
-//! The layers above use [`tch`] tensors freely; what lives here is what needs
-//! care or `unsafe`: finding and loading CUDA at run time, errors that a person
-//! can read, noise that does not depend on batch size or device, and blocks that
-//! run again in the backward pass instead of keeping their activations, passes that
-//! a GPU replays by itself, and what a CPU does in one go ([`PackedConv`],
-//! [`group_norm`], [`adamw`]).
+//! The crates above use [`tch`] tensors freely. This crate has everything that needs `unsafe` or C++:
+//! loading CUDA at run time, readable errors, noise that does not depend on batch size or device,
+//! gradient checkpointing ([`checkpoint`]), CUDA graphs ([`CudaGraph`]), and fused CPU kernels
+//! ([`PackedConv`], [`group_norm`], [`adamw`]).
 //!
 //! ```
 //! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};
@@ -37,7 +35,7 @@ mod settings;
 pub use checkpoint::{Pass, checkpoint};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
-pub use fused::{GroupNormInputs, Then, group_norm, takes_group_norm};
+pub use fused::{GroupNormInputs, PostOp, group_norm, takes_group_norm};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};

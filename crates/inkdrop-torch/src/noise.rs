@@ -1,4 +1,4 @@
-//! Where noise comes from: torch's generator, one stream per image, or a recorded tape.
+//! Noise sources: torch's generator, one stream per image, or a recorded tape.
 
 use std::ops::Range;
 
@@ -35,7 +35,7 @@ impl<N: NoiseSource + ?Sized> NoiseSource for Box<N> {
 /// The draws of `torch.manual_seed(seed)`, in order, on the CPU: a PyTorch
 /// program that draws the same shapes in the same order sees the same numbers.
 ///
-/// It stands on libtorch's global generator, so nothing else may draw in between.
+/// It uses libtorch's global generator, so nothing else may draw in between.
 #[derive(Debug)]
 pub struct TorchNoise(());
 
@@ -95,7 +95,7 @@ impl NoiseSource for PerImageNoise {
     }
 }
 
-/// Noise that was recorded before, given back draw by draw.
+/// Recorded noise, returned draw by draw.
 #[derive(Debug)]
 pub struct NoiseTape {
     draws: Tensor,
@@ -108,7 +108,7 @@ impl NoiseTape {
         Self { draws, next: 0 }
     }
 
-    /// How many draws are left.
+    /// Number of remaining draws.
     pub fn remaining(&self) -> i64 {
         self.draws.size().first().map_or(0, |draws| draws - self.next)
     }

@@ -1,5 +1,5 @@
-//! What an optimiser does to many tensors, in one call each: on a GPU one kernel for hundreds of
-//! tensors, on a CPU one pass over each.
+//! Fused optimiser operations on lists of tensors: on a GPU one kernel for hundreds of tensors, on a
+//! CPU one pass over each.
 
 use std::ffi::{c_char, c_double, c_int, c_void};
 
@@ -8,29 +8,29 @@ use tch::Tensor;
 use crate::ffi::{call, call_for_tensor, pointer};
 use crate::{Result, TorchError};
 
-/// One tensor that Adam changes, and what belongs to it; all of one kind and shape.
+/// A parameter with its gradient and moment estimates, all of one dtype and shape.
 #[derive(Debug)]
 pub struct AdamTensors<'a> {
-    /// Changed.
+    /// The parameter; updated.
     pub parameter: &'a Tensor,
     /// Its gradient.
     pub gradient: &'a Tensor,
-    /// Running mean of the gradients; changed.
+    /// First moment estimate; updated.
     pub mean: &'a Tensor,
-    /// Running mean of their squares; changed.
+    /// Second moment estimate; updated.
     pub square: &'a Tensor,
 }
 
-/// The numbers of one step of Adam.
+/// Hyperparameters of one step of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamNumbers {
     /// Learning rate.
     pub lr: f64,
-    /// Shares that the running means keep.
+    /// Decay rates β₁, β₂ of the moment estimates.
     pub betas: [f64; 2],
-    /// Share of each parameter that lr·decay takes away.
+    /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// ε beside the root.
+    /// ε, added to the root of the second moment.
     pub eps: f64,
 }
 
@@ -38,7 +38,7 @@ pub struct AdamNumbers {
 /// fused form.
 ///
 /// - step: one f32 on the tensors' device, the number of this step, from 1
-/// - skip: one f32 there; where it is 1, nothing changes, and nobody waits to know
+/// - skip: one f32 there; if it is 1, nothing is updated, without waiting for the device
 ///
 /// # Errors
 /// Tensors of different shapes, kinds or devices.
@@ -83,7 +83,7 @@ pub fn adamw(
     })
 }
 
-/// Moves each tensor by a share of the way to its partner, which may be more than the whole.
+/// Linear interpolation of each tensor towards its partner; a weight above 1 extrapolates.
 ///
 /// # Errors
 /// Partners of other shapes, kinds or devices.
@@ -101,7 +101,7 @@ pub fn lerp_all(pairs: &[(&Tensor, &Tensor)], share: f64) -> Result<()> {
     call(|error| unsafe { inkdrop_lerp_all(from.as_ptr(), to.as_ptr(), pairs.len(), share, error) })
 }
 
-/// The norm of all numbers of all tensors, a tensor of no axes on their device; at least one tensor.
+/// Global norm of all tensors, as a scalar tensor on their device; at least one tensor.
 ///
 /// # Errors
 /// There are none, or they are on different devices.
@@ -114,7 +114,7 @@ pub fn norm_of_all(tensors: &[&Tensor]) -> Result<Tensor> {
     })
 }
 
-/// Multiplies all tensors with one number, a tensor of no axes on their device.
+/// Multiplies all tensors by a scalar tensor on their device.
 ///
 /// # Errors
 /// They are on different devices.

@@ -1,5 +1,5 @@
-//! Convolutions on a CPU whose weights lie in another order than they are trained in: oneDNN's own,
-//! or that of Winograd's algorithm.
+//! Convolutions on a CPU with packed weights: in oneDNN's order, or transformed for Winograd's
+//! algorithm.
 
 use std::ffi::{c_char, c_int, c_longlong, c_void};
 use std::sync::{Mutex, OnceLock};
@@ -7,15 +7,14 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{Result, Then, grad_enabled};
+use crate::{PostOp, Result, grad_enabled};
 
-/// A convolution over two axes whose weight lies in the order that oneDNN computes in, so that no
-/// pass has to bring it there; 3×3 kernels over enough places take Winograd's algorithm, F(2×2, 3×3)
-/// of Lavin & Gray 2016, with 2.25 times fewer products, where the processor has AVX-512. It has no
-/// gradients.
+/// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order, so
+/// that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
+/// Winograd's algorithm, F(2×2, 3×3) of Lavin & Gray 2016, with 2.25 times fewer multiplications.
 ///
 /// ```
-/// use inkdrop_torch::{PackedConv, Then};
+/// use inkdrop_torch::{PackedConv, PostOp};
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let f32 = (Kind::Float, Device::Cpu);
@@ -23,7 +22,7 @@ use crate::{Result, Then, grad_enabled};
 /// let x = Tensor::randn([2, 3, 16, 16], f32);
 /// let expected = x.conv2d(&weight, Some(&bias), [1, 1], [1, 1], [1, 1], 1).relu();
 /// if let Some(conv) = PackedConv::new(&weight, &bias, [1, 1], [1, 1])? {
-///     let y = conv.forward(&x, Then::Relu)?;
+///     let y = conv.forward(&x, PostOp::Relu)?;
 ///     assert!(y.allclose(&expected, 1e-5, 1e-5, false));
 /// }
 /// # Ok::<(), inkdrop_torch::TorchError>(())
@@ -94,7 +93,7 @@ impl PackedConv {
         Ok(Some(Self { weight, bias, stride, padding }))
     }
 
-    /// The weight in the best order for images like x, and whether that is Winograd's.
+    /// The weight in the best order for images like x, and true if that is Winograd's.
     fn weight_for(&self, x: &Tensor) -> Result<(Tensor, bool)> {
         let size = x.size();
         let (plain, copies) = match &self.weight {
@@ -145,11 +144,11 @@ impl PackedConv {
     ///
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
-    pub fn forward(&self, x: &Tensor, then: Then) -> Result<Tensor> {
-        self.run(x, None, then)
+    pub fn forward(&self, x: &Tensor, post_op: PostOp) -> Result<Tensor> {
+        self.run(x, None, post_op)
     }
 
-    /// The convolution of x, and `other` added to it.
+    /// Adds the convolution of x to `other`.
     ///
     /// # Shapes
     /// - x: [B, inputs, H, W], other: [B, outputs, H', W'] in f32
@@ -157,26 +156,26 @@ impl PackedConv {
     ///
     /// # Errors
     /// x has other channels, or is smaller than the kernel; `other` has another shape.
-    pub fn forward_onto(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
-        self.run(x, Some(other), Then::Nothing)
+    pub fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
+        self.run(x, Some(other), PostOp::None)
     }
 
     #[allow(unsafe_code)]
-    fn run(&self, x: &Tensor, other: Option<&Tensor>, then: Then) -> Result<Tensor> {
+    fn run(&self, x: &Tensor, other: Option<&Tensor>, post_op: PostOp) -> Result<Tensor> {
         let (weight, winograd) = self.weight_for(x)?;
-        let (bias, then) = (pointer(Some(&self.bias)), then as c_int);
+        let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
         let (x, weight, other) = (pointer(Some(x)), pointer(Some(&weight)), pointer(other));
         if winograd {
             // SAFETY: the pointers are those of live tensors; the weight is in the form that
             // inkdrop_winograd_weight made, and this processor is one that it is for.
             return call_for_tensor(|out, error| unsafe {
-                inkdrop_winograd_conv(x, weight, bias, other, then, out, error)
+                inkdrop_winograd_conv(x, weight, bias, other, post_op, out, error)
             });
         }
         let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
         // SAFETY: the pointers are those of live tensors and of two numbers each.
         call_for_tensor(|out, error| unsafe {
-            inkdrop_packed_conv(x, weight, bias, other, stride, padding, then, out, error)
+            inkdrop_packed_conv(x, weight, bias, other, stride, padding, post_op, out, error)
         })
     }
 }

@@ -1,13 +1,12 @@
-//! Switches of libtorch's, and of the memory that it computes in.
+//! Settings of libtorch and of the C library's allocator.
 
 use std::ffi::{c_char, c_int};
 
 use crate::Result;
 use crate::ffi::call;
 
-/// Lets f32 convolutions and matrix products on a GPU round their factors to TF32
-/// (10 bits of mantissa): several times faster, errors near 1e-3. libtorch's own
-/// default is yes for convolutions and no for products.
+/// Allows TF32 (10 bits of mantissa) for f32 convolutions and matrix products on a GPU: several times
+/// faster, with errors near 1e-3. libtorch's default is on for convolutions and off for products.
 ///
 /// # Errors
 /// libtorch refuses.
@@ -17,12 +16,11 @@ pub fn allow_tf32(allowed: bool) -> Result<()> {
     call(|error| unsafe { inkdrop_set_tf32(c_int::from(allowed), error) })
 }
 
-/// Has the C library keep memory that tensors gave back, instead of handing it to the system and
-/// having it cleared anew for the next tensor. For programs that compute for more than a moment;
-/// it holds for the whole process.
+/// Makes the C library keep freed memory, instead of returning it to the system, which clears it for
+/// the next tensor. The setting is global to the process.
 ///
-/// The time of a pass with many images falls by a tenth to a fifth. Returns whether this system
-/// has the switch (glibc on Linux).
+/// A pass with many images becomes 10 to 20 % faster. Returns true if the system has the setting
+/// (glibc on Linux).
 #[allow(unsafe_code)]
 pub fn keep_freed_memory() -> bool {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -3,7 +3,7 @@
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad};
 use inkdrop_torch::{
-    GroupNormInputs, PackedConv, Then, group_norm, takes_group_norm, winograd_conv,
+    GroupNormInputs, PackedConv, PostOp, group_norm, takes_group_norm, winograd_conv,
 };
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -15,12 +15,12 @@ fn distance(given: &Tensor, expected: &Tensor) -> f64 {
     apart.double_value(&[]) / expected.abs().max().double_value(&[]).max(1.0)
 }
 
-fn then(x: &Tensor, then: Then) -> Tensor {
-    match then {
-        Then::Nothing => x.shallow_clone(),
-        Then::Relu => x.relu(),
-        Then::Silu => x.silu(),
-        Then::Gelu => x.gelu("none"),
+fn apply(x: &Tensor, post_op: PostOp) -> Tensor {
+    match post_op {
+        PostOp::None => x.shallow_clone(),
+        PostOp::Relu => x.relu(),
+        PostOp::Silu => x.silu(),
+        PostOp::Gelu => x.gelu("none"),
     }
 }
 
@@ -50,12 +50,12 @@ fn a_packed_convolution_is_the_convolution() {
         let x = Tensor::randn([b, inputs, side, side], F32);
         let plain = x.conv2d(&weight, Some(&bias), stride, padding, [1, 1], 1);
         for x in [x.shallow_clone(), channels_last(&x)] {
-            for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+            for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
                 let given = conv.forward(&x, act).unwrap();
-                assert!(distance(&given, &then(&plain, act)) < 1e-6, "{act:?} of {:?}", x.size());
+                assert!(distance(&given, &apply(&plain, act)) < 1e-6, "{act:?} of {:?}", x.size());
             }
             let other = plain.randn_like();
-            let given = conv.forward_onto(&x, &other).unwrap();
+            let given = conv.forward_add(&x, &other).unwrap();
             assert!(distance(&given, &(&plain + &other)) < 1e-6, "onto {:?}", x.size());
         }
     }
@@ -82,19 +82,19 @@ fn a_wide_packed_convolution_is_the_convolution() {
         let double = |x: &Tensor| x.to_kind(Kind::Double);
         let exact = double(&x).conv2d(&double(&weight), Some(double(&bias)), 1, 1, 1, 1);
         for x in [x.shallow_clone(), channels_last(&x)] {
-            for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+            for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
                 let given = conv.forward(&x, act).unwrap();
-                let apart = distance(&given, &then(&exact, act));
+                let apart = distance(&given, &apply(&exact, act));
                 assert!(apart < 1e-6, "{act:?} of {:?}: {apart:e}", x.size());
             }
             let other = exact.randn_like().to_kind(Kind::Float);
-            let given = conv.forward_onto(&x, &other).unwrap();
+            let given = conv.forward_add(&x, &other).unwrap();
             assert!(distance(&given, &(&exact + double(&other))) < 1e-6, "onto {:?}", x.size());
         }
-        let alone = conv.forward(&x.narrow(0, b - 1, 1), Then::Silu).unwrap();
-        let all = conv.forward(&x, Then::Silu).unwrap();
+        let alone = conv.forward(&x.narrow(0, b - 1, 1), PostOp::Silu).unwrap();
+        let all = conv.forward(&x, PostOp::Silu).unwrap();
         assert_eq!(all.narrow(0, b - 1, 1), alone, "the batch changes an image of {:?}", x.size());
-        assert_eq!(conv.clone().forward(&x, Then::Silu).unwrap(), all);
+        assert_eq!(conv.clone().forward(&x, PostOp::Silu).unwrap(), all);
     }
 }
 
@@ -103,14 +103,14 @@ fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
     let (weight, bias) = (Tensor::ones([32, 16, 3, 3], F32), Tensor::zeros([32], F32));
     let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().unwrap();
     let x = Tensor::ones([1, 16, 8, 8], F32);
-    assert!(conv.forward(&x, Then::Nothing).is_ok());
+    assert!(conv.forward(&x, PostOp::None).is_ok());
     for wrong in [Tensor::ones([1, 8, 8, 8], F32), x.to_kind(Kind::Double)] {
-        let error = conv.forward(&wrong, Then::Nothing).unwrap_err().to_string();
+        let error = conv.forward(&wrong, PostOp::None).unwrap_err().to_string();
         assert!(error.contains("expected"), "{error}");
     }
-    assert!(conv.forward_onto(&x, &Tensor::ones([1, 32, 8, 9], F32)).is_err());
-    assert_eq!(conv.forward(&Tensor::ones([0, 16, 8, 8], F32), Then::Silu).unwrap().numel(), 0);
-    for act in [Then::Nothing, Then::Relu, Then::Silu, Then::Gelu] {
+    assert!(conv.forward_add(&x, &Tensor::ones([1, 32, 8, 9], F32)).is_err());
+    assert_eq!(conv.forward(&Tensor::ones([0, 16, 8, 8], F32), PostOp::Silu).unwrap().numel(), 0);
+    for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
         let given = conv.forward(&x.full_like(f64::NAN), act).unwrap();
         assert_eq!(given.isnan().all().int64_value(&[]), 1, "{act:?}");
     }
@@ -160,9 +160,9 @@ fn a_packed_convolution_keeps_the_weights_of_its_first_pass() {
     let (mut weight, mut bias) = (Tensor::ones([16, 16, 3, 3], F32), Tensor::ones([16], F32));
     let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().unwrap();
     let x = Tensor::ones([1, 16, 3, 3], F32);
-    let before = conv.forward(&x, Then::Nothing).unwrap();
+    let before = conv.forward(&x, PostOp::None).unwrap();
     let _ = (weight.zero_(), bias.zero_());
-    assert_eq!(conv.clone().forward(&x, Then::Nothing).unwrap(), before);
+    assert_eq!(conv.clone().forward(&x, PostOp::None).unwrap(), before);
     assert_eq!(before.double_value(&[0, 0, 1, 1]), 145.0);
 }
 
@@ -184,7 +184,7 @@ fn what_cannot_be_packed_is_left_to_libtorch() {
 fn a_packed_convolution_refuses_other_channels() {
     let (weight, bias) = (Tensor::ones([16, 16, 1, 1], F32), Tensor::ones([16], F32));
     let conv = PackedConv::new(&weight, &bias, [1, 1], [0, 0]).unwrap().unwrap();
-    assert!(conv.forward(&Tensor::ones([1, 8, 2, 2], F32), Then::Nothing).is_err());
+    assert!(conv.forward(&Tensor::ones([1, 8, 2, 2], F32), PostOp::None).is_err());
 }
 
 #[test]
@@ -216,10 +216,10 @@ fn the_group_norm_is_libtorchs() {
                 let none: Option<&Tensor> = None;
                 let normed = sum.group_norm(groups, none, none, 1e-5, true);
                 let expected = normed * wide(&scale) + wide(&shift);
-                for act in [Then::Nothing, Then::Relu, Then::Silu] {
+                for act in [PostOp::None, PostOp::Relu, PostOp::Silu] {
                     for x in [x.shallow_clone(), channels_last(&x)] {
                         let given = group_norm(&x, inputs, act).unwrap();
-                        let apart = distance(&given, &then(&expected, act));
+                        let apart = distance(&given, &apply(&expected, act));
                         assert!(apart < 1e-6, "{act:?} of {:?}: {apart:e}", x.size());
                     }
                 }
@@ -234,7 +234,7 @@ fn the_group_norm_bears_a_mean_far_from_zero() {
     let x = Tensor::randn([1, 32, 64, 64], F32) + 1000.0;
     let (one, zero) = (Tensor::ones([1, 32], F32), Tensor::zeros([1, 32], F32));
     let inputs = GroupNormInputs { groups: 8, eps: 1e-5, before: None, scale: &one, shift: &zero };
-    let given = group_norm(&x, inputs, Then::Nothing).unwrap();
+    let given = group_norm(&x, inputs, PostOp::None).unwrap();
     let none: Option<&Tensor> = None;
     let expected = x.to_kind(Kind::Double).group_norm(8, none, none, 1e-5, true);
     // x itself is rounded to 6e-5.
@@ -252,13 +252,13 @@ fn silu_is_right_far_out_and_nan_stays() {
     let inputs =
         GroupNormInputs { groups: 1, eps: 1e-5, before: None, scale: &zero, shift: &shift };
     let x = Tensor::randn([1, 16, 2, 2], F32);
-    let given = group_norm(&x, inputs, Then::Silu).unwrap();
+    let given = group_norm(&x, inputs, PostOp::Silu).unwrap();
     let expected = shift.to_kind(Kind::Double).silu().view([1, 16, 1, 1]).expand_as(&given);
     let apart = (given.to_kind(Kind::Double) - &expected).abs() / (expected.abs() + 1e-30);
     assert!(apart.max().double_value(&[]) < 1e-6, "{given:?}");
 
     let nan = x.full_like(f64::NAN);
-    for act in [Then::Nothing, Then::Relu, Then::Silu] {
+    for act in [PostOp::None, PostOp::Relu, PostOp::Silu] {
         let given = group_norm(&nan, inputs, act).unwrap();
         assert!(given.isnan().all().int64_value(&[]) == 1, "{act:?}");
     }
@@ -270,8 +270,8 @@ fn the_group_norm_does_not_depend_on_the_batch() {
     let x = Tensor::randn([7, 128, 16, 16], F32);
     let (one, zero) = (Tensor::ones([1, 128], F32), Tensor::zeros([1, 128], F32));
     let inputs = GroupNormInputs { groups: 32, eps: 1e-5, before: None, scale: &one, shift: &zero };
-    let all = group_norm(&x, inputs, Then::Silu).unwrap();
-    let alone = group_norm(&x.narrow(0, 3, 1), inputs, Then::Silu).unwrap();
+    let all = group_norm(&x, inputs, PostOp::Silu).unwrap();
+    let alone = group_norm(&x.narrow(0, 3, 1), inputs, PostOp::Silu).unwrap();
     assert_eq!(all.narrow(0, 3, 1), alone);
 }
 
@@ -287,9 +287,9 @@ fn the_group_norm_says_what_it_does_not_take() {
     let row = zeros(&[1, 32]);
     let inputs = GroupNormInputs { groups: 4, eps: 1e-5, before: None, scale: &row, shift: &row };
     let x = zeros(&[2, 32, 4, 4]);
-    assert!(group_norm(&x, inputs, Then::Gelu).is_err());
+    assert!(group_norm(&x, inputs, PostOp::Gelu).is_err());
     let three = zeros(&[3, 32]);
     let error =
-        group_norm(&x, GroupNormInputs { shift: &three, ..inputs }, Then::Silu).unwrap_err();
+        group_norm(&x, GroupNormInputs { shift: &three, ..inputs }, PostOp::Silu).unwrap_err();
     assert!(error.to_string().contains("[1, 32] or [2, 32]"), "{error}");
 }

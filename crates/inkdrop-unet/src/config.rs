@@ -1,15 +1,16 @@
-//! Which network: one variant per family.
+//! The config of a network of any family.
 
-use inkdrop_nn::Network;
+use inkdrop_nn::{Params, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind};
 use serde::{Deserialize, Serialize};
 
+use crate::spec::UnetSpec;
 use crate::{
-    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, DdpmUnet, ImageSize,
-    ImprovedConfig, ImprovedUnet, Plan, Unet2d, Unet2dConfig,
+    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, ImageSize, ImprovedConfig,
+    Plan, Unet, Unet2dConfig,
 };
 
-/// A network of any family, as configs and checkpoints spell it.
+/// Config of a network of any family, in the form of config files and checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
 pub enum ModelConfig {
@@ -19,10 +20,16 @@ pub enum ModelConfig {
     Ddpm(DdpmConfig),
     /// improved-diffusion's U-Net, with guided-diffusion's options.
     Improved(ImprovedConfig),
-    /// The same, for making large images of small ones.
+    /// improved-diffusion's super-resolution U-Net.
     ImprovedSuperRes(ImprovedConfig),
     /// diffusers' UNet2DModel.
     Unet2d(Unet2dConfig),
+}
+
+/// A checked config: all families but one are a [`Unet`].
+enum Architecture<'a> {
+    Context(&'a ContextConfig),
+    Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
@@ -50,7 +57,7 @@ impl ModelConfig {
         [channels, size.height, size.width]
     }
 
-    /// Makes it a network for images of another size; the weights stay the same.
+    /// Sets the image size. The weights do not depend on it.
     ///
     /// # Errors
     /// A ContextUnet, whose weights depend on the size.
@@ -68,7 +75,7 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// Channels out: those of the image, or twice as many where the network learns the variance.
+    /// Output channels: those of the image, or twice as many if the network learns the variance.
     pub fn outputs(&self) -> i64 {
         match self {
             Self::Context(config) => config.channels,
@@ -78,7 +85,7 @@ impl ModelConfig {
         }
     }
 
-    /// How many named contexts the network takes; 0 for a family without.
+    /// Number of named contexts; 0 for a family without.
     pub fn contexts(&self) -> i64 {
         match self {
             Self::Context(config) => config.contexts,
@@ -86,7 +93,7 @@ impl ModelConfig {
         }
     }
 
-    /// How many classes the network knows, where it needs to be told one.
+    /// Number of classes of a class-conditional network.
     pub fn classes(&self) -> Option<i64> {
         match self {
             Self::Context(_) => None,
@@ -99,23 +106,28 @@ impl ModelConfig {
     /// Checks the config without a tensor.
     ///
     /// # Errors
-    /// The field that cannot be, its value and what is expected.
+    /// The invalid field, its value and the expected one.
     pub fn check(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::Context(config) => config.check(),
-            Self::Ddpm(config) => config.layout().map(drop),
-            Self::Improved(config) => config.layout(config.channels).map(drop),
-            Self::ImprovedSuperRes(config) => {
-                config.layout(config.channels.saturating_mul(2)).map(drop)
-            }
-            Self::Unet2d(config) => config.layout().map(drop),
-        }
+        self.architecture().map(drop)
     }
 
-    /// Checks the config and says what the network will be, without a tensor.
+    fn architecture(&self) -> Result<Architecture<'_>, ConfigError> {
+        Ok(match self {
+            Self::Context(config) => {
+                config.check()?;
+                Architecture::Context(config)
+            }
+            Self::Ddpm(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
+            Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
+            Self::Unet2d(config) => Architecture::Unet(Box::new(config.spec()?)),
+        })
+    }
+
+    /// Checks the config and plans the network, without a tensor.
     ///
     /// # Errors
-    /// The field that cannot be, its value and what is expected.
+    /// The invalid field, its value and the expected one.
     pub fn plan(&self) -> Result<Plan, ConfigError> {
         let [_, height, width] = self.image_shape();
         let axes = match self {
@@ -135,43 +147,61 @@ impl ModelConfig {
     /// - size: height and width; width alone for one axis, depth before them for three
     ///
     /// # Errors
-    /// A field that cannot be, or a size that cannot be halved as often as the network does.
+    /// An invalid field, or a size that is not divisible by all downsamplings.
     pub fn plan_at(&self, size: &[i64]) -> Result<Plan, ConfigError> {
-        let (layout, channels, padding, checkpoint) = match self {
-            Self::Context(config) => return config.plan_at(size),
-            Self::Ddpm(config) => {
-                (config.layout()?, config.channels, config.padding, config.checkpoint)
-            }
-            Self::Improved(config) => {
-                (config.layout(config.channels)?, config.channels, 0, config.checkpoint)
-            }
-            Self::ImprovedSuperRes(config) => {
-                let inputs = config.channels.saturating_mul(2);
-                (config.layout(inputs)?, inputs, 0, config.checkpoint)
-            }
-            Self::Unet2d(config) => (config.layout()?, config.channels, 0, config.checkpoint),
+        let spec = match self.architecture()? {
+            Architecture::Context(config) => return config.plan_at(size),
+            Architecture::Unet(spec) => spec,
         };
+        let padding = spec.inputs.padding;
         let padded: Vec<i64> = size.iter().map(|axis| axis.saturating_add(2 * padding)).collect();
-        layout.check_size(&padded, padding)?;
-        Ok(Plan::of(&layout, channels, &padded, checkpoint).cropped(size))
+        spec.check_size(&padded)?;
+        Ok(Plan::of(&spec, &padded).cropped(size))
     }
 
-    /// The network with PyTorch's default initialisation, drawn from libtorch's global generator.
+    /// Builds the network with PyTorch's default initialisation, drawn from libtorch's global
+    /// generator.
     ///
-    /// - kind: `Float` or `Double` for all of it; `BFloat16` or `Half` for its
-    ///   convolutions, with norms, embeddings and the last layer in f32
+    /// - dtype: `Float` or `Double` for the whole network; `BFloat16` or `Half` for mixed precision,
+    ///   with norms, embeddings and the last layer in f32
     ///
     /// # Errors
-    /// The config describes no network, or libtorch cannot allocate it.
-    pub fn build(&self, kind: Kind, device: Device) -> Result<Box<dyn Network>, BuildError> {
-        Ok(match self {
-            Self::Context(config) => Box::new(ContextUnet::new(config, kind, device)?),
-            Self::Ddpm(config) => Box::new(DdpmUnet::new(config, kind, device)?),
-            Self::Improved(config) => Box::new(ImprovedUnet::new(config, kind, device)?),
-            Self::ImprovedSuperRes(config) => {
-                Box::new(ImprovedUnet::super_res(config, kind, device)?)
-            }
-            Self::Unet2d(config) => Box::new(Unet2d::new(config, kind, device)?),
+    /// The config is invalid, or libtorch cannot allocate the network.
+    pub fn build(
+        &self,
+        dtype: Kind,
+        device: Device,
+    ) -> Result<Box<dyn TrainableNetwork>, BuildError> {
+        self.build_in(Params::new(dtype, device))
+    }
+
+    /// Builds the network with uninitialised parameters, to be filled from a file or from another
+    /// network. The global generator is not used. Buffers have their initial values.
+    ///
+    /// ```
+    /// use inkdrop_torch::tch::{Device, Kind};
+    /// use inkdrop_unet::{DdpmConfig, ModelConfig};
+    ///
+    /// let config = ModelConfig::Ddpm(DdpmConfig { features: 32, ..DdpmConfig::cifar10() });
+    /// let network = config.build_uninitialized(Kind::Float, Device::Cpu)?;
+    /// assert_eq!(network.params().trained_count() as i64, config.plan()?.parameters());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ModelConfig::build`].
+    pub fn build_uninitialized(
+        &self,
+        dtype: Kind,
+        device: Device,
+    ) -> Result<Box<dyn TrainableNetwork>, BuildError> {
+        self.build_in(Params::uninitialized(dtype, device))
+    }
+
+    fn build_in(&self, params: Params) -> Result<Box<dyn TrainableNetwork>, BuildError> {
+        Ok(match self.architecture()? {
+            Architecture::Context(config) => Box::new(ContextUnet::new(config, params)?),
+            Architecture::Unet(spec) => Box::new(Unet::new(&spec, params)?),
         })
     }
 }

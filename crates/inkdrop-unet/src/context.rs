@@ -1,10 +1,10 @@
 //! The sprites notebook's ContextUnet: a two-level U-Net steered by a context vector.
 
+mod compat;
 mod config;
 mod network;
-mod original;
-mod sketch;
+mod plan;
 
+pub use compat::ContextArguments;
 pub use config::ContextConfig;
-pub use network::ContextUnet;
-pub use original::ContextArguments;
+pub use network::{CompiledContextUnet, ContextUnet};

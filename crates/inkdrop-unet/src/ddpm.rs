@@ -1,11 +1,9 @@
 //! nanodiffusion's U-Net, after Ho et al. 2020.
 
+mod compat;
 mod config;
-mod layout;
-mod network;
-mod original;
-mod recognise;
+mod detect;
+mod spec;
 
+pub use compat::DdpmArguments;
 pub use config::DdpmConfig;
-pub use network::DdpmUnet;
-pub use original::DdpmArguments;

@@ -1,28 +1,28 @@
-//! What can be wrong with a config.
+//! Errors of configs and of building networks.
 
 use std::fmt::Display;
 
 use inkdrop_torch::TorchError;
 
-/// A config that describes no network.
+/// An invalid config.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A field has a value that the family cannot use.
+    /// A field has an invalid value.
     #[error("{field} {given} {problem}")]
     Field {
         /// The config's field.
         field: &'static str,
         /// Its value.
         given: String,
-        /// What is wrong, and what is expected.
+        /// The problem, and the expected value.
         problem: String,
     },
 }
 
-/// Why a network could not be built.
+/// Error of building a network.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The config describes no network.
+    /// The config is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// libtorch could not allocate it.
@@ -74,9 +74,3 @@ impl ConfigError {
         Err(Self::field(field, format!("of {given} levels"), "cannot be: expected 1 to 16 levels"))
     }
 }
-
-/// What a network for inference is not for.
-pub(crate) const TRAINING: &str =
-    "this network was made for inference and cannot be trained: use the one that it was made of";
-/// It is that already.
-pub(crate) const READY: &str = "this network was made for inference already: use it as it is";

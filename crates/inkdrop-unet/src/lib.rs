@@ -1,19 +1,20 @@
-//! The U-Nets of the classic diffusion systems: config → plan → network.
+//! The U-Nets of the classic diffusion systems: config → specification → network.
 //!
-//! A config is checked and counted without a tensor; building only walks the layout.
+//! A config is checked and its cost is estimated without a tensor; building follows the
+//! specification. The network of Ho et al. 2020 and its descendants is one type, [`Unet`].
 //!
-//! | family | network | config | from the original's names |
+//! | family | network | config | from published argument names |
 //! |---|---|---|---|
 //! | `context` | [`ContextUnet`] | [`ContextConfig`] | [`ContextArguments`] |
-//! | `ddpm` | [`DdpmUnet`] | [`DdpmConfig`] | [`DdpmArguments`] |
-//! | `improved`, `improved-super-res` | [`ImprovedUnet`] | [`ImprovedConfig`] | [`ImprovedArguments`], [`ImprovedFlags`] |
-//! | `unet2d` | [`Unet2d`] | [`Unet2dConfig`] | [`Unet2dArguments`] |
+//! | `ddpm` | [`Unet`] | [`DdpmConfig`] | [`DdpmArguments`] |
+//! | `improved`, `improved-super-res` | [`Unet`] | [`ImprovedConfig`] | [`ImprovedArguments`], [`ImprovedFlags`] |
+//! | `unet2d` | [`Unet`] | [`Unet2dConfig`] | [`Unet2dArguments`] |
 //!
-//! [`Preset`] has the networks of the papers and published checkpoints by name;
-//! [`ModelConfig::recognise`] finds the network that keys and shapes belong to.
+//! [`Preset`] has the networks of the papers and published checkpoints by name.
+//! [`ModelConfig::detect`] finds the architecture of a state_dict.
 //!
 //! ```
-//! use inkdrop_nn::{Conditioning, Mode};
+//! use inkdrop_nn::Conditioning;
 //! use inkdrop_torch::tch::{Device, Kind, Tensor};
 //! use inkdrop_unet::{ContextConfig, ModelConfig};
 //!
@@ -23,35 +24,35 @@
 //! let network = config.build(Kind::Float, Device::Cpu)?;
 //! let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
 //! let t = Tensor::from_slice(&[0.5f32, 1.0]);
-//! let eps = network.forward(&x, &t, &Conditioning::none(), Mode::Eval)?;
+//! let eps = network.forward(&x, &t, &Conditioning::none())?;
 //! assert_eq!(eps.size(), [2, 3, 16, 16]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod backbone;
+mod compat;
 mod config;
 mod context;
 mod ddpm;
+mod detect;
 mod error;
 mod improved;
-mod original;
+mod inputs;
 mod plan;
 mod presets;
-mod recognise;
 mod size;
+mod spec;
+mod unet;
 mod unet2d;
 
-pub use backbone::Features;
+pub use compat::ArgumentsError;
 pub use config::ModelConfig;
-pub use context::{ContextArguments, ContextConfig, ContextUnet};
-pub use ddpm::{DdpmArguments, DdpmConfig, DdpmUnet};
+pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
+pub use ddpm::{DdpmArguments, DdpmConfig};
+pub use detect::{DetectError, DetectedArchitecture, Shapes, UndeterminedField};
 pub use error::{BuildError, ConfigError};
-pub use improved::{
-    AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags, ImprovedUnet,
-};
-pub use original::OriginalError;
+pub use improved::{AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags};
 pub use plan::{Memory, Plan, Stage};
 pub use presets::Preset;
-pub use recognise::{Assumed, RecogniseError, Recognised, Shapes};
 pub use size::ImageSize;
-pub use unet2d::{ClassEmbedding, Unet2d, Unet2dArguments, Unet2dConfig, Unrepresentable};
+pub use unet::{CompiledUnet, Features, Unet};
+pub use unet2d::{ClassEmbedding, Unet2dArguments, Unet2dConfig, Unrepresentable};

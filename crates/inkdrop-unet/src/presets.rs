@@ -7,7 +7,7 @@ use crate::{ContextConfig, DdpmConfig, ImprovedFlags, ModelConfig, Unet2dConfig}
 pub struct Preset {
     /// Its name.
     pub name: &'static str,
-    /// What it is.
+    /// A short description.
     pub about: &'static str,
     make: Make,
 }
@@ -17,7 +17,7 @@ enum Make {
     Sprites,
     DdpmCifar10,
     Unet2dCifar10,
-    /// Flags of the original scripts, as their READMEs give them.
+    /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
 }
 

@@ -1,11 +1,9 @@
 //! diffusers' UNet2DModel: the layout in which most published pixel-space checkpoints are.
 
+mod compat;
 mod config;
-mod layout;
-mod network;
-mod original;
-mod recognise;
+mod detect;
+mod spec;
 
+pub use compat::{Unet2dArguments, Unrepresentable};
 pub use config::{ClassEmbedding, Unet2dConfig};
-pub use network::Unet2d;
-pub use original::{Unet2dArguments, Unrepresentable};

@@ -4,6 +4,7 @@
 mod unet {
     mod configs;
     mod context;
+    mod detect;
     mod every;
     mod inference;
     mod inference_kinds;
@@ -14,6 +15,5 @@ mod unet {
     mod inputs;
     mod plans;
     mod precision;
-    mod recognise;
     pub mod support;
 }

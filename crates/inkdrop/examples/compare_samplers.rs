@@ -112,7 +112,7 @@ impl Judging {
         let weights = StateDict::open(Path::new(MODEL))?;
         let model: ModelConfig = weights.metadata("model")?.context("a model")?;
         let process: ProcessConfig = weights.metadata("process")?.context("a process")?;
-        let network = model.build(Kind::Float, Device::Cpu)?;
+        let network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
         load(network.params(), &weights, &[])?;
         let process = Process::new(&process, Device::Cpu)?;
         let (held_out, _) = judge::batch(1_000_000, 1_000_000 + COUNT as u64)?;

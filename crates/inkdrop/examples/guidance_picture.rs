@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     let weights = StateDict::open(Path::new(MODEL))?;
     let model: ModelConfig = weights.metadata("model")?.context("the model says what it is")?;
     let process: ProcessConfig = weights.metadata("process")?.context("and for which process")?;
-    let network = model.build(Kind::Float, Device::Cpu)?;
+    let network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &weights, &[])?;
     let process = Process::new(&process, Device::Cpu)?;
     let mut grid = Grid::new().scale(4).text_scale(1);

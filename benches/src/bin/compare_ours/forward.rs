@@ -1,6 +1,6 @@
 //! How long is one pass of a network?
 
-use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_nn::Conditioning;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::Result;
@@ -14,7 +14,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
     let times = vec![t.f_double_value(&[0])?];
     let network = network::prepared(network::build(job)?.as_ref(), times)?;
     let _guard = no_grad_guard();
-    let pass = || -> Result<Tensor> { Ok(network.forward(&x, &t, &conditioning, Mode::Eval)?) };
+    let pass = || -> Result<Tensor> { Ok(network.forward(&x, &t, &conditioning)?) };
     job.keep(|| Ok(vec![("out", pass()?)]))?;
     measure(job, || pass().map(drop))
 }

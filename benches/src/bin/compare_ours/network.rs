@@ -1,7 +1,7 @@
 //! Which network does a job speak of?
 
 use inkdrop_checkpoint::{StateDict, load};
-use inkdrop_nn::{Inference, Network};
+use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::{ImageSize, ModelConfig};
 
@@ -19,7 +19,7 @@ pub fn config(job: &Job) -> Result<ModelConfig> {
 }
 
 /// The network in f32 as it is trained, with the job's weights where there is a file of them.
-pub fn build(job: &Job) -> Result<Box<dyn Network>> {
+pub fn build(job: &Job) -> Result<Box<dyn TrainableNetwork>> {
     let network = config(job)?.build(Kind::Float, Device::Cpu)?;
     if let Some(path) = &job.weights {
         load(network.params(), &StateDict::open(path)?, &[])?;
@@ -28,8 +28,8 @@ pub fn build(job: &Job) -> Result<Box<dyn Network>> {
 }
 
 /// The network as images are made with it, for passes at these times.
-pub fn prepared(network: &dyn Network, times: Vec<f64>) -> Result<Box<dyn Network>> {
-    Ok(network.for_inference(&Inference::at(times))?)
+pub fn prepared(network: &dyn TrainableNetwork, times: Vec<f64>) -> Result<Box<dyn Network>> {
+    Ok(network.compile(&CompileOptions::at(times))?)
 }
 
 /// 10⁹ additions and multiplications of one image's pass; `None` for work that is no single pass.

@@ -1,6 +1,6 @@
 //! The networks that are checked: one of each family, with weights that leave no layer at zero.
 
-use inkdrop_nn::{ClassIds, Conditioning, Network};
+use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
@@ -102,7 +102,11 @@ pub fn checkpointed(config: &ModelConfig) -> Option<ModelConfig> {
 }
 
 /// A network with the weights of the seed, the same on every device and in every kind.
-pub fn build(config: &ModelConfig, kind: Kind, device: Device) -> Result<Box<dyn Network>> {
+pub fn build(
+    config: &ModelConfig,
+    kind: Kind,
+    device: Device,
+) -> Result<Box<dyn TrainableNetwork>> {
     manual_seed(SEED);
     let network = config.build(kind, device)?;
     manual_seed(SEED);

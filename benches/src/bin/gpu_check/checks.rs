@@ -1,6 +1,6 @@
 //! Is what the device computes what the CPU computes in f32?
 
-use inkdrop_nn::{Graphed, Mode, Network};
+use inkdrop_nn::{CudaGraphNetwork, Network};
 use inkdrop_process::NetworkDenoiser;
 use inkdrop_sampler::ddim;
 use inkdrop_schedule::LevelSpacing;
@@ -68,7 +68,7 @@ fn loosely<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn pass(network: &dyn Network, given: &Given) -> Result<Tensor> {
-    Ok(network.forward(&given.x, &given.t, &given.conditioning, Mode::Eval)?)
+    Ok(network.forward(&given.x, &given.t, &given.conditioning)?)
 }
 
 fn output(case: &Case, kind: Kind, device: Device) -> Result<Tensor> {
@@ -81,7 +81,7 @@ fn output(case: &Case, kind: Kind, device: Device) -> Result<Tensor> {
 fn graphed(case: &Case, kind: Kind, device: Device) -> Result<Found> {
     let _guard = no_grad_guard();
     let plain = build(&case.config, kind, device)?;
-    let recorded = Graphed::new(build(&case.config, kind, device)?);
+    let recorded = CudaGraphNetwork::new(build(&case.config, kind, device)?);
     let mut worst = 0.0;
     for seed in 11..16 {
         let given = case.given(BATCH, seed, device)?;
@@ -109,7 +109,8 @@ fn sampling(case: &Case, device: Device) -> Result<Found> {
 
 fn sample(case: &Case, device: Device, recorded: bool) -> Result<Tensor> {
     let network = build(&case.config, Kind::Float, device)?;
-    let network = if recorded { Box::new(Graphed::new(network)) } else { network };
+    let network: Box<dyn Network> =
+        if recorded { Box::new(CudaGraphNetwork::new(network)) } else { network };
     walk(case, network.as_ref(), device, BATCH, 10)
 }
 

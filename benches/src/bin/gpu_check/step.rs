@@ -1,6 +1,6 @@
 //! One step of training on a fixed batch, by the parts that the training loop is made of.
 
-use inkdrop_nn::{Mode, Network};
+use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{Objective, ObjectiveConfig, Process};
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_train::{Adam, AdamConfig, LossScaler, MasterWeights, Precision};
@@ -13,7 +13,7 @@ const LR: f64 = 1e-4;
 /// A network that learns.
 pub struct Lesson<'a> {
     case: &'a Case,
-    network: Box<dyn Network>,
+    network: Box<dyn TrainableNetwork>,
     process: Process,
     master: MasterWeights,
     adam: Adam,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use inkdrop_nn::{Graphed, Mode, Network};
+use inkdrop_nn::{CudaGraphNetwork, Network};
 use inkdrop_torch::tch::{Cuda, Device, Kind, no_grad_guard};
 use inkdrop_torch::{allow_tf32, gpu_memory, reset_peak};
 use inkdrop_train::Precision;
@@ -99,14 +99,14 @@ fn wait(device: Device) {
 
 fn network(case: &Case, kind: Kind, graph: bool, device: Device) -> Result<Box<dyn Network>> {
     let network = build(&case.config, kind, device)?;
-    Ok(if graph { Box::new(Graphed::new(network)) } else { network })
+    Ok(if graph { Box::new(CudaGraphNetwork::new(network)) } else { network })
 }
 
 fn forward(case: &Case, kind: Kind, graph: bool, device: Device, batch: i64) -> Result<f64> {
     let _guard = no_grad_guard();
     let (network, given) = (network(case, kind, graph, device)?, case.given(batch, 11, device)?);
     mean(device, || {
-        let _ = network.forward(&given.x, &given.t, &given.conditioning, Mode::Eval)?;
+        let _ = network.forward(&given.x, &given.t, &given.conditioning)?;
         Ok(())
     })
 }

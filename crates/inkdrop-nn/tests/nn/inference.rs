@@ -1,4 +1,4 @@
-//! Layers for inference give what the trained ones give.
+//! Compiled layers equal the trained ones.
 
 use inkdrop_nn::{
     Activation, BatchNorm, Conv, ConvConfig, ConvTranspose2d, EmbedFc, Embedding, GroupNorm,
@@ -69,15 +69,15 @@ fn convolutions_of_every_geometry_are_the_same() {
                         config
                     };
                     let conv = Conv::new(&mut params.root(), config).unwrap();
-                    for ready in [true, false].map(|pack| conv.for_inference(pack).unwrap()) {
+                    for ready in [true, false].map(|pack| conv.compile(pack).unwrap()) {
                         for x in images(kind, inputs, AXES[dims - 1]) {
                             let expected = conv.forward(&x).unwrap();
                             near(&ready.forward(&x).unwrap(), &expected, bound);
                             let other = expected.randn_like();
-                            let sum = ready.forward_onto(&x, &other).unwrap();
+                            let sum = ready.forward_add(&x, &other).unwrap();
                             near(&sum, &(other + &expected), bound);
                             for activation in ACTIVATIONS {
-                                let out = ready.forward_then(&x, Some(activation)).unwrap();
+                                let out = ready.forward_with_post_op(&x, Some(activation)).unwrap();
                                 near(&out, &activation.apply(&expected).unwrap(), bound);
                             }
                         }
@@ -105,7 +105,7 @@ fn convolutions_for_inference_refuse_what_trained_ones_refuse() {
             zeros(&[1, 16, 2, 8, 8], Kind::Float),
         ];
         for pack in [true, false] {
-            let ready = conv.for_inference(pack).unwrap();
+            let ready = conv.compile(pack).unwrap();
             for x in &wrong {
                 let expected = conv.forward(x).map(|y| y.size());
                 let out = ready.forward(x).map(|y| y.size());
@@ -125,12 +125,12 @@ fn what_a_convolution_is_added_to_has_the_shape_of_the_result() {
     let mut params = params(Kind::Float);
     let conv = Conv::new(&mut params.root(), ConvConfig::same(16, 8, 3)).unwrap();
     let x = Tensor::randn([2, 16, 8, 8], f32);
-    for ready in [true, false].map(|pack| conv.for_inference(pack).unwrap()) {
-        let _ = ready.forward_onto(&x, &Tensor::zeros([2, 8, 8, 8], f32)).unwrap();
+    for ready in [true, false].map(|pack| conv.compile(pack).unwrap()) {
+        let _ = ready.forward_add(&x, &Tensor::zeros([2, 8, 8, 8], f32)).unwrap();
         for other in [[2, 8, 8, 16], [2, 8, 9, 8], [2, 9, 8, 8], [3, 8, 8, 8], [2, 3, 8, 8]] {
             let other = Tensor::zeros(other, f32);
-            assert!(conv.forward_onto(&x, &other).is_err(), "{other:?}");
-            assert!(ready.forward_onto(&x, &other).is_err(), "{other:?}");
+            assert!(conv.forward_add(&x, &other).is_err(), "{other:?}");
+            assert!(ready.forward_add(&x, &other).is_err(), "{other:?}");
         }
     }
 }
@@ -144,12 +144,12 @@ fn layers_for_inference_record_no_gradients() {
     let up = ConvTranspose2d::new(&mut root.sub("up"), ConvConfig::patches(16, 8, 2)).unwrap();
     let kinds = [NormKind::Group, NormKind::Batch, NormKind::Instance, NormKind::None];
     for pack in [true, false] {
-        assert!(!conv.for_inference(pack).unwrap().forward(&x).unwrap().requires_grad());
-        assert!(!up.for_inference(pack).unwrap().forward(&x).unwrap().requires_grad());
+        assert!(!conv.compile(pack).unwrap().forward(&x).unwrap().requires_grad());
+        assert!(!up.compile(pack).unwrap().forward(&x).unwrap().requires_grad());
         for kind in kinds {
             let config = NormConfig { kind, ..NormConfig::groups(4) };
             let norm = Norm::new(&mut root.sub(format!("{kind:?}{pack}")), config, 16).unwrap();
-            let out = norm.for_inference(pack).unwrap().forward(&x, Mode::Eval).unwrap();
+            let out = norm.compile(pack).unwrap().forward(&x).unwrap();
             assert!(!out.requires_grad(), "{kind:?}");
         }
     }
@@ -171,7 +171,7 @@ fn transposed_convolutions_of_every_geometry_are_the_same() {
         for config in patches.into_iter().chain(others) {
             let mut params = params(kind);
             let layer = ConvTranspose2d::new(&mut params.root(), config).unwrap();
-            for ready in [true, false].map(|pack| layer.for_inference(pack).unwrap()) {
+            for ready in [true, false].map(|pack| layer.compile(pack).unwrap()) {
                 for axes in [[1, 1], [5, 3]] {
                     for x in images(kind, config.inputs, &axes) {
                         near(&ready.forward(&x).unwrap(), &layer.forward(&x).unwrap(), bound);
@@ -191,9 +191,9 @@ fn embeddings_are_the_same() {
         let mlp = Mlp::new(&mut root.sub("mlp"), [0, 2], [5, 7, 3], Activation::Mish).unwrap();
         let table = Embedding::new(&mut root.sub("table"), 6, 4).unwrap();
         let x = Tensor::randn([3, 5], (kind, Device::Cpu));
-        near(&fc.for_inference().unwrap().forward(&x).unwrap(), &fc.forward(&x).unwrap(), bound);
-        near(&mlp.for_inference().unwrap().forward(&x).unwrap(), &mlp.forward(&x).unwrap(), bound);
-        let (ids, ready) = (Tensor::from_slice(&[5i64, 0, 5]), table.for_inference().unwrap());
+        near(&fc.detached().unwrap().forward(&x).unwrap(), &fc.forward(&x).unwrap(), bound);
+        near(&mlp.detached().unwrap().forward(&x).unwrap(), &mlp.forward(&x).unwrap(), bound);
+        let (ids, ready) = (Tensor::from_slice(&[5i64, 0, 5]), table.detached().unwrap());
         near(&ready.forward(&ids).unwrap(), &table.forward(&ids).unwrap(), 0.0);
         assert!(ready.forward(&Tensor::from_slice(&[6i64])).is_err());
     }
@@ -215,14 +215,12 @@ fn blocks_with_folded_norms_are_the_same() {
                 for x in images(kind, inputs, &[6, 8]) {
                     for block in [&plain, &residual] {
                         let expected = block.forward(&x, Mode::Eval).unwrap();
-                        let ready = block.for_inference(pack).unwrap();
+                        let ready = block.compile(pack).unwrap();
                         near(&ready.forward(&x, Mode::Eval).unwrap(), &expected, bound);
-                        let again = ready.for_inference(pack).unwrap();
-                        near(&again.forward(&x, Mode::Eval).unwrap(), &expected, bound);
                     }
-                    let out = down.for_inference(pack).unwrap().forward(&x, Mode::Eval).unwrap();
+                    let out = down.compile(pack).unwrap().forward(&x, Mode::Eval).unwrap();
                     near(&out, &down.forward(&x, Mode::Eval).unwrap(), bound);
-                    let out = up.for_inference(pack).unwrap().forward(&x, &x, Mode::Eval).unwrap();
+                    let out = up.compile(pack).unwrap().forward(&x, &x, Mode::Eval).unwrap();
                     near(&out, &up.forward(&x, &x, Mode::Eval).unwrap(), bound);
                 }
             }
@@ -241,10 +239,10 @@ fn trained_layers_stay_as_they_were() {
     let batch = Norm::Batch(BatchNorm::new(&mut root.sub("batch"), 8).unwrap());
     let instance = Norm::Instance(InstanceNorm::new(&mut root.sub("instance"), 8).unwrap());
     for pack in [true, false] {
-        let _ = conv.for_inference(pack).unwrap();
-        let _ = up.for_inference(pack).unwrap();
-        let _ = group.for_inference(pack).unwrap();
-        let _ = [&batch, &instance].map(|norm| norm.for_inference(pack).unwrap());
+        let _ = conv.compile(pack).unwrap();
+        let _ = up.compile(pack).unwrap();
+        let _ = group.compile(pack).unwrap();
+        let _ = [&batch, &instance].map(|norm| norm.compile(pack).unwrap());
     }
     let x = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
     let h = group.forward(&conv.forward(&x).unwrap()).unwrap();

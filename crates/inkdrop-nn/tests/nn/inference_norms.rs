@@ -1,6 +1,6 @@
-//! Normalisations for inference give what the trained ones give, with what comes after them, too.
+//! Compiled normalisations equal the trained ones, with and without an activation after them.
 
-use inkdrop_nn::{Activation, GroupNorm, Mode, Norm, NormConfig, NormKind};
+use inkdrop_nn::{Activation, GroupNorm, Mode, Norm, NormConfig, NormKind, Normalization};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use super::inference::{ACTIVATIONS, AXES, KINDS, images, near, params, uneven};
@@ -16,12 +16,13 @@ fn norms_of_every_kind_are_the_same() {
                 let config = NormConfig { kind: norm, groups, eps };
                 let layer = Norm::new(&mut params.root(), config, channels).unwrap();
                 uneven(&params);
-                for ready in [true, false].map(|fuse| layer.for_inference(fuse).unwrap()) {
+                for ready in [true, false].map(|fuse| layer.compile(fuse).unwrap()) {
                     for x in AXES.iter().flat_map(|axes| images(kind, channels, axes)) {
                         let expected = layer.forward(&x, Mode::Eval).unwrap();
-                        near(&ready.forward(&x, Mode::Eval).unwrap(), &expected, bound);
+                        near(&ready.forward(&x).unwrap(), &expected, bound);
                         for activation in ACTIVATIONS {
-                            let out = ready.forward_then(&x, activation, Mode::Eval).unwrap();
+                            let out =
+                                ready.forward_with_activation(&x, activation, Mode::Eval).unwrap();
                             near(&out, &activation.apply(&expected).unwrap(), bound);
                         }
                     }
@@ -47,13 +48,21 @@ fn group_norms_bear_uneasy_images() {
         (Tensor::randn([2, 16, 1, 1], f32), 2e-5),
         (Tensor::zeros([1, 16, 3, 3], f32), 2e-5),
     ] {
-        for ready in [true, false].map(|fuse| norm.for_inference(fuse).unwrap()) {
+        for ready in [true, false].map(|fuse| norm.compile(fuse).unwrap()) {
             let expected = norm.forward(&x).unwrap().relu();
-            near(&ready.forward_then(&x, Activation::Relu).unwrap(), &expected, bound);
+            near(
+                &ready.forward_with_activation(&x, Activation::Relu, Mode::Eval).unwrap(),
+                &expected,
+                bound,
+            );
         }
     }
     let not = Tensor::full([1, 16, 2, 2], f64::NAN, f32);
-    let out = norm.for_inference(true).unwrap().forward_then(&not, Activation::Relu).unwrap();
+    let out = norm
+        .compile(true)
+        .unwrap()
+        .forward_with_activation(&not, Activation::Relu, Mode::Eval)
+        .unwrap();
     assert!(bool::try_from(out.isnan().all()).unwrap(), "what is no number stays none");
 }
 
@@ -61,12 +70,15 @@ fn group_norms_bear_uneasy_images() {
 fn group_norms_for_inference_refuse_other_channels() {
     let mut params = params(Kind::Float);
     let norm = GroupNorm::new(&mut params.root(), 4, 16).unwrap();
-    for ready in [true, false].map(|fuse| norm.for_inference(fuse).unwrap()) {
+    for ready in [true, false].map(|fuse| norm.compile(fuse).unwrap()) {
         for channels in [8, 15, 32] {
             let x = Tensor::zeros([1, channels, 4, 4], (Kind::Float, Device::Cpu));
             assert!(norm.forward(&x).is_err());
             assert!(ready.forward(&x).is_err());
-            assert!(ready.forward_then(&x, Activation::Silu).is_err(), "{channels}");
+            assert!(
+                ready.forward_with_activation(&x, Activation::Silu, Mode::Eval).is_err(),
+                "{channels}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The residual block and its options.
 
 use inkdrop_nn::{
-    Block, Checkpointed, EmbedSequential, LayerConfig, Mode, NormConfig, Params, ResBlock,
-    ResBlockConfig, Resample, Signal,
+    Block, BlockConditioning, Checkpointed, EmbedSequential, LayerConfig, Mode, NormConfig, Params,
+    ResBlock, ResBlockConfig, Resample,
 };
 use inkdrop_torch::tch::{Kind, Tensor};
 
@@ -18,20 +18,20 @@ fn x() -> Tensor {
     Tensor::randn([2, 32, 4, 6], F64)
 }
 
-fn signal() -> Signal {
-    Signal::embedding(Tensor::randn([2, 16], F64))
+fn conditioning() -> BlockConditioning {
+    BlockConditioning::embedding(Tensor::randn([2, 16], F64))
 }
 
 #[test]
 fn a_new_block_is_its_skip() {
     let (same, _) = block(&ResBlockConfig::improved(32, 32, 16));
     let x = x();
-    assert_eq!(same.forward(&x, &signal(), Mode::Eval).unwrap(), x);
+    assert_eq!(same.forward(&x, &conditioning(), Mode::Eval).unwrap(), x);
     let (other, _) = block(&ResBlockConfig::improved(32, 64, 16));
-    let out = other.forward(&x, &signal(), Mode::Eval).unwrap();
+    let out = other.forward(&x, &conditioning(), Mode::Eval).unwrap();
     assert_eq!(
         out,
-        other.forward(&x, &signal(), Mode::Eval).unwrap(),
+        other.forward(&x, &conditioning(), Mode::Eval).unwrap(),
         "the time changes nothing yet"
     );
 }
@@ -46,7 +46,7 @@ fn the_scale_is_the_first_half_of_the_embedding() {
     let bias = Tensor::cat(&[Tensor::full([32], -1.0, F64), Tensor::zeros([32], F64)], 0);
     put(&params, "emb_layers.1.bias", &bias);
     let x = x();
-    let out = block.forward(&x, &signal(), Mode::Eval).unwrap();
+    let out = block.forward(&x, &conditioning(), Mode::Eval).unwrap();
     // silu(0) = 0, so that only the last convolution's bias is left beside x.
     let last = params.get("out_layers.3.bias").unwrap().tensor.view([1, 32, 1, 1]);
     assert!(max_difference(&out, &(x + last)) < 1e-12);
@@ -57,8 +57,8 @@ fn dropout_drops_in_training_only() {
     let (block, params) =
         block(&ResBlockConfig { dropout: 0.5, ..ResBlockConfig::improved(32, 32, 16) });
     stir(&params);
-    let (x, signal) = (x(), signal());
-    let pass = |mode| block.forward(&x, &signal, mode).unwrap();
+    let (x, conditioning) = (x(), conditioning());
+    let pass = |mode| block.forward(&x, &conditioning, mode).unwrap();
     assert_eq!(pass(Mode::Eval), pass(Mode::Eval));
     assert_ne!(pass(Mode::Train), pass(Mode::Train));
     assert!(block.random());
@@ -71,13 +71,13 @@ fn a_class_bias_is_added_like_the_times() {
     let config = ResBlockConfig { classes, norm, ..ResBlockConfig::ddpm(32, 32, Some(16)) };
     let (block, params) = block(&config);
     let classes = Tensor::from_slice(&[2i64, 0]);
-    let (x, Signal { embedding, .. }) = (x(), signal());
-    let with = Signal {
+    let (x, BlockConditioning { embedding, .. }) = (x(), conditioning());
+    let with = BlockConditioning {
         embedding: embedding.as_ref().map(Tensor::shallow_clone),
-        classes: Some(classes),
-        joined: None,
+        class_ids: Some(classes),
+        modulation: None,
     };
-    let plain = Signal { embedding, ..Signal::default() };
+    let plain = BlockConditioning { embedding, ..BlockConditioning::default() };
     let (a, b) = (block.forward(&x, &with, Mode::Eval), block.forward(&x, &plain, Mode::Eval));
     assert!(max_difference(&a.unwrap(), &b.unwrap()) > 1e-3);
     put(&params, "class_bias.weight", &Tensor::zeros([3, 32], F64));
@@ -91,7 +91,7 @@ fn resampling_blocks_resample_the_skip_too() {
     for (resample, size) in [(Resample::Halve, [2, 32, 2, 3]), (Resample::Double, [2, 32, 8, 12])] {
         let (block, _) =
             block(&ResBlockConfig { resample, ..ResBlockConfig::improved(32, 32, 16) });
-        let out = block.forward(&x, &signal(), Mode::Eval).unwrap();
+        let out = block.forward(&x, &conditioning(), Mode::Eval).unwrap();
         assert_eq!(out.size(), size);
         let skip = match resample {
             Resample::Halve => inkdrop_nn::halve(&x),
@@ -107,7 +107,8 @@ fn checkpointed_blocks_say_their_errors() {
     let config = ResBlockConfig::improved(32, 32, 16);
     let block = Checkpointed::new(&mut params.root(), true, |scope| ResBlock::new(scope, &config));
     let wrong = Tensor::randn([2, 64, 4, 4], F64);
-    let error = block.unwrap().forward(&wrong, &signal(), Mode::Train).unwrap_err().to_string();
+    let error =
+        block.unwrap().forward(&wrong, &conditioning(), Mode::Train).unwrap_err().to_string();
     assert!(error.contains("32") && !error.contains('\n'), "{error}");
 }
 
@@ -118,7 +119,7 @@ fn a_sequence_is_its_layers_one_after_the_other() {
     let mut params = params();
     let sequence = EmbedSequential::new(&mut params.root(), &layers, false).unwrap();
     stir(&params);
-    let (x, signal) = (x(), signal());
+    let (x, conditioning) = (x(), conditioning());
     let mut by_hand = x.shallow_clone();
     for name in ["a", "b"] {
         let mut own = Params::new(Kind::Double, inkdrop_torch::tch::Device::Cpu);
@@ -127,7 +128,7 @@ fn a_sequence_is_its_layers_one_after_the_other() {
             let value = &params.get(&format!("{name}.{}", param.name)).unwrap().tensor;
             put(&own, &param.name, value);
         }
-        by_hand = block.forward(&by_hand, &signal, Mode::Eval).unwrap();
+        by_hand = block.forward(&by_hand, &conditioning, Mode::Eval).unwrap();
     }
-    assert_eq!(sequence.forward(&x, &signal, Mode::Eval).unwrap(), by_hand);
+    assert_eq!(sequence.forward(&x, &conditioning, Mode::Eval).unwrap(), by_hand);
 }

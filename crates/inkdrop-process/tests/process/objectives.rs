@@ -1,6 +1,7 @@
 //! Laws of the losses.
 
-use inkdrop_nn::{Conditioning, Mode};
+use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::{Conditioning, Init, Mode, Params};
 use inkdrop_process::{
     ForwardNoise, LossTerms, LossType, Objective, ObjectiveConfig, PredictionType, Process,
     ProcessConfig, TimeInput, Variance, Weighting, bits_per_dim,
@@ -92,11 +93,14 @@ fn rescaled_losses_are_their_originals_times_the_steps() {
 #[test]
 fn the_bound_of_the_hybrid_loss_does_not_move_the_mean() {
     let process = typed(PredictionType::Epsilon, Variance::LearnedRange);
-    let network = Scale(
-        inkdrop_nn::Params::new(Kind::Double, inkdrop_torch::tch::Device::Cpu),
-        Tensor::from(0.5).set_requires_grad(true),
-        Tensor::from(0.1).set_requires_grad(true),
-    );
+    // ε = a·x and v = b·x, a and b trained.
+    let mut params = Params::new(Kind::Double, Device::Cpu);
+    let a = params.root().weight("a", &[], Init::Constant(0.5)).unwrap();
+    let b = params.root().weight("b", &[], Init::Constant(0.1)).unwrap();
+    let scales = [&a, &b].map(|weight| weight.shallow_clone());
+    let network =
+        FnNetwork::new(move |x, _, _| Ok(Tensor::cat(&[x * &*a + 0.0 * &*b, x * &*b], 1)));
+    let network = network.trainable(params);
     let x0 = Tensor::zeros([2, 1, 2, 2], F64);
     let noise = Tensor::ones([2, 1, 2, 2], F64);
     let t = Tensor::from_slice(&[10i64, 60]);
@@ -104,29 +108,10 @@ fn the_bound_of_the_hybrid_loss_does_not_move_the_mean() {
     let objective = Objective::new(&process, &config).unwrap();
     let batch = (&x0, &t, &noise);
     let terms = objective.terms(&network, batch, &Conditioning::none(), Mode::Train).unwrap();
-    let (bound, scales) = (terms.bound.unwrap().sum(Kind::Double), [&network.1, &network.2]);
-    let gradients = Tensor::run_backward(&[bound], &scales.map(Tensor::shallow_clone), true, false);
+    let bound = terms.bound.unwrap().sum(Kind::Double);
+    let gradients = Tensor::run_backward(&[bound], &scales, true, false);
     assert_eq!(f64::try_from(gradients[0].abs()).unwrap(), 0.0);
     assert!(f64::try_from(gradients[1].abs()).unwrap() > 0.0);
-}
-
-/// ε = a·x and v = b·x, a and b to be learned.
-struct Scale(inkdrop_nn::Params, Tensor, Tensor);
-
-impl inkdrop_nn::Network for Scale {
-    fn forward(
-        &self,
-        x: &Tensor,
-        _: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, inkdrop_nn::NetworkError> {
-        Ok(Tensor::cat(&[x * &self.1 + 0.0 * &self.2, x * &self.2], 1))
-    }
-
-    fn params(&self) -> &inkdrop_nn::Params {
-        &self.0
-    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Processes, and a network whose answer is known.
 
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::{
+    CompileOptions, Conditioning, Mode, Network, NetworkError, Params, TrainableNetwork,
+};
 use inkdrop_process::{PredictionType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -70,13 +72,7 @@ impl Oracle {
 }
 
 impl Network for Oracle {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
+    fn forward(&self, x: &Tensor, t: &Tensor, _: &Conditioning) -> Result<Tensor, NetworkError> {
         let bar = self.gather(self.schedule.alphas_cumprod(), t);
         let x0 = self.x0(x, &bar);
         let eps = (x - &x0 * bar.sqrt()) / (1.0f64 - &bar).sqrt();
@@ -96,7 +92,33 @@ impl Network for Oracle {
         })
     }
 
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn kind(&self) -> Kind {
+        self.params.kind()
+    }
+}
+
+impl TrainableNetwork for Oracle {
+    fn forward_mode(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        _: Mode,
+    ) -> Result<Tensor, NetworkError> {
+        self.forward(x, t, conditioning)
+    }
+
     fn params(&self) -> &Params {
         &self.params
+    }
+
+    fn compile(&self, options: &CompileOptions) -> Result<Box<dyn Network>, NetworkError> {
+        let params = Params::new(self.params.torso(), Device::Cpu);
+        let schedule = self.schedule.clone();
+        Ok(options.finish(Self { params, schedule, ..*self }))
     }
 }

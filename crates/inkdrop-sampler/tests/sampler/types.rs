@@ -1,6 +1,6 @@
 //! Every sampler takes every kind of network.
 
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::{Conditioning, Network, NetworkError};
 use inkdrop_process::{
     NetworkDenoiser, PredictionType, Process, ProcessConfig, TimeInput, Variance,
 };
@@ -16,7 +16,6 @@ const SHAPE: [i64; 4] = [2, 1, 3, 3];
 
 /// The best network for a mixture, of any type; of `previous_x` and learned variances at steps.
 struct Ideal {
-    params: Params,
     config: ProcessConfig,
     schedule: Schedule,
     data: Mixture,
@@ -25,8 +24,7 @@ struct Ideal {
 impl Ideal {
     fn new(config: &ProcessConfig) -> Self {
         let schedule = config.schedule.build().unwrap();
-        let params = Params::new(Kind::Float, Device::Cpu);
-        Self { params, config: config.clone(), schedule, data: Mixture::two() }
+        Self { config: config.clone(), schedule, data: Mixture::two() }
     }
 
     /// The position that is meant by t.
@@ -52,13 +50,7 @@ impl Ideal {
 }
 
 impl Network for Ideal {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
+    fn forward(&self, x: &Tensor, t: &Tensor, _: &Conditioning) -> Result<Tensor, NetworkError> {
         let position = self.position(t.double_value(&[0]));
         let (step, level) = (position.round() as usize, self.level(position));
         let x0 = self.data.x0(x, level);
@@ -83,8 +75,12 @@ impl Network for Ideal {
         Ok(Tensor::cat(&[&mean, &mean.full_like(variance)], 1))
     }
 
-    fn params(&self) -> &Params {
-        &self.params
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Double
     }
 }
 

@@ -1,18 +1,18 @@
-//! Sizes of a ContextUnet: which can be, and what they come to.
+//! Config of the sprites notebook's ContextUnet.
 
 use serde::{Deserialize, Serialize};
 
-use crate::recognise::{Recognised, Shapes};
+use crate::detect::{DetectedArchitecture, Shapes};
 use crate::size::product;
 use crate::{ConfigError, ModelConfig, Plan};
 
-/// Sizes of a ContextUnet.
+/// Config of a ContextUnet. The notebook's names are in brackets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextConfig {
     /// Image channels (`in_channels`); ≥ 1.
     pub channels: i64,
-    /// Feature maps of the first level (`n_feat`); a multiple of 8.
+    /// Channels of the first level (`n_feat`); a multiple of 8.
     pub features: i64,
     /// Width of the context vector (`n_cfeat`); ≥ 1.
     pub contexts: i64,
@@ -26,21 +26,24 @@ impl ContextConfig {
         Self { channels: 3, features: 64, contexts: 5, size: 16 }
     }
 
-    /// The sizes of a ContextUnet from its keys and shapes, which tell all of them.
-    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+    /// Detects the config from names and shapes, which determine all fields.
+    pub(crate) fn detect(shapes: &Shapes) -> Option<DetectedArchitecture> {
         let config = Self {
             channels: shapes.axis("init_conv.conv1.0.weight", 1)?, // [n, C, 3, 3]
             features: shapes.axis("init_conv.conv1.0.weight", 0)?,
             contexts: shapes.axis("contextembed1.model.0.weight", 1)?, // [2n, K]
             size: shapes.axis("up0.0.weight", 2)?.checked_mul(4)?,     // [2n, 2n, size/4, size/4]
         };
-        Some(Recognised { config: ModelConfig::Context(config), assumed: Vec::new() })
+        Some(DetectedArchitecture {
+            config: ModelConfig::Context(config),
+            undetermined: Vec::new(),
+        })
     }
 
-    /// Checks the sizes and counts, without a tensor.
+    /// Checks the config and plans the network, without a tensor.
     ///
     /// # Errors
-    /// The field that cannot be.
+    /// The invalid field.
     pub fn plan(&self) -> Result<Plan, ConfigError> {
         self.plan_at(&[self.size; 2])
     }
@@ -51,7 +54,7 @@ impl ContextConfig {
             let problem = format!("cannot be: this network takes {0}x{0} only", self.size);
             return Err(ConfigError::field("size", product(size), problem));
         }
-        Ok(self.sketch())
+        Ok(self.stages())
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

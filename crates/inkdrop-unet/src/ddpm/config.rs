@@ -1,40 +1,40 @@
-//! Sizes and options of nanodiffusion's U-Net.
+//! Config of nanodiffusion's U-Net.
 
 use inkdrop_nn::{Activation, NormKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, ImageSize};
 
-/// Sizes and options of nanodiffusion's U-Net.
+/// Config of nanodiffusion's U-Net. nanodiffusion's names are in brackets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DdpmConfig {
-    /// Size of the images that it was made for; it takes others, too.
+    /// Default image size. The network takes other sizes, too.
     pub size: ImageSize,
     /// Image channels (`img_channels`); ≥ 1.
     pub channels: i64,
-    /// Feature maps of the first level (`base_channels`); even.
+    /// Channels of the first level (`base_channels`); even.
     pub features: i64,
-    /// Feature maps of each level, in units of `features` (`channel_mults`); the first is 1.
+    /// Channels of each level, in units of `features` (`channel_mults`); the first is 1.
     pub multipliers: Vec<i64>,
-    /// Residual blocks of each level on the way down (`num_res_blocks`); ≥ 1. One more on the way up.
+    /// Residual blocks per level of the encoder (`num_res_blocks`); ≥ 1. The decoder has one more.
     pub blocks: i64,
-    /// Width of the time embedding (`time_emb_dim`); without one the network does not know the time.
+    /// Width of the timestep embedding (`time_emb_dim`). `None`: the network ignores t.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_features: Option<i64>,
-    /// Factor of t before its sinusoids (`time_emb_scale`).
+    /// Factor of t in the sinusoids (`time_emb_scale`).
     #[serde(default = "one")]
     pub time_scale: f64,
-    /// How many classes it knows (`num_classes`).
+    /// Number of classes (`num_classes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
-    /// The function between layers (`activation`).
+    /// Activation (`activation`).
     #[serde(default = "relu")]
     pub activation: Activation,
-    /// Share of features that training drops (`dropout`); 0 ≤ p < 1.
+    /// Dropout probability (`dropout`); 0 ≤ p < 1.
     #[serde(default = "tenth")]
     pub dropout: f64,
-    /// LevelSpacing with attention, counted from 0 (`attention_resolutions`).
+    /// LevelSpacing with self-attention, counted from 0 (`attention_resolutions`).
     #[serde(default)]
     pub attention: Vec<i64>,
     /// Normalisation (`norm`).
@@ -43,10 +43,10 @@ pub struct DdpmConfig {
     /// Groups of a group normalisation (`num_groups`).
     #[serde(default = "thirty_two")]
     pub groups: i64,
-    /// Zeros around the image on the way in, cut off on the way out (`initial_pad`); ≥ 0.
+    /// Zero padding of the input, cropped from the output (`initial_pad`); ≥ 0.
     #[serde(default)]
     pub padding: i64,
-    /// Blocks keep only their inputs for the backward pass and run again there.
+    /// Gradient checkpointing of residual and attention blocks.
     #[serde(default)]
     pub checkpoint: bool,
 }
@@ -93,7 +93,7 @@ impl DdpmConfig {
         }
     }
 
-    /// Whether the fields by themselves can be.
+    /// Checks the fields one by one.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::features(self.features)?;

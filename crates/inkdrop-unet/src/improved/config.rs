@@ -1,32 +1,32 @@
-//! Sizes and options of improved-diffusion's U-Net.
+//! Config of improved-diffusion's U-Net.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, ImageSize};
 
-/// Sizes and options of improved-diffusion's U-Net.
+/// Config of improved-diffusion's U-Net. improved- and guided-diffusion's names are in brackets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImprovedConfig {
-    /// Size of the images that it was made for; it takes others, too.
+    /// Default image size. The network takes other sizes, too.
     pub size: ImageSize,
-    /// Image channels (`in_channels`); ≥ 1. A super-resolution network sees as many again.
+    /// Image channels (`in_channels`); ≥ 1. A super-resolution network takes twice as many.
     pub channels: i64,
-    /// Channels out (`out_channels`): as many as in, or twice that where it learns the variance.
+    /// Output channels (`out_channels`): those of the image, or twice as many with learned variance.
     pub outputs: i64,
-    /// Unit of the feature maps (`model_channels`); see `multipliers`.
+    /// Base number of channels (`model_channels`); see `multipliers`.
     pub features: i64,
-    /// Feature maps of each level, in units of `features` (`channel_mult`).
+    /// Channels of each level, in units of `features` (`channel_mult`).
     pub multipliers: Vec<f64>,
-    /// Residual blocks of each level on the way down (`num_res_blocks`); ≥ 1. One more on the way up.
+    /// Residual blocks per level of the encoder (`num_res_blocks`); ≥ 1. The decoder has one more.
     pub blocks: i64,
-    /// Where there is attention: down-sampling rates 1, 2, 4, … (`attention_resolutions`).
+    /// Downsampling rates 1, 2, 4, … of the levels with self-attention (`attention_resolutions`).
     #[serde(default)]
     pub attention: Vec<i64>,
-    /// Attentions side by side (`num_heads`); they divide the channels.
+    /// Number of attention heads (`num_heads`); divides the channels.
     #[serde(default = "one")]
     pub heads: i64,
-    /// The same on the way up, where it differs (`num_heads_upsample`).
+    /// Number of attention heads in the decoder, if it differs (`num_heads_upsample`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads_upsample: Option<i64>,
     /// Channels of each head, instead of a number of heads (`num_head_channels`).
@@ -35,34 +35,34 @@ pub struct ImprovedConfig {
     /// Order of the attention's projections (`use_new_attention_order`).
     #[serde(default)]
     pub attention_order: AttentionOrder,
-    /// How many classes it knows (`num_classes`).
+    /// Number of classes (`num_classes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
-    /// The time scales and shifts the norms (`use_scale_shift_norm`).
+    /// Scale-shift norm (adaptive group norm, `use_scale_shift_norm`).
     #[serde(default)]
     pub scale_shift: bool,
-    /// Share of features that training drops; 0 ≤ p < 1.
+    /// Dropout probability; 0 ≤ p < 1.
     #[serde(default)]
     pub dropout: f64,
-    /// Axes of the images: 1, 2 or 3 (`dims`).
+    /// Number of image axes: 1, 2 or 3 (`dims`).
     #[serde(default = "two")]
     pub dims: usize,
-    /// Halving and doubling have convolutions (`conv_resample`).
+    /// Downsampling and upsampling have convolutions (`conv_resample`).
     #[serde(default = "yes")]
     pub learned_resample: bool,
-    /// Residual blocks halve and double (`resblock_updown`).
+    /// Residual blocks do the downsampling and upsampling (`resblock_updown`).
     #[serde(default)]
     pub resblock_updown: bool,
-    /// Blocks keep only their inputs for the backward pass and run again there (`use_checkpoint`).
+    /// Gradient checkpointing of residual and attention blocks (`use_checkpoint`).
     #[serde(default)]
     pub checkpoint: bool,
 }
 
-/// Order of the outputs of an attention's projection.
+/// Order of the output channels of the attention's qkv projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttentionOrder {
-    /// Head by head, as improved-diffusion has it.
+    /// Head by head (improved-diffusion).
     #[default]
     Legacy,
     /// All q, all k, all v (guided-diffusion's `use_new_attention_order`).
@@ -106,17 +106,17 @@ impl ImprovedConfig {
         }
     }
 
-    /// Feature maps of a level.
+    /// Channels of a level.
     pub(super) fn level(&self, level: usize) -> i64 {
         (self.multipliers[level] * self.features as f64) as i64
     }
 
-    /// Width of the time embedding.
+    /// Width of the timestep embedding.
     pub(super) fn embedding(&self) -> i64 {
         4 * self.features
     }
 
-    /// Whether the fields by themselves can be.
+    /// Checks the fields one by one.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::at_least("outputs", self.outputs, 1)?;

@@ -3,7 +3,8 @@
 use super::{ImprovedArguments, ImprovedConfig};
 use crate::{ConfigError, ImageSize, ModelConfig};
 
-/// The model flags of the original scripts (`MODEL_FLAGS` in their READMEs), with their defaults.
+/// Model flags of improved- and guided-diffusion's scripts (`MODEL_FLAGS` in their READMEs), with
+/// their defaults.
 ///
 /// ```
 /// use inkdrop_unet::{ImprovedConfig, ImprovedFlags, ModelConfig};
@@ -14,7 +15,7 @@ use crate::{ConfigError, ImageSize, ModelConfig};
 /// # Ok::<(), inkdrop_unet::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)] // the original's names; ImprovedConfig says what they mean
+#[allow(missing_docs)] // the scripts' names; ImprovedConfig explains them
 pub struct ImprovedFlags {
     pub image_size: i64,
     /// Of a super-resolution network, instead of `image_size`.
@@ -63,7 +64,7 @@ impl Default for ImprovedFlags {
     }
 }
 
-/// Flags of the same scripts that say nothing of the network.
+/// Flags of the same scripts that do not concern the network.
 const OTHERS: [&str; 29] = [
     "small_size",
     "use_fp16",

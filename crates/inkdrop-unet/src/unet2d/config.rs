@@ -1,68 +1,69 @@
-//! Sizes and options of diffusers' UNet2DModel.
+//! Config of diffusers' UNet2DModel.
 
 use inkdrop_nn::Activation;
 use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, ImageSize};
 
-/// Sizes and options of diffusers' UNet2DModel. Its own names are in brackets.
+/// Config of diffusers' UNet2DModel. diffusers' names are in brackets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unet2dConfig {
-    /// Size of the images that it was made for (`sample_size`); it takes others, too.
+    /// Default image size (`sample_size`). The network takes other sizes, too.
     pub size: ImageSize,
     /// Image channels (`in_channels`); ≥ 1.
     pub channels: i64,
-    /// Channels out (`out_channels`); ≥ 1.
+    /// Output channels (`out_channels`); ≥ 1.
     pub outputs: i64,
-    /// Feature maps of each level (`block_out_channels`).
+    /// Channels of each level (`block_out_channels`).
     pub features: Vec<i64>,
-    /// Residual blocks of each level on the way down (`layers_per_block`); one more on the way up.
+    /// Residual blocks per level of the encoder (`layers_per_block`). The decoder has one more.
     pub blocks: i64,
-    /// Which levels have attention on the way down, from the top (`down_block_types`).
+    /// LevelSpacing of the encoder with self-attention, in its order (`down_block_types`).
     pub down_attention: Vec<bool>,
-    /// Which levels have attention on the way up, from the bottom (`up_block_types`).
+    /// LevelSpacing of the decoder with self-attention, in its order (`up_block_types`).
     pub up_attention: Vec<bool>,
-    /// Whether there is a middle (`mid_block_type`).
+    /// The network has a middle block (`mid_block_type`).
     #[serde(default = "yes")]
     pub middle: bool,
-    /// Whether the middle has attention (`add_attention`).
+    /// The middle block has self-attention (`add_attention`).
     #[serde(default = "yes")]
     pub middle_attention: bool,
-    /// The middle's sums are divided by this (`mid_block_scale_factor`).
+    /// Divides the residual sums of the middle block (`mid_block_scale_factor`).
     #[serde(default = "one")]
     pub middle_divisor: f64,
-    /// Channels of each attention head (`attention_head_dim`); one head where there is none.
+    /// Channels of each attention head (`attention_head_dim`). `None`: one head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_channels: Option<i64>,
     /// Groups of the norms (`norm_num_groups`).
     #[serde(default = "thirty_two")]
     pub groups: i64,
-    /// Groups of the norm before the middle's attention (`attn_norm_num_groups`).
+    /// Groups of the norm before the middle block's attention (`attn_norm_num_groups`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middle_groups: Option<i64>,
     /// ε of the norms (`norm_eps`).
     #[serde(default = "eps")]
     pub eps: f64,
-    /// The function inside the residual blocks (`act_fn`).
+    /// Activation inside the residual blocks (`act_fn`).
     #[serde(default = "silu")]
     pub activation: Activation,
-    /// Share of features that training drops; 0 ≤ p < 1.
+    /// Dropout probability; 0 ≤ p < 1.
     #[serde(default)]
     pub dropout: f64,
-    /// The time scales and shifts the norms (`resnet_time_scale_shift`).
+    /// Scale-shift norm (adaptive group norm, `resnet_time_scale_shift`).
     #[serde(default)]
     pub scale_shift: bool,
-    /// Halving pads at the far end only (`downsample_padding` 0).
+    /// Downsampling pads at the far end only (`downsample_padding` 0).
     #[serde(default)]
     pub far_padding: bool,
-    /// LevelSpacing with attention halve by a residual block (`downsample_type` resnet).
+    /// LevelSpacing with attention downsample by a residual block (`downsample_type` resnet).
     #[serde(default)]
     pub resblock_down: bool,
-    /// LevelSpacing with attention double by a residual block (`upsample_type` resnet).
+    /// LevelSpacing with attention upsample by a residual block (`upsample_type` resnet).
     #[serde(default)]
     pub resblock_up: bool,
-    /// Width of the time embedding (`time_embedding_dim`); 4·features of the first level where there is none.
+    /// Width of the timestep embedding (`time_embedding_dim`). `None`: 4 times the channels of the
+    /// first level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_features: Option<i64>,
     /// Cosines before sines (`flip_sin_to_cos`).
@@ -71,28 +72,28 @@ pub struct Unet2dConfig {
     /// Shift of the sinusoids' frequencies (`freq_shift`).
     #[serde(default)]
     pub frequency_shift: f64,
-    /// How many classes it knows (`num_class_embeds`).
+    /// Number of classes (`num_class_embeds`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
-    /// How a class is read (`class_embed_type`).
+    /// Form of the class embedding (`class_embed_type`).
     #[serde(default)]
     pub class_embedding: ClassEmbedding,
-    /// x is taken as 2·x − 1 (`center_input_sample`).
+    /// The network computes with 2·x − 1 (`center_input_sample`).
     #[serde(default)]
     pub center_input: bool,
-    /// Blocks keep only their inputs for the backward pass and run again there.
+    /// Gradient checkpointing of residual and attention blocks.
     #[serde(default)]
     pub checkpoint: bool,
 }
 
-/// How a class becomes an embedding.
+/// Form of the class embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassEmbedding {
-    /// A table of vectors.
+    /// An embedding table.
     #[default]
     Table,
-    /// As a time: sinusoids and two layers.
+    /// Sinusoids and an MLP, as for a timestep.
     Timestep,
 }
 
@@ -150,12 +151,12 @@ impl Unet2dConfig {
         }
     }
 
-    /// Width of the time embedding.
+    /// Width of the timestep embedding.
     pub(super) fn embedding(&self) -> i64 {
         self.time_features.unwrap_or(4 * self.features[0])
     }
 
-    /// Whether the fields by themselves can be.
+    /// Checks the fields one by one.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::at_least("outputs", self.outputs, 1)?;

@@ -13,7 +13,7 @@ fn run(config: &ModelConfig, mode: Mode) -> Vec<(String, Tensor)> {
     stir(network.as_ref());
     let (x, t, conditioning) = inputs(config);
     let x = x.set_requires_grad(true);
-    let out = network.forward(&x, &t, &conditioning, mode).unwrap();
+    let out = network.forward_mode(&x, &t, &conditioning, mode).unwrap();
     out.square().mean(Kind::Float).backward();
     let mut all = vec![("out".to_string(), out.detach()), ("x".to_string(), x.grad())];
     for param in network.params().iter() {

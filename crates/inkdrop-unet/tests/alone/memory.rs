@@ -44,7 +44,7 @@ fn a_pass_has_a_peak() {
     let pass = |batch: i64, side: i64| {
         let x = Tensor::randn([batch, 3, side, side], F32);
         let t = Tensor::zeros([batch], (Kind::Int64, F32.1));
-        let out = network.forward(&x, &t, &Conditioning::none(), Mode::Train).unwrap();
+        let out = network.forward_mode(&x, &t, &Conditioning::none(), Mode::Train).unwrap();
         out.square().mean(Kind::Float).backward();
     };
     pass(1, 8); // libtorch's own pages and the gradients are there from now on

@@ -1,7 +1,8 @@
 //! A seed starts the network that PyTorch starts: first entries after `torch.manual_seed(0)`
 //! in PyTorch 2.11 (and diffusers 0.35.2).
 
-use inkdrop_torch::tch::manual_seed;
+use inkdrop_nn::{NormKind, Role};
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_unet::{ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
 
 use crate::support::{build, ddpm, improved, unet2d};
@@ -88,4 +89,35 @@ fn diffusers() {
             ("conv_out.weight", [0.0797297, -0.012234626]),
         ],
     );
+}
+
+/// The parameters of an uninitialised network are those of an initialised one but for their values;
+/// its buffers are equal, and it draws nothing.
+#[test]
+fn an_uninitialised_network_draws_nothing() {
+    let _alone = crate::alone();
+    let batch = DdpmConfig { norm: NormKind::Batch, ..ddpm() };
+    for config in [
+        ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() }),
+        ModelConfig::Ddpm(batch),
+        ModelConfig::Improved(improved()),
+        ModelConfig::Unet2d(unet2d()),
+    ] {
+        for kind in [Kind::Float, Kind::Double, Kind::BFloat16] {
+            let drawn = config.build(kind, Device::Cpu).unwrap();
+            manual_seed(5);
+            let empty = config.build_uninitialized(kind, Device::Cpu).unwrap();
+            let next = Tensor::rand([4], (Kind::Float, Device::Cpu));
+            manual_seed(5);
+            assert_eq!(next, Tensor::rand([4], (Kind::Float, Device::Cpu)), "nothing was drawn");
+            assert_eq!(empty.params().iter().count(), drawn.params().iter().count());
+            for (empty, drawn) in empty.params().iter().zip(drawn.params().iter()) {
+                assert_eq!((&empty.name, empty.role), (&drawn.name, drawn.role));
+                let (a, b) = (&empty.tensor, &drawn.tensor);
+                assert_eq!((a.size(), a.kind()), (b.size(), b.kind()), "{}", empty.name);
+                assert_eq!(a.requires_grad(), b.requires_grad(), "{}", empty.name);
+                assert!(empty.role == Role::Trained || a == b, "{}", empty.name);
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 const FAMILIES: [&str; 5] = ["context", "ddpm", "improved", "improved-super-res", "unet2d"];
 
-/// A text in our names, in the originals', as flags, as a size, or as keys and shapes.
+/// A text as a config, as published arguments, as flags, as a size, or as keys and shapes.
 pub fn config(text: &str) {
     let _ = text.parse::<ImageSize>();
     let flags = ImprovedFlags::parse(text.split_whitespace());
@@ -18,11 +18,11 @@ pub fn config(text: &str) {
     }
     for family in FAMILIES {
         let size = ImageSize { height: 32, width: 48 };
-        if let Ok(config) = ModelConfig::from_original(family, value.clone(), size) {
+        if let Ok(config) = ModelConfig::from_arguments(family, value.clone(), size) {
             look(&config);
         }
     }
-    if let Ok(found) = ModelConfig::recognise(&shapes(&value)) {
+    if let Ok(found) = ModelConfig::detect(&shapes(&value)) {
         assert!(found.config.check().is_ok(), "a network that cannot be was recognised");
         look(&found.config);
     }

@@ -107,9 +107,9 @@ fn script_flags_make_the_scripts_network() {
 }
 
 #[test]
-fn original_arguments_have_the_originals_defaults_and_no_others() {
+fn published_arguments_have_the_published_defaults_and_no_others() {
     let size = ImageSize::square(16);
-    let of = |family: &str, json| ModelConfig::from_original(family, json, size);
+    let of = |family: &str, json| ModelConfig::from_arguments(family, json, size);
     let Ok(ModelConfig::Improved(config)) = of("improved", json!({})) else { panic!() };
     assert_eq!(config.multipliers, [1.0, 2.0, 4.0, 8.0]);
     let error = of("improved", json!({"model_chanels": 3})).unwrap_err().to_string();
@@ -132,7 +132,7 @@ fn what_diffusers_can_and_we_cannot_is_listed_at_once() {
         "act_fn": "tanh",
         "resnet_time_scale_shift": "spatial",
     });
-    let error = ModelConfig::from_original("unet2d", json, ImageSize::square(32)).unwrap_err();
+    let error = ModelConfig::from_arguments("unet2d", json, ImageSize::square(32)).unwrap_err();
     let error = error.to_string();
     let fields = [
         "_class_name",
@@ -157,7 +157,7 @@ fn a_diffusers_config_survives_the_way_there_and_back() {
     for config in configs {
         let arguments = Unet2dArguments::of(&config).unwrap();
         let json = serde_json::to_value(arguments).unwrap();
-        let back = ModelConfig::from_original("unet2d", json, ImageSize::square(1)).unwrap();
+        let back = ModelConfig::from_arguments("unet2d", json, ImageSize::square(1)).unwrap();
         assert_eq!(back, ModelConfig::Unet2d(config));
     }
 }

@@ -1,6 +1,6 @@
 //! The sprites notebook's ContextUnet.
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::{ConfigError, ContextConfig, ModelConfig};
 
@@ -10,7 +10,7 @@ fn small() -> ContextConfig {
     ContextConfig { features: 8, ..ContextConfig::sprites() }
 }
 
-fn build(config: ContextConfig) -> Box<dyn Network> {
+fn build(config: ContextConfig) -> Box<dyn TrainableNetwork> {
     ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn every_usable_size_runs_and_others_are_refused() {
         if [16, 20, 24, 28].contains(&size) {
             let x = Tensor::randn([1, 3, size, size], F32);
             let t = Tensor::from_slice(&[1.0f32]);
-            let out = build(config).forward(&x, &t, &Conditioning::none(), Mode::Eval).unwrap();
+            let out = build(config).forward(&x, &t, &Conditioning::none()).unwrap();
             assert_eq!(out.size(), x.size());
         } else {
             let error = ModelConfig::Context(config).plan().unwrap_err();
@@ -67,7 +67,7 @@ fn no_context_is_a_context_of_zeros() {
     let _guard = no_grad_guard();
     let network = build(small());
     let (x, t) = (Tensor::randn([2, 3, 16, 16], F32), Tensor::from_slice(&[0.1f32, 0.9]));
-    let pass = |c: &Conditioning| network.forward(&x, &t, c, Mode::Eval).unwrap();
+    let pass = |c: &Conditioning| network.forward(&x, &t, c).unwrap();
     let none = pass(&Conditioning::none());
     assert_eq!(none, pass(&Conditioning::context(Tensor::zeros([2, 5], F32))));
     let hero = Tensor::from_slice(&[1f32, 0., 0., 0., 0.]).expand([2, 5], false);
@@ -81,7 +81,7 @@ fn inputs_of_other_shapes_are_refused_by_name() {
     let t = Tensor::from_slice(&[0.1f32, 0.9]);
     let error = |x: &Tensor, t: &Tensor, context: Option<Tensor>| {
         network
-            .forward(x, t, &Conditioning { context, ..Conditioning::none() }, Mode::Eval)
+            .forward(x, t, &Conditioning { context, ..Conditioning::none() })
             .unwrap_err()
             .to_string()
     };

@@ -1,6 +1,6 @@
 //! A network for inference gives what the trained one gives: every family, every option.
 
-use inkdrop_nn::{Activation, Inference, NormKind};
+use inkdrop_nn::{Activation, CompileOptions, NormKind};
 use inkdrop_torch::tch::Kind;
 use inkdrop_unet::{
     AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig,
@@ -160,8 +160,8 @@ fn images_of_many_sizes_in_turn_are_the_same_for_inference() {
     ] {
         let trained = network(&config, Kind::Float);
         for pack in [true, false] {
-            let options = Inference { pack, ..Inference::at([500.0]) };
-            let ready = trained.for_inference(&options).unwrap();
+            let options = CompileOptions { pack, ..CompileOptions::at([500.0]) };
+            let ready = trained.compile(&options).unwrap();
             for [height, width] in sizes.into_iter().chain(sizes) {
                 for (at, classes) in [(&[500.0][..], &[1][..]), (&[500.0; 3], &[0, 3, 1])] {
                     let size = [at.len() as i64, 3, height, width];
@@ -173,11 +173,11 @@ fn images_of_many_sizes_in_turn_are_the_same_for_inference() {
     }
 }
 
-/// Else the laws above would say little of what blocks are told.
+/// Otherwise the tests above would prove little about the conditioning.
 #[test]
 fn times_and_classes_make_a_difference() {
     for config in all() {
-        let ready = network(&config, Kind::Float).for_inference(&Inference::default()).unwrap();
+        let ready = network(&config, Kind::Float).compile(&CompileOptions::default()).unwrap();
         let out = |t: f64, class: i64| {
             pass(ready.as_ref(), &given(&config, &shape(&config, 1), &[t], &[class]))
         };

@@ -1,6 +1,6 @@
 //! A network for inference of every kind is near the trained one of the same kind.
 
-use inkdrop_nn::Inference;
+use inkdrop_nn::CompileOptions;
 use inkdrop_torch::tch::Kind;
 
 use super::every::all;
@@ -10,10 +10,9 @@ fn check_kind(kind: Kind, inputs: Kind, layouts: &[Layout], bound: f64) {
     for config in all() {
         let trained = network(&config, kind);
         for (pack, times) in [(true, vec![500.0]), (false, vec![])] {
-            let options = Inference { pack, classes: vec![3], ..Inference::at(times) };
-            let ready = trained.for_inference(&options).unwrap();
-            let params = (ready.params().kind(), ready.params().torso());
-            assert_eq!(params, (trained.params().kind(), trained.params().torso()));
+            let options = CompileOptions { pack, classes: vec![3], ..CompileOptions::at(times) };
+            let ready = trained.compile(&options).unwrap();
+            assert_eq!([ready.kind(), trained.kind()], [trained.params().kind(); 2]);
             for layout in layouts {
                 for given in sorts(&config) {
                     let mut given = laid(in_kind(given, inputs), *layout);

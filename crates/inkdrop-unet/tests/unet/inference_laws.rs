@@ -1,6 +1,6 @@
 //! What a network for inference leaves alone, and what its passes do not depend on.
 
-use inkdrop_nn::{ClassIds, Conditioning, Inference, Mode, Network, Role};
+use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Mode, Network, Role, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
@@ -9,13 +9,13 @@ use super::inference_support::{
     Given, LAYOUTS, NEAR, check, given, laid, largest, network, noise, pass, shape, sorts, uneven,
 };
 
-fn state(network: &dyn Network) -> Vec<Tensor> {
+fn state(network: &dyn TrainableNetwork) -> Vec<Tensor> {
     network.params().iter().map(|param| param.tensor.detach().copy()).collect()
 }
 
-fn ready(trained: &dyn Network, pack: bool) -> Box<dyn Network> {
-    let options = Inference { pack, classes: vec![3], ..Inference::at([500.0]) };
-    trained.for_inference(&options).unwrap()
+fn ready(trained: &dyn TrainableNetwork, pack: bool) -> Box<dyn Network> {
+    let options = CompileOptions { pack, classes: vec![3], ..CompileOptions::at([500.0]) };
+    trained.compile(&options).unwrap()
 }
 
 /// Every third of the sorts: each test here makes several passes of each.
@@ -27,7 +27,7 @@ fn some(config: &ModelConfig) -> Vec<Given> {
 fn making_one_and_using_it_leaves_the_trained_network_as_it_was() {
     for config in all() {
         let trained = network(&config, Kind::Float);
-        let flags = |network: &dyn Network| -> Vec<bool> {
+        let flags = |network: &dyn TrainableNetwork| -> Vec<bool> {
             network.params().iter().map(|param| param.tensor.requires_grad()).collect()
         };
         let before = (state(trained.as_ref()), flags(trained.as_ref()));
@@ -53,7 +53,7 @@ fn the_trained_network_still_trains_afterwards() {
             let given = &sorts(&config)[1];
             let _ = pass(ready.as_ref(), given);
             let Given { x, t, conditioning, .. } = given;
-            let out = trained.forward(x, t, conditioning, Mode::Train).unwrap();
+            let out = trained.forward_mode(x, t, conditioning, Mode::Train).unwrap();
             out.square().mean(Kind::Float).backward();
             for param in trained.params().trained() {
                 let mut grad = param.tensor.grad();
@@ -92,7 +92,7 @@ fn it_has_no_gradients() {
         for pack in [true, false] {
             let ready = ready(trained.as_ref(), pack);
             for Given { x, t, conditioning, name } in some(&config) {
-                let out = ready.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+                let out = ready.forward(&x, &t, &conditioning).unwrap();
                 if out.requires_grad() {
                     found.push(format!("pack {pack}, {name}: {config:?}"));
                 }
@@ -146,8 +146,8 @@ fn dependent(config: &ModelConfig, given: &Given, class: i64) -> Option<String> 
         largest(&(&out - whole.narrow(0, i, 1)))
     });
     let largest = differences.fold(0.0, f64::max);
-    let said = || format!("{largest:e}, {}: {config:?}", given.name);
-    (largest > 0.0).then(said)
+    let report = || format!("{largest:e}, {}: {config:?}", given.name);
+    (largest > 0.0).then(report)
 }
 
 /// Bit for bit, at times known and unknown.

@@ -1,6 +1,6 @@
 //! Times and classes known beforehand, packing and recording: other ways to the same numbers.
 
-use inkdrop_nn::Inference;
+use inkdrop_nn::CompileOptions;
 use inkdrop_torch::tch::Kind;
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
 
@@ -23,8 +23,8 @@ fn times_known_beforehand_change_nothing() {
         let known = known(&config);
         for times in [known[1..].to_vec(), [known.clone(), known].concat()] {
             for classes in [vec![3, 2], vec![2, 2, 0]] {
-                let options = Inference { classes, ..Inference::at(times.clone()) };
-                let ready = trained.for_inference(&options).unwrap();
+                let options = CompileOptions { classes, ..CompileOptions::at(times.clone()) };
+                let ready = trained.compile(&options).unwrap();
                 for mut given in sorts(&config) {
                     given.name += &format!(", {options:?}");
                     check(&config, (trained.as_ref(), ready.as_ref()), &given, NEAR);
@@ -47,8 +47,8 @@ fn with_classes() -> [ModelConfig; 4] {
 fn a_time_that_is_known_with_another_class_only_is_computed() {
     for config in with_classes() {
         let trained = network(&config, Kind::Float);
-        let options = Inference { classes: vec![4, 6], ..Inference::at([500.0, 40.0]) };
-        let ready = trained.for_inference(&options).unwrap();
+        let options = CompileOptions { classes: vec![4, 6], ..CompileOptions::at([500.0, 40.0]) };
+        let ready = trained.compile(&options).unwrap();
         for class in 0..7 {
             for time in [500.0, 40.0, 41.0] {
                 for batch in [1, 3] {
@@ -66,9 +66,11 @@ fn a_time_that_is_known_with_another_class_only_is_computed() {
 fn classes_that_there_are_not_are_no_part_of_what_is_known() {
     for config in all() {
         let trained = network(&config, Kind::Float);
-        let options =
-            Inference { classes: vec![i64::MAX, -1, 2, 1 << 20], ..Inference::at(known(&config)) };
-        let ready = trained.for_inference(&options).unwrap();
+        let options = CompileOptions {
+            classes: vec![i64::MAX, -1, 2, 1 << 20],
+            ..CompileOptions::at(known(&config))
+        };
+        let ready = trained.compile(&options).unwrap();
         for given in sorts(&config) {
             check(&config, (trained.as_ref(), ready.as_ref()), &given, NEAR);
         }
@@ -80,7 +82,7 @@ fn fractions_of_steps_are_times_like_others() {
     let config = ModelConfig::Improved(improved());
     let trained = network(&config, Kind::Float);
     for times in [vec![12.5, 0.0], vec![]] {
-        let ready = trained.for_inference(&Inference::at(times)).unwrap();
+        let ready = trained.compile(&CompileOptions::at(times)).unwrap();
         for kind in [Kind::Float, Kind::Double] {
             for at in [[12.5; 3], [12.25; 3], [0.0; 3], [-0.0; 3], [12.5, 0.0, 12.25]] {
                 let mut given = given(&config, &shape(&config, 3), &at, &[]);
@@ -97,8 +99,8 @@ fn on_a_cpu_nothing_is_recorded() {
         let trained = network(&config, Kind::Float);
         for pack in [true, false] {
             let ready = |graphs| {
-                let options = Inference { pack, graphs, ..Inference::default() };
-                trained.for_inference(&options).unwrap()
+                let options = CompileOptions { pack, graphs, ..CompileOptions::default() };
+                trained.compile(&options).unwrap()
             };
             let (with, without) = (ready(true), ready(false));
             for given in sorts(&config).iter().take(3) {

@@ -1,6 +1,6 @@
-//! What a network for inference refuses: all that the trained one does, and to be trained.
+//! A compiled network refuses the inputs that the trained one refuses.
 
-use inkdrop_nn::{ClassIds, Conditioning, Inference, Mode, Network, NetworkError};
+use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Mode, Network, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
@@ -8,40 +8,37 @@ use super::every::all;
 use super::inference_support::{Given, given, network, shape};
 use super::support::F32;
 
-fn pair(config: &ModelConfig, pack: bool) -> [Box<dyn Network>; 2] {
+/// A trained network and its compiled form.
+fn pair(config: &ModelConfig, pack: bool) -> (Box<dyn TrainableNetwork>, Box<dyn Network>) {
     let trained = network(config, Kind::Float);
-    let ready = trained.for_inference(&Inference { pack, ..Inference::at([500.0]) }).unwrap();
-    [trained, ready]
+    let options = CompileOptions { pack, ..CompileOptions::at([500.0]) };
+    let compiled = trained.compile(&options).unwrap();
+    (trained, compiled)
 }
 
 #[test]
-fn it_is_neither_trained_nor_made_ready_again() {
-    for config in all() {
-        let [trained, ready] = pair(&config, true);
-        let Given { x, t, conditioning, .. } = given(&config, &shape(&config, 1), &[500.0], &[2]);
-        for mode in [Mode::Train, Mode::Recompute] {
-            let error = ready.forward(&x, &t, &conditioning, mode).unwrap_err();
-            assert!(matches!(error, NetworkError::Inference(_)), "{error}");
-            let _ = trained.forward(&x, &t, &conditioning, mode).unwrap();
-        }
-        let error = ready.for_inference(&Inference::default()).err().unwrap();
-        assert!(matches!(error, NetworkError::Inference(_)), "{error}");
-        let _ = ready.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
-    }
-}
-
-#[test]
-fn it_has_kinds_and_a_device_but_no_parameters() {
+fn a_compiled_network_has_the_device_and_the_dtype_of_the_trained_one() {
     for config in all() {
         for kind in [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half] {
             let trained = network(&config, kind);
-            let ready = trained.for_inference(&Inference::default()).unwrap();
-            let (params, expected) = (ready.params(), trained.params());
-            assert_eq!(params.iter().count(), 0);
-            assert_eq!(params.trained_count(), 0);
-            assert_eq!((params.kind(), params.torso()), (expected.kind(), expected.torso()));
-            assert_eq!(params.device(), expected.device());
+            let compiled = trained.compile(&CompileOptions::default()).unwrap();
+            let params = trained.params();
+            assert_eq!((trained.kind(), trained.device()), (params.kind(), params.device()));
+            assert_eq!((compiled.kind(), compiled.device()), (params.kind(), params.device()));
         }
+    }
+}
+
+/// That it cannot be trained is a matter of types; see the documentation of `CompiledUnet`.
+#[test]
+fn compiling_leaves_the_network_trainable() {
+    for config in all() {
+        let (trained, compiled) = pair(&config, true);
+        let Given { x, t, conditioning, .. } = given(&config, &shape(&config, 1), &[500.0], &[2]);
+        for mode in [Mode::Train, Mode::Recompute] {
+            let _ = trained.forward_mode(&x, &t, &conditioning, mode).unwrap();
+        }
+        let _ = compiled.forward(&x, &t, &conditioning).unwrap();
     }
 }
 
@@ -88,18 +85,19 @@ fn changes() -> Vec<Change> {
 fn it_refuses_what_the_trained_network_refuses_in_the_same_words() {
     for config in all() {
         for pack in [true, false] {
-            let networks = pair(&config, pack);
+            let (trained, compiled) = pair(&config, pack);
+            let networks: [&dyn Network; 2] = [trained.as_ref(), compiled.as_ref()];
             let mut refused = 0;
             for (name, change) in changes() {
                 let mut given = given(&config, &shape(&config, 2), &[500.0; 2], &[0, 3]);
                 change(&mut given);
-                let [expected, said] = [0, 1].map(|i| {
+                let [expected, out] = [0, 1].map(|i| {
                     let Given { x, t, conditioning, .. } = &given;
-                    let out = networks[i].forward(x, t, conditioning, Mode::Eval);
+                    let out = networks[i].forward(x, t, conditioning);
                     out.map(|out| out.size()).map_err(|error| error.to_string())
                 });
                 refused += usize::from(expected.is_err());
-                assert_eq!(said, expected, "{name}, pack {pack}: {config:?}");
+                assert_eq!(out, expected, "{name}, pack {pack}: {config:?}");
             }
             assert!(refused >= 10, "{refused} of {} are refused: {config:?}", changes().len());
         }
@@ -114,14 +112,15 @@ fn a_batch_of_no_images_is_what_it_is_to_the_trained_network() {
     let mut found = Vec::new();
     for config in configs {
         for pack in [true, false] {
-            let networks = pair(&config, pack);
+            let (trained, compiled) = pair(&config, pack);
+            let networks: [&dyn Network; 2] = [trained.as_ref(), compiled.as_ref()];
             let Given { x, t, conditioning, .. } = given(&config, &shape(&config, 0), &[], &[]);
             let with = Conditioning::context(Tensor::zeros([0, 5], F32));
             let mut all = vec![conditioning];
             all.extend(matches!(config, ModelConfig::Context(_)).then_some(with));
             for conditioning in &all {
                 let [expected, out] = [0, 1].map(|i| {
-                    let out = networks[i].forward(&x, &t, conditioning, Mode::Eval);
+                    let out = networks[i].forward(&x, &t, conditioning);
                     out.map(|out| out.size()).map_err(|error| error.to_string())
                 });
                 let same = match (&expected, &out) {

@@ -1,9 +1,9 @@
-//! Networks of which nothing is 0 or 1 by chance, inputs of every sort, and how near a network for
-//! inference has to be to the trained one.
+//! Networks with no weight at 0 or 1 by chance, inputs of every sort, and the tolerance between a
+//! compiled network and the trained one.
 //!
 //! The numbers are made by a formula, so that a difference found is found again.
 
-use inkdrop_nn::{ClassIds, Conditioning, Inference, Mode, Network, Role};
+use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Network, Role, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
@@ -40,7 +40,7 @@ pub fn noise(shape: &[i64], seed: usize) -> Tensor {
 }
 
 /// Writes numbers into every weight and every statistic: no layer is zero, no norm is even.
-pub fn uneven(network: &dyn Network) {
+pub fn uneven(network: &dyn TrainableNetwork) {
     let _guard = no_grad_guard();
     // Where nothing is normalised, numbers would grow until attention sees one place only.
     let normed = |name: &str| name.contains("norm") || name.ends_with("running_mean");
@@ -65,7 +65,7 @@ pub fn uneven(network: &dyn Network) {
 }
 
 /// An uneven network.
-pub fn network(config: &ModelConfig, kind: Kind) -> Box<dyn Network> {
+pub fn network(config: &ModelConfig, kind: Kind) -> Box<dyn TrainableNetwork> {
     let network = config.build(kind, Device::Cpu).unwrap();
     uneven(network.as_ref());
     network
@@ -169,7 +169,7 @@ pub fn sorts(config: &ModelConfig) -> Vec<Given> {
 
 pub fn pass(network: &dyn Network, given: &Given) -> Tensor {
     let _guard = no_grad_guard();
-    network.forward(&given.x, &given.t, &given.conditioning, Mode::Eval).unwrap()
+    network.forward(&given.x, &given.t, &given.conditioning).unwrap()
 }
 
 pub fn largest(x: &Tensor) -> f64 {
@@ -197,8 +197,8 @@ pub fn check(
 pub fn check_all(config: &ModelConfig, layouts: &[Layout]) {
     let trained = network(config, Kind::Float);
     for pack in [true, false] {
-        let options = Inference { pack, ..Inference::default() };
-        let ready = trained.for_inference(&options).unwrap();
+        let options = CompileOptions { pack, ..CompileOptions::default() };
+        let ready = trained.compile(&options).unwrap();
         for layout in layouts {
             for given in sorts(config) {
                 let mut given = laid(given, *layout);

@@ -1,6 +1,6 @@
 //! What a network refuses, and how it says so.
 
-use inkdrop_nn::{ClassIds, Conditioning, Mode};
+use inkdrop_nn::{ClassIds, Conditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig};
 
@@ -8,7 +8,7 @@ use super::every::all;
 use super::support::{F32, build, ddpm, improved, inputs, unet2d};
 
 fn refusal(config: &ModelConfig, x: &Tensor, t: &Tensor, conditioning: &Conditioning) -> String {
-    build(config).forward(x, t, conditioning, Mode::Eval).unwrap_err().to_string()
+    build(config).forward(x, t, conditioning).unwrap_err().to_string()
 }
 
 fn classes(ids: &[i64]) -> Conditioning {
@@ -30,7 +30,7 @@ fn odd_sizes_are_refused_before_anything_is_computed() {
         assert_eq!(text, expected);
         let _guard = no_grad_guard();
         let wide = Tensor::zeros([1, 3, 6, 20], F32);
-        let out = build(&config).forward(&wide, &t, &Conditioning::none(), Mode::Eval).unwrap();
+        let out = build(&config).forward(&wide, &t, &Conditioning::none()).unwrap();
         assert_eq!(out.size()[2..], [6, 20]);
     }
     let padded = ModelConfig::Ddpm(DdpmConfig { padding: 1, multipliers: vec![1, 1, 1], ..ddpm() });
@@ -38,11 +38,11 @@ fn odd_sizes_are_refused_before_anything_is_computed() {
     assert!(text.ends_with("with H and W multiples of 4 once padded by 1 at both ends"), "{text}");
     let _guard = no_grad_guard();
     let fits = Tensor::zeros([1, 3, 14, 18], F32);
-    let _ = build(&padded).forward(&fits, &t, &Conditioning::none(), Mode::Eval).unwrap();
+    let _ = build(&padded).forward(&fits, &t, &Conditioning::none()).unwrap();
 }
 
 #[test]
-fn classes_are_asked_for_where_there_are_any_and_refused_where_there_are_none() {
+fn classes_are_required_by_class_conditional_networks_and_refused_by_others() {
     let conditional = [
         ModelConfig::Ddpm(DdpmConfig { classes: Some(7), ..ddpm() }),
         ModelConfig::Improved(ImprovedConfig { classes: Some(7), ..improved() }),

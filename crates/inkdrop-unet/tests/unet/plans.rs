@@ -1,6 +1,5 @@
 //! What a plan says is what is built.
 
-use inkdrop_nn::Mode;
 use inkdrop_torch::tch::no_grad_guard;
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Preset, Unet2dConfig};
 
@@ -21,7 +20,7 @@ fn the_plan_ends_in_the_shape_that_comes_out() {
     let _guard = no_grad_guard();
     for config in all() {
         let (x, t, conditioning) = inputs(&config);
-        let out = build(&config).forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+        let out = build(&config).forward(&x, &t, &conditioning).unwrap();
         assert_eq!(out.size()[1], config.outputs());
         assert_eq!(out.size()[2..], x.size()[2..], "{config:?}");
         let plan = config.plan_at(&x.size()[2..]).unwrap();
@@ -30,7 +29,7 @@ fn the_plan_ends_in_the_shape_that_comes_out() {
 }
 
 /// Nichol & Dhariwal 2021 and Dhariwal & Nichol 2021 with their READMEs; Ho et al. 2020; and
-/// floors counted from the originals.
+/// floors counted from the published networks.
 #[test]
 fn presets_have_the_published_sizes() {
     let published = [

@@ -1,6 +1,6 @@
 //! Half precision: a half torso between norms, embeddings and a last layer in f32.
 
-use inkdrop_nn::{Mode, Network};
+use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
@@ -8,7 +8,11 @@ use super::every::all;
 use super::support::{build, improved, inputs, stir};
 
 /// The same network with its convolutions in another kind.
-fn halved(config: &ModelConfig, network: &dyn Network, kind: Kind) -> Box<dyn Network> {
+fn halved(
+    config: &ModelConfig,
+    network: &dyn TrainableNetwork,
+    kind: Kind,
+) -> Box<dyn TrainableNetwork> {
     let half = config.build(kind, Device::Cpu).unwrap();
     let _guard = no_grad_guard();
     for (to, from) in half.params().iter().zip(network.params().iter()) {
@@ -28,8 +32,8 @@ fn every_family_runs_in_half_precision_near_its_f32_result() {
             stir(network.as_ref());
             let half = halved(&config, network.as_ref(), kind);
             let (x, t, conditioning) = inputs(&config);
-            let exact = network.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
-            let out = half.forward(&x, &t, &conditioning, Mode::Eval).unwrap();
+            let exact = network.forward(&x, &t, &conditioning).unwrap();
+            let out = half.forward(&x, &t, &conditioning).unwrap();
             assert_eq!(out.kind(), Kind::Float);
             let spread = f64::try_from(exact.std(true)).unwrap();
             let error = f64::try_from((&out - &exact).square().mean(Kind::Double).sqrt()).unwrap();
@@ -41,7 +45,7 @@ fn every_family_runs_in_half_precision_near_its_f32_result() {
 
 /// improved-diffusion's convert_to_fp16: the convolutions of the three lists, nothing else.
 #[test]
-fn the_torso_is_split_as_the_original_splits_it() {
+fn the_torso_is_split_as_in_improved_diffusion() {
     let config = ModelConfig::Improved(improved());
     for kind in [Kind::BFloat16, Kind::Half] {
         let network = config.build(kind, Device::Cpu).unwrap();
@@ -63,7 +67,7 @@ fn gradients_flow_through_a_bf16_torso() {
     let network = config.build(Kind::BFloat16, Device::Cpu).unwrap();
     stir(network.as_ref());
     let (x, t, conditioning) = inputs(&config);
-    let out = network.forward(&x, &t, &conditioning, Mode::Train).unwrap();
+    let out = network.forward_mode(&x, &t, &conditioning, Mode::Train).unwrap();
     out.square().mean(Kind::Float).backward();
     for param in network.params().trained() {
         let grad = param.tensor.grad();

@@ -1,12 +1,12 @@
 //! A small network of each family, and inputs for it.
 
-use inkdrop_nn::{ClassIds, Conditioning, Network};
+use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{DdpmConfig, ImageSize, ImprovedConfig, ModelConfig, Unet2dConfig};
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-pub fn build(config: &ModelConfig) -> Box<dyn Network> {
+pub fn build(config: &ModelConfig) -> Box<dyn TrainableNetwork> {
     config.build(Kind::Float, Device::Cpu).unwrap()
 }
 
@@ -70,7 +70,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
 }
 
 /// Draws every weight anew, so that what starts at 0 does not hide anything.
-pub fn stir(network: &dyn Network) {
+pub fn stir(network: &dyn TrainableNetwork) {
     let _guard = inkdrop_torch::tch::no_grad_guard();
     for param in network.params().trained() {
         let noise = param.tensor.randn_like() * 0.1;

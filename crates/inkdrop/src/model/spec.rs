@@ -69,7 +69,7 @@ pub fn original(family: &str, arguments: Value, size: ImageSize) -> Result<Model
     if let Some(class) = class.filter(|class| *class != "UNet2DModel") {
         bail!("class {class}: expected UNet2DModel");
     }
-    Ok(ModelConfig::from_original(family, arguments, size)?)
+    Ok(ModelConfig::from_arguments(family, arguments, size)?)
 }
 
 /// MODEL_FLAGS of the improved-diffusion and guided-diffusion scripts.

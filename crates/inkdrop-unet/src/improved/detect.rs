@@ -1,11 +1,11 @@
-//! improved-diffusion's sizes from its keys and shapes.
+//! Detection of improved-diffusion's U-Net from names and shapes.
 
 use super::{AttentionOrder, ImprovedConfig};
-use crate::recognise::{Assumed, Recognised, Shapes};
+use crate::detect::{DetectedArchitecture, Shapes, UndeterminedField};
 use crate::{ImageSize, ModelConfig};
 
 impl ImprovedConfig {
-    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+    pub(crate) fn detect(shapes: &Shapes) -> Option<DetectedArchitecture> {
         let first = "input_blocks.0.0.weight";
         let features = shapes.axis("time_embed.0.weight", 1).filter(|&features| features > 0)?;
         let (inputs, outputs) = (shapes.axis(first, 1)?, shapes.axis("out.2.weight", 0)?);
@@ -48,22 +48,24 @@ impl ImprovedConfig {
             resblock_updown,
             checkpoint: false,
         };
-        let mut assumed =
-            vec![Assumed::new("size", config.size), Assumed::new("heads", config.heads)];
+        let mut undetermined = vec![
+            UndeterminedField::new("size", config.size),
+            UndeterminedField::new("heads", config.heads),
+        ];
         if resblock_updown {
             // guided-diffusion's networks, where both of these occur.
-            assumed.push(Assumed::new("head_channels", "none"));
-            assumed.push(Assumed::new("attention_order", "legacy"));
+            undetermined.push(UndeterminedField::new("head_channels", "none"));
+            undetermined.push(UndeterminedField::new("attention_order", "legacy"));
         }
         let config = match super_res {
             true => ModelConfig::ImprovedSuperRes(config),
             false => ModelConfig::Improved(config),
         };
-        Some(Recognised { config, assumed })
+        Some(DetectedArchitecture { config, undetermined })
     }
 }
 
-/// Blocks of a level: the first doubling on the way up follows that many and one.
+/// Residual blocks per level: the first upsampling of the decoder follows that many and one.
 fn blocks(shapes: &Shapes, stages: i64) -> Option<i64> {
     let doubles = |&n: &i64| {
         let stage = format!("output_blocks.{n}");
@@ -76,7 +78,7 @@ fn blocks(shapes: &Shapes, stages: i64) -> Option<i64> {
     up.or_else(|| (0..stages).find(halves).map(|n| n - 1)).or(Some(stages - 1))
 }
 
-/// Whether a block of the way up ends with a second residual block.
+/// True if this stage of the decoder ends with a second residual block.
 fn second_res(shapes: &Shapes, stage: i64) -> bool {
     let key = |layer| format!("output_blocks.{stage}.{layer}.in_layers.2.weight");
     shapes.has(&key(1)) || shapes.has(&key(2))

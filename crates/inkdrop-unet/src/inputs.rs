@@ -1,34 +1,75 @@
-//! Whether what a network is given fits it.
+//! The inputs of a [`Unet`](crate::Unet): checks and preparation.
 
 use inkdrop_nn::{Conditioning, NetworkError};
+use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
 
-/// What a network takes.
-#[derive(Debug, Clone)]
-pub(crate) struct Expected {
-    /// Axes of the image: 1, 2 or 3.
+/// Shapes of the inputs, and their preparation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct InputSpec {
+    /// Number of axes of the image: 1, 2 or 3.
     pub dims: usize,
     /// Channels of x.
     pub channels: i64,
-    /// Height and width, with `padding` at both ends, are multiples of this.
+    /// Height and width, with `padding` at both ends, must be multiples of this.
     pub multiple: i64,
-    /// Padding that the network adds itself.
+    /// Zero padding that the network adds at both ends and crops from the output (nanodiffusion).
     pub padding: i64,
-    /// How many classes it knows.
+    /// The network computes with 2·x − 1 (diffusers' `center_input_sample`).
+    pub center: bool,
+    /// Number of classes of a class-conditional network.
     pub classes: Option<i64>,
-    /// Whether it takes small images.
+    /// The network takes low-resolution images (improved-diffusion's SuperResModel).
     pub low_res: bool,
 }
 
-impl Expected {
+impl InputSpec {
+    /// Images with this many channels, without preparation or conditions.
+    pub fn images(channels: i64) -> Self {
+        let (padding, center, classes, low_res) = (0, false, None, false);
+        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res }
+    }
+
+    /// Channels of the first convolution's input.
+    pub fn network_channels(&self) -> i64 {
+        if self.low_res { self.channels.saturating_mul(2) } else { self.channels }
+    }
+
+    /// x as the first convolution takes it: padded, centred, or concatenated with the upsampled
+    /// low-resolution images.
+    pub fn prepare(&self, x: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
+        if self.padding > 0 {
+            return Ok(x.f_constant_pad_nd([self.padding; 4])?);
+        }
+        if self.center {
+            return Ok(x.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
+        }
+        match &conditioning.low_res {
+            Some(small) => Ok(Tensor::f_cat(&[x, &upsample(small, &x.size()[2..])?], 1)?),
+            None => Ok(x.shallow_clone()),
+        }
+    }
+
+    /// Crops the padding from the output.
+    pub fn crop(&self, out: Tensor, x: &Tensor) -> Result<Tensor> {
+        match (self.padding, &x.size()[..]) {
+            (1.., [_, _, height, width]) => {
+                Ok(out.f_narrow(2, self.padding, *height)?.f_narrow(3, self.padding, *width)?)
+            }
+            _ => Ok(out),
+        }
+    }
+
+    /// Checks all inputs.
+    ///
     /// # Errors
-    /// What does not fit, its shape and what the network takes.
+    /// The first invalid input, with its shape and the expected one.
     pub fn check(
         &self,
         x: &Tensor,
         t: &Tensor,
         conditioning: &Conditioning,
-    ) -> Result<(), NetworkError> {
+    ) -> std::result::Result<(), NetworkError> {
         let size = x.size();
         let fits = |&axis: &i64| axis > 0 && (axis + 2 * self.padding) % self.multiple == 0;
         let axes = size.get(2..).unwrap_or_default();
@@ -48,7 +89,7 @@ impl Expected {
         &self,
         size: &[i64],
         conditioning: &Conditioning,
-    ) -> Result<(), NetworkError> {
+    ) -> std::result::Result<(), NetworkError> {
         let Conditioning { context, classes, low_res } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
@@ -71,7 +112,7 @@ impl Expected {
                 }
             }
             (true, None) => {
-                let expected = "the small images to make large ones of".to_string();
+                let expected = "the low-resolution images to upsample".to_string();
                 return Err(NetworkError::Missing { input: "low_res", expected });
             }
             (false, Some(_)) => return Err(NetworkError::Unexpected { input: "low_res" }),
@@ -92,4 +133,13 @@ impl Expected {
         }
         text
     }
+}
+
+/// Linear interpolation between pixel centres.
+fn upsample(small: &Tensor, size: &[i64]) -> Result<Tensor> {
+    Ok(match size.len() {
+        1 => small.f_upsample_linear1d(size, false, None)?,
+        3 => small.f_upsample_trilinear3d(size, false, None, None, None)?,
+        _ => small.f_upsample_bilinear2d(size, false, None, None)?,
+    })
 }

@@ -1,13 +1,13 @@
-//! nanodiffusion's sizes from its keys and shapes.
+//! Detection of nanodiffusion's U-Net from names and shapes.
 
 use inkdrop_nn::{Activation, NormKind};
 
 use super::DdpmConfig;
-use crate::recognise::{Assumed, Recognised, Shapes, usual_groups};
+use crate::detect::{DetectedArchitecture, Shapes, UndeterminedField, usual_groups};
 use crate::{ImageSize, ModelConfig};
 
 impl DdpmConfig {
-    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+    pub(crate) fn detect(shapes: &Shapes) -> Option<DetectedArchitecture> {
         let features = shapes.axis("init_conv.weight", 0)?;
         let count = shapes.count("downs.");
         let halves = |n: &i64| shapes.has(&format!("downs.{n}.downsample.weight"));
@@ -41,16 +41,18 @@ impl DdpmConfig {
             size: ImageSize::square(32),
             ..Self::cifar10()
         };
-        let mut assumed =
-            vec![Assumed::new("size", config.size), Assumed::new("activation", "silu")];
+        let mut undetermined = vec![
+            UndeterminedField::new("size", config.size),
+            UndeterminedField::new("activation", "silu"),
+        ];
         if norm == NormKind::Group {
-            assumed.push(Assumed::new("norm", "group"));
-            assumed.push(Assumed::new("groups", config.groups));
+            undetermined.push(UndeterminedField::new("norm", "group"));
+            undetermined.push(UndeterminedField::new("groups", config.groups));
         }
         if config.time_features.is_some() {
-            assumed.push(Assumed::new("time_scale", config.time_scale));
+            undetermined.push(UndeterminedField::new("time_scale", config.time_scale));
         }
-        assumed.push(Assumed::new("padding", config.padding));
-        Some(Recognised { config: ModelConfig::Ddpm(config), assumed })
+        undetermined.push(UndeterminedField::new("padding", config.padding));
+        Some(DetectedArchitecture { config: ModelConfig::Ddpm(config), undetermined })
     }
 }

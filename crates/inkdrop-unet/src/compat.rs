@@ -1,4 +1,4 @@
-//! A network from the arguments of its original's constructor, by name.
+//! Configs from the constructor arguments of the published networks.
 
 use serde::{Deserialize, Deserializer};
 
@@ -7,21 +7,21 @@ use crate::{
     Unet2dArguments, Unrepresentable,
 };
 
-/// Why an original's arguments make no network here.
+/// Error of a config from constructor arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OriginalError {
-    /// There is no such family.
+pub enum ArgumentsError {
+    /// The family is unknown.
     #[error("unknown family `{0}`: expected context, ddpm, improved, improved-super-res or unet2d")]
     Family(String),
-    /// An argument that the original does not have, or of another type.
+    /// An unknown argument, or one of another type.
     #[error("arguments of {family}: {problem}")]
     Arguments {
         /// The family.
         family: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A value that the family cannot use.
+    /// An invalid value.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Options of diffusers that have no counterpart here.
@@ -30,12 +30,12 @@ pub enum OriginalError {
 }
 
 impl ModelConfig {
-    /// The network that an original's constructor would make.
+    /// The network that the constructor of a published implementation would build.
     ///
     /// - family: `context`, `ddpm`, `improved`, `improved-super-res` or `unet2d`
-    /// - arguments: by the original's names (for `unet2d` the config.json); what is
-    ///   not there has the original's default
-    /// - size: of the images, where the arguments do not say it
+    /// - arguments: by their published names (for `unet2d` the config.json); missing ones have
+    ///   the published defaults
+    /// - size: image size, used if the arguments have none
     ///
     /// ```
     /// use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
@@ -43,23 +43,23 @@ impl ModelConfig {
     /// let json = r#"{"img_channels": 3, "base_channels": 128, "channel_mults": [1, 2, 2, 2],
     ///     "time_emb_dim": 512, "activation": "silu", "attention_resolutions": [1]}"#;
     /// let arguments: serde_json::Value = serde_json::from_str(json)?;
-    /// let model = ModelConfig::from_original("ddpm", arguments, ImageSize::square(32))?;
+    /// let model = ModelConfig::from_arguments("ddpm", arguments, ImageSize::square(32))?;
     /// assert_eq!(model, ModelConfig::Ddpm(DdpmConfig::cifar10()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// An unknown family or argument, or values that make no network.
-    pub fn from_original<'de, D: Deserializer<'de>>(
+    /// An unknown family or argument, or an invalid value.
+    pub fn from_arguments<'de, D: Deserializer<'de>>(
         family: &str,
         arguments: D,
         size: ImageSize,
-    ) -> Result<Self, OriginalError> {
+    ) -> Result<Self, ArgumentsError> {
         fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
             family: &str,
             arguments: D,
-        ) -> Result<T, OriginalError> {
-            T::deserialize(arguments).map_err(|error| OriginalError::Arguments {
+        ) -> Result<T, ArgumentsError> {
+            T::deserialize(arguments).map_err(|error| ArgumentsError::Arguments {
                 family: family.to_string(),
                 problem: error.to_string(),
             })
@@ -74,7 +74,7 @@ impl ModelConfig {
                 read::<ImprovedArguments, _>(family, arguments)?.config(size),
             ),
             "unet2d" => Self::Unet2d(read::<Unet2dArguments, _>(family, arguments)?.config(size)?),
-            _ => return Err(OriginalError::Family(family.to_string())),
+            _ => return Err(ArgumentsError::Family(family.to_string())),
         };
         model.check()?;
         Ok(model)

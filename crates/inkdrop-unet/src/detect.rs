@@ -1,4 +1,4 @@
-//! Which network a set of keys and shapes belongs to.
+//! Detection of an architecture from the names and shapes of a state_dict.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,39 @@ use crate::{ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig
 #[derive(Debug, Clone, Default)]
 pub struct Shapes(BTreeMap<String, Vec<i64>>);
 
-/// A network that was recognised.
+/// An architecture that was detected from names and shapes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recognised {
-    /// The network; the assumed fields have the originals' usual values.
+pub struct DetectedArchitecture {
+    /// The config. Undetermined fields have the usual values of the published networks.
     pub config: ModelConfig,
-    /// What keys and shapes cannot tell.
-    pub assumed: Vec<Assumed>,
+    /// The fields that names and shapes do not determine.
+    pub undetermined: Vec<UndeterminedField>,
 }
 
-/// A field that keys and shapes cannot tell.
+/// A field of the config that names and shapes do not determine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assumed {
-    /// The config's field.
+pub struct UndeterminedField {
+    /// The field.
     pub field: &'static str,
-    /// The value that it was given.
+    /// Its default value in the detected config.
     pub value: String,
 }
 
-/// Why no network was recognised.
+/// Error of detection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecogniseError {
-    /// The keys are those of no known family.
+pub enum DetectError {
+    /// No family has such keys.
     #[error("its keys are those of no known family")]
     Unknown,
-    /// The keys are those of several families.
+    /// The keys belong to several families.
     #[error("it mixes the keys of several families ({}): expected those of one", .0.join(", "))]
     Mixed(Vec<&'static str>),
-    /// The keys are those of a family, but the sizes make no network.
+    /// The keys belong to a family, but the shapes are not consistent.
     #[error("it has keys of family {0}, but their shapes make no network of it")]
     Misfit(&'static str),
 }
 
-/// Beginnings of keys that only one family has.
+/// Prefixes of keys that only one family has.
 const MARKS: [(&str, &[&str]); 4] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
@@ -55,7 +55,7 @@ impl<K: Into<String>> FromIterator<(K, Vec<i64>)> for Shapes {
 }
 
 impl Shapes {
-    /// Whether there is such a key.
+    /// True if this key exists.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
@@ -70,14 +70,14 @@ impl Shapes {
         Some(self.0.get(key)?.len())
     }
 
-    /// Whether any key begins so.
+    /// True if any key has this prefix.
     pub(crate) fn any(&self, prefix: &str) -> bool {
         let mut from = self.0.range(prefix.to_string()..);
         from.next().is_some_and(|(key, _)| key.starts_with(prefix))
     }
 
-    /// One more than the highest number n of a key that begins `prefix` n `.`; a number
-    /// beyond any network's is passed over.
+    /// One more than the highest number n in keys of the form `prefix` n `.`; implausibly large
+    /// numbers are ignored.
     pub(crate) fn count(&self, prefix: &str) -> i64 {
         let from = self.0.range(prefix.to_string()..);
         let below = from.map_while(|(key, _)| key.strip_prefix(prefix));
@@ -86,26 +86,26 @@ impl Shapes {
         numbers.max().map_or(0, |highest| highest + 1)
     }
 
-    /// How often in a row `key(0)`, `key(1)`, … is there.
+    /// Number of consecutive keys `key(0)`, `key(1)`, … that exist.
     pub(crate) fn run(&self, key: impl Fn(i64) -> String) -> i64 {
         (0..).take_while(|&n| self.has(&key(n))).count() as i64
     }
 }
 
-impl Assumed {
+impl UndeterminedField {
     pub(crate) fn new(field: &'static str, value: impl std::fmt::Display) -> Self {
         Self { field, value: value.to_string() }
     }
 }
 
-/// The originals' 32 groups, or as many of them as divide the channels.
+/// 32 groups as in the published networks, or the largest power of 2 that divides the channels.
 pub(crate) fn usual_groups(channels: &[i64]) -> i64 {
     let divides = |groups: &i64| channels.iter().all(|channels| channels % groups == 0);
     [32, 16, 8, 4, 2].into_iter().find(divides).unwrap_or(1)
 }
 
 impl ModelConfig {
-    /// The network of a state_dict's keys and shapes.
+    /// Detects the architecture of a state_dict from its names and shapes.
     ///
     /// ```
     /// use inkdrop_torch::tch::{Device, Kind};
@@ -115,29 +115,29 @@ impl ModelConfig {
     /// let network = ModelConfig::Improved(config).build(Kind::Float, Device::Cpu)?;
     /// let params = network.params().iter();
     /// let shapes: Shapes = params.map(|param| (&*param.name, param.tensor.size())).collect();
-    /// let recognised = ModelConfig::recognise(&shapes)?;
-    /// let assumed: Vec<&str> = recognised.assumed.iter().map(|assumed| assumed.field).collect();
-    /// assert_eq!(assumed, ["size", "heads"]); // no shape depends on these
+    /// let detected = ModelConfig::detect(&shapes)?;
+    /// let undetermined: Vec<&str> = detected.undetermined.iter().map(|entry| entry.field).collect();
+    /// assert_eq!(undetermined, ["size", "heads"]); // no shape depends on these
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// Keys of no family or of several, or shapes that make no network.
-    pub fn recognise(shapes: &Shapes) -> Result<Recognised, RecogniseError> {
+    /// Keys of no family or of several, or inconsistent shapes.
+    pub fn detect(shapes: &Shapes) -> Result<DetectedArchitecture, DetectError> {
         let marked = |(_, marks): &&(&str, &[&str])| marks.iter().any(|mark| shapes.any(mark));
         let families: Vec<&str> = MARKS.iter().filter(marked).map(|(family, _)| *family).collect();
         let family = match families[..] {
-            [] => return Err(RecogniseError::Unknown),
+            [] => return Err(DetectError::Unknown),
             [family] => family,
-            _ => return Err(RecogniseError::Mixed(families)),
+            _ => return Err(DetectError::Mixed(families)),
         };
-        let recognised = match family {
-            "context" => ContextConfig::recognise(shapes),
-            "ddpm" => DdpmConfig::recognise(shapes),
-            "improved" => ImprovedConfig::recognise(shapes),
-            _ => Unet2dConfig::recognise(shapes),
+        let detected = match family {
+            "context" => ContextConfig::detect(shapes),
+            "ddpm" => DdpmConfig::detect(shapes),
+            "improved" => ImprovedConfig::detect(shapes),
+            _ => Unet2dConfig::detect(shapes),
         };
-        let sound = recognised.filter(|recognised| recognised.config.check().is_ok());
-        sound.ok_or(RecogniseError::Misfit(family))
+        let sound = detected.filter(|detected| detected.config.check().is_ok());
+        sound.ok_or(DetectError::Misfit(family))
     }
 }

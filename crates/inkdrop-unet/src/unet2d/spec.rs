@@ -1,61 +1,94 @@
-//! Which block stands where in diffusers' UNet2DModel.
+//! The layers of diffusers' UNet2DModel.
 
 use inkdrop_nn::{
     Activation, AttentionConfig, AttentionKeys, ConvConfig, LayerConfig, NormConfig, NormKind,
-    Projection, ResBlockConfig, ResBlockKeys, Resample, ResampleConfig,
+    Params, Projection, ResBlockConfig, ResBlockKeys, Resample, ResampleConfig,
 };
+use inkdrop_torch::tch::{Device, Kind};
 
 use super::{ClassEmbedding, Unet2dConfig};
-use crate::ConfigError;
-use crate::backbone::{ClassLayout, HeadLayout, Layout, MlpLayout, StageLayout};
+use crate::inputs::InputSpec;
+use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, UnetSpec};
+use crate::{BuildError, ConfigError, Unet};
 
 type Layers = Vec<(String, LayerConfig)>;
 
-/// The keys of diffusers' TimestepEmbedding.
-const LINEAR: [&str; 2] = ["linear_1", "linear_2"];
-
 impl Unet2dConfig {
+    /// The network with PyTorch's default initialisation, in diffusers' order.
+    ///
+    /// - dtype: `Float` or `Double`; `BFloat16` or `Half` for mixed precision
+    ///
     /// # Errors
-    /// The field that cannot be.
-    pub(crate) fn layout(&self) -> Result<Layout, ConfigError> {
-        self.check()?;
-        let width = self.embedding();
-        let mlp =
-            |scope| MlpLayout { scope, keys: LINEAR, widths: [self.features[0], width, width] };
-        let classes = |rows| match self.class_embedding {
-            ClassEmbedding::Table => ClassLayout::Table { key: "class_embedding", rows, width },
-            ClassEmbedding::Timestep => ClassLayout::Sinusoids(mlp("class_embedding")),
-        };
-        let layout = Layout {
-            dims: 2,
-            time: Some(mlp("time_embedding")),
-            classes: self.classes.map(classes),
-            down: self.down()?,
-            middle: self.middle()?,
-            up: self.up()?,
-            head: HeadLayout {
-                norm_key: "conv_norm_out",
-                norm: self.norm(),
-                activation: Activation::Silu, // whatever `activation` says
-                conv_key: "conv_out",
-                conv: ConvConfig::same(self.features[0], self.outputs, 3),
-                zero: false,
-            },
-            first_conv_first: true,
-        };
-        layout.check()?;
-        Ok(layout)
+    /// An invalid config, or libtorch cannot allocate the network.
+    pub fn build(&self, dtype: Kind, device: Device) -> Result<Unet, BuildError> {
+        Ok(Unet::new(&self.spec()?, Params::new(dtype, device))?)
     }
 
-    fn down(&self) -> Result<Vec<StageLayout>, ConfigError> {
+    /// # Errors
+    /// The invalid field.
+    pub(crate) fn spec(&self) -> Result<UnetSpec, ConfigError> {
+        self.check()?;
+        let inputs = InputSpec {
+            center: self.center_input,
+            classes: self.classes,
+            ..InputSpec::images(self.channels)
+        };
+        let width = self.embedding();
+        let classes = |rows| match self.class_embedding {
+            ClassEmbedding::Table => ClassSpec::Table { key: "class_embedding", rows, width },
+            ClassEmbedding::Timestep => {
+                ClassSpec::Sinusoidal(self.sinusoidal_embedding("class_embedding"))
+            }
+        };
+        UnetSpec {
+            inputs,
+            timestep: Some(self.sinusoidal_embedding("time_embedding")),
+            classes: self.classes.map(classes),
+            encoder: self.encoder()?,
+            middle: self.middle()?,
+            decoder: self.decoder()?,
+            head: self.head(),
+            checkpoint: self.checkpoint,
+            first_conv_first: true,
+        }
+        .validated()
+    }
+
+    /// diffusers' TimestepEmbedding.
+    fn sinusoidal_embedding(&self, scope: &'static str) -> EmbeddingSpec {
+        let (features, width) = (self.features[0], self.embedding());
+        EmbeddingSpec {
+            sinusoids: Sinusoids::Diffusers {
+                width: features,
+                cosine_first: self.cosine_first,
+                shift: self.frequency_shift,
+            },
+            scope,
+            keys: ["linear_1", "linear_2"],
+            widths: [features, width, width],
+        }
+    }
+
+    fn head(&self) -> HeadSpec {
+        HeadSpec {
+            norm_key: "conv_norm_out",
+            norm: self.norm(),
+            activation: Activation::Silu, // whatever `activation` is
+            conv_key: "conv_out",
+            conv: ConvConfig::same(self.features[0], self.outputs, 3),
+            zero: false,
+        }
+    }
+
+    fn encoder(&self) -> Result<Vec<StageSpec>, ConfigError> {
         let first = LayerConfig::Conv(ConvConfig::same(self.channels, self.features[0], 3));
-        let mut stages = vec![StageLayout::plain("conv_in", vec![("conv_in".to_string(), first)])];
+        let mut stages = vec![StageSpec::plain("conv_in", vec![("conv_in".to_string(), first)])];
         let mut channels = self.features[0];
         for (level, &outputs) in self.features.iter().enumerate() {
             let (block, attends) = (format!("down_blocks.{level}"), self.down_attention[level]);
             for layer in 0..self.blocks {
                 let layers = self.pair(&block, layer, channels, outputs, attends)?;
-                stages.push(StageLayout::plain(format!("{block}.{layer}"), layers));
+                stages.push(StageSpec::plain(format!("{block}.{layer}"), layers));
                 channels = outputs;
             }
             if level + 1 < self.features.len() {
@@ -71,13 +104,13 @@ impl Unet2dConfig {
                     let config = ResampleConfig { far_padding, ..ResampleConfig::learned(outputs) };
                     (format!("{key}.conv"), LayerConfig::Down(config))
                 };
-                stages.push(StageLayout::plain(key, vec![layer]));
+                stages.push(StageSpec::plain(key, vec![layer]));
             }
         }
         Ok(stages)
     }
 
-    fn middle(&self) -> Result<Vec<StageLayout>, ConfigError> {
+    fn middle(&self) -> Result<Vec<StageSpec>, ConfigError> {
         if !self.middle {
             return Ok(Vec::new());
         }
@@ -95,10 +128,10 @@ impl Unet2dConfig {
             layers.push(("mid_block.attentions.0".to_string(), LayerConfig::Attention(attention)));
         }
         layers.push(("mid_block.resnets.1".to_string(), res));
-        Ok(vec![StageLayout::plain("mid_block", layers)])
+        Ok(vec![StageSpec::plain("mid_block", layers)])
     }
 
-    fn up(&self) -> Result<Vec<StageLayout>, ConfigError> {
+    fn decoder(&self) -> Result<Vec<StageSpec>, ConfigError> {
         let widths: Vec<i64> = self.features.iter().rev().copied().collect();
         let mut stages = Vec::new();
         let mut channels = widths[0];
@@ -108,7 +141,7 @@ impl Unet2dConfig {
             for layer in 0..=self.blocks {
                 let skip = if layer == self.blocks { next } else { outputs };
                 let layers = self.pair(&block, layer, channels + skip, outputs, attends)?;
-                stages.push(StageLayout::joined(format!("{block}.{layer}"), layers));
+                stages.push(StageSpec::with_skip(format!("{block}.{layer}"), layers));
                 channels = outputs;
             }
             if level + 1 < widths.len() {
@@ -122,13 +155,13 @@ impl Unet2dConfig {
                 } else {
                     (format!("{key}.conv"), LayerConfig::Up(ResampleConfig::learned(outputs)))
                 };
-                stages.push(StageLayout::plain(key, vec![layer]));
+                stages.push(StageSpec::plain(key, vec![layer]));
             }
         }
         Ok(stages)
     }
 
-    /// A residual block, and its attention where there is one.
+    /// A residual block, followed by self-attention if the level has it.
     fn pair(
         &self,
         block: &str,

@@ -1,11 +1,11 @@
-//! A UNet2DModel's sizes from its keys and shapes; its config.json knows more.
+//! Detection of a UNet2DModel from names and shapes. Its config.json has more fields.
 
 use super::{ClassEmbedding, Unet2dConfig};
-use crate::recognise::{Assumed, Recognised, Shapes, usual_groups};
+use crate::detect::{DetectedArchitecture, Shapes, UndeterminedField, usual_groups};
 use crate::{ImageSize, ModelConfig};
 
 impl Unet2dConfig {
-    pub(crate) fn recognise(shapes: &Shapes) -> Option<Recognised> {
+    pub(crate) fn detect(shapes: &Shapes) -> Option<DetectedArchitecture> {
         let levels = shapes.count("down_blocks.");
         let width = |level| shapes.axis(&format!("down_blocks.{level}.resnets.0.conv1.weight"), 0);
         let features: Vec<i64> = (0..levels).map(width).collect::<Option<_>>()?;
@@ -43,19 +43,19 @@ impl Unet2dConfig {
             features,
             ..Self::cifar10()
         };
-        let assumed = vec![
-            Assumed::new("size", config.size),
-            Assumed::new("head_channels", "none"),
-            Assumed::new("groups", config.groups),
-            Assumed::new("eps", config.eps),
-            Assumed::new("activation", "silu"),
-            Assumed::new("far_padding", config.far_padding),
-            Assumed::new("cosine_first", config.cosine_first),
-            Assumed::new("frequency_shift", config.frequency_shift),
-            Assumed::new("middle_divisor", config.middle_divisor),
-            Assumed::new("middle_groups", "none"),
-            Assumed::new("center_input", config.center_input),
+        let undetermined = vec![
+            UndeterminedField::new("size", config.size),
+            UndeterminedField::new("head_channels", "none"),
+            UndeterminedField::new("groups", config.groups),
+            UndeterminedField::new("eps", config.eps),
+            UndeterminedField::new("activation", "silu"),
+            UndeterminedField::new("far_padding", config.far_padding),
+            UndeterminedField::new("cosine_first", config.cosine_first),
+            UndeterminedField::new("frequency_shift", config.frequency_shift),
+            UndeterminedField::new("middle_divisor", config.middle_divisor),
+            UndeterminedField::new("middle_groups", "none"),
+            UndeterminedField::new("center_input", config.center_input),
         ];
-        Some(Recognised { config: ModelConfig::Unet2d(config), assumed })
+        Some(DetectedArchitecture { config: ModelConfig::Unet2d(config), undetermined })
     }
 }

@@ -1,4 +1,4 @@
-//! improved-diffusion's and guided-diffusion's own argument names.
+//! Compatibility with improved- and guided-diffusion: their argument names.
 
 use serde::Deserialize;
 
@@ -24,7 +24,7 @@ use crate::ImageSize;
 /// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the original's names; ImprovedConfig says what they mean
+#[allow(missing_docs)] // the published names; ImprovedConfig explains them
 pub struct ImprovedArguments {
     /// guided-diffusion's; the network does not depend on it.
     pub image_size: Option<i64>,
@@ -79,9 +79,9 @@ impl Default for ImprovedArguments {
 }
 
 impl ImprovedArguments {
-    /// The same in our words.
+    /// The same network as a config.
     ///
-    /// - size: of the images, where `image_size` does not say it
+    /// - size: image size, used if `image_size` is not given
     pub fn config(&self, size: ImageSize) -> ImprovedConfig {
         let given = |value: i64| (value != -1).then_some(value);
         ImprovedConfig {

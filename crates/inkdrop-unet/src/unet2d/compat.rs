@@ -1,4 +1,4 @@
-//! diffusers' own config.json.
+//! Compatibility with diffusers: its config.json.
 
 use inkdrop_nn::Activation;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{ConfigError, ImageSize};
 /// The config.json of a UNet2DModel, with diffusers' defaults for what is not there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs)] // diffusers' names; Unet2dConfig says what they mean
+#[allow(missing_docs)] // diffusers' names; Unet2dConfig explains them
 pub struct Unet2dArguments {
     #[serde(rename = "_class_name")]
     pub class_name: String,
@@ -43,7 +43,7 @@ pub struct Unet2dArguments {
     pub num_train_timesteps: Option<i64>,
 }
 
-/// What of a config.json has no counterpart here, one line each.
+/// Options of a config.json that are not supported, one line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this UNet2DModel uses what is not supported: {}", .0.join("; "))]
 pub struct Unrepresentable(pub Vec<String>);
@@ -88,9 +88,9 @@ impl Default for Unet2dArguments {
 }
 
 impl Unet2dArguments {
-    /// The same in our words.
+    /// The same network as a config.
     ///
-    /// - size: of the images, where `sample_size` does not say it
+    /// - size: image size, used if `sample_size` is not given
     ///
     /// # Errors
     /// All fields at once whose values have no counterpart here.
@@ -159,7 +159,7 @@ impl Unet2dArguments {
     /// The config.json of a network.
     ///
     /// # Errors
-    /// A config that cannot be.
+    /// An invalid config.
     pub fn of(config: &Unet2dConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let types = |list: &[bool], [plain, attention]: [&str; 2]| {

@@ -1,4 +1,4 @@
-//! The sprites notebook's own argument names.
+//! Compatibility with the sprites notebook: its argument names.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use super::ContextConfig;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the notebook's names; ContextConfig says what they mean
+#[allow(missing_docs)] // the notebook's names; ContextConfig explains them
 pub struct ContextArguments {
     pub in_channels: i64,
     pub n_feat: i64,
@@ -29,7 +29,7 @@ impl Default for ContextArguments {
 }
 
 impl ContextArguments {
-    /// The same in our words.
+    /// The same network as a config.
     pub fn config(&self) -> ContextConfig {
         ContextConfig {
             channels: self.in_channels,

@@ -1,57 +1,94 @@
-//! Which block stands where in improved-diffusion's U-Net.
+//! The layers of improved-diffusion's U-Net and of its super-resolution form.
 
 use inkdrop_nn::{
-    Activation, AttentionConfig, ConvConfig, HeadOrder, LayerConfig, NormConfig, Projection,
-    ResBlockConfig, Resample, ResampleConfig,
+    Activation, AttentionConfig, ConvConfig, HeadOrder, LayerConfig, NormConfig, Params,
+    Projection, ResBlockConfig, Resample, ResampleConfig,
 };
+use inkdrop_torch::tch::{Device, Kind};
 
 use super::{AttentionOrder, ImprovedConfig};
-use crate::ConfigError;
-use crate::backbone::{ClassLayout, HeadLayout, Layout, MlpLayout, StageLayout};
+use crate::inputs::InputSpec;
+use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, UnetSpec};
+use crate::{BuildError, ConfigError, Unet};
 
 type Layers = Vec<(String, LayerConfig)>;
 
 impl ImprovedConfig {
-    /// - inputs: channels of what the first convolution sees
+    /// The network with PyTorch's default initialisation, in improved-diffusion's order.
+    ///
+    /// - dtype: `Float` or `Double`; `BFloat16` or `Half` for mixed precision
     ///
     /// # Errors
-    /// The field that cannot be.
-    pub(crate) fn layout(&self, inputs: i64) -> Result<Layout, ConfigError> {
+    /// An invalid config, or libtorch cannot allocate the network.
+    pub fn build(&self, dtype: Kind, device: Device) -> Result<Unet, BuildError> {
+        Ok(Unet::new(&self.spec(false)?, Params::new(dtype, device))?)
+    }
+
+    /// The super-resolution network (improved-diffusion's SuperResModel). It takes
+    /// [`Conditioning::low_res`](inkdrop_nn::Conditioning::low_res), upsamples it and concatenates it
+    /// with x.
+    ///
+    /// # Errors
+    /// As [`ImprovedConfig::build`].
+    pub fn build_super_res(&self, dtype: Kind, device: Device) -> Result<Unet, BuildError> {
+        Ok(Unet::new(&self.spec(true)?, Params::new(dtype, device))?)
+    }
+
+    /// # Errors
+    /// The invalid field.
+    pub(crate) fn spec(&self, low_res: bool) -> Result<UnetSpec, ConfigError> {
         self.check()?;
-        let width = self.embedding();
-        let (down, channels, skips) = self.down(inputs)?;
-        let middle = [
-            ("middle_block.0".to_string(), self.res(channels, channels, Resample::Keep)),
-            ("middle_block.1".to_string(), self.attention(channels, self.heads)?),
-            ("middle_block.2".to_string(), self.res(channels, channels, Resample::Keep)),
-        ];
-        let layout = Layout {
+        let inputs = InputSpec {
             dims: self.dims,
-            time: Some(MlpLayout {
+            classes: self.classes,
+            low_res,
+            ..InputSpec::images(self.channels)
+        };
+        let width = self.embedding();
+        let (encoder, channels, skips) = self.encoder(inputs.network_channels())?;
+        UnetSpec {
+            inputs,
+            timestep: Some(EmbeddingSpec {
+                sinusoids: Sinusoids::Improved { width: self.features },
                 scope: "time_embed",
                 keys: ["0", "2"],
                 widths: [self.features, width, width],
             }),
-            classes: self.classes.map(|rows| ClassLayout::Table { key: "label_emb", rows, width }),
-            down,
-            middle: vec![StageLayout::plain("middle_block", middle.to_vec())],
-            up: self.up(channels, skips)?,
-            head: HeadLayout {
-                norm_key: "out.0",
-                norm: NormConfig::groups(32),
-                activation: Activation::Silu,
-                conv_key: "out.2",
-                conv: ConvConfig::same(self.level(0), self.outputs, 3).over(self.dims),
-                zero: true,
-            },
+            classes: self.classes.map(|rows| ClassSpec::Table { key: "label_emb", rows, width }),
+            encoder,
+            middle: vec![self.middle(channels)?],
+            decoder: self.decoder(channels, skips)?,
+            head: self.head(),
+            checkpoint: self.checkpoint,
             first_conv_first: false,
-        };
-        layout.check()?;
-        Ok(layout)
+        }
+        .validated()
     }
 
-    /// The way down; what is left at the bottom, and the channels of all skips.
-    fn down(&self, inputs: i64) -> Result<(Vec<StageLayout>, i64, Vec<i64>), ConfigError> {
+    fn middle(&self, channels: i64) -> Result<StageSpec, ConfigError> {
+        let layers = vec![
+            self.res(channels, channels, Resample::Keep),
+            self.attention(channels, self.heads)?,
+            self.res(channels, channels, Resample::Keep),
+        ];
+        let layers = layers.into_iter().enumerate();
+        let layers = layers.map(|(i, layer)| (format!("middle_block.{i}"), layer));
+        Ok(StageSpec::plain("middle_block", layers.collect()))
+    }
+
+    fn head(&self) -> HeadSpec {
+        HeadSpec {
+            norm_key: "out.0",
+            norm: NormConfig::groups(32),
+            activation: Activation::Silu,
+            conv_key: "out.2",
+            conv: ConvConfig::same(self.level(0), self.outputs, 3).over(self.dims),
+            zero: true,
+        }
+    }
+
+    /// The encoder, the channels of its output, and those of all skip connections.
+    fn encoder(&self, inputs: i64) -> Result<(Vec<StageSpec>, i64, Vec<i64>), ConfigError> {
         let mut channels = self.level(0);
         let first = ConvConfig::same(inputs, channels, 3).over(self.dims);
         let mut stages = vec![stage("input_blocks", 0, vec![LayerConfig::Conv(first)], false)];
@@ -79,7 +116,11 @@ impl ImprovedConfig {
         Ok((stages, channels, skips))
     }
 
-    fn up(&self, mut channels: i64, mut skips: Vec<i64>) -> Result<Vec<StageLayout>, ConfigError> {
+    fn decoder(
+        &self,
+        mut channels: i64,
+        mut skips: Vec<i64>,
+    ) -> Result<Vec<StageSpec>, ConfigError> {
         let heads = self.heads_upsample.unwrap_or(self.heads);
         let mut stages = Vec::new();
         for level in (0..self.multipliers.len()).rev() {
@@ -140,8 +181,8 @@ impl ImprovedConfig {
     }
 }
 
-/// The layers of one block, numbered, with the last part of the name that resampling has.
-fn stage(list: &str, number: usize, layers: Vec<LayerConfig>, takes_skip: bool) -> StageLayout {
+/// A stage with numbered layers; resampling layers have one more part in their names.
+fn stage(list: &str, number: usize, layers: Vec<LayerConfig>, takes_skip: bool) -> StageSpec {
     let name = format!("{list}.{number}");
     let key = |(i, layer): (usize, LayerConfig)| {
         let end = match layer {
@@ -152,5 +193,5 @@ fn stage(list: &str, number: usize, layers: Vec<LayerConfig>, takes_skip: bool) 
         (format!("{name}.{i}{end}"), layer)
     };
     let layers: Layers = layers.into_iter().enumerate().map(key).collect();
-    StageLayout { name, layers, takes_skip }
+    StageSpec { name, layers, takes_skip }
 }

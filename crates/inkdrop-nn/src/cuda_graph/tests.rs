@@ -7,17 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{Result, TorchError};
 
-use super::cache::{Cache, MOST, Recorder};
-use super::inputs::Inputs;
-use crate::{ClassIds, Conditioning, Mode, Network, NetworkError, Params};
+use super::{Inputs, MOST, Recorder, Recordings};
+use crate::testing::FnNetwork;
+use crate::{ClassIds, Conditioning, Network, NetworkError};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
-
-/// x·2 + t + class, for classes below 10; counts its passes.
-struct Doubler {
-    params: Params,
-    passes: Arc<AtomicUsize>,
-}
 
 fn double(x: &Tensor, t: &Tensor, conditioning: &Conditioning) -> Tensor {
     let column = |row: &Tensor| row.to_kind(Kind::Float).view([-1, 1]);
@@ -28,24 +22,16 @@ fn double(x: &Tensor, t: &Tensor, conditioning: &Conditioning) -> Tensor {
     conditioning.context.as_ref().map_or(out.shallow_clone(), |context| &out * context)
 }
 
-impl Network for Doubler {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-        _: Mode,
-    ) -> std::result::Result<Tensor, NetworkError> {
-        self.passes.fetch_add(1, SeqCst);
+/// [`double`] for classes below 10, with a counter of its passes.
+fn doubler(passes: &Arc<AtomicUsize>) -> Box<dyn Network> {
+    let passes = Arc::clone(passes);
+    Box::new(FnNetwork::new(move |x, t, conditioning| {
+        passes.fetch_add(1, SeqCst);
         if let Some(ids) = &conditioning.classes {
             ids.check(x.size()[0], 10)?;
         }
         Ok(double(x, t, conditioning))
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
-    }
+    }))
 }
 
 /// Plays a graph by computing [`double`] from the inputs that were recorded.
@@ -77,7 +63,7 @@ impl Recorder for Fake {
 }
 
 struct Bench {
-    cache: Cache<Fake>,
+    recordings: Recordings<Fake>,
     passes: Arc<AtomicUsize>,
     replays: Arc<AtomicUsize>,
 }
@@ -85,21 +71,19 @@ struct Bench {
 impl Bench {
     fn new(fails: bool) -> Self {
         let (passes, replays) = (Arc::default(), Arc::default());
-        let params = Params::new(Kind::Float, Device::Cpu);
-        let network = Doubler { params, passes: Arc::clone(&passes) };
         let recorder = Fake { replays: Arc::clone(&replays), fails };
-        Self { cache: Cache::new(Box::new(network), recorder), passes, replays }
+        Self { recordings: Recordings::new(doubler(&passes), recorder), passes, replays }
     }
 
     /// One pass of this many rows; what it returns must be what the network computes.
-    fn check(&self, rows: i64, conditioning: &Conditioning, mode: Mode) {
+    fn check(&self, rows: i64, conditioning: &Conditioning) {
         let (x, t) = (Tensor::randn([rows, 3], F32), Tensor::randn([rows], F32));
-        let out = self.cache.forward(&x, &t, conditioning, mode).unwrap();
+        let out = self.recordings.forward(&x, &t, conditioning).unwrap();
         assert_eq!(out, double(&x, &t, conditioning));
     }
 
     fn counts(&self) -> (usize, usize, usize) {
-        (self.passes.load(SeqCst), self.replays.load(SeqCst), self.cache.recorded())
+        (self.passes.load(SeqCst), self.replays.load(SeqCst), self.recordings.recorded())
     }
 }
 
@@ -111,12 +95,12 @@ fn ids(ids: &[i64]) -> Conditioning {
 fn what_comes_twice_is_recorded_and_then_replayed_with_new_values() {
     let _guard = no_grad_guard();
     let bench = Bench::new(false);
-    bench.check(2, &Conditioning::none(), Mode::Eval);
+    bench.check(2, &Conditioning::none());
     assert_eq!(bench.counts(), (1, 0, 0));
-    bench.check(2, &Conditioning::none(), Mode::Eval);
+    bench.check(2, &Conditioning::none());
     assert_eq!(bench.counts(), (3, 0, 1)); // the answer, and the recording
     for replays in 1..4 {
-        bench.check(2, &Conditioning::none(), Mode::Eval);
+        bench.check(2, &Conditioning::none());
         assert_eq!(bench.counts(), (3, replays, 1));
     }
 }
@@ -127,7 +111,7 @@ fn results_are_not_overwritten_by_later_replays() {
     let bench = Bench::new(false);
     let forward = |value: f64| {
         let (x, t) = (Tensor::full([1, 3], value, F32), Tensor::zeros([1], F32));
-        bench.cache.forward(&x, &t, &Conditioning::none(), Mode::Eval).unwrap()
+        bench.recordings.forward(&x, &t, &Conditioning::none()).unwrap()
     };
     let all: Vec<Tensor> = (0..5).map(|value| forward(f64::from(value))).collect();
     for (value, out) in all.iter().enumerate() {
@@ -136,18 +120,12 @@ fn results_are_not_overwritten_by_later_replays() {
 }
 
 #[test]
-fn training_and_gradients_are_never_recorded() {
+fn passes_with_gradients_are_never_recorded() {
     let bench = Bench::new(false);
     for _ in 0..3 {
-        bench.check(2, &Conditioning::none(), Mode::Eval); // gradients are on
+        bench.check(2, &Conditioning::none()); // gradients are on
     }
-    let _guard = no_grad_guard();
-    for mode in [Mode::Train, Mode::Recompute] {
-        for _ in 0..3 {
-            bench.check(2, &Conditioning::none(), mode);
-        }
-    }
-    assert_eq!(bench.counts(), (9, 0, 0));
+    assert_eq!(bench.counts(), (3, 0, 0));
 }
 
 #[test]
@@ -156,12 +134,12 @@ fn four_shapes_are_recorded_and_a_fifth_is_not() {
     let bench = Bench::new(false);
     for rows in 1..=5 {
         for _ in 0..3 {
-            bench.check(rows, &Conditioning::none(), Mode::Eval);
+            bench.check(rows, &Conditioning::none());
         }
     }
     let most = MOST as i64;
     assert_eq!(bench.counts(), (3 * MOST + 3, MOST, MOST));
-    bench.check(most, &Conditioning::none(), Mode::Eval);
+    bench.check(most, &Conditioning::none());
     assert_eq!(bench.counts(), (3 * MOST + 3, MOST + 1, MOST));
 }
 
@@ -170,11 +148,11 @@ fn shapes_that_come_once_do_not_take_the_place_of_others() {
     let _guard = no_grad_guard();
     let bench = Bench::new(false);
     for rows in 1..=9 {
-        bench.check(rows, &Conditioning::none(), Mode::Eval);
+        bench.check(rows, &Conditioning::none());
     }
     assert_eq!(bench.counts(), (9, 0, 0));
     for _ in 0..3 {
-        bench.check(10, &Conditioning::none(), Mode::Eval);
+        bench.check(10, &Conditioning::none());
     }
     assert_eq!(bench.counts(), (12, 1, 1));
 }
@@ -185,12 +163,12 @@ fn conditions_and_kinds_have_recordings_of_their_own() {
     let bench = Bench::new(false);
     let context = || Conditioning::context(Tensor::randn([2, 3], F32));
     for _ in 0..3 {
-        bench.check(2, &Conditioning::none(), Mode::Eval);
-        bench.check(2, &context(), Mode::Eval);
-        bench.check(2, &ids(&[3, 4]), Mode::Eval);
+        bench.check(2, &Conditioning::none());
+        bench.check(2, &context());
+        bench.check(2, &ids(&[3, 4]));
         let (x, t) = (Tensor::randn([2, 3], F32), Tensor::from_slice(&[5i64, 6]));
         let none = Conditioning::none();
-        let out = bench.cache.forward(&x, &t, &none, Mode::Eval).unwrap();
+        let out = bench.recordings.forward(&x, &t, &none).unwrap();
         assert_eq!(out, double(&x, &t, &none));
     }
     assert_eq!(bench.counts(), (12, 4, 4));
@@ -201,20 +179,20 @@ fn classes_are_checked_before_a_replay() {
     let _guard = no_grad_guard();
     let bench = Bench::new(false);
     for _ in 0..2 {
-        bench.check(2, &ids(&[3, 5]), Mode::Eval);
+        bench.check(2, &ids(&[3, 5]));
     }
-    bench.check(2, &ids(&[5, 4]), Mode::Eval); // between those that were accepted
+    bench.check(2, &ids(&[5, 4])); // between those that were accepted
     assert_eq!(bench.counts(), (3, 1, 1));
-    bench.check(2, &ids(&[1, 2]), Mode::Eval); // new ones get an ordinary pass,
+    bench.check(2, &ids(&[1, 2])); // new ones get an ordinary pass,
     assert_eq!(bench.counts(), (4, 1, 1));
-    bench.check(2, &ids(&[1, 5]), Mode::Eval); // and are known from then on
+    bench.check(2, &ids(&[1, 5])); // and are known from then on
     assert_eq!(bench.counts(), (4, 2, 1));
     let (x, t) = (Tensor::randn([2, 3], F32), Tensor::zeros([2], F32));
     for bad in [[3, 10], [-1, 5]] {
-        let error = bench.cache.forward(&x, &t, &ids(&bad), Mode::Eval).unwrap_err();
+        let error = bench.recordings.forward(&x, &t, &ids(&bad)).unwrap_err();
         assert!(matches!(error, NetworkError::Class { count: 10, .. }), "{error}");
     }
-    bench.check(2, &ids(&[2, 3]), Mode::Eval);
+    bench.check(2, &ids(&[2, 3]));
     assert_eq!(bench.counts(), (6, 3, 1));
 }
 
@@ -224,7 +202,7 @@ fn inputs_that_the_network_refuses_are_not_recorded() {
     let bench = Bench::new(false);
     let (x, t) = (Tensor::randn([2, 3], F32), Tensor::zeros([2], F32));
     for _ in 0..3 {
-        bench.cache.forward(&x, &t, &ids(&[0, 12]), Mode::Eval).unwrap_err();
+        bench.recordings.forward(&x, &t, &ids(&[0, 12])).unwrap_err();
     }
     assert_eq!(bench.counts(), (3, 0, 0));
 }
@@ -234,21 +212,20 @@ fn a_recording_that_fails_costs_nothing_but_speed() {
     let _guard = no_grad_guard();
     let bench = Bench::new(true);
     for rows in [1, 1, 1, 2, 2, 2] {
-        bench.check(rows, &Conditioning::none(), Mode::Eval);
+        bench.check(rows, &Conditioning::none());
     }
     assert_eq!(bench.counts(), (6, 0, 0));
-    assert_eq!(bench.cache.trouble().as_deref(), Some("out of tape"));
+    assert_eq!(bench.recordings.trouble().as_deref(), Some("out of tape"));
 }
 
 #[test]
 fn on_the_cpu_it_is_the_network_itself() {
     let _guard = no_grad_guard();
     let passes = Arc::default();
-    let params = Params::new(Kind::Float, Device::Cpu);
-    let network = super::Graphed::new(Box::new(Doubler { params, passes: Arc::clone(&passes) }));
+    let network = super::CudaGraphNetwork::new(doubler(&passes));
     for _ in 0..4 {
         let (x, t) = (Tensor::randn([2, 3], F32), Tensor::randn([2], F32));
-        let out = network.forward(&x, &t, &Conditioning::none(), Mode::Eval).unwrap();
+        let out = network.forward(&x, &t, &Conditioning::none()).unwrap();
         assert_eq!(out, double(&x, &t, &Conditioning::none()));
     }
     assert_eq!((passes.load(SeqCst), network.recorded(), network.trouble()), (4, 0, None));

@@ -1,4 +1,4 @@
-//! nanodiffusion's own argument names.
+//! Compatibility with nanodiffusion: its argument names.
 
 use inkdrop_nn::{Activation, NormKind};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use crate::{ConfigError, ImageSize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the original's names; DdpmConfig says what they mean
+#[allow(missing_docs)] // the published names; DdpmConfig explains them
 pub struct DdpmArguments {
     pub img_channels: i64,
     pub base_channels: i64,
@@ -66,12 +66,12 @@ impl Default for DdpmArguments {
 }
 
 impl DdpmArguments {
-    /// The same in our words.
+    /// The same network as a config.
     ///
-    /// - size: of the images, which the original's constructor does not know
+    /// - size: image size, which nanodiffusion's constructor does not take
     ///
     /// # Errors
-    /// An activation or a norm that the original does not know.
+    /// An activation or a norm that nanodiffusion does not have.
     pub fn config(&self, size: ImageSize) -> Result<DdpmConfig, ConfigError> {
         Ok(DdpmConfig {
             size,
@@ -94,7 +94,7 @@ impl DdpmArguments {
 }
 
 impl DdpmArguments {
-    /// LevelSpacing with attention; numbers of no level attend nowhere, as in the original.
+    /// LevelSpacing with attention; numbers of no level attend nowhere, as in nanodiffusion.
     fn attended(&self) -> Vec<i64> {
         let levels = self.channel_mults.len() as i64;
         let attended = self.attention_resolutions.iter().copied();
