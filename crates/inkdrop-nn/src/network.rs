@@ -212,9 +212,6 @@ pub enum NetworkError {
         /// The input.
         input: &'static str,
     },
-    /// A wrapper of the network ended the run.
-    #[error("stopped before the pass")]
-    Stopped,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

@@ -3,7 +3,7 @@
 mod start;
 
 use anyhow::{Context, Result, ensure};
-use inkdrop_nn::{ClassIds, Conditioning, Mode, Network};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{Objective, PredictionType, Process, ProcessConfig, TimeInput, Variance};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
@@ -77,11 +77,11 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
             }
         }
     }
-    let (online, ema_network) =
+    let (network, ema_network) =
         (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
-    let master = MasterWeights::new(online.params())?;
+    let master = MasterWeights::new(network.params())?;
     let mut ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
-    let losses = steps(case, &config, &process, online.as_ref(), (master, &mut ema))?;
+    let losses = steps(case, &config, &process, network.as_ref(), (master, &mut ema))?;
     let tolerance = Tolerance::Scaled(1e-4);
     if let Some(window) = config.window {
         let recorded = case.tensor("losses")?.size()[0];
@@ -93,14 +93,14 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
         ]);
     }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
-    let of = |network: &dyn Network, key: &str| {
+    let of = |network: &dyn TrainableNetwork, key: &str| {
         network.params().get(key).map(|param| param.tensor.detach())
     };
     rows.extend(case.compare_group(
         "after:",
         tolerance,
         |_| true,
-        |key| of(online.as_ref(), key),
+        |key| of(network.as_ref(), key),
     )?);
     rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
     Ok(rows)
@@ -111,7 +111,7 @@ fn steps(
     case: &Case,
     config: &Arguments,
     process: &Process,
-    online: &dyn Network,
+    network: &dyn TrainableNetwork,
     (mut master, ema): (MasterWeights, &mut EmaSet),
 ) -> Result<Tensor> {
     let (beta1, beta2) = config.betas;
@@ -128,7 +128,7 @@ fn steps(
         let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
         let (x0, t, noise) = (at("x_start")?, at("t")?, at("noise")?);
         let terms =
-            objective.terms(online, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
+            objective.terms(network, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
         master.zero_grad();
         loss.f_backward()?;
@@ -151,7 +151,7 @@ fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {
         anyhow::bail!("{}: x_start is not [steps, B, C, H, W]", case.name)
     };
     let size = ImageSize { height, width };
-    ModelConfig::from_original(&case.family, config.model.clone(), size)
+    ModelConfig::from_arguments(&case.family, config.model.clone(), size)
         .with_context(|| case.name.clone())
 }
 

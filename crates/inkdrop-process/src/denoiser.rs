@@ -1,6 +1,6 @@
 //! Denoisers: the trait that samplers take, and the denoiser of a network with its process.
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_schedule::{PredictionType, SolverStep};
 use inkdrop_torch::tch::Tensor;
 
@@ -63,7 +63,7 @@ impl Denoiser for NetworkDenoiser<'_> {
             return Err(ProcessError::Shape { what, given: x.size(), expected });
         }
         let t = self.process.network_time_at(step.from, x.size()[0])?;
-        let out = self.network.forward(x, &t, &self.conditioning, Mode::Eval)?;
+        let out = self.network.forward(x, &t, &self.conditioning)?;
         if config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
             return Err(ProcessError::NoSignal);
         }

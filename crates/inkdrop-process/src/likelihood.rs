@@ -2,7 +2,7 @@
 
 use std::f64::consts::{LN_2, PI};
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
@@ -73,7 +73,7 @@ impl<'a> BoundTerms<'a> {
         let eps = self.noise.normal(&x0.size(), x0.device())?.f_to_kind(x0.kind())?;
         let x = process.q_sample(x0, &t, &eps, ForwardNoise::Standard)?;
         let time = process.network_time(&t)?;
-        let out = self.network.forward(&x, &time, self.conditioning, Mode::Eval)?;
+        let out = self.network.forward(&x, &time, self.conditioning)?;
         let scales = Scales::at(&process.tables, &t, &x)?;
         let mut prediction = prediction_from_output(process.config(), &out, &x, &scales)?;
         if process.config().clip {

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{PredictionType, loss_weights};
 use inkdrop_torch::tch::{Reduction, Tensor};
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ impl<P: Borrow<Process>> Objective<P> {
     /// Shapes that do not fit, t outside the process, or outputs that do not fit it.
     pub fn terms(
         &self,
-        network: &dyn Network,
+        network: &dyn TrainableNetwork,
         (x0, t, noise): (&Tensor, &Tensor, &Tensor),
         conditioning: &Conditioning,
         mode: Mode,
@@ -149,7 +149,7 @@ impl<P: Borrow<Process>> Objective<P> {
         let process = self.process();
         let x = process.q_sample(x0, t, noise, self.config.noising)?;
         let time = process.network_time(t)?;
-        let out = network.forward(&x, &time, conditioning, mode)?;
+        let out = network.forward_mode(&x, &time, conditioning, mode)?;
         let scales = Scales::at(&process.tables, t, &x)?;
         let steps = process.schedule().num_timesteps() as f64;
         let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use inkdrop_checkpoint::{StateDict, check};
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::lerp_all;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,7 @@ impl From<EmaDecay> for String {
 /// a complete network. The average with the first decay is held in a network, ready to sample
 /// from; the other averages are tensors.
 pub struct EmaSet {
-    network: Box<dyn Network>,
+    network: Box<dyn TrainableNetwork>,
     averages: Vec<Average>,
 }
 
@@ -199,7 +199,7 @@ impl EmaSet {
     /// # Panics
     /// `network` was built from another config.
     pub fn new(
-        network: Box<dyn Network>,
+        network: Box<dyn TrainableNetwork>,
         master: &MasterWeights,
         decays: &[EmaDecay],
     ) -> Result<Self, TrainError> {
@@ -223,7 +223,7 @@ impl EmaSet {
     }
 
     /// The network that holds the average with the first decay.
-    pub fn network(&self) -> &dyn Network {
+    pub fn network(&self) -> &dyn TrainableNetwork {
         self.network.as_ref()
     }
 

@@ -22,7 +22,7 @@
 //!
 //! let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 //! let network = model.build(Kind::Float, Device::Cpu)?;
-//! let ema_network = model.build(Kind::Float, Device::Cpu)?;
+//! let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
 //! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
 //! let config = TrainConfig { steps: 2, batch: 4, ..TrainConfig::default() };
 //!

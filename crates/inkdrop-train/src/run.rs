@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use inkdrop_data::DataError;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 
 use crate::run_folder::Log;
 use crate::trainer::check_finite;
@@ -265,7 +265,11 @@ pub trait TrainerCallback {
     ///
     /// # Errors
     /// Any error ends the run.
-    fn on_sample(&mut self, _step: usize, _network: &dyn Network) -> Result<(), CallbackError> {
+    fn on_sample(
+        &mut self,
+        _step: usize,
+        _network: &dyn TrainableNetwork,
+    ) -> Result<(), CallbackError> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{Images, LabelledDataset, Labels};
-use inkdrop_nn::{Mode, Network};
+use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{LossTerms, Objective, Process, pixels};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
 
@@ -32,7 +32,7 @@ use crate::{
 /// # use inkdrop_unet::{ContextConfig, ModelConfig};
 /// # let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
 /// # let network = model.build(Kind::Float, Device::Cpu)?;
-/// # let ema_network = model.build(Kind::Float, Device::Cpu)?;
+/// # let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
 /// # let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
 /// # let config = TrainConfig { steps: 5, batch: 4, ..TrainConfig::default() };
 /// let mut trainer = Trainer::builder(network, ema_network, process, sprites::dataset(0, 16))
@@ -50,7 +50,7 @@ use crate::{
 /// ```
 pub struct Trainer {
     pub(crate) config: TrainConfig,
-    pub(crate) network: Box<dyn Network>,
+    pub(crate) network: Box<dyn TrainableNetwork>,
     objective: Objective<Process>,
     pub(crate) master: MasterWeights,
     pub(crate) ema: EmaSet,
@@ -78,8 +78,8 @@ pub struct Trainer {
 
 /// Builds a [`Trainer`]; made by [`Trainer::builder`].
 pub struct TrainerBuilder {
-    network: Box<dyn Network>,
-    ema_network: Box<dyn Network>,
+    network: Box<dyn TrainableNetwork>,
+    ema_network: Box<dyn TrainableNetwork>,
     process: Process,
     data: LabelledDataset,
     image_shape: [usize; 3],
@@ -153,7 +153,7 @@ impl TrainerBuilder {
 }
 
 /// True if no step depends on the metrics of the step before, and the network is on a GPU.
-fn can_defer_metrics(network: &dyn Network, config: &TrainConfig) -> bool {
+fn can_defer_metrics(network: &dyn TrainableNetwork, config: &TrainConfig) -> bool {
     matches!(network.params().device(), Device::Cuda(_))
         && config.precision != Precision::F16
         && config.timesteps == TimestepConfig::Uniform
@@ -233,7 +233,7 @@ impl Trainer {
     /// The loss of a network on a microbatch.
     pub(crate) fn loss_terms(
         &self,
-        network: &dyn Network,
+        network: &dyn TrainableNetwork,
         batch: &TrainingBatch,
         range: &Range<usize>,
         mode: Mode,
@@ -279,8 +279,8 @@ impl Trainer {
     /// - process: the diffusion process that the network is trained for
     /// - data: the training images
     pub fn builder(
-        network: Box<dyn Network>,
-        ema_network: Box<dyn Network>,
+        network: Box<dyn TrainableNetwork>,
+        ema_network: Box<dyn TrainableNetwork>,
         process: Process,
         data: impl Into<LabelledDataset>,
     ) -> TrainerBuilder {
@@ -420,7 +420,7 @@ impl Trainer {
     }
 
     /// The network with the EMA weights of the first decay.
-    pub fn ema_network(&self) -> &dyn Network {
+    pub fn ema_network(&self) -> &dyn TrainableNetwork {
         self.ema.network()
     }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use anyhow::Result;
-use inkdrop_nn::{Conditioning, Mode, Network};
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Denoiser, Prediction, ProcessError};
 use inkdrop_schedule::{NoiseLevel, SolverStep};
 use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
@@ -66,7 +66,7 @@ impl Recorder {
 
     fn read(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
         let t = Tensor::f_full([x.size()[0]], step.from.timestep, (Kind::Float, Device::Cpu))?;
-        let out = self.network.forward(x, &t, &Conditioning::none(), Mode::Eval)?;
+        let out = self.network.forward(x, &t, &Conditioning::none())?;
         let channels = x.size()[1];
         let (out, second) = match self.halves {
             true => (out.f_narrow(1, 0, channels)?, Some(out.f_narrow(1, channels, channels)?)),

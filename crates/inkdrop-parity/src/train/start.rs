@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
 
 use crate::Case;
@@ -25,7 +25,11 @@ pub(super) fn is_lost(case: &Case) -> bool {
 /// them.
 ///
 /// - farthest: largest change of a weight over all steps
-pub(super) fn draw(case: &Case, network: &dyn Network, farthest: f64) -> Result<Option<StateDict>> {
+pub(super) fn draw(
+    case: &Case,
+    network: &dyn TrainableNetwork,
+    farthest: f64,
+) -> Result<Option<StateDict>> {
     manual_seed(SEED);
     let mut start = StateDict::default();
     for param in network.params().trained() {

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use inkdrop_nn::{Conditioning, Mode, Network, NetworkError, Params};
+use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
@@ -11,23 +12,11 @@ use inkdrop_schedule::{SamplingSchedule, ScheduleConfig, ScheduleError, Timestep
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
-/// A network that gives up.
-struct Broken(Params);
-
-impl Network for Broken {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        _: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
+/// A network whose output is NaN at the last timesteps.
+fn broken() -> impl Network {
+    FnNetwork::new(|x, t, _| {
         Ok(if t.double_value(&[0]) < 0.5 { x * f64::NAN } else { x.zeros_like() })
-    }
-
-    fn params(&self) -> &Params {
-        &self.0
-    }
+    })
 }
 
 fn request(count: usize, batch: usize) -> SampleConfig {
@@ -76,7 +65,7 @@ fn steps(count: usize) -> Result<SamplingSchedule, ScheduleError> {
 
 #[test]
 fn nan_stops_at_the_step_where_it_appears() {
-    let broken = Broken(Params::new(Kind::Float, Device::Cpu));
+    let broken = broken();
     let error = run(&broken, &request(2, 2)).unwrap_err();
     // t is 1, 0.75, 0.5, 0.25: the fourth step breaks.
     assert!(matches!(error, SamplerError::NotFinite { number: 4, total: 4 }), "{error}");
@@ -115,7 +104,7 @@ fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
 
 #[test]
 fn torch_noise_is_drawn_in_the_originals_order() {
-    let network = Broken(Params::new(Kind::Float, Device::Cpu));
+    let network = broken();
     let config = SampleConfig {
         rng: Rng::Torch,
         sampler: Sampler::Ddpm,
@@ -135,7 +124,7 @@ fn torch_noise_is_drawn_in_the_originals_order() {
 
 #[test]
 fn requests_that_cannot_be_name_the_field() {
-    let network = Broken(Params::new(Kind::Float, Device::Cpu));
+    let network = broken();
     let text = |config: SampleConfig| run(&network, &config).unwrap_err().to_string();
     assert!(text(request(0, 1)).starts_with("count 0"));
     assert!(text(request(1, 0)).starts_with("batch 0"));
@@ -152,7 +141,7 @@ fn requests_that_cannot_be_name_the_field() {
 /// The originals sample whole batches and cut the last one.
 #[test]
 fn a_smaller_last_batch_has_its_part_of_a_whole_ones_noise() {
-    let network = Broken(Params::new(Kind::Float, Device::Cpu));
+    let network = broken();
     let of = |count| {
         let sampler = Sampler::Ddpm;
         let config = SampleConfig {
@@ -169,7 +158,7 @@ fn a_smaller_last_batch_has_its_part_of_a_whole_ones_noise() {
 /// The original draws noise that it does not use; with as many discarded draws the next batch has its.
 #[test]
 fn discarded_draws_move_the_noise_of_the_next_batch() {
-    let network = Broken(Params::new(Kind::Float, Device::Cpu));
+    let network = broken();
     let config = SampleConfig {
         rng: Rng::Torch,
         schedule: steps(1).unwrap(),

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use inkdrop_data::sprites;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_unet::{ContextConfig, ModelConfig};
@@ -57,7 +57,7 @@ impl TrainerCallback for Recorded {
     }
 }
 
-fn weights(network: &dyn Network) -> Vec<Tensor> {
+fn weights(network: &dyn TrainableNetwork) -> Vec<Tensor> {
     network.params().iter().map(|param| param.tensor.detach_copy()).collect()
 }
 

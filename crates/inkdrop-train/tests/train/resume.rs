@@ -58,7 +58,7 @@ pub fn improved(config: TrainConfig) -> Trainer {
     };
     manual_seed(5);
     let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
-    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
     let process = Process::new(&process, Device::Cpu).unwrap();
     let builder = Trainer::builder(network, ema_network, process, data);
     builder.labels(LabelUse::Classes { null: Some(5) }).build(config).unwrap()

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
-use inkdrop_nn::{Conditioning, Init, Mode, Network, NetworkError, Params, Weight};
+use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::{Init, Params, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_train::{
     CallbackError, LogLine, NoCallback, Precision, TrainConfig, Trainer, TrainerCallback,
@@ -147,36 +148,16 @@ fn contexts_are_left_out_as_often_as_configured() {
     assert!(moved(0.0) > 0.0);
 }
 
-/// A network that records its low-resolution input.
-struct Spy {
-    params: Params,
-    weight: Weight,
-    seen: Arc<Mutex<Option<Tensor>>>,
-}
-
-impl Spy {
-    fn new(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<Self> {
-        let mut params = Params::new(Kind::Float, Device::Cpu);
-        let weight = params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
-        Box::new(Self { params, weight, seen: seen.clone() })
-    }
-}
-
-impl Network for Spy {
-    fn forward(
-        &self,
-        x: &Tensor,
-        _t: &Tensor,
-        conditioning: &Conditioning,
-        _mode: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        *self.seen.lock().unwrap() = conditioning.low_res.as_ref().map(Tensor::copy);
-        Ok(x * &*self.weight)
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
-    }
+/// A network of one weight that keeps the low-resolution images of its last pass.
+fn spy(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<dyn TrainableNetwork> {
+    let mut params = Params::new(Kind::Float, Device::Cpu);
+    let weight = params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
+    let seen = seen.clone();
+    let network = FnNetwork::new(move |x, _, conditioning| {
+        *seen.lock().unwrap() = conditioning.low_res.as_ref().map(Tensor::copy);
+        Ok(x * &*weight)
+    });
+    Box::new(network.trainable(params))
 }
 
 #[test]
@@ -189,7 +170,7 @@ fn low_resolution_images_are_means_over_squares() {
     let seen = Arc::new(Mutex::new(None));
     let data = InMemoryDataset::new(images, Labels::None).unwrap();
     let config = TrainConfig { batch: 4, low_res: Some(4), ..config(1) };
-    let (network, ema_network) = (Spy::new(&seen), Spy::new(&Arc::default()));
+    let (network, ema_network) = (spy(&seen), spy(&Arc::default()));
     let builder = Trainer::builder(network, ema_network, sprites_process(), data);
     builder.build(config).unwrap().run(None, &mut NoCallback).unwrap();
     let small = seen.lock().unwrap().take().expect("small images");
@@ -240,7 +221,7 @@ fn flips_and_crops_are_learned() {
         let model = ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side), ..config });
         manual_seed(11);
         let network = model.build(Kind::Float, Device::Cpu).unwrap();
-        let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+        let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
         let data = sprites::dataset(0, 20);
         let builder = Trainer::builder(network, ema_network, sprites_process(), data);
         let builder = builder.image_shape([3, side as usize, side as usize]);

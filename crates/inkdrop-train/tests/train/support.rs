@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::sprites;
-use inkdrop_nn::{Network, Params};
+use inkdrop_nn::{Params, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_train::{
@@ -19,7 +19,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
     GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-pub fn build() -> Box<dyn Network> {
+pub fn build() -> Box<dyn TrainableNetwork> {
     let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
     ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap()
 }
@@ -59,7 +59,7 @@ pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledDataset) 
     let null = model.classes().map(|count| count - 1);
     manual_seed(11);
     let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
-    let ema_network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
     let builder = Trainer::builder(network, ema_network, sprites_process(), data);
     builder.labels(LabelUse::Classes { null }).build(config).unwrap()
 }

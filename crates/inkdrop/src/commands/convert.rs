@@ -124,12 +124,12 @@ fn network(
             resolved.config.family()
         );
         // The config.json of diffusers may omit the size.
-        if resolved.assumed.iter().any(|assumed| assumed.field != "size") {
+        if resolved.undetermined.iter().any(|unknown| unknown.field != "size") {
             resolved.check_determined(&source.name, overrides.assume)?;
         }
     }
     if overrides.assume {
-        resolved.assumed.clear();
+        resolved.undetermined.clear();
     }
     match verify(&source.name, &resolved) {
         Err(error) if resolved.origin == ConfigSource::Keys && !overrides.set_network() => {
@@ -142,7 +142,7 @@ fn network(
 
 /// Checks that all keys and shapes match.
 fn verify(name: &str, resolved: &ResolvedModel) -> Result<()> {
-    let network = resolved.config.build(Kind::Float, Device::Cpu)?;
+    let network = resolved.config.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &resolved.weights, &SHORTCUT).with_context(|| {
         format!(
             "{name} does not match the network of family {} from {}",
@@ -189,8 +189,8 @@ fn write_safetensors(
     };
     match &network {
         Err(error) => unknown.push(format!("\n  the network: {error:#}")),
-        Ok(network) if !network.assumed.is_empty() => {
-            unknown.push(format!("\n  the network: {}", network.undetermined()));
+        Ok(network) if !network.undetermined.is_empty() => {
+            unknown.push(format!("\n  the network: {}", network.undetermined_hint()));
         }
         Ok(network) => weights.set_metadata("model", &network.config)?,
     }
@@ -227,7 +227,7 @@ fn write_diffusers(
         bail!("diffusers has no network of family {}", network.config.family());
     };
     let mut config = serde_json::to_value(Unet2dArguments::of(config)?)?;
-    if network.assumed.iter().any(|assumed| assumed.field == "size") {
+    if network.undetermined.iter().any(|unknown| unknown.field == "size") {
         config["sample_size"] = Value::Null;
     }
     let (scheduler, note) = scheduler(source, overrides, &network)?;

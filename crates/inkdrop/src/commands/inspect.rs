@@ -113,7 +113,7 @@ impl Report {
             "parameters": self.parameters(),
             "format": self.source.whole.format().to_string(),
             "known_from": network.map(|network| network.origin.to_string()),
-            "assumed": network.map(ResolvedModel::assumptions_json),
+            "assumed": network.map(ResolvedModel::undetermined_json),
             "process": self.process.as_ref().ok(),
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
@@ -131,8 +131,8 @@ impl Report {
             Some(network) => {
                 add("model", &fields(&network.config)?);
                 add("config from", &network.origin.to_string());
-                if !network.assumed.is_empty() {
-                    let assumed = network.assumptions().join(", ");
+                if !network.undetermined.is_empty() {
+                    let assumed = network.undetermined_values().join(", ");
                     add("assumed", &format!("{assumed} (not determined by shapes; use --set)"));
                 }
             }

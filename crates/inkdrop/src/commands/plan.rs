@@ -83,7 +83,7 @@ fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<(ModelConfig, Ve
     );
     let resolved = resolve::describe(&Source::open(file)?, overrides)?;
     let mut notes = vec![format!("config from {}", resolved.origin)];
-    notes.extend(resolved.assumptions().iter().map(|a| format!("assumed {a}")));
+    notes.extend(resolved.undetermined_values().iter().map(|a| format!("assumed {a}")));
     Ok((resolved.config, notes))
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop_checkpoint::{StateDict, load};
-use inkdrop_nn::{Inference, Network};
+use inkdrop_nn::{CompileOptions, Network};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
@@ -167,30 +167,26 @@ impl Model {
         })
     }
 
-    /// Builds the inference network with its weights, and the process.
+    /// Builds the compiled network with its weights, and the process.
     pub fn build(&self, how: &Build) -> Result<(Box<dyn Network>, Process)> {
-        manual_seed(how.seed as i64); // what --draw-shortcut leaves as drawn
-        let network = self.metadata.model.build(Kind::Float, Device::Cpu)?;
+        let model = &self.metadata.model;
+        // Weights that are loaded need no initialisation; --draw-shortcut keeps a part of it.
+        manual_seed(how.seed as i64);
+        let network = match how.draw_shortcut {
+            true => model.build(how.torso, how.device)?,
+            false => model.build_uninitialized(how.torso, how.device)?,
+        };
         let optional: &[&str] = if how.draw_shortcut { &SHORTCUT } else { &[] };
         load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
-        let here = how.device == Device::Cpu && how.torso == Kind::Float;
-        let network = if here { network } else { self.moved(network.as_ref(), how)? };
         let process = Process::new(&self.metadata.process, how.device)?;
         let options = match &how.schedule {
-            None => Inference::default(),
+            None => CompileOptions::default(),
             Some((schedule, classes)) => {
                 let times = process.network_times(schedule);
-                Inference { classes: classes.clone(), ..Inference::at(times) }
+                CompileOptions { classes: classes.clone(), ..CompileOptions::at(times) }
             }
         };
-        Ok((network.for_inference(&options)?, process))
-    }
-
-    /// The same network on another device, or with another torso.
-    fn moved(&self, network: &dyn Network, how: &Build) -> Result<Box<dyn Network>> {
-        let there = self.metadata.model.build(how.torso, how.device)?;
-        load(there.params(), &StateDict::of(network.params()), &[])?;
-        Ok(there)
+        Ok((network.compile(&options)?, process))
     }
 
     fn explain(&self, error: inkdrop_checkpoint::CheckpointError) -> anyhow::Error {

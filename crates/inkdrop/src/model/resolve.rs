@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_process::ProcessConfig;
-use inkdrop_unet::{Assumed, ImageSize, ModelConfig, Shapes};
+use inkdrop_unet::{ImageSize, ModelConfig, Shapes, UndeterminedField};
 use serde_json::Value;
 
 use crate::model::overrides::ModelOverrides;
@@ -22,7 +22,7 @@ pub struct ResolvedModel {
     /// Where the config comes from.
     pub origin: ConfigSource,
     /// Fields that neither the file nor the user sets and shapes do not determine.
-    pub assumed: Vec<Assumed>,
+    pub undetermined: Vec<UndeterminedField>,
 }
 
 /// The source of a network config.
@@ -55,7 +55,7 @@ impl fmt::Display for ConfigSource {
 /// Resolves the network of a source: from the file, else from the options, else from keys and shapes.
 pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedModel> {
     let weights = source.part(overrides.part.as_deref())?;
-    let (config, origin, mut assumed) = network(source, &weights, overrides)?;
+    let (config, origin, mut undetermined) = network(source, &weights, overrides)?;
     let mut config = config;
     for setting in &overrides.settings {
         ensure!(
@@ -67,10 +67,12 @@ pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedM
         (config, field) = spec::set(&config, setting)?;
         // head_channels determines the number of heads.
         let heads = field == "head_channels" && !setting.ends_with("=none");
-        assumed.retain(|assumed| assumed.field != field && !(heads && assumed.field == "heads"));
+        undetermined.retain(|undetermined| {
+            undetermined.field != field && !(heads && undetermined.field == "heads")
+        });
     }
     config.check().with_context(|| source.name.clone())?;
-    Ok(ResolvedModel { weights, config, origin, assumed })
+    Ok(ResolvedModel { weights, config, origin, undetermined })
 }
 
 /// Resolves the process of a source: from the file, else from the options.
@@ -110,7 +112,7 @@ pub fn process(
 }
 
 /// A network config, its source, and undetermined fields.
-type NetworkConfig = (ModelConfig, ConfigSource, Vec<Assumed>);
+type NetworkConfig = (ModelConfig, ConfigSource, Vec<UndeterminedField>);
 
 fn network(
     source: &Source,
@@ -127,10 +129,10 @@ fn network(
         (Some(stored), _) => Ok(stored),
         (None, Some(given)) => Ok(given),
         (None, None) => {
-            let recognised = ModelConfig::recognise(&shapes(weights)).map_err(|error| {
+            let detected = ModelConfig::detect(&shapes(weights)).map_err(|error| {
                 anyhow!("{} has no network config in its metadata, and {error}", source.name)
             })?;
-            Ok((recognised.config, ConfigSource::Keys, recognised.assumed))
+            Ok((detected.config, ConfigSource::Keys, detected.undetermined))
         }
     }
 }
@@ -142,15 +144,15 @@ fn stored(source: &Source, weights: &StateDict) -> Result<Option<NetworkConfig>>
     }
     let Some(json) = &source.config else { return Ok(None) };
     let size = ImageSize::square(32);
-    let config = spec::original("unet2d", json.clone(), size)
+    let config = spec::from_arguments("unet2d", json.clone(), size)
         .with_context(|| format!("{}: config.json", source.name))?;
     let sizeless = json.get("sample_size").is_none_or(Value::is_null);
     Ok(Some((config, ConfigSource::ConfigJson, undetermined_size(!sizeless, size))))
 }
 
 /// The size as an undetermined field, if nothing sets it.
-fn undetermined_size(sized: bool, size: impl fmt::Display) -> Vec<Assumed> {
-    let field = || Assumed { field: "size", value: size.to_string() };
+fn undetermined_size(sized: bool, size: impl fmt::Display) -> Vec<UndeterminedField> {
+    let field = || UndeterminedField { field: "size", value: size.to_string() };
     (!sized).then(field).into_iter().collect()
 }
 
@@ -161,10 +163,10 @@ fn given(overrides: &ModelOverrides) -> Result<Option<NetworkConfig>> {
         (Some(text), None) => {
             let ModelSpec { config, preset, sized } = spec::parse(text)?;
             let [_, height, width] = config.image_shape();
-            let assumed = undetermined_size(sized, ImageSize { height, width });
+            let undetermined = undetermined_size(sized, ImageSize { height, width });
             let origin =
                 if preset { ConfigSource::Preset(text.clone()) } else { ConfigSource::User };
-            Ok(Some((config, origin, assumed)))
+            Ok(Some((config, origin, undetermined)))
         }
         (None, Some(flags)) => Ok(Some((spec::flags(flags)?, ConfigSource::User, Vec::new()))),
         (None, None) => Ok(None),
@@ -179,34 +181,37 @@ pub fn shapes(weights: &StateDict) -> Shapes {
 impl ResolvedModel {
     /// Returns an error if fields are undetermined, with the flags that set them.
     pub fn check_determined(&self, source: &str, assume: bool) -> Result<()> {
-        if assume || self.assumed.is_empty() {
+        if assume || self.undetermined.is_empty() {
             return Ok(());
         }
         bail!(
             "{source} is a network of family {}, but {}",
             self.config.family(),
-            self.undetermined()
+            self.undetermined_hint()
         )
     }
 
-    /// The undetermined fields, with the flags that set them.
-    pub fn undetermined(&self) -> String {
+    /// The undetermined fields, with the flags that set them, as text.
+    pub fn undetermined_hint(&self) -> String {
         let settings: Vec<String> =
-            self.assumed.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
+            self.undetermined.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
         format!(
             "its shapes do not determine {}: set them, such as {}, or give --config PRESET|FILE; --assume accepts these values",
-            self.assumed.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
+            self.undetermined.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
             settings.join(" ")
         )
     }
 
-    /// The assumed values as text.
-    pub fn assumptions(&self) -> Vec<String> {
-        self.assumed.iter().map(|a| format!("{}={}", a.field, a.value)).collect()
+    /// The undetermined values as text.
+    pub fn undetermined_values(&self) -> Vec<String> {
+        self.undetermined.iter().map(|a| format!("{}={}", a.field, a.value)).collect()
     }
 
-    /// The assumed values as JSON.
-    pub fn assumptions_json(&self) -> Value {
-        self.assumed.iter().map(|a| (a.field.to_string(), Value::from(a.value.clone()))).collect()
+    /// The undetermined values as JSON.
+    pub fn undetermined_json(&self) -> Value {
+        self.undetermined
+            .iter()
+            .map(|a| (a.field.to_string(), Value::from(a.value.clone())))
+            .collect()
     }
 }

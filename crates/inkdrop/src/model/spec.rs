@@ -60,11 +60,11 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
         Some(_) if family.starts_with("improved") => ImageSize::square(64), // its own argument
         Some(_) => serde_json::from_value(table.remove("image_size").unwrap_or_default())?,
     };
-    Ok((original(&family, Value::Object(table), size)?, sized))
+    Ok((from_arguments(&family, Value::Object(table), size)?, sized))
 }
 
 /// Converts the arguments of a PyTorch program.
-pub fn original(family: &str, arguments: Value, size: ImageSize) -> Result<ModelConfig> {
+pub fn from_arguments(family: &str, arguments: Value, size: ImageSize) -> Result<ModelConfig> {
     let class = arguments.get("_class_name").and_then(Value::as_str);
     if let Some(class) = class.filter(|class| *class != "UNet2DModel") {
         bail!("class {class}: expected UNet2DModel");

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::Result;
 use inkdrop_data::Images;
 use inkdrop_data::picture::Picture;
-use inkdrop_nn::{ClassIds, Conditioning, Inference, Network};
+use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Network, TrainableNetwork};
 use inkdrop_process::Process;
 use inkdrop_sampler::{BatchModel, BoxedDenoiser, Sampler, SamplerError, SamplingRun, StepState};
 use inkdrop_schedule::{SamplingSchedule, TimestepSpacing};
@@ -128,7 +128,7 @@ pub fn conditioning<'r>(
 }
 
 /// A grid of 8 images per context or class, by 25 DDIM steps: a preview during training.
-pub fn preview(network: &dyn Network, metadata: &ModelMetadata) -> Result<Picture> {
+pub fn preview(network: &dyn TrainableNetwork, metadata: &ModelMetadata) -> Result<Picture> {
     const COLUMNS: usize = 8;
     const ROWS: usize = 10;
     let names = match metadata.conditions() {
@@ -142,10 +142,10 @@ pub fn preview(network: &dyn Network, metadata: &ModelMetadata) -> Result<Pictur
     let conditions: Vec<Condition> = names.iter().map(condition).collect::<Result<_>>()?;
     let conditions: Vec<Condition> =
         conditions.into_iter().flat_map(|condition| vec![condition; COLUMNS]).collect();
-    let process = Process::new(&metadata.process, network.params().device())?;
+    let process = Process::new(&metadata.process, network.device())?;
     let steps = process.schedule().num_timesteps().min(25);
-    let options = Inference::at(process.network_times(&draft_schedule(&process, steps)?));
-    let network = network.for_inference(&options)?;
+    let options = CompileOptions::at(process.network_times(&draft_schedule(&process, steps)?));
+    let network = network.compile(&options)?;
     let session = SamplingSession {
         network: network.as_ref(),
         process: &process,

@@ -161,7 +161,7 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetada
     };
     manual_seed(config.train.seed as i64);
     let network = config.model.build(config.train.precision.torso(), device)?;
-    let ema_network = config.model.build(Kind::Float, device)?;
+    let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
     let process = Process::new(&config.process, device)?;
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))

@@ -6,7 +6,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
-use inkdrop_nn::Network;
+use inkdrop_nn::TrainableNetwork;
 use inkdrop_report::EventWriter;
 use inkdrop_train::{Outcome, RunFolder, RunStep, StepMetrics, Trainer, TrainingRun};
 use inkdrop_unet::ModelConfig;
@@ -109,7 +109,7 @@ impl<'a> TrainingProgress<'a> {
     }
 
     /// Samples a grid from the EMA network, for the samples folder and for TensorBoard.
-    fn draw_samples(&mut self, step: usize, network: &dyn Network) -> Result<()> {
+    fn draw_samples(&mut self, step: usize, network: &dyn TrainableNetwork) -> Result<()> {
         if matches!(self.metadata.model, ModelConfig::ImprovedSuperRes(_)) {
             return Ok(()); // it samples only from low-resolution images: `inkdrop edit upscale`
         }
@@ -126,7 +126,7 @@ impl<'a> TrainingProgress<'a> {
     }
 
     /// Writes a sample grid to the samples folder and returns its PNG bytes.
-    fn sample_grid(&self, step: usize, network: &dyn Network) -> Result<Vec<u8>> {
+    fn sample_grid(&self, step: usize, network: &dyn TrainableNetwork) -> Result<Vec<u8>> {
         let png = encode_png(&preview(network, self.metadata)?)?;
         write_atomic(&self.folder.sample(step), |file| file.write_all(&png))?;
         Ok(png)
