@@ -1,4 +1,4 @@
-//! Weights into a network: all of them, and only those that fit.
+//! Strict loading of a state dict into a network.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
 use crate::{CheckpointError, Mismatch, StateDict};
 
-/// Copies weights into a network's parameters.
+/// Strict loading: copies weights into the parameters of a network, like `load_state_dict`.
 ///
 /// Floating point weights of another precision are converted; everything else
 /// must fit exactly. Nothing is copied unless everything fits.

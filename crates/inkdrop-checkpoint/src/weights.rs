@@ -1,4 +1,4 @@
-//! A file of named tensors with metadata.
+//! State dicts: named tensors with metadata.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::atomic::write_atomic;
 use crate::{CheckpointError, Format, reading, safetensors};
 
-/// Named tensors on the CPU and JSON metadata by name.
+/// A state dict: named tensors on the CPU, with JSON metadata.
 #[derive(Debug, Default)]
 pub struct StateDict {
     pub(crate) tensors: BTreeMap<String, Tensor>,

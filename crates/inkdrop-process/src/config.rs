@@ -63,7 +63,7 @@ pub enum Variance {
     /// β.
     #[serde(alias = "fixed_large")]
     FixedLarge,
-    /// The network predicts the log-variance in the second half of its output channels.
+    /// Learned variance: the network predicts the log-variance in the second half of its output channels.
     Learned,
     /// The network interpolates between the two fixed log-variances, from −1 (small) to 1 (large), in
     /// the second half of its output channels.

@@ -137,7 +137,7 @@ impl Process {
         )
     }
 
-    /// Adds noise to x0 up to timestep t: a sample of q(x_t | x_0) (Ho et al. 2020, eq. 4).
+    /// The forward process: adds noise to x0 up to timestep t, a sample of q(x_t | x_0) (Ho et al. 2020, eq. 4).
     ///
     /// # Shapes
     /// - x0, noise: [B, C, H, W]

@@ -70,7 +70,7 @@ pub struct TrainConfig {
     pub checkpoint_every: usize,
     /// Number of newest checkpoints to keep; older ones are deleted.
     pub checkpoints_kept: usize,
-    /// GuidanceInterval of checkpoints that are never deleted, in steps; 0 for none.
+    /// Interval of checkpoints that are never deleted, in steps; 0 for none.
     pub keep_every: usize,
     /// Sampling interval, in steps; 0 for no sample grids.
     pub sample_every: usize,

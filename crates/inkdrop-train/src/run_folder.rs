@@ -1,4 +1,4 @@
-//! The run folder: config, log, checkpoints and samples on disk.
+//! The run folder: config, log, checkpointing and samples on disk.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -14,11 +14,11 @@ const CONFIG: &str = "config.toml";
 /// When checkpoints are saved, and which ones are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckpointPolicy {
-    /// GuidanceInterval in steps.
+    /// Interval in steps.
     pub every: usize,
     /// Number of newest checkpoints to keep.
     pub newest: usize,
-    /// GuidanceInterval of checkpoints that are never deleted; 0 for none.
+    /// Interval of checkpoints that are never deleted; 0 for none.
     pub keep_every: usize,
 }
 

@@ -94,7 +94,7 @@ impl DdpmArguments {
 }
 
 impl DdpmArguments {
-    /// LevelSpacing with attention; numbers of no level attend nowhere, as in nanodiffusion.
+    /// Levels with attention; numbers of no level attend nowhere, as in nanodiffusion.
     fn attended(&self) -> Vec<i64> {
         let levels = self.channel_mults.len() as i64;
         let attended = self.attention_resolutions.iter().copied();

@@ -34,7 +34,7 @@ pub struct DdpmConfig {
     /// Dropout probability (`dropout`); 0 ≤ p < 1.
     #[serde(default = "tenth")]
     pub dropout: f64,
-    /// LevelSpacing with self-attention, counted from 0 (`attention_resolutions`).
+    /// Levels with self-attention, counted from 0 (`attention_resolutions`).
     #[serde(default)]
     pub attention: Vec<i64>,
     /// Normalisation (`norm`).

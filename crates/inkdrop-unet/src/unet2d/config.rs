@@ -19,9 +19,9 @@ pub struct Unet2dConfig {
     pub features: Vec<i64>,
     /// Residual blocks per level of the encoder (`layers_per_block`). The decoder has one more.
     pub blocks: i64,
-    /// LevelSpacing of the encoder with self-attention, in its order (`down_block_types`).
+    /// Levels of the encoder with self-attention, in its order (`down_block_types`).
     pub down_attention: Vec<bool>,
-    /// LevelSpacing of the decoder with self-attention, in its order (`up_block_types`).
+    /// Levels of the decoder with self-attention, in its order (`up_block_types`).
     pub up_attention: Vec<bool>,
     /// The network has a middle block (`mid_block_type`).
     #[serde(default = "yes")]
@@ -56,10 +56,10 @@ pub struct Unet2dConfig {
     /// Downsampling pads at the far end only (`downsample_padding` 0).
     #[serde(default)]
     pub far_padding: bool,
-    /// LevelSpacing with attention downsample by a residual block (`downsample_type` resnet).
+    /// Levels with attention downsample by a residual block (`downsample_type` resnet).
     #[serde(default)]
     pub resblock_down: bool,
-    /// LevelSpacing with attention upsample by a residual block (`upsample_type` resnet).
+    /// Levels with attention upsample by a residual block (`upsample_type` resnet).
     #[serde(default)]
     pub resblock_up: bool,
     /// Width of the timestep embedding (`time_embedding_dim`). `None`: 4 times the channels of the

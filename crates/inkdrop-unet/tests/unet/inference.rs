@@ -32,7 +32,7 @@ fn every_size_of_a_context_unet_is_the_same_for_inference() {
     }
 }
 
-/// LevelSpacing of 8 or 12 channels normalise as trained, levels of 16 or 48 in one go with the rest.
+/// Levels of 8 or 12 channels normalise as trained, levels of 16 or 48 in one go with the rest.
 #[test]
 fn every_norm_and_activation_of_ddpm_is_the_same_for_inference() {
     let activations = [Activation::Relu, Activation::Silu, Activation::Mish, Activation::Gelu];
