@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{PostOp, Result, grad_enabled};
+use crate::{PostOp, Result, TorchError, grad_enabled};
 
 /// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order, so
 /// that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
@@ -31,6 +31,8 @@ use crate::{PostOp, Result, grad_enabled};
 pub struct PackedConv {
     weight: PackedWeight,
     bias: Tensor,
+    /// Input channels, kernel height and width.
+    kernel: [i64; 3],
     stride: [c_longlong; 2],
     padding: [c_longlong; 2],
 }
@@ -85,12 +87,14 @@ impl PackedConv {
         }
         let _guard = no_grad_guard();
         let plain = weight.f_detach()?.f_contiguous()?;
-        let weight = match plain.size()[2..] {
+        let size = plain.size();
+        let kernel = [size[1], size[2], size[3]];
+        let weight = match size[2..] {
             [1, 1] => PackedWeight::BySize { plain, copies: Mutex::default() },
             _ => PackedWeight::Wide(Mutex::new(Wide::Plain(plain))),
         };
         let bias = bias.f_detach_copy()?;
-        Ok(Some(Self { weight, bias, stride, padding }))
+        Ok(Some(Self { weight, bias, kernel, stride, padding }))
     }
 
     /// The weight in the best order for images like x, and true if that is Winograd's.
@@ -160,9 +164,37 @@ impl PackedConv {
         self.run(x, Some(other), PostOp::None)
     }
 
+    /// Checks x before oneDNN sees it, whose errors do not name the expected shape.
+    fn check(&self, x: &Tensor) -> Result<()> {
+        let [channels, height, width] = self.kernel;
+        let padded = |side: i64, axis: usize| side + 2 * self.padding[axis];
+        let fits = match x.size()[..] {
+            [_, c, h, w] => c == channels && padded(h, 0) >= height && padded(w, 1) >= width,
+            _ => false,
+        };
+        if fits && x.kind() == Kind::Float {
+            return Ok(());
+        }
+        Err(TorchError::message(format!(
+            "x has shape {:?} and dtype {:?}, expected [B, {channels}, H, W] in f32, at least as large as the kernel of {height} x {width}",
+            x.size(),
+            x.kind()
+        )))
+    }
+
     #[allow(unsafe_code)]
     fn run(&self, x: &Tensor, other: Option<&Tensor>, post_op: PostOp) -> Result<Tensor> {
+        self.check(x)?;
         let (weight, winograd) = self.weight_for(x)?;
+        if !winograd && !fuses(post_op) {
+            let mut y = self.run(x, other, PostOp::None)?;
+            return Ok(match post_op {
+                PostOp::None => y,
+                PostOp::Relu => y.f_relu_()?,
+                PostOp::Silu => y.f_silu_()?,
+                PostOp::Gelu => y.f_gelu_("none")?,
+            });
+        }
         let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
         let (x, weight, other) = (pointer(Some(x)), pointer(Some(&weight)), pointer(other));
         if winograd {
@@ -217,6 +249,30 @@ fn winograd_weight(weight: &Tensor) -> Result<Tensor> {
     call_for_tensor(|out, error| unsafe {
         inkdrop_winograd_weight(pointer(Some(weight)), out, error)
     })
+}
+
+/// True if oneDNN can apply an activation inside the convolution. On some processors its fused ReLU
+/// turns NaN into 0, which would hide a broken network.
+fn fuses(post_op: PostOp) -> bool {
+    static KEEPS_NAN: OnceLock<bool> = OnceLock::new();
+    post_op != PostOp::Relu || *KEEPS_NAN.get_or_init(|| fused_relu_keeps_nan().unwrap_or(false))
+}
+
+/// Computes one pixel that is NaN with a fused ReLU.
+#[allow(unsafe_code)]
+fn fused_relu_keeps_nan() -> Result<bool> {
+    let _guard = no_grad_guard();
+    let f32 = (Kind::Float, Device::Cpu);
+    let (x, bias) = (Tensor::f_full([1, 16, 8, 8], f64::NAN, f32)?, Tensor::f_zeros([16], f32)?);
+    let weight = pack(&Tensor::f_ones([16, 16, 3, 3], f32)?, [1, 1], [1, 1], None)?;
+    let (x, weight, bias) = (pointer(Some(&x)), pointer(Some(&weight)), pointer(Some(&bias)));
+    let (sides, none, relu) = ([1 as c_longlong; 2], pointer(None), PostOp::Relu as c_int);
+    let sides = sides.as_ptr();
+    // SAFETY: the pointers are those of live tensors and of two numbers.
+    let y = call_for_tensor(|out, error| unsafe {
+        inkdrop_packed_conv(x, weight, bias, none, sides, sides, relu, out, error)
+    })?;
+    Ok(y.f_isnan()?.f_all()?.f_int64_value(&[])? == 1)
 }
 
 #[allow(unsafe_code)]

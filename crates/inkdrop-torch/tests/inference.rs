@@ -48,17 +48,31 @@ fn a_packed_convolution_is_the_convolution() {
             panic!("the libtorch of the tests has oneDNN");
         };
         let x = Tensor::randn([b, inputs, side, side], F32);
-        let plain = x.conv2d(&weight, Some(&bias), stride, padding, [1, 1], 1);
+        // In f64, since libtorch's own convolution in f32 is up to 8e-7 off on some processors.
+        let double = |x: &Tensor| x.to_kind(Kind::Double);
+        let (wide, offset) = (double(&weight), double(&bias));
+        let exact = double(&x).conv2d(&wide, Some(offset), stride, padding, [1, 1], 1);
         for x in [x.shallow_clone(), channels_last(&x)] {
             for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
                 let given = conv.forward(&x, act).unwrap();
-                assert!(distance(&given, &apply(&plain, act)) < 1e-6, "{act:?} of {:?}", x.size());
+                assert!(distance(&given, &apply(&exact, act)) < 1e-6, "{act:?} of {:?}", x.size());
             }
-            let other = plain.randn_like();
+            let other = exact.randn_like().to_kind(Kind::Float);
             let given = conv.forward_add(&x, &other).unwrap();
-            assert!(distance(&given, &(&plain + &other)) < 1e-6, "onto {:?}", x.size());
+            let expected = &exact + double(&other);
+            assert!(distance(&given, &expected) < 1e-6, "added to {:?}", x.size());
         }
     }
+}
+
+/// Bound of the error of a wide convolution. Without AVX-512 it is oneDNN's, which sums all products of
+/// a pixel in f32: it must be no less accurate than libtorch's own convolution of the same shape.
+fn largest_error(of_libtorch: f64) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        return 1e-6;
+    }
+    of_libtorch.max(1e-6)
 }
 
 /// These have the shapes for which Winograd's algorithm is taken, where the processor has AVX-512.
@@ -81,15 +95,18 @@ fn a_wide_packed_convolution_is_the_convolution() {
         let x = Tensor::randn([b, inputs, height, width], F32);
         let double = |x: &Tensor| x.to_kind(Kind::Double);
         let exact = double(&x).conv2d(&double(&weight), Some(double(&bias)), 1, 1, 1, 1);
+        let plain = x.conv2d(&weight, Some(&bias), 1, 1, 1, 1);
+        let bound = |act: PostOp| largest_error(distance(&apply(&plain, act), &apply(&exact, act)));
         for x in [x.shallow_clone(), channels_last(&x)] {
             for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
                 let given = conv.forward(&x, act).unwrap();
                 let apart = distance(&given, &apply(&exact, act));
-                assert!(apart < 1e-6, "{act:?} of {:?}: {apart:e}", x.size());
+                assert!(apart < bound(act), "{act:?} of {:?}: {apart:e}", x.size());
             }
             let other = exact.randn_like().to_kind(Kind::Float);
             let given = conv.forward_add(&x, &other).unwrap();
-            assert!(distance(&given, &(&exact + double(&other))) < 1e-6, "onto {:?}", x.size());
+            let apart = distance(&given, &(&exact + double(&other)));
+            assert!(apart < bound(PostOp::None), "added to {:?}: {apart:e}", x.size());
         }
         let alone = conv.forward(&x.narrow(0, b - 1, 1), PostOp::Silu).unwrap();
         let all = conv.forward(&x, PostOp::Silu).unwrap();
