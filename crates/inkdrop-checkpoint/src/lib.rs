@@ -77,5 +77,5 @@ mod weights;
 pub use diffusers::DiffusersFolder;
 pub use error::{CheckpointError, Mismatch};
 pub use format::Format;
-pub use load::{check, load};
+pub use load::{check, load, load_shared};
 pub use weights::StateDict;

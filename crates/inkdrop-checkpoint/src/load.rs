@@ -29,6 +29,35 @@ pub fn load(
     Ok(())
 }
 
+/// Strict loading without a copy, for inference: parameters share the memory of weights with the same
+/// dtype and device; others are copied.
+///
+/// Do not train the network afterwards, since that would change `weights`. Opening a model of 462 MiB
+/// takes 462 MiB less than with [`load`].
+///
+/// - optional: keys that the file may lack; those parameters stay unchanged
+///
+/// # Errors
+/// As [`load`].
+pub fn load_shared(
+    params: &Params,
+    weights: &StateDict,
+    optional: &[&str],
+) -> Result<(), CheckpointError> {
+    let _guard = no_grad_guard();
+    for (mut parameter, given) in fit(params, weights, optional)? {
+        let same = parameter.kind() == given.kind()
+            && parameter.device() == given.device()
+            && given.is_contiguous();
+        let loaded = match same {
+            true => parameter.f_set_data(given),
+            false => parameter.f_copy_(given),
+        };
+        loaded.map_err(TorchError::from)?;
+    }
+    Ok(())
+}
+
 /// Makes sure that [`load`] would take weights; nothing is copied.
 ///
 /// # Errors

@@ -86,6 +86,8 @@ impl<B: Block> Block for Checkpointed<B> {
         }
         // A node of its own for each input: gradients from inside the block are summed
         // there first, as they are when the block is checkpointed, so that no bit differs.
+        // An alias of each input gives sums of gradients the same order with and without gradient
+        // checkpointing, so both are equal to the bit.
         let alias = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_alias()?);
         let embedding = conditioning.embedding.as_ref().map(alias).transpose()?;
         let class_ids = conditioning.class_ids.as_ref().map(Tensor::shallow_clone);

@@ -64,9 +64,11 @@ impl Denoiser for NetworkDenoiser<'_> {
         }
         let t = self.process.network_time_at(step.from, x.size()[0])?;
         let out = self.network.forward(x, &t, &self.conditioning)?;
+        // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
         if config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
             return Err(ProcessError::NoSignal);
         }
+        // A posterior mean was learned for the step of the full process, whatever the sampling schedule.
         let own = match config.prediction {
             PredictionType::PosteriorMean => self.process.own_step(step.from),
             _ => *step,

@@ -206,6 +206,7 @@ fn pixel_nll(x: &Tensor, mean: &Tensor, log_scale: &Tensor) -> Result<Tensor, Pr
     let edge = |half: f64| centred.f_add_scalar(half)?.f_mul(&precision);
     let above = normal_cdf(&edge(1.0 / 255.0)?)?;
     let below = normal_cdf(&edge(-1.0 / 255.0)?)?;
+    // As improved-diffusion: a bin far from the mean has probability 0 in f32.
     let ln = |x: Tensor| x.f_clamp_min(1e-12)?.f_log();
     let first = ln(above.shallow_clone())?;
     let last = ln(below.f_neg()?.f_add_scalar(1.0)?)?;

@@ -27,6 +27,7 @@ impl Prediction {
     /// # Errors
     /// Shapes that do not match.
     pub fn from_x0(x0: Tensor, x: &Tensor, step: &SolverStep) -> Result<Self, ProcessError> {
+        // The variance of the last step is 0; its logarithm must stay finite.
         let log_variance = step.posterior_variance().max(1e-20).ln();
         let log_variance = Tensor::f_scalar_tensor(log_variance, (x.kind(), Device::Cpu))?;
         let prediction =
@@ -106,6 +107,7 @@ pub(crate) fn prediction_from_output(
 ) -> Result<Prediction, ProcessError> {
     let (output, variance) = split_variance(config.variance, out, x)?;
     let log_variance = match (config.variance, variance) {
+        // improved-diffusion learns the logarithm; diffusers' `learned` is the variance itself.
         (Variance::Learned, Some(log)) => log,
         // Nichol & Dhariwal 2021, eq. 15.
         (Variance::LearnedRange, Some(v)) => {

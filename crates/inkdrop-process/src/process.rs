@@ -40,6 +40,8 @@ impl Process {
     /// The spacing does not fit the process.
     pub fn respaced(&self, spacing: &TimestepSpacing) -> Result<Self, ProcessError> {
         let timesteps = spacing.timesteps(self.schedule.num_timesteps())?;
+        // With all timesteps the own β is kept; recomputing it from ᾱ would round, and would change the
+        // sprites schedule, whose ᾱ is not the product of its β.
         let schedule = if timesteps.len() == self.schedule.num_timesteps() {
             self.schedule.clone()
         } else {
@@ -111,6 +113,7 @@ impl Process {
         };
         let to = index.checked_sub(1).map_or(NoiseLevel::NOISELESS, level);
         let beta = self.schedule.betas()[index];
+        // β = 1 (zero terminal SNR) follows from ᾱ = 0; as an own β it would divide by 1 − β = 0.
         if beta < 1.0 {
             SolverStep::with_beta(level(index), to, beta)
         } else {

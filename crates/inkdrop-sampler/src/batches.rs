@@ -170,6 +170,7 @@ impl<'a> SampleBatches<'a> {
         };
         let ([c, h, w], device) = (model.image_shape(), model.process().device());
         let shape = [images.len() as i64, c, h, w];
+        // Drawn before the next batch rather than after this one, so a stopped run draws nothing extra.
         if config.rng == Rng::Torch && !first {
             for _ in 0..config.discarded_draws {
                 drop(noise.normal(&shape, device)?);

@@ -49,14 +49,8 @@ impl Solver for Ddim {
     }
 }
 
-/// Samples with [`Ddim`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// η outside 0 to 1, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
-/// infinite.
+/// Samples with [`Ddim`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn ddim(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

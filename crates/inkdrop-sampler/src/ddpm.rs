@@ -31,13 +31,8 @@ impl Solver for Ddpm {
     }
 }
 
-/// Samples with [`Ddpm`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The denoiser does not accept x, the noise source runs out, or x becomes NaN or infinite.
+/// Samples with [`Ddpm`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn ddpm(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

@@ -127,14 +127,8 @@ impl Solver for DpmSolverMultistep {
     }
 }
 
-/// Samples with [`DpmSolverMultistep`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// An order outside 1 to 3, the denoiser does not accept x, the noise source runs out, or x becomes
-/// NaN or infinite.
+/// Samples with [`DpmSolverMultistep`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn dpm_solver(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

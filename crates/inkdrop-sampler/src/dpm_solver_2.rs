@@ -45,13 +45,8 @@ impl Solver for DpmSolver2<'_> {
     }
 }
 
-/// Samples with [`DpmSolver2`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`DpmSolver2`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn dpm_solver_2(
     denoiser: &dyn Denoiser,
     noise_schedule: &Schedule,

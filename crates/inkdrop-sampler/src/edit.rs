@@ -290,6 +290,7 @@ pub fn slerp(a: &Tensor, b: &Tensor, weight: f64) -> Result<Tensor, SamplerError
         let axes: Vec<i64> = (1..a.dim() as i64).collect();
         Ok(a.f_mul(b)?.f_sum_dim_intlist(&axes[..], true, Kind::Double)?)
     };
+    // The dot products are f64: in f32 the angle of nearly parallel noises would be all rounding.
     let cosine = dot(a, b)?.f_div(&dot(a, a)?.f_mul(&dot(b, b)?)?.f_sqrt()?)?;
     let angle = cosine.f_clamp(-1.0, 1.0)?.f_acos()?;
     let sine = angle.f_sin()?;

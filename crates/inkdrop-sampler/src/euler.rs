@@ -27,13 +27,8 @@ impl Solver for Euler {
     }
 }
 
-/// Samples with [`Euler`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`Euler`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn euler(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,
@@ -74,6 +69,7 @@ impl Solver for EulerAncestral {
         let sigma_up = (self.eta * to * (1.0 - (to / from).powi(2)).max(0.0).sqrt()).min(to);
         let sigma_down = (to * to - sigma_up * sigma_up).max(0.0).sqrt();
         let signal = step.to.signal();
+        // x has unit variance here: k-diffusion's x0 + σ·ε, times √ᾱ of the target level.
         let mut next =
             combine(&[(signal, &prediction.x0), (signal * sigma_down, &prediction.eps)])?;
         if sigma_up > 0.0 {
@@ -83,14 +79,8 @@ impl Solver for EulerAncestral {
     }
 }
 
-/// Samples with [`EulerAncestral`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// η outside 0 to 1, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
-/// infinite.
+/// Samples with [`EulerAncestral`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn euler_ancestral(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

@@ -26,13 +26,8 @@ impl Solver for Heun {
     }
 }
 
-/// Samples with [`Heun`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`Heun`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn heun(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,
@@ -134,14 +129,8 @@ impl Solver for Edm<'_> {
     }
 }
 
-/// Samples with [`Edm`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// An invalid churn, the denoiser does not accept x, the noise source runs out, or x becomes NaN or
-/// infinite.
+/// Samples with [`Edm`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn edm(
     denoiser: &dyn Denoiser,
     noise_schedule: &Schedule,

@@ -44,13 +44,8 @@ impl Solver for Lms {
     }
 }
 
-/// Samples with [`Lms`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// An order outside 1 to 4, the denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`Lms`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn lms(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

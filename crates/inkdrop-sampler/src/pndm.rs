@@ -42,13 +42,8 @@ impl Solver for Plms {
     }
 }
 
-/// Samples with [`Plms`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// The denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`Plms`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn plms(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,
@@ -117,13 +112,8 @@ impl Solver for Pndm<'_> {
     }
 }
 
-/// Samples with [`Pndm`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// Fewer than 4 steps, the denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`Pndm`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn pndm(
     denoiser: &dyn Denoiser,
     noise_schedule: &Schedule,

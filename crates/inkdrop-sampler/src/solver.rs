@@ -120,6 +120,7 @@ impl StepState {
         output: SolverOutput,
     ) -> Result<Self, SamplerError> {
         let SolverOutput { x, x0 } = output;
+        // One sum finds any NaN or infinity; in half precision the sum itself could overflow.
         let kind = if x.kind() == Kind::Double { Kind::Double } else { Kind::Float };
         if !x.f_sum(kind)?.f_double_value(&[])?.is_finite() {
             return Err(SamplerError::NotFinite { number: index + 1, total: count });
@@ -294,6 +295,7 @@ impl History {
 /// Linear combination Σ c·x; terms with c = 0 are skipped. At least one term is given.
 pub(crate) fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor, SamplerError> {
     let mut sum: Option<Tensor> = None;
+    // A term with c = 0 may be infinite (ε at clean data), and 0·∞ is NaN.
     for (c, x) in terms.iter().filter(|(c, _)| *c != 0.0) {
         sum = Some(match sum {
             Some(mut sum) if *c == 1.0 => sum.f_add_(x)?,

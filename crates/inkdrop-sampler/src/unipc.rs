@@ -90,13 +90,8 @@ impl Solver for UniPcSolver {
     }
 }
 
-/// Samples with [`UniPcSolver`].
-///
-/// # Shapes
-/// - x: [B, C, H, W], N(0, 1); returns images of the same shape
-///
-/// # Errors
-/// An order outside 1 to 3, the denoiser does not accept x, or x becomes NaN or infinite.
+/// Samples with [`UniPcSolver`]: all steps of a [`SamplingSteps`] run. Shapes and errors are those of
+/// [`Sampler::sample`](crate::Sampler::sample).
 pub fn unipc(
     denoiser: &dyn Denoiser,
     schedule: &SamplingSchedule,

@@ -105,6 +105,7 @@ impl Schedule {
         let mut betas = Vec::with_capacity(timestep_map.len());
         for (index, &step) in timestep_map.iter().enumerate() {
             let bar = self.alphas_cumprod[step];
+            // β of a gap between timesteps; 1 only at the zero terminal SNR.
             let beta = 1.0 - bar / last;
             if beta >= 1.0 && bar > 0.0 {
                 return Err(ScheduleError::Beta { index, value: beta });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use inkdrop_checkpoint::{CheckpointError, StateDict, load};
+use inkdrop_checkpoint::{CheckpointError, StateDict, load, load_shared};
 use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Params};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use proptest::prelude::*;
@@ -83,6 +83,27 @@ fn loading_makes_the_networks_equal() {
     for (a, b) in source.iter().zip(target.iter()) {
         assert_eq!(a.tensor, b.tensor, "{}", a.name);
     }
+}
+
+#[test]
+fn shared_loading_copies_only_what_has_to_be_converted() {
+    let (source, target) = (network(Kind::Float), network(Kind::Float));
+    let weights = StateDict::of(&source);
+    load_shared(&target, &weights, &[]).unwrap();
+    for param in target.iter() {
+        let given = weights.get(&param.name).unwrap();
+        assert_eq!(&param.tensor, given, "{}", param.name);
+        assert_eq!(param.tensor.data_ptr(), given.data_ptr(), "{} is a copy", param.name);
+    }
+    let half = network(Kind::BFloat16);
+    load_shared(&half, &weights, &[]).unwrap();
+    for param in half.iter() {
+        let given = weights.get(&param.name).unwrap();
+        assert_eq!(param.tensor, given.to_kind(param.tensor.kind()), "{}", param.name);
+        let shared = param.tensor.data_ptr() == given.data_ptr();
+        assert_eq!(shared, param.tensor.kind() == given.kind(), "{}", param.name);
+    }
+    assert!(load_shared(&target, &StateDict::default(), &[]).is_err(), "strict");
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl ContextUnet {
             out: out(&mut root.sub("out"), config)?,
             dtypes,
         };
-        // Last, since the notebook draws no shortcut while it builds: so all else is drawn as there.
+        // Last: the notebook does not initialise a shortcut here, so all other weights equal its own.
         layers.init_conv.add_residual(&mut root.sub("init_conv"), channels, n)?;
         Ok(Self { config: config.clone(), layers, embeddings, params })
     }

@@ -1,7 +1,7 @@
 //! A model: its metadata, its weights, and its network.
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop_checkpoint::{StateDict, load};
+use inkdrop_checkpoint::{StateDict, load_shared};
 use inkdrop_nn::{CompileOptions, Network};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_schedule::SamplingSchedule;
@@ -177,7 +177,9 @@ impl Model {
             false => model.build_uninitialized(how.torso, how.device)?,
         };
         let optional: &[&str] = if how.draw_shortcut { &SHORTCUT } else { &[] };
-        load(network.params(), &self.weights, optional).map_err(|error| self.explain(error))?;
+        // Compiled networks are never trained, so the weights need no second copy.
+        load_shared(network.params(), &self.weights, optional)
+            .map_err(|error| self.explain(error))?;
         let process = Process::new(&self.metadata.process, how.device)?;
         let options = match &how.schedule {
             None => CompileOptions::default(),

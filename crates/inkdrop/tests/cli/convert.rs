@@ -115,7 +115,7 @@ fn what_is_said_once_need_not_be_said_again() {
         let said = [network, process].concat();
         let convert = [&["convert", "model.pt", "x.safetensors"], &said[..]].concat();
         let outcome = place.run(&convert).succeeds();
-        assert!(outcome.stdout.contains("says what they are"), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("with metadata"), "{}", outcome.stdout);
         let class: &[&str] = if config.classes().is_some() { &["--class", "3"] } else { &[] };
         let before = sampled(&place, "model.pt", &[&said, class].concat());
         assert!(sampled(&place, "x.safetensors", class) == before, "{said:?}");
@@ -137,17 +137,17 @@ fn what_nobody_says_is_listed() {
         }
     };
     let (text, model) = said(&[]);
-    has(&text, &["does not say", "size", "heads", "--set heads=4", "--config", "--process"]);
+    has(&text, &["its metadata lacks", "size", "heads", "--set heads=4", "--config", "--process"]);
     assert!(!model);
     let (text, model) = said(&["--process", "ddpm"]);
-    has(&text, &["does not say", "heads"]);
+    has(&text, &["its metadata lacks", "heads"]);
     assert!(!model && !text.contains("--process"), "{text}");
     let (text, model) = said(&["--assume", "--process", "ddpm"]);
-    has(&text, &["says what they are"]);
+    has(&text, &["with metadata"]);
     assert!(model);
     place.run(&["convert", &fixture_name("kinds.pt"), "x.safetensors"]).succeeds();
     let outcome = place.run(&["convert", &fixture_name("kinds.pt"), "x.safetensors"]).succeeds();
-    has(&outcome.stdout, &["does not say", "no known family"]);
+    has(&outcome.stdout, &["its metadata lacks", "no known family"]);
 }
 
 #[test]

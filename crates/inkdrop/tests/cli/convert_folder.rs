@@ -44,7 +44,7 @@ fn a_folder_explains_itself_to_a_file() {
     let place = place_with_pipeline();
     for input in ["pipe", "pipe/"] {
         let outcome = place.run(&["convert", input, "x.safetensors"]).succeeds();
-        assert!(outcome.stdout.contains("says what they are"), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("with metadata"), "{}", outcome.stdout);
         assert!(tensors(&place.path("x.safetensors")) == tensors(&place.path("model.pt")));
         place.run(&["sample", "x.safetensors", "-n", "1", "--steps", "2"]).succeeds();
     }
@@ -62,7 +62,7 @@ fn a_network_alone_is_a_folder_too() {
     assert!(outcome.stdout.contains("--process"), "{}", outcome.stdout);
     let args = ["convert", "model.pt", "alone", "--config", "net.json"];
     let outcome = place.run(&args).succeeds();
-    assert!(outcome.stdout.contains("no scheduler_config.json"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("without scheduler_config.json"), "{}", outcome.stdout);
     assert!(
         !place.path("alone/scheduler").exists() && !place.path("alone/model_index.json").exists()
     );
@@ -132,10 +132,10 @@ fn a_folder_is_not_written_over_itself() {
     ];
     for [input, output] in cases {
         let args = ["convert", input, output, "--assume"];
-        place.refuses(&args, &["over itself"]);
+        place.refuses(&args, &["would be overwritten"]);
     }
     place.run(&["convert", "model.pt", "alone", "--config", "net.json"]).succeeds();
-    place.refuses(&["convert", "alone", "alone/"], &["over itself"]);
+    place.refuses(&["convert", "alone", "alone/"], &["would be overwritten"]);
 }
 
 #[test]

@@ -10,7 +10,10 @@ fn a_file_is_not_written_over_itself() {
     let place = place_with_model();
     let full = place.path("model.safetensors").into_os_string().into_string().expect("UTF-8");
     for output in ["model.safetensors", "./model.safetensors", &full] {
-        place.refuses(&["convert", "model.safetensors", output], &["model.safetensors", "itself"]);
+        place.refuses(
+            &["convert", "model.safetensors", output],
+            &["model.safetensors", "would be overwritten"],
+        );
     }
 }
 
@@ -20,8 +23,8 @@ fn a_link_does_not_hide_that_it_is_the_same_file() {
     let place = place_with_model();
     let link = place.path("link.safetensors");
     std::os::unix::fs::symlink(place.path("model.safetensors"), link).expect("a link");
-    place.refuses(&["convert", "link.safetensors", "model.safetensors"], &["itself"]);
-    place.refuses(&["convert", "model.safetensors", "link.safetensors"], &["itself"]);
+    place.refuses(&["convert", "link.safetensors", "model.safetensors"], &["would be overwritten"]);
+    place.refuses(&["convert", "model.safetensors", "link.safetensors"], &["would be overwritten"]);
 }
 
 #[test]
@@ -29,7 +32,7 @@ fn an_unknown_ending_is_named_with_the_known_ones() {
     let place = place_with_model();
     for output in ["x.npz", "x.ckpt", "x.onnx", "x.safetensor", "x.PTH2", "dir/x.txt"] {
         let ending = output.rsplit_once('.').expect("an ending").1.to_lowercase();
-        let words = [&ending, "x.safetensors", "x.pt", "x.pth", "x.bin", "folder"];
+        let words = [&ending, "x.safetensors", "x.pt", "x.pth", "x.bin", "directory"];
         place.refuses(&["convert", "model.safetensors", output], &words);
     }
 }
@@ -37,9 +40,9 @@ fn an_unknown_ending_is_named_with_the_known_ones() {
 #[test]
 fn a_place_that_is_not_there_is_named() {
     let place = place_with_model();
-    place.refuses(&["convert", "model.safetensors", "no/x.pt"], &["no/x.pt", "no folder"]);
+    place.refuses(&["convert", "model.safetensors", "no/x.pt"], &["no/x.pt", "no directory"]);
     std::fs::create_dir(place.path("x.pt")).expect("a folder");
-    place.refuses(&["convert", "model.safetensors", "x.pt"], &["x.pt", "folder"]);
+    place.refuses(&["convert", "model.safetensors", "x.pt"], &["x.pt", "directory"]);
     place.refuses(&["convert", "none.pt", "x.safetensors"], &["none.pt", "no file"]);
 }
 
@@ -78,7 +81,7 @@ fn weights_that_only_look_like_a_network_convert_without_a_claim() {
     let extra = inkdrop_checkpoint::StateDict::open(extra.as_ref()).expect("a fixture");
     put_weights(&place, "model.pt", &together(&[("", &weights(&improved())), ("", &extra)]));
     let outcome = place.run(&["convert", "model.pt", "x.safetensors"]).succeeds();
-    for word in ["does not say", "improved", "unexpected"] {
+    for word in ["its metadata lacks", "improved", "unexpected"] {
         assert!(outcome.stdout.contains(word), "no {word} in {}", outcome.stdout);
     }
 }

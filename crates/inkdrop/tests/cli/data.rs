@@ -54,7 +54,7 @@ fn a_folder_gets_a_picture_each() {
         let picture = inkdrop_data::read::read_picture(path).expect("a picture");
         assert!(picture.pixels() == images.image(index));
     }
-    place.refuses(&args, &["x/", "there already"]);
+    place.refuses(&args, &["x/", "exists"]);
 }
 
 #[test]

@@ -72,18 +72,18 @@ fn masks_that_cannot_be_are_named() {
     };
     check(&[], &["--mask", "--box", "--at"]);
     check(&["--mask", "small.png"], &["small.png is 8 x 9 pixels", "16 x 16"]);
-    check(&["--mask", "black.png"], &["black", "nothing"]);
+    check(&["--mask", "black.png"], &["black", "white pixels"]);
     check(&["--mask", "missing.png"], &["missing.png"]);
     check(&["--mask", "black.png", "--box", "0,0,4,4"], &["--box"]);
     check(&["--outside"], &["--mask"]);
     for area in ["8,8,9,4", "0,0,0,4", "-1,0,4,4", "16,0,1,1", "0,9223372036854775807,4,4"] {
         check(&["--box", area], &[&format!("--box {area}"), "16 x 16"]);
     }
-    check(&["--box", "1,2,3"], &["--box", "1,2,3", "4 whole numbers"]);
-    check(&["--box", "0,0,16,16", "--outside"], &["nothing"]);
-    check(&["--at", "16,0"], &["--at 16,0", "nothing of 0.png"]);
+    check(&["--box", "1,2,3"], &["--box", "1,2,3", "4 integers"]);
+    check(&["--box", "0,0,16,16", "--outside"], &["white pixels"]);
+    check(&["--at", "16,0"], &["--at 16,0", "0.png lies outside"]);
     check(&["--at", "0,0"], &["--at 0,0", "covers"]);
-    check(&["--at", "1"], &["--at", "2 whole numbers"]);
+    check(&["--at", "1"], &["--at", "2 integers"]);
     check(&["--at", "1,1", "--fit"], &["--fit"]);
 }
 
@@ -108,7 +108,7 @@ fn what_is_read_is_not_written_over() {
     let place = place();
     std::fs::create_dir(place.path("in")).expect("a folder");
     std::fs::copy(place.path("0.png"), place.path("in/00000.png")).expect("a copy");
-    let words = ["is read", "--out"];
+    let words = ["is an input", "--out"];
     refused(&place, "img2img", &["0.png", "--out", "./0.png"], &words);
     refused(&place, "img2img", &["in", "--out", "in/", "--restart"], &words);
     refused(&place, "img2img", &["in/00000.png", "--out", "in/", "--restart"], &words);

@@ -106,6 +106,6 @@ fn places_that_cannot_hold_a_film_are_named() {
     refused(&place, &["--out", "x.png", "--film", "./x.png"], &["x.png", "another name"]);
     fs::create_dir(place.path("d")).expect("a folder");
     refused(&place, &["--out", "d/", "--film", "d/00000.png"], &["d/00000.png", "another name"]);
-    refused(&place, &["--film-of", "x0"], &["--film"]);
+    refused(&place, &["--film-of", "x0"], &["--animation"]);
     refused(&place, &["--film", "x.gif", "--film-of", "eps"], &["eps", "x, x0"]);
 }

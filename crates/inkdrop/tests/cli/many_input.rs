@@ -20,8 +20,8 @@ fn another_request_is_refused_with_its_first_difference() {
     sample(&place, &["-n", "6", "--out", "x/"]);
     let ways: [(&[&str], &str); 6] = [
         (&["--seed", "1"], "seed is 0 there, 1 now"),
-        (&["--class", "food"], "asked.contexts is [0.0,0.0,0.0,0.0,0.0] there, [0.0,0.0,1.0"),
-        (&["--context", "food=1"], "asked.contexts is [0.0"),
+        (&["--class", "food"], "condition.contexts is [0.0,0.0,0.0,0.0,0.0] there, [0.0,0.0,1.0"),
+        (&["--context", "food=1"], "condition.contexts is [0.0"),
         (&["--sampler", "ddpm"], "sampler is ddim there, ddpm now"),
         (&["--precision", "bf16"], "precision is f32 there, bf16 now"),
         (&["-n", "5"], "count is 6 there, 5 now"),
@@ -102,7 +102,7 @@ fn parts_that_cannot_be_are_refused() {
         );
     }
     refused(&place, &["-n", "9", "--out", "x/", "--shard", "0/4"], &["9 images", "at most 3"]);
-    refused(&place, &["--out", "x.png", "--shard", "0/2"], &["x.png", "x.npz", "folder/"]);
+    refused(&place, &["--out", "x.png", "--shard", "0/2"], &["x.png", "x.npz", "directory/"]);
     let torch = ["--out", "x.npz", "--shard", "0/2", "--rng", "torch"];
     refused(&place, &torch, &["--shard", "--rng torch", "per-sample"]);
 }

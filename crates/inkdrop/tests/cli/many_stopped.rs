@@ -112,7 +112,7 @@ fn an_array_goes_on_to_the_same_bytes() {
             assert_eq!(outcome.code, Some(130));
             let words = format!("stopped: {there} of 90 images are in x.npz.partial.npy");
             assert!(outcome.stderr.contains(&words), "{}", outcome.stderr);
-            assert!(outcome.stderr.contains("the same command goes on"), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains("the same command continues"), "{}", outcome.stderr);
         }
         resumed(&place, "x.npz");
     }
@@ -125,7 +125,7 @@ fn a_folder_goes_on_to_the_same_bytes() {
         if how == "-INT" {
             assert_eq!(outcome.code, Some(130));
             let said = outcome.stderr;
-            assert!(said.contains("of 90 images are in x; the same command goes on"), "{said}");
+            assert!(said.contains("of 90 images are in x; the same command continues"), "{said}");
         }
         resumed(&place, "x/");
     }

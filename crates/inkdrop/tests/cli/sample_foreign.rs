@@ -106,7 +106,7 @@ fn a_class_is_a_number() {
     assert!(guided("9") != guided("8"));
     let same = ["--class", "1", "--guidance", "2", "--null-class", "1"];
     let same = [&SAMPLE[..], &["x.npz"], &known, &same].concat();
-    place.refuses(&same, &["--null-class 1", "asked for"]);
+    place.refuses(&same, &["--null-class 1", "equals --class"]);
     let ancestral = [&known[..], &["--class", "1", "--sampler", "ddpm"]].concat();
     images(&place, &ancestral);
     let none = [&SAMPLE[..], &["x.npz"], &known, &["--class", "1", "--guidance", "2"]].concat();

@@ -74,7 +74,7 @@ fn noise_levels_are_said_once_and_known() {
 
 #[test]
 fn guidance_needs_something_to_guide_towards() {
-    refused(&["--guidance", "3"], &["nothing is asked", "--class or --context"]);
+    refused(&["--guidance", "3"], &["expected a condition", "--class or --context"]);
     let hero = |options: &[&'static str], words: &[&'static str]| {
         refused(&[&["--class", "hero"], options].concat(), words);
     };
