@@ -71,7 +71,10 @@ fn numbers_out_of_range() {
     bpd(&["--steps", "501"], &["501", "500"]);
     bpd(&["--steps", "often"], &["often"]);
     bpd(&["--class", "dragon"], &["dragon", "hero"]);
-    place.refuses(&["eval", "bpd", "nothing.pt", "sprites:1:5"], &["no file and no built-in model nothing.pt"]);
+    place.refuses(
+        &["eval", "bpd", "nothing.pt", "sprites:1:5"],
+        &["no file and no built-in model nothing.pt"],
+    );
 }
 
 #[test]

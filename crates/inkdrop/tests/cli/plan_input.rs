@@ -49,8 +49,8 @@ fn a_field_that_cannot_be_is_named() {
 
 #[test]
 fn options_that_would_say_nothing_are_refused() {
-    refused(&["improved_cifar10", "--config", "ddpm_cifar10"], &["--config", "files of weights"]);
-    refused(&["improved_cifar10", "--part", "model"], &["--part", "files of weights"]);
+    refused(&["improved_cifar10", "--config", "ddpm_cifar10"], &["--config", "checkpoint"]);
+    refused(&["improved_cifar10", "--part", "model"], &["--part", "checkpoint"]);
     refused(&["improved_cifar10", "--flags", "--image_size 32"], &["--flags", "give one"]);
 }
 

@@ -1,0 +1,93 @@
+//! Time and peak memory of opening a model: reading its file, building the network, loading the weights.
+//!
+//! ```text
+//! cargo run --release -p inkdrop-benches --example open_model -- improved_imagenet64 /tmp/model.safetensors
+//! ```
+//!
+//! The first run writes the file, with random weights. Each row is a process of its own. Linux only.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use inkdrop_checkpoint::{StateDict, load, load_shared};
+use inkdrop_torch::tch::{Device, Kind};
+use inkdrop_unet::ModelConfig;
+
+/// The rows: dtype, and true to draw an initialisation first and copy the weights.
+const ROWS: [(&str, Kind, bool); 4] = [
+    ("f32, initialised first", Kind::Float, true),
+    ("f32", Kind::Float, false),
+    ("bf16, initialised first", Kind::BFloat16, true),
+    ("bf16", Kind::BFloat16, false),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [preset, file] => table(preset, file),
+        [preset, file, row] => open(&config(preset)?, Path::new(file), row.parse()?),
+        _ => {
+            Err("expected a preset and a file, such as improved_imagenet64 model.safetensors"
+                .into())
+        }
+    }
+}
+
+fn config(preset: &str) -> Result<ModelConfig, Box<dyn Error>> {
+    Ok(ModelConfig::preset(preset).ok_or("expected a preset")?)
+}
+
+fn table(preset: &str, file: &str) -> Result<(), Box<dyn Error>> {
+    if !Path::new(file).exists() {
+        let network = config(preset)?.build(Kind::Float, Device::Cpu)?;
+        StateDict::of(network.params()).save(Path::new(file))?;
+    }
+    println!("{:<26} {:>8} {:>8} {:>10}", preset, "CPU s", "wall s", "peak MiB");
+    for (row, (name, ..)) in ROWS.iter().enumerate() {
+        let program = std::env::current_exe()?;
+        let output = Command::new(program).args([preset, file, &row.to_string()]).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let [cpu, wall, peak] = text.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(String::from_utf8(output.stderr)?.into());
+        };
+        println!("{name:<26} {cpu:>8} {wall:>8} {peak:>10}");
+    }
+    Ok(())
+}
+
+fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<(), Box<dyn Error>> {
+    let (_, kind, initialised) = ROWS[row];
+    let begun = Instant::now();
+    let weights = StateDict::open(file)?;
+    if initialised {
+        let network = config.build(Kind::Float, Device::Cpu)?;
+        load(network.params(), &weights, &[])?;
+        if kind != Kind::Float {
+            // A network in half precision was built a second time, from the one in f32.
+            let half = config.build(kind, Device::Cpu)?;
+            load(half.params(), &StateDict::of(network.params()), &[])?;
+        }
+    } else {
+        let network = config.build_uninitialized(kind, Device::Cpu)?;
+        load_shared(network.params(), &weights, &[])?;
+    }
+    println!("{:.2} {:.2} {}", cpu_seconds()?, begun.elapsed().as_secs_f64(), peak_mib()?);
+    Ok(())
+}
+
+/// User and system time of this process.
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().ok_or("no fields")?.split_whitespace().collect();
+    let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    Ok(ticks / 100.0)
+}
+
+fn peak_mib() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
+}
