@@ -68,7 +68,8 @@ pub struct ObjectiveConfig {
     /// How much each step counts.
     pub weighting: Weighting,
     /// How training images get their noise.
-    pub noising: ForwardNoise,
+    #[serde(alias = "noising")]
+    pub forward_noise: ForwardNoise,
 }
 
 /// The loss of a network for a process.
@@ -147,7 +148,7 @@ impl<P: Borrow<Process>> Objective<P> {
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
         let process = self.process();
-        let x = process.q_sample(x0, t, noise, self.config.noising)?;
+        let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
         let time = process.network_time(t)?;
         let out = network.forward_mode(&x, &time, conditioning, mode)?;
         let scales = Scales::at(&process.tables, t, &x)?;

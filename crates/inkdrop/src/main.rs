@@ -19,6 +19,7 @@ mod progress;
 mod sampling;
 mod say;
 mod training;
+mod values;
 
 use std::process::ExitCode;
 

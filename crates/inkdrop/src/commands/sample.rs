@@ -15,10 +15,9 @@ use crate::options::{
     ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, ResolvedSampler, SamplerArgs,
 };
 use crate::sampling::draw;
-use crate::sampling::job::{self, SamplingJob};
+use crate::sampling::job::{self, SamplingJob, Shard};
 use crate::sampling::runner::Run;
 use crate::sampling::session::{Conditions, SamplingSession};
-use crate::sampling::shard::Shard;
 
 /// How to concatenate the archives of all shards.
 const CONCATENATE: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:

@@ -8,14 +8,13 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_train::{Outcome, RunFolder};
 
-use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
+use crate::config::{BUILT_IN, BuiltIn, ConfigOverride, DataConfig, RunConfig};
 use crate::options::Tf32;
 use crate::sampling::interrupt::INTERRUPTED;
 use crate::say::say;
-use crate::training::init::{InitArgs, start};
+use crate::training;
+use crate::training::init::{InitArgs, Resume, resume, start};
 use crate::training::progress::train;
-use crate::training::resume::Resume;
-use crate::training::{finish, resume};
 
 /// Train a model
 ///
@@ -72,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (mut trainer, metadata) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         let allow_changes = arguments.allow_changes;
-        resume::resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
+        resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
     } else {
         let given = arguments.start.apply(&mut trainer, &metadata)?;
         let folder = RunFolder::create(out)?;
@@ -88,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    for path in finish::finish(&trainer, &folder, &metadata, &config)? {
+    for path in training::finish(&trainer, &folder, &metadata, &config)? {
         eprintln!("{} holds the averaged weights", path.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -101,18 +100,18 @@ impl Arguments {
             Some(name) => name.clone(),
             None => RunFolder::open(out)?.config().display().to_string(),
         };
-        let mut settings: Vec<Setting> =
-            self.settings.iter().map(|text| Setting::parse(text)).collect::<Result<_>>()?;
-        settings.extend(self.unset.iter().map(|key| Setting::Unset(key.clone())));
-        settings.extend(self.steps.map(|steps| Setting::set("train.steps", steps as i64)));
+        let mut overrides: Vec<ConfigOverride> =
+            self.settings.iter().map(|text| ConfigOverride::parse(text)).collect::<Result<_>>()?;
+        overrides.extend(self.unset.iter().map(|key| ConfigOverride::unset(key)));
+        overrides.extend(self.steps.map(|steps| ConfigOverride::set("train.steps", steps as i64)));
         if let Some(path) = &self.data {
-            let kind = RunConfig::data_kind(&name, &settings)?;
+            let kind = RunConfig::data_kind(&name, &overrides)?;
             let key = DataConfig::path_key(&kind).with_context(|| {
                 format!("--data {}: the images of {name} are made, not read", path.display())
             })?;
-            settings.push(Setting::set(&format!("data.{key}"), path.display().to_string()));
+            overrides.push(ConfigOverride::set(&format!("data.{key}"), path.display().to_string()));
         }
-        let config = RunConfig::load(&name, &settings)?;
+        let config = RunConfig::load(&name, &overrides)?;
         config.model.plan().context("[model]")?;
         config.train.check()?;
         Ok(config)

@@ -1,15 +1,16 @@
-//! Starting a run: from random weights or from given ones.
+//! The start of a run: from random weights, from given ones, or from its newest checkpoint.
 
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{EmaDecay, Trainer};
+use inkdrop_train::{EmaDecay, OtherData, RunFolder, TrainError, Trainer};
 use inkdrop_unet::ModelConfig;
 
-use crate::config::{DataConfig, Fitted, Loaded, RunConfig, fit};
+use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::model::metadata::{ModelMetadata, SHORTCUT};
 use crate::model::source::Source;
 
@@ -150,7 +151,7 @@ fn warn_of_process(source: &Source, metadata: &ModelMetadata) -> Result<()> {
 pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetadata)> {
     let shape = config.model.image_shape();
     let loaded = load(&config.data, shape[0])?;
-    let Fitted { data, used, contexts, classes } = fit(config, loaded)?;
+    let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
     let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
     let validation = load_validation(config, shape[0], &names, !contexts.is_empty())?;
     let metadata = ModelMetadata {
@@ -165,7 +166,7 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetada
     let process = Process::new(&config.process, device)?;
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
-        .labels(used)
+        .labels(label_use)
         .class_names(names);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
@@ -192,13 +193,64 @@ fn load_validation(
     contexts: bool,
 ) -> Result<Option<inkdrop_data::LabelledDataset>> {
     let Some(validation) = &config.validation else { return Ok(None) };
-    let fitted = fit(config, load(validation, channels)?).context("[validation]")?;
-    let theirs = if contexts { fitted.contexts } else { fitted.classes.names };
+    let valid = validate(config, load(validation, channels)?).context("[validation]")?;
+    let theirs = if contexts { valid.contexts } else { valid.classes.names };
     ensure!(
         names.is_empty() || theirs.is_empty() || names == theirs,
         "[validation] has the classes {}, [data] has {}: expected the same",
         theirs.join(", "),
         names.join(", ")
     );
-    Ok(Some(fitted.data))
+    Ok(Some(valid.data))
+}
+
+/// A run to resume.
+pub struct Resume<'a> {
+    /// The requested config.
+    pub config: &'a RunConfig,
+    /// The run folder.
+    pub out: &'a Path,
+    /// True to accept another config or other data.
+    pub allow_changes: bool,
+}
+
+/// Restores the newest checkpoint of a run folder, if its config equals the requested one.
+pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
+    let Resume { config, out, allow_changes } = resume;
+    let folder = RunFolder::open(out)?;
+    let saved = RunConfig::load(&folder.config().display().to_string(), &[])?;
+    let changes = config.diff(&saved)?;
+    let listed = changes.join("\n  ");
+    match (changes.is_empty(), allow_changes) {
+        (true, _) => {}
+        (false, true) => eprintln!("going on with another config:\n  {listed}"),
+        (false, false) => bail!(
+            "{} holds another run; give the same config to resume it, choose another folder, or go on all the same with --allow-changes. Different:\n  {listed}",
+            out.display()
+        ),
+    }
+    let Some(path) = folder.latest() else {
+        eprintln!("no checkpoint was saved yet: starting from step 0");
+        return Ok(folder);
+    };
+    let other_data = if *allow_changes { OtherData::Allowed } else { OtherData::Refused };
+    trainer.restore(&path, other_data).map_err(|error| match error {
+        TrainError::DataChanged { .. } => {
+            anyhow!("{error}. Put back what there was, or go on all the same with --allow-changes")
+        }
+        other => other.into(),
+    })?;
+    let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
+    ensure!(
+        done <= steps,
+        "train.steps = {steps}, but the run in {} has taken {done} steps already; expected at least {done}",
+        out.display()
+    );
+    eprintln!("resuming after step {done} from {}", path.display());
+    if steps != before {
+        eprintln!(
+            "train.steps: {before} → {steps}; the learning rate now follows its schedule to step {steps}"
+        );
+    }
+    Ok(folder)
 }

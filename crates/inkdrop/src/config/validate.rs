@@ -1,4 +1,4 @@
-//! Whether images, labels and network go together.
+//! Validation of a config against its data: image shape, labels, process.
 
 use anyhow::{Result, ensure};
 use inkdrop_data::LabelledDataset;
@@ -9,20 +9,20 @@ use inkdrop_unet::ModelConfig;
 use super::{Loaded, RunConfig};
 use crate::model::metadata::Classes;
 
-/// Images that a network can learn, and how it takes their labels.
-pub struct Fitted {
+/// Training data that matches the network.
+pub struct ValidatedData {
     /// Images and labels.
     pub data: LabelledDataset,
-    /// How the network takes the labels.
-    pub used: LabelUse,
-    /// Names of its contexts.
+    /// Kind of conditioning that the labels become.
+    pub label_use: LabelUse,
+    /// Names of the contexts; empty without contexts.
     pub contexts: Vec<String>,
-    /// Its classes.
+    /// Names of the classes, and the null class.
     pub classes: Classes,
 }
 
-/// Makes sure that the images are those that the network takes.
-pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
+/// Checks that images and labels match the network, and the network the process and [train].
+pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     let model = &config.model;
     let Loaded { mut data, classes: names, .. } = loaded;
     ensure!(!data.images.is_empty(), "the data has no images");
@@ -40,17 +40,22 @@ pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
     trainable(config)?;
     let none = Classes::default();
     if let Some(count) = model.classes() {
-        let (used, classes) = classes(config, count, &mut data.labels, names)?;
-        return Ok(Fitted { data, used, contexts: Vec::new(), classes });
+        let (label_use, classes) = classes(config, count, &mut data.labels, names)?;
+        return Ok(ValidatedData { data, label_use, contexts: Vec::new(), classes });
     }
     if model.contexts() > 0 && data.labels.len().is_some() {
         contexts(model.contexts() as usize, &mut data.labels, &names)?;
-        return Ok(Fitted { data, used: LabelUse::Context, contexts: names, classes: none });
+        return Ok(ValidatedData {
+            data,
+            label_use: LabelUse::Context,
+            contexts: names,
+            classes: none,
+        });
     }
-    Ok(Fitted { data, used: LabelUse::None, contexts: Vec::new(), classes: none })
+    Ok(ValidatedData { data, label_use: LabelUse::None, contexts: Vec::new(), classes: none })
 }
 
-/// Makes sure that labels go with a network of named contexts.
+/// Checks that the labels match the number of contexts.
 fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     ensure!(
         names.is_empty() || names.len() == count,
@@ -60,7 +65,7 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     );
     let width = match labels {
         Labels::None => return Ok(()),
-        // The highest id that is there says only that there are at least so many classes.
+        // The highest id is only a lower bound of the number of classes.
         Labels::Classes { count: known, .. } => {
             *known = (*known).max(count);
             *known
@@ -74,8 +79,8 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that labels go with a network of classes; one class more than the data has stands
-/// for none.
+/// Checks that the labels match the number of classes. If the network has one class more than the
+/// data, the last one is the null class.
 fn classes(
     config: &RunConfig,
     count: i64,
@@ -100,9 +105,9 @@ fn classes(
         "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
         most + 1
     );
-    // Labels by number alone say only that there are at least so many classes.
+    // Without names, the highest id is only a lower bound of the number of classes.
     let spare = most == count - 1 || (names.is_empty() && known < count);
-    let null = (spare && dropout > 0.0).then_some(count - 1); // else it would not be learned
+    let null = (spare && dropout > 0.0).then_some(count - 1); // without dropped labels it is not trained
     ensure!(
         null.is_some() || dropout == 0.0,
         "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",
@@ -111,7 +116,7 @@ fn classes(
     Ok((LabelUse::Classes { null }, Classes { names, null }))
 }
 
-/// Rows of a single 1 say a class.
+/// Converts one-hot rows to class ids.
 fn one_hot_to_classes(labels: &mut Labels) {
     let Labels::Context(rows) = labels else { return };
     let id = |row: ndarray::ArrayView1<f32>| {
@@ -125,7 +130,7 @@ fn one_hot_to_classes(labels: &mut Labels) {
     }
 }
 
-/// Refuses networks that do not go with the process or the recipe.
+/// Checks that the network matches the process and [train].
 fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> {
     let [channels, height, width] = model.image_shape();
     let enlarges = matches!(model, ModelConfig::ImprovedSuperRes(_));
