@@ -16,33 +16,32 @@ use crate::{ForwardNoise, Process, ProcessError};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossType {
-    /// Squared error of what the network predicts (Ho et al. 2020, eq. 14); where the variance is
-    /// learned, with the variational bound that only the variance feels.
+    /// Mean squared error of the network's output (Ho et al. 2020, eq. 14). For a learned variance,
+    /// the variational bound is added, with gradients for the variance alone.
     #[default]
     Mse,
-    /// The same with the bound scaled by T/1000 (Nichol & Dhariwal 2021, eq. 16).
+    /// `Mse` with the bound scaled by T/1000, the hybrid loss of Nichol & Dhariwal 2021, eq. 16.
     RescaledMse,
-    /// The variational bound, one of its T terms, in bits per dimension (eq. 4).
+    /// The term of the variational bound at the sampled timestep, in bits per dimension (Nichol &
+    /// Dhariwal 2021, eq. 4).
     Kl,
-    /// The same times T, an estimate of the whole bound.
+    /// `Kl` times T, an estimate of the whole bound.
     RescaledKl,
-    /// Absolute error of what the network predicts; where the variance is learned, with the bound
-    /// as in `Mse`.
+    /// Mean absolute error of the network's output, with the bound as in `Mse`.
     L1,
-    /// Half of the squared error up to `delta`, straight beyond (Huber 1964); where the variance
-    /// is learned, with the bound as in `Mse`.
+    /// Huber loss of the network's output (Huber 1964), with the bound as in `Mse`.
     Huber {
-        /// Where it turns straight; > 0.
+        /// Error above which the loss is linear; > 0.
         delta: f64,
     },
 }
 
-/// How much each step counts: factors that are derived for squared errors of what the network
-/// predicts, and applied to the other errors as they are. Bounds have weights of their own.
+/// Loss weight of each timestep. The formulas are for squared errors of the network's output; L1 and
+/// Huber losses use the same factors. `Kl` and `RescaledKl` accept no weighting.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
-    /// All the same.
+    /// Weight 1 for all timesteps.
     #[default]
     None,
     /// min(SNR, γ) on the error of x0 (Hang et al. 2023).
@@ -59,15 +58,15 @@ pub enum Weighting {
     },
 }
 
-/// What training makes small, as configs spell it.
+/// Config of a training objective.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveConfig {
-    /// Which loss.
+    /// The loss function.
     pub loss: LossType,
-    /// How much each step counts.
+    /// Loss weight of each timestep.
     pub weighting: Weighting,
-    /// How training images get their noise.
+    /// Formula that adds noise to training images.
     #[serde(alias = "noising")]
     pub forward_noise: ForwardNoise,
 }
@@ -82,14 +81,14 @@ pub struct Objective<P> {
     weights: Option<Tensor>,
 }
 
-/// The parts of a loss, `[B]` each.
+/// The terms of a loss, `[B]` each.
 #[derive(Debug)]
 pub struct LossTerms {
-    /// What training makes small.
+    /// The loss to minimise.
     pub loss: Tensor,
-    /// The error of what the network predicts, where it is part of the loss.
+    /// The error of the network's output, if it is part of the loss.
     pub error: Option<Tensor>,
-    /// The variational bound in bits per dimension, where it is added to the error.
+    /// The variational bound in bits per dimension, if it is added to the error.
     pub bound: Option<Tensor>,
 }
 
@@ -97,8 +96,8 @@ impl<P: Borrow<Process>> Objective<P> {
     /// The objective of a process.
     ///
     /// # Errors
-    /// A delta, γ or k that cannot be, a weighting of a bound, or a bound where a network predicts ε in a process that ends
-    /// without signal.
+    /// delta, γ or k is out of range; a bound has a weighting; or a bound is used for a network that
+    /// predicts ε in a process whose last timestep has ᾱ = 0.
     pub fn new(owner: P, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
         let process: &Process = owner.borrow();
         let (schedule, mean) = (process.schedule(), process.config().prediction);
@@ -139,7 +138,7 @@ impl<P: Borrow<Process>> Objective<P> {
     /// - t: `[B]`, i64 in 0..T
     ///
     /// # Errors
-    /// Shapes that do not fit, t outside the process, or outputs that do not fit it.
+    /// Shapes do not match, t is out of range, or the output channels do not match the process.
     pub fn terms(
         &self,
         network: &dyn TrainableNetwork,
@@ -171,7 +170,7 @@ impl<P: Borrow<Process>> Objective<P> {
                     let loss = error.shallow_clone();
                     return Ok(LossTerms { loss, error: Some(error), bound: None });
                 };
-                // The bound teaches the variance alone, not the mean.
+                // Without the gradient of the mean, the bound trains the variance alone.
                 let bound = bound(&Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?)?;
                 let bound = match self.config.loss {
                     LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
@@ -183,7 +182,7 @@ impl<P: Borrow<Process>> Objective<P> {
         }
     }
 
-    /// What the network should predict.
+    /// The training target of the network's output.
     fn target(
         &self,
         (x0, noise): (&Tensor, &Tensor),

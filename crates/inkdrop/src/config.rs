@@ -108,7 +108,7 @@ fn text(name: &str) -> Result<String> {
         None => {
             let names: Vec<&str> = BUILT_IN.iter().map(|built_in| built_in.name).collect();
             bail!(
-                "there is no built-in config `{name}` (built in: {}); a file's name ends in .toml",
+                "there is no built-in config `{name}` (built in: {}); the name of a config file ends in .toml",
                 names.join(", ")
             )
         }

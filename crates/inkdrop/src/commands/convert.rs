@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Format::Safetensors => write_safetensors(&source, weights, network, overrides, output)?,
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
-    say(&format!("{} holds {count} tensors{note}", output.display()))?;
+    say(&format!("{} contains {count} tensors{note}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

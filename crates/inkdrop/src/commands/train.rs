@@ -1,4 +1,4 @@
-//! `inkdrop train`: trains a model from a config, in a run folder.
+//! `inkdrop train`: trains a model from a config, in a run directory.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,18 +18,18 @@ use crate::training::progress::train;
 
 /// Train a model
 ///
-/// The run folder holds config.toml, log.jsonl, events for TensorBoard, checkpoints/, samples/
-/// and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and stops;
-/// --resume continues to the same weights as an uninterrupted run.
+/// The run directory contains config.toml, log.jsonl, events for TensorBoard, checkpoints/,
+/// samples/ and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and
+/// stops; --resume continues to the same weights as an uninterrupted run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Name of a built-in config, or path of a .toml file; optional with --resume
     #[arg(required_unless_present_any = ["list", "resume"])]
     config: Option<String>,
-    /// Run folder
+    /// Run directory
     #[arg(long, required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Resume the run in the folder from its newest checkpoint
+    /// Resume the run in the directory from its newest checkpoint
     #[arg(long)]
     resume: bool,
     /// With --resume: accept another config or other data
@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Remove a key of the config, such as train.clip_norm or validation; repeatable
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let config = arguments.load(out)?;
     arguments.tf32.apply()?;
-    // All arguments are validated before the folder is created.
+    // All arguments are validated before the directory is created.
     let (mut trainer, metadata) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         let allow_changes = arguments.allow_changes;
@@ -84,11 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
     if train(&mut trainer, &folder, &metadata, &text)? == Outcome::Stopped {
-        eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
+        eprintln!("stopped and saved after step {}; continue with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     for path in training::finish(&trainer, &folder, &metadata, &config)? {
-        eprintln!("{} holds the averaged weights", path.display());
+        eprintln!("{} contains the EMA weights", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -107,7 +107,10 @@ impl Arguments {
         if let Some(path) = &self.data {
             let kind = RunConfig::data_kind(&name, &overrides)?;
             let key = DataConfig::path_key(&kind).with_context(|| {
-                format!("--data {}: the images of {name} are made, not read", path.display())
+                format!(
+                    "--data {}: the images of {name} are generated, not read from files",
+                    path.display()
+                )
             })?;
             overrides.push(ConfigOverride::set(&format!("data.{key}"), path.display().to_string()));
         }

@@ -90,19 +90,19 @@ fn classes(
     one_hot_to_classes(labels);
     let Labels::Classes { count: known, .. } = labels else {
         anyhow::bail!(
-            "the data has no classes, the network knows {count}; give one class per image, or leave model.classes out (--unset model.classes)"
+            "the data has no classes, the network has {count}; give one class per image, or remove model.classes (--unset model.classes)"
         )
     };
     let (known, most) = (*known as i64, names.len().max(*known) as i64);
     let dropout = config.train.label_dropout;
     ensure!(
         most <= count,
-        "the labels have {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        "the labels have {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
         most + 1
     );
     ensure!(
         names.is_empty() || most >= count - 1,
-        "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        "the data names {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
         most + 1
     );
     // Without names, the highest id is only a lower bound of the number of classes.
@@ -110,7 +110,7 @@ fn classes(
     let null = (spare && dropout > 0.0).then_some(count - 1); // without dropped labels it is not trained
     ensure!(
         null.is_some() || dropout == 0.0,
-        "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",
+        "train.label_dropout={dropout} needs a null class: set model.classes={}, or train.label_dropout=0.0",
         most + 1
     );
     Ok((LabelUse::Classes { null }, Classes { names, null }))
@@ -137,7 +137,7 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
     match train.low_res {
         None => ensure!(
             !enlarges,
-            "a super-resolution network is shown small images: set train.low_res to their side, such as {}",
+            "a super-resolution network needs low-resolution images: set train.low_res to their side, such as {}",
             height.min(width) / 4
         ),
         Some(side) => ensure!(
@@ -149,7 +149,7 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(
         outputs == expected,
-        "the network gives {outputs} channels, for images of {channels} and a variance of type {variance:?} expected {expected}: set model.outputs={expected}, or process.variance"
+        "the network outputs {outputs} channels, expected {expected} for images of {channels} channels and the variance {variance:?}: set model.outputs={expected}, or process.variance"
     );
     Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::sampling::job::{SamplingJob, Shard};
 use crate::values::{Difference, diff};
 
-/// The request of the images beside it.
+/// The request of the images in the same directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the program that started the run; not compared.
@@ -44,7 +44,7 @@ impl Manifest {
         };
         let mut manifest: Self = serde_json::from_str(&text).with_context(|| {
             format!(
-                "{} is no manifest of samples; --restart removes the samples, another --out leaves them",
+                "{} is not a manifest of samples; --restart removes the samples, another --out keeps them",
                 path.display()
             )
         })?;

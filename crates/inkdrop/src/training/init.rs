@@ -14,32 +14,32 @@ use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::model::metadata::{ModelMetadata, SHORTCUT};
 use crate::model::source::Source;
 
-const HEADING: &str = "Begin with";
+const HEADING: &str = "Initialisation";
 
 /// Initial weights, EMA and optimizer state.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
-    /// Initial weights: a file of any supported format, a diffusers folder, or a built-in model
+    /// Initial weights: a file of any supported format, a diffusers directory, or a built-in model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume", help_heading = HEADING)]
     init: Option<String>,
-    /// Network to take from a --init file that holds several, such as model
+    /// Network in a --init file with several, such as model
     #[arg(long, value_name = "NAME", requires = "init", help_heading = HEADING)]
     init_part: Option<String>,
-    /// Random weights for init_conv's shortcut, which files of the sprites notebook lack
+    /// Initialise init_conv.shortcut randomly, for checkpoints of the sprites notebook
     #[arg(long, requires = "init", help_heading = HEADING)]
     init_draw_shortcut: bool,
     /// Initial EMA weights for a decay of train.ema, such as 0.9999=ema_0.9999_500000.pt;
     /// repeatable
-    #[arg(long, value_name = "RULE=FILE", conflicts_with = "resume", help_heading = HEADING)]
+    #[arg(long, value_name = "DECAY=FILE", conflicts_with = "resume", help_heading = HEADING)]
     init_ema: Vec<InitEma>,
-    /// Network to take from --init-ema files that hold several, such as ema_model
+    /// Network in --init-ema files with several, such as ema_model
     #[arg(long, value_name = "NAME", requires = "init_ema", help_heading = HEADING)]
     init_ema_part: Option<String>,
-    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; the --init file must be a
-    /// torch.save file, too, since it gives the order of the weights
+    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; needs a torch.save file as --init,
+    /// which gives the order of the weights
     #[arg(long, value_name = "FILE", requires = "init", help_heading = HEADING)]
     init_optimizer: Option<String>,
-    /// Number of steps already taken, for the learning rate and the order of the images
+    /// Number of optimizer steps already taken: continues learning rate schedule and data order
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = HEADING)]
     init_step: Option<usize>,
 }
@@ -59,7 +59,7 @@ impl FromStr for InitEma {
         let splits = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
         let mut found = splits.filter_map(|(decay, file)| Some((decay.parse().ok()?, file)));
         let (decay, file) = found.next().ok_or_else(|| {
-            anyhow!("`{text}`: expected RULE=FILE, such as 0.9999=ema_0.9999_500000.pt")
+            anyhow!("`{text}`: expected DECAY=FILE, such as 0.9999=ema_0.9999_500000.pt")
         })?;
         Ok(Self { decay, file: file.to_string() })
     }
@@ -108,11 +108,11 @@ impl InitArgs {
             let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
             let notebook = matches!(metadata.model, ModelConfig::Context(_)) && lacks;
             let choice = if notebook {
-                "; --init-draw-shortcut draws what the sprites notebook never saves"
+                "; --init-draw-shortcut initialises the shortcut, which files of the sprites notebook lack"
             } else {
                 ""
             };
-            format!("--init {name}: these are not the weights of [model]{choice}")
+            format!("--init {name}: the weights do not match [model]{choice}")
         })?;
         Ok(weights.order().to_vec())
     }
@@ -131,7 +131,7 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
     let several = name.is_none() && source.whole.parts().len() > 1;
     ensure!(
         !several,
-        "{} holds {}: say which with {option}",
+        "{} contains {}: choose one with {option}",
         source.name,
         source.whole.parts().join(", ")
     );
@@ -208,13 +208,13 @@ fn load_validation(
 pub struct Resume<'a> {
     /// The requested config.
     pub config: &'a RunConfig,
-    /// The run folder.
+    /// The run directory.
     pub out: &'a Path,
     /// True to accept another config or other data.
     pub allow_changes: bool,
 }
 
-/// Restores the newest checkpoint of a run folder, if its config equals the requested one.
+/// Restores the newest checkpoint of a run directory, if its config equals the requested one.
 pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
     let Resume { config, out, allow_changes } = resume;
     let folder = RunFolder::open(out)?;
@@ -223,9 +223,9 @@ pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
     let listed = changes.join("\n  ");
     match (changes.is_empty(), allow_changes) {
         (true, _) => {}
-        (false, true) => eprintln!("going on with another config:\n  {listed}"),
+        (false, true) => eprintln!("continuing with another config:\n  {listed}"),
         (false, false) => bail!(
-            "{} holds another run; give the same config to resume it, choose another folder, or go on all the same with --allow-changes. Different:\n  {listed}",
+            "{} contains a run with another config; give the same config to resume it, choose another directory, or continue anyway with --allow-changes. Differences:\n  {listed}",
             out.display()
         ),
     }
@@ -236,7 +236,7 @@ pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
     let other_data = if *allow_changes { OtherData::Allowed } else { OtherData::Refused };
     trainer.restore(&path, other_data).map_err(|error| match error {
         TrainError::DataChanged { .. } => {
-            anyhow!("{error}. Put back what there was, or go on all the same with --allow-changes")
+            anyhow!("{error}. Restore the data, or continue anyway with --allow-changes")
         }
         other => other.into(),
     })?;

@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let shape = model.metadata.model.image_shape().map(|side| side as usize);
     ensure!(
         !arguments.fit || shape[1] == shape[2],
-        "--fit: the model draws {} x {}, expected a square",
+        "--fit: the model generates {} x {}, expected a square",
         shape[1],
         shape[2]
     );
@@ -105,7 +105,7 @@ impl Arguments {
         let given = [data.images.height(), data.images.width(), data.images.channels()];
         ensure!(
             given == [height, width, channels],
-            "{} has images of {} x {} x {} (height, width, channels), the model draws {height} x {width} x {channels}: give data of that size, --fit the pictures of a folder, or name another --size if the network takes it",
+            "{} has images of {} x {} x {} (height, width, channels), the model generates {height} x {width} x {channels}: give data of that size, --fit the pictures of a directory, or give another --size",
             self.data,
             given[0],
             given[1],
