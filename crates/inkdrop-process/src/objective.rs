@@ -92,6 +92,21 @@ pub struct LossTerms {
     pub bound: Option<Tensor>,
 }
 
+/// A batch after the forward process: x = q_sample(x0, t, noise).
+struct NoisyBatch<'a> {
+    x0: &'a Tensor,
+    noise: &'a Tensor,
+    x: &'a Tensor,
+    t: &'a Tensor,
+    scales: Scales,
+}
+
+impl LossTerms {
+    fn bound_alone(loss: Tensor) -> Self {
+        Self { loss, error: None, bound: None }
+    }
+}
+
 impl<P: Borrow<Process>> Objective<P> {
     /// The objective of a process.
     ///
@@ -150,45 +165,46 @@ impl<P: Borrow<Process>> Objective<P> {
         let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
         let time = process.network_time(t)?;
         let out = network.forward_mode(&x, &time, conditioning, mode)?;
-        let scales = Scales::at(&process.tables, t, &x)?;
+        let batch = NoisyBatch { x0, noise, x: &x, t, scales: Scales::at(&process.tables, t, &x)? };
         let steps = process.schedule().num_timesteps() as f64;
-        let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {
-            let prediction = prediction_from_output(process.config(), out, &x, &scales)?;
-            vb_bits(&prediction, x0, &x, t, &scales)
-        };
         match self.config.loss {
-            LossType::Kl => Ok(LossTerms { loss: bound(&out)?, error: None, bound: None }),
+            LossType::Kl => Ok(LossTerms::bound_alone(self.bound(&batch, &out)?)),
             LossType::RescaledKl => {
-                let loss = bound(&out)?.f_mul_scalar(steps)?;
-                Ok(LossTerms { loss, error: None, bound: None })
+                Ok(LossTerms::bound_alone(self.bound(&batch, &out)?.f_mul_scalar(steps)?))
             }
-            _ => {
-                let (mean, variance) = split_variance(process.config().variance, &out, &x)?;
-                let target = self.target((x0, noise), &x, &scales)?;
-                let error = self.weighted(&self.error(&mean, &target)?, t)?;
-                let Some(variance) = variance else {
-                    let loss = error.shallow_clone();
-                    return Ok(LossTerms { loss, error: Some(error), bound: None });
-                };
-                // Without the gradient of the mean, the bound trains the variance alone.
-                let bound = bound(&Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?)?;
-                let bound = match self.config.loss {
-                    LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
-                    _ => bound,
-                };
-                let loss = error.f_add(&bound)?;
-                Ok(LossTerms { loss, error: Some(error), bound: Some(bound) })
-            }
+            _ => self.error_terms(&batch, &out),
         }
     }
 
+    /// The term of the variational bound, in bits per dimension, `[B]`.
+    fn bound(&self, batch: &NoisyBatch, out: &Tensor) -> Result<Tensor, ProcessError> {
+        let NoisyBatch { x0, x, t, scales, .. } = batch;
+        let prediction = prediction_from_output(self.process().config(), out, x, scales)?;
+        vb_bits(&prediction, x0, x, t, scales)
+    }
+
+    /// The weighted error of the output and, for a learned variance, the bound.
+    fn error_terms(&self, batch: &NoisyBatch, out: &Tensor) -> Result<LossTerms, ProcessError> {
+        let process = self.process();
+        let (mean, variance) = split_variance(process.config().variance, out, batch.x)?;
+        let error = self.weighted(&self.error(&mean, &self.target(batch)?)?, batch.t)?;
+        let Some(variance) = variance else {
+            return Ok(LossTerms { loss: error.shallow_clone(), error: Some(error), bound: None });
+        };
+        // Without the gradient of the mean, the bound trains the variance alone.
+        let detached = Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?;
+        let bound = self.bound(batch, &detached)?;
+        let steps = process.schedule().num_timesteps() as f64;
+        let bound = match self.config.loss {
+            LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
+            _ => bound,
+        };
+        Ok(LossTerms { loss: error.f_add(&bound)?, error: Some(error), bound: Some(bound) })
+    }
+
     /// The training target of the network's output.
-    fn target(
-        &self,
-        (x0, noise): (&Tensor, &Tensor),
-        x: &Tensor,
-        scales: &Scales,
-    ) -> Result<Tensor, ProcessError> {
+    fn target(&self, batch: &NoisyBatch) -> Result<Tensor, ProcessError> {
+        let NoisyBatch { x0, noise, x, scales, .. } = batch;
         Ok(match self.process().config().prediction {
             PredictionType::Epsilon => noise.shallow_clone(),
             PredictionType::Sample => x0.shallow_clone(),

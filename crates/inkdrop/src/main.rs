@@ -17,7 +17,7 @@ mod model;
 mod options;
 mod progress;
 mod sampling;
-mod say;
+mod stdout;
 mod training;
 mod values;
 

@@ -11,7 +11,7 @@ use inkdrop_train::{Outcome, RunFolder};
 use crate::config::{BUILT_IN, BuiltIn, ConfigOverride, DataConfig, RunConfig};
 use crate::options::Tf32;
 use crate::sampling::interrupt::INTERRUPTED;
-use crate::say::say;
+use crate::stdout::print_line;
 use crate::training;
 use crate::training::init::{InitArgs, Resume, resume, start};
 use crate::training::progress::train;
@@ -62,7 +62,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
         let line = |config: &BuiltIn| format!("{:<17} {}", config.name, config.about());
-        say(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        print_line(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     };
     let config = arguments.load(out)?;

@@ -21,7 +21,7 @@ use crate::options::{Found, ImageSet, ModelArgs};
 use crate::progress;
 use crate::sampling::interrupt::{INTERRUPTED, Interrupt};
 use crate::sampling::session::conditioning;
-use crate::say::{entry, say};
+use crate::stdout::{entry, print_line};
 
 /// Bits per dimension of images under a model: the variational lower bound
 #[derive(Debug, clap::Args)]
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let figures = evaluation.run(arguments, &images, &conditions)?;
     let (done, requested) = (figures.totals.len(), images.len());
     ensure!(done > 0, "stopped before the first batch was done");
-    say(&match arguments.json {
+    print_line(&match arguments.json {
         true => {
             let mut json = arguments.json(&figures, &process, &conditions);
             json["weights"] = identity::of(&model)?["weights"].take();

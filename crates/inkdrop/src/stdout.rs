@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::Result;
 
 /// Prints a line. A closed pipe is not an error.
-pub fn say(text: &str) -> Result<()> {
+pub fn print_line(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
