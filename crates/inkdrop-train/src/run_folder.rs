@@ -14,11 +14,11 @@ const CONFIG: &str = "config.toml";
 /// When checkpoints are saved, and which ones are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckpointPolicy {
-    /// GuidanceInterval in steps.
+    /// Interval in steps.
     pub every: usize,
     /// Number of newest checkpoints to keep.
     pub newest: usize,
-    /// GuidanceInterval of checkpoints that are never deleted; 0 for none.
+    /// Interval of checkpoints that are never deleted; 0 for none.
     pub keep_every: usize,
 }
 
@@ -88,7 +88,7 @@ impl RunFolder {
         if !path.join(CONFIG).is_file() {
             return Err(TrainError::NothingToResume {
                 folder: path.to_path_buf(),
-                problem: format!("there is no {CONFIG} in it"),
+                problem: format!("it has no {CONFIG}"),
             });
         }
         let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
