@@ -1,4 +1,4 @@
-//! What the sprites look like: one labelled PNG with a row per class, or 200 of one class.
+//! A contact sheet of the sprites: one labelled PNG with a row per class, or 200 of one class.
 //!
 //! `cargo run --release -p inkdrop-data --example contact_sheet -- sheet.png [seed] [class]`
 

@@ -1,4 +1,4 @@
-//! How fast the pictures of a folder are streamed:
+//! Measures the speed of streaming the pictures of a folder:
 //! `cargo run --release -p inkdrop-data --example loading -- FOLDER SIZE`.
 
 use std::time::Instant;

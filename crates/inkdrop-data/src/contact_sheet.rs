@@ -89,7 +89,7 @@ impl Grid {
 
     /// Renders the sheet as a picture.
     pub fn render(&self) -> Picture {
-        let layout = Layout::of(self);
+        let layout = SheetLayout::of(self);
         let mut picture = Picture::filled(layout.width, layout.height, self.background);
         self.draw_texts(&layout, &mut picture);
         for (r, (_, images)) in self.rows.iter().enumerate() {
@@ -101,7 +101,7 @@ impl Grid {
         picture
     }
 
-    fn draw_texts(&self, at: &Layout, picture: &mut Picture) {
+    fn draw_texts(&self, at: &SheetLayout, picture: &mut Picture) {
         let ink = ink_on(self.background);
         if let Some(title) = &self.title {
             draw_text(picture, title, at.gap, at.gap, at.text, ink);
@@ -135,7 +135,7 @@ fn ink_on(background: Rgb) -> Rgb {
 }
 
 /// Positions and sizes, in pixels.
-struct Layout {
+struct SheetLayout {
     text: usize,
     gap: usize,
     cell: (usize, usize),
@@ -146,7 +146,7 @@ struct Layout {
     height: usize,
 }
 
-impl Layout {
+impl SheetLayout {
     /// Computes the layout of a sheet.
     fn of(grid: &Grid) -> Self {
         let text = grid.text_scale.unwrap_or(grid.scale.div_ceil(2));

@@ -290,5 +290,5 @@ fn of_class(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
 
 fn name(path: &Path) -> Result<&str, DataError> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| DataError::file(path, "its name is no UTF-8, expected a class; rename it"))
+    name.ok_or_else(|| DataError::file(path, "its name is not UTF-8, expected a class; rename it"))
 }

@@ -188,7 +188,7 @@ impl<'a> Archive<'a> {
         read.map_err(|error| damaged(&path, &error))?;
         if bytes.len() as u64 > self.most {
             let problem = format!(
-                "more than {} bytes out of an archive of this size, which is taken for a trap; \
+                "more than {} bytes out of an archive of this size, which is refused as a zip bomb; \
                  save it with np.savez, uncompressed, if it is none",
                 self.most
             );

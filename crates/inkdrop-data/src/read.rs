@@ -79,11 +79,12 @@ pub fn files<P: AsRef<Path>>(names: &[P]) -> Result<Vec<PathBuf>, DataError> {
 /// The pictures of a folder and of its sub-folders.
 pub(crate) fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
-    walk(folder, &mut HashSet::new(), &mut found)?;
+    collect_pictures(folder, &mut HashSet::new(), &mut found)?;
     Ok(found)
 }
 
-fn walk(
+/// - seen: real paths of the folders so far, against cycles of symbolic links
+fn collect_pictures(
     folder: &Path,
     seen: &mut HashSet<PathBuf>,
     found: &mut Vec<PathBuf>,
@@ -103,7 +104,7 @@ fn walk(
     entries.sort();
     for (path, is_folder) in entries {
         if is_folder && !is_hidden(&path) {
-            walk(&path, seen, found)?;
+            collect_pictures(&path, seen, found)?;
         } else if !is_folder && is_picture(&path) {
             found.push(path);
         }

@@ -122,7 +122,7 @@ impl Filter {
     fn weight(self, x: f64) -> f64 {
         let d = x.abs();
         match self {
-            // Of a pixel between two, the left one has it.
+            // A pixel between two output pixels counts for the left one.
             Self::Box => f64::from(u8::from(x > -0.5 && x <= 0.5)),
             Self::Bicubic if d < 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
             Self::Bicubic if d < 2.0 => ((d - 5.0) * d + 8.0) * d * -0.5 + 2.0,
@@ -164,9 +164,9 @@ fn rounded(sum: i32) -> u8 {
 
 /// Resizes a picture; sides at least 1.
 ///
-/// Which side comes first decides what is rounded in between. Pillow up to 12 begins with the rows
-/// always; 13 begins with the columns where it drops more than twice as many rows as columns, and
-/// so does this. (Found by trying sizes: 0 of 1462 at random went the other way.)
+/// The order of rows and columns affects rounding. It follows Pillow 13, which starts with the columns
+/// if it drops more than twice as many rows as columns, and otherwise with the rows. Pillow up to 12
+/// always starts with the rows. (This rule is an observation: 1462 random sizes agree with it.)
 fn resized(picture: &Picture, width: usize, height: usize, filter: Filter) -> Picture {
     let lost = |from: usize, to: usize| from as i64 - to as i64;
     let (columns, rows) = (lost(picture.width(), width), lost(picture.height(), height));

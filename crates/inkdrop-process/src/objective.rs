@@ -16,33 +16,32 @@ use crate::{ForwardNoise, Process, ProcessError};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LossType {
-    /// Squared error of what the network predicts (Ho et al. 2020, eq. 14); where the variance is
-    /// learned, with the variational bound that only the variance feels.
+    /// Mean squared error of the network's output (Ho et al. 2020, eq. 14). For a learned variance,
+    /// the variational bound is added, with gradients for the variance alone.
     #[default]
     Mse,
-    /// The same with the bound scaled by T/1000 (Nichol & Dhariwal 2021, eq. 16).
+    /// `Mse` with the bound scaled by T/1000, the hybrid loss of Nichol & Dhariwal 2021, eq. 16.
     RescaledMse,
-    /// The variational bound, one of its T terms, in bits per dimension (eq. 4).
+    /// The term of the variational bound at the sampled timestep, in bits per dimension (Nichol &
+    /// Dhariwal 2021, eq. 4).
     Kl,
-    /// The same times T, an estimate of the whole bound.
+    /// `Kl` times T, an estimate of the whole bound.
     RescaledKl,
-    /// Absolute error of what the network predicts; where the variance is learned, with the bound
-    /// as in `Mse`.
+    /// Mean absolute error of the network's output, with the bound as in `Mse`.
     L1,
-    /// Half of the squared error up to `delta`, straight beyond (Huber 1964); where the variance
-    /// is learned, with the bound as in `Mse`.
+    /// Huber loss of the network's output (Huber 1964), with the bound as in `Mse`.
     Huber {
-        /// Where it turns straight; > 0.
+        /// Error above which the loss is linear; > 0.
         delta: f64,
     },
 }
 
-/// How much each step counts: factors that are derived for squared errors of what the network
-/// predicts, and applied to the other errors as they are. Bounds have weights of their own.
+/// Loss weight of each timestep. The formulas are for squared errors of the network's output; L1 and
+/// Huber losses use the same factors. `Kl` and `RescaledKl` accept no weighting.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
-    /// All the same.
+    /// Weight 1 for all timesteps.
     #[default]
     None,
     /// min(SNR, γ) on the error of x0 (Hang et al. 2023).
@@ -59,16 +58,17 @@ pub enum Weighting {
     },
 }
 
-/// What training makes small, as configs spell it.
+/// Config of a training objective.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveConfig {
-    /// Which loss.
+    /// The loss function.
     pub loss: LossType,
-    /// How much each step counts.
+    /// Loss weight of each timestep.
     pub weighting: Weighting,
-    /// How training images get their noise.
-    pub noising: ForwardNoise,
+    /// Formula that adds noise to training images.
+    #[serde(alias = "noising")]
+    pub forward_noise: ForwardNoise,
 }
 
 /// The loss of a network for a process.
@@ -81,23 +81,38 @@ pub struct Objective<P> {
     weights: Option<Tensor>,
 }
 
-/// The parts of a loss, `[B]` each.
+/// The terms of a loss, `[B]` each.
 #[derive(Debug)]
 pub struct LossTerms {
-    /// What training makes small.
+    /// The loss to minimise.
     pub loss: Tensor,
-    /// The error of what the network predicts, where it is part of the loss.
+    /// The error of the network's output, if it is part of the loss.
     pub error: Option<Tensor>,
-    /// The variational bound in bits per dimension, where it is added to the error.
+    /// The variational bound in bits per dimension, if it is added to the error.
     pub bound: Option<Tensor>,
+}
+
+/// A batch after the forward process: x = q_sample(x0, t, noise).
+struct NoisyBatch<'a> {
+    x0: &'a Tensor,
+    noise: &'a Tensor,
+    x: &'a Tensor,
+    t: &'a Tensor,
+    scales: Scales,
+}
+
+impl LossTerms {
+    fn bound_alone(loss: Tensor) -> Self {
+        Self { loss, error: None, bound: None }
+    }
 }
 
 impl<P: Borrow<Process>> Objective<P> {
     /// The objective of a process.
     ///
     /// # Errors
-    /// A delta, γ or k that cannot be, a weighting of a bound, or a bound where a network predicts ε in a process that ends
-    /// without signal.
+    /// delta, γ or k is out of range; a bound has a weighting; or a bound is used for a network that
+    /// predicts ε in a process whose last timestep has ᾱ = 0.
     pub fn new(owner: P, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
         let process: &Process = owner.borrow();
         let (schedule, mean) = (process.schedule(), process.config().prediction);
@@ -138,7 +153,7 @@ impl<P: Borrow<Process>> Objective<P> {
     /// - t: `[B]`, i64 in 0..T
     ///
     /// # Errors
-    /// Shapes that do not fit, t outside the process, or outputs that do not fit it.
+    /// Shapes do not match, t is out of range, or the output channels do not match the process.
     pub fn terms(
         &self,
         network: &dyn TrainableNetwork,
@@ -147,48 +162,49 @@ impl<P: Borrow<Process>> Objective<P> {
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
         let process = self.process();
-        let x = process.q_sample(x0, t, noise, self.config.noising)?;
+        let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
         let time = process.network_time(t)?;
         let out = network.forward_mode(&x, &time, conditioning, mode)?;
-        let scales = Scales::at(&process.tables, t, &x)?;
+        let batch = NoisyBatch { x0, noise, x: &x, t, scales: Scales::at(&process.tables, t, &x)? };
         let steps = process.schedule().num_timesteps() as f64;
-        let bound = |out: &Tensor| -> Result<Tensor, ProcessError> {
-            let prediction = prediction_from_output(process.config(), out, &x, &scales)?;
-            vb_bits(&prediction, x0, &x, t, &scales)
-        };
         match self.config.loss {
-            LossType::Kl => Ok(LossTerms { loss: bound(&out)?, error: None, bound: None }),
+            LossType::Kl => Ok(LossTerms::bound_alone(self.bound(&batch, &out)?)),
             LossType::RescaledKl => {
-                let loss = bound(&out)?.f_mul_scalar(steps)?;
-                Ok(LossTerms { loss, error: None, bound: None })
+                Ok(LossTerms::bound_alone(self.bound(&batch, &out)?.f_mul_scalar(steps)?))
             }
-            _ => {
-                let (mean, variance) = split_variance(process.config().variance, &out, &x)?;
-                let target = self.target((x0, noise), &x, &scales)?;
-                let error = self.weighted(&self.error(&mean, &target)?, t)?;
-                let Some(variance) = variance else {
-                    let loss = error.shallow_clone();
-                    return Ok(LossTerms { loss, error: Some(error), bound: None });
-                };
-                // The bound teaches the variance alone, not the mean.
-                let bound = bound(&Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?)?;
-                let bound = match self.config.loss {
-                    LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
-                    _ => bound,
-                };
-                let loss = error.f_add(&bound)?;
-                Ok(LossTerms { loss, error: Some(error), bound: Some(bound) })
-            }
+            _ => self.error_terms(&batch, &out),
         }
     }
 
-    /// What the network should predict.
-    fn target(
-        &self,
-        (x0, noise): (&Tensor, &Tensor),
-        x: &Tensor,
-        scales: &Scales,
-    ) -> Result<Tensor, ProcessError> {
+    /// The term of the variational bound, in bits per dimension, `[B]`.
+    fn bound(&self, batch: &NoisyBatch, out: &Tensor) -> Result<Tensor, ProcessError> {
+        let NoisyBatch { x0, x, t, scales, .. } = batch;
+        let prediction = prediction_from_output(self.process().config(), out, x, scales)?;
+        vb_bits(&prediction, x0, x, t, scales)
+    }
+
+    /// The weighted error of the output and, for a learned variance, the bound.
+    fn error_terms(&self, batch: &NoisyBatch, out: &Tensor) -> Result<LossTerms, ProcessError> {
+        let process = self.process();
+        let (mean, variance) = split_variance(process.config().variance, out, batch.x)?;
+        let error = self.weighted(&self.error(&mean, &self.target(batch)?)?, batch.t)?;
+        let Some(variance) = variance else {
+            return Ok(LossTerms { loss: error.shallow_clone(), error: Some(error), bound: None });
+        };
+        // Without the gradient of the mean, the bound trains the variance alone.
+        let detached = Tensor::f_cat(&[&mean.f_detach()?, &variance], 1)?;
+        let bound = self.bound(batch, &detached)?;
+        let steps = process.schedule().num_timesteps() as f64;
+        let bound = match self.config.loss {
+            LossType::RescaledMse => bound.f_mul_scalar(steps / 1000.0)?,
+            _ => bound,
+        };
+        Ok(LossTerms { loss: error.f_add(&bound)?, error: Some(error), bound: Some(bound) })
+    }
+
+    /// The training target of the network's output.
+    fn target(&self, batch: &NoisyBatch) -> Result<Tensor, ProcessError> {
+        let NoisyBatch { x0, noise, x, scales, .. } = batch;
         Ok(match self.process().config().prediction {
             PredictionType::Epsilon => noise.shallow_clone(),
             PredictionType::Sample => x0.shallow_clone(),

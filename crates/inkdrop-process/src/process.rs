@@ -1,4 +1,4 @@
-//! The diffusion process: its tables on a device, forward noising and the posterior.
+//! The diffusion process: its tables on a device, the forward process and the posterior.
 
 use inkdrop_schedule::{
     NoiseLevel, PredictionType, SamplingSchedule, Schedule, SolverStep, TimestepSpacing,

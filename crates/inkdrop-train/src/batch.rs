@@ -88,7 +88,7 @@ pub(crate) fn step_seed(seed: u64, step: usize) -> u64 {
     z ^ (z >> 31)
 }
 
-/// How the network is conditioned on labels.
+/// Conditioning of the network on labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelUse {
     /// Unconditional.

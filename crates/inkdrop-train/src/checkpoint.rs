@@ -61,7 +61,7 @@ impl Trainer {
         let step: Option<usize> = state.metadata("step")?;
         let step = step.ok_or_else(|| CheckpointError::Metadata {
             key: "step".to_string(),
-            problem: format!("{} has none: it is no training checkpoint", path.display()),
+            problem: format!("{} has none: it is not a training checkpoint", path.display()),
         })?;
         self.check_data(&state, other_data)?;
         let network = state.below("network.");

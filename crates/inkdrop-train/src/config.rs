@@ -54,8 +54,9 @@ pub struct TrainConfig {
     pub loss: LossType,
     /// Loss weight of each timestep.
     pub weighting: Weighting,
-    /// Distribution of the noise that is added to training images.
-    pub noising: ForwardNoise,
+    /// Formula that adds noise to training images.
+    #[serde(alias = "noising")]
+    pub forward_noise: ForwardNoise,
     /// Data augmentation: mirrors each image left to right with probability 0.5.
     pub flip: bool,
     /// Data augmentation: crops images that are larger than the network's input at random places.
@@ -105,7 +106,7 @@ impl Default for TrainConfig {
             timesteps: TimestepConfig::Uniform,
             loss: LossType::Mse,
             weighting: Weighting::None,
-            noising: ForwardNoise::Standard,
+            forward_noise: ForwardNoise::Standard,
             flip: false,
             crop: false,
             low_res: None,
@@ -138,7 +139,7 @@ pub enum LrSchedule {
 impl LrSchedule {
     /// The factor of the learning rate, 1 to 0.
     ///
-    /// - progress: share of the steps that are done, 0 to 1
+    /// - progress: fraction of the steps that are done, 0 to 1
     fn factor(self, progress: f64) -> f64 {
         match self {
             Self::Constant => 1.0,
@@ -151,7 +152,11 @@ impl LrSchedule {
 impl TrainConfig {
     /// The loss, its weighting and its noise.
     pub fn objective(&self) -> ObjectiveConfig {
-        ObjectiveConfig { loss: self.loss, weighting: self.weighting, noising: self.noising }
+        ObjectiveConfig {
+            loss: self.loss,
+            weighting: self.weighting,
+            forward_noise: self.forward_noise,
+        }
     }
 
     /// The optimizer's hyperparameters.

@@ -175,7 +175,7 @@ impl From<EmaDecay> for String {
 /// Exponential moving averages of one network with several decays.
 ///
 /// Running statistics are averaged like weights and counters are copied, so that each average is
-/// a complete network. The average with the first decay is held in a network, ready to sample
+/// a complete network. The average with the first decay is stored in a network, ready to sample
 /// from; the other averages are tensors.
 pub struct EmaSet {
     network: Box<dyn TrainableNetwork>,
@@ -189,7 +189,7 @@ struct Average {
 }
 
 impl EmaSet {
-    /// Averages with the current weights as initial values.
+    /// EMAs with the current weights as initial values.
     ///
     /// - network: holds the average with the first decay; built from the trained network's config
     ///

@@ -56,17 +56,17 @@ pub enum TrainError {
         now: String,
     },
     /// The run folder is not empty.
-    #[error("{} already holds a run; continue it with --resume, or choose another folder", .0.display())]
+    #[error("{} already holds a run; continue it with --resume, or choose another directory", .0.display())]
     Occupied(PathBuf),
     /// Another process uses the run folder.
-    #[error("{} is in use by another process; wait for it, or choose another folder", .0.display())]
+    #[error("{} is in use by another process; wait for it, or choose another directory", .0.display())]
     InUse(PathBuf),
     /// The folder holds no run to resume.
     #[error("{} holds no run to resume: {problem}", folder.display())]
     NothingToResume {
         /// The folder.
         folder: PathBuf,
-        /// What is missing.
+        /// The missing part.
         problem: String,
     },
     /// The loss or the gradient norm is NaN or infinite.

@@ -205,7 +205,7 @@ impl MetricsAccumulator {
     }
 }
 
-/// Measures images per second and the share of time spent waiting for data.
+/// Measures images per second and the fraction of time spent on waiting for data.
 #[derive(Debug)]
 pub(crate) struct Throughput {
     started: Instant,
@@ -228,7 +228,7 @@ impl Throughput {
         self.started += time;
     }
 
-    /// Images per second, and the share of time spent waiting for data.
+    /// Images per second, and the fraction of time spent on waiting for data.
     ///
     /// - data_wait: the data loader's total wait now
     pub(crate) fn rates(&self, data_wait: Duration) -> (f64, f64) {
@@ -276,7 +276,7 @@ pub struct LogLine {
     pub validation: Option<f64>,
     /// Images per second.
     pub images_per_s: f64,
-    /// Share of the time spent waiting for the data loader; the log's key is `waiting`.
+    /// Fraction of time spent on waiting for the data loader; `waiting` in log.jsonl.
     #[serde(default, rename = "waiting", alias = "data_wait_fraction")]
     pub data_wait_fraction: f64,
     /// Seconds since the run was started or resumed.

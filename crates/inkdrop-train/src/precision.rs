@@ -10,7 +10,7 @@ use crate::optimizer::Gradients;
 
 /// The dtype of convolutions and attention during training (mixed precision).
 ///
-/// StateDict, EMA and optimizer state stay in f32.
+/// Master weights, EMA and optimizer state stay in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

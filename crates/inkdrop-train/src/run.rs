@@ -9,7 +9,7 @@ use crate::run_folder::Log;
 use crate::trainer::check_finite;
 use crate::{LogLine, Precision, RunFolder, StepMetrics, TrainError, Trainer};
 
-/// What a step of a [`TrainingRun`] produced.
+/// The result of one step of a [`TrainingRun`].
 #[derive(Debug)]
 pub struct RunStep {
     /// Number of steps done.
@@ -222,7 +222,7 @@ impl Trainer {
     fn log_line(&self, started: Instant) -> Result<LogLine, TrainError> {
         let seconds = started.elapsed().as_secs_f64();
         let lr = self.config.lr_at(self.step.saturating_sub(1));
-        // Rates first: validation is no training time.
+        // Rates are read first, because validation does not count as training time.
         let (images_per_s, data_wait_fraction) = self.throughput.rates(self.loader.waited());
         let scaled = self.config.precision == Precision::F16;
         let validation = match self.validation_is_due() {
@@ -285,7 +285,7 @@ pub struct NoCallback;
 
 impl TrainerCallback for NoCallback {}
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// All steps are done.

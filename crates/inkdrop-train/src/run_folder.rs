@@ -88,7 +88,7 @@ impl RunFolder {
         if !path.join(CONFIG).is_file() {
             return Err(TrainError::NothingToResume {
                 folder: path.to_path_buf(),
-                problem: format!("there is no {CONFIG} in it"),
+                problem: format!("it has no {CONFIG}"),
             });
         }
         let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };

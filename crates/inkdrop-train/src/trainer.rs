@@ -164,7 +164,7 @@ impl Trainer {
     /// One optimizer step.
     ///
     /// If the loss or the gradient norm is NaN or infinite, the weights do not change, and
-    /// [`Trainer::record`] returns an error. In f16, an infinite gradient norm is no error: it
+    /// [`Trainer::record`] returns an error. In f16, an infinite gradient norm is not an error: it
     /// lowers the loss scale, and the step counts.
     ///
     /// Returns the metrics that are on the host: those of this step or, if metrics are deferred,

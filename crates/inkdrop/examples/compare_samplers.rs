@@ -1,7 +1,8 @@
-//! Which sampler draws the best sprites with how many network calls?
+//! Compares all samplers at 5 to 50 network calls on the built-in model.
 //!
-//! Samples of the built-in model are compared with sprites that it was not trained on. Results are
-//! appended to a file as they come, and what is in it is not made again.
+//! Samples are compared with held-out sprites: sliced Wasserstein distance, kernel distance, and
+//! accuracy of a classifier. Each result is appended to a file; results in the file are not computed
+//! again.
 //!
 //! ```text
 //! cargo run --release -p inkdrop --example compare_samplers -- results.jsonl          # hours
@@ -33,13 +34,13 @@ use results::{Outcome, Results};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sprites.safetensors");
 
-/// How many images are compared with as many.
+/// Number of samples, and of held-out sprites.
 const COUNT: usize = 500;
 
-/// How many network calls a run may take.
+/// Largest numbers of network calls per run.
 const CALLS: [usize; 4] = [5, 10, 20, 50];
 
-/// Samplers that are tried on the process's own steps; on Karras's levels, those of the second list.
+/// Samplers with trailing timesteps, and those that are also compared with Karras's noise levels.
 const TRAILING: [&str; 15] = [
     "ddim",
     "ddpm",
@@ -61,7 +62,7 @@ const KARRAS: [&str; 3] = ["heun", "dpm++2m", "unipc"];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = args().skip(1).collect();
-    let file = Path::new(arguments.first().context("name the file of the results")?);
+    let file = Path::new(arguments.first().context("expected the path of the results file")?);
     let mut results = Results::open(file)?;
     if arguments.get(1).is_some_and(|word| word == "--table") {
         return results.print(&CALLS);
@@ -81,7 +82,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// All runs, the reference first.
+/// All runs: sampler, spacing and steps; the reference first.
 fn runs() -> Vec<(&'static str, &'static str, usize)> {
     let mut runs = vec![("ddpm", "trailing", 500)];
     let trailing = TRAILING.iter().map(|sampler| (*sampler, "trailing"));
@@ -99,7 +100,7 @@ fn runs() -> Vec<(&'static str, &'static str, usize)> {
     runs
 }
 
-/// The model, a classifier and the sprites that samples are compared with.
+/// The model, a classifier, and the held-out sprites.
 struct Judging {
     network: Box<dyn Network>,
     process: Process,
@@ -110,8 +111,10 @@ struct Judging {
 impl Judging {
     fn new() -> Result<Self> {
         let weights = StateDict::open(Path::new(MODEL))?;
-        let model: ModelConfig = weights.metadata("model")?.context("a model")?;
-        let process: ProcessConfig = weights.metadata("process")?.context("a process")?;
+        let model: ModelConfig =
+            weights.metadata("model")?.context("no network config in the metadata")?;
+        let process: ProcessConfig =
+            weights.metadata("process")?.context("no process in the metadata")?;
         let network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
         load(network.params(), &weights, &[])?;
         let process = Process::new(&process, Device::Cpu)?;
@@ -119,7 +122,7 @@ impl Judging {
         Ok(Self { network, process, classifier: judge::train()?, held_out })
     }
 
-    /// Samples of all classes in turn, as the held-out sprites are.
+    /// Samples; image i has class i mod 5, as the held-out sprites.
     fn samples(&self, sampler: Sampler, spacing: &LevelSpacing) -> Result<Tensor> {
         let config = SampleConfig {
             images: 0..COUNT,

@@ -1,4 +1,4 @@
-//! Draws docs/pictures/guidance.png: the same noises, guided more and more towards a class.
+//! Draws docs/pictures/guidance.png: samples of one class at growing guidance scales, from the same noise.
 //!
 //! ```text
 //! cargo run --release -p inkdrop --example guidance_picture -- docs/pictures/guidance.png
@@ -25,7 +25,7 @@ const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/sprites.safeten
 const SCALES: [f64; 5] = [0.0, 1.0, 2.0, 4.0, 8.0];
 const COUNT: usize = 9;
 
-/// A condition for every image: one class, or none.
+/// The conditioning of all images: one class, or none.
 fn condition(class: Option<Class>) -> Conditioning {
     let mut row = [0f32; 5];
     if let Some(class) = class {
@@ -34,24 +34,26 @@ fn condition(class: Option<Class>) -> Conditioning {
     Conditioning::context(Tensor::from_slice(&row.repeat(COUNT)).view([COUNT as i64, 5]))
 }
 
-/// Images of one scale: 0 does without the class, 1 is the model itself.
+/// Samples at one guidance scale: 0 is unconditional, 1 is conditional without guidance.
 fn guided(network: &dyn Network, process: &Process, scale: f64) -> Result<Images> {
     let cond = NetworkDenoiser::new(process, network, condition(Some(Class::Spell)));
     let uncond = NetworkDenoiser::new(process, network, condition(None));
     let model = ClassifierFreeGuidance::new(cond, uncond, scale);
-    let path = LevelSpacing::Timesteps(TimestepSpacing::Trailing(50))
+    let schedule = LevelSpacing::Timesteps(TimestepSpacing::Trailing(50))
         .sampling_schedule(process.schedule())?;
     let mut noise = PerImageNoise::new(1, 0..COUNT as u64);
     let x = noise.normal(&[COUNT as i64, 3, 16, 16], Device::Cpu)?;
-    let x = ddim(&model, &path, x, 0.0, &mut noise)?;
+    let x = ddim(&model, &schedule, x, 0.0, &mut noise)?;
     Ok(Images::new(Array4::from_shape_vec((COUNT, 16, 16, 3), pixels::from_tensor(&x)?)?)?)
 }
 
 fn main() -> Result<()> {
-    let path = args().nth(1).context("name the picture")?;
+    let path = args().nth(1).context("expected the path of the picture")?;
     let weights = StateDict::open(Path::new(MODEL))?;
-    let model: ModelConfig = weights.metadata("model")?.context("the model says what it is")?;
-    let process: ProcessConfig = weights.metadata("process")?.context("and for which process")?;
+    let model: ModelConfig =
+        weights.metadata("model")?.context("no network config in the metadata")?;
+    let process: ProcessConfig =
+        weights.metadata("process")?.context("no process in the metadata")?;
     let network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &weights, &[])?;
     let process = Process::new(&process, Device::Cpu)?;

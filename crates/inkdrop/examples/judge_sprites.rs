@@ -1,6 +1,5 @@
-//! Does a model draw what it is asked for? A classifier trained on generated
-//! sprites names the class of the samples in an npz file that `inkdrop sample
-//! --class` wrote.
+//! Accuracy of a sprite classifier on samples, to check class conditioning. The classifier is trained
+//! on generated sprites; the samples are npz files of `inkdrop sample --class`.
 //!
 //! ```text
 //! inkdrop sample sprites -n 200 --class hero --out hero.npz
@@ -25,10 +24,10 @@ use judge::{batch, predict, train};
 fn samples(path: &Path) -> Result<(Tensor, Vec<i64>)> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let mut npz = npyz::npz::NpzArchive::new(file)?;
-    let images = npz.by_name("arr_0")?.context("there is no arr_0")?;
+    let images = npz.by_name("arr_0")?.context("arr_0 is missing")?;
     let shape: Vec<i64> = images.shape().iter().map(|&axis| axis as i64).collect();
     let bytes: Vec<u8> = images.into_vec()?;
-    let labels = npz.by_name("arr_1")?.context("there is no arr_1: sample with --class")?;
+    let labels = npz.by_name("arr_1")?.context("arr_1 is missing: sample with --class")?;
     let x = pixels::to_tensor(
         &bytes,
         shape.try_into().ok().context("arr_0 is not [N, H, W, C]")?,
@@ -39,7 +38,7 @@ fn samples(path: &Path) -> Result<(Tensor, Vec<i64>)> {
 
 fn main() -> Result<()> {
     let paths: Vec<String> = args().skip(1).collect();
-    ensure!(!paths.is_empty(), "name npz files that `inkdrop sample --class` wrote");
+    ensure!(!paths.is_empty(), "expected npz files of `inkdrop sample --class`");
     let classifier = train()?;
     let (held_out, classes) = batch(1_000_000, 1_005_000)?;
     let classes: Vec<i64> = classes.try_into()?;
@@ -52,7 +51,7 @@ fn main() -> Result<()> {
         let named = predict(&classifier, &x)?;
         let good = named.iter().zip(&labels).filter(|(a, b)| a == b).count();
         let class = labels.first().map_or("nothing", |&label| CLASSES[label as usize]);
-        println!("{path}: {good} of {} named {class}", labels.len());
+        println!("{path}: {good} of {} classified as {class}", labels.len());
         right += good;
         total += labels.len();
     }

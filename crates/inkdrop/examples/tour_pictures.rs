@@ -1,4 +1,4 @@
-//! Draws the pictures of docs/tour.md: one sprite on its way into noise, and one out of it.
+//! Draws the pictures of docs/tour.md: the forward process of one sprite, and the denoising of another.
 //!
 //! ```text
 //! cargo run --release -p inkdrop --example tour_pictures -- docs/pictures
@@ -55,7 +55,7 @@ fn forward(process: &Process, folder: &Path) -> Result<()> {
 
 /// The denoising of one image: x, and the predicted x0.
 fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()> {
-    let path = LevelSpacing::Timesteps(TimestepSpacing::Trailing(25))
+    let schedule = LevelSpacing::Timesteps(TimestepSpacing::Trailing(25))
         .sampling_schedule(process.schedule())?;
     let mut context = vec![0f32; 5];
     context[Class::ALL[0].index()] = 1.0;
@@ -64,7 +64,7 @@ fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()
     let x = PerImageNoise::new(0, 0..1).normal(&[1, 3, 16, 16], Device::Cpu)?;
     let (mut columns, mut states, mut predictions) = (Vec::new(), Vec::new(), Vec::new());
     let noise = PerImageNoise::new(0, 0..1);
-    for state in SamplingSteps::new(&denoiser, Euler, &path, x, noise) {
+    for state in SamplingSteps::new(&denoiser, Euler, &schedule, x, noise) {
         let state = state?;
         if [0, 3, 6, 9, 12, 15, 19, 24].contains(&state.index) {
             columns.push(format!("step {}", state.index + 1));
@@ -77,12 +77,14 @@ fn reverse(process: &Process, network: &dyn Network, folder: &Path) -> Result<()
 }
 
 fn main() -> Result<()> {
-    let folder = args().nth(1).context("name the folder for the pictures")?;
+    let folder = args().nth(1).context("expected the directory for the pictures")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let weights = StateDict::open(Path::new(MODEL))?;
-    let model: ModelConfig = weights.metadata("model")?.context("the model says what it is")?;
-    let process: ProcessConfig = weights.metadata("process")?.context("and for which process")?;
+    let model: ModelConfig =
+        weights.metadata("model")?.context("no network config in the metadata")?;
+    let process: ProcessConfig =
+        weights.metadata("process")?.context("no process in the metadata")?;
     let network = model.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &weights, &[])?;
     let process = Process::new(&process, Device::Cpu)?;

@@ -17,8 +17,9 @@ mod model;
 mod options;
 mod progress;
 mod sampling;
-mod say;
+mod stdout;
 mod training;
+mod values;
 
 use std::process::ExitCode;
 

@@ -9,4 +9,3 @@ pub mod resolve;
 pub mod scheduler;
 pub mod source;
 pub mod spec;
-pub mod tables;

@@ -10,5 +10,4 @@ pub mod manifest;
 pub mod progress;
 pub mod runner;
 pub mod session;
-pub mod shard;
 pub mod sink;

@@ -25,6 +25,7 @@ mod cli {
     mod many_stopped;
     mod model_files;
     mod networks;
+    mod old_names;
     mod plan;
     mod plan_input;
     mod report;

@@ -1,4 +1,4 @@
-//! How the first frame of a GIF file is decoded.
+//! Decoder of the first frame of a GIF file.
 
 use std::io::BufRead;
 use std::num::NonZeroU64;

@@ -1,4 +1,4 @@
-//! How a JPEG file is decoded.
+//! Decoder of JPEG files.
 
 use std::io::{self, BufRead, ErrorKind, Read, Seek};
 

@@ -1,4 +1,4 @@
-//! How a PNG file is decoded.
+//! Decoder of PNG files.
 
 use std::io::{BufRead, Seek};
 

@@ -1,4 +1,4 @@
-//! How templates of letters become a 16 × 16 sprite.
+//! Canvas: composes parts, templates of letters, to a sprite of 16 × 16 pixels.
 
 use super::SIZE;
 use super::palette::{MATERIALS, Palette};
@@ -34,7 +34,7 @@ impl Layer {
         Self { top, mirrored, rows }
     }
 
-    /// Whether every row has its 8 or 16 columns and the part ends inside the sprite.
+    /// True if every row has 8 or 16 columns and the part ends inside the sprite.
     #[cfg(test)]
     pub(super) fn fits(&self) -> bool {
         let columns = if self.mirrored { SIZE / 2 } else { SIZE };

@@ -1,4 +1,4 @@
-//! Which choices sprite `index` of `seed` makes.
+//! Random choices of sprite `index` of `seed`.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -1,4 +1,4 @@
-//! What food there is: one thing in the middle, now and then on a plate.
+//! Food: one piece in the middle, sometimes on a plate.
 
 use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};
@@ -93,7 +93,7 @@ const fn food(
     Kind { groups, paints, eyes: &EYES, flips: 2, line: Line::Ink }
 }
 
-/// What the food lies on.
+/// Plates and boards below the food.
 const SERVED: &[Layer] = &[
     NOTHING,
     half! { 12:

@@ -1,4 +1,4 @@
-//! What heroes are made of: a person seen from the front, feet on row 14.
+//! Parts and colours of heroes: a person seen from the front, feet on row 14.
 
 use super::canvas::{Layer, NOTHING, half};
 use super::kind::{Kind, Line};

@@ -1,4 +1,4 @@
-//! How a kind of figure is rolled: one part from each group, one colour for each material.
+//! Random figures of a kind: one part from each group, one colour for each material.
 
 use super::canvas::{Canvas, Layer};
 use super::dice::Dice;
@@ -12,9 +12,9 @@ pub(super) struct Kind {
     pub(super) paints: &'static [(u8, &'static [Ramp])],
     /// The colours of the letter `k`: eyes, sparks.
     pub(super) eyes: &'static [Rgb],
-    /// In how many of four cases left and right are exchanged.
+    /// Number of cases out of four in which left and right are exchanged.
     pub(super) flips: usize,
-    /// What the line around the figure is drawn in.
+    /// Colour of the line around the figure.
     pub(super) line: Line,
 }
 

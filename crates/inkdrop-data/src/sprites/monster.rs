@@ -1,4 +1,4 @@
-//! What monsters are made of: nearly all seen from the front, symmetric, feet on row 14.
+//! Parts and colours of monsters: nearly all seen from the front, symmetric, feet on row 14.
 
 use super::canvas::Layer;
 use super::kind::{Kind, Line};

@@ -1,4 +1,4 @@
-//! Which colours a sprite is painted in.
+//! Colours of sprites.
 
 use super::dice::Dice;
 
@@ -10,7 +10,7 @@ pub(super) type Rgb = [u8; 3];
 pub(super) struct Ramp(pub(super) Rgb, pub(super) Rgb, pub(super) Rgb);
 
 impl Ramp {
-    /// Whether the middle tones are far enough apart to tell two materials from each other.
+    /// True if the middle tones differ enough to distinguish two materials.
     fn differs_from(&self, other: &Ramp) -> bool {
         let steps = self.1.iter().zip(other.1).map(|(a, b)| u32::from(a.abs_diff(b)));
         steps.sum::<u32>() >= 90
@@ -83,11 +83,11 @@ const WHITE_PAPER: Rgb = [255; 3];
 pub(super) const MATERIALS: [[u8; 3]; 7] =
     [*b"sS5", *b"hH4", *b"tT7", *b"bB8", *b"lL1", *b"mM3", *b"gG6"];
 
-/// What colour each letter of a template stands for.
+/// The colour of each letter of a template.
 pub(super) struct Palette([Rgb; 128]);
 
 impl Palette {
-    /// `.` paper, `o` ink, `w` white, `k` eyes; all materials are gray until told otherwise.
+    /// `.` paper, `o` ink, `w` white, `k` eyes; materials are gray until they get colours.
     pub(super) fn new() -> Self {
         let mut palette = Self([INK; 128]);
         palette.0[b'.' as usize] = WHITE_PAPER;

@@ -1,4 +1,4 @@
-//! What people in profile are made of: facing right, one eye, a nose, feet on row 14.
+//! Parts and colours of people in profile: facing right, one eye, a nose, feet on row 14.
 
 use super::canvas::Layer;
 use super::kind::{Kind, Line};

@@ -1,4 +1,4 @@
-//! What magic looks like: bright shapes with a coloured rim, sparks around them.
+//! Parts and colours of magic: bright shapes with a coloured rim, sparks around them.
 
 use super::canvas::{Layer, NOTHING, full};
 use super::kind::{Kind, Line};

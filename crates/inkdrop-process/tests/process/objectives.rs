@@ -21,7 +21,7 @@ fn terms(process: &Process, oracle: &Oracle, config: ObjectiveConfig) -> LossTer
 }
 
 fn of(loss: LossType, weighting: Weighting) -> ObjectiveConfig {
-    ObjectiveConfig { loss, weighting, noising: ForwardNoise::Standard }
+    ObjectiveConfig { loss, weighting, forward_noise: ForwardNoise::Standard }
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {

@@ -140,7 +140,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     let mut other = StateDict::of(build().params());
     other.save(&path).unwrap();
     let error = trainer(config(2)).restore(&path, OtherData::Refused).unwrap_err().to_string();
-    assert!(error.contains("no training checkpoint"), "{error}");
+    assert!(error.contains("not a training checkpoint"), "{error}");
     other.set_metadata("step", &3).unwrap();
     other.save(&path).unwrap();
     assert!(

@@ -7,7 +7,7 @@ use inkdrop_process::pixels;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
 use inkdrop_train::{Adam, AdamConfig, MasterWeights};
 
-/// Two strided convolutions and a linear layer: small, and more than enough.
+/// Two strided convolutions and a linear layer.
 pub struct Classifier {
     params: Params,
     convs: [(Conv, BatchNorm); 2],
@@ -43,7 +43,7 @@ impl Classifier {
     }
 }
 
-/// Sprites from..to of seed 1, which the model was not trained on: x and classes.
+/// Images and classes of the sprites `from..to` of seed 1, which are not in the training data.
 pub fn batch(from: u64, to: u64) -> Result<(Tensor, Tensor)> {
     let sprites: Vec<_> = (from..to).map(|i| sprites::sprite(1, i)).collect();
     let bytes: Vec<u8> = sprites.iter().flat_map(|sprite| sprite.pixels).collect();

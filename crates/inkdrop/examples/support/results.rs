@@ -1,4 +1,4 @@
-//! Results that are kept in a file, and shown as a table.
+//! Results in a file of JSON lines, and as a Markdown table.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// How good the samples of one run were.
+/// The metrics of one run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     pub sampler: String,
@@ -72,9 +72,10 @@ impl Results {
     }
 }
 
-/// The three figures, with the calls where the column does not say them.
+/// The three metrics, with the number of calls if it differs from that of the column.
 fn cell(outcome: &Outcome, column: usize) -> String {
     let Outcome { calls, wasserstein, kernel, accuracy, .. } = outcome;
-    let said = if *calls == column || *calls == 0 { String::new() } else { format!("{calls}: ") };
-    format!("{said}{wasserstein:.4}, {:.1}, {:.1} %", kernel * 1e3, accuracy * 100.0)
+    let shown_calls =
+        if *calls == column || *calls == 0 { String::new() } else { format!("{calls}: ") };
+    format!("{shown_calls}{wasserstein:.4}, {:.1}, {:.1} %", kernel * 1e3, accuracy * 100.0)
 }

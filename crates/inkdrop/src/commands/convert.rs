@@ -15,7 +15,7 @@ use crate::model::resolve::{self, ConfigSource, ResolvedModel};
 use crate::model::scheduler;
 use crate::model::source::Source;
 use crate::sampling::sink::check_place;
-use crate::say::say;
+use crate::stdout::print_line;
 
 /// Convert checkpoints between PyTorch, safetensors and diffusers
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Format::Safetensors => write_safetensors(&source, weights, network, overrides, output)?,
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
-    say(&format!("{} holds {count} tensors{note}", output.display()))?;
+    print_line(&format!("{} contains {count} tensors{note}", output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

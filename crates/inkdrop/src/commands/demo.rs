@@ -16,7 +16,7 @@ use crate::sampling::animation::{self, Animation};
 use crate::sampling::draw;
 use crate::sampling::guidance::Guidance;
 use crate::sampling::session::{Conditions, SamplingSession};
-use crate::say::say;
+use crate::stdout::print_line;
 
 /// Sample a labelled grid and an animation from the built-in model
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let sampled = begun.elapsed();
     animation.write()?;
 
-    say(&format!(
+    print_line(&format!(
         "{count} sprites in {}, 25 DDIM steps each, seed 0\ntheir denoising in {}\nmodel {:.2} s, sampling and picture {:.2} s, animation {:.2} s",
         png.display(),
         gif.display(),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::model::overrides::ModelOverrides;
 use crate::model::resolve::{self, ResolvedModel};
 use crate::model::source::Source;
-use crate::say::{entry, say};
+use crate::stdout::{entry, print_line};
 
 /// Show the contents of a checkpoint: network, process, tensors
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ struct Report {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let report = Report::of(arguments)?;
-    say(&if arguments.json {
+    print_line(&if arguments.json {
         report.json(arguments.stats)?
     } else {
         report.text(arguments.stats)?

@@ -11,7 +11,7 @@ use crate::model::overrides::ModelOverrides;
 use crate::model::resolve;
 use crate::model::source::Source;
 use crate::model::spec;
-use crate::say::say;
+use crate::stdout::print_line;
 
 /// Show layers, parameters, FLOPs and memory of a network without building it
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.list {
         let line = |preset: &Preset| format!("{:<26} {}", preset.name, preset.about);
-        say(&Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        print_line(&Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let (config, notes) = network(arguments)?;
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => config.plan()?,
         Some(ImageSize { height, width }) => config.plan_at(&[height, width])?,
     };
-    say(&match arguments.json {
+    print_line(&match arguments.json {
         true => serde_json::to_string_pretty(&describe(&config, &plan, arguments.batch))?,
         false => text(&config, &plan, arguments, &notes),
     })?;

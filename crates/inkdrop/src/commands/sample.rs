@@ -15,19 +15,18 @@ use crate::options::{
     ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, ResolvedSampler, SamplerArgs,
 };
 use crate::sampling::draw;
-use crate::sampling::job::{self, SamplingJob};
+use crate::sampling::job::{self, SamplingJob, Shard};
 use crate::sampling::runner::Run;
 use crate::sampling::session::{Conditions, SamplingSession};
-use crate::sampling::shard::Shard;
 
-/// How to concatenate the archives of all shards.
-const CONCATENATE: &str = "The archives of --shard 0/4 to 3/4 as one, in Python:
+/// Help text: how to concatenate the archives of all shards.
+const CONCATENATE: &str = "To concatenate the archives of --shard 0/4 to 3/4 in Python:
   p = [np.load(f\"x.{i}-of-4.npz\") for i in range(4)]
   np.savez(\"x.npz\", **{k: np.concatenate([a[k] for a in p]) for k in p[0]})\n";
 
 /// Sample images from a model
 ///
-/// A directory or an npz file can hold any number of images: they are written
+/// The number of images in a directory or an npz file is unlimited: they are written
 /// batch by batch, and the same command continues a run that was stopped.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(after_help = CONCATENATE)]
@@ -38,14 +37,14 @@ pub struct Arguments {
     #[serde(skip)]
     #[arg(short = 'n', long, default_value_t = 16)]
     count: usize,
-    /// Batch size [default: 64; all images with --rng torch, as a PyTorch program draws them]
+    /// Batch size [default: 64; with --rng torch all images, as in PyTorch programs]
     #[arg(long)]
     batch: Option<usize>,
     /// Random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Random number generator; per-sample: image i is the same in any batch; torch: the draws of
-    /// torch.manual_seed
+    /// Random number generator. per-sample: one generator per image, so image i is the same in any
+    /// batch; torch: one generator for all images, as torch.manual_seed
     #[arg(long, default_value = "per-sample")]
     rng: String,
     #[serde(skip)]
@@ -76,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let model = arguments.model.find()?;
     let mut build = arguments.model.build(arguments.seed)?;
     if let (Some(hint), true) = (&model.scheduler_hint, arguments.sampler.is_default()) {
-        eprintln!("note: the scheduler of this folder corresponds to {hint}");
+        eprintln!("note: the scheduler of this directory corresponds to {hint}");
     }
     let (spacing, config) = arguments.config(&model.metadata)?;
     config.check()?;

@@ -1,4 +1,4 @@
-//! `inkdrop train`: trains a model from a config, in a run folder.
+//! `inkdrop train`: trains a model from a config, in a run directory.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,29 +8,28 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_train::{Outcome, RunFolder};
 
-use crate::config::{BUILT_IN, BuiltIn, DataConfig, RunConfig, Setting};
+use crate::config::{BUILT_IN, BuiltIn, ConfigOverride, DataConfig, RunConfig};
 use crate::options::Tf32;
 use crate::sampling::interrupt::INTERRUPTED;
-use crate::say::say;
-use crate::training::init::{InitArgs, start};
+use crate::stdout::print_line;
+use crate::training;
+use crate::training::init::{InitArgs, Resume, resume, start};
 use crate::training::progress::train;
-use crate::training::resume::Resume;
-use crate::training::{finish, resume};
 
 /// Train a model
 ///
-/// The run folder holds config.toml, log.jsonl, events for TensorBoard, checkpoints/, samples/
-/// and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and stops;
-/// --resume continues to the same weights as an uninterrupted run.
+/// The run directory contains config.toml, log.jsonl, events for TensorBoard, checkpoints/,
+/// samples/ and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and
+/// stops; --resume continues to the same weights as an uninterrupted run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Name of a built-in config, or path of a .toml file; optional with --resume
     #[arg(required_unless_present_any = ["list", "resume"])]
     config: Option<String>,
-    /// Run folder
+    /// Run directory
     #[arg(long, required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Resume the run in the folder from its newest checkpoint
+    /// Resume the run in the directory from its newest checkpoint
     #[arg(long)]
     resume: bool,
     /// With --resume: accept another config or other data
@@ -48,7 +47,7 @@ pub struct Arguments {
     /// Remove a key of the config, such as train.clip_norm or validation; repeatable
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
-    /// Where to compute: auto, cpu, cuda or cuda:N
+    /// Device: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     device: DeviceChoice,
     #[command(flatten)]
@@ -63,16 +62,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
         let line = |config: &BuiltIn| format!("{:<17} {}", config.name, config.about());
-        say(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        print_line(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     };
     let config = arguments.load(out)?;
     arguments.tf32.apply()?;
-    // All arguments are validated before the folder is created.
+    // All arguments are validated before the directory is created.
     let (mut trainer, metadata) = start(&config, arguments.device.resolve()?)?;
     let folder = if arguments.resume {
         let allow_changes = arguments.allow_changes;
-        resume::resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
+        resume(&mut trainer, &Resume { config: &config, out, allow_changes })?
     } else {
         let given = arguments.start.apply(&mut trainer, &metadata)?;
         let folder = RunFolder::create(out)?;
@@ -85,11 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
 
     if train(&mut trainer, &folder, &metadata, &text)? == Outcome::Stopped {
-        eprintln!("stopped and saved after step {}; go on with --resume", trainer.step());
+        eprintln!("stopped and saved after step {}; continue with --resume", trainer.step());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    for path in finish::finish(&trainer, &folder, &metadata, &config)? {
-        eprintln!("{} holds the averaged weights", path.display());
+    for path in training::finish(&trainer, &folder, &metadata, &config)? {
+        eprintln!("{} contains the EMA weights", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,18 +100,21 @@ impl Arguments {
             Some(name) => name.clone(),
             None => RunFolder::open(out)?.config().display().to_string(),
         };
-        let mut settings: Vec<Setting> =
-            self.settings.iter().map(|text| Setting::parse(text)).collect::<Result<_>>()?;
-        settings.extend(self.unset.iter().map(|key| Setting::Unset(key.clone())));
-        settings.extend(self.steps.map(|steps| Setting::set("train.steps", steps as i64)));
+        let mut overrides: Vec<ConfigOverride> =
+            self.settings.iter().map(|text| ConfigOverride::parse(text)).collect::<Result<_>>()?;
+        overrides.extend(self.unset.iter().map(|key| ConfigOverride::unset(key)));
+        overrides.extend(self.steps.map(|steps| ConfigOverride::set("train.steps", steps as i64)));
         if let Some(path) = &self.data {
-            let kind = RunConfig::data_kind(&name, &settings)?;
+            let kind = RunConfig::data_kind(&name, &overrides)?;
             let key = DataConfig::path_key(&kind).with_context(|| {
-                format!("--data {}: the images of {name} are made, not read", path.display())
+                format!(
+                    "--data {}: the images of {name} are generated, not read from files",
+                    path.display()
+                )
             })?;
-            settings.push(Setting::set(&format!("data.{key}"), path.display().to_string()));
+            overrides.push(ConfigOverride::set(&format!("data.{key}"), path.display().to_string()));
         }
-        let config = RunConfig::load(&name, &settings)?;
+        let config = RunConfig::load(&name, &overrides)?;
         config.model.plan().context("[model]")?;
         config.train.check()?;
         Ok(config)

@@ -28,7 +28,7 @@ pub enum DataConfig {
         #[serde(default)]
         classes: Vec<String>,
         /// Memory limit in MiB: larger files are read image by image.
-        #[serde(default = "usual_memory")]
+        #[serde(default = "default_memory")]
         memory_mib: u64,
     },
     /// A NumPy archive: images [N, H, W, C] in uint8 in arr_0, labels in arr_1.
@@ -39,7 +39,7 @@ pub enum DataConfig {
         #[serde(default)]
         classes: Vec<String>,
     },
-    /// A folder of pictures, gray or RGB as the network takes.
+    /// A folder of pictures, read as gray or RGB images to match the network.
     Folder(FolderConfig),
     /// CIFAR-10 in its binary version.
     Cifar {
@@ -135,7 +135,7 @@ impl DataConfig {
     }
 }
 
-fn usual_memory() -> u64 {
+fn default_memory() -> u64 {
     MEMORY_MIB
 }
 

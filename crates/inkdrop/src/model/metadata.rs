@@ -149,7 +149,7 @@ impl Model {
         let source = Source::open(name)?;
         let described = resolve::describe(&source, overrides)?;
         suits(&described.config)?;
-        makes_images(&described.config)?;
+        check_images(&described.config)?;
         described.check_determined(name, overrides.assume)?;
         described.config.plan().with_context(|| name.to_string())?;
         let process = resolve::process(&source, overrides, Some(&described))?.with_context(|| {
@@ -202,26 +202,27 @@ impl Model {
     }
 }
 
-/// Refuses networks that make no images.
-fn makes_images(config: &ModelConfig) -> Result<()> {
+/// Returns an error if the network does not generate images.
+fn check_images(config: &ModelConfig) -> Result<()> {
     let dims = match config {
         ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => config.dims,
         _ => 2,
     };
-    ensure!(dims == 2, "this model makes data of {dims} axes: expected 2 axes (images)");
+    ensure!(dims == 2, "this model generates data of {dims} axes: expected 2 axes (images)");
     let (channels, outputs) = (config.image_shape()[0], config.outputs());
     ensure!(
         matches!(channels, 1 | 3),
-        "this model makes data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
+        "this model generates data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
     );
     ensure!(
         outputs == channels || outputs == 2 * channels,
-        "this model makes {outputs} channels of {channels}: expected as many, or twice as many where it learns its variance"
+        "this model outputs {outputs} channels for images of {channels}: expected {channels}, or {} for a learned variance",
+        2 * channels
     );
     Ok(())
 }
 
-/// The names of the contexts that a file says.
+/// The names of the contexts in the metadata of a file.
 pub fn contexts(name: &str, described: &ResolvedModel) -> Result<Vec<String>> {
     let contexts: Vec<String> = described.weights.metadata("contexts")?.unwrap_or_default();
     let takes = described.config.contexts();
@@ -233,14 +234,14 @@ pub fn contexts(name: &str, described: &ResolvedModel) -> Result<Vec<String>> {
     Ok(contexts)
 }
 
-/// What a file says of its classes.
+/// The classes in the metadata of a file.
 pub fn classes(name: &str, described: &ResolvedModel) -> Result<Classes> {
     let classes: Classes = described.weights.metadata("classes")?.unwrap_or_default();
     let count = described.config.classes().unwrap_or(0);
     ensure!(
         classes.names.len() as i64 <= count
             && classes.null.is_none_or(|id| (0..count).contains(&id)),
-        "{name} names {} classes and {:?} for none, its network knows {count}",
+        "{name} names {} classes and the null class {:?}, its network has {count} classes",
         classes.names.len(),
         classes.null
     );

@@ -5,7 +5,7 @@ use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
-use crate::model::tables;
+use crate::model::spec::read_table;
 
 /// Parses `sprites` or `ddpm`; a noise schedule with options, such as `cosine:4000:rescaled`; or a .toml
 /// or .json file.
@@ -15,7 +15,7 @@ pub fn parse(text: &str) -> Result<ProcessConfig> {
         "ddpm" => return parse("linear:unclipped"),
         _ => {}
     }
-    if let Some(table) = tables::open(text)? {
+    if let Some(table) = read_table(text)? {
         return serde_json::from_value(table.into()).with_context(|| text.to_string());
     }
     let (name, options) = text.split_once(':').unwrap_or((text, ""));

@@ -142,7 +142,7 @@ fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
     }
 }
 
-/// A straight line; without its ends where they are those that T has anyway.
+/// The linear schedule; β of the ends are omitted if they are the defaults for T.
 fn linear(steps: usize, beta_start: f64, beta_end: f64) -> ScheduleConfig {
     let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
     let (first, last) = ends(steps);
@@ -155,7 +155,7 @@ fn linear(steps: usize, beta_start: f64, beta_end: f64) -> ScheduleConfig {
 fn prediction(entries: &Entries, wrong: &mut Vec<String>) -> PredictionType {
     match (entries.prediction_type.as_str(), entries.predict_epsilon) {
         ("epsilon", true) => PredictionType::Epsilon,
-        // How the first releases said it.
+        // The first releases of diffusers have this entry.
         ("epsilon", false) | ("sample", _) => PredictionType::Sample,
         ("v_prediction", _) => PredictionType::Velocity,
         (other, _) => {

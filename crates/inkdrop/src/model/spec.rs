@@ -1,14 +1,17 @@
 //! Network configs of the command line: presets, files, flags, single fields.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 
-use crate::model::tables;
+use crate::values::{parse_value, split_assignment};
 
 /// True if a text is the name of a preset or of a .toml or .json file.
 pub fn names(text: &str) -> bool {
-    ModelConfig::preset(text).is_some() || tables::names(text)
+    ModelConfig::preset(text).is_some() || is_table(text)
 }
 
 /// A network config of the command line.
@@ -26,7 +29,7 @@ pub fn parse(text: &str) -> Result<ModelSpec> {
     if let Some(config) = ModelConfig::preset(text) {
         return Ok(ModelSpec { config, preset: true, sized: true });
     }
-    let table = tables::open(text)?.with_context(|| {
+    let table = read_table(text)?.with_context(|| {
         format!("no preset `{text}` (`inkdrop plan --list` shows them); a config file ends in .toml or .json")
     })?;
     let (config, sized) = table_config(table).with_context(|| text.to_string())?;
@@ -82,25 +85,68 @@ pub fn flags(text: &str) -> Result<ModelConfig> {
 
 /// Sets one field of a config; returns it with the name of the field.
 pub fn set(config: &ModelConfig, setting: &str) -> Result<(ModelConfig, String)> {
-    let (key, text) = setting
-        .split_once('=')
-        .with_context(|| format!("--set {setting}: expected key=value, such as heads=4"))?;
-    let (key, text) = (key.trim(), text.trim());
+    let (key, text) = split_assignment(setting, "heads=4")?;
     let mut json = serde_json::to_value(config)?;
-    json[key] = match text {
-        "none" => Value::Null,
-        _ => size(key, text).unwrap_or_else(|| {
-            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()))
-        }),
-    };
+    json[key] = field_value(key, text.trim())?;
     let family = config.family();
     let changed = serde_json::from_value(json)
         .map_err(|error| anyhow!("--set {setting}: family {family}: {error}"))?;
     Ok((changed, key.to_string()))
 }
 
-/// Parses `32x48` for the key `size`.
-fn size(key: &str, text: &str) -> Option<Value> {
-    let size: ImageSize = (key == "size").then(|| text.parse().ok())??;
-    serde_json::to_value(size).ok()
+/// Parses the value of a field: as in training configs, with `none` and `32x48` for the key `size`.
+fn field_value(key: &str, text: &str) -> Result<Value> {
+    let size: Option<ImageSize> = if key == "size" { text.parse().ok() } else { None };
+    Ok(match (text, size) {
+        ("none" | "null", _) => Value::Null,
+        (_, Some(size)) => serde_json::to_value(size)?,
+        _ => serde_json::to_value(parse_value(text))?,
+    })
+}
+
+/// True if a text is the name of a .toml or .json file.
+fn is_table(text: &str) -> bool {
+    has_ending(text, "toml") || has_ending(text, "json")
+}
+
+fn has_ending(text: &str, ending: &str) -> bool {
+    Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
+/// Reads a .toml or .json file; `None` if the text does not name one.
+pub fn read_table(text: &str) -> Result<Option<Map<String, Value>>> {
+    if !is_table(text) {
+        return Ok(None);
+    }
+    let contents = fs::read_to_string(text).with_context(|| format!("cannot read {text}"))?;
+    let table = if has_ending(text, "toml") {
+        toml::from_str(&contents).with_context(|| format!("{text}: invalid TOML"))?
+    } else {
+        serde_json::from_str(&contents).with_context(|| format!("{text}: invalid JSON"))?
+    };
+    Ok(Some(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_take_the_values_of_training_configs_and_none_and_sizes() {
+        for (key, text, expected) in [
+            ("heads", "4", json!(4)),
+            ("dropout", "1e-1", json!(0.1)),
+            ("attention", "[16, 8]", json!([16, 8])),
+            ("classes", "none", Value::Null),
+            ("classes", "null", Value::Null),
+            ("size", "32x48", json!(ImageSize { height: 32, width: 48 })),
+            ("size", "32", json!(ImageSize::square(32))),
+            ("norm", "scale-shift", json!("scale-shift")),
+            ("norm", r#"{"groups": 8}"#, json!({"groups": 8})),
+        ] {
+            assert_eq!(field_value(key, text).ok(), Some(expected), "{key}={text}");
+        }
+    }
 }

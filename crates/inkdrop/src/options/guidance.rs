@@ -15,7 +15,7 @@ pub struct GuidanceArgs {
     /// model (classifier-free guidance) or from a weaker model (--autoguide)
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Guidance")]
     guidance: Option<f64>,
-    /// The class that stands for no class (the null class of the training)
+    /// Null class: the class of dropped labels in training, for classifier-free guidance
     #[arg(
         long,
         value_name = "N",
@@ -59,7 +59,7 @@ impl GuidanceArgs {
                 let weaker = options.find_other(name)?;
                 ensure!(
                     weaker.metadata.process == metadata.process,
-                    "--autoguide {name}: it was trained for another process than the model that it guides"
+                    "--autoguide {name}: its diffusion process differs from that of the guided model"
                 );
                 (GuidanceTarget::Weaker(weaker.build(build)?.0), Some(weaker))
             }

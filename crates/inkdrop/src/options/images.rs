@@ -1,4 +1,4 @@
-//! Images that a user names: the generator, an array, a folder, CIFAR-10 or IDX.
+//! Image sets of the command line: generated sprites, arrays, folders, CIFAR-10 or IDX files.
 
 use std::fmt;
 use std::fs::File;
@@ -12,24 +12,24 @@ use inkdrop_data::folder::{Broken, FolderConfig, FolderLabels, MEMORY_MIB};
 
 use crate::config::{DataConfig, LoadedInMemory, SPRITES};
 
-/// Sprites where nothing more is said: of a seed that the built-in model was not trained on.
+/// Default seed and count of sprites; the built-in model was trained on another seed.
 const USUAL: (u64, usize) = (1, 10_000);
 
-/// What a user can name, for help and errors.
+/// The forms of an image set, for errors.
 pub const FORMS: &str = "`sprites` or `sprites:SEED:COUNT`, a .npz or .npy file of uint8 images \
-     [N, H, W, C], a folder of pictures, CIFAR-10's .bin file or their folder, or an IDX file";
+     [N, H, W, C], a directory of pictures, a .bin file of CIFAR-10 or its directory, or an IDX file";
 
-/// Images as they are named on the command line.
+/// An image set of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSet {
     /// Generated sprites.
     Sprites {
-        /// Of the generator.
+        /// Seed of the generator.
         seed: u64,
-        /// How many.
+        /// Number of sprites.
         count: usize,
     },
-    /// A file or a folder.
+    /// A file or a directory.
     Path(PathBuf),
 }
 
@@ -63,15 +63,15 @@ impl fmt::Display for ImageSet {
 }
 
 impl ImageSet {
-    /// Whether the source leaves open how many channels its images have.
+    /// True for pictures, which are read with 1 or 3 channels as required.
     pub fn leaves_channels_open(&self) -> bool {
         matches!(self, Self::Path(path) if path.is_dir() && !is_cifar(path))
     }
 
     /// Loads or generates the images, with labels if there are any.
     ///
-    /// - channels: 1 or 3, for folders of pictures
-    /// - size: side that the pictures of a folder are resized to; `None` if they have one size
+    /// - channels: 1 or 3, for directories of pictures
+    /// - size: side to which the pictures of a directory are resized; `None` if they have one size
     pub fn load(&self, channels: usize, size: Option<usize>) -> Result<Found> {
         let loaded = match self {
             Self::Sprites { seed, count } => {
@@ -90,7 +90,7 @@ impl ImageSet {
     }
 }
 
-/// Images that were found.
+/// Loaded images.
 pub struct Found {
     /// Images and labels.
     pub data: InMemoryDataset,
@@ -98,7 +98,7 @@ pub struct Found {
     pub classes: Vec<String>,
 }
 
-/// Detects the kind of a path; `None` for a folder of pictures.
+/// Detects the kind of a path; `None` for a directory of pictures.
 fn detect(path: &Path) -> Result<Option<DataConfig>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     ensure!(path.exists(), "there is no {}: expected {FORMS}", path.display());
@@ -116,7 +116,7 @@ fn detect(path: &Path) -> Result<Option<DataConfig>> {
         },
         Some("bin") => DataConfig::Cifar { path: given },
         Some("png") => bail!(
-            "{} is one picture: expected a set of images, as `inkdrop sample --out x.npz` or `--out folder/` writes it",
+            "{} is one picture: expected a set of images, such as the output of `inkdrop sample --out x.npz` or `--out directory/`",
             path.display()
         ),
         _ if is_idx(path) => DataConfig::Idx {
@@ -124,7 +124,7 @@ fn detect(path: &Path) -> Result<Option<DataConfig>> {
                 .or_else(|| beside(path, "images.idx3", "labels.idx1")),
             images: given,
         },
-        _ => bail!("{} is no set of images: expected {FORMS}", path.display()),
+        _ => bail!("{} is not a set of images: expected {FORMS}", path.display()),
     }))
 }
 
@@ -141,19 +141,19 @@ fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<LoadedI
     labelled.map_or_else(|| load(FolderLabels::None), Ok)
 }
 
-/// A file whose name differs in one part, if it is there.
+/// The file whose name has `other` in place of `part`, if it exists.
 fn beside(path: &Path, part: &str, other: &str) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let beside = path.with_file_name(name.replace(part, other));
     (name.contains(part) && beside.is_file()).then_some(beside)
 }
 
-/// Whether a folder is that of CIFAR-10's binary version.
+/// True for the directory of CIFAR-10's binary version.
 fn is_cifar(folder: &Path) -> bool {
     folder.join("data_batch_1.bin").is_file()
 }
 
-/// Whether a file begins as IDX images do, or is compressed.
+/// True if a file has the magic number of IDX images or of gzip.
 fn is_idx(path: &Path) -> bool {
     let mut start = [0; 4];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));

@@ -33,8 +33,9 @@ pub struct ModelArgs {
     /// Initialise init_conv.shortcut from the seed, for checkpoints of the sprites notebook
     #[arg(long, help_heading = "Model")]
     draw_shortcut: bool,
+    // The heading of `tf32` would also apply to all arguments after this struct.
     #[serde(skip)]
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = clap::builder::Resettable::Reset)]
     overrides: ModelOverrides,
 }
 

@@ -23,7 +23,14 @@ pub struct OutputArgs {
     #[arg(long, visible_alias = "gif", alias = "film", value_name = "PATH")]
     animation: Option<PathBuf>,
     /// Image that the animation shows after each step
-    #[arg(long, alias = "film-of", value_enum, default_value_t, requires = "animation")]
+    #[arg(
+        long,
+        alias = "film-of",
+        value_enum,
+        default_value_t,
+        value_name = "IMAGE",
+        requires = "animation"
+    )]
     animation_of: animation::Of,
 }
 

@@ -13,7 +13,7 @@ pub struct Guidance {
     pub scale: f64,
     pub interval: GuidanceInterval,
     pub rescale: f64,
-    /// Quantile for dynamic thresholding (Saharia et al. 2022); `None` clips as the process says.
+    /// Quantile for dynamic thresholding (Saharia et al. 2022); `None` clips if the process does.
     pub threshold: Option<f64>,
     pub target: GuidanceTarget,
 }

@@ -1,6 +1,5 @@
 //! Manifests: the request of a sampling run, as JSON beside its images.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -8,14 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use inkdrop_data::output::write_atomic;
 use inkdrop_process::ProcessConfig;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::sampling::job::SamplingJob;
-use crate::sampling::shard::Shard;
+use crate::sampling::job::{SamplingJob, Shard};
+use crate::values::{Difference, diff};
 
-/// The request of the images beside it.
+/// The request of the images in the same directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the program that started the run; not compared.
@@ -46,7 +44,7 @@ impl Manifest {
         };
         let mut manifest: Self = serde_json::from_str(&text).with_context(|| {
             format!(
-                "{} is no manifest of samples; --restart removes the samples, another --out leaves them",
+                "{} is not a manifest of samples; --restart removes the samples, another --out keeps them",
                 path.display()
             )
         })?;
@@ -62,7 +60,7 @@ impl Manifest {
 
     /// Checks that a job continues these samples, with as many or more of them.
     pub fn check(&self, job: &SamplingJob, place: &Path) -> Result<()> {
-        let difference = match difference("", &self.request, &job.request) {
+        let difference = match difference(&self.request, &job.request) {
             None if self.count <= job.count => return Ok(()),
             None => format!(
                 "count is {} there, {} now (expected the same or more)",
@@ -94,19 +92,11 @@ fn migrate(request: &mut Value) {
     }
 }
 
-/// The first field that differs, with both values; a missing field is null.
-fn difference(name: &str, there: &Value, now: &Value) -> Option<String> {
-    if there == now {
-        return None;
-    }
-    let (Value::Object(left), Value::Object(right)) = (there, now) else {
-        return Some(format!("{name} is {} there, {} now", shown(there), shown(now)));
-    };
-    let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    keys.into_iter().find_map(|key| {
-        let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-        let value = |side: &serde_json::Map<String, Value>| side.get(key).cloned();
-        difference(&name, &value(left).unwrap_or_default(), &value(right).unwrap_or_default())
+/// The first field that differs, with both values.
+fn difference(there: &Value, here: &Value) -> Option<String> {
+    let first = diff(there, here).into_iter().next();
+    first.map(|Difference { key, there, here }| {
+        format!("{key} is {} there, {} now", shown(&there), shown(&here))
     })
 }
 
@@ -133,7 +123,7 @@ mod tests {
     #[test]
     fn the_first_difference_is_named_with_both_values() {
         let check = |there: Value, now: Value, said: Option<&str>| {
-            assert_eq!(difference("", &there, &now).as_deref(), said);
+            assert_eq!(difference(&there, &now).as_deref(), said);
         };
         let base = json!({"seed": 1, "model": {"weights": "sha256:ab", "network": [1, 2]}});
         check(base.clone(), base.clone(), None);

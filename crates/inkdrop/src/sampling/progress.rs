@@ -3,13 +3,18 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::progress::bar_of;
 
 /// Minimum time between two lines of a log, and maximum if little progress is made.
 const LINES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
 /// Fraction of all images that justifies a line before the maximum time.
 const MIN_PROGRESS: f64 = 0.01;
+
+/// Length of the bar in thousandths of the job.
+const BAR_UNITS: usize = 1000;
 
 /// Counts images and steps, and shows them on standard error.
 pub struct SamplingProgress {
@@ -37,11 +42,7 @@ struct Count {
 impl SamplingProgress {
     /// Counts to `total` images, of which `before` exist.
     pub fn new(total: usize, before: usize) -> Self {
-        let template = "{bar:12} {msg}";
-        let style = ProgressStyle::with_template(template);
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        // indicatif hides the bar if standard error is not a terminal.
-        let bar = ProgressBar::new(1000).with_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        let bar = bar_of(BAR_UNITS, "{bar:12} {msg}");
         let log = (!std::io::stderr().is_terminal()).then(|| (Instant::now(), 0.0));
         let count = Count { total, before, ..Count::default() };
         Self { count, begun: Instant::now(), bar, log }
@@ -69,7 +70,7 @@ impl SamplingProgress {
 
     fn show(&mut self) {
         let elapsed = self.begun.elapsed();
-        self.bar.set_position((self.count.fraction() * 1000.0) as u64);
+        self.bar.set_position((self.count.fraction() * BAR_UNITS as f64) as u64);
         self.bar.set_message(self.count.text(elapsed));
         let Some((last, part)) = &mut self.log else { return };
         if due(last.elapsed(), self.count.fraction() - *part) {

@@ -31,7 +31,7 @@ pub struct Run {
 impl Run {
     /// Prepares the output and reports what is already there.
     ///
-    /// - images, batch: all images of the job, and how many a batch has
+    /// - images, batch: all images of the job, and the batch size
     /// - again: generates also images that are already there
     pub fn begin(
         mut sink: Box<dyn ImageSink>,
@@ -94,7 +94,7 @@ impl Run {
         self.sink.beside(images);
     }
 
-    /// Writes the rest of the output, and reports where it is.
+    /// Writes the rest of the output, and reports its path.
     pub fn finish(self) -> Result<ExitCode> {
         self.progress.finish();
         let mut report = self.sink.finish()?;

@@ -1,44 +1,45 @@
-//! Starting a run: from random weights or from given ones.
+//! The start of a run: from random weights, from given ones, or from its newest checkpoint.
 
+use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
-use inkdrop_train::{EmaDecay, Trainer};
+use inkdrop_train::{EmaDecay, OtherData, RunFolder, TrainError, Trainer};
 use inkdrop_unet::ModelConfig;
 
-use crate::config::{DataConfig, Fitted, Loaded, RunConfig, fit};
+use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::model::metadata::{ModelMetadata, SHORTCUT};
 use crate::model::source::Source;
 
-const HEADING: &str = "Begin with";
+const HEADING: &str = "Initialisation";
 
 /// Initial weights, EMA and optimizer state.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
-    /// Initial weights: a file of any supported format, a diffusers folder, or a built-in model
+    /// Initial weights: a file of any supported format, a diffusers directory, or a built-in model
     #[arg(long, value_name = "MODEL", conflicts_with = "resume", help_heading = HEADING)]
     init: Option<String>,
-    /// Network to take from a --init file that holds several, such as model
+    /// Network in a --init file with several, such as model
     #[arg(long, value_name = "NAME", requires = "init", help_heading = HEADING)]
     init_part: Option<String>,
-    /// Random weights for init_conv's shortcut, which files of the sprites notebook lack
+    /// Initialise init_conv.shortcut randomly, for checkpoints of the sprites notebook
     #[arg(long, requires = "init", help_heading = HEADING)]
     init_draw_shortcut: bool,
     /// Initial EMA weights for a decay of train.ema, such as 0.9999=ema_0.9999_500000.pt;
     /// repeatable
-    #[arg(long, value_name = "RULE=FILE", conflicts_with = "resume", help_heading = HEADING)]
+    #[arg(long, value_name = "DECAY=FILE", conflicts_with = "resume", help_heading = HEADING)]
     init_ema: Vec<InitEma>,
-    /// Network to take from --init-ema files that hold several, such as ema_model
+    /// Network in --init-ema files with several, such as ema_model
     #[arg(long, value_name = "NAME", requires = "init_ema", help_heading = HEADING)]
     init_ema_part: Option<String>,
-    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; the --init file must be a
-    /// torch.save file, too, since it gives the order of the weights
+    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; needs a torch.save file as --init,
+    /// which gives the order of the weights
     #[arg(long, value_name = "FILE", requires = "init", help_heading = HEADING)]
     init_optimizer: Option<String>,
-    /// Number of steps already taken, for the learning rate and the order of the images
+    /// Number of optimizer steps already taken: continues learning rate schedule and data order
     #[arg(long, value_name = "N", conflicts_with = "resume", help_heading = HEADING)]
     init_step: Option<usize>,
 }
@@ -58,7 +59,7 @@ impl FromStr for InitEma {
         let splits = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
         let mut found = splits.filter_map(|(decay, file)| Some((decay.parse().ok()?, file)));
         let (decay, file) = found.next().ok_or_else(|| {
-            anyhow!("`{text}`: expected RULE=FILE, such as 0.9999=ema_0.9999_500000.pt")
+            anyhow!("`{text}`: expected DECAY=FILE, such as 0.9999=ema_0.9999_500000.pt")
         })?;
         Ok(Self { decay, file: file.to_string() })
     }
@@ -107,11 +108,11 @@ impl InitArgs {
             let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
             let notebook = matches!(metadata.model, ModelConfig::Context(_)) && lacks;
             let choice = if notebook {
-                "; --init-draw-shortcut draws what the sprites notebook never saves"
+                "; --init-draw-shortcut initialises the shortcut, which files of the sprites notebook lack"
             } else {
                 ""
             };
-            format!("--init {name}: these are not the weights of [model]{choice}")
+            format!("--init {name}: the weights do not match [model]{choice}")
         })?;
         Ok(weights.order().to_vec())
     }
@@ -130,7 +131,7 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
     let several = name.is_none() && source.whole.parts().len() > 1;
     ensure!(
         !several,
-        "{} holds {}: say which with {option}",
+        "{} contains {}: choose one with {option}",
         source.name,
         source.whole.parts().join(", ")
     );
@@ -150,7 +151,7 @@ fn warn_of_process(source: &Source, metadata: &ModelMetadata) -> Result<()> {
 pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetadata)> {
     let shape = config.model.image_shape();
     let loaded = load(&config.data, shape[0])?;
-    let Fitted { data, used, contexts, classes } = fit(config, loaded)?;
+    let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
     let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
     let validation = load_validation(config, shape[0], &names, !contexts.is_empty())?;
     let metadata = ModelMetadata {
@@ -165,7 +166,7 @@ pub fn start(config: &RunConfig, device: Device) -> Result<(Trainer, ModelMetada
     let process = Process::new(&config.process, device)?;
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
-        .labels(used)
+        .labels(label_use)
         .class_names(names);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
@@ -192,13 +193,64 @@ fn load_validation(
     contexts: bool,
 ) -> Result<Option<inkdrop_data::LabelledDataset>> {
     let Some(validation) = &config.validation else { return Ok(None) };
-    let fitted = fit(config, load(validation, channels)?).context("[validation]")?;
-    let theirs = if contexts { fitted.contexts } else { fitted.classes.names };
+    let valid = validate(config, load(validation, channels)?).context("[validation]")?;
+    let theirs = if contexts { valid.contexts } else { valid.classes.names };
     ensure!(
         names.is_empty() || theirs.is_empty() || names == theirs,
         "[validation] has the classes {}, [data] has {}: expected the same",
         theirs.join(", "),
         names.join(", ")
     );
-    Ok(Some(fitted.data))
+    Ok(Some(valid.data))
+}
+
+/// A run to resume.
+pub struct Resume<'a> {
+    /// The requested config.
+    pub config: &'a RunConfig,
+    /// The run directory.
+    pub out: &'a Path,
+    /// True to accept another config or other data.
+    pub allow_changes: bool,
+}
+
+/// Restores the newest checkpoint of a run directory, if its config equals the requested one.
+pub fn resume(trainer: &mut Trainer, resume: &Resume) -> Result<RunFolder> {
+    let Resume { config, out, allow_changes } = resume;
+    let folder = RunFolder::open(out)?;
+    let saved = RunConfig::load(&folder.config().display().to_string(), &[])?;
+    let changes = config.diff(&saved)?;
+    let listed = changes.join("\n  ");
+    match (changes.is_empty(), allow_changes) {
+        (true, _) => {}
+        (false, true) => eprintln!("continuing with another config:\n  {listed}"),
+        (false, false) => bail!(
+            "{} contains a run with another config; give the same config to resume it, choose another directory, or continue anyway with --allow-changes. Differences:\n  {listed}",
+            out.display()
+        ),
+    }
+    let Some(path) = folder.latest() else {
+        eprintln!("no checkpoint was saved yet: starting from step 0");
+        return Ok(folder);
+    };
+    let other_data = if *allow_changes { OtherData::Allowed } else { OtherData::Refused };
+    trainer.restore(&path, other_data).map_err(|error| match error {
+        TrainError::DataChanged { .. } => {
+            anyhow!("{error}. Restore the data, or continue anyway with --allow-changes")
+        }
+        other => other.into(),
+    })?;
+    let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
+    ensure!(
+        done <= steps,
+        "train.steps = {steps}, but the run in {} has taken {done} steps already; expected at least {done}",
+        out.display()
+    );
+    eprintln!("resuming after step {done} from {}", path.display());
+    if steps != before {
+        eprintln!(
+            "train.steps: {before} → {steps}; the learning rate now follows its schedule to step {steps}"
+        );
+    }
+    Ok(folder)
 }

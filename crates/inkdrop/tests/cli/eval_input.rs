@@ -13,7 +13,7 @@ fn data_that_cannot_be_found_or_read() {
         ("sprites:1", &["sprites:SEED:COUNT"]),
         ("sprites:1:0", &["1 to 5000000"]),
         ("empty.npz", &["empty.npz"]),
-        ("notes.txt", &["no set of images", "IDX"]),
+        ("notes.txt", &["not a set of images", "IDX"]),
         ("cut.npy", &["cut.npy"]),
         ("kept.png", &["one picture", "x.npz"]),
     ] {

@@ -83,8 +83,8 @@ fn classes_that_do_not_fit_are_refused_with_both_numbers() {
     let refused = |more: &[&str], words: &[&str]| {
         place.refuses(&[&CLASSES[..], more].concat(), words);
     };
-    refused(&["--set", "model.classes=3"], &["5 classes", "knows 3", "model.classes=5"]);
-    refused(&["--set", "model.classes=9"], &["5 classes", "knows 9"]);
+    refused(&["--set", "model.classes=3"], &["5 classes", "has 3", "model.classes=5"]);
+    refused(&["--set", "model.classes=9"], &["5 classes", "has 9"]);
     refused(&["--set", "model.classes=5"], &["train.label_dropout", "model.classes=6"]);
     let exact = ["--set", "model.classes=5", "--set", "train.label_dropout=0.0"];
     classes(&place, &exact).succeeds();
@@ -140,9 +140,9 @@ fn a_run_begins_with_foreign_weights() {
     };
     refused(&["--init", "kept.png"], &["kept.png"]);
     let wider = ["--init", "model.safetensors", "--set", "model.features=16"];
-    refused(&wider, &["--init model.safetensors", "not the weights"]);
+    refused(&wider, &["--init model.safetensors", "weights do not match"]);
     refused(&["--init-ema", "0.5=model.safetensors"], &["0.5", "0.999:warm-up"]);
-    refused(&["--init-ema", "model.safetensors"], &["RULE=FILE"]);
+    refused(&["--init-ema", "model.safetensors"], &["DECAY=FILE"]);
     refused(&["--init-step", "1"], &["--init-step"]);
 }
 

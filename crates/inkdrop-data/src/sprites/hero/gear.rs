@@ -1,4 +1,4 @@
-//! What heroes carry and wear on their backs.
+//! Weapons and gear of heroes.
 
 use crate::sprites::canvas::{Layer, NOTHING, full, half};
 

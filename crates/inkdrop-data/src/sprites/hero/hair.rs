@@ -1,4 +1,4 @@
-//! How heroes wear their hair.
+//! Hair of heroes.
 
 use crate::sprites::canvas::{Layer, full, half};
 

@@ -1,4 +1,4 @@
-//! What heroes wear on their heads.
+//! Hats of heroes.
 
 use crate::sprites::canvas::{Layer, full, half};
 

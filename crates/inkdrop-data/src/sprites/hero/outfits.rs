@@ -1,4 +1,4 @@
-//! What heroes wear below the neck.
+//! Clothes of heroes.
 
 use crate::sprites::canvas::{Layer, half};
 

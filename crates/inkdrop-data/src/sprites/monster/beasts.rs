@@ -1,4 +1,4 @@
-//! Monsters with wings, claws or too many steps.
+//! Monsters with wings, claws or more than two legs.
 
 use crate::sprites::canvas::{Layer, NOTHING, half};
 
@@ -61,7 +61,7 @@ pub(super) const SPIDER: &[Layer] = &[
         ".l...88b"
         ".l......"
     },
-    // Fat, on short steps.
+    // Fat, on short legs.
     half! { 3:
         ".....bbb"
         ".l.bbBBb"

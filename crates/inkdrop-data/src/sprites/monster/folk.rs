@@ -1,4 +1,4 @@
-//! Monsters that stand on two steps.
+//! Monsters that stand on two legs.
 
 use crate::sprites::canvas::{Layer, NOTHING, full, half};
 

@@ -1,4 +1,4 @@
-//! What people in profile carry, behind them and in front.
+//! Weapons and gear in profile, behind the person and in front.
 
 use crate::sprites::canvas::{Layer, NOTHING, full};
 

@@ -1,4 +1,4 @@
-//! What magic is kept in.
+//! Magic objects: potions, books, wands.
 
 use crate::sprites::canvas::{Layer, full, half};
 

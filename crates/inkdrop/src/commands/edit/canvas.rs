@@ -1,4 +1,4 @@
-//! What of an image is kept, and what is drawn.
+//! Masks for inpainting, and the canvas for outpainting.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use inkdrop_data::picture::Picture;
 use inkdrop_data::read;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-/// Which pixels are drawn, row by row.
+/// True for each pixel to generate, row by row.
 pub type Mask = Vec<bool>;
 
-/// Whole numbers between commas: `X,Y` or `X,Y,W,H`.
+/// Integers separated by commas: `X,Y` or `X,Y,W,H`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers<const N: usize>(pub [i64; N]);
 

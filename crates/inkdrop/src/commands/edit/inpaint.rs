@@ -46,7 +46,7 @@ pub struct Arguments {
     /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams
     #[arg(long, default_value_t = 10)]
     times: usize,
-    /// RePaint: steps of such a part (jump length)
+    /// RePaint: number of steps per part (jump length)
     #[arg(long, default_value_t = 10)]
     jump: usize,
     #[serde(flatten)]

@@ -22,7 +22,7 @@ use crate::sampling::guidance::Guidance;
 use crate::sampling::job::{self, SamplingJob};
 use crate::sampling::runner::Run;
 use crate::sampling::session::{Conditions, SamplingSession};
-use crate::say;
+use crate::stdout::print_line;
 
 /// An editing task: what happens to one batch.
 pub trait Task {
@@ -153,7 +153,7 @@ impl<'a> EditSession<'a> {
         }
         let report = task.report()?;
         if !report.is_empty() {
-            say::say(&report)?;
+            print_line(&report)?;
         }
         run.finish()
     }

@@ -68,7 +68,7 @@ fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
         let factor = width / w;
         ensure!(
             factor >= 2 && (w * factor, h * factor) == (width, height),
-            "{} is {w} x {h} pixels, the model draws {width} x {height}: expected an image that is smaller by an integer factor of at least 2 (--size HxW sets another output size)",
+            "{} is {w} x {h} pixels, the model generates {width} x {height}: expected an image that is smaller by an integer factor of at least 2 (--size HxW sets another output size)",
             path.display()
         );
         Ok(picture)

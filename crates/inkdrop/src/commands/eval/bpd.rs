@@ -21,7 +21,7 @@ use crate::options::{Found, ImageSet, ModelArgs};
 use crate::progress;
 use crate::sampling::interrupt::{INTERRUPTED, Interrupt};
 use crate::sampling::session::conditioning;
-use crate::say::{entry, say};
+use crate::stdout::{entry, print_line};
 
 /// Bits per dimension of images under a model: the variational lower bound
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let shape = model.metadata.model.image_shape().map(|side| side as usize);
     ensure!(
         !arguments.fit || shape[1] == shape[2],
-        "--fit: the model draws {} x {}, expected a square",
+        "--fit: the model generates {} x {}, expected a square",
         shape[1],
         shape[2]
     );
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let figures = evaluation.run(arguments, &images, &conditions)?;
     let (done, requested) = (figures.totals.len(), images.len());
     ensure!(done > 0, "stopped before the first batch was done");
-    say(&match arguments.json {
+    print_line(&match arguments.json {
         true => {
             let mut json = arguments.json(&figures, &process, &conditions);
             json["weights"] = identity::of(&model)?["weights"].take();
@@ -105,7 +105,7 @@ impl Arguments {
         let given = [data.images.height(), data.images.width(), data.images.channels()];
         ensure!(
             given == [height, width, channels],
-            "{} has images of {} x {} x {} (height, width, channels), the model draws {height} x {width} x {channels}: give data of that size, --fit the pictures of a folder, or name another --size if the network takes it",
+            "{} has images of {} x {} x {} (height, width, channels), the model generates {height} x {width} x {channels}: give data of that size, --fit the pictures of a directory, or give another --size",
             self.data,
             given[0],
             given[1],

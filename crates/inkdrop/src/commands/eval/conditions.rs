@@ -95,7 +95,7 @@ fn row(
         (None, Labels::Classes { ids, .. }) => {
             let (class, count) = (place(ids[index] as usize), row.contexts.len());
             let Some(weight) = row.contexts.get_mut(class) else {
-                bail!("image {index} is of class {class}, and the model knows {count} contexts");
+                bail!("image {index} is of class {class}, and the model has {count} contexts");
             };
             *weight = 1.0;
         }
@@ -114,13 +114,13 @@ fn row(
     Ok(row)
 }
 
-/// A class that the model knows, and that does not stand for none.
+/// Checks that a class is one of the model, and not its null class.
 fn class(metadata: &ModelMetadata, count: i64, id: usize, index: usize) -> Result<i64> {
     let class = id as i64;
     ensure!(
         class < count && Some(class) != metadata.classes.null,
-        "image {index} is of class {class}, and the model knows {count} classes{}: expected 0 to {}",
-        if metadata.classes.null.is_some() { ", one of which stands for none" } else { "" },
+        "image {index} is of class {class}, and the model has {count} classes{}: expected 0 to {}",
+        if metadata.classes.null.is_some() { ", one of which is the null class" } else { "" },
         count - if metadata.classes.null == Some(count - 1) { 2 } else { 1 }
     );
     Ok(class)
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(of(Labels::Context(one_hot)), [Some(0), Some(1)]);
         let preset = "improved_imagenet64_cond";
         refused(preset, &Labels::None, "--class N");
-        refused(preset, &Labels::Classes { ids: vec![0, 0, 1000], count: 1001 }, "knows 1000");
+        refused(preset, &Labels::Classes { ids: vec![0, 0, 1000], count: 1001 }, "has 1000");
         refused(preset, &Labels::Context(array![[0.5], [0.5], [0.5]]), "are weights");
     }
 

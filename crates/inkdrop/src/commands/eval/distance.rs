@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::features::{FeatureOptions, Features};
 use crate::options::ImageSet;
-use crate::say::{entry, say};
+use crate::stdout::{entry, print_line};
 
 /// Maximum number of images per side for pairwise comparison of pixels.
 const PAIRED: i64 = 10_000;
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let features = extractor.as_ref().map(|extractor| arguments.features(extractor, &sides));
     let features = extractor.as_ref().zip(features.transpose()?);
     let counts = [samples.len(), data.len()];
-    say(&match arguments.json {
+    print_line(&match arguments.json {
         true => {
             serde_json::to_string_pretty(&arguments.json_report(counts, size, &pixels, &features))?
         }

@@ -21,7 +21,7 @@ pub struct FeatureOptions {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     extractor: Option<PathBuf>,
     /// Pixel range of its input: uint8 (0 to 255), unit (0 to 1) or signed (-1 to 1)
-    #[arg(long, default_value = "uint8", requires = "extractor", help_heading = HEADING)]
+    #[arg(long, default_value = "uint8", requires = "extractor", value_name = "RANGE", help_heading = HEADING)]
     extractor_input: String,
     /// Boolean arguments after the images: `true` is return_features of NVIDIA's
     /// inception-2015-12-05.pt

@@ -1,4 +1,4 @@
-//! Sums of bits per dimension over batches, in f64.
+//! Totals of bits per dimension over batches, in f64.
 
 use anyhow::Result;
 use inkdrop_process::BitsPerDim;
@@ -9,7 +9,7 @@ pub struct Figures {
     /// Bits per dimension of each image.
     pub totals: Vec<f64>,
     pub priors: Vec<f64>,
-    /// Sums over images for each timestep, from timestep 0.
+    /// Totals over images for each timestep, from timestep 0.
     pub bound: Vec<f64>,
     pub x0_mse: Vec<f64>,
     pub eps_mse: Vec<f64>,

@@ -24,7 +24,7 @@ const ROWS: usize = 6;
 /// - steps: DDIM steps; at most the number of timesteps of the process
 pub fn denoising(run: &Path, steps: usize, device: Device) -> Result<Animation> {
     let path = run.join("final.safetensors");
-    let name = path.to_str().context("the run's path is no UTF-8")?;
+    let name = path.to_str().context("the run's path is not UTF-8")?;
     let model = Model::find(name, &ModelOverrides::default())?;
     let build = Build { device, torso: Kind::Float, ..Build::plain() };
     let (network, process) = model.build(&build)?;

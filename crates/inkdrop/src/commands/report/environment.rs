@@ -1,4 +1,4 @@
-//! Where a page was made: versions, processor, device, date.
+//! The environment of a report: versions, processor, device, date.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -31,14 +31,14 @@ pub fn of(device: Device) -> Vec<(String, String)> {
     .into()
 }
 
-/// The processor's name where Linux says it, else its architecture.
+/// Name of the processor from /proc/cpuinfo, else its architecture.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     field.map_or(ARCH.to_string(), |(_, name)| name.trim().to_string())
 }
 
-/// The system's own name where it says one.
+/// Name of the system from /etc/os-release, else its kind and architecture.
 fn system() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));

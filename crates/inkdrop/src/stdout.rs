@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::Result;
 
-/// Prints a line. A closed pipe is no error.
-pub fn say(text: &str) -> Result<()> {
+/// Prints a line. A closed pipe is not an error.
+pub fn print_line(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

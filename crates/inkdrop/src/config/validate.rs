@@ -1,4 +1,4 @@
-//! Whether images, labels and network go together.
+//! Validation of a config against its data: image shape, labels, process.
 
 use anyhow::{Result, ensure};
 use inkdrop_data::LabelledDataset;
@@ -9,20 +9,20 @@ use inkdrop_unet::ModelConfig;
 use super::{Loaded, RunConfig};
 use crate::model::metadata::Classes;
 
-/// Images that a network can learn, and how it takes their labels.
-pub struct Fitted {
+/// Training data that matches the network.
+pub struct ValidatedData {
     /// Images and labels.
     pub data: LabelledDataset,
-    /// How the network takes the labels.
-    pub used: LabelUse,
-    /// Names of its contexts.
+    /// Kind of conditioning that the labels become.
+    pub label_use: LabelUse,
+    /// Names of the contexts; empty without contexts.
     pub contexts: Vec<String>,
-    /// Its classes.
+    /// Names of the classes, and the null class.
     pub classes: Classes,
 }
 
-/// Makes sure that the images are those that the network takes.
-pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
+/// Checks that images and labels match the network, and the network the process and [train].
+pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     let model = &config.model;
     let Loaded { mut data, classes: names, .. } = loaded;
     ensure!(!data.images.is_empty(), "the data has no images");
@@ -40,17 +40,22 @@ pub fn fit(config: &RunConfig, loaded: Loaded) -> Result<Fitted> {
     trainable(config)?;
     let none = Classes::default();
     if let Some(count) = model.classes() {
-        let (used, classes) = classes(config, count, &mut data.labels, names)?;
-        return Ok(Fitted { data, used, contexts: Vec::new(), classes });
+        let (label_use, classes) = classes(config, count, &mut data.labels, names)?;
+        return Ok(ValidatedData { data, label_use, contexts: Vec::new(), classes });
     }
     if model.contexts() > 0 && data.labels.len().is_some() {
         contexts(model.contexts() as usize, &mut data.labels, &names)?;
-        return Ok(Fitted { data, used: LabelUse::Context, contexts: names, classes: none });
+        return Ok(ValidatedData {
+            data,
+            label_use: LabelUse::Context,
+            contexts: names,
+            classes: none,
+        });
     }
-    Ok(Fitted { data, used: LabelUse::None, contexts: Vec::new(), classes: none })
+    Ok(ValidatedData { data, label_use: LabelUse::None, contexts: Vec::new(), classes: none })
 }
 
-/// Makes sure that labels go with a network of named contexts.
+/// Checks that the labels match the number of contexts.
 fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     ensure!(
         names.is_empty() || names.len() == count,
@@ -60,7 +65,7 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     );
     let width = match labels {
         Labels::None => return Ok(()),
-        // The highest id that is there says only that there are at least so many classes.
+        // The highest id is only a lower bound of the number of classes.
         Labels::Classes { count: known, .. } => {
             *known = (*known).max(count);
             *known
@@ -74,8 +79,8 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that labels go with a network of classes; one class more than the data has stands
-/// for none.
+/// Checks that the labels match the number of classes. If the network has one class more than the
+/// data, the last one is the null class.
 fn classes(
     config: &RunConfig,
     count: i64,
@@ -85,33 +90,33 @@ fn classes(
     one_hot_to_classes(labels);
     let Labels::Classes { count: known, .. } = labels else {
         anyhow::bail!(
-            "the data has no classes, the network knows {count}; give one class per image, or leave model.classes out (--unset model.classes)"
+            "the data has no classes, the network has {count}; give one class per image, or remove model.classes (--unset model.classes)"
         )
     };
     let (known, most) = (*known as i64, names.len().max(*known) as i64);
     let dropout = config.train.label_dropout;
     ensure!(
         most <= count,
-        "the labels have {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        "the labels have {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
         most + 1
     );
     ensure!(
         names.is_empty() || most >= count - 1,
-        "the data names {most} classes, the network knows {count}; set model.classes={most}, or {} with one that stands for none",
+        "the data names {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
         most + 1
     );
-    // Labels by number alone say only that there are at least so many classes.
+    // Without names, the highest id is only a lower bound of the number of classes.
     let spare = most == count - 1 || (names.is_empty() && known < count);
-    let null = (spare && dropout > 0.0).then_some(count - 1); // else it would not be learned
+    let null = (spare && dropout > 0.0).then_some(count - 1); // without dropped labels it is not trained
     ensure!(
         null.is_some() || dropout == 0.0,
-        "train.label_dropout={dropout} needs a class that stands for none: set model.classes={}, or train.label_dropout=0.0",
+        "train.label_dropout={dropout} needs a null class: set model.classes={}, or train.label_dropout=0.0",
         most + 1
     );
     Ok((LabelUse::Classes { null }, Classes { names, null }))
 }
 
-/// Rows of a single 1 say a class.
+/// Converts one-hot rows to class ids.
 fn one_hot_to_classes(labels: &mut Labels) {
     let Labels::Context(rows) = labels else { return };
     let id = |row: ndarray::ArrayView1<f32>| {
@@ -125,14 +130,14 @@ fn one_hot_to_classes(labels: &mut Labels) {
     }
 }
 
-/// Refuses networks that do not go with the process or the recipe.
+/// Checks that the network matches the process and [train].
 fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> {
     let [channels, height, width] = model.image_shape();
     let enlarges = matches!(model, ModelConfig::ImprovedSuperRes(_));
     match train.low_res {
         None => ensure!(
             !enlarges,
-            "a super-resolution network is shown small images: set train.low_res to their side, such as {}",
+            "a super-resolution network needs low-resolution images: set train.low_res to their side, such as {}",
             height.min(width) / 4
         ),
         Some(side) => ensure!(
@@ -144,7 +149,7 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(
         outputs == expected,
-        "the network gives {outputs} channels, for images of {channels} and a variance of type {variance:?} expected {expected}: set model.outputs={expected}, or process.variance"
+        "the network outputs {outputs} channels, expected {expected} for images of {channels} channels and the variance {variance:?}: set model.outputs={expected}, or process.variance"
     );
     Ok(())
 }
