@@ -13,7 +13,7 @@ pub fn run(ws: &Workspace, python: &Python, cases: &Path, folder: &Path) -> Resu
     println!("\n==> does PyTorch read what inkdrop writes?");
     ensure!(pass::build(ws)? == 0, "inkdrop cannot be built");
     let files = folder.join("files");
-    let code = run_child(python.script("bare.py").arg(cases).arg("--out").arg(&files))?;
+    let code = run_child(python.script("raw_checkpoints.py").arg(cases).arg("--out").arg(&files))?;
     ensure!(code == 0, "the checkpoints could not be written");
     let jobs = files.join("jobs.tsv");
     let text = fs::read_to_string(&jobs).context("cannot read jobs.tsv")?;
