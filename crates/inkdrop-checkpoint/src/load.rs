@@ -1,4 +1,4 @@
-//! Weights into a network: all of them, and only those that fit.
+//! Strict loading of weights into a network, like `load_state_dict(strict=True)`.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,15 @@ use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
 use crate::{CheckpointError, Mismatch, StateDict};
 
-/// Copies weights into a network's parameters.
+/// Copies weights into a network's parameters, with strict loading.
 ///
-/// Floating point weights of another precision are converted; everything else
-/// must fit exactly. Nothing is copied unless everything fits.
+/// Floating-point weights of another precision are converted; everything else must match
+/// exactly. Nothing is copied unless everything matches.
 ///
-/// - optional: keys that the file may lack; those parameters stay as they are
+/// - optional: keys that may be missing; those parameters are unchanged
 ///
 /// # Errors
-/// Keys that are missing or unexpected, shapes or kinds that differ: all of them in one error.
+/// Missing or unexpected keys, different shapes or dtypes: all of them in one error.
 pub fn load(
     params: &Params,
     weights: &StateDict,
@@ -29,7 +29,7 @@ pub fn load(
     Ok(())
 }
 
-/// Makes sure that [`load`] would take weights; nothing is copied.
+/// Checks that [`load`] would succeed; nothing is copied.
 ///
 /// # Errors
 /// As [`load`].
@@ -37,7 +37,7 @@ pub fn check(params: &Params, weights: &StateDict) -> Result<(), CheckpointError
     fit(params, weights, &[]).map(drop)
 }
 
-/// Each parameter and what goes into it.
+/// Each parameter and its weights.
 fn fit<'a>(
     params: &Params,
     weights: &'a StateDict,
@@ -64,7 +64,7 @@ fn fit<'a>(
     Ok(pairs)
 }
 
-/// What keeps a tensor from going into a parameter, in words.
+/// The difference between a tensor and a parameter, as text; `None` if they match.
 fn difference(parameter: &Tensor, given: &Tensor) -> Option<String> {
     let float = |kind| matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
     let (want, have) = (parameter.kind(), given.kind());

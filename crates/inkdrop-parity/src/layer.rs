@@ -97,7 +97,7 @@ pub(crate) fn check_improved_attention(case: &Case) -> Result<Vec<Comparison>> {
         true => HeadOrder::PartsFirst,
         false => HeadOrder::HeadsFirst,
     };
-    let projection = Projection::Joint { dims: 1, order };
+    let projection = Projection::Fused { dims: 1, order };
     let heads = match config.num_head_channels {
         Some(width @ 1..) => config.channels / width,
         _ => config.num_heads.unwrap_or(1),
