@@ -1,4 +1,4 @@
-//! Time of one forward pass, of the trained and of the compiled network.
+//! Time of one forward pass, for the trained and for the compiled network.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -7,7 +7,7 @@ use inkdrop_nn::{CompileOptions, Conditioning, Network, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
 
-/// Both forms of a network, by the names of their benches.
+/// The trained and the compiled network, with the names of their benchmarks.
 fn forms(
     name: &str,
     network: Box<dyn TrainableNetwork>,

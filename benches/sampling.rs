@@ -1,4 +1,4 @@
-//! How long each sampler takes, and how much of it is not the network.
+//! Time of each sampler, with the sprites network and with a network that returns at once.
 #![allow(missing_docs)]
 
 use criterion::{
@@ -14,7 +14,7 @@ use inkdrop_torch::tch::Tensor;
 
 const STEPS: usize = 10;
 
-/// Times a run of 10 steps from noise, without what comes before it.
+/// Times a run of 10 steps from noise, without the setup.
 fn time(b: &mut Bencher, sampler: Sampler, model: &dyn Denoiser, batch: i64) {
     let process = process();
     let schedule = process.schedule();
@@ -28,7 +28,7 @@ fn time(b: &mut Bencher, sampler: Sampler, model: &dyn Denoiser, batch: i64) {
     b.iter_batched(start, walk, BatchSize::LargeInput);
 }
 
-/// Every sampler with the sprites network: calls differ, so compare calls per second.
+/// Every sampler with the sprites network. The number of calls differs, so compare calls per second.
 fn samplers(c: &mut Criterion) {
     let (network, process) = (network(), process());
     let mut group = c.benchmark_group("samplers_10_steps");
@@ -47,7 +47,7 @@ fn samplers(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same with a network that returns at once: the cost of the samplers themselves.
+/// Every sampler with a network that returns at once: the cost of the samplers themselves.
 fn overhead(c: &mut Criterion) {
     let (network, process) = (idle(), process());
     let mut group = c.benchmark_group("overhead_10_steps");

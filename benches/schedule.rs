@@ -1,4 +1,4 @@
-//! How long schedules and their derived tables take.
+//! Time of noise schedules and their derived tables.
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};

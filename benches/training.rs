@@ -1,4 +1,4 @@
-//! How long one training step of the sprites network takes, batch 100.
+//! Time of a training step of the sprites network, batch size 100.
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

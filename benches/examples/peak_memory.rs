@@ -1,11 +1,11 @@
-//! What a network takes at its peak, against what its plan says.
+//! Peak memory of a network, compared with the estimate of its plan.
 //!
 //! ```text
 //! cargo run --release -p inkdrop-benches --example peak_memory -- improved_cifar10 4
 //! ```
 //!
-//! Each row is a process of its own: one pass of a batch, after a small pass that brings in
-//! libtorch's own pages. Linux only.
+//! Each row is a new process: one pass of a batch, after a small pass that loads libtorch's own
+//! pages. Linux only.
 
 use std::error::Error;
 use std::process::Command;
@@ -48,7 +48,8 @@ fn table(name: &str, batch: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn config(name: &str, row: usize) -> Result<ModelConfig, Box<dyn Error>> {
-    let mut config = ModelConfig::preset(name).ok_or("there is no such preset")?;
+    let mut config = ModelConfig::preset(name)
+        .ok_or_else(|| format!("unknown preset `{name}`; `inkdrop plan --list` lists them"))?;
     let on = ROWS[row].2;
     match &mut config {
         ModelConfig::Context(_) => {}
@@ -68,13 +69,13 @@ fn measure(config: &ModelConfig, batch: i64, row: usize) -> Result<(), Box<dyn E
     let [channels, height, width] = config.image_shape();
     let multiple = if matches!(config, ModelConfig::Context(_)) { height } else { 32 };
     pass(network.as_ref(), config, &[1, channels, multiple, multiple.min(width)], train)?;
-    std::fs::write("/proc/self/clear_refs", "5")?; // the peak begins anew
+    std::fs::write("/proc/self/clear_refs", "5")?; // resets the peak
     let (before, begun) = (peak()?, Instant::now());
     pass(network.as_ref(), config, &[batch, channels, height, width], train)?;
     let (time, peak) = (begun.elapsed().as_secs_f64(), peak()? - before);
     let memory = config.plan()?.memory(batch);
     let plan = match train {
-        true => memory.training - 4 * memory.weights, // gradients are there already; no optimiser
+        true => memory.training - 4 * memory.weights, // gradients are allocated already; there is no optimizer
         false => memory.inference - memory.weights,
     };
     println!("{} {peak:.0} {time:.2}", plan >> 20);
@@ -102,7 +103,7 @@ fn pass(
     Ok(())
 }
 
-/// The peak of resident memory so far, in MiB.
+/// Peak resident memory of this process in MiB.
 fn peak() -> Result<f64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;

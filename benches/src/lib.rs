@@ -1,4 +1,4 @@
-//! What the benches share: the sprites network and inputs for it.
+//! Shared setup of the benchmarks: the sprites network and its inputs.
 //!
 //! ```
 //! let network = inkdrop_benches::network();
@@ -11,7 +11,7 @@ use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
-/// The sprites network with fresh weights, on the CPU.
+/// The sprites network with random weights, on the CPU.
 ///
 /// # Panics
 /// libtorch cannot allocate it.
@@ -36,7 +36,7 @@ pub fn inputs(batch: i64) -> (Tensor, Tensor, Tensor) {
     (Tensor::randn([batch, 3, 16, 16], f32), Tensor::rand([batch], f32), context)
 }
 
-/// A network that returns x at once, without a copy.
+/// A network that returns x without a copy, to measure the cost of samplers alone.
 pub fn idle() -> impl Network {
     FnNetwork::new(|x, _, _| Ok(x.shallow_clone()))
 }

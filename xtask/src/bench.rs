@@ -1,17 +1,18 @@
-//! `cargo xtask bench`: how fast is it on this machine.
+//! `cargo xtask bench`: criterion benchmarks, the comparison with PyTorch, and scaling measurements.
 
 use crate::compare;
 use crate::workspace::{Workspace, become_command};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Compares or measures growth where that is asked for; else hands over to `cargo bench`, with the
-/// same exit status.
+/// Runs the comparison (`--compare`), the scaling measurements (`--growth`), or `cargo bench`.
+///
+/// The exit status is that of the command.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
-    if asks(args, "--compare") || asks(args, "--against") {
+    if has_option(args, "--compare") || has_option(args, "--against") {
         return compare::run(ws, args);
     }
-    if asks(args, "--growth") {
+    if has_option(args, "--growth") {
         return compare::growth::run(ws, args);
     }
     ws.need_libtorch()?;
@@ -21,8 +22,8 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     become_command(cargo.args(args))
 }
 
-/// Whether an option stands among our own arguments, with its value in the same word or not.
-fn asks(args: &[OsString], option: &str) -> bool {
+/// True if xtask's own arguments contain the option, as `--option value` or `--option=value`.
+fn has_option(args: &[OsString], option: &str) -> bool {
     let own = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
     own.into_iter().any(|arg| arg.split('=').next() == Some(option))
 }
@@ -33,11 +34,12 @@ mod tests {
 
     #[test]
     fn criterions_arguments_are_left_alone() {
-        let asks = |text: &str| {
+        let compares = |text: &str| {
             let args: Vec<OsString> = text.split(' ').map(OsString::from).collect();
-            asks(&args, "--compare")
+            has_option(&args, "--compare")
         };
-        assert!(asks("--compare pytorch") && asks("--filter x --compare=pytorch"));
-        assert!(!asks("--bench forward") && !asks("-- --compare") && !asks("--compare-all"));
+        assert!(compares("--compare pytorch") && compares("--filter x --compare=pytorch"));
+        assert!(!compares("--bench forward") && !compares("-- --compare"));
+        assert!(!compares("--compare-all"));
     }
 }

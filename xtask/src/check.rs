@@ -1,10 +1,10 @@
-//! `cargo xtask check`: format, lints, docs, licences. Runs all, then says which failed.
+//! `cargo xtask check`: format, lints, docs and licences. Runs all checks, then prints a summary.
 
 use crate::workspace::{Workspace, run as run_child};
 use anyhow::Result;
 use std::process::{Command, Stdio};
 
-/// One check: its name and the arguments of cargo.
+/// A check: its name and the arguments of cargo.
 struct Check {
     name: &'static str,
     args: &'static [&'static str],
@@ -28,11 +28,11 @@ const CHECKS: [Check; 5] = [
         args: &["deny", "check", "bans", "licenses", "sources"],
         optional: true,
     },
-    // Apart from the licences because it needs RustSec's database, so a network.
+    // A check of its own, since it needs RustSec's database and so a network.
     Check { name: "advisories", args: &["deny", "check", "advisories"], optional: true },
 ];
 
-/// Fails if any check does.
+/// Runs all checks; returns 1 if any of them fails.
 pub fn run(ws: &Workspace) -> Result<u8> {
     ws.need_libtorch()?;
     let mut summary = Vec::new();
@@ -59,13 +59,13 @@ fn one(ws: &Workspace, check: &Check) -> Result<&'static str> {
     Ok(match run_child(cargo.args(check.args))? {
         0 => "ok",
         _ if check.name == "advisories" && !has_advisories(ws) => {
-            "skipped: RustSec's database is out of reach"
+            "skipped: RustSec's database cannot be fetched"
         }
         _ => "failed",
     })
 }
 
-/// Whether the database of advisories is here or can be fetched.
+/// True if the database of advisories is present or can be fetched.
 fn has_advisories(ws: &Workspace) -> bool {
     let mut cargo = ws.cargo();
     let quiet = cargo.args(["deny", "fetch", "db"]).stdout(Stdio::null()).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from a fresh clone to pictures, and how long each step took.
+//! `cargo xtask demo`: builds the program, samples images, and prints the time of each step.
 
 use crate::pass;
 use crate::workspace::{Workspace, run as run_child};
@@ -7,15 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What `demo` can be told.
+/// Options of `demo`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The folder for the pictures
+    /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
 }
 
-/// Stops at the first step that fails, with its status.
+/// Runs all steps; stops at the first failure and returns its exit status.
 pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
     let mut clock = Clock::start();
     ws.need_libtorch()?;
@@ -29,17 +29,17 @@ pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
         0 => clock.lap("sampling"),
         failed => return Ok(failed),
     }
-    println!("\nmade:");
-    for line in made(&options.out) {
+    println!("\nfiles:");
+    for line in written(&options.out) {
         println!("  {line}");
     }
     println!("{}", clock.summary());
     Ok(0)
 }
 
-/// The demo's files that are there, with their sizes.
-fn made(out: &Path) -> Vec<String> {
-    let files = [("sprites.png", "samples"), ("sprites.gif", "how they form")];
+/// The files that the demo has written, with their sizes.
+fn written(out: &Path) -> Vec<String> {
+    let files = [("sprites.png", "samples"), ("sprites.gif", "animation of the denoising")];
     let line = |(name, what): &(&str, &str)| {
         let path = out.join(name);
         let size = fs::metadata(&path).ok()?.len() as f64 / 1e3;
@@ -48,7 +48,7 @@ fn made(out: &Path) -> Vec<String> {
     files.iter().filter_map(line).collect()
 }
 
-/// Time by phase.
+/// Time of each step.
 struct Clock {
     start: Instant,
     last: Instant,
@@ -73,7 +73,7 @@ impl Clock {
     }
 }
 
-/// `0.4 s`, `12 s`, `3 min 05 s`.
+/// Formats a time as `0.4 s`, `12 s` or `3 min 05 s`.
 fn human(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what this machine has, and what mends the rest.
+//! `cargo xtask doctor`: checks the tools and the libtorch of this machine, and suggests repairs.
 
 mod gpu;
 mod tools;
@@ -7,23 +7,23 @@ mod torch;
 use crate::workspace::Workspace;
 use anyhow::Result;
 
-/// How a finding counts.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Ok,
-    /// Nothing works before this is mended.
+    /// Required, but missing.
     Missing,
-    /// Worth knowing.
+    /// A hint; nothing is broken.
     Note,
 }
 
-/// One line of the report.
+/// A line of the report.
 #[derive(Debug)]
 struct Finding {
     mark: Mark,
     name: &'static str,
     text: String,
-    /// What to type.
+    /// The command that repairs it.
     mend: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Finding {
     }
 }
 
-/// 0 if all that is required is there, else 1.
+/// Prints the report. Returns 0 if all requirements are met, else 1.
 pub fn run(ws: &Workspace) -> Result<u8> {
     let mut findings = vec![tools::rust(ws), tools::cpp(), tools::pip()];
     let device = torch::findings(ws, &mut findings);
@@ -67,13 +67,13 @@ fn report(findings: &[Finding]) -> (String, u8) {
     }
     let missing = findings.iter().filter(|finding| finding.mark == Mark::Missing).count();
     text += &match missing {
-        0 => "\nAll that is required is here.\n".to_owned(),
-        n => format!("\nMissing: {n}. The arrows say what to type.\n"),
+        0 => "\nAll requirements are met.\n".to_owned(),
+        n => format!("\nMissing: {n}. The commands after the arrows repair it.\n"),
     };
     (text, u8::from(missing > 0))
 }
 
-/// The beginning of `text`, so that a line has 80 columns at most.
+/// Cuts `text` so that a line has at most 80 columns.
 fn fit(text: &str) -> String {
     const ROOM: usize = 80 - 27;
     match text.chars().count() {

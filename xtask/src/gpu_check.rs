@@ -1,4 +1,4 @@
-//! `cargo xtask gpu-check`: does the GPU compute what the CPU computes, and how fast.
+//! `cargo xtask gpu-check`: compares the GPU's results with the CPU's, and measures its speed.
 
 use crate::workspace::{Workspace, become_command, run as run_child};
 use anyhow::Result;
@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 const NAME: &str = "gpu_check";
 
-/// Builds the program and hands over to it: 0 all correct, 1 something wrong, 2 no GPU.
+/// Builds and runs the program. Exit status: 0 all correct, 1 something is wrong, 2 no GPU.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();

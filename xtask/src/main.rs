@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask <task>`.
+//! Development commands of the workspace: `cargo xtask <task>`.
 
 mod bench;
 mod check;
@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use workspace::Workspace;
 
-/// The commands of the inkdrop workspace. Each fetches libtorch first where it is missing.
+/// Development commands of the inkdrop workspace. They install libtorch first if it is missing.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -33,59 +33,59 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Fetch libtorch, or find the one that is here
+    /// Install libtorch, or use an existing one
     Setup(setup::Options),
-    /// Check what this machine has and say what mends the rest
+    /// Check the tools of this machine and suggest repairs
     Doctor,
-    /// Build, then sample a page of sprites and a film of how they form
+    /// Build, then sample a grid of sprites and an animation of their denoising
     Demo(demo::Options),
     /// Run all tests; arguments go to `cargo test`
     Test(Rest),
     /// Check format, lints, docs and licences
     Check,
-    /// Compare with a reference; arguments go to inkdrop-parity, `--online` generates new cases with PyTorch first
+    /// Check golden cases of the PyTorch programs; arguments go to inkdrop-parity, `--online` generates new cases first
     #[command(disable_help_flag = true)]
     Parity(Rest),
-    /// Check with TensorBoard itself that it reads the event files
+    /// Check that TensorBoard reads the event files
     Tensorboard(tensorboard::Options),
     /// Train a model; arguments go to `inkdrop train`
     #[command(disable_help_flag = true)]
     Train(Rest),
-    /// Sample pictures; arguments go to `inkdrop sample`
+    /// Sample images; arguments go to `inkdrop sample`
     #[command(disable_help_flag = true)]
     Sample(Rest),
-    /// Edit pictures; arguments go to `inkdrop edit`
+    /// Edit images; arguments go to `inkdrop edit`
     #[command(disable_help_flag = true)]
     Edit(Rest),
-    /// Say what a checkpoint holds; arguments go to `inkdrop inspect`
+    /// Describe a checkpoint; arguments go to `inkdrop inspect`
     #[command(disable_help_flag = true)]
     Inspect(Rest),
     /// Convert weights between formats; arguments go to `inkdrop convert`
     #[command(disable_help_flag = true)]
     Convert(Rest),
-    /// Count a network's layers, work and memory; arguments go to `inkdrop plan`
+    /// Print a network's layers, FLOPs and memory; arguments go to `inkdrop plan`
     #[command(disable_help_flag = true)]
     Plan(Rest),
-    /// Measure a model or samples; arguments go to `inkdrop eval`
+    /// Evaluate a model or samples; arguments go to `inkdrop eval`
     #[command(disable_help_flag = true)]
     Eval(Rest),
-    /// Show a training run as one page; arguments go to `inkdrop report`
+    /// Write the HTML page of a training run; arguments go to `inkdrop report`
     #[command(disable_help_flag = true)]
     Report(Rest),
     /// Run the benchmarks; arguments go to `cargo bench`
     ///
-    /// `--compare pytorch` compares with PyTorch instead, outputs first, then time and memory; `--growth`
-    /// measures how time and memory grow with batch, resolution and steps. Each has a `--help` of its own.
+    /// `--compare pytorch` compares with PyTorch instead: outputs first, then time and memory. `--growth`
+    /// measures how time and memory scale with batch size, resolution and steps. Each has its own `--help`.
     Bench(Rest),
-    /// Compare the GPU with the CPU and time it; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
+    /// Compare the GPU's results with the CPU's and time them; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
     #[command(disable_help_flag = true)]
     GpuCheck(Rest),
 }
 
-/// Arguments that are handed on as they are.
+/// Arguments that are passed on unchanged.
 #[derive(Args)]
 struct Rest {
-    /// Handed on as they are
+    /// Passed on unchanged
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }

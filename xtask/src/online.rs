@@ -1,7 +1,7 @@
-//! `cargo xtask parity --online`: does inkdrop compute what PyTorch computes now, for any configuration.
+//! `cargo xtask parity --online`: compares inkdrop with PyTorch on random configurations.
 //!
-//! The PyTorch side is `crates/inkdrop-parity/online`. It proves itself with the originals' golden
-//! cases first, then writes new cases for random configurations.
+//! The PyTorch modules are in `crates/inkdrop-parity/online`. They are checked against the golden
+//! cases first, then generate new cases with random configurations.
 
 mod convert;
 pub mod python;
@@ -18,36 +18,36 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tally::Tally;
 
-/// Compare with live PyTorch programs, over randomly drawn configurations.
+/// Compare with PyTorch on random configurations.
 ///
-/// The first run makes a Python environment in .libtorch/live-python: about 3 GB to download, 5 GB on disk.
+/// The first run creates a Python environment in .libtorch/live-python: about 3 GB to download, 5 GB on disk.
 #[derive(Parser)]
 #[command(name = "cargo xtask parity --online", bin_name = "cargo xtask parity")]
 struct Options {
-    /// Make cases with PyTorch
+    /// Generate cases with PyTorch
     #[arg(long, alias = "live")]
     online: bool,
-    /// Cases of every family
+    /// Number of cases per family
     #[arg(long, value_name = "N", default_value_t = 4)]
     count: u32,
-    /// What all configurations and weights are drawn from [default: another one each time]
+    /// Seed of the configurations and weights [default: the time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Only this family, or `layer`, `process`, `solver`, `train` or `curve`; may be given more than once
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
-    /// Use this interpreter as it is
+    /// Use this Python interpreter
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// Leave out the way back: files that `inkdrop convert` wrote, loaded in PyTorch
+    /// Skip the conversion check, which loads files of `inkdrop convert` in PyTorch
     #[arg(long)]
     no_convert: bool,
-    /// More cases, and whatever else inkdrop-parity takes
+    /// More case files, and other arguments of inkdrop-parity
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<OsString>,
 }
 
-/// Stops where going on would prove nothing; fails if anything failed.
+/// Runs all checks. Returns early if the PyTorch modules fail theirs; fails if any check fails.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     let program = OsString::from("parity");
     let options = Options::parse_from([program].iter().chain(args));
@@ -66,20 +66,20 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
 fn steps(ws: &Workspace, python: &Python, options: &Options, folder: &Path) -> Result<u8> {
     let golden = ws.root().join("../shared/parity");
     if golden.is_dir() {
-        println!("\n==> are the PyTorch modules the originals?");
+        println!("\n==> checking the PyTorch modules against the golden cases");
         match run_child(python.script("verify.py").arg(&golden))? {
             0 => {}
             failed => return Ok(failed),
         }
     } else {
-        println!("the PyTorch modules are not proved: no golden cases in ../shared/parity");
+        println!("the PyTorch modules are not checked: no golden cases in ../shared/parity");
     }
     let cases = folder.join("cases");
     match export(python, options, &cases)? {
         0 => {}
         failed => return Ok(failed),
     }
-    println!("\n==> does inkdrop compute what they compute?");
+    println!("\n==> comparing inkdrop with the PyTorch modules");
     let (tally, checked) = Tally::of(checker(ws).arg(&cases).args(&options.rest))?;
     let written = match options.no_convert {
         true => 0,
@@ -89,11 +89,11 @@ fn steps(ws: &Workspace, python: &Python, options: &Options, folder: &Path) -> R
     Ok(if checked != 0 { checked } else { written })
 }
 
-/// Has PyTorch write the cases.
+/// Generates the cases with PyTorch.
 fn export(python: &Python, options: &Options, cases: &Path) -> Result<u8> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let seed = options.seed.unwrap_or_else(now);
-    println!("\n==> new cases; `--seed {seed}` makes the same ones again");
+    println!("\n==> generating cases; `--seed {seed}` repeats them");
     let mut export = python.script("export.py");
     export.arg("--out").arg(cases).args(["--seed", &seed.to_string()]);
     export.args(["--count", &options.count.to_string()]);
@@ -103,11 +103,11 @@ fn export(python: &Python, options: &Options, cases: &Path) -> Result<u8> {
     run_child(&mut export)
 }
 
-/// An empty folder beside the binaries.
+/// Creates an empty folder next to the binaries.
 fn scratch(ws: &Workspace) -> Result<PathBuf> {
     let beside = ws.bin_dir.parent().unwrap_or(&ws.bin_dir);
     let folder = beside.join(format!("live-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_goes_on_to_the_checker() {
+    fn unknown_arguments_are_passed_to_the_checker() {
         let options = parse("--online --count 2 --seed 7 --family ddpm --family layer one --two");
         assert_eq!((options.count, options.seed), (2, Some(7)));
         assert_eq!(options.family, ["ddpm", "layer"]);

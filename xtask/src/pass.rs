@@ -1,4 +1,4 @@
-//! `cargo xtask train|sample|edit|inspect|convert|plan|eval|report`: the binary's own subcommands, built first.
+//! `cargo xtask train|sample|edit|inspect|convert|plan|eval|report`: builds `inkdrop` and runs the subcommand.
 
 use crate::workspace::{Workspace, become_command, run as run_child};
 use anyhow::Result;
@@ -12,7 +12,7 @@ pub fn build(ws: &Workspace) -> Result<u8> {
     run_child(&mut cargo)
 }
 
-/// Hands over to `inkdrop <task> <args>`, with the same folder and exit status.
+/// Runs `inkdrop <task> <args>` in the same folder and returns its exit status.
 pub fn run(ws: &Workspace, task: &str, args: &[OsString]) -> Result<u8> {
     match build(ws)? {
         0 => become_command(ws.binary("inkdrop").arg(task).args(args)),

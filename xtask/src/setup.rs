@@ -1,21 +1,21 @@
-//! `cargo xtask setup`: is libtorch here; if not, bring it.
+//! `cargo xtask setup`: installs libtorch.
 
 use crate::libtorch::{Choice, Device, Request};
 use crate::workspace::Workspace;
 use anyhow::Result;
 
-/// What `setup` can be told.
+/// Options of `setup`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Where libtorch may come from
+    /// Source of libtorch
     #[arg(long, value_enum, default_value_t)]
     source: Choice,
-    /// What it must compute on [default: what is there, else cpu]
+    /// Device that libtorch must support [default: that of the installed one, else cpu]
     #[arg(long, value_enum)]
     device: Option<Device>,
 }
 
-/// Ends with one line that says what is in use.
+/// Installs libtorch if necessary and prints its description.
 pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
     let exported = ws.exported_libtorch()?;
     let request = Request { source: options.source, device: options.device, exported };

@@ -1,4 +1,4 @@
-//! `cargo xtask tensorboard`: does the real TensorBoard read the event files that inkdrop writes?
+//! `cargo xtask tensorboard`: checks that TensorBoard reads inkdrop's event files.
 
 use crate::venv::Venv;
 use crate::workspace::{Workspace, run as run_child};
@@ -8,26 +8,26 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// In `.libtorch/tensorboard-python`.
+/// The environment in `.libtorch/tensorboard-python`.
 const VENV: Venv =
     Venv { name: "tensorboard-python", packages: &["tensorboard==2.21.0"], size: "150 MB" };
 
-/// What the task takes.
+/// Options of `tensorboard`.
 #[derive(Args)]
 pub struct Options {
-    /// Use this interpreter, which has tensorboard, as it is
+    /// Use this Python interpreter, which has tensorboard
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
 }
 
-/// Has an example write event files, and TensorBoard read them. No libtorch is needed.
+/// Writes event files with an example and reads them with TensorBoard. libtorch is not needed.
 pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
     let python = match &options.python {
         Some(path) => path.clone(),
         None => VENV.python(ws)?,
     };
     let folder = ws.bin_dir.join(format!("tensorboard-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut cargo = ws.cargo();
     cargo.args([
         "run",

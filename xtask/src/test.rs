@@ -1,14 +1,14 @@
-//! `cargo xtask test`: do all tests of the workspace hold, doc tests included.
+//! `cargo xtask test`: runs all tests of the workspace, including doc tests.
 
 use crate::workspace::{Workspace, run as run_child};
 use anyhow::Result;
 use std::ffi::OsString;
 
-/// Threads of each tensor operation. Tests run side by side on all cores; teams of threads would
-/// wait for one another, ten times as long as they compute.
+/// Number of threads per tensor operation. Tests run in parallel on all cores. With more threads per
+/// operation they would wait for each other, ten times as long as they compute.
 const THREADS: &str = "OMP_NUM_THREADS";
 
-/// Runs `cargo test` in release: torch-sys compiles for minutes in every profile.
+/// Runs `cargo test --release`, since torch-sys compiles for minutes in every profile.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     ws.need_libtorch()?;
     let mut cargo = ws.cargo();
@@ -22,7 +22,7 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     run_child(cargo.args(args))
 }
 
-/// Whether cargo's part of the arguments says which packages to test.
+/// True if cargo's part of the arguments selects packages.
 fn names_packages(args: &[OsString]) -> bool {
     let cargos = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
     cargos.into_iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))

@@ -1,4 +1,4 @@
-//! Tiny archives and servers for the tests.
+//! Small archives and HTTP servers for the tests.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 
-/// The files that make a libtorch, of no use but to be there.
+/// The files of a fake libtorch.
 pub const TORCH: [(&str, &str); 4] = [
     ("torch/lib/libtorch_cpu.so", "cpu"),
     ("torch/lib/libc10.so", "c10"),
@@ -14,7 +14,7 @@ pub const TORCH: [(&str, &str); 4] = [
     ("torch/include/torch/csrc/api/include/torch/torch.h", "// torch"),
 ];
 
-/// A stored zip of `entries` at `path`.
+/// Writes an uncompressed zip of `entries` to `path`.
 pub fn zip_with(path: &Path, entries: &[(&str, &str)]) -> PathBuf {
     let file = File::create(path).expect("a temporary file");
     let mut zip = zip::ZipWriter::new(file);
@@ -27,7 +27,7 @@ pub fn zip_with(path: &Path, entries: &[(&str, &str)]) -> PathBuf {
     path.to_owned()
 }
 
-/// A zip in the layout of the official one.
+/// Writes a zip with the structure of the official one.
 pub fn official_zip(path: &Path, version: &str) {
     let mut entries: Vec<_> =
         TORCH.iter().map(|(name, text)| (name.replacen("torch/", "libtorch/", 1), *text)).collect();
@@ -37,7 +37,7 @@ pub fn official_zip(path: &Path, version: &str) {
     zip_with(path, &entries);
 }
 
-/// Serves one response per connection, then closes; returns the address of a file there.
+/// Serves one response per connection, then stops; returns the URL of the file.
 pub fn serve(responses: Vec<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();

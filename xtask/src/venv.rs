@@ -1,4 +1,4 @@
-//! Python environments of our own: made once, beside libtorch, with what pip installs.
+//! Python virtual environments in `.libtorch`, created once and filled by pip.
 
 use crate::libtorch::layout::remove;
 use crate::workspace::{Workspace, run as run_child};
@@ -8,49 +8,49 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Older ones are too old for the packages.
+/// Fails on Python versions that are too old for the packages.
 const NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
-/// An environment and what is in it.
+/// A virtual environment.
 pub struct Venv {
-    /// Its folder in `.libtorch`.
+    /// Name of its folder in `.libtorch`.
     pub name: &'static str,
-    /// What pip installs.
+    /// Packages for pip.
     pub packages: &'static [&'static str],
-    /// About how much room it takes.
+    /// Approximate size on disk.
     pub size: &'static str,
 }
 
 impl Venv {
-    /// The interpreter; the environment is made where it is missing or has other packages.
+    /// The interpreter. Creates the environment if it is missing or has other packages.
     pub fn python(&self, ws: &Workspace) -> Result<PathBuf> {
         let _lock = ws.layout.lock()?;
         let home = ws.layout.base().join(self.name);
         let (python, stamp) = (home.join("bin/python"), home.join("stamp"));
-        let wanted = self.packages.join("\n") + "\n";
-        if python.exists() && fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == wanted) {
+        let expected = self.packages.join("\n") + "\n";
+        if python.exists() && fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == expected) {
             return Ok(python);
         }
-        println!("making a Python environment in {} (about {})", home.display(), self.size);
+        println!("creating a Python environment in {} (about {})", home.display(), self.size);
         remove(&home)?;
-        let made = self.create(&home).and_then(|()| self.install(&python, &home));
-        if let Err(error) = made {
+        let created = self.create(&home).and_then(|()| self.install(&python, &home));
+        if let Err(error) = created {
             remove(&home).ok();
             return Err(error);
         }
-        fs::write(&stamp, wanted).context("cannot write the environment's stamp")?;
+        fs::write(&stamp, expected).context("cannot write the environment's stamp")?;
         Ok(python)
     }
 
-    /// An empty environment.
+    /// Creates an empty environment.
     fn create(&self, home: &Path) -> Result<()> {
         let status = Command::new("python3").args(["-c", NEW_ENOUGH]).status();
         match status {
             Ok(status) if status.success() => {}
-            Ok(_) => bail!("python3 is older than 3.10: name a newer one with `--python PATH`"),
+            Ok(_) => bail!("python3 is older than 3.10: select a newer one with `--python PATH`"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
                 "python3 is not installed: install it (`apt install python3-venv`), \
-             or name one that has {} with `--python PATH`",
+             or select an interpreter that has {} with `--python PATH`",
                 self.packages.join(", ")
             ),
             Err(error) => return Err(error).context("cannot run python3"),
@@ -58,14 +58,14 @@ impl Venv {
         let code = run_child(Command::new("python3").args(["-m", "venv"]).arg(home))?;
         ensure!(
             code == 0,
-            "python3 cannot make an environment (its own words are above): `apt install python3-venv`"
+            "python3 cannot create an environment (see its errors above): `apt install python3-venv`"
         );
         Ok(())
     }
 
-    /// Has pip fetch the packages, with the user's own mirror, proxy and certificates.
+    /// Installs the packages with pip, using the user's index, proxy and certificates.
     fn install(&self, python: &Path, home: &Path) -> Result<()> {
-        // pip works in TMPDIR, and the system's own is often small.
+        // pip writes to TMPDIR, and the system's own is often small.
         let staging = home.join("tmp");
         fs::create_dir_all(&staging)?;
         let mut pip = Command::new(python);
@@ -77,7 +77,7 @@ impl Venv {
         let code = run_child(&mut pip)?;
         ensure!(
             code == 0,
-            "pip could not install {} (its own words are above);\n\
+            "pip could not install {} (see its errors above);\n\
          check the network, the free disk space, and pip's index and proxy\n\
          (`python3 -m pip config list`), then run the same command again",
             self.packages.join(", ")

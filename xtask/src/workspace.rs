@@ -1,8 +1,8 @@
-//! Where the workspace is, and how its tasks start other programs.
+//! The workspace's folders, and the commands that tasks run.
 
 use crate::libtorch::Request;
 use crate::libtorch::ensure::ensure;
-use crate::libtorch::layout::Layout;
+use crate::libtorch::layout::LibtorchPaths;
 use crate::libtorch::stamp::Stamp;
 use crate::libtorch::system;
 use anyhow::{Context, Result};
@@ -11,29 +11,29 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-/// Variables that `cargo run` sets for xtask and that a child must not take for its own.
+/// Prefixes of variables that `cargo run` sets for xtask and that child processes must not inherit.
 const CARGO_OWN: [&str; 5] =
     ["CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PRIMARY_"];
 
-/// The workspace that `cargo xtask` was called in.
+/// The workspace of `cargo xtask`.
 pub struct Workspace {
-    /// Its libtorch.
-    pub layout: Layout,
-    /// Where cargo puts release binaries.
+    /// Paths of libtorch.
+    pub layout: LibtorchPaths,
+    /// Folder of the release binaries.
     pub bin_dir: PathBuf,
 }
 
 impl Workspace {
-    /// The workspace of this very binary.
+    /// The workspace of this binary.
     pub fn find() -> Result<Self> {
         let manifest = env::var_os("CARGO_MANIFEST_DIR");
         let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let root = Path::new(&manifest).parent().context("xtask is not in a workspace")?;
-        // xtask is itself built into the folder in which inkdrop ends up, whatever
-        // CARGO_TARGET_DIR and the configuration say.
+        // xtask is built into the same folder as inkdrop, whatever CARGO_TARGET_DIR and the
+        // configuration are.
         let me = env::current_exe().context("cannot find xtask's own binary")?;
         let bin_dir = me.parent().context("xtask's binary has no folder")?.to_owned();
-        Ok(Workspace { layout: Layout::new(root), bin_dir })
+        Ok(Workspace { layout: LibtorchPaths::new(root), bin_dir })
     }
 
     /// The folder of the workspace.
@@ -42,20 +42,20 @@ impl Workspace {
         base.parent().unwrap_or(base)
     }
 
-    /// The LIBTORCH that the user exported, checked.
+    /// The user's LIBTORCH, after a check of its release.
     pub fn exported_libtorch(&self) -> Result<Option<PathBuf>> {
         let value = env::var_os("LIBTORCH").map(PathBuf::from);
         system::exported(value.as_deref(), &self.layout.current())
     }
 
-    /// Makes sure of some libtorch of the right release before anything is built.
+    /// Makes sure that a libtorch of the right release is installed.
     pub fn need_libtorch(&self) -> Result<Stamp> {
         let exported = self.exported_libtorch()?;
         let request = Request { exported, ..Request::default() };
         self.get_libtorch(&request)
     }
 
-    /// Makes sure of the libtorch that `request` describes.
+    /// Makes sure that the requested libtorch is installed.
     pub fn get_libtorch(&self, request: &Request) -> Result<Stamp> {
         if request.exported.is_none() {
             system::check_platform()?;
@@ -63,7 +63,7 @@ impl Workspace {
         ensure(&self.layout, request)
     }
 
-    /// A cargo that sees the environment as if it had been called directly.
+    /// A cargo command with the environment that a direct call would have.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         self.clean(&mut command);
@@ -89,8 +89,8 @@ impl Workspace {
         if env::var_os("LIBTORCH").is_some_and(|own| system::is_ours(Path::new(&own), &current)) {
             command.env_remove("LIBTORCH");
         }
-        // Binaries carry a relative path to libtorch; doc tests, and a target folder
-        // elsewhere, need this one.
+        // Binaries have a relative run path to libtorch. Doc tests, and target folders elsewhere, need
+        // this variable.
         let inherited = env::var_os("LD_LIBRARY_PATH");
         command.env("LD_LIBRARY_PATH", library_path(&current, inherited.as_deref()));
     }
@@ -105,7 +105,7 @@ fn library_path(current: &Path, inherited: Option<&OsStr>) -> OsString {
     path
 }
 
-/// Runs to the end; the exit status as a shell would report it.
+/// Runs a command and returns its exit status as a shell would.
 pub fn run(command: &mut Command) -> Result<u8> {
     let status = command
         .status()
@@ -113,7 +113,7 @@ pub fn run(command: &mut Command) -> Result<u8> {
     Ok(code(status))
 }
 
-/// 128 + signal for a child that a signal ended.
+/// The exit status; 128 + signal if a signal ended the process.
 pub fn code(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
@@ -122,7 +122,7 @@ pub fn code(status: ExitStatus) -> u8 {
     status.code().and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
 }
 
-/// Becomes the command, so that signals and the exit status need no relay.
+/// Replaces this process by the command, so that signals and the exit status are its own.
 #[cfg(unix)]
 pub fn become_command(command: &mut Command) -> Result<u8> {
     let error = std::os::unix::process::CommandExt::exec(command);
@@ -130,7 +130,7 @@ pub fn become_command(command: &mut Command) -> Result<u8> {
     Err(error).with_context(|| format!("cannot run {program}"))
 }
 
-/// Runs the command and reports its status.
+/// Runs the command and returns its exit status.
 #[cfg(not(unix))]
 pub fn become_command(command: &mut Command) -> Result<u8> {
     run(command)

@@ -181,17 +181,17 @@ fn check_runs_all_and_fails_if_one_does() {
     assert!(text.contains("lints       failed") && text.contains("docs        ok"), "{text}");
 }
 
-/// A Python that notes how it is called and makes environments of itself.
+/// A fake Python that logs its arguments and copies itself into new environments.
 const PYTHON: &str = "echo \"python $*\" | sed \"s|$PWD/||g\" >> log
 case \"$*\" in
     *\"$BREAK\"*) echo \"its own words\"; exit 1;;
     \"-m venv \"*) mkdir -p \"$3/bin\"; cp \"$0\" \"$3/bin/python\";;
     -c*print*) echo PyTorch stub;;
-    *bare.py*) mkdir -p \"$4\"; printf 'a.pt\\tb.pt\\ta.json\\tx\\nc\\td\\t-\\ty\\n' > \"$4/jobs.tsv\";;
+    *raw_checkpoints.py*) mkdir -p \"$4\"; printf 'a.pt\\tb.pt\\ta.json\\tx\\nc\\td\\t-\\ty\\n' > \"$4/jobs.tsv\";;
 esac";
 
-/// Calls `parity --online`; the Python fails where its arguments contain `breaking`.
-fn live(stage: &Stage, breaking: &str, args: &[&str]) -> (Option<i32>, String) {
+/// Calls `parity --online`; the Python fails if its arguments contain `breaking`.
+fn online(stage: &Stage, breaking: &str, args: &[&str]) -> (Option<i32>, String) {
     stage.script("tools/python3", PYTHON);
     let breaking = if breaking.is_empty() { "never" } else { breaking };
     let args = [&["parity", "--online", "--seed", "7"], args].concat();
@@ -200,9 +200,9 @@ fn live(stage: &Stage, breaking: &str, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn live_makes_its_environment_once() {
+fn online_creates_its_environment_once() {
     let stage = Stage::new(true);
-    let (code, text) = live(&stage, "", &["--count", "2", "--no-convert", "more.safetensors"]);
+    let (code, text) = online(&stage, "", &["--count", "2", "--no-convert", "more.safetensors"]);
     assert_eq!(code, Some(0), "{text}");
     let first = stage.log();
     for part in [
@@ -216,13 +216,13 @@ fn live_makes_its_environment_once() {
     ] {
         assert!(first.contains(part), "{part}: {first}");
     }
-    let (code, text) = live(&stage, "", &["--no-convert"]);
+    let (code, text) = online(&stage, "", &["--no-convert"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(!stage.log()[first.len()..].contains("pip"), "the second run uses the first one's");
 }
 
 #[test]
-fn live_says_what_is_missing() {
+fn online_names_the_missing_requirement() {
     for (breaking, part) in [
         ("version_info", "older than 3.10"),
         ("-m venv", "apt install python3-venv"),
@@ -230,7 +230,7 @@ fn live_says_what_is_missing() {
         ("print", "lacks one of torch==2.11.0"),
     ] {
         let stage = Stage::new(true);
-        let (code, text) = live(&stage, breaking, &[]);
+        let (code, text) = online(&stage, breaking, &[]);
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains(part), "{breaking}: {text}");
         let stamped = stage.path(".libtorch/live-python/stamp").exists();
@@ -239,7 +239,7 @@ fn live_says_what_is_missing() {
 }
 
 #[test]
-fn live_compares_nothing_with_modules_that_are_wrong() {
+fn online_stops_if_the_pytorch_modules_are_wrong() {
     let stage = Stage::new(true);
     // A workspace's neighbour: the stage is a folder below the shared one.
     stage.script("inner/python", PYTHON);
@@ -255,37 +255,37 @@ fn live_compares_nothing_with_modules_that_are_wrong() {
 }
 
 #[test]
-fn live_fails_where_the_checker_or_a_written_file_does() {
+fn online_fails_if_the_checker_or_a_converted_file_does() {
     let stage = Stage::new(true);
     stage.script("bin/inkdrop", "exit 0");
     stage.script("tools/cargo", "case \"$*\" in *inkdrop-parity*) exit 3;; esac");
-    let (code, text) = live(&stage, "", &["--no-convert"]);
+    let (code, text) = online(&stage, "", &["--no-convert"]);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("the cases are kept in"), "{text}");
     stage.script("tools/cargo", "exit 0");
-    for breaking in ["bare.py", "check_files.py"] {
-        let (code, text) = live(&stage, breaking, &[]);
+    for breaking in ["raw_checkpoints.py", "check_files.py"] {
+        let (code, text) = online(&stage, breaking, &[]);
         assert_eq!(code, Some(1), "{breaking}: {text}");
     }
     stage.script("bin/inkdrop", "test \"$2\" != c");
-    let (code, text) = live(&stage, "", &[]);
+    let (code, text) = online(&stage, "", &[]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("1 conversions failed"), "{text}");
 }
 
 #[test]
-fn live_converts_what_the_list_says() {
+fn online_converts_every_line_of_the_list() {
     let stage = Stage::new(true);
     stage.script("bin/inkdrop", "echo \"inkdrop $*\" >> log");
-    let (code, text) = live(&stage, "", &[]);
+    let (code, text) = online(&stage, "", &[]);
     assert_eq!(code, Some(0), "{text}");
     let log = stage.log();
     assert!(log.contains("inkdrop convert a.pt b.pt --config a.json\n"), "{log}");
     assert!(log.contains("inkdrop convert c d\n"), "{log}");
 }
 
-/// Calls `bench --compare`, with outputs that are so far apart; ours takes 1 s, theirs 2 s.
-fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
+/// Calls `bench --compare`, with this difference between the outputs; inkdrop takes 1 s, PyTorch 2 s.
+fn compare(stage: &Stage, apart: &str) -> (Option<i32>, String) {
     let difference = format!(
         "\"difference\": {{\"absolute\": {apart}, \"largest\": 1, \"each\": 0, \"relative\": 0}}"
     );
@@ -297,7 +297,7 @@ fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
     stage.script("tools/python3", &python);
     stage.script(
         "bin/compare_ours",
-        "echo ours >> log; echo '{\"modes\": {\"ours\": {\"seconds\": [1]}}, \"threads\": 1}'",
+        "echo job of inkdrop >> log; echo '{\"modes\": {\"ours\": {\"seconds\": [1]}}, \"threads\": 1}'",
     );
     let python = stage.path("tools/python3").display().to_string();
     let args = ["bench", "--compare", "pytorch", "--filter", "forward/context/64", "--pairs", "5"];
@@ -307,14 +307,14 @@ fn against(stage: &Stage, apart: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn bench_against_compares_first_and_then_measures_pairs() {
+fn bench_compare_checks_outputs_and_then_measures_pairs() {
     let stage = Stage::new(true);
-    let (code, text) = against(&stage, "1e-6");
+    let (code, text) = compare(&stage, "1e-6");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("| forward/context/64 | A/A | 1.00 s | 1.00 s | 1.00 |"), "{text}");
     assert!(text.contains("| eager | 1.00 s | 2.00 s | 2.00 | 2.00–2.00 | 2.00–2.00 | faster |"));
-    // Once to compare, then in each pair once against PyTorch and twice against ours.
-    assert_eq!(stage.log().matches("ours").count(), 1 + 5 * 3);
+    // Once to compare, then in each pair once with PyTorch and twice with itself.
+    assert_eq!(stage.log().matches("job of inkdrop").count(), 1 + 5 * 3);
     let report = fs::read_to_string(stage.path("out.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("its JSON");
     assert_eq!(report["rows"][0]["baselines"][0]["pairs"].as_array().map(Vec::len), Some(5));
@@ -322,19 +322,19 @@ fn bench_against_compares_first_and_then_measures_pairs() {
 }
 
 #[test]
-fn bench_against_does_not_time_what_differs() {
+fn bench_compare_does_not_time_different_outputs() {
     let stage = Stage::new(true);
-    let (code, text) = against(&stage, "1e-4");
+    let (code, text) = compare(&stage, "1e-4");
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("forward/context/64: FAILED: inkdrop's outputs differ by 1.0e-4"),
         "{text}"
     );
-    assert_eq!(stage.log().matches("ours").count(), 1);
+    assert_eq!(stage.log().matches("job of inkdrop").count(), 1);
 }
 
 #[test]
-fn bench_without_a_baseline_is_criterions() {
+fn bench_without_options_runs_criterion() {
     let stage = Stage::new(true);
     let (output, text) = done(&mut stage.xtask(&["bench", "--bench", "forward", "--", "ddpm"]));
     assert!(output.status.success(), "{text}");

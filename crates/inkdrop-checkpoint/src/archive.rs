@@ -1,4 +1,4 @@
-//! Zip archives: what torch.save and np.savez put their entries into.
+//! Zip archives, the container of torch.save and np.savez.
 
 use std::io::Read;
 
@@ -9,14 +9,14 @@ use crate::error::{Fault, shown};
 use crate::limits::Budget;
 use crate::source::Source;
 
-/// The entries of an archive, each read by itself, and none larger than it says.
+/// A zip archive whose entries are read one at a time, at most up to their declared size.
 pub(crate) struct Archive<'a> {
     zip: ZipArchive<&'a mut dyn Source>,
     names: Vec<String>,
 }
 
 impl<'a> Archive<'a> {
-    /// Opens an archive whose entries together are not too large for its length.
+    /// Opens an archive. Returns an error if its entries are too large for the length of the file.
     pub(crate) fn open(source: &'a mut dyn Source, len: u64) -> Result<Self, Fault> {
         let zip = ZipArchive::new(source).map_err(fault)?;
         if zip.has_duplicate_names() {
@@ -37,19 +37,19 @@ impl<'a> Archive<'a> {
         &self.names
     }
 
-    /// The size that an entry says it has.
+    /// Declared size of an entry.
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
         let index = self.zip.index_for_name(name)?;
         self.zip.by_index_data(index).ok().map(|entry| entry.size())
     }
 
-    /// A whole entry; its checksum is checked.
+    /// Reads an entry and checks its checksum.
     pub(crate) fn read(&mut self, name: &str) -> Result<Vec<u8>, Fault> {
         let entry = self.zip.by_name(name).map_err(fault)?;
         let size = entry.size();
-        // `Archive::open` has counted this size.
+        // `Archive::open` has checked the sum of these sizes.
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        // One byte more, so that a longer entry is noticed and a whole one reaches its checksum.
+        // One byte more detects a longer entry, and makes the reader check the checksum.
         let read = entry.take(size.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| Fault::from(error).about(name))?;
         if bytes.len() as u64 != size {

@@ -1,4 +1,4 @@
-//! From a pickle and the storages beside it to tensors by name.
+//! Builds named tensors from a pickle and its storages.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use crate::limits::Budget;
 use crate::pickle::{Heap, Pickle, Storage, View};
 use crate::{Format, StateDict};
 
-/// Where the bytes of storages are.
+/// Source of the bytes of storages.
 pub(crate) trait Storages {
-    /// How many bytes a storage has in the file; `None` where the file has no such storage.
+    /// Size of a storage in bytes; `None` if the file does not contain it.
     fn size(&self, key: &str) -> Option<u64>;
 
     /// All bytes of a storage.
     fn read(&mut self, key: &str) -> Result<Vec<u8>, Fault>;
 
-    /// Whether the highest byte of a value comes first.
+    /// True if values are big-endian.
     fn big_endian(&self) -> bool {
         false
     }
 }
 
-/// Makes the tensors of a pickle in a file of this length.
+/// Builds the tensors of a pickle in a file of this length.
 ///
-/// Storages are read one at a time, each once; a tensor is one copy of its part.
+/// Every storage is read once, one at a time. A tensor is a copy of its part of the storage.
 pub(crate) fn assemble(
     pickle: &Pickle,
     storages: &mut dyn Storages,
@@ -64,7 +64,7 @@ pub(crate) fn assemble(
     Ok(StateDict { tensors, metadata: BTreeMap::new(), format, skipped, order })
 }
 
-/// Puts a tensor under its name; the name comes back where it is taken.
+/// Inserts a tensor; returns the name as an error if it exists already.
 fn put(tensors: &mut BTreeMap<String, Tensor>, name: String, tensor: Tensor) -> Option<String> {
     if tensors.contains_key(&name) {
         return Some(name);
@@ -73,7 +73,7 @@ fn put(tensors: &mut BTreeMap<String, Tensor>, name: String, tensor: Tensor) -> 
     None
 }
 
-/// Checks that a storage is as large as it is declared, and the view within it.
+/// Checks that a storage has its declared size and contains the view.
 fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), Fault> {
     let (key, unit) = (shown(&storage.key), storage.unit());
     let declared = storage.count.checked_mul(unit);
@@ -101,7 +101,7 @@ fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), 
     )))
 }
 
-/// The tensor of a view that [`check`] has found to fit.
+/// Copies a view, checked by [`check`], to a tensor.
 fn tensor(view: &View, heap: &Heap, bytes: &[u8], big_endian: bool) -> Result<Tensor, Fault> {
     let storage = &heap.storages[view.storage];
     let size = view.kind.elt_size_in_bytes();

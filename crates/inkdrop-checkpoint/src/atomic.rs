@@ -1,4 +1,4 @@
-//! Files that appear under their name only once they are whole.
+//! Atomic writing of files.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use atomic_write_file::AtomicWriteFile;
 use crate::CheckpointError;
 use crate::error::Fault;
 
-/// Writes a file beside its place, then renames it into it.
+/// Writes a temporary file in the same folder, then renames it.
 pub(crate) fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut AtomicWriteFile) -> Result<(), Fault>,

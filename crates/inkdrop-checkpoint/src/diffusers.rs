@@ -1,4 +1,4 @@
-//! Folders of diffusers: a network's config and weights, and the scheduler beside them.
+//! diffusers folders: config and weights of a network, and the config of its scheduler.
 
 mod files;
 mod names;
@@ -13,19 +13,19 @@ use serde_json::Value;
 use crate::limits::FLOOR;
 use crate::{CheckpointError, StateDict};
 
-/// What a network's config is called.
+/// File name of a network's config.
 const CONFIG: &str = "config.json";
 
-/// Where a pipeline keeps its U-Net.
+/// Folder of the U-Net in a pipeline.
 const UNET: &str = "unet";
 
-/// Where a pipeline keeps its scheduler's config.
+/// Path of the scheduler's config in a pipeline.
 const SCHEDULER: [&str; 2] = ["scheduler", "scheduler_config.json"];
 
-/// Where a pipeline says what it is made of.
+/// File of a pipeline that lists its components.
 const INDEX: &str = "model_index.json";
 
-/// A network as diffusers saves it, alone or in a pipeline.
+/// A network in diffusers' format, alone or in a pipeline.
 ///
 /// ```
 /// use inkdrop_checkpoint::{DiffusersFolder, StateDict};
@@ -49,36 +49,34 @@ const INDEX: &str = "model_index.json";
 pub struct DiffusersFolder {
     /// The network's `config.json`.
     pub config: Value,
-    /// The scheduler's config; `None` where there is none, as beside a network alone.
+    /// The scheduler's config; `None` if there is none.
     pub scheduler: Option<Value>,
-    /// The network's weights, under the names that diffusers uses today.
+    /// The network's weights, with the names of current diffusers versions.
     pub weights: StateDict,
 }
 
 impl DiffusersFolder {
-    /// Whether a path is a folder that [`DiffusersFolder::open`] takes for one of diffusers.
+    /// True if [`DiffusersFolder::open`] recognises the folder.
     pub fn is_at(path: &Path) -> bool {
         [INDEX, CONFIG].iter().any(|name| path.join(name).is_file())
             || path.join(UNET).join(CONFIG).is_file()
     }
 
-    /// Where [`DiffusersFolder::write`] puts the weights: of a pipeline, and of a network alone.
+    /// Paths of the weights written by [`DiffusersFolder::write`], for a pipeline and for a network alone.
     pub fn weights_at(path: &Path) -> [PathBuf; 2] {
         [path.join(UNET), path.to_path_buf()].map(|network| network.join(files::FILE))
     }
 
-    /// Reads a pipeline's folder, with `unet/` and perhaps `scheduler/`, or a network's own,
-    /// with `config.json` and perhaps `scheduler_config.json` beside its weights.
+    /// Reads the folder of a pipeline (`unet/`, `scheduler/`), or of a network (`config.json`,
+    /// weights, `scheduler_config.json`). The scheduler is optional.
     ///
-    /// The weights are `diffusion_pytorch_model.safetensors`, its shards where an index lists
-    /// them, or the same as `.bin`; a variant such as `fp16` where there is nothing else.
-    /// Attention weights of old versions (`query`, `key`, `value`, `proj_attn`) get their names
-    /// of today, as diffusers itself does.
+    /// The weights are `diffusion_pytorch_model.safetensors`, shards with an index, or the same
+    /// as `.bin`. A variant such as `fp16` is used if there is nothing else. Attention weights of
+    /// old versions (`query`, `key`, `value`, `proj_attn`) are renamed, as diffusers does.
     ///
     /// # Errors
-    /// The folder is no such folder, lacks config or weights, has several variants and nothing
-    /// else, or an index that is wrong or names files outside the folder; what [`StateDict::open`]
-    /// says about a file of weights.
+    /// The folder has no config or no weights, or only several variants. An index is invalid or
+    /// refers to files outside the folder. Errors of [`StateDict::open`].
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let unet = path.join(UNET);
         let network = if unet.is_dir() { &unet } else { path };
@@ -93,8 +91,8 @@ impl DiffusersFolder {
     }
 }
 
-/// The scheduler's config: in a folder of its own, or beside the network's as the first
-/// published pipelines have it (google/ddpm-cifar10-32).
+/// The scheduler's config: in its own folder, or next to the network's config, as in the first
+/// published pipelines (google/ddpm-cifar10-32).
 fn scheduler_file(path: &Path) -> Option<PathBuf> {
     let [folder, name] = SCHEDULER;
     [path.join(folder).join(name), path.join(name)].into_iter().find(|file| file.is_file())
@@ -104,10 +102,10 @@ fn folder_error(path: &Path, problem: impl Into<String>) -> CheckpointError {
     CheckpointError::Folder { path: path.to_path_buf(), problem: problem.into() }
 }
 
-/// What a folder without a network's config is.
+/// The error for a path without a network's config.
 fn no_config(path: &Path, network: &Path) -> CheckpointError {
     if !path.is_dir() {
-        let what = if path.exists() { "it is a file" } else { "there is no such folder" };
+        let what = if path.exists() { "it is a file" } else { "the folder does not exist" };
         return folder_error(path, format!("{what}, expected a folder of save_pretrained"));
     }
     if network == path && path.join(INDEX).is_file() {
@@ -121,7 +119,7 @@ fn no_config(path: &Path, network: &Path) -> CheckpointError {
     )
 }
 
-/// A JSON object out of a file.
+/// Reads a JSON object from a file.
 fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
     let mut text = Vec::new();
@@ -139,8 +137,8 @@ fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     Ok(value)
 }
 
-/// JSON as Python writes it, with null for `Infinity`, `-Infinity` and `NaN`, for which JSON has no
-/// words; diffusers' schedulers have them in fields such as `lambda_min_clipped`.
+/// Parses JSON of Python, with null for `Infinity`, `-Infinity` and `NaN`, which are not valid JSON.
+/// diffusers' schedulers contain them, e.g. in `lambda_min_clipped`.
 fn numbers(text: Vec<u8>) -> Vec<u8> {
     const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     let mut out = Vec::with_capacity(text.len());

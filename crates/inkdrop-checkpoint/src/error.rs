@@ -1,4 +1,4 @@
-//! What can be wrong with a file of weights.
+//! Errors of reading, writing and loading weights.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::TchError;
 
-/// A file that cannot be read or written, or weights that do not fit.
+/// Error of reading, writing or loading weights.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file cannot be read.
@@ -14,7 +14,7 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file cannot be written.
@@ -22,56 +22,56 @@ pub enum CheckpointError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file is of no format that is read, or damaged, or asks for more than it may.
-    #[error("{name} is no usable file of weights: {problem}")]
+    /// The format of the file is unknown, or the file is damaged or exceeds the limits.
+    #[error("{name} cannot be read as weights: {problem}")]
     Format {
         /// The file.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// The metadata is not what it says.
-    #[error("metadata `{key}` is not what was expected: {problem}")]
+    /// A metadata entry is invalid.
+    #[error("metadata `{key}` is invalid: {problem}")]
     Metadata {
-        /// The entry.
+        /// Name of the entry.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// The file holds several networks, or not the one that was asked for.
+    /// The file contains several networks, or not the requested one.
     #[error("{0}")]
     Part(String),
-    /// The folder is not as diffusers saves a network.
-    #[error("{} is no usable diffusers folder: {problem}", path.display())]
+    /// The folder is not a valid diffusers folder.
+    #[error("{} is not a valid diffusers folder: {problem}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A JSON file of a folder is damaged or lacks an entry.
-    #[error("{name} is not as diffusers writes it: {problem}")]
+    /// A JSON file of a diffusers folder is damaged or lacks an entry.
+    #[error("{name} is not a valid file of diffusers: {problem}")]
     Json {
         /// The file.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// Keys, shapes or kinds do not fit the network.
-    #[error("the weights do not fit the network: {0}")]
+    /// Keys, shapes or dtypes do not match the network.
+    #[error("the weights do not match the network: {0}")]
     Mismatch(Mismatch),
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),
 }
 
-/// What goes wrong inside a file, before the file's name is known.
+/// Error inside a file, before the file's name is added.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The contents are wrong.
+    /// The contents are invalid.
     Problem(String),
     /// The file cannot be read or written.
     Io(io::Error),
@@ -80,7 +80,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The error of a file that is being read.
+    /// The error of reading a file.
     pub(crate) fn reading(self, name: &str) -> CheckpointError {
         match self {
             Self::Problem(problem) => CheckpointError::Format { name: name.to_string(), problem },
@@ -89,7 +89,7 @@ impl Fault {
         }
     }
 
-    /// The error of a file that is being written.
+    /// The error of writing a file.
     pub(crate) fn writing(self, path: &std::path::Path) -> CheckpointError {
         match self {
             Self::Problem(problem) => {
@@ -100,7 +100,7 @@ impl Fault {
         }
     }
 
-    /// The same, with the entry that it is about before it.
+    /// The same error with the name of the entry as a prefix.
     pub(crate) fn about(self, entry: &str) -> Self {
         match self {
             Self::Problem(problem) => Self::Problem(format!("{}: {problem}", shown(entry))),
@@ -132,7 +132,7 @@ impl From<TorchError> for Fault {
     }
 }
 
-/// A name out of a file, fit for a message: in one line, and not long.
+/// A name of a file as text for messages: escaped, in one line, at most 100 characters.
 pub(crate) fn shown(name: &str) -> String {
     let mut text: String = name.chars().take(100).flat_map(char::escape_debug).collect();
     if name.chars().nth(100).is_some() {
@@ -141,14 +141,14 @@ pub(crate) fn shown(name: &str) -> String {
     text
 }
 
-/// How weights and network differ.
+/// Differences between the weights and the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Keys that the network has and the file does not.
+    /// Keys of the network that the file does not have.
     pub missing: Vec<String>,
-    /// Keys that the file has and the network does not.
+    /// Keys of the file that the network does not have.
     pub unexpected: Vec<String>,
-    /// Keys whose shape or kind differs, with both.
+    /// Keys whose shape or dtype differs, with both values.
     pub different: Vec<String>,
 }
 

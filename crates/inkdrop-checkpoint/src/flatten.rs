@@ -1,39 +1,39 @@
-//! Nested dictionaries as one list of names with dots.
+//! Flattens nested dictionaries to names with dots.
 
 use crate::error::{Fault, shown};
 use crate::limits::{Budget, DEPTH, ENTRIES};
 use crate::pickle::{Pickle, Value};
 
-/// What a name is counted with besides its length, in bytes.
+/// Memory counted for a name besides its length, in bytes.
 const NAME: u64 = 64;
 
-/// The leaves of a pickle, in its order.
+/// The leaves of a pickle, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Leaves {
-    /// Names, and tensors by their place on the heap.
+    /// Names, and indices of the tensors on the heap.
     pub(crate) tensors: Vec<(String, usize)>,
-    /// Names of everything else.
+    /// Names of all other values.
     pub(crate) skipped: Vec<String>,
 }
 
 /// Collects the leaves of a pickle.
 pub(crate) fn flatten(pickle: &Pickle, budget: &mut Budget) -> Result<Leaves, Fault> {
     let leaves = Leaves::default();
-    let mut walk = Walk { pickle, budget, leaves, entries: 0, name: String::new() };
-    walk.visit(pickle.root, 0)?;
-    Ok(walk.leaves)
+    let mut visitor = Visitor { pickle, budget, leaves, entries: 0, name: String::new() };
+    visitor.visit(pickle.root, 0)?;
+    Ok(visitor.leaves)
 }
 
-struct Walk<'a, 'b> {
+struct Visitor<'a, 'b> {
     pickle: &'a Pickle,
     budget: &'b mut Budget,
     leaves: Leaves,
     entries: u64,
-    /// The name of what is being visited.
+    /// The name of the current value.
     name: String,
 }
 
-impl Walk<'_, '_> {
+impl Visitor<'_, '_> {
     fn visit(&mut self, value: Value, depth: usize) -> Result<(), Fault> {
         if depth > DEPTH {
             return Err(Fault::Problem(format!(
@@ -75,7 +75,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Visits what is below a key.
+    /// Visits the value of a key.
     fn enter(&mut self, key: &str, value: Value, depth: usize) -> Result<(), Fault> {
         self.entries += 1;
         if self.entries > ENTRIES {
@@ -95,7 +95,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The name of a leaf; a tensor that is the whole file is called `tensor`.
+    /// The name of a leaf; `tensor` if the whole file is one tensor.
     fn leaf(&mut self) -> Result<String, Fault> {
         self.budget.take(self.name.len() as u64 + NAME)?;
         Ok(if self.entries == 0 { "tensor".to_string() } else { self.name.clone() })

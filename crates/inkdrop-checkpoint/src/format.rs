@@ -1,4 +1,4 @@
-//! Which format weights came in.
+//! File formats of weights.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use std::fmt;
 pub enum Format {
     /// A safetensors file.
     Safetensors,
-    /// What torch.save writes since PyTorch 1.6: a zip archive with a pickle.
+    /// torch.save since PyTorch 1.6: a zip archive with a pickle.
     TorchZip,
-    /// What torch.save wrote before: pickles and raw storages.
+    /// torch.save before PyTorch 1.6: pickles and raw storages.
     TorchLegacy,
     /// NumPy arrays in a zip archive.
     Npz,

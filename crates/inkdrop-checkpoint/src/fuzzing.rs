@@ -1,4 +1,4 @@
-//! What the fuzzers and the property tests run: readers given anything, which must not panic.
+//! Entry points of the fuzzers and property tests: readers on arbitrary input, which must not panic.
 
 use std::io::{Cursor, Write};
 
@@ -10,10 +10,10 @@ use crate::error::Fault;
 use crate::limits::Budget;
 use crate::{Format, StateDict, pickle};
 
-/// How many bytes every storage and the values of every file have here.
+/// Size in bytes of every storage, and of the values of every file.
 const VALUES: usize = 256;
 
-/// A pickle, with any storage that it names.
+/// Reads a pickle; every storage exists.
 pub fn pickle(program: &[u8]) {
     let len = (program.len() + VALUES) as u64;
     let mut objects = Budget::new("objects", len);
@@ -22,12 +22,12 @@ pub fn pickle(program: &[u8]) {
     weights.iter().for_each(look);
 }
 
-/// A whole file of any format.
+/// Reads a file of any format.
 pub fn file(bytes: &[u8]) {
     StateDict::from_bytes(bytes, "fuzzed").iter().for_each(look);
 }
 
-/// The header of a safetensors file.
+/// Reads the header of a safetensors file.
 pub fn safetensors(header: &[u8]) {
     let length = (header.len() as u64).to_le_bytes();
     for values in [0, VALUES] {
@@ -35,7 +35,7 @@ pub fn safetensors(header: &[u8]) {
     }
 }
 
-/// An array in an archive whose checksums are right.
+/// Reads an array in an archive with valid checksums.
 pub fn npz(array: &[u8]) {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -45,7 +45,7 @@ pub fn npz(array: &[u8]) {
     }
 }
 
-/// Does with weights what a program does with them.
+/// Uses the weights as a program does.
 fn look(weights: &StateDict) {
     for part in weights.parts() {
         let _ = weights.part(Some(&part)).map(|part| part.iter().count());
@@ -55,7 +55,7 @@ fn look(weights: &StateDict) {
     assert!(contiguous, "tensors are what their names say, and nothing more");
 }
 
-/// Storages of zeros under every name.
+/// Storages of zeros with every name.
 struct Zeros;
 
 impl Storages for Zeros {

@@ -1,4 +1,4 @@
-//! The types of stored values, their names in each format, and values as tensors and back.
+//! Dtypes, their names in each format, and conversion between bytes and tensors.
 
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
@@ -7,7 +7,7 @@ use safetensors::tensor::Dtype;
 use crate::error::Fault;
 use crate::limits::AXES;
 
-/// One type under all its names.
+/// A dtype and its names.
 struct Names {
     kind: Kind,
     safetensors: Dtype,
@@ -43,22 +43,22 @@ fn kind_where(found: impl Fn(&Names) -> bool) -> Option<Kind> {
     KINDS.iter().find(|names| found(names)).map(|names| names.kind)
 }
 
-/// The kind of a safetensors type; `None` for types that are not supported.
+/// The kind of a safetensors dtype; `None` if it is not supported.
 pub(crate) fn of_safetensors(dtype: Dtype) -> Option<Kind> {
     kind_where(|names| names.safetensors == dtype)
 }
 
-/// The kind of a type's name in torch, such as `float32`.
+/// The kind of a torch dtype such as `float32`.
 pub(crate) fn of_torch(name: &str) -> Option<Kind> {
     kind_where(|names| names.torch == name)
 }
 
-/// The kind of a storage's class, such as `FloatStorage`.
+/// The kind of a storage class such as `FloatStorage`.
 pub(crate) fn of_storage(name: &str) -> Option<Kind> {
     kind_where(|names| names.storage == name)
 }
 
-/// A kind's type in safetensors and its storage's class.
+/// The safetensors dtype and the storage class of a kind.
 pub(crate) fn stored(kind: Kind) -> Result<(Dtype, &'static str), Fault> {
     let names = KINDS.iter().find(|names| names.kind == kind);
     let names =
@@ -66,9 +66,9 @@ pub(crate) fn stored(kind: Kind) -> Result<(Dtype, &'static str), Fault> {
     Ok((names.safetensors, names.storage))
 }
 
-/// The number of values of a shape; an error where no memory holds them.
+/// The number of values of a shape; an error if it is too large for memory.
 ///
-/// Empty shapes such as `[0, 2⁶²]` are judged by their other axes, as libtorch's strides are.
+/// Empty shapes such as `[0, 2⁶²]` are checked by their other axes, like libtorch's strides.
 pub(crate) fn numel(shape: &[i64]) -> Result<u64, Fault> {
     let fits = shape.len() <= AXES && shape.iter().all(|&axis| axis >= 0);
     let product = shape.iter().try_fold(8i64, |product, &axis| product.checked_mul(axis.max(1)));
@@ -81,7 +81,7 @@ pub(crate) fn numel(shape: &[i64]) -> Result<u64, Fault> {
     }
 }
 
-/// The bytes of a tensor of this shape and kind.
+/// Size in bytes of a tensor of this shape and kind.
 pub(crate) fn size_of(shape: &[i64], kind: Kind) -> Result<u64, Fault> {
     Ok(numel(shape)? * kind.elt_size_in_bytes() as u64)
 }
@@ -123,7 +123,7 @@ pub(crate) fn bytes(tensor: &Tensor) -> Result<Vec<u8>, TorchError> {
     Ok(data)
 }
 
-/// Turns the bytes of each value round, between big and little endian.
+/// Swaps the bytes of each value between big- and little-endian.
 pub(crate) fn swap(bytes: &mut [u8], kind: Kind) {
     for value in bytes.chunks_exact_mut(kind.elt_size_in_bytes()) {
         value.reverse();

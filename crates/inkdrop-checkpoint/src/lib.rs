@@ -1,15 +1,14 @@
-//! Model weights in and out: read from every usual format, written strictly, loaded strictly.
+//! Checkpoints: reads and writes model weights in common formats, with strict loading.
 //!
 //! | format | read | written |
 //! |---|---|---|
 //! | safetensors | [`StateDict::open`] | [`StateDict::save`] |
 //! | `.pt`, `.pth`, `.bin` of torch.save, zip | [`StateDict::open`] | [`StateDict::save_torch`] |
-//! | the same of PyTorch before 1.6 | [`StateDict::open`] | |
+//! | torch.save before PyTorch 1.6 | [`StateDict::open`] | |
 //! | `.npz` | [`StateDict::open`] | |
-//! | a folder of diffusers | [`DiffusersFolder::open`] | [`DiffusersFolder::write`] |
+//! | diffusers folder | [`DiffusersFolder::open`] | [`DiffusersFolder::write`] |
 //!
-//! A file says what it is in its metadata, as JSON by name; weights go in only
-//! when every key, shape and kind fits.
+//! The metadata of a file is JSON by name. Loading is strict: every key, shape and dtype must match.
 //!
 //! ```
 //! use inkdrop_checkpoint::{StateDict, load};
@@ -31,10 +30,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Foreign weights
+//! # PyTorch checkpoints
 //!
-//! A checkpoint of PyTorch may hold several networks, and more than networks. Reading it
-//! executes nothing that is in it, and takes no more memory than [`limits`] allow.
+//! A PyTorch checkpoint may contain several networks, and other values. Untrusted files are safe to
+//! open: no code in them is executed, and memory is bounded by [`limits`].
 //!
 //! ```
 //! use inkdrop_checkpoint::{Format, StateDict};

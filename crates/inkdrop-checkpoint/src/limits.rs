@@ -1,28 +1,27 @@
-//! How much memory a file may ask for, judged by its own length.
+//! Memory limits for reading a file, relative to its length.
 //!
-//! A file of weights is about as long as the weights in it. Compression, a wider type and shared
-//! storages make what is read larger than the file, but not without bound: what a file declares is
-//! added up and compared with [`allowed`] *before* memory is taken for it.
+//! Compression, wider dtypes and shared storages make tensors larger than the file, but not without
+//! bound. The declared sizes are added up and compared with [`allowed`] *before* allocation.
 
 use crate::error::Fault;
 
-/// How many times its own length a file may grow in memory.
+/// Maximum ratio of memory to file length.
 pub const GROWTH: u64 = 32;
 
-/// What every file may take, however short it is: 16 MiB.
+/// Memory that every file may use, however short it is: 16 MiB.
 pub const FLOOR: u64 = 16 << 20;
 
-/// How deep dictionaries and lists may be nested.
+/// Maximum nesting depth of dictionaries and lists.
 pub const DEPTH: usize = 64;
 
-/// How many entries the dictionaries and lists of one file may have, all of them together.
+/// Maximum number of entries in all dictionaries and lists of a file.
 pub const ENTRIES: u64 = 1 << 22;
 
-/// How many axes a tensor may have.
+/// Maximum number of axes of a tensor.
 pub const AXES: usize = 64;
 
-/// The bytes that a file of this length may take: for its uncompressed entries, for its tensors
-/// and for the objects around them, each counted by itself.
+/// Memory limit in bytes for a file of this length. It applies separately to uncompressed entries,
+/// to tensors, and to the objects of a pickle.
 ///
 /// ```
 /// use inkdrop_checkpoint::limits::{FLOOR, allowed};
@@ -34,7 +33,7 @@ pub fn allowed(file_len: u64) -> u64 {
     file_len.saturating_mul(GROWTH).max(FLOOR)
 }
 
-/// What is left of one file's allowance.
+/// Memory budget for a file.
 #[derive(Debug)]
 pub(crate) struct Budget {
     what: &'static str,
@@ -43,12 +42,12 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The allowance of a file of this length for one purpose, named in the plural.
+    /// The budget of a file of this length for one purpose; `what` names it in the plural.
     pub(crate) fn new(what: &'static str, file_len: u64) -> Self {
         Self { what, allowed: allowed(file_len), used: 0 }
     }
 
-    /// Counts bytes that are about to be taken.
+    /// Counts bytes before they are allocated; an error if they exceed the budget.
     pub(crate) fn take(&mut self, bytes: u64) -> Result<(), Fault> {
         self.used = self.used.saturating_add(bytes);
         if self.used <= self.allowed {

@@ -1,4 +1,4 @@
-//! Strict loading of a state dict into a network.
+//! Strict loading of weights into a network, like `load_state_dict(strict=True)`.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::{CheckpointError, Mismatch, StateDict};
 
 /// Strict loading: copies weights into the parameters of a network, like `load_state_dict`.
 ///
-/// Floating point weights of another precision are converted; everything else
-/// must fit exactly. Nothing is copied unless everything fits.
+/// Floating-point weights of another precision are converted; everything else must match
+/// exactly. Nothing is copied unless everything matches.
 ///
-/// - optional: keys that the file may lack; those parameters stay as they are
+/// - optional: keys that may be missing; those parameters are unchanged
 ///
 /// # Errors
-/// Keys that are missing or unexpected, shapes or kinds that differ: all of them in one error.
+/// Missing or unexpected keys, different shapes or dtypes: all of them in one error.
 pub fn load(
     params: &Params,
     weights: &StateDict,
@@ -35,7 +35,7 @@ pub fn load(
 /// Do not train the network afterwards, since that would change `weights`. Opening a model of 462 MiB
 /// takes 462 MiB less than with [`load`].
 ///
-/// - optional: keys that the file may lack; those parameters stay unchanged
+/// - optional: keys that may be missing; those parameters are unchanged
 ///
 /// # Errors
 /// As [`load`].
@@ -58,7 +58,7 @@ pub fn load_shared(
     Ok(())
 }
 
-/// Makes sure that [`load`] would take weights; nothing is copied.
+/// Checks that [`load`] would succeed; nothing is copied.
 ///
 /// # Errors
 /// As [`load`].
@@ -66,7 +66,7 @@ pub fn check(params: &Params, weights: &StateDict) -> Result<(), CheckpointError
     fit(params, weights, &[]).map(drop)
 }
 
-/// Each parameter and what goes into it.
+/// Each parameter and its weights.
 fn fit<'a>(
     params: &Params,
     weights: &'a StateDict,
@@ -93,7 +93,7 @@ fn fit<'a>(
     Ok(pairs)
 }
 
-/// What keeps a tensor from going into a parameter, in words.
+/// The difference between a tensor and a parameter, as text; `None` if they match.
 fn difference(parameter: &Tensor, given: &Tensor) -> Option<String> {
     let float = |kind| matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
     let (want, have) = (parameter.kind(), given.kind());

@@ -1,4 +1,4 @@
-//! Archives of NumPy arrays, as np.savez and np.savez_compressed write them.
+//! Archives of NumPy arrays: np.savez and np.savez_compressed.
 
 mod header;
 
@@ -36,7 +36,7 @@ fn array(mut bytes: Vec<u8>, budget: &mut Budget) -> Result<Tensor, Fault> {
     if !header.fortran || header.shape.len() < 2 {
         return kinds::tensor(values, &header.shape, header.kind);
     }
-    // Fortran order is C order with the axes turned round.
+    // Fortran order is C order with reversed axes.
     let turned: Vec<i64> = header.shape.iter().rev().copied().collect();
     let axes: Vec<i64> = (0..turned.len() as i64).rev().collect();
     let tensor = kinds::tensor(values, &turned, header.kind)?;

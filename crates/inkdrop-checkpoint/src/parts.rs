@@ -1,4 +1,4 @@
-//! Which networks a file holds, and one of them without its wrappers.
+//! Selects a network in a file that contains several, and removes wrappers from its keys.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::error::shown;
 use crate::limits::DEPTH;
 use crate::{CheckpointError, StateDict};
 
-/// Names that hold a network when a key begins with them.
+/// Prefixes of keys that contain a network.
 const WRAPPERS: [&str; 13] = [
     "model",
     "ema_model",
@@ -25,10 +25,10 @@ const WRAPPERS: [&str; 13] = [
     "ema_state_dict",
 ];
 
-/// Names that PyTorch's own wrappers add: DataParallel and AveragedModel, torch.compile.
+/// Prefixes of PyTorch's wrappers: DataParallel, AveragedModel, torch.compile.
 const UNNAMED: [&str; 2] = ["module", "_orig_mod"];
 
-/// What else stands beside a network in a checkpoint of a training.
+/// Other entries of training checkpoints.
 const BESIDE: [&str; 8] = [
     "adam",
     "opt",
@@ -42,19 +42,19 @@ const BESIDE: [&str; 8] = [
 
 /// A network in a file.
 struct Part {
-    /// The wrappers' names, with dots; empty where there are none.
+    /// Names of the wrappers, joined by dots; empty without wrappers.
     name: String,
-    /// What its keys begin with.
+    /// Prefix of its keys.
     prefix: String,
 }
 
 impl StateDict {
-    /// The names of the networks in the file; empty where its keys are one network's own.
+    /// The names of the networks in the file; empty if the keys belong to a single network.
     ///
-    /// A name is that of a wrapper such as `model`, `ema_model`, `average` or `state_dict`, or a
-    /// chain of them with dots. A wrapper is one only at the *beginning* of the keys, and only
-    /// beside other wrappers, values without a dot (`betas`, `epoch`) and what trainings add
-    /// (`optimizer`, `scheduler`, …): `net.0.weight` beside `time_mlp.0.weight` is a layer of a network.
+    /// A name is a wrapper such as `model`, `ema_model`, `average` or `state_dict`, or several joined
+    /// by dots. A wrapper is recognised only at the *beginning* of keys. All other keys must then be
+    /// wrappers, values without a dot (`betas`, `epoch`), or training state (`optimizer`, …). For
+    /// example, `net.0.weight` next to `time_mlp.0.weight` is a layer of a network.
     ///
     /// ```
     /// use inkdrop_checkpoint::StateDict;
@@ -74,14 +74,15 @@ impl StateDict {
         names.filter(|name| !name.is_empty()).collect()
     }
 
-    /// One network's own keys, without wrappers and `module.`; not copied. Format, metadata and
-    /// skipped names stay.
+    /// The weights of one network, without wrappers and `module.`. Tensors are shared, not copied.
+    /// Format, metadata and skipped names are kept.
     ///
-    /// - name: one of [`StateDict::parts`], or the beginning or end of exactly one of them; any
-    ///   other name that keys begin with is taken as it is. `None` takes the only network.
+    /// - name: one of [`StateDict::parts`], or the beginning or end of exactly one of them, or any
+    ///   other prefix of keys. `None` selects the only network.
     ///
     /// # Errors
-    /// Several networks and no name, or a name that the file does not have: both list what there is.
+    /// The file contains several networks and no name was given, or it does not contain the name. The
+    /// error lists all names.
     pub fn part(&self, name: Option<&str>) -> Result<Self, CheckpointError> {
         let parts = self.networks();
         let chosen = match (name, parts.as_slice()) {
@@ -98,7 +99,7 @@ impl StateDict {
         }
     }
 
-    /// Whether keys begin with a name that no part's name contains.
+    /// True if keys have this prefix and no part is related to it.
     fn has_other(&self, parts: &[Part], name: &str) -> bool {
         let prefix = format!("{name}.");
         parts.iter().all(|part| !related(part, name))
@@ -110,7 +111,7 @@ impl StateDict {
         networks(&keys, Part { name: String::new(), prefix: String::new() }, 0)
     }
 
-    /// What is below a prefix, with everything that is known about the file.
+    /// The tensors with a prefix, without it; with the metadata of the file.
     fn stripped(&self, prefix: &str) -> Self {
         let strip = |(key, tensor): (&String, &Tensor)| {
             key.strip_prefix(prefix).map(|rest| (rest.to_string(), tensor.shallow_clone()))
@@ -133,7 +134,7 @@ impl StateDict {
         let names = names.join(", ");
         match name {
             None => format!(
-                "the file holds {} networks ({names}); choose one with --part NAME",
+                "the file contains {} networks ({names}); choose one with --part NAME",
                 parts.len()
             ),
             Some(name) if names.is_empty() => format!(
@@ -149,13 +150,13 @@ impl StateDict {
     }
 }
 
-/// Whether a name is the beginning or the end of a part's.
+/// True if the name is the beginning or the end of the part's name.
 fn related(part: &Part, name: &str) -> bool {
     let rest = part.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
     rest || part.name.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The part of this name, or the only one that begins or ends with it.
+/// The part with this name, or the only one that begins or ends with it.
 fn choose<'a>(parts: &'a [Part], name: &str) -> Option<&'a Part> {
     let exact = parts.iter().find(|part| part.name == name && !name.is_empty());
     exact.or_else(|| {
@@ -164,7 +165,7 @@ fn choose<'a>(parts: &'a [Part], name: &str) -> Option<&'a Part> {
     })
 }
 
-/// The networks below a part: the part itself, unless all that counts in it is wrapped.
+/// The networks inside a part: the part itself, unless it contains only wrappers.
 fn networks(keys: &[&str], part: Part, depth: usize) -> Vec<Part> {
     let below: Vec<&str> =
         keys.iter().copied().filter(|key| key.starts_with(&part.prefix)).collect();
@@ -190,7 +191,7 @@ fn networks(keys: &[&str], part: Part, depth: usize) -> Vec<Part> {
     firsts.iter().filter(|name| wraps(name)).flat_map(inner).collect()
 }
 
-/// Whether a name is that of an optimiser or of something else beside the network.
+/// True for the name of an optimizer or other training state.
 fn beside(name: &str) -> bool {
     let about = ["optim", "sched", "scaler", "rng"];
     BESIDE.contains(&name) || about.iter().any(|word| name.contains(word))

@@ -1,10 +1,9 @@
-//! What a pickle of weights says, without executing any of it.
+//! Unpickler for weights that executes no code.
 //!
-//! A pickle is a program for a small stack machine, and Python's machine may call anything. This
-//! one knows an allow-list of names ([`globals`]) that torch.save writes, and each of them only
-//! makes a value of ours: nothing is imported, called or executed. Memory is counted
-//! against a budget before it is taken; values live in one arena, so deep nesting and lists that
-//! contain themselves are nothing special.
+//! A pickle is a program for a stack machine, and Python's unpickler may call any function. This
+//! one has an allow-list of the names that torch.save writes ([`globals`]). Each of them creates a
+//! value; nothing is imported, called or executed. Memory is counted against a budget before it is
+//! allocated. Values are stored in an arena, so deep nesting and recursive lists need no special case.
 
 mod calls;
 mod containers;
@@ -22,16 +21,16 @@ use std::io::BufRead;
 use crate::error::Fault;
 use crate::limits::Budget;
 
-/// One pickle's values.
+/// The values of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle {
-    /// Where the values are.
+    /// Arena of the values.
     pub(crate) heap: Heap,
     /// The value that was pickled.
     pub(crate) root: Value,
 }
 
-/// Reads one pickle, and not a byte behind it.
+/// Reads one pickle, and no byte after it.
 pub(crate) fn read(input: &mut dyn BufRead, budget: &mut Budget) -> Result<Pickle, Fault> {
     machine::Machine::new(input, budget).run()
 }

@@ -1,4 +1,4 @@
-//! Which format a file is in, by its contents.
+//! Detects the format of a file by its contents.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, SeekFrom};
@@ -19,12 +19,12 @@ pub(crate) fn open(path: &Path) -> Result<StateDict, CheckpointError> {
     dispatch(&mut BufReader::new(file)).map_err(|fault| fault.reading(&path.display().to_string()))
 }
 
-/// Reads a file that is in memory; `name` is what errors call it.
+/// Reads a file in memory; `name` is used in errors.
 pub(crate) fn from_bytes(bytes: &[u8], name: &str) -> Result<StateDict, CheckpointError> {
     dispatch(&mut Cursor::new(bytes)).map_err(|fault| fault.reading(name))
 }
 
-/// Reads what the first bytes say that it is.
+/// Reads a file in the format that its first bytes indicate.
 fn dispatch(source: &mut dyn Source) -> Result<StateDict, Fault> {
     let len = source.seek(SeekFrom::End(0))?;
     source.rewind()?;
@@ -42,8 +42,9 @@ fn dispatch(source: &mut dyn Source) -> Result<StateDict, Fault> {
     }
 }
 
-/// Whether a length and a brace stand first. A header of 640 bytes begins with the two bytes of a
-/// pickle, so this is asked before all else.
+/// True if the file starts with a length and a brace, as safetensors does.
+///
+/// This check comes first, since a header of 640 bytes starts with the two bytes of a pickle.
 fn is_safetensors(first: &[u8], len: u64) -> bool {
     let [a, b, c, d, e, f, g, h, b'{', ..] = *first else { return false };
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) < len
@@ -66,17 +67,19 @@ fn archive(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     )))
 }
 
-/// What a file plainly is that is not read, by its first bytes.
+/// The name of a known but unsupported format, by its first bytes.
 fn foreign(first: &[u8]) -> Option<String> {
     let what = match first {
         [] => "the file is empty",
-        [0x93, b'N', b'U', b'M', ..] => "it is one NumPy array without a name (save np.savez)",
-        [0x89, b'P', b'N', b'G', ..] => "it is a PNG picture",
+        [0x93, b'N', b'U', b'M', ..] => {
+            "it is a single NumPy array without a name (save it with np.savez)"
+        }
+        [0x89, b'P', b'N', b'G', ..] => "it is a PNG image",
         [0x89, b'H', b'D', b'F', ..] => "it is an HDF5 file",
         [b'G', b'G', b'U', b'F', ..] => "it is a GGUF file",
         [0x1f, 0x8b, ..] => "it is compressed with gzip (unpack it)",
         _ if first.get(257..262) == Some(b"ustar") => {
-            "it is a tar archive, as PyTorch before 0.2 wrote (save it anew with torch.save)"
+            "it is a tar archive of PyTorch before 0.2 (save it again with torch.save)"
         }
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! safetensors in and out, one tensor at a time.
+//! Reads and writes safetensors files, one tensor at a time.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, SeekFrom, Write};
@@ -24,7 +24,7 @@ pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault
     Ok(StateDict { tensors, metadata, format: Format::Safetensors, skipped, order })
 }
 
-/// The header, and where the values start.
+/// The header, and the offset of the values.
 fn header(source: &mut dyn Source, len: u64) -> Result<(Metadata, u64), Fault> {
     let broken = |problem: String| {
         Fault::Problem(format!(
@@ -61,8 +61,8 @@ fn tensor(source: &mut dyn Source, start: u64, info: &TensorInfo) -> Result<Tens
     kinds::tensor(&values, &shape, kind)
 }
 
-/// Writes a file with these weights. One tensor at a time is copied, so that memory has to hold
-/// no second copy of them all; equal weights make equal bytes.
+/// Writes a file with these weights. Tensors are copied one at a time, so that no second copy of all
+/// weights is in memory. Equal weights give equal bytes.
 pub(crate) fn write(out: &mut dyn Write, weights: &StateDict) -> Result<(), Fault> {
     let mut entries = Vec::with_capacity(weights.tensors.len());
     for (key, tensor) in &weights.tensors {
@@ -70,7 +70,7 @@ pub(crate) fn write(out: &mut dyn Write, weights: &StateDict) -> Result<(), Faul
         let (dtype, _) = stored.map_err(|fault| fault.about(key))?;
         entries.push((dtype, key.as_str(), tensor));
     }
-    // The widest types first, as the format's own writer has it: every value is aligned then.
+    // Widest dtypes first, like the reference implementation, so that every value is aligned.
     entries.sort_by(|(a, left, _), (b, right, _)| b.cmp(a).then(left.cmp(right)));
 
     let header = describe(weights, &entries)?;
@@ -84,7 +84,7 @@ pub(crate) fn write(out: &mut dyn Write, weights: &StateDict) -> Result<(), Faul
     Ok(out.flush()?)
 }
 
-/// The header: JSON, with blanks up to a multiple of 8 bytes.
+/// The header: JSON, padded with spaces to a multiple of 8 bytes.
 fn describe(weights: &StateDict, entries: &[(Dtype, &str, &Tensor)]) -> Result<Vec<u8>, Fault> {
     let mut header = Map::new();
     if !weights.metadata.is_empty() {

@@ -1,4 +1,4 @@
-//! State_dicts as torch.save writes them.
+//! Writes a state_dict in the zip format of torch.save.
 
 mod program;
 
@@ -13,23 +13,23 @@ use crate::atomic::write_atomic;
 use crate::error::Fault;
 use crate::{CheckpointError, StateDict, kinds};
 
-/// torch maps files into memory and wants values to begin at multiples of this.
+/// Alignment of values, since torch maps files into memory.
 const ALIGNMENT: u16 = 64;
 
-/// Entries this long need the wider fields of zip's 64-bit form.
+/// Entries from this size on need the zip64 format.
 const LARGE: usize = 0xffff_ffff;
 
 impl StateDict {
-    /// Writes the tensors as an OrderedDict in torch.save's zip format, in one piece.
+    /// Writes the tensors as an OrderedDict in torch.save's zip format, atomically.
     ///
-    /// `torch.load(path, weights_only=True)` reads the file, and `load_state_dict` takes what it
-    /// gives. Metadata has no place in this format and is left out.
+    /// `torch.load(path, weights_only=True)` reads the file as a state_dict for `load_state_dict`.
+    /// The format has no metadata, so that is left out.
     ///
-    /// - order: keys that come first, in this order; the others follow, sorted
+    /// - order: the first keys, in this order; the others follow, sorted
     ///
     /// # Errors
-    /// The place cannot be written to, and what stood there still does; or a tensor has a type that
-    /// the format lacks.
+    /// The file cannot be written (an existing file is unchanged), or a dtype is not supported by the
+    /// format.
     pub fn save_torch(&self, path: &Path, order: &[&str]) -> Result<(), CheckpointError> {
         let entries = self.ordered(order);
         write_atomic(path, |file| write(file, &entries))
@@ -55,7 +55,7 @@ fn write(file: impl Write + std::io::Seek, entries: &[(&str, &Tensor)]) -> Resul
     Ok(())
 }
 
-/// One stored entry below the folder that torch expects.
+/// Adds an uncompressed entry in the folder that torch expects.
 fn put(
     zip: &mut ZipWriter<impl Write + std::io::Seek>,
     name: &str,

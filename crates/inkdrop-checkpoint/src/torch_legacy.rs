@@ -1,4 +1,4 @@
-//! What torch.save wrote before PyTorch 1.6: pickles one after the other, then the storages.
+//! torch.save's format before PyTorch 1.6: several pickles, then the storages.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
@@ -10,10 +10,10 @@ use crate::pickle::{self, Pickle, Value};
 use crate::source::{EXPECTED, Source};
 use crate::{Format, StateDict};
 
-/// The number that such a file begins with, little-endian.
+/// Magic number at the start of the file, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
-/// The only version of the format.
+/// Version of the format.
 const PROTOCOL: i64 = 1001;
 
 /// Reads a file of this length.
@@ -46,7 +46,7 @@ fn check_magic(pickle: &Pickle) -> Result<(), Fault> {
     }
 }
 
-/// Where each storage's values begin, and how many bytes they have.
+/// Offset and size in bytes of each storage.
 ///
 /// The storages follow each other in the order of `keys`, each after its number of values.
 fn places(
@@ -63,7 +63,7 @@ fn places(
         }
     }
     let Value::List(list) = keys.root else {
-        return Err(Fault::Problem("its list of storages is damaged".to_string()));
+        return Err(Fault::Problem("the list of storages is damaged".to_string()));
     };
     let mut places = HashMap::new();
     for &key in &keys.heap.lists[list as usize] {
@@ -73,13 +73,13 @@ fn places(
         };
         let (start, size) = section(source, len, *unit).map_err(|fault| fault.about(key))?;
         if places.insert(key.to_string(), (start, size)).is_some() {
-            return Err(Fault::Problem(format!("storage `{}` comes twice", shown(key))));
+            return Err(Fault::Problem(format!("storage `{}` exists twice", shown(key))));
         }
     }
     Ok(places)
 }
 
-/// The place of the storage that begins here; the source is behind it afterwards.
+/// Offset and size of the next storage; moves the source past it.
 fn section(source: &mut dyn Source, len: u64, unit: u64) -> Result<(u64, u64), Fault> {
     let mut count = [0; 8];
     source.read_exact(&mut count)?;
@@ -112,7 +112,7 @@ impl Storages for Sections<'_> {
     fn read(&mut self, key: &str) -> Result<Vec<u8>, Fault> {
         let (start, size) = self.places.get(key).copied().unwrap_or_default();
         self.source.seek(SeekFrom::Start(start))?;
-        // `section` has found that the file is this long.
+        // `section` has checked the length of the file.
         let mut bytes = vec![0; size as usize];
         self.source.read_exact(&mut bytes)?;
         Ok(bytes)

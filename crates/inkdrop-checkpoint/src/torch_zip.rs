@@ -1,4 +1,4 @@
-//! What torch.save writes since PyTorch 1.6: a zip archive of a pickle and its storages.
+//! torch.save's format since PyTorch 1.6: a zip archive of a pickle and its storages.
 
 use crate::archive::Archive;
 use crate::assemble::{Storages, assemble};
@@ -6,7 +6,7 @@ use crate::error::{Fault, shown};
 use crate::limits::Budget;
 use crate::{Format, StateDict, pickle};
 
-/// The folder inside the archive, with its slash; `None` where this is no archive of torch.
+/// The folder inside the archive, with its slash; `None` if it is not an archive of torch.save.
 pub(crate) fn root(names: &[String]) -> Option<String> {
     let pickle = names.iter().find(|name| name.ends_with("/data.pkl"))?;
     Some(pickle.trim_end_matches("data.pkl").to_string())
@@ -24,7 +24,7 @@ pub(crate) fn read(mut archive: Archive, root: &str, len: u64) -> Result<StateDi
     assemble(&pickle, &mut storages, &mut objects, Format::TorchZip, len)
 }
 
-/// A TorchScript archive has the same pickle, but it is a program and not a state_dict.
+/// Returns an error for TorchScript archives, which have the same pickle but contain code.
 fn refuse_script(archive: &Archive, root: &str) -> Result<(), Fault> {
     let (constants, code) = (format!("{root}constants.pkl"), format!("{root}code/"));
     if archive.names().iter().any(|name| *name == constants || name.starts_with(&code)) {

@@ -1,4 +1,4 @@
-//! State dicts: named tensors with metadata.
+//! State dict: named tensors with metadata.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::atomic::write_atomic;
 use crate::{CheckpointError, Format, reading, safetensors};
 
-/// A state dict: named tensors on the CPU, with JSON metadata.
+/// State dict: tensors on the CPU by name, with JSON metadata.
 #[derive(Debug, Default)]
 pub struct StateDict {
     pub(crate) tensors: BTreeMap<String, Tensor>,
@@ -22,28 +22,28 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// The state of a network: its parameters and buffers, not copied.
+    /// The state dict of a network: its parameters and buffers, not copied.
     pub fn of(params: &Params) -> Self {
         let entry = |param: &inkdrop_nn::Param| (param.name.clone(), param.tensor.shallow_clone());
         Self { tensors: params.iter().map(entry).collect(), ..Self::default() }
     }
 
-    /// Reads a file of weights: safetensors, `.pt` and `.pth` of torch.save in its zip and in its
-    /// old format, or `.npz`; which of them, its contents say and not its name.
+    /// Reads a file of weights: safetensors, torch.save (`.pt`, `.pth`; zip and old format), or
+    /// `.npz`. The format is detected by its contents, not by its name.
     ///
     /// Nested dictionaries become names with dots: `{"model": {"conv.weight": …}}` is
-    /// `model.conv.weight`. What is no tensor is left out and listed by [`StateDict::skipped`].
-    /// No code in a file is executed, and no file takes more memory than
-    /// [`limits`](crate::limits) allow; [`StateDict::part`] picks one network of several.
+    /// `model.conv.weight`. Other values are left out and listed by [`StateDict::skipped`].
+    /// Untrusted files are safe to open: no code is executed, and memory is bounded by
+    /// [`limits`](crate::limits). [`StateDict::part`] selects one of several networks.
     ///
     /// # Errors
-    /// The file is missing, unreadable, empty, truncated or of another format; it holds types
-    /// that are not supported, calls what weights do not need, or asks for too much memory.
+    /// The file is missing, unreadable, empty, truncated or of another format. It contains
+    /// unsupported dtypes, names outside the allow-list, or exceeds the memory limits.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         reading::open(path)
     }
 
-    /// Reads any format of [`StateDict::open`] from memory; `name` is what errors call it.
+    /// Reads any format of [`StateDict::open`] from memory; `name` is used in errors.
     ///
     /// # Errors
     /// As for [`StateDict::open`].
@@ -51,10 +51,10 @@ impl StateDict {
         reading::from_bytes(bytes, name)
     }
 
-    /// Writes a safetensors file in one piece: beside its place, then renamed into it.
+    /// Writes a safetensors file atomically: a temporary file, then a rename.
     ///
     /// # Errors
-    /// The place cannot be written to; a file that stood there still does.
+    /// The file cannot be written; an existing file is unchanged.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         write_atomic(path, |file| safetensors::write(file, self))
     }
@@ -64,23 +64,23 @@ impl StateDict {
         self.format
     }
 
-    /// The dotted names of what the file holds besides tensors: epochs, arguments, texts.
+    /// The dotted names of all other values in the file: epochs, arguments, texts.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }
 
-    /// All names in the order of a torch.save file, which is that of the network's parameters;
-    /// empty for other formats, which keep none.
+    /// All names in the order of a torch.save file, which is that of the network's parameters.
+    /// Empty for other formats, which have no order.
     pub fn order(&self) -> &[String] {
         &self.order
     }
 
-    /// Adds a tensor, or replaces the one of this name.
+    /// Adds a tensor, or replaces the one with this name.
     pub fn insert(&mut self, key: impl Into<String>, tensor: Tensor) {
         self.tensors.insert(key.into(), tensor);
     }
 
-    /// The tensor of this name.
+    /// The tensor with this name.
     pub fn get(&self, key: &str) -> Option<&Tensor> {
         self.tensors.get(key)
     }
@@ -90,7 +90,7 @@ impl StateDict {
         self.tensors.iter().map(|(key, tensor)| (key.as_str(), tensor))
     }
 
-    /// The tensors whose names begin with a prefix, under the rest of their names.
+    /// The tensors whose names have this prefix, with the prefix removed.
     pub fn below(&self, prefix: &str) -> Self {
         let strip = |(key, tensor): (&String, &Tensor)| {
             key.strip_prefix(prefix).map(|rest| (rest.to_string(), tensor.shallow_clone()))
@@ -98,10 +98,10 @@ impl StateDict {
         Self { tensors: self.tensors.iter().filter_map(strip).collect(), ..Self::default() }
     }
 
-    /// A metadata entry; `None` where the file has none of this name.
+    /// Parses a metadata entry; `None` if it does not exist.
     ///
     /// # Errors
-    /// The entry is not the JSON of such a value.
+    /// The entry is not valid JSON of this type.
     pub fn metadata<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CheckpointError> {
         let parse = |text: &String| {
             serde_json::from_str(text).map_err(|error| CheckpointError::Metadata {
@@ -112,7 +112,7 @@ impl StateDict {
         self.metadata.get(key).map(parse).transpose()
     }
 
-    /// A metadata entry as it stands in the file.
+    /// The text of a metadata entry.
     pub fn metadata_text(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
     }
@@ -120,7 +120,7 @@ impl StateDict {
     /// Sets a metadata entry to the JSON of a value.
     ///
     /// # Errors
-    /// The value has no JSON.
+    /// The value cannot be serialized as JSON.
     pub fn set_metadata(
         &mut self,
         key: &str,
@@ -134,7 +134,7 @@ impl StateDict {
         Ok(())
     }
 
-    /// Sets a metadata entry to a text as it is.
+    /// Sets a metadata entry to a text.
     pub fn set_metadata_text(&mut self, key: &str, text: impl Into<String>) {
         self.metadata.insert(key.to_string(), text.into());
     }

@@ -1,66 +1,66 @@
-//! What can go wrong when two sets are compared.
+//! Errors of the comparison of two sets.
 
 use std::path::PathBuf;
 
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::TchError;
 
-/// Everything a user of this crate can cause, named with what was given and what was expected.
+/// Error of the comparison of two sets of images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// A set has too few rows for what is to be computed.
-    #[error("{what}: {given} rows, expected at least {expected}; give more images")]
-    Few {
-        /// What was to be computed.
+    /// A set has too few images for the metric.
+    #[error("{what}: {given} images, expected at least {expected}")]
+    TooFewImages {
+        /// The metric.
         what: &'static str,
-        /// Rows of the smaller set.
+        /// Images of the smaller set.
         given: i64,
-        /// How many it takes.
+        /// Minimum number of images.
         expected: i64,
     },
-    /// The rows of two sets are of different lengths.
+    /// The images or features of the two sets have different sizes.
     #[error(
-        "one set has rows of {a} numbers, the other of {b}: expected images of one size, or features of one extractor"
+        "one set has {a} values per image, the other {b}: expected images of one size, or features of one extractor"
     )]
-    Widths {
-        /// Numbers in a row of the first set.
+    DifferentSizes {
+        /// Values per image of the first set.
         a: i64,
-        /// Numbers in a row of the second set.
+        /// Values per image of the second set.
         b: i64,
     },
-    /// A tensor has another shape than it must.
+    /// A tensor has an invalid shape.
     #[error("{what} has shape {given:?}, expected {expected}")]
     Shape {
-        /// Which tensor.
+        /// Name of the tensor.
         what: &'static str,
         /// Its shape.
         given: Vec<i64>,
-        /// What it must be.
+        /// Expected shape.
         expected: &'static str,
     },
-    /// A number that is none.
-    #[error("row {row} holds NaN or infinity: expected finite numbers; leave that image out")]
+    /// A value is NaN or infinite.
+    #[error("row {row} contains NaN or infinity: expected finite values; remove that image")]
     NotFinite {
-        /// The first such row.
+        /// Index of the first such image.
         row: i64,
     },
-    /// A setting that cannot be.
+    /// A setting has an invalid value.
     #[error("{field} {given}: expected {expected}")]
     Setting {
         /// Its name.
         field: &'static str,
         /// Its value.
         given: String,
-        /// What it can be.
+        /// Expected values.
         expected: &'static str,
     },
-    /// A feature extractor that cannot be read or does not do what it must.
+    /// The feature extractor cannot be loaded, or it fails.
     #[error("extractor {}: {problem}", path.display())]
     Extractor {
         /// Its file.
         path: PathBuf,
-        /// What happened, what was expected, what to do.
+        /// The problem, and the expected input or output.
         problem: String,
     },
     /// libtorch failed.

@@ -1,4 +1,4 @@
-//! A feature extractor that the user brings: a TorchScript file.
+//! Feature extractor from a TorchScript file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use inkdrop_torch::tch::{CModule, Device, IValue, Kind, Tensor, no_grad_guard};
 
 use crate::EvalError;
 
-/// What numbers an extractor takes for pixels.
+/// Range of the pixels that an extractor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExtractorInput {
-    /// Bytes, 0 to 255, as torch-fidelity's and NVIDIA's Inception networks take them; `uint8`.
+    /// Bytes, 0 to 255, for the Inception networks of torch-fidelity and NVIDIA; `uint8`.
     #[default]
     Uint8,
     /// f32 in [0, 1]; `unit`.
@@ -29,7 +29,7 @@ impl FromStr for ExtractorInput {
             "unit" => Ok(Self::Unit),
             "signed" => Ok(Self::Signed),
             _ => Err(EvalError::Setting {
-                field: "the extractor's input",
+                field: "extractor input",
                 given: text.to_string(),
                 expected: "uint8 (0 to 255), unit (0 to 1) or signed (-1 to 1)",
             }),
@@ -37,21 +37,20 @@ impl FromStr for ExtractorInput {
     }
 }
 
-/// How an extractor is called.
+/// Configuration of the call of an extractor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExtractorConfig {
-    /// What it takes for pixels.
+    /// Range of the pixels.
     pub input: ExtractorInput,
-    /// Switches that it is given after the images, in the order of its `forward`. NVIDIA's
-    /// `inception-2015-12-05.pt` needs one `true`, its `return_features`: TorchScript takes
-    /// arguments by place as well as by name.
+    /// Boolean arguments after the images, in the order of its `forward`. NVIDIA's
+    /// `inception-2015-12-05.pt` needs one `true`, for `return_features`.
     pub switches: Vec<bool>,
 }
 
-/// A TorchScript module from images to features.
+/// TorchScript module that computes features of images.
 ///
-/// `forward(images [B, C, H, W], switches…)` must give [B, D] or [B, D, 1, 1], or a tuple or list
-/// whose first entry is that.
+/// `forward(images [B, C, H, W], switches…)` must return [B, D] or [B, D, 1, 1], or a tuple or list
+/// whose first entry has that shape.
 #[derive(Debug)]
 pub struct Extractor {
     module: CModule,
@@ -61,12 +60,12 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// Loads a file that `torch.jit.save` wrote, for inference.
+    /// Loads a file of `torch.jit.save` for inference.
     ///
-    /// A TorchScript file holds a program, which the calls run: take it from people you trust.
+    /// A TorchScript file contains code, which is executed. Use only files that you trust.
     ///
     /// # Errors
-    /// There is no such file, or it is no TorchScript module.
+    /// The file does not exist, or it is not a TorchScript module.
     pub fn open(
         path: impl AsRef<Path>,
         config: ExtractorConfig,
@@ -75,55 +74,58 @@ impl Extractor {
         let path = path.as_ref().to_path_buf();
         let failed = |problem| EvalError::Extractor { path: path.clone(), problem };
         std::fs::File::open(&path).map_err(|error| {
-            failed(format!("cannot be read: {error}; expected a file of torch.jit.save"))
+            failed(format!("cannot read the file: {error}; expected a file of torch.jit.save"))
         })?;
         let mut module = CModule::load_on_device(&path, device).map_err(|error| {
-            let said = TorchError::from(error);
+            let error = TorchError::from(error);
             failed(format!(
-                "no TorchScript module ({said}); weights alone are not enough: save torch.jit.script(module) or torch.jit.trace(module, images) with torch.jit.save"
+                "not a TorchScript module ({error}); a state_dict is not enough: save torch.jit.script(module) or torch.jit.trace(module, images) with torch.jit.save"
             ))
         })?;
         module.f_set_eval()?;
         Ok(Self { module, path, config, device })
     }
 
-    /// Its file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The features of a batch.
+    /// Computes the features of a batch.
     ///
     /// # Shapes
     /// - images: [B, C, H, W] in uint8, 0 to 255, B > 0
     /// - returns [B, D] in f32 on the CPU
     ///
     /// # Errors
-    /// The module fails, or gives something else, or numbers that are not finite.
+    /// The module fails, or its output has another shape or values that are not finite.
     pub fn features(&self, images: &Tensor) -> Result<Tensor, EvalError> {
         let _guard = no_grad_guard();
         let shape = images.size();
         if images.kind() != Kind::Uint8 || shape.len() != 4 || shape[0] == 0 {
-            let (what, expected) = ("a batch for an extractor", "[B, C, H, W] in uint8");
+            let (what, expected) = ("the batch of the extractor", "[B, C, H, W] in uint8");
             return Err(EvalError::Shape { what, given: shape, expected });
         }
         let mut arguments = vec![IValue::Tensor(self.input(images)?)];
         arguments.extend(self.config.switches.iter().copied().map(IValue::Bool));
-        let answer = self.module.forward_is(&arguments).map_err(|error| {
-            let said = TorchError::from(error);
+        let output = self.module.forward_is(&arguments).map_err(|error| {
+            let error = TorchError::from(error);
             self.failed(format!(
-                "failed on images of shape {shape:?}: {}; does it take such images ({:?}), and {} switches after them?",
-                last_words(&said),
+                "failed on images of shape {shape:?}: {}; it was called with {:?} images and {} switches",
+                python_error(&error),
                 self.config.input,
                 self.config.switches.len()
             ))
         })?;
-        let features = self.flat(first(answer), shape[0])?;
+        let features = self.flat(first(output), shape[0])?;
         let finite = features.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
         if finite {
             Ok(features)
         } else {
-            Err(self.failed("gave NaN or infinity: does it take its pixels in that range?".into()))
+            Err(self.failed(
+                "returned NaN or infinity: check the range of its pixels (--extractor-input)"
+                    .into(),
+            ))
         }
     }
 
@@ -137,11 +139,11 @@ impl Extractor {
         })
     }
 
-    /// [B, D] of what came back.
-    fn flat(&self, answer: Option<Tensor>, batch: i64) -> Result<Tensor, EvalError> {
-        let expected = "expected [B, D] or [B, D, 1, 1], or a tuple that begins with it";
-        let Some(features) = answer else {
-            return Err(self.failed(format!("gave no tensor: {expected}")));
+    /// Checks the output and reshapes it to [B, D].
+    fn flat(&self, output: Option<Tensor>, batch: i64) -> Result<Tensor, EvalError> {
+        let expected = "expected [B, D] or [B, D, 1, 1], or a tuple whose first entry is that";
+        let Some(features) = output else {
+            return Err(self.failed(format!("returned no tensor: {expected}")));
         };
         match *features.size().as_slice() {
             [rows, width] | [rows, width, 1, 1] if rows == batch && width > 0 => {
@@ -149,7 +151,7 @@ impl Extractor {
                 Ok(features.f_reshape([rows, width])?)
             }
             ref other => Err(self.failed(format!(
-                "gave shape {other:?} for a batch of {batch}: {expected} (pool over what is left of height and width)"
+                "returned shape {other:?} for a batch of {batch}: {expected} (average over height and width in the module)"
             ))),
         }
     }
@@ -159,9 +161,9 @@ impl Extractor {
     }
 }
 
-/// The tensor that an answer begins with.
-fn first(answer: IValue) -> Option<Tensor> {
-    match answer {
+/// The first tensor of an output.
+fn first(output: IValue) -> Option<Tensor> {
+    match output {
         IValue::Tensor(tensor) => Some(tensor),
         IValue::Tuple(entries) | IValue::GenericList(entries) => {
             entries.into_iter().next().and_then(first)
@@ -171,10 +173,10 @@ fn first(answer: IValue) -> Option<Tensor> {
     }
 }
 
-/// What a TorchScript program said at last; a traceback stands before it.
-fn last_words(error: &TorchError) -> String {
+/// The Python error at the end of a TorchScript traceback.
+fn python_error(error: &TorchError) -> String {
     let lines = error.detail().lines().map(str::trim);
-    let mut said =
+    let mut errors =
         lines.filter(|line| line.starts_with("RuntimeError:") || line.contains("Error: "));
-    said.next_back().map_or_else(|| error.to_string(), str::to_string)
+    errors.next_back().map_or_else(|| error.to_string(), str::to_string)
 }

@@ -1,14 +1,14 @@
-//! Fréchet distance: how far apart are two sets, if each were a Gaussian?
+//! Fréchet distance of two Gaussians (Dowson & Landau 1982); FID (Heusel et al. 2017).
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::EvalError;
 use crate::rows::Rows;
 
-/// Mean and covariance of features that come batch by batch, in f64.
+/// Mean and covariance of features, accumulated over batches in f64.
 ///
-/// Batches are joined by their means and their sums of squares about them (Chan et al. 1979), so
-/// that large means cost no digits.
+/// Each batch contributes its mean and its sum of squared deviations (Chan et al. 1979). Therefore
+/// large means do not reduce the precision.
 ///
 /// ```
 /// use inkdrop_eval::{Moments, frechet_distance};
@@ -31,7 +31,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Nothing yet, of features of `width` numbers.
+    /// Empty moments of features of size `width`.
     pub fn new(width: i64) -> Self {
         let options = (Kind::Double, Device::Cpu);
         let (mean, scatter) = (Tensor::zeros([width], options), Tensor::zeros([width; 2], options));
@@ -40,7 +40,7 @@ impl Moments {
 
     /// The moments of a whole set.
     ///
-    /// - set: [N, …]: bytes are pixels and become [−1, 1]; other numbers stay as they are
+    /// - set: [N, …]; bytes are pixels and are scaled to [−1, 1], other values are unchanged
     ///
     /// # Errors
     /// As [`push`](Self::push).
@@ -55,12 +55,12 @@ impl Moments {
     /// - batch: [B, D]
     ///
     /// # Errors
-    /// Rows of another length, numbers that are not finite.
+    /// Features of another size, values that are not finite.
     pub fn push(&mut self, batch: &Tensor) -> Result<(), EvalError> {
         let _guard = no_grad_guard();
         let rows = Rows::of(batch)?;
         if rows.width() != self.width() {
-            return Err(EvalError::Widths { a: self.width(), b: rows.width() });
+            return Err(EvalError::DifferentSizes { a: self.width(), b: rows.width() });
         }
         for block in rows.blocks() {
             self.join(&rows.block(block, Kind::Double)?)?;
@@ -81,12 +81,12 @@ impl Moments {
         Ok(())
     }
 
-    /// How many rows there were.
+    /// Number of rows.
     pub fn count(&self) -> i64 {
         self.count
     }
 
-    /// D.
+    /// D, the size of the features.
     pub fn width(&self) -> i64 {
         self.mean.size()[0]
     }
@@ -103,25 +103,26 @@ impl Moments {
     pub fn covariance(&self) -> Result<Tensor, EvalError> {
         if self.count < 2 {
             let (given, expected) = (self.count, 2);
-            return Err(EvalError::Few { what: "a covariance", given, expected });
+            return Err(EvalError::TooFewImages { what: "covariance", given, expected });
         }
         Ok(self.scatter.f_div_scalar((self.count - 1) as f64)?)
     }
 }
 
-/// Fréchet distance of two Gaussians, |μ₁ − μ₂|² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) (Dowson & Landau 1982),
-/// which is FID on the features of Inception v3 (Heusel et al. 2017, eq. 6). At least 0 but for
-/// rounding.
+/// Fréchet distance of two Gaussians, |μ₁ − μ₂|² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) (Dowson & Landau 1982).
 ///
-/// Tr (Σ₁Σ₂)^½ is the sum of the singular values of Λ₁^½ V₁ᵀ V₂ Λ₂^½, with Σ = V Λ Vᵀ. What lies
-/// in directions that a set does not span is left out, so covariances of fewer rows than numbers
-/// cost no digits; Newton's or Schur's way to the root of Σ₁Σ₂ does there.
+/// It is FID on the features of Inception v3 (Heusel et al. 2017, eq. 6). Rounding may make it
+/// slightly negative.
+///
+/// Tr (Σ₁Σ₂)^½ is the sum of the singular values of Λ₁^½ V₁ᵀ V₂ Λ₂^½, with Σ = V Λ Vᵀ. Directions
+/// that a set does not span are removed. Therefore covariances without full rank lose no precision,
+/// unlike with Newton's or Schur's matrix square root.
 ///
 /// # Errors
-/// Fewer than two rows, or rows of two lengths.
+/// Fewer than two rows, or features of different sizes.
 pub fn frechet_distance(a: &Moments, b: &Moments) -> Result<f64, EvalError> {
     if a.width() != b.width() {
-        return Err(EvalError::Widths { a: a.width(), b: b.width() });
+        return Err(EvalError::DifferentSizes { a: a.width(), b: b.width() });
     }
     let _guard = no_grad_guard();
     let (sigma_a, sigma_b) = (a.covariance()?, b.covariance()?);
@@ -138,11 +139,11 @@ pub fn frechet_distance(a: &Moments, b: &Moments) -> Result<f64, EvalError> {
     Ok(means.f_add(&traces)?.f_double_value(&[])? - 2.0 * cross)
 }
 
-/// V Λ^½ of a covariance V Λ Vᵀ: a column for each direction that it spans, [D, R].
+/// V Λ^½ of a covariance V Λ Vᵀ of rank R, [D, R].
 fn root(covariance: &Tensor) -> Result<Tensor, EvalError> {
     let (values, vectors) = covariance.f_linalg_eigh("L")?; // rising, [D] and [D, D]
     let width = values.size()[0];
-    // Below this an eigenvalue is rounding.
+    // Smaller eigenvalues are rounding errors.
     let noise = values.f_max()?.f_mul_scalar(width as f64 * f64::EPSILON)?;
     let spanned = values.f_gt_tensor(&noise)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
     let values = values.f_narrow(0, width - spanned, spanned)?;

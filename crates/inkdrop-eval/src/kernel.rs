@@ -1,4 +1,4 @@
-//! Kernel distances: is there a cubic polynomial that tells two sets apart?
+//! Kernel distance (squared maximum mean discrepancy) and KID (Bińkowski et al. 2018).
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use rand_chacha::ChaCha8Rng;
@@ -8,15 +8,16 @@ use crate::EvalError;
 use crate::rows::Rows;
 
 /// Unbiased squared maximum mean discrepancy (Gretton et al. 2012, eq. 3) with the kernel
-/// (x·y/D + 1)³ of Bińkowski et al. 2018, section 4; in the mean 0 for samples of one
-/// distribution, so single figures may be negative.
+/// (x·y/D + 1)³ of Bińkowski et al. 2018, section 4.
 ///
-/// Takes N² + M² + N·M products of rows, in f64 and in blocks.
+/// Its expected value is 0 for samples of one distribution, so single results may be negative.
 ///
-/// - a: [N, …], b: [M, …]: bytes are pixels and become [−1, 1]; other numbers stay as they are
+/// It computes N² + M² + N·M dot products, in f64 and in blocks.
+///
+/// - a: [N, …], b: [M, …]; bytes are pixels and are scaled to [−1, 1], other values are unchanged
 ///
 /// # Errors
-/// Fewer than two rows, rows of two lengths, numbers that are not finite.
+/// Fewer than two rows, rows of different sizes, values that are not finite.
 pub fn kernel_distance(a: &Tensor, b: &Tensor) -> Result<f64, EvalError> {
     let _guard = no_grad_guard();
     let (a, b) = Rows::pair(a, b, "the kernel distance", 2)?;
@@ -25,14 +26,14 @@ pub fn kernel_distance(a: &Tensor, b: &Tensor) -> Result<f64, EvalError> {
     Ok(aa + bb - 2.0 * between(&a, &b)? / (n * m))
 }
 
-/// How KID is estimated; the defaults are those of torch-fidelity and of its paper.
+/// Config of the KID estimator; the defaults are those of the paper and of torch-fidelity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KidConfig {
-    /// How many pairs of subsets are compared; at least 1.
+    /// Number of pairs of subsets; at least 1.
     pub subsets: usize,
-    /// Rows of each subset, drawn without putting back; 2 to N.
+    /// Rows per subset, drawn without replacement; 2 to N.
     pub size: usize,
-    /// What the subsets are drawn from.
+    /// Seed of the subsets.
     pub seed: u64,
 }
 
@@ -47,7 +48,7 @@ impl Default for KidConfig {
 pub struct Kid {
     /// Mean of the subsets' [`kernel_distance`].
     pub mean: f64,
-    /// Their spread: the root of their mean squared distance from the mean (divided by their number).
+    /// Standard deviation of the subsets' distances (divided by their number).
     pub std: f64,
 }
 
@@ -56,7 +57,7 @@ pub struct Kid {
 /// - a: [N, D], b: [M, D]: features
 ///
 /// # Errors
-/// Fewer rows than a subset has, and what [`kernel_distance`] refuses.
+/// Fewer rows than a subset needs, and the errors of [`kernel_distance`].
 pub fn kid(a: &Tensor, b: &Tensor, config: &KidConfig) -> Result<Kid, EvalError> {
     let setting = |field, given: usize, expected| {
         Err(EvalError::Setting { field, given: given.to_string(), expected })
@@ -76,11 +77,11 @@ pub fn kid(a: &Tensor, b: &Tensor, config: &KidConfig) -> Result<Kid, EvalError>
 /// [`kid`] over given subsets.
 ///
 /// - a: [N, D], b: [M, D]: features
-/// - subsets: numbers of rows of a and of b; at least one pair, each of 2 rows or more
+/// - subsets: row indices of a and of b; at least one pair, each with at least 2 rows
 ///
 /// # Errors
-/// No subsets, one that is too small or names rows that are not there, and what
-/// [`kernel_distance`] refuses.
+/// No subsets, a subset that is too small or has invalid indices, and the errors of
+/// [`kernel_distance`].
 pub fn kid_over(
     a: &Tensor,
     b: &Tensor,
@@ -101,12 +102,12 @@ pub fn kid_over(
     Ok(Kid { mean, std: variance.sqrt() })
 }
 
-/// Different numbers below `of`, `size` of them: the start of a shuffle by Fisher and Yates.
+/// `size` distinct numbers below `of`, by a partial Fisher-Yates shuffle.
 fn subset(rng: &mut ChaCha8Rng, of: i64, size: usize) -> Vec<i64> {
     let mut all: Vec<i64> = (0..of).collect();
     for at in 0..size {
         let left = (all.len() - at) as u128;
-        // 64 bits times `left`, the high half: even to 1 in 2⁶⁴/left.
+        // The high half of 64 random bits times `left`: uniform up to 1 in 2⁶⁴/left.
         let chosen = ((u128::from(rng.next_u64()) * left) >> 64) as usize;
         all.swap(at, at + chosen);
     }
@@ -114,7 +115,7 @@ fn subset(rng: &mut ChaCha8Rng, of: i64, size: usize) -> Vec<i64> {
     all
 }
 
-/// Σ k(x, y) over all pairs of different rows of one set.
+/// Σ k(x, y) over all pairs of distinct rows of a set.
 fn within(rows: &Rows) -> Result<f64, EvalError> {
     let mut sum = 0.0;
     for left in rows.blocks() {
@@ -129,7 +130,7 @@ fn within(rows: &Rows) -> Result<f64, EvalError> {
     Ok(sum)
 }
 
-/// Σ k(x, y) over all pairs of a row of each set.
+/// Σ k(x, y) over all pairs of rows of two sets.
 fn between(a: &Rows, b: &Rows) -> Result<f64, EvalError> {
     let mut sum = 0.0;
     for left in a.blocks() {

@@ -1,15 +1,16 @@
-//! How far are two sets of images apart? In pixels, or in the features of a network.
+//! Distances between two sets of images, in pixels or in the features of a network: FID, KID, sliced
+//! Wasserstein distance, precision and recall.
 //!
-//! | item | answers | source |
+//! | item | metric | source |
 //! |---|---|---|
-//! | [`sliced_wasserstein`] | how far one set must be moved to become the other, on random lines | Bonneel et al. 2015 |
-//! | [`kernel_distance`], [`kid`] | whether a cubic polynomial can tell them apart | Bińkowski et al. 2018 |
-//! | [`Moments`], [`frechet_distance`] | how far apart they are as Gaussians: FID, on Inception's features | Heusel et al. 2017 |
-//! | [`precision_recall`] | which share of each lies where the other is | Kynkäänniemi et al. 2019 |
-//! | [`Extractor`] | what a TorchScript network makes of images | |
+//! | [`sliced_wasserstein`] | sliced Wasserstein distance, on random projections | Bonneel et al. 2015 |
+//! | [`kernel_distance`], [`kid`] | squared MMD with a cubic kernel; KID on Inception features | Bińkowski et al. 2018 |
+//! | [`Moments`], [`frechet_distance`] | Fréchet distance of two Gaussians; FID on Inception features | Heusel et al. 2017 |
+//! | [`precision_recall`] | improved precision and recall | Kynkäänniemi et al. 2019 |
+//! | [`Extractor`] | features of a TorchScript network | |
 //!
-//! A set is a tensor whose first axis runs over its images or features. Bytes are pixels and become
-//! [−1, 1]. Sums are f64, and all but the features themselves is done block by block.
+//! A set is a tensor whose first axis indexes images or features. Bytes are pixels and are scaled to
+//! [−1, 1]. All sums are f64. Everything except the features is computed in blocks.
 //!
 //! ```
 //! use inkdrop_eval::{Moments, frechet_distance, kernel_distance, sliced_wasserstein};

@@ -1,4 +1,4 @@
-//! Precision and recall: which rows lie where the other set is?
+//! Improved precision and recall (Kynkäänniemi et al. 2019).
 
 use std::ops::Range;
 
@@ -7,33 +7,34 @@ use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use crate::EvalError;
 use crate::rows::Rows;
 
-/// What share of each set lies within the other's reach.
+/// Precision and recall of samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PrecisionRecall {
-    /// Share of the samples that lie within the data's reach, 0 to 1: are they plausible?
+    /// Share of the samples inside the manifold of the data, 0 to 1 (fidelity).
     pub precision: f64,
-    /// Share of the data that lies within the samples' reach, 0 to 1: is all of it covered?
+    /// Share of the data inside the manifold of the samples, 0 to 1 (coverage).
     pub recall: f64,
 }
 
-/// Neighbours that decide how far a row reaches, as in the paper and in torch-fidelity.
+/// Number of neighbours k, as in the paper and in torch-fidelity.
 pub const NEIGHBOURS: i64 = 3;
 
-/// Squared distances that differ by less than this share of the rows' own squares are equal: they
-/// come from products of rows, which f64 rounds.
+/// Relative tolerance of squared distances, in units of the rows' squared norms. They are computed
+/// from dot products, which are rounded.
 const ROUNDING: f64 = 1e-13;
 
-/// Improved precision and recall (Kynkäänniemi et al. 2019, eq. 1 and 2): a row reaches as far as
-/// its k-th neighbour in its own set, and a set as far as any of its rows.
+/// Improved precision and recall (Kynkäänniemi et al. 2019, eq. 1 and 2).
 ///
-/// Distances are products of rows about the data's mean, in f64 and in blocks: 2·N·M + N² + M² of
-/// them.
+/// The manifold of a set is the union of balls around its rows. The radius of a ball is the distance
+/// to the k-th neighbour in the set.
+///
+/// It computes 2·N·M + N² + M² distances from dot products, in f64 and in blocks.
 ///
 /// - samples: [N, D], data: [M, D]: features
 /// - neighbours: k, at least 1 and less than N and M; [`NEIGHBOURS`] in the paper
 ///
 /// # Errors
-/// Too few rows, rows of two lengths, numbers that are not finite.
+/// Too few rows, rows of different sizes, values that are not finite.
 pub fn precision_recall(
     samples: &Tensor,
     data: &Tensor,
@@ -62,7 +63,7 @@ fn mean(rows: &Rows) -> Result<Tensor, EvalError> {
     Ok(sum.f_div_scalar(rows.len())?)
 }
 
-/// Rows as seen from a centre.
+/// Rows relative to a centre.
 struct Cloud<'a> {
     rows: &'a Rows,
     centre: &'a Tensor,
@@ -78,14 +79,14 @@ impl Cloud<'_> {
         let mut all = Vec::new();
         for block in self.rows.blocks() {
             let from = self.block(block)?;
-            let apart = self.rows.blocks().map(|to| squares(&from, &self.block(to)?, 0.0));
-            let apart = Tensor::f_cat(&apart.collect::<Result<Vec<_>, _>>()?, 1)?; // [n, N]
-            all.push(apart.f_kthvalue(neighbours + 1, 1, false)?.0); // the row itself is the first
+            let distances = self.rows.blocks().map(|to| squares(&from, &self.block(to)?, 0.0));
+            let distances = Tensor::f_cat(&distances.collect::<Result<Vec<_>, _>>()?, 1)?; // [n, N]
+            all.push(distances.f_kthvalue(neighbours + 1, 1, false)?.0); // the row itself is the first
         }
         Ok(Tensor::f_cat(&all, 0)?)
     }
 
-    /// The share of rows that lie within the reach of a row of another cloud.
+    /// The share of rows inside the manifold of another cloud.
     fn covered(&self, other: &Cloud, reach: &Tensor) -> Result<f64, EvalError> {
         let mut count = 0;
         for block in self.rows.blocks() {
@@ -102,7 +103,7 @@ impl Cloud<'_> {
     }
 }
 
-/// Squared distances, less a share of the rows' own squares, and at least 0.
+/// Squared distances minus the tolerance, at least 0.
 ///
 /// - x: [n, D], y: [m, D]; returns [n, m]
 fn squares(x: &Tensor, y: &Tensor, less: f64) -> Result<Tensor, EvalError> {

@@ -1,4 +1,4 @@
-//! A set of images or features, one a row, read a block at a time.
+//! A set of images or features as a matrix, read in blocks of rows.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::EvalError;
 
-/// Numbers in a block: 32 MiB of f64.
+/// Values per block: 32 MiB of f64.
 const BLOCK: i64 = 1 << 22;
 
-/// The most rows of a block.
+/// Maximum rows per block.
 const ROWS: i64 = 1024;
 
-/// A set as rows of numbers. Bytes are pixels: v/127.5 − 1.
+/// A set as a matrix with one row per image. Bytes are pixels: v/127.5 − 1.
 #[derive(Debug)]
 pub(crate) struct Rows {
     all: Tensor, // [N, D]
@@ -20,7 +20,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// - set: [N, …], bytes or numbers; everything behind the first axis is one row
+    /// - set: [N, …]; all axes after the first are one row
     pub(crate) fn of(set: &Tensor) -> Result<Self, EvalError> {
         let shape = set.size();
         if shape.len() < 2 || shape.iter().skip(1).product::<i64>() == 0 {
@@ -34,9 +34,9 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Two sets that can be compared.
+    /// Checks that two sets can be compared.
     ///
-    /// - what, least: what is to be computed, and how many rows it takes of each
+    /// - what, least: name of the metric, and its minimum number of rows
     pub(crate) fn pair(
         a: &Tensor,
         b: &Tensor,
@@ -45,10 +45,10 @@ impl Rows {
     ) -> Result<(Self, Self), EvalError> {
         let (a, b) = (Self::of(a)?, Self::of(b)?);
         if a.width() != b.width() {
-            return Err(EvalError::Widths { a: a.width(), b: b.width() });
+            return Err(EvalError::DifferentSizes { a: a.width(), b: b.width() });
         }
         match a.len().min(b.len()) {
-            given if given < least => Err(EvalError::Few { what, given, expected: least }),
+            given if given < least => Err(EvalError::TooFewImages { what, given, expected: least }),
             _ => Ok((a, b)),
         }
     }
@@ -73,23 +73,23 @@ impl Rows {
         self.all.size()[0]
     }
 
-    /// D, the numbers of a row.
+    /// D, the size of a row.
     pub(crate) fn width(&self) -> i64 {
         self.all.size()[1]
     }
 
-    /// Which rows belong to each block.
+    /// The range of rows of each block.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<i64>> + use<> {
         let (len, rows) = (self.len(), (BLOCK / self.width()).clamp(1, ROWS));
         (0..len).step_by(rows as usize).map(move |from| from..(from + rows).min(len))
     }
 
-    /// Some rows in a row, [n, D] on the CPU.
+    /// Consecutive rows, [n, D] on the CPU.
     pub(crate) fn block(&self, rows: Range<i64>, kind: Kind) -> Result<Tensor, EvalError> {
         self.numbers(&self.all.f_narrow(0, rows.start, rows.end - rows.start)?, kind)
     }
 
-    /// Some rows anywhere, [n, D] on the CPU.
+    /// Rows by index, [n, D] on the CPU.
     pub(crate) fn pick(&self, rows: &[i64], kind: Kind) -> Result<Tensor, EvalError> {
         let index = Tensor::f_from_slice(rows)?.f_to_device(self.all.device())?;
         self.numbers(&self.all.f_index_select(0, &index)?, kind)

@@ -1,4 +1,4 @@
-//! Sliced Wasserstein distance: how far apart are the shadows of two sets?
+//! Sliced Wasserstein distance (Bonneel et al. 2015).
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{NoiseSource, TorchNoise};
@@ -6,31 +6,31 @@ use inkdrop_torch::{NoiseSource, TorchNoise};
 use crate::EvalError;
 use crate::rows::Rows;
 
-/// How many directions the sets are projected on.
+/// Number of random directions.
 const DIRECTIONS: i64 = 512;
 
-/// Directions that are looked at at a time: memory holds that many numbers for each image.
+/// Directions per block; memory is this many values per image.
 const AT_ONCE: i64 = 32;
 
-/// Quantiles that are compared at a time.
+/// Quantiles per block.
 const QUANTILES: usize = 4096;
 
-/// Sliced 2-Wasserstein distance: the root of the mean, over 512 random directions, of the squared
-/// 2-Wasserstein distance of the projections (Bonneel et al. 2015, section 3), in units of the
-/// numbers: [−1, 1] for pixels. At least 0, and 0 for equal sets.
+/// Sliced 2-Wasserstein distance over 512 random directions (Bonneel et al. 2015, section 3).
 ///
-/// In one dimension the optimal plan pairs quantiles: for sets of one size the sorted
-/// projections, for others every stretch of probability between two neighbours of either set.
-/// Projections are f32, sums f64. Two samples of one distribution are about
-/// √(spread/N) apart, so figures compare only at one N.
+/// It is the root mean square of the 2-Wasserstein distances of the projections, in units of the
+/// values ([−1, 1] for pixels). It is 0 for equal sets.
 ///
-/// It draws from libtorch's generator, which it seeds.
+/// In one dimension the optimal transport plan pairs quantiles: the sorted projections, if both sets
+/// have the same size. Projections are f32, sums f64. Two samples of one distribution have a distance
+/// of about √(spread/N), so results are comparable only at the same N.
 ///
-/// - a: [N, …], b: [M, …]: bytes are pixels and become [−1, 1]; other numbers stay as they are
-/// - seed: of the directions; a comparison keeps to one
+/// It seeds and uses libtorch's global generator.
+///
+/// - a: [N, …], b: [M, …]; bytes are pixels and are scaled to [−1, 1], other values are unchanged
+/// - seed: seed of the directions; results are comparable only with the same seed
 ///
 /// # Errors
-/// An empty set, rows of two lengths, numbers that are not finite.
+/// An empty set, rows of different sizes, values that are not finite.
 pub fn sliced_wasserstein(a: &Tensor, b: &Tensor, seed: u64) -> Result<f64, EvalError> {
     let _guard = no_grad_guard();
     let (a, b) = Rows::pair(a, b, "the sliced Wasserstein distance", 1)?;
@@ -43,7 +43,7 @@ pub fn sliced_wasserstein(a: &Tensor, b: &Tensor, seed: u64) -> Result<f64, Eval
     Ok((sum / DIRECTIONS as f64).sqrt())
 }
 
-/// The squared distances along some directions, summed up.
+/// The sum of squared distances along some directions.
 fn cost(a: &Rows, b: &Rows, directions: &Tensor, all: &[Quantile]) -> Result<f64, EvalError> {
     let (sorted_a, sorted_b) = (sorted(a, directions)?, sorted(b, directions)?);
     let mut sum = 0.0;
@@ -69,7 +69,7 @@ fn directions(width: i64, seed: u64) -> Result<Tensor, EvalError> {
     Ok(drawn.f_div(&lengths.f_sqrt()?)?)
 }
 
-/// The projections of a set, rising, [N, AT_ONCE].
+/// The sorted projections of a set, [N, AT_ONCE].
 fn sorted(rows: &Rows, directions: &Tensor) -> Result<Tensor, EvalError> {
     let shadows = rows.blocks().map(|block| -> Result<Tensor, EvalError> {
         Ok(rows.block(block, Kind::Float)?.f_matmul(directions)?)
@@ -78,16 +78,16 @@ fn sorted(rows: &Rows, directions: &Tensor) -> Result<Tensor, EvalError> {
     Ok(Tensor::f_cat(&shadows, 0)?.f_sort(0, false)?.0)
 }
 
-/// A stretch of probability on which both quantile functions are constant.
+/// An interval of probability on which both quantile functions are constant.
 struct Quantile {
-    /// Which of the sorted values of each set it takes.
+    /// Indices of the sorted values of both sets.
     a: i64,
     b: i64,
-    /// Its length; all together 1.
+    /// Length of the interval; the sum is 1.
     share: f64,
 }
 
-/// The stretches of sets of n and m values, at most n + m − 1.
+/// The intervals of sets of n and m values, at most n + m − 1.
 fn quantiles(n: i64, m: i64) -> Vec<Quantile> {
     let (mut all, mut a, mut b, mut from) = (Vec::new(), 0, 0, 0);
     while a < n && b < m {

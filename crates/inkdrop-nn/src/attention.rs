@@ -85,7 +85,7 @@ pub struct AttentionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Projection {
     /// One 1×1 convolution for q, k and v together.
-    Joint {
+    Fused {
         /// Axes of the kernel: 1 or 2.
         dims: usize,
         /// Order of the outputs.
@@ -95,7 +95,7 @@ pub enum Projection {
     Separate,
 }
 
-/// Order of the 3·C output channels of a joint projection.
+/// Order of the 3·C output channels of a fused projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadOrder {
     /// (head, q|k|v, D): improved-diffusion's, later called legacy.
@@ -133,7 +133,7 @@ impl AttentionConfig {
             heads,
             inner: channels,
             norm: NormConfig::groups(32),
-            projection: Projection::Joint { dims: 1, order: HeadOrder::HeadsFirst },
+            projection: Projection::Fused { dims: 1, order: HeadOrder::HeadsFirst },
             zero_out: true,
             divisor: 1.0,
             keys: AttentionKeys::IMPROVED,
@@ -144,7 +144,7 @@ impl AttentionConfig {
     pub fn ddpm(channels: i64, norm: NormConfig) -> Self {
         Self {
             norm,
-            projection: Projection::Joint { dims: 2, order: HeadOrder::PartsFirst },
+            projection: Projection::Fused { dims: 2, order: HeadOrder::PartsFirst },
             zero_out: false,
             keys: AttentionKeys::DDPM,
             ..Self::improved(channels, 1)
@@ -155,7 +155,7 @@ impl AttentionConfig {
 /// Projections to q, k and v.
 #[derive(Debug, Clone)]
 enum ToQkv {
-    Joint { conv: Conv, order: HeadOrder },
+    Fused { conv: Conv, order: HeadOrder },
     Separate([Linear; 3]),
 }
 
@@ -199,13 +199,13 @@ impl SelfAttention {
         let AttentionConfig { channels, inner, keys, .. } = *config;
         let norm = Norm::new(&mut scope.sub(keys.norm), config.norm, channels)?;
         let (qkv, out) = match config.projection {
-            Projection::Joint { dims, order } => {
+            Projection::Fused { dims, order } => {
                 let to_qkv = ConvConfig::same(channels, 3 * inner, 1).over(dims);
                 let to_out = ConvConfig::same(inner, channels, 1).over(dims);
                 let conv = Conv::new(&mut scope.sub(keys.qkv[0]), to_qkv)?;
                 let out = Conv::new(&mut scope.sub(keys.out), to_out)?;
                 let out = if config.zero_out { out.zeroed()? } else { out };
-                (ToQkv::Joint { conv, order }, ToOut::Conv(out))
+                (ToQkv::Fused { conv, order }, ToOut::Conv(out))
             }
             Projection::Separate => {
                 let mut linear = |key, i, o| Linear::in_torso(&mut scope.sub(key), i, o);
@@ -224,7 +224,7 @@ impl SelfAttention {
     pub(crate) fn compile(&self, options: &CompileOptions) -> Result<CompiledSelfAttention> {
         let pack = options.pack;
         let (qkv, order) = match &self.qkv {
-            ToQkv::Joint { conv, order } => (conv.as_pointwise(pack)?, *order),
+            ToQkv::Fused { conv, order } => (conv.as_pointwise(pack)?, *order),
             ToQkv::Separate([q, k, v]) => {
                 (Linear::as_pointwise(&[q, k, v], pack)?, HeadOrder::PartsFirst)
             }
@@ -256,7 +256,7 @@ impl SelfAttention {
         let positions = positions(x);
         let flat = || x.f_reshape([batch, channels, positions]); // [B, C, T]
         match &self.qkv {
-            ToQkv::Joint { conv, order } => {
+            ToQkv::Fused { conv, order } => {
                 let x = if conv.dims() == 1 { flat()? } else { x.shallow_clone() };
                 let qkv = conv.forward(&x)?;
                 let head = qkv.size()[1] / (3 * heads);

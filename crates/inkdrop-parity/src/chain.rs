@@ -1,4 +1,4 @@
-//! Whole trajectories with recorded noise.
+//! Sampling trajectories (DDPM, DDIM, DDIM inversion) with recorded noise.
 
 use anyhow::{Context, Result};
 use inkdrop_nn::{Conditioning, Network};
@@ -16,7 +16,7 @@ use crate::improved::Improved;
 use crate::report::Tolerance;
 use crate::toy_network::{Form, ToyNetwork};
 use crate::unet::network;
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
 /// Sampling arguments of the sprites notebook.
 #[derive(Debug, Deserialize)]
@@ -40,7 +40,7 @@ enum Method {
     DdimReverse,
 }
 
-pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Comparison>> {
     let config: Sprites = case.config()?;
     let network = network(
         &ModelConfig::Context(config.model.config()),
@@ -75,7 +75,7 @@ struct Arguments {
     sample_mid_index: usize,
 }
 
-pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_improved(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
     let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
     let process = config.process.process().with_context(|| case.name.clone())?;
@@ -83,7 +83,7 @@ pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
     chain.check(case, &process, &network, Conditioning::none())
 }
 
-/// A trajectory to compute.
+/// Settings of a trajectory.
 struct Chain {
     method: Method,
     eta: f64,
@@ -98,14 +98,14 @@ struct Trajectory {
 }
 
 impl Chain {
-    /// The first, a middle and the last state, and the last prediction of the image.
+    /// Compares the first, a middle and the last state, and the last predicted x0.
     fn check(
         &self,
         case: &Case,
         process: &Process,
         network: &dyn Network,
         conditioning: Conditioning,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Vec<Comparison>> {
         let denoiser = NetworkDenoiser::new(process, network, conditioning);
         let Trajectory { states, last_x0, sample } = self.run(case, process, &denoiser)?;
         let state = |i: usize| states.get(i).with_context(|| format!("{}: no step {i}", case.name));
@@ -116,7 +116,8 @@ impl Chain {
             case.compare("sample", &sample, tolerance)?,
         ];
         if case.weights.get("pred_xstart_last").is_some() {
-            let x0 = last_x0.with_context(|| format!("{}: no step was taken", case.name))?;
+            let x0 =
+                last_x0.with_context(|| format!("{}: the schedule has no steps", case.name))?;
             rows.push(case.compare("pred_xstart_last", &x0, tolerance)?);
         }
         Ok(rows)
@@ -146,7 +147,7 @@ impl Chain {
     }
 }
 
-/// All states of a run.
+/// Collects all states of a sampling run.
 fn collect(mut run: impl SamplingRun) -> Result<Trajectory> {
     let states: Vec<StepState> = run.by_ref().collect::<Result<_, SamplerError>>()?;
     let last_x0 = states.last().map(|state| state.x0.shallow_clone());

@@ -1,4 +1,4 @@
-//! improved-diffusion's process, from its own arguments.
+//! The diffusion process of improved-diffusion, built from its own arguments.
 
 use anyhow::{Context, Result, bail};
 use inkdrop_process::{PredictionType, Process, ProcessConfig, TimeInput, Variance};
@@ -6,7 +6,7 @@ use inkdrop_schedule::{ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::tch::Device;
 use serde::Deserialize;
 
-/// What SpacedDiffusion is made from.
+/// Arguments of SpacedDiffusion.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Improved {
     noise_schedule: String,
@@ -39,17 +39,17 @@ enum Var {
     FixedLarge,
 }
 
-/// A noise schedule by improved-diffusion's name.
+/// The noise schedule with improved-diffusion's name.
 pub(crate) fn schedule(name: &str, steps: usize) -> Result<ScheduleConfig> {
     match name {
         "linear" => Ok(ScheduleConfig::linear(steps)),
         "cosine" => Ok(ScheduleConfig::cosine(steps)),
-        other => bail!("noise_schedule `{other}`: improved-diffusion has linear and cosine"),
+        other => bail!("noise_schedule `{other}`: expected linear or cosine"),
     }
 }
 
 impl Improved {
-    /// The process, respaced.
+    /// The respaced process.
     pub(crate) fn process(&self) -> Result<Process> {
         let config = ProcessConfig {
             schedule: schedule(&self.noise_schedule, self.diffusion_steps)?,

@@ -1,4 +1,4 @@
-//! Single layers.
+//! Single layers: embeddings, self-attention and residual blocks.
 
 use anyhow::{Result, bail};
 use inkdrop_checkpoint::load;
@@ -11,7 +11,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::Deserialize;
 
 use crate::report::Tolerance;
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
 const TOLERANCE: Tolerance = Tolerance::Scaled(2e-5);
 
@@ -21,7 +21,7 @@ struct Positional {
     scale: f64,
 }
 
-pub(crate) fn check_positional(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_positional(case: &Case) -> Result<Vec<Comparison>> {
     let config: Positional = case.config()?;
     let t = case.tensor("t")?;
     let whole = positional_embedding(t, config.dim, config.scale)?;
@@ -46,7 +46,7 @@ struct Period {
     max_period: f64,
 }
 
-pub(crate) fn check_timestep(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_timestep(case: &Case) -> Result<Vec<Comparison>> {
     let config: Timestep = case.config()?;
     let t = case.tensor("t")?;
     let Period { dim, max_period } = config.period_100;
@@ -67,7 +67,7 @@ struct DdpmAttention {
     num_groups: i64,
 }
 
-pub(crate) fn check_ddpm_attention(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_ddpm_attention(case: &Case) -> Result<Vec<Comparison>> {
     let config: DdpmAttention = case.config()?;
     let kind = match config.norm.as_deref() {
         Some("gn") => NormKind::Group,
@@ -85,19 +85,19 @@ pub(crate) fn check_ddpm_attention(case: &Case) -> Result<Vec<Row>> {
 struct ImprovedAttention {
     channels: i64,
     num_heads: Option<i64>,
-    /// Instead of a number of heads; −1 is none.
+    /// Channels per head, instead of a number of heads; −1 is unset.
     num_head_channels: Option<i64>,
     #[serde(default)]
     use_new_attention_order: bool,
 }
 
-pub(crate) fn check_improved_attention(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_improved_attention(case: &Case) -> Result<Vec<Comparison>> {
     let config: ImprovedAttention = case.config()?;
     let order = match config.use_new_attention_order {
         true => HeadOrder::PartsFirst,
         false => HeadOrder::HeadsFirst,
     };
-    let projection = Projection::Joint { dims: 1, order };
+    let projection = Projection::Fused { dims: 1, order };
     let heads = match config.num_head_channels {
         Some(width @ 1..) => config.channels / width,
         _ => config.num_heads.unwrap_or(1),
@@ -123,7 +123,7 @@ struct ImprovedResBlock {
     down: bool,
 }
 
-pub(crate) fn check_improved_resblock(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check_improved_resblock(case: &Case) -> Result<Vec<Comparison>> {
     let config: ImprovedResBlock = case.config()?;
     let outputs = config.out_channels.unwrap_or(config.channels);
     let config = ResBlockConfig {
@@ -140,11 +140,11 @@ pub(crate) fn check_improved_resblock(case: &Case) -> Result<Vec<Row>> {
     check_block(case, |scope| ResBlock::new(scope, &config))
 }
 
-/// One block with the case's weights, in f32 and in f64.
+/// Compares the output of a block with the case's weights, in f32 and in f64.
 fn check_block<B: Block>(
     case: &Case,
     build: impl Fn(&mut Scope) -> inkdrop_torch::Result<B>,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Comparison>> {
     let run = |kind: Kind| -> Result<Tensor> {
         let mut params = Params::new(kind, Device::Cpu);
         let block = build(&mut params.root())?;

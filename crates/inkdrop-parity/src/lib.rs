@@ -1,7 +1,7 @@
-//! Golden cases of the PyTorch originals, checked against the crates.
+//! Checks golden cases: inputs and outputs of PyTorch programs, compared with the crates.
 //!
-//! A case is a safetensors file whose metadata names its kind, its family and
-//! the config in the original's own argument names (see docs/parity.md).
+//! A case is a safetensors file. Its metadata contains its kind, its family and the config in
+//! the argument names of the PyTorch program (see docs/parity.md).
 //!
 //! ```no_run
 //! use inkdrop_parity::check_file;
@@ -32,13 +32,13 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use case::Case;
-pub use report::{Distance, Row, Status};
+pub use report::{Comparison, Distance, Status};
 
-/// Runs one case: a row for each group of tensors that was compared.
+/// Checks a case. Returns a result for each group of tensors that was compared.
 ///
 /// # Errors
-/// The file cannot be read, or lacks what its kind needs.
-pub fn check_file(path: &Path) -> Result<Vec<Row>> {
+/// The file cannot be read, or a tensor or argument of its kind is missing.
+pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
     let case = Case::open(path)?;
     match (case.kind.as_str(), case.family.as_str()) {
         ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d") => {

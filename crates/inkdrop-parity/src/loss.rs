@@ -1,4 +1,4 @@
-//! Losses of improved-diffusion, term by term, and their gradients.
+//! Loss terms of improved-diffusion and their gradients.
 
 use anyhow::{Context, Result};
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::improved::Improved;
 use crate::report::{Distance, Status, Tolerance};
 use crate::toy_network::{Form, ToyNetwork};
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
 #[derive(Debug, Deserialize)]
 struct Arguments {
@@ -39,7 +39,7 @@ impl Loss {
     }
 }
 
-pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
     let process = config.process.process().with_context(|| case.name.clone())?;
     let objective = config.loss_type.config();
@@ -58,9 +58,15 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// In f64, without the bound at t = 0: the likelihood of the pixels there is a difference of two
-/// nearly equal probabilities, which the reference's f32 leaves open by more than is allowed.
-fn in_double(case: &Case, process: &Process, objective: &ObjectiveConfig) -> Result<Vec<Row>> {
+/// The comparison in f64, without the bound at t = 0.
+///
+/// The likelihood of the pixels is a difference of two nearly equal probabilities. There the
+/// rounding of the f32 reference exceeds the tolerance.
+fn in_double(
+    case: &Case,
+    process: &Process,
+    objective: &ObjectiveConfig,
+) -> Result<Vec<Comparison>> {
     let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Double)?;
     let terms = terms(case, process, objective, &network)?;
     let with_bound = terms.bound.is_some() || terms.error.is_none();
@@ -92,7 +98,7 @@ fn terms(
     Ok(objective.terms(network, batch, &Conditioning::none(), Mode::Eval)?)
 }
 
-/// Every term that the case holds, with its key.
+/// Every loss term of the case, with its key.
 fn named<'a>(case: &Case, ours: &'a LossTerms) -> Result<Vec<(String, &'a Tensor)>> {
     let mut terms = Vec::new();
     for (name, _) in case.weights.below("term:").iter() {
@@ -102,7 +108,8 @@ fn named<'a>(case: &Case, ours: &'a LossTerms) -> Result<Vec<(String, &'a Tensor
             "vb" => ours.bound.as_ref(),
             _ => None,
         };
-        let ours = ours.with_context(|| format!("{}: we have no term `{name}`", case.name))?;
+        let ours =
+            ours.with_context(|| format!("{}: inkdrop has no loss term `{name}`", case.name))?;
         terms.push((format!("term:{name}"), ours));
     }
     Ok(terms)

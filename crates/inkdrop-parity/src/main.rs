@@ -1,20 +1,20 @@
-//! `cargo xtask parity`: checks golden cases, a line for each comparison.
+//! `cargo xtask parity`: checks golden cases and prints a line for each comparison.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use inkdrop_parity::{Distance, Row, Status, check_file};
+use inkdrop_parity::{Comparison, Distance, Status, check_file};
 
-/// Checks golden cases of the PyTorch originals against the crates.
+/// Checks golden cases of the PyTorch programs against the crates.
 ///
-/// A case that is not covered yet fails the run when its file is named; inside
-/// a folder it is only reported.
+/// A case of a kind that is not covered fails if its file is an argument. Inside a folder it is only
+/// reported.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask parity")]
 struct Arguments {
-    /// Case files or folders of them [default: the committed cases, and ../shared/parity if there]
+    /// Case files, or folders of cases [default: the committed cases, and ../shared/parity if it exists]
     paths: Vec<PathBuf>,
 }
 
@@ -23,7 +23,7 @@ struct Count {
     ok: usize,
     failed: usize,
     not_covered: usize,
-    /// The largest share of a tolerance that was used, and where.
+    /// The largest error relative to its tolerance, and its place.
     nearest: Option<(f64, String)>,
 }
 
@@ -56,7 +56,7 @@ fn check(file: &Path, named: bool, count: &mut Count) {
             count.failed += 1;
         }
         Ok(rows) if rows.is_empty() => {
-            println!("{}: nothing in it can be compared FAIL", file.display());
+            println!("{}: it contains no tensor to compare FAIL", file.display());
             count.failed += 1;
         }
         Ok(rows) => rows.iter().for_each(|row| {
@@ -72,7 +72,7 @@ fn check(file: &Path, named: bool, count: &mut Count) {
 }
 
 impl Count {
-    fn note(&mut self, row: &Row) {
+    fn note(&mut self, row: &Comparison) {
         if let Status::Compared(Distance { error, tolerance, .. }) = row.status
             && tolerance > 0.0
         {
@@ -84,18 +84,18 @@ impl Count {
     }
 }
 
-/// The committed cases, and those that lie beside the checkout.
+/// The committed cases, and those next to the checkout.
 fn default_paths() -> Vec<PathBuf> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/parity");
     if shared.is_dir() {
         return vec![fixtures, shared];
     }
-    println!("the larger cases beside the checkout (../shared/parity) are skipped: not there");
+    println!("../shared/parity does not exist: the larger cases are skipped");
     vec![fixtures]
 }
 
-/// The file itself, or the cases of a folder by name.
+/// The file itself, or the cases of a folder, sorted by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_path_buf()]);
@@ -105,7 +105,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
         .collect();
-    anyhow::ensure!(!files.is_empty(), "{} holds no .safetensors cases", path.display());
+    anyhow::ensure!(!files.is_empty(), "{} contains no .safetensors files", path.display());
     files.sort();
     Ok(files)
 }

@@ -1,53 +1,53 @@
-//! How far a result is from the original's.
+//! Comparison of a result with that of the PyTorch program: errors, tolerances and the verdict.
 
 use std::fmt;
 
 use anyhow::{Result, ensure};
 use inkdrop_torch::tch::{Kind, Tensor};
 
-/// One line of the report.
+/// The comparison of a group of tensors: a line of the report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// The case's file name without ending.
+pub struct Comparison {
+    /// The case's file name without extension.
     pub case: String,
-    /// What was compared.
+    /// Name of the compared tensors.
     pub what: String,
-    /// How it went.
+    /// The outcome.
     pub status: Status,
 }
 
-/// How a comparison went.
+/// Outcome of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {
-    /// The numbers were compared.
+    /// The tensors were compared.
     Compared(Distance),
-    /// This kind and family are not built yet.
+    /// This kind and family are not covered yet.
     NotCovered,
-    /// The format does not know this kind.
+    /// The kind is unknown.
     UnknownKind,
 }
 
-/// The distance between two groups of tensors.
+/// Errors between two groups of tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distance {
     /// Largest |ours − theirs|.
     pub absolute: f64,
     /// Largest |ours − theirs| / |theirs|.
     pub relative: f64,
-    /// Largest error, in the unit of the tolerance.
+    /// Largest error, in the units of the tolerance.
     pub error: f64,
-    /// Largest error that is still right.
+    /// Bound on the error.
     pub tolerance: f64,
 }
 
-/// What an error is held against.
+/// Bound on an error.
 #[derive(Debug, Clone, Copy)]
 pub enum Tolerance {
     /// |Δ| ≤ tolerance · max(1, max|ref|) over the tensor.
     Scaled(f64),
     /// |Δ| ≤ tolerance · |ref| for every entry.
     Relative(f64),
-    /// Bit for bit.
+    /// Bitwise equality.
     Exact,
 }
 
@@ -59,7 +59,7 @@ impl Distance {
     pub fn between(ours: &Tensor, theirs: &Tensor, tolerance: Tolerance) -> Result<Self> {
         ensure!(
             ours.size() == theirs.size(),
-            "shape {:?} where the original has {:?}",
+            "shape {:?}, expected {:?} as in PyTorch",
             ours.size(),
             theirs.size()
         );
@@ -82,7 +82,7 @@ impl Distance {
         Ok(distance)
     }
 
-    /// The distance that is nearer to failing.
+    /// Joins two distances: the larger of each error.
     pub fn worse(self, other: Self) -> Self {
         Self {
             absolute: self.absolute.max(other.absolute),
@@ -92,7 +92,7 @@ impl Distance {
         }
     }
 
-    /// Whether the error is within the tolerance.
+    /// True if the error is within the tolerance.
     pub fn ok(&self) -> bool {
         self.error <= self.tolerance
     }
@@ -102,14 +102,14 @@ fn values(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.f_to_kind(Kind::Double)?.f_contiguous()?.f_view(-1)?.try_into()?)
 }
 
-impl Row {
-    /// Whether the numbers were compared and are right.
+impl Comparison {
+    /// True if the tensors were compared and are within the tolerance.
     pub fn ok(&self) -> bool {
         matches!(&self.status, Status::Compared(distance) if distance.ok())
     }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { case, what, .. } = self;
         match &self.status {

@@ -1,13 +1,13 @@
-//! libtorch's generator, bit for bit.
+//! libtorch's random number generator, compared bitwise.
 
 use anyhow::{Context, Result};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_torch::{NoiseSource, TorchNoise};
 
 use crate::report::Tolerance;
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
-pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let mut rows = Vec::new();
     for (rest, _) in case.weights.below("randn_seed_").iter() {
         let seed: i64 = rest.parse().with_context(|| format!("{}: seed `{rest}`", case.name))?;

@@ -1,4 +1,4 @@
-//! Schedules, table by table.
+//! Noise schedules, compared table by table.
 
 use anyhow::{Context, Result};
 use inkdrop_schedule::{Schedule, ScheduleConfig, TimestepSpacing};
@@ -7,7 +7,7 @@ use ndarray::Array1;
 use serde::Deserialize;
 
 use crate::report::{Distance, Tolerance};
-use crate::{Case, Row, Status, improved};
+use crate::{Case, Comparison, Status, improved};
 
 #[derive(Debug, Deserialize)]
 struct Sprites {
@@ -16,11 +16,11 @@ struct Sprites {
     beta2: f64,
 }
 
-/// The notebook's three tables, whose entry 0 our schedules leave out.
-pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Row>> {
+/// Compares the three tables of the sprites notebook. Its entry 0 has no counterpart in [`Schedule`].
+pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Comparison>> {
     let Sprites { timesteps: steps, beta1: beta_start, beta2: beta_end } = case.config()?;
     let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end }.build()?;
-    let row = |key: &str, ours: Array1<f64>| -> Result<Row> {
+    let row = |key: &str, ours: Array1<f64>| -> Result<Comparison> {
         let theirs = case.tensor(key)?.f_narrow(0, 1, steps as i64)?;
         let distance = Distance::between(&tensor(&ours), &theirs, Tolerance::Relative(2e-7))?;
         Ok(case.row(key, Status::Compared(distance)))
@@ -40,31 +40,33 @@ struct Improved {
     timestep_respacing: String,
 }
 
-/// improved-diffusion's SpacedDiffusion, which derives its β from ᾱ even where it keeps every step.
-pub(crate) fn check_improved(case: &Case) -> Result<Vec<Row>> {
+/// Compares the tables of improved-diffusion's SpacedDiffusion, which derives β from ᾱ even without
+/// respacing.
+pub(crate) fn check_improved(case: &Case) -> Result<Vec<Comparison>> {
     let config: Improved = case.config()?;
     let steps = config.diffusion_steps;
     let full = improved::schedule(&config.noise_schedule, steps)?;
-    let picks = config.timestep_respacing.parse::<TimestepSpacing>()?.timesteps(steps)?;
-    let schedule = full.build()?.respaced(&picks)?;
+    let timesteps = config.timestep_respacing.parse::<TimestepSpacing>()?.timesteps(steps)?;
+    let schedule = full.build()?.respaced(&timesteps)?;
 
-    let map: Vec<i64> = picks.iter().map(|&pick| pick as i64).collect();
+    let map: Vec<i64> = timesteps.iter().map(|&t| t as i64).collect();
     let mut rows =
         vec![case.compare("timestep_map", &Tensor::from_slice(&map), Tolerance::Exact)?];
     let mut tables = Vec::new();
     for (key, _) in case.weights.iter().filter(|(key, _)| *key != "timestep_map") {
         let ours = table(&schedule, key)
-            .with_context(|| format!("{}: we have no table `{key}`", case.name))?;
+            .with_context(|| format!("{}: inkdrop has no table `{key}`", case.name))?;
         tables.push(case.compare(key, &tensor(&ours), Tolerance::Relative(1e-12))?);
     }
     rows.extend(summary(case, tables));
     Ok(rows)
 }
 
-/// One row for all tables while all are right; each wrong one by its name.
-fn summary(case: &Case, tables: Vec<Row>) -> Vec<Row> {
+/// Joins all tables within tolerance into one comparison; the others stay separate.
+fn summary(case: &Case, tables: Vec<Comparison>) -> Vec<Comparison> {
     let count = tables.len();
-    let (right, wrong): (Vec<Row>, Vec<Row>) = tables.into_iter().partition(Row::ok);
+    let (right, wrong): (Vec<Comparison>, Vec<Comparison>) =
+        tables.into_iter().partition(Comparison::ok);
     let distances = right.iter().filter_map(|row| match row.status {
         Status::Compared(distance) => Some(distance),
         _ => None,
@@ -75,7 +77,7 @@ fn summary(case: &Case, tables: Vec<Row>) -> Vec<Row> {
     row.into_iter().chain(wrong).collect()
 }
 
-/// A table by the original's name.
+/// The table with improved-diffusion's name.
 fn table(schedule: &Schedule, name: &str) -> Option<Array1<f64>> {
     Some(match name {
         "betas" => schedule.betas().clone(),

@@ -1,4 +1,4 @@
-//! diffusers' schedulers, step for step, against our samplers.
+//! diffusers' schedulers, compared with inkdrop's samplers at every step.
 
 mod arguments;
 mod clipping;
@@ -22,22 +22,22 @@ use self::scheduler_steps::{Planner, SchedulerSteps};
 use self::tables::Tables;
 use crate::report::{Distance, Status, Tolerance};
 use crate::toy_network::{Form, ToyNetwork};
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
 #[derive(Debug, Deserialize)]
 struct Config {
     scheduler: Arguments,
     num_inference_steps: usize,
     sample_mid_index: usize,
-    /// DDIM's step argument.
+    /// DDIM's η.
     #[serde(default)]
     eta: f64,
-    /// DDIM's step argument.
+    /// DDIM: recompute ε from the clipped x0.
     #[serde(default)]
     use_clipped_model_output: bool,
 }
 
-pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let Some(class) = Class::named(&case.family) else {
         return Ok(vec![case.row(format!("solver of {}", case.family), Status::NotCovered)]);
     };
@@ -46,7 +46,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     rows.with_context(|| format!("{} ({})", case.name, case.family))
 }
 
-fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Row>> {
+fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Comparison>> {
     let arguments = &config.scheduler;
     let tables = Tables::of(arguments, class)?;
     let recorded = case.weights.get("timesteps").map(|times| times.f_to_kind(Kind::Double));
@@ -73,14 +73,15 @@ fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The times at which our sampler called the network, and σ. Both are f32 numbers that come from
-/// logarithms and interpolation: 1e-5 is some hundred roundings of ln σ.
+/// Compares the timesteps of all network calls, and σ.
+///
+/// Both are f32 numbers from logarithms and interpolation: 1e-5 is about a hundred roundings of ln σ.
 fn levels(
     case: &Case,
     class: Class,
     steps: &SchedulerSteps,
     result: &RunResult,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Comparison>> {
     let mut rows = Vec::new();
     if case.weights.get("timesteps").is_some() {
         let times: Vec<f64> = result.calls.iter().map(|call| call.level.timestep).collect();
@@ -96,7 +97,7 @@ fn levels(
     Ok(rows)
 }
 
-/// σ as the class lists them: twice each where a step has two calls.
+/// σ in the order of the scheduler class, which lists each σ twice if a step has two calls.
 fn as_listed(class: Class, sigmas: &[f64]) -> Vec<f64> {
     let (first, rest) = sigmas.split_at(1);
     let last = &sigmas[sigmas.len() - 1..];
@@ -108,14 +109,15 @@ fn as_listed(class: Class, sigmas: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Our schedule of that name against the scheduler's f32 one, which is open by 1e-6: the rounding
-/// of 1 − β and of the running product.
+/// Compares inkdrop's schedule with the scheduler's f32 table.
+///
+/// The table has an error of 1e-6, from the rounding of 1 − β and of the cumulative product.
 fn own_schedule(
     case: &Case,
     class: Class,
     arguments: &Arguments,
     tables: &Tables,
-) -> Result<Option<Row>> {
+) -> Result<Option<Comparison>> {
     let Some(ours) = tables::named(arguments, class) else { return Ok(None) };
     let ours = ours.build()?.alphas_cumprod().to_vec();
     let theirs = Tensor::from_slice(&tables.plain_bars);
@@ -123,21 +125,21 @@ fn own_schedule(
     Ok(Some(case.row("alphas_cumprod", Status::Compared(distance))))
 }
 
-/// The first, a middle and the last state. The state after a scheduler's step is the x of the
-/// network's next call.
+/// Compares the first, a middle and the last state. The state after a scheduler's step is the x of
+/// the next network call.
 fn states(
     case: &Case,
     class: Class,
     steps: &SchedulerSteps,
     result: RunResult,
     mid: usize,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Comparison>> {
     let RunResult { calls, sample } = result;
     let end = steps.steps[steps.steps.len() - 1].to;
     let state = |step: usize| match calls.get(step + 1) {
         Some(call) => in_its_space(class, &call.x, call.level.signal()),
         None if step + 1 == calls.len() => in_its_space(class, &sample, end.signal()),
-        None => bail!("{}: no step {step}: there are {}", case.name, calls.len()),
+        None => bail!("{}: step {step} does not exist, the run has {}", case.name, calls.len()),
     };
     let tolerance = Tolerance::Scaled(1e-4);
     Ok(vec![

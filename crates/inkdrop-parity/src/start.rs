@@ -1,24 +1,24 @@
-//! The state_dict that a case began with.
+//! The state_dict before the forward pass of a case.
 
 use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
 
 use crate::Case;
 
-/// The weights before the case's forward.
+/// The state_dict before the forward pass of a case.
 pub(crate) struct Start {
-    /// The state_dict.
+    /// The weights and buffers.
     pub weights: StateDict,
-    /// Whether its running statistics are those that the case began with.
+    /// True if its running statistics are those before the forward pass.
     pub known: bool,
 }
 
-/// Finds the state before the forward.
+/// Finds the state before the forward pass.
 ///
-/// Cases in train mode were exported after their forward: the running
-/// statistics among their weights are already those of `after:`. A sibling
-/// case of the same trained weights, not yet forwarded, has the ones before;
-/// without one, the counters go back by one and the rest is not known.
+/// Cases in training mode were exported after their forward pass, so the running statistics
+/// among their weights equal those of `after:`. A sibling case with the same weights in
+/// evaluation mode has the earlier ones. Without it, counters are decremented and the other
+/// statistics are unknown.
 pub(crate) fn find(case: &Case) -> Result<Start> {
     let mut weights = case.weights.below("weight:");
     let after = case.weights.below("after:");
@@ -45,7 +45,7 @@ pub(crate) fn find(case: &Case) -> Result<Start> {
     Ok(Start { weights, known: sibling.is_some() })
 }
 
-/// The weights of a case beside this one that differ in the stale entries alone.
+/// The weights of another case in the folder that differ in the stale entries only.
 fn sibling(case: &Case, weights: &StateDict, stale: &[String]) -> Result<Option<StateDict>> {
     for path in case.folder.read_dir()?.flatten().map(|entry| entry.path()) {
         if path.extension().is_none_or(|ending| ending != "safetensors") {

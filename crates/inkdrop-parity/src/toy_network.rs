@@ -1,4 +1,4 @@
-//! The small networks that stand in where a case is about the process and not the model.
+//! Toy networks for cases that test the process, the losses or the samplers.
 
 use anyhow::{Result, bail};
 use inkdrop_checkpoint::{StateDict, load};
@@ -9,17 +9,17 @@ use inkdrop_nn::{
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
 
-/// What a stand-in computes of h = tanh(conv3×3(x) + linear(t/1000)).
+/// Output of a toy network, with h = tanh(conv3×3(x) + linear(t/1000)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// h: for improved-diffusion's process.
+    /// h, for improved-diffusion's process.
     Plain,
-    /// (t/1000)·x + 0.3·h, x repeated where there are two halves: for diffusers' schedulers,
-    /// so that noise is taken away.
+    /// (t/1000)·x + 0.3·h, for diffusers' schedulers, so that it removes noise. x is repeated if
+    /// the output has two halves.
     Damped,
 }
 
-/// A stand-in network with a case's weights.
+/// Toy network with a case's weights.
 pub(crate) struct ToyNetwork {
     params: Params,
     layers: Layers,
@@ -36,7 +36,9 @@ struct Layers {
 impl ToyNetwork {
     pub(crate) fn of(weights: &StateDict, form: Form, kind: Kind) -> Result<Self> {
         let shape = weights.get("conv.weight").map(Tensor::size).unwrap_or_default();
-        let [outputs, inputs, ..] = shape[..] else { bail!("the stand-in has no conv.weight") };
+        let [outputs, inputs, ..] = shape[..] else {
+            bail!("tensor `conv.weight` of the toy network is missing")
+        };
         let mut params = Params::uninitialized(kind, Device::Cpu);
         let mut root = params.root();
         let conv = Conv::new(&mut root.sub("conv"), ConvConfig::same(inputs, outputs, 3))?;

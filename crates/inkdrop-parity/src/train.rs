@@ -15,12 +15,12 @@ use crate::improved::schedule;
 use crate::loss::Loss;
 use crate::report::{Status, Tolerance};
 use crate::unet::network;
-use crate::{Case, Row};
+use crate::{Case, Comparison};
 
-/// How far a point of the loss curve may be off, as a share of it.
+/// Relative tolerance of the points of the loss curve.
 const CURVE: f64 = 1e-4;
 
-/// improved-diffusion's recipe.
+/// Training arguments of improved-diffusion.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
@@ -38,8 +38,8 @@ struct Arguments {
     diffusion_steps: usize,
     loss_type: Loss,
     rescale_timesteps: bool,
-    /// Where the loss curve is compared instead of the weights: over how many steps each of its
-    /// points is a mean.
+    /// Number of steps that a point of the loss curve averages. If set, the curve is compared
+    /// instead of the weights.
     window: Option<i64>,
 }
 
@@ -58,7 +58,7 @@ fn usual_eps() -> f64 {
     1e-8
 }
 
-pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
     let decays = config.optimizer == Kinds::Adamw || config.weight_decay == 0.0;
     ensure!(decays, "{}: Adam with a weight decay is not covered", case.name);
@@ -66,13 +66,13 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     let mut weights = case.weights.below("weight:");
     if start::is_lost(case) {
         let network = network(&model, &weights, Kind::Float)?;
-        // A step of Adam moves a weight by little more than lr, and decay takes off lr·decay.
+        // A step of Adam changes a weight by about lr, and weight decay by lr·decay.
         let steps = case.tensor("t")?.size()[0] as f64;
         let farthest = steps * config.lr * (2.0 + 10.0 * config.weight_decay);
         match start::draw(case, network.as_ref(), farthest)? {
             Some(start) => weights = start,
             None => {
-                let what = "train: its weights are after";
+                let what = "train: initial weights unknown";
                 return Ok(vec![case.row(what, Status::NotCovered)]);
             }
         }
@@ -106,7 +106,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Takes the recorded steps and returns the loss before each.
+/// Runs the recorded training steps and returns the loss before each.
 fn steps(
     case: &Case,
     config: &Arguments,
@@ -148,7 +148,7 @@ fn labels(case: &Case, step: i64) -> Result<Conditioning> {
 
 fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {
     let [.., height, width] = case.tensor("x_start")?.size()[..] else {
-        anyhow::bail!("{}: x_start is not [steps, B, C, H, W]", case.name)
+        anyhow::bail!("{}: expected x_start of shape [steps, B, C, H, W]", case.name)
     };
     let size = ImageSize { height, width };
     ModelConfig::from_arguments(&case.family, config.model.clone(), size)

@@ -1,4 +1,4 @@
-//! Whole networks: outputs, gradients, features and running statistics.
+//! Networks: outputs, gradients, activations and running statistics.
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_checkpoint::{StateDict, load};
@@ -8,9 +8,9 @@ use inkdrop_unet::{Features, ImageSize, ModelConfig};
 use serde_json::{Map, Value};
 
 use crate::report::Tolerance;
-use crate::{Case, Row, start};
+use crate::{Case, Comparison, start};
 
-/// The network of a case with these weights.
+/// Builds a network with these weights.
 pub(crate) fn network(
     model: &ModelConfig,
     weights: &StateDict,
@@ -21,7 +21,7 @@ pub(crate) fn network(
     Ok(network)
 }
 
-/// What a case's config says: the network, and whether it learns.
+/// The network and the mode of a case.
 struct Subject {
     model: ModelConfig,
     mode: Mode,
@@ -41,9 +41,11 @@ impl Subject {
     }
 }
 
-/// The case in f32; in eval mode once more in f64, where only the reference's own rounding is
-/// left (in train mode that rounding alone is 1.6e-6: PyTorch in f64 is as far from PyTorch in f32).
-pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
+/// Compares a case in f32, and in evaluation mode in f64, too.
+///
+/// In f64 only the rounding of the f32 reference remains. In training mode that rounding is 1.6e-6,
+/// which exceeds the tolerance.
+pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let (Subject { model, mode }, start) = (Subject::of(case)?, start::find(case)?);
     let mut rows = Vec::new();
     let single = network(&model, &start.weights, Kind::Float)?;
@@ -62,25 +64,25 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Running statistics after one forward; only the counters where the case does not hold
-/// the statistics that it began with.
-fn after(case: &Case, network: &dyn TrainableNetwork, known: bool) -> Result<Option<Row>> {
+/// Compares the running statistics after a forward pass; only the counters if the initial
+/// statistics are unknown.
+fn after(case: &Case, network: &dyn TrainableNetwork, known: bool) -> Result<Option<Comparison>> {
     let ours = |key: &str| network.params().get(key).map(|param| param.tensor.shallow_clone());
     if known {
         return case.compare_group("after:", Tolerance::Scaled(2e-5), |_| true, ours);
     }
     let counter = |key: &str| key.ends_with("num_batches_tracked");
     let row = case.compare_group("after:", Tolerance::Exact, counter, ours)?;
-    Ok(row.map(|row| Row { what: "after:* (counters)".to_string(), ..row }))
+    Ok(row.map(|row| Comparison { what: "after:* (counters)".to_string(), ..row }))
 }
 
-/// Gradients of Σ out·probe.
+/// Compares the gradients of Σ out·probe.
 fn gradients(
     case: &Case,
     model: &ModelConfig,
     weights: &StateDict,
     mode: Mode,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Comparison>> {
     let Some(probe) = case.weights.get("probe") else { return Ok(Vec::new()) };
     let network = network(model, weights, Kind::Float)?;
     let out = forward(case, network.as_ref(), mode)?;
@@ -95,15 +97,15 @@ fn gradients(
     Ok(rows)
 }
 
-/// The activations between the blocks, where the case holds them.
+/// Compares the activations between the blocks if the case contains them.
 fn features(
     case: &Case,
     model: &ModelConfig,
     weights: &StateDict,
     mode: Mode,
-) -> Result<Option<Row>> {
-    let wanted = case.weights.below("feature:").iter().count();
-    if wanted == 0 {
+) -> Result<Option<Comparison>> {
+    let expected = case.weights.below("feature:").iter().count();
+    if expected == 0 {
         return Ok(None);
     }
     let network = match model {
@@ -111,20 +113,20 @@ fn features(
         ModelConfig::ImprovedSuperRes(config) => {
             config.build_super_res(Kind::Float, Device::Cpu)?
         }
-        other => anyhow::bail!("{}: family {} gives no features", case.name, other.family()),
+        other => anyhow::bail!("{}: family {} has no features", case.name, other.family()),
     };
     load(network.params(), weights, &[])?;
     let (x, t, conditioning) = inputs(case, network.params().kind())?;
     let Features { encoder, middle, decoder } = network.features(&x, &t, &conditioning, mode)?;
     let given = encoder.len() + decoder.len() + usize::from(middle.is_some());
-    ensure!(given == wanted, "{}: {given} features where the original has {wanted}", case.name);
+    ensure!(given == expected, "{}: {given} features, expected {expected}", case.name);
     let ours = |key: &str| {
-        let found = match key.split_once('.') {
+        let feature = match key.split_once('.') {
             Some(("down", i)) => encoder.get(i.parse::<usize>().ok()?),
             Some(("up", i)) => decoder.get(i.parse::<usize>().ok()?),
             _ => middle.as_ref(),
         };
-        found.map(Tensor::shallow_clone)
+        feature.map(Tensor::shallow_clone)
     };
     case.compare_group("feature:", Tolerance::Scaled(2e-5), |_| true, ours)
 }
@@ -134,7 +136,7 @@ fn forward(case: &Case, network: &dyn TrainableNetwork, mode: Mode) -> Result<Te
     Ok(network.forward_mode(&x, &t, &conditioning, mode)?)
 }
 
-/// x, t and the conditions; t is 0 where the network has no time embedding.
+/// x, t and the conditioning; t is 0 if the network has no time embedding.
 fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
     let optional = |key: &str| case.weights.get(key).map(|tensor| tensor.to_kind(kind));
     let x = case.tensor("x")?.to_kind(kind);
@@ -154,7 +156,8 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
     Ok((x, t, conditioning))
 }
 
-/// √Σ|∂|² over all parameters but the shortcut, which the notebook draws anew in every forward.
+/// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
+/// every forward pass.
 fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
     let mut sum = 0.0;
     for param in network.params().trained() {

@@ -1,4 +1,4 @@
-//! Curves as a picture that takes its colours from the page.
+//! Line charts as inline SVG, with the colours of the page.
 
 mod lines;
 
@@ -9,27 +9,27 @@ pub(crate) use lines::Line;
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 240.0;
-/// What is left for numbers: left, right, top, bottom.
+/// Margins: left, right, top, bottom.
 const MARGINS: [f64; 4] = [50.0, 12.0, 10.0, 26.0];
 
-/// A factor between the highest and the lowest value that a linear axis no longer shows well.
+/// Minimum ratio of the highest to the lowest value for a logarithmic axis.
 const WIDE: f64 = 12.0;
 
-/// Curves over one x.
+/// A chart: curves over a common x axis.
 #[derive(Debug)]
 pub(crate) struct Chart {
-    /// What they are.
+    /// Title of the chart.
     pub(crate) title: String,
-    /// What x is: `step`.
+    /// Label of the x axis, such as `step`.
     pub(crate) x: &'static str,
-    /// Whether the y axis may be logarithmic: it is where all values are above 0 and far apart.
+    /// True if the y axis may be logarithmic. It is if all values are positive and span a wide range.
     pub(crate) log: bool,
-    /// The curves, at most six of them in colours of their own.
+    /// The curves; at most six have different colours.
     pub(crate) lines: Vec<Line>,
 }
 
 impl Chart {
-    /// The chart with its title and names; nothing where there is no finite value.
+    /// The chart with title and legend; `None` without a finite value.
     pub(crate) fn figure(&self) -> Option<Markup> {
         let svg = self.svg()?;
         let name = |index: usize, line: &Line| {
@@ -72,7 +72,7 @@ impl Chart {
         })
     }
 
-    /// The first and the last value of each curve, for those who do not see it.
+    /// Text alternative: the first and the last value of each curve.
     fn words(&self) -> String {
         let of = |line: &Line| {
             let (first, last) = (line.finite().next(), line.finite().last());
@@ -85,14 +85,14 @@ impl Chart {
     }
 }
 
-/// Where numbers stand in the picture.
+/// Maps values to positions in the image.
 pub(crate) struct Frame {
     x: Scale,
     y: Scale,
 }
 
 impl Frame {
-    /// A point in the picture's units, held inside.
+    /// Position of a point, clipped to the image.
     pub(crate) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let [left, right, top, bottom] = MARGINS;
         let (width, height) = (WIDTH - left - right, HEIGHT - top - bottom);

@@ -1,9 +1,9 @@
-//! What can go wrong with a run folder or an event file.
+//! Errors of reading run folders and writing event files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Everything a user of this crate can cause, named with what was given and what was expected.
+/// Error of reading a run or writing an event file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -12,31 +12,31 @@ pub enum ReportError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file could not be written.
-    #[error("cannot write {}: {source}; check that its folder can be written and has room", path.display())]
+    #[error("cannot write {}: {source}; check the permissions of its folder and the free disk space", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A folder that holds no run.
-    #[error("{} holds no training run: {problem}; name the folder that `inkdrop train --out` wrote to", path.display())]
+    /// The folder does not contain a training run.
+    #[error("{} does not contain a training run: {problem}; expected a folder of `inkdrop train --out`", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,
-        /// What is missing.
+        /// The problem.
         problem: String,
     },
-    /// Bytes that are no PNG picture.
-    #[error("{tag}: {len} bytes that are no PNG picture, expected a whole PNG file")]
-    NoPng {
-        /// What they were to be shown as.
+    /// The image is not a PNG file.
+    #[error("{tag}: the {len} bytes are not a PNG image, expected a complete PNG file")]
+    InvalidPng {
+        /// Tag of the image.
         tag: String,
-        /// How many bytes.
+        /// Number of bytes.
         len: usize,
     },
 }

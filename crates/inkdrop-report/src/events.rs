@@ -1,4 +1,4 @@
-//! Event files, which TensorBoard shows.
+//! Event files for TensorBoard.
 
 mod frame;
 mod proto;
@@ -11,13 +11,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::{ReportError, png};
 use proto::Event;
 
-/// How the name of every event file begins; TensorBoard looks for `tfevents`.
+/// Prefix of the file name; TensorBoard searches for `tfevents`.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Writes one event file of a run.
+/// Writes an event file of a run.
 ///
-/// A run that goes on gets another file in the same folder, which says first that what older files
-/// hold of later steps never happened.
+/// A resumed run gets another file in the same folder. Its first event makes TensorBoard discard the
+/// later steps of older files.
 ///
 /// ```
 /// use inkdrop_report::EventWriter;
@@ -44,13 +44,13 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts a file in a folder, which is made if need be.
+    /// Creates a file in a folder, and the folder if necessary.
     ///
-    /// - run_step: steps that the run has done; 0 for a new run. Events of later steps in the
-    ///   folder's older files are taken back.
+    /// - run_step: completed steps of the run; 0 for a new run. Events of later steps in older files
+    ///   are discarded.
     ///
     /// # Errors
-    /// The folder cannot be made, read or written.
+    /// The folder cannot be created, read or written.
     pub fn open(folder: impl AsRef<Path>, run_step: u64) -> Result<Self, ReportError> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|error| ReportError::write(folder, error))?;
@@ -64,7 +64,7 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// Whether the folder had no file before.
+    /// True if the folder had no event file before.
     pub fn is_first(&self) -> bool {
         self.first
     }
@@ -74,9 +74,9 @@ impl EventWriter {
         &self.path
     }
 
-    /// Adds a number to a curve. NaN and infinity are shown as such; values are f32.
+    /// Adds a scalar. Values are f32; NaN and infinity are allowed.
     ///
-    /// - tag: the curve's name; what stands before `/` groups curves
+    /// - tag: name of the curve; a prefix with `/` groups curves
     ///
     /// # Errors
     /// The disk is full.
@@ -84,21 +84,21 @@ impl EventWriter {
         self.write(&Event::scalar(now(), step, tag, value as f32))
     }
 
-    /// Adds a picture.
+    /// Adds an image.
     ///
-    /// - png: a whole PNG file
+    /// - png: a complete PNG file
     ///
     /// # Errors
-    /// Bytes that are no PNG file, or the disk is full.
+    /// The bytes are not a PNG file, or the disk is full.
     pub fn image(&mut self, tag: &str, step: u64, png: &[u8]) -> Result<(), ReportError> {
         let size = png::size(png)
-            .ok_or_else(|| ReportError::NoPng { tag: tag.to_string(), len: png.len() })?;
+            .ok_or_else(|| ReportError::InvalidPng { tag: tag.to_string(), len: png.len() })?;
         self.write(&Event::image(now(), step, tag, png, size))
     }
 
     /// Adds a text.
     ///
-    /// - text: Markdown; a config is best fenced by lines of three backticks
+    /// - text: Markdown; put a config between lines of three backticks
     ///
     /// # Errors
     /// The disk is full.
@@ -106,7 +106,7 @@ impl EventWriter {
         self.write(&Event::text(now(), step, tag, text))
     }
 
-    /// Hands on what was added so far, so that TensorBoard sees it. Dropping the writer does so, too.
+    /// Writes buffered events to the file. Dropping the writer does so, too.
     ///
     /// # Errors
     /// The disk is full.
@@ -120,7 +120,7 @@ impl EventWriter {
     }
 }
 
-/// A new file whose name sorts behind those that are there: TensorBoard reads in that order.
+/// Creates a file whose name sorts after the existing ones, since TensorBoard reads them in that order.
 fn create(folder: &Path) -> Result<(PathBuf, File, bool), ReportError> {
     let entries = fs::read_dir(folder).map_err(|error| ReportError::read(folder, error))?;
     let number = |name: &str| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok();

@@ -1,13 +1,13 @@
-//! How did a training run go? One HTML page, and event files for TensorBoard. No torch.
+//! Training reports: an HTML page of a run, and event files for TensorBoard. Does not link libtorch.
 //!
-//! | item | answers |
+//! | item | content |
 //! |---|---|
-//! | [`Run`] | what lies in a run's folder: config, log, sample grids, evaluations |
-//! | [`Log`] | what log.jsonl says, a curve for each key, whatever the keys are |
-//! | [`page()`] | how that looks: curves, samples over time, the schedule, the config |
-//! | [`EventWriter`] | how TensorBoard gets numbers, pictures and texts while a run goes on |
+//! | [`Run`] | the folder of a run: config, log, sample grids, evaluations |
+//! | [`Log`] | the metrics in log.jsonl: a curve for each key |
+//! | [`page()`] | the HTML page: curves, samples over time, the schedule, the config |
+//! | [`EventWriter`] | event files for TensorBoard: scalars, images and texts |
 //!
-//! A run may be at any point of its life, and its log may have gaps and broken lines.
+//! The run may be finished, stopped or in progress. Its log may have gaps and broken lines.
 //!
 //! ```
 //! use inkdrop_report::{Extras, Run, page};

@@ -1,27 +1,27 @@
-//! log.jsonl: numbers by step, whatever they are called.
+//! Metrics of a run, read from log.jsonl.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// The numbers of a run, a curve for each key but `step`.
+/// The metrics of a run: a curve for each key except `step`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Log {
     curves: BTreeMap<String, Vec<(f64, f64)>>,
     /// The step of the last line.
     pub last_step: Option<u64>,
-    /// Lines that are no JSON object with a step.
+    /// Number of lines that are not a JSON object with a step.
     pub broken: usize,
-    /// Numbers that are missing or not finite, NaN in the curves.
+    /// Number of values that are null or not finite; NaN in the curves.
     pub not_finite: usize,
 }
 
 impl Log {
-    /// Reads lines of JSON objects, each with a `step` and any other numbers.
+    /// Parses lines of JSON objects, each with a `step` and any other numbers.
     ///
-    /// Nothing in it is an error: a line that cannot be read is counted, a value that is `null`
-    /// (as JSON spells NaN) is a gap. Where steps fall, the run went on from an earlier
-    /// checkpoint: later lines then stand for earlier ones of the same steps and beyond.
+    /// It never fails: invalid lines are counted, and `null` (which JSON has instead of NaN) is a gap.
+    /// If the step decreases, the run was resumed from an earlier checkpoint. Then the new lines replace
+    /// the old ones from that step on.
     ///
     /// ```
     /// let log = inkdrop_report::Log::parse("{\"step\":10,\"loss\":0.5}\n{\"step\":20,\"lo");
@@ -62,12 +62,12 @@ impl Log {
         self.last_step = Some(step);
     }
 
-    /// The points of a key, steps rising; none where the log never says it. NaN is a gap.
+    /// The points of a key, steps rising; empty if the log does not contain it. NaN is a gap.
     pub fn curve(&self, key: &str) -> &[(f64, f64)] {
         self.curves.get(key).map_or(&[], Vec::as_slice)
     }
 
-    /// The keys that have points, in the order of their names.
+    /// The keys with points, sorted by name.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.curves.iter().filter(|(_, points)| !points.is_empty()).map(|(key, _)| key.as_str())
     }

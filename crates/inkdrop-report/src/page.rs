@@ -1,4 +1,4 @@
-//! One HTML page about a run: nothing else is needed to show it.
+//! A self-contained HTML page about a run.
 
 mod curves;
 mod evaluation;
@@ -14,29 +14,29 @@ use crate::Run;
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
-/// A moving picture, as a whole file.
+/// An animated image file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Animation {
-    /// The file.
+    /// Contents of the file.
     pub bytes: Vec<u8>,
-    /// Its media type: `image/apng` or `image/gif`.
+    /// Media type: `image/apng` or `image/gif`.
     pub media: &'static str,
-    /// What it shows.
+    /// Caption.
     pub caption: String,
 }
 
-/// What a page says beside what lies in the run's folder.
+/// Additional content of the page.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extras {
-    /// The denoising by the finished model.
+    /// Animation of the denoising by the trained model.
     pub animation: Option<Animation>,
-    /// Where the page was made: names and values.
+    /// Description of the machine: names and values.
     pub environment: Vec<(String, String)>,
-    /// What the reader should know, such as why there is no animation.
+    /// Notes, such as the reason for a missing animation.
     pub notes: Vec<String>,
 }
 
-/// The page, with its pictures, style and script in it; it shows in any browser, without a network.
+/// Creates the page. Images, style and script are embedded, so it needs no network.
 ///
 /// ```
 /// use inkdrop_report::{Extras, Log, Run, page};
@@ -88,7 +88,7 @@ pub fn page(run: &Run, extras: &Extras) -> String {
     html.into_string()
 }
 
-/// What is wrong with the log.
+/// Notes on invalid lines and values of the log.
 fn notes(run: &Run) -> Vec<String> {
     let log = &run.log;
     let counted = |count: usize, one: &str, many: &str| match count {
@@ -113,7 +113,7 @@ fn notes(run: &Run) -> Vec<String> {
     .collect()
 }
 
-/// Names and values in two columns; nothing of none.
+/// Names and values in two columns; `None` if there are none.
 fn pairs(pairs: &[(String, String)]) -> Option<Markup> {
     (!pairs.is_empty()).then(|| {
         html! {

@@ -1,6 +1,6 @@
-//! What a PNG file says of its size.
+//! Image size in the header of a PNG file.
 
-/// [width, height] of a PNG file; none where the bytes are no such file.
+/// [width, height] of a PNG file; `None` if the bytes are not a PNG file.
 ///
 /// PNG specification, sections 5.2 and 11.2.1: eight bytes, then the chunk IHDR.
 pub(crate) fn size(bytes: &[u8]) -> Option<[u32; 2]> {

@@ -1,4 +1,4 @@
-//! What lies in the folder of a training run.
+//! Reads the folder of a training run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,51 +7,52 @@ use serde_json::Value;
 
 use crate::{Log, ReportError, png};
 
-/// The most sample grids that a page holds.
+/// Maximum number of sample grids on a page.
 pub const SAMPLES: usize = 40;
 
-/// A training run as its folder shows it, at any moment.
+/// The contents of a training run's folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Run {
     /// The folder's name.
     pub name: String,
     /// `config.toml`.
     pub config: String,
-    /// `log.jsonl`; empty where there is none yet.
+    /// `log.jsonl`; empty if it does not exist.
     pub log: Log,
-    /// `samples/step-NNNNNNN.png`, steps rising; at most [`SAMPLES`], evenly spread, the last included.
+    /// `samples/step-NNNNNNN.png`, steps rising; at most [`SAMPLES`], evenly spaced, with the last one.
     pub samples: Vec<Sample>,
-    /// How many whole sample grids there are.
-    pub samples_there: usize,
-    /// Whether there is a `final.safetensors`, and no later step is to come.
+    /// Number of complete sample grids in the folder.
+    pub sample_count: usize,
+    /// True if `final.safetensors` exists and all planned steps are done.
     pub finished: bool,
-    /// `evaluations/*.json` by name, as `inkdrop eval … --json` prints them.
+    /// `evaluations/*.json` by name: output of `inkdrop eval … --json`.
     pub evaluations: Vec<(String, Value)>,
 }
 
 /// A sample grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The step after which it was drawn.
+    /// The step after which it was sampled.
     pub step: u64,
-    /// A whole PNG file.
+    /// Contents of the PNG file.
     pub png: Vec<u8>,
 }
 
 impl Run {
-    /// Reads a run that is finished, stopped, or still going.
+    /// Reads a run that is finished, stopped or in progress.
+    ///
+    /// Invalid lines of the log, incomplete images and evaluations that are not JSON are skipped.
     ///
     /// # Errors
-    /// There is no `config.toml` in the folder, or a file that is there cannot be read. Broken lines,
-    /// pictures that are not whole and evaluations that are no JSON are left out.
+    /// The folder has no `config.toml`, or an existing file cannot be read.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let folder = folder.as_ref();
         let config = text(&folder.join("config.toml"))?.ok_or_else(|| ReportError::NoRun {
             path: folder.to_path_buf(),
             problem: if folder.is_dir() {
-                "there is no config.toml in it"
+                "config.toml is missing"
             } else {
-                "there is no such folder"
+                "the folder does not exist"
             }
             .to_string(),
         })?;
@@ -59,28 +60,28 @@ impl Run {
         let log = text(&folder.join("log.jsonl"))?.unwrap_or_default();
         let grids = grids(&folder.join("samples"));
         let log = Log::parse(&log);
-        // A run that was resumed to more steps still has the model of before.
-        let wanted = steps(&config);
-        let going_on = wanted.zip(log.last_step).is_some_and(|(wanted, done)| done < wanted);
+        // A run that was extended to more steps still has the earlier final model.
+        let planned = steps(&config);
+        let unfinished = planned.zip(log.last_step).is_some_and(|(planned, done)| done < planned);
         Ok(Self {
             name: real.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             config,
             log,
-            samples_there: grids.len(),
-            samples: picked(&grids)?,
-            finished: folder.join("final.safetensors").is_file() && !going_on,
+            sample_count: grids.len(),
+            samples: evenly_spaced(&grids)?,
+            finished: folder.join("final.safetensors").is_file() && !unfinished,
             evaluations: evaluations(&folder.join("evaluations"))?,
         })
     }
 }
 
-/// How many steps a run is to take.
+/// Planned number of steps.
 fn steps(config: &str) -> Option<u64> {
     let config: toml::Table = config.parse().ok()?;
     u64::try_from(config.get("train")?.get("steps")?.as_integer()?).ok()
 }
 
-/// A file's text, if there is the file; bytes that are no text are shown as such.
+/// The text of a file, with invalid UTF-8 replaced; `None` if the file does not exist.
 fn text(path: &Path) -> Result<Option<String>, ReportError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -89,7 +90,7 @@ fn text(path: &Path) -> Result<Option<String>, ReportError> {
     }
 }
 
-/// Paths of a folder with such an ending, by name; none where there is no folder.
+/// The files of a folder with this extension, sorted by name; empty if the folder does not exist.
 fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
     let entries = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
     let named = |path: PathBuf| {
@@ -101,7 +102,7 @@ fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
     files
 }
 
-/// Steps and paths of the whole sample grids, steps rising.
+/// Steps and paths of the complete sample grids, steps rising.
 fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
     let step =
         |(name, path): (String, PathBuf)| Some((name.strip_prefix("step-")?.parse().ok()?, path));
@@ -112,8 +113,8 @@ fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
     grids
 }
 
-/// Some of them, the last included.
-fn picked(grids: &[(u64, PathBuf)]) -> Result<Vec<Sample>, ReportError> {
+/// At most [`SAMPLES`] grids, evenly spaced, with the last one.
+fn evenly_spaced(grids: &[(u64, PathBuf)]) -> Result<Vec<Sample>, ReportError> {
     let count = grids.len().min(SAMPLES);
     let at = |index: usize| if count < 2 { index } else { index * (grids.len() - 1) / (count - 1) };
     let read = |(step, path): &(u64, PathBuf)| {

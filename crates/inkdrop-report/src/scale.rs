@@ -1,9 +1,9 @@
-//! Where a number stands on an axis, and which numbers are written there.
+//! Axes of charts: scale and ticks.
 
-/// About as many numbers as an axis has room for.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
 
-/// An axis from its lowest to its highest number.
+/// An axis from its lowest to its highest value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Scale {
     low: f64,
@@ -12,7 +12,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// An axis that holds all numbers; the logarithmic one needs them above 0.
+    /// Creates an axis that covers all values. A logarithmic one requires positive values.
     ///
     /// - values: finite
     pub(crate) fn of(values: impl Iterator<Item = f64>, log: bool) -> Option<Self> {
@@ -29,7 +29,7 @@ impl Scale {
         Some(Self { low: low - margin, high: high + margin, log })
     }
 
-    /// The same with some room at both ends.
+    /// The same axis with a margin at both ends.
     pub(crate) fn with_room(self) -> Self {
         let share = 0.04;
         if self.log {
@@ -40,12 +40,12 @@ impl Scale {
             return Self { low: self.low / factor, high: self.high * factor, ..self };
         }
         let room = (self.high - self.low) * share;
-        // A curve that touches 0 starts at the axis.
+        // A curve that reaches 0 starts at the axis.
         let low = if self.low >= 0.0 { (self.low - room).max(0.0) } else { self.low - room };
         Self { low, high: self.high + room, ..self }
     }
 
-    /// 0 at the low end, 1 at the high end.
+    /// Position of a value: 0 at the low end, 1 at the high end.
     pub(crate) fn at(&self, value: f64) -> f64 {
         if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -54,12 +54,12 @@ impl Scale {
         }
     }
 
-    /// Low end, high end and kind, as the page's script reads them.
+    /// Low end, high end and kind, for the page's script.
     pub(crate) fn text(&self) -> String {
         format!("{:e} {:e} {}", self.low, self.high, if self.log { "log" } else { "linear" })
     }
 
-    /// Round numbers on the axis, rising.
+    /// Ticks at round numbers, rising.
     pub(crate) fn ticks(&self) -> Vec<f64> {
         if !self.log || self.low <= 0.0 || !self.high.is_finite() {
             return self.linear();
@@ -87,7 +87,7 @@ impl Scale {
         let ten = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|round| round * ten >= rough);
         let step = step.unwrap_or(10.0) * ten;
-        // Steps that vanish beside the numbers, or are none.
+        // The step is zero, not finite, or vanishes in the rounding of the values.
         if !(step.is_normal() && self.low.abs().max(self.high.abs()) / step < 1e9) {
             return vec![self.low, self.high];
         }
@@ -96,7 +96,7 @@ impl Scale {
     }
 }
 
-/// A number in few letters: `0.05`, `12`, `350k`, `2e-5`.
+/// Formats a number briefly: `0.05`, `12`, `350k`, `2e-5`.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {

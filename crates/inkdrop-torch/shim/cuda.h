@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// Whether operations of this thread record gradients.
+// True if operations of this thread record gradients.
 int inkdrop_grad_enabled();
 
 // What the libtorch of this process was built of, as a text made with inkdrop_text.
@@ -15,7 +15,7 @@ int inkdrop_config(char **text, char **error);
 int inkdrop_memory(int device, int64_t *numbers, char **error);
 int inkdrop_reset_peak(int device, char **error);
 
-// Whether the libtorch of this process has the functions that graphs need.
+// True if the libtorch of this process has the functions of CUDA graphs.
 int inkdrop_graph_ready(char **error);
 
 // A graph in the making: this thread computes on a side stream from here to inkdrop_graph_leave.

@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// Whether this libtorch has the operators that inkdrop_packed_conv calls, and oneDNN to run them.
+// True if this libtorch has oneDNN and the operators of inkdrop_packed_conv.
 int inkdrop_can_pack(int *can, char **error);
 
 // A convolution over two axes whose weight is in oneDNN's own order (mkldnn_reorder_conv2d_weight),
@@ -15,7 +15,7 @@ int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, con
                         const long long *stride, const long long *padding, int activation,
                         void **out, char **error);
 
-// Whether this processor has what inkdrop_winograd_conv is made for (AVX-512).
+// True if this processor supports inkdrop_winograd_conv (AVX-512).
 int inkdrop_can_winograd();
 
 // The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 with outputs in multiples of 32,

@@ -16,7 +16,7 @@ typedef void (*inkdrop_drop)(void *state);
 int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const void *const *tensors,
                        size_t inputs, size_t count, int random, void **out, char **error);
 
-// Whether f32 convolutions and products on a GPU may round their factors to TF32.
+// True if f32 convolutions and matrix products on a GPU may use TF32.
 int inkdrop_set_tf32(int allowed, char **error);
 
 }

@@ -119,7 +119,7 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &packed, const at::Ten
   });
   return result;
 #else
-  TORCH_CHECK(false, "there is no kernel for this processor");
+  TORCH_CHECK(false, "Winograd's algorithm is not supported on this processor");
 #endif
 }
 
@@ -183,7 +183,7 @@ at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &gradient) {
   });
   return result;
 #else
-  TORCH_CHECK(false, "there is no kernel for this processor");
+  TORCH_CHECK(false, "Winograd's algorithm is not supported on this processor");
 #endif
 }
 

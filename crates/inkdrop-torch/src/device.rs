@@ -10,12 +10,12 @@ use tch::{Cuda, Device};
 /// A device as a user names it: `auto`, `cpu`, `cuda` or `cuda:1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The first GPU when one can be used, the CPU otherwise.
+    /// The first usable GPU, or the CPU if there is none.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The GPU of this index; an error when it cannot be used.
+    /// The GPU with this index; an error if it cannot be used.
     Cuda(usize),
 }
 
@@ -25,9 +25,9 @@ pub enum DeviceError {
     /// The name has no known form.
     #[error("unknown device `{0}`: expected auto, cpu, cuda or cuda:N")]
     Unknown(String),
-    /// libtorch's CUDA half could not be loaded.
+    /// libtorch_cuda could not be loaded.
     #[error(
-        "device cuda:{index} was asked for, but {reason}; use --device cpu, or get a CUDA libtorch with `cargo xtask setup --device cuda`"
+        "device cuda:{index} was requested, but {reason}; use --device cpu, or install a CUDA libtorch with `cargo xtask setup --device cuda`"
     )]
     NoCuda {
         /// Index of the requested GPU.
@@ -36,7 +36,7 @@ pub enum DeviceError {
         reason: String,
     },
     /// The index is too large.
-    #[error("device cuda:{index} was asked for, but only {count} GPU(s) are visible")]
+    #[error("device cuda:{index} was requested, but only {count} GPU(s) are visible")]
     NoSuchGpu {
         /// Index of the requested GPU.
         index: usize,
@@ -73,7 +73,7 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device to compute on; loads libtorch's CUDA half when it may be needed.
+    /// The device to compute on; loads libtorch_cuda if necessary.
     ///
     /// # Errors
     /// The requested GPU cannot be used.
@@ -108,11 +108,11 @@ pub(crate) fn cuda_state() -> Result<(), String> {
         .clone()
 }
 
-/// Brings libtorch_cuda.so into the process, where its registrations make CUDA known to libtorch_cpu.
+/// Loads libtorch_cuda.so, which registers CUDA in libtorch_cpu.
 fn load_cuda_library() -> Result<(), String> {
     const NAME: &str = "libtorch_cuda.so";
-    // Beside libtorch_cpu.so in an ordinary install; `cargo xtask setup` keeps it in a
-    // folder of its own, so that torch-sys does not link to it.
+    // Next to libtorch_cpu.so in an ordinary installation; `cargo xtask setup` keeps it in another
+    // folder, so that torch-sys does not link to it.
     let folder = libtorch_folder().unwrap_or_default();
     let places = [folder.join(NAME), folder.join("../cuda").join(NAME), PathBuf::from(NAME)];
     for path in places {

@@ -64,10 +64,10 @@ pub fn torch_config() -> Result<String> {
 /// The index of a usable GPU.
 pub(crate) fn index(device: Device) -> Result<c_int> {
     let Device::Cuda(index) = device else {
-        return Err(TorchError::message(format!("expected a GPU, not the device {device:?}")));
+        return Err(TorchError::message(format!("device {device:?}: expected a GPU")));
     };
     crate::device::cuda_state().map_err(TorchError::message)?;
-    let wrong = |_| TorchError::message(format!("there is no GPU cuda:{index}"));
+    let wrong = |_| TorchError::message(format!("GPU cuda:{index} does not exist"));
     c_int::try_from(index).map_err(wrong)
 }
 

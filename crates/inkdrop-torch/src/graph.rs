@@ -15,7 +15,7 @@ use crate::{Result, TorchError, gpu};
 /// workspaces in the first, and choose among them in the second.
 const WARM_UPS: usize = 2;
 
-/// Set once libtorch could not close a recording: its allocator then waits for the end of it.
+/// Set after libtorch could not close a recording: its allocator then waits for the end of it forever.
 static BROKEN: OnceLock<()> = OnceLock::new();
 
 /// Checks if CUDA graphs are available.
@@ -81,7 +81,7 @@ impl CudaGraph {
     /// Enqueues the recorded kernels on this thread's stream, without waiting for them.
     ///
     /// # Errors
-    /// The driver refuses.
+    /// The driver returns an error.
     #[allow(unsafe_code)]
     pub fn replay(&self) -> Result<()> {
         // SAFETY: the handle is that of a complete recording until `drop`.

@@ -81,7 +81,7 @@ impl NoiseSource for PerImageNoise {
         let images = shape.first().copied().unwrap_or(0);
         if images != self.streams.len() as i64 {
             return Err(TorchError::message(format!(
-                "noise for {images} images was asked of a source for {}",
+                "noise for {images} images requested, but the source has {}",
                 self.streams.len()
             )));
         }
@@ -122,7 +122,7 @@ impl NoiseSource for NoiseTape {
         let x = self.draws.f_get(self.next)?;
         if x.size() != shape {
             return Err(TorchError::message(format!(
-                "a draw of shape {shape:?} was asked of a tape with draws of shape {:?}",
+                "noise of shape {shape:?} requested, but the tape has draws of shape {:?}",
                 x.size()
             )));
         }

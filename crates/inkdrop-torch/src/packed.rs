@@ -37,19 +37,19 @@ pub struct PackedConv {
     padding: [c_longlong; 2],
 }
 
-/// A weight, and its copies in other orders. They are made when the first images come, since the best
-/// one depends on their size.
+/// A weight, and its copies in other orders. They are created in the first pass, since the best order
+/// depends on the image size.
 #[derive(Debug)]
 enum PackedWeight {
-    /// Of kernels wider than one place: one order for images of any size.
+    /// Kernels larger than 1×1: one order for images of any size.
     Wide(Mutex<Wide>),
-    /// Of 1×1 kernels: the weight itself, and its copies for images of some sizes.
+    /// 1×1 kernels: the weight itself, and its copies for some image sizes.
     BySize { plain: Tensor, copies: Mutex<Vec<(Vec<i64>, Tensor)>> },
 }
 
 #[derive(Debug)]
 enum Wide {
-    /// As it was given; no images have come yet.
+    /// The original order, before the first pass.
     Plain(Tensor),
     /// In oneDNN's order.
     Direct(Tensor),
@@ -57,16 +57,18 @@ enum Wide {
     Winograd(Tensor),
 }
 
-/// For how many sizes of images a copy is kept.
+/// Maximum number of image sizes with a copy.
 const SIZES: usize = 4;
 
-/// Images must have this many tiles of 2×2 places for Winograd's algorithm: with fewer, its weights
-/// are more to read than it saves. Each image by itself, so that a result does not depend on the batch.
+/// Minimum number of 2×2 tiles per image for Winograd's algorithm. With fewer tiles, reading its larger
+/// weights costs more than it saves. It counts tiles per image, so that results do not depend on the batch.
 const LEAST_TILES: i64 = 16;
 
 impl PackedConv {
-    /// A layer that shares the weight until its first pass copies it; `None` for what it does not
-    /// compute: other devices than the CPU, other kinds than f32, kernels over other than two axes, a libtorch without it.
+    /// A layer that shares the weight until its first pass copies it.
+    ///
+    /// Returns `None` if it is not supported: only the CPU, f32 and kernels with two axes are, and libtorch
+    /// must have the operator.
     ///
     /// - weight: [outputs, inputs, height, width]; bias: `[outputs]`
     /// - stride, padding: in height and width
@@ -125,7 +127,7 @@ impl PackedConv {
         Ok((weight, false))
     }
 
-    /// The form of a wide kernel that is best for images of this size.
+    /// The best order of a kernel larger than 1×1 for images of this size.
     fn settled(&self, plain: &Tensor, size: &[i64]) -> Result<Wide> {
         let kernel = plain.size();
         let fits = kernel[2..] == [3, 3]
@@ -277,7 +279,7 @@ fn fused_relu_keeps_nan() -> Result<bool> {
 
 #[allow(unsafe_code)]
 fn can_winograd() -> bool {
-    // SAFETY: asks the processor what it has.
+    // SAFETY: reads the features of the processor.
     unsafe { inkdrop_can_winograd() == 1 }
 }
 

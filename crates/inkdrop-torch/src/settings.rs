@@ -9,7 +9,7 @@ use crate::ffi::call;
 /// faster, with errors near 1e-3. libtorch's default is on for convolutions and off for products.
 ///
 /// # Errors
-/// libtorch refuses.
+/// libtorch returns an error.
 #[allow(unsafe_code)]
 pub fn allow_tf32(allowed: bool) -> Result<()> {
     // SAFETY: sets two flags of libtorch's; no pointer but the error's.

@@ -52,7 +52,7 @@ impl ConfigError {
         if (least..=most).contains(&given) {
             return Ok(());
         }
-        Err(Self::field(field, given, format!("cannot be: expected {least} to {most}")))
+        Err(Self::field(field, given, format!("is out of range: expected {least} to {most}")))
     }
 
     pub(crate) fn features(given: i64) -> Result<(), Self> {
@@ -63,7 +63,7 @@ impl ConfigError {
         if (0.0..1.0).contains(&given) {
             return Ok(());
         }
-        Err(Self::field("dropout", given, "is no share of features: expected 0 ≤ dropout < 1"))
+        Err(Self::field("dropout", given, "is not a probability: expected 0 ≤ dropout < 1"))
     }
 
     /// From 1 to 16 levels.
@@ -71,6 +71,10 @@ impl ConfigError {
         if (1..=16).contains(&given) {
             return Ok(());
         }
-        Err(Self::field(field, format!("of {given} levels"), "cannot be: expected 1 to 16 levels"))
+        Err(Self::field(
+            field,
+            format!("of {given} levels"),
+            "is out of range: expected 1 to 16 levels",
+        ))
     }
 }

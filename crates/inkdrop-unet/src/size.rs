@@ -66,7 +66,7 @@ impl std::str::FromStr for ImageSize {
             None => side(text).map(|side| (side, side)),
         };
         let (height, width) = parsed.ok_or_else(|| {
-            format!("`{text}` is no image size: expected 32x48 (height x width) or 32")
+            format!("`{text}` is not an image size: expected 32x48 (height x width) or 32")
         })?;
         Ok(Self { height, width })
     }

@@ -199,7 +199,7 @@ fn check_channels(key: &str, channels: i64) -> Result<(), ConfigError> {
     if (1..=CHANNELS).contains(&channels) {
         return Ok(());
     }
-    let problem = format!("in {key} cannot be: expected 1 to {CHANNELS}");
+    let problem = format!("in {key} is out of range: expected 1 to {CHANNELS}");
     Err(ConfigError::field("channels", channels, problem))
 }
 

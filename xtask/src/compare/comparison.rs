@@ -1,4 +1,4 @@
-//! One row: are the outputs the same, and if so, who is faster?
+//! Comparison of inkdrop with its baselines on one row: outputs first, then time or memory.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -8,23 +8,23 @@ use super::outcome::Outcome;
 use super::pairs::{Figure, Pair, pair};
 use super::programs::{Ours, Theirs};
 use super::result::{Baseline, RowResult};
-use super::rows::{Row, Task, Work};
+use super::rows::{BenchRow, Task, Work};
 
-/// Both sides.
+/// Compares inkdrop with the baselines, row by row.
 pub struct Comparison<'a> {
-    /// Where their files are.
+    /// Folder of the job files.
     pub jobs: &'a Jobs,
-    /// inkdrop's.
+    /// Starts inkdrop's programs.
     pub ours: &'a Ours<'a>,
-    /// PyTorch's.
+    /// Starts PyTorch's programs.
     pub theirs: &'a Theirs,
-    /// How many pairs of processes.
+    /// Number of pairs of processes per row.
     pub pairs: usize,
 }
 
 impl Comparison<'_> {
-    /// Compares, then measures; what goes wrong is part of what is result.
-    pub fn run(&self, row: Row, modes: &[&'static str]) -> RowResult {
+    /// Compares the outputs, then measures. Errors become the `failure` of the result.
+    pub fn run(&self, row: BenchRow, modes: &[&'static str]) -> RowResult {
         let baseline =
             |&mode| Baseline { mode, difference: None, pairs: Vec::new(), trouble: None };
         let baselines = modes.iter().map(baseline).collect();
@@ -35,7 +35,7 @@ impl Comparison<'_> {
         result
     }
 
-    /// Holds the outputs of a job against the reference's.
+    /// Compares the outputs of a job with those of the reference.
     fn compare(&self, result: &mut RowResult) -> Result<()> {
         let (work, name) = match result.row.task {
             Task::Job(work, _) | Task::Memory(work, _) => (work, result.row.name),
@@ -55,11 +55,12 @@ impl Comparison<'_> {
         result.judge(&outcome, tolerance)
     }
 
-    /// Runs the pairs.
+    /// Measures all pairs, and inkdrop against itself (A/A).
     fn measure(&self, result: &mut RowResult) -> Result<()> {
         let row = result.row;
-        let fit = |baseline: &&mut Baseline| baseline.trouble.is_none();
-        let mut baselines: Vec<&mut Baseline> = result.baselines.iter_mut().filter(fit).collect();
+        let runnable = |baseline: &&mut Baseline| baseline.trouble.is_none();
+        let mut baselines: Vec<&mut Baseline> =
+            result.baselines.iter_mut().filter(runnable).collect();
         let names: Vec<&str> = baselines.iter().map(|baseline| baseline.mode).collect();
         for number in 0..self.pairs {
             eprintln!("{}: pair {} of {}", row.name, number + 1, self.pairs);
@@ -74,8 +75,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// inkdrop's figure, of a fresh process.
-    fn our_figure(&self, row: Row) -> Result<f64> {
+    /// inkdrop's figure, measured in a new process.
+    fn our_figure(&self, row: BenchRow) -> Result<f64> {
         let Some((work, pace)) = timed(row) else {
             return self.ours.first_image(&self.jobs.file("ours.png"));
         };
@@ -84,8 +85,8 @@ impl Comparison<'_> {
         figure(row, &outcome, "ours")
     }
 
-    /// The baselines' figures: of one fresh process for all, but of one each where memory is measured.
-    fn their_figures(&self, row: Row, names: &[&str]) -> Result<Vec<f64>> {
+    /// The baselines' figures. Time: one new process for all; memory: one new process for each.
+    fn their_figures(&self, row: BenchRow, names: &[&str]) -> Result<Vec<f64>> {
         let Some((work, pace)) = timed(row) else {
             let out = self.jobs.file("theirs.png");
             return Ok(vec![self.theirs.first_image(&self.jobs.sprites, &out)?]);
@@ -104,8 +105,8 @@ impl Comparison<'_> {
     }
 }
 
-/// What one process does where a job is measured.
-fn timed(row: Row) -> Option<(Work, Pace)> {
+/// The work and the pace of a process that is measured; `None` for whole programs.
+fn timed(row: BenchRow) -> Option<(Work, Pace)> {
     match row.task {
         Task::Job(work, _) => Some((work, Pace::USUAL)),
         Task::Memory(work, times) => Some((work, Pace::times(times))),
@@ -113,7 +114,7 @@ fn timed(row: Row) -> Option<(Work, Pace)> {
     }
 }
 
-fn figure(row: Row, outcome: &Outcome, mode: &str) -> Result<f64> {
+fn figure(row: BenchRow, outcome: &Outcome, mode: &str) -> Result<f64> {
     let figure = match row.figure() {
         Figure::Peak => outcome.number("peak_mib"),
         Figure::Seconds | Figure::Wall => outcome.seconds(mode),
@@ -121,7 +122,7 @@ fn figure(row: Row, outcome: &Outcome, mode: &str) -> Result<f64> {
     let error = outcome.error(mode);
     figure.filter(|_| error.is_none()).with_context(|| match error {
         Some(error) => format!("{mode}: {error}"),
-        None => format!("{mode} says no figure: peaks of memory are known on Linux only"),
+        None => format!("{mode} returned no figure: peak memory is measured on Linux only"),
     })
 }
 

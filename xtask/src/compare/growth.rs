@@ -1,6 +1,6 @@
-//! `cargo xtask bench --growth`: how do time and memory grow with batch, resolution and steps?
+//! `cargo xtask bench --growth`: scaling of time and memory with batch size, resolution and steps.
 //!
-//! Each figure is of fresh processes, with drawn weights; inkdrop alone, so no Python is needed.
+//! Each figure comes from new processes with random weights. Only inkdrop is measured, without Python.
 
 mod series;
 mod table;
@@ -22,28 +22,28 @@ use super::statistics::Summary;
 use super::{finish, jobs, positive, report};
 use crate::workspace::Workspace;
 
-/// Time and peak memory against batch, resolution and steps.
+/// Measure how time and peak memory scale with batch size, resolution and steps.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench --growth", bin_name = "cargo xtask bench")]
 struct Options {
-    /// Measure growth
+    /// Measure scaling
     #[arg(long)]
     growth: bool,
     /// Only rows whose name contains this: `batch/context`, `batch/ddpm_cifar10`, `pixels`, `steps`
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Fresh processes of every figure, of which the median is shown
+    /// New processes per figure; the median is shown
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = positive)]
     repeats: usize,
     /// Threads of each operation [default: the machine's cores]
     #[arg(long, value_name = "N", value_parser = positive)]
     threads: Option<usize>,
-    /// Write everything
+    /// Write all results as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Runs the series and prints a table of each.
+/// Runs the series and prints a table for each.
 pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     let program = OsString::from("bench");
     let options = Options::parse_from([program].iter().chain(args));
@@ -52,7 +52,7 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     let threads = options.threads.unwrap_or_else(cores);
     let (jobs, ours) = (jobs(ws, threads)?, Ours::build(ws, threads, false)?);
     let machine = Machine::here(ws, &libtorch, threads);
-    println!("\n{}", machine.words());
+    println!("\n{}", machine.describe());
     let mut all = Vec::new();
     for series in chosen {
         let mut points = Vec::new();
@@ -69,7 +69,7 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     finish(&jobs, false)
 }
 
-/// The medians of some fresh processes.
+/// Measures one size in `repeats` new processes and returns the medians.
 fn point(ours: &Ours, jobs: &Jobs, series: Series, size: usize, repeats: usize) -> Result<Point> {
     let Series { name, what, model, grows, .. } = series;
     let of = |which, usual| if grows == which { size } else { usual };

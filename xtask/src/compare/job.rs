@@ -1,4 +1,4 @@
-//! What is handed to the programs: the JSON of a job, and the files that it names.
+//! Job files: the JSON description of one measurement, read by inkdrop's and by PyTorch's programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,48 +8,48 @@ use serde_json::{Value, json};
 
 use super::rows::Work;
 
-/// How long one process measures.
+/// Warm-up and number of repetitions of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Repetitions before any is timed.
+    /// Warm-up repetitions, not timed.
     pub warm_up: usize,
-    /// How many are timed at least.
+    /// Minimum number of timed repetitions.
     pub least: usize,
-    /// For how many seconds they go on.
+    /// Minimum time of all timed repetitions, in seconds.
     pub seconds: f64,
 }
 
 impl Pace {
-    /// Nothing is timed.
+    /// No repetitions: only outputs are computed.
     pub const NONE: Self = Self { warm_up: 0, least: 0, seconds: 0.0 };
-    /// A few to warm up, then at least five, for a second and a half.
+    /// Three warm-up repetitions, then at least five in at least 1.5 seconds.
     pub const USUAL: Self = Self { warm_up: 3, least: 5, seconds: 1.5 };
 
-    /// So many, from cold.
+    /// `least` repetitions without warm-up.
     pub fn times(least: usize) -> Self {
         Self { least, ..Self::NONE }
     }
 }
 
-/// Where the files of all jobs are, and what jobs share.
+/// The folder and the common settings of all jobs.
 #[derive(Debug)]
 pub struct Jobs {
-    /// For weights, inputs, outputs and the jobs themselves.
+    /// Folder of weights, inputs, outputs and job files.
     pub folder: PathBuf,
-    /// Weights that come with inkdrop.
+    /// Weights of the built-in model.
     pub sprites: PathBuf,
     /// Threads of each operation.
     pub threads: usize,
 }
 
 impl Jobs {
-    /// The fields of a job that both sides know.
+    /// The fields of a job that both programs read.
     pub fn fields(&self, name: &str, work: Work, pace: Pace) -> Value {
         let Work { what, model, batch, steps } = work;
         let mut job = json!({
             "what": what, "model": model, "batch": batch, "steps": steps, "threads": self.threads,
             "warm_up": pace.warm_up, "least": pace.least, "seconds": pace.seconds,
-            // Tables are made in microseconds, too short for a clock.
+            // A schedule table takes microseconds, too short for a single measurement.
             "inner": if what == "schedule" { 100 } else { 1 },
         });
         if what != "schedule" {
@@ -59,7 +59,7 @@ impl Jobs {
         job
     }
 
-    /// The weights of a job: images are made with those that were trained.
+    /// The weights of a job. Sampling uses trained weights if there are any.
     fn weights(&self, work: Work) -> PathBuf {
         match (work.what, work.model) {
             ("sampling", "sprites") => self.sprites.clone(),
@@ -68,12 +68,12 @@ impl Jobs {
         }
     }
 
-    /// A file of the folder, for a name that may be a row's.
+    /// The path of a file in the folder; `/` in the name becomes `-`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name.replace('/', "-"))
     }
 
-    /// Writes a job; returns where.
+    /// Writes a job file and returns its path.
     pub fn write(&self, name: &str, job: &Value) -> Result<PathBuf> {
         let file = self.file(&format!("{name}.json"));
         fs::write(&file, job.to_string())
@@ -82,7 +82,7 @@ impl Jobs {
     }
 }
 
-/// A path as JSON has it.
+/// A path as a JSON string.
 pub fn path(path: &Path) -> Value {
     Value::from(path.display().to_string())
 }
@@ -91,13 +91,13 @@ pub fn path(path: &Path) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::compare::rows::{Row, Task};
+    use crate::compare::rows::{BenchRow, Task};
 
     #[test]
     fn rows_of_one_network_share_its_weights_and_have_inputs_of_their_own() {
         let jobs = Jobs { folder: "f".into(), sprites: "s".into(), threads: 2 };
         let fields = |name: &str| {
-            let row = Row::ALL.into_iter().find(|row| row.name == name).unwrap();
+            let row = BenchRow::ALL.into_iter().find(|row| row.name == name).unwrap();
             let Task::Job(work, _) = row.task else { panic!("{name} is no job") };
             jobs.fields(name, work, Pace::USUAL)
         };

@@ -1,4 +1,4 @@
-//! Where and of what are the figures: machine, date, commit, versions?
+//! The environment of a measurement: processor, date, commit and versions.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::libtorch::stamp::Stamp;
 use crate::workspace::Workspace;
 
-/// What a reader has to know of figures.
+/// The environment of a measurement.
 #[derive(Debug)]
 pub struct Machine {
     cpu: String,
@@ -18,13 +18,13 @@ pub struct Machine {
     date: String,
     commit: String,
     libtorch: String,
-    /// Of the baseline, in words; empty where there is none.
+    /// Versions of the baseline's libraries; empty without a baseline.
     pub versions: String,
     threads: usize,
 }
 
 impl Machine {
-    /// This one, now.
+    /// Collects the environment of this machine.
     pub fn here(ws: &Workspace, libtorch: &Stamp, threads: usize) -> Self {
         let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -39,8 +39,8 @@ impl Machine {
         }
     }
 
-    /// A few lines.
-    pub fn words(&self) -> String {
+    /// The environment as a few lines of text.
+    pub fn describe(&self) -> String {
         let Self { cpu, cores, date, commit, libtorch, versions, threads } = self;
         let mut text = format!(
             "{cpu}, {cores} cores; {date}; commit {commit}\n\
@@ -53,17 +53,17 @@ impl Machine {
         if let Some(other) = self.other_release() {
             text += &format!(
                 "PyTorch {other} is another release than libtorch {libtorch}: \
-                 part of a difference may be theirs\n"
+                 it may explain a part of the differences\n"
             );
         }
         if self.has_cuda() {
-            text += "PyTorch is a build with CUDA: its start and its memory hold libraries that a CPU build \
-                     has not\n";
+            text += "PyTorch is a build with CUDA: it loads libraries that a CPU build does not have, which costs \
+                     start-up time and memory\n";
         }
         text
     }
 
-    /// The same for programs.
+    /// The environment as JSON.
     pub fn json(&self) -> Value {
         let Self { cpu, cores, date, commit, libtorch, versions, threads } = self;
         json!({
@@ -82,7 +82,7 @@ impl Machine {
         self.pytorch().is_some_and(|version| version.contains("+cu"))
     }
 
-    /// PyTorch's release where it is not libtorch's.
+    /// PyTorch's version if its release differs from libtorch's.
     fn other_release(&self) -> Option<&str> {
         let version = self.pytorch()?;
         let release = version.split('+').next()?;
@@ -90,7 +90,7 @@ impl Machine {
     }
 }
 
-/// How many cores this process may use.
+/// Number of cores that this process may use.
 pub fn cores() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
@@ -100,7 +100,7 @@ fn model(cpuinfo: &str) -> Option<&str> {
     Some(line.split_once(':')?.1.trim())
 }
 
-/// The commit, with a word where files have changed since.
+/// The commit, followed by "with changes" if tracked files were modified.
 fn commit(ws: &Workspace) -> Option<String> {
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).current_dir(ws.root()).output().ok()?;
@@ -112,7 +112,7 @@ fn commit(ws: &Workspace) -> Option<String> {
     Some(if clean { name } else { format!("{name} with changes") })
 }
 
-/// The date, so many days after 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+/// The date that is `days` after 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
 fn date(days: u64) -> String {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(machine("Python 3, PyTorch 2.11.0+cpu").other_release(), None);
         assert_eq!(machine("PyTorch 2.12.1+cu130").other_release(), Some("2.12.1+cu130"));
         assert_eq!(machine("").other_release(), None);
-        assert!(machine("PyTorch 2.12.1").words().contains("another release"));
-        assert!(machine("PyTorch 2.11.0+cu130").words().contains("a build with CUDA"));
-        assert!(!machine("PyTorch 2.11.0+cpu").words().contains("a build with CUDA"));
+        assert!(machine("PyTorch 2.12.1").describe().contains("another release"));
+        assert!(machine("PyTorch 2.11.0+cu130").describe().contains("a build with CUDA"));
+        assert!(!machine("PyTorch 2.11.0+cpu").describe().contains("a build with CUDA"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a program says of its job: the JSON of its last line.
+//! The result that a benchmark program prints as JSON in its last line.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -6,24 +6,25 @@ use serde_json::Value;
 use super::rows::Tolerance;
 use super::statistics::Summary;
 
-/// What a program says.
+/// The JSON result of a benchmark program.
 #[derive(Debug)]
 pub struct Outcome(Value);
 
 impl Outcome {
-    /// Of all that the program printed.
+    /// Parses the last line of JSON in the program's output.
     pub fn parse(text: &str) -> Result<Self> {
         let line = text.lines().rfind(|line| line.starts_with('{'));
-        let line = line.context("it printed no line of JSON, expected its figures")?;
+        let line =
+            line.context("the program printed no JSON, expected its figures in the last line")?;
         Ok(Self(serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?))
     }
 
-    /// A number beside the modes: `peak_mib`, `threads`, `gflop`.
+    /// A number that does not belong to a mode: `peak_mib`, `threads`, `gflop`.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.0.get(name)?.as_f64()
     }
 
-    /// Versions of what it is made of, in words.
+    /// Versions of the libraries, as text.
     pub fn versions(&self) -> String {
         let Some(versions) = self.0.get("versions").and_then(Value::as_object) else {
             return String::new();
@@ -34,22 +35,22 @@ impl Outcome {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Why a mode could not run, if it could not.
+    /// The error of a mode that cannot run.
     pub fn error(&self, mode: &str) -> Option<&str> {
         self.mode(mode)?.get("error")?.as_str()
     }
 
-    /// The median of a mode's seconds.
+    /// Median time of a mode, in seconds.
     pub fn seconds(&self, mode: &str) -> Option<f64> {
         let seconds = self.mode(mode)?.get("seconds")?.as_array()?;
         let seconds: Option<Vec<f64>> = seconds.iter().map(Value::as_f64).collect();
         Summary::of(&seconds?).map(|summary| summary.median)
     }
 
-    /// How far a mode's outputs are from the reference's.
+    /// Difference between the outputs of a mode and of the reference.
     pub fn difference(&self, mode: &str) -> Option<Difference> {
         let result = self.mode(mode)?.get("difference")?;
-        // What is null is no number.
+        // JSON has no NaN: null stands for it.
         let number = |name| result.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let [absolute, largest, each, relative] =
             ["absolute", "largest", "each", "relative"].map(number);
@@ -61,22 +62,22 @@ impl Outcome {
     }
 }
 
-/// How far outputs are apart: the largest of all numbers, NaN where one is none.
+/// Largest difference over all outputs; NaN if any output is NaN.
 #[derive(Debug, Clone, Copy)]
 pub struct Difference {
-    /// |Δ|.
+    /// Largest |Δ|.
     pub absolute: f64,
-    /// The reference's largest number.
+    /// Largest |reference|.
     pub largest: f64,
-    /// |Δ| in units of the reference's number, or of 1.
+    /// Largest |Δ| / max(1, |reference|).
     pub each: f64,
-    /// |Δ| in units of the reference's number.
+    /// Largest |Δ| / |reference|.
     pub relative: f64,
 }
 
 impl Difference {
-    /// How far, in the tolerance's units, and how far it may be.
-    pub fn against(&self, tolerance: Tolerance) -> (f64, f64) {
+    /// The error in the tolerance's units, and its bound.
+    pub fn error_and_bound(&self, tolerance: Tolerance) -> (f64, f64) {
         match tolerance {
             Tolerance::Scaled(most) => (self.absolute / self.largest.max(1.0), most),
             Tolerance::Each(most) => (self.each, most),
@@ -110,11 +111,11 @@ mod tests {
     fn differences_are_in_the_tolerances_units() {
         let difference = Outcome::parse(TEXT).unwrap().difference("eager").unwrap();
         let within = |tolerance| {
-            let (apart, most) = difference.against(tolerance);
-            apart <= most
+            let (error, bound) = difference.error_and_bound(tolerance);
+            error <= bound
         };
         assert!(within(Tolerance::Scaled(1e-5)) && !within(Tolerance::Scaled(7e-6)));
         assert!(within(Tolerance::Each(2e-5)) && !within(Tolerance::Absolute(2e-5)));
-        assert!(!within(Tolerance::Relative(1.0)), "what is no number never agrees");
+        assert!(!within(Tolerance::Relative(1.0)), "NaN is never within a tolerance");
     }
 }

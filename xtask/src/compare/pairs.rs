@@ -1,34 +1,34 @@
-//! In which order do baselines run, and what do their pairs come to?
+//! Paired measurements: alternating order, ratios and verdicts.
 
 use anyhow::Result;
 
 use super::statistics::Summary;
 
-/// Fewer pairs than these say nothing.
+/// Minimum number of pairs for a verdict.
 const FEW: usize = 5;
 
-/// Two figures that were taken one right after the other.
+/// Two figures that were measured one after the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
-    /// Of inkdrop.
+    /// inkdrop's figure.
     pub ours: f64,
-    /// Of the baseline; of inkdrop once more in an A/A row.
+    /// The baseline's figure; inkdrop's second figure in an A/A row.
     pub theirs: f64,
 }
 
-/// What is measured, and so which way a ratio goes.
+/// The quantity that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
-    /// Seconds of a repetition, the median of those of a process.
+    /// Seconds per repetition, the median within a process.
     Seconds,
-    /// Seconds of a whole process.
+    /// Wall time of a whole process, in seconds.
     Wall,
-    /// The most that was resident in MiB.
+    /// Peak resident memory in MiB.
     Peak,
 }
 
 impl Figure {
-    /// Of time how often theirs holds ours: more is better. Of memory ours over theirs: less is.
+    /// The ratio of a pair. Time: theirs / ours, larger is better. Memory: ours / theirs, smaller is better.
     pub fn ratio(self, pair: Pair) -> f64 {
         match self {
             Self::Seconds | Self::Wall => pair.theirs / pair.ours,
@@ -36,13 +36,14 @@ impl Figure {
         }
     }
 
-    /// The paired ratios.
+    /// Summary of the paired ratios.
     pub fn ratios(self, pairs: &[Pair]) -> Option<Summary> {
         Summary::of(&pairs.iter().map(|&pair| self.ratio(pair)).collect::<Vec<_>>())
     }
 
-    /// What may be said of a baseline: nothing where ours against ours comes to as much, either way
-    /// round, and nothing of a few pairs, whose spread says little.
+    /// The verdict on a baseline.
+    ///
+    /// A ratio inside the spread of A/A, or of its inverse, is "even"; few pairs give "too few".
     pub fn verdict(self, baseline: &[Pair], same: &[Pair]) -> &'static str {
         let (Some(baseline), Some(noise)) = (self.ratios(baseline), self.ratios(same)) else {
             return "";
@@ -59,7 +60,7 @@ impl Figure {
     }
 }
 
-/// Runs both, one right after the other; the second one first in every other pair.
+/// Runs both, one after the other; every other pair runs the second one first.
 pub fn pair<A, B>(
     number: usize,
     mut first: impl FnMut() -> Result<A>,

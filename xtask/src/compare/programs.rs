@@ -1,4 +1,4 @@
-//! How are the baselines started? Each call is a process of its own.
+//! Starts the programs that are compared, each call in a new process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,34 +13,34 @@ use crate::online::python::Python;
 use crate::pass;
 use crate::workspace::{Workspace, code, run as run_child};
 
-/// Variables that say how many threads an operation has, to libtorch and to what it calls.
+/// Environment variables that set the number of threads of libtorch and its libraries.
 const THREADS: [&str; 2] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 
-/// inkdrop's side.
+/// Starts inkdrop's programs.
 pub struct Ours<'a> {
     ws: &'a Workspace,
     threads: usize,
 }
 
 impl<'a> Ours<'a> {
-    /// Builds what is needed.
+    /// Builds the benchmark program.
     ///
-    /// - whole: the program for users, too
+    /// - whole: build the program `inkdrop`, too
     pub fn build(ws: &'a Workspace, threads: usize, whole: bool) -> Result<Self> {
         let mut cargo = ws.cargo();
         cargo.args(["build", "--release", "--package", "inkdrop-benches", "--bin", "compare_ours"]);
-        // One after the other: features of both at once would be another build of everything.
+        // Two builds: one build of both packages would unify their features and compile everything again.
         let built = run_child(&mut cargo)? == 0 && (!whole || pass::build(ws)? == 0);
-        ensure!(built, "inkdrop cannot be built (cargo says why above)");
+        ensure!(built, "inkdrop cannot be built (see cargo's errors above)");
         Ok(Self { ws, threads })
     }
 
-    /// Does a job.
+    /// Runs a job.
     pub fn job(&self, job: &Path) -> Result<Outcome> {
         outcome(limited(self.ws.binary("compare_ours").arg(job), self.threads), self.threads)
     }
 
-    /// The seconds from cold to the first image.
+    /// Seconds from the start of the process to the first image.
     pub fn first_image(&self, out: &Path) -> Result<f64> {
         let mut sample = self.ws.binary("inkdrop");
         sample.args(["sample", "sprites", "-n", "1", "--steps", "25", "--out"]).arg(out);
@@ -48,7 +48,7 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// PyTorch's side.
+/// Starts PyTorch's programs.
 pub struct Theirs {
     python: Python,
     scripts: PathBuf,
@@ -57,13 +57,13 @@ pub struct Theirs {
 }
 
 impl Theirs {
-    /// - folder: where compiled kernels are kept for the next process
+    /// - folder: the cache of compiled kernels, shared by all processes
     pub fn new(ws: &Workspace, python: Python, folder: &Path, threads: usize) -> Self {
         let (scripts, compiled) = (ws.root().join("benches/compare"), folder.join("compiled"));
         Self { python, scripts, compiled, threads }
     }
 
-    /// What PyTorch is made of, in words.
+    /// Versions of PyTorch and its libraries, as text.
     pub fn versions(&self, jobs: &Jobs) -> Result<String> {
         let work = Work { what: "forward", model: "sprites", batch: 1, steps: 1 };
         let mut job = jobs.fields("versions", work, Pace::NONE);
@@ -71,17 +71,17 @@ impl Theirs {
         Ok(self.job(&jobs.write("versions", &job)?)?.versions())
     }
 
-    /// Writes the weights and inputs of a job that are not there yet.
+    /// Writes the weights and inputs of a job unless they exist.
     pub fn prepare(&self, job: &Path) -> Result<()> {
         printed(self.script("prepare.py").arg(job)).map(drop)
     }
 
-    /// Does a job.
+    /// Runs a job.
     pub fn job(&self, job: &Path) -> Result<Outcome> {
         outcome(self.script("baseline.py").arg(job), self.threads)
     }
 
-    /// The seconds from cold to the first image.
+    /// Seconds from the start of the process to the first image.
     pub fn first_image(&self, weights: &Path, out: &Path) -> Result<f64> {
         let threads = self.threads.to_string();
         wall(self.script("first_image.py").arg(weights).arg(threads).arg(out), out)
@@ -95,41 +95,41 @@ impl Theirs {
     }
 }
 
-/// The command with so many threads.
+/// Sets the number of threads of a command.
 fn limited(command: &mut Command, threads: usize) -> &mut Command {
     THREADS.iter().fold(command, |command, name| command.env(name, threads.to_string()))
 }
 
-/// What a program prints; its errors go to ours.
+/// Runs a program and returns its standard output; its standard error is inherited.
 fn printed(command: &mut Command) -> Result<String> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot run {program}"))?;
     let code = code(output.status);
-    ensure!(code == 0, "{program} ended with status {code} (its own words are above)");
+    ensure!(code == 0, "{program} ended with status {code} (see its output above)");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A job's figures, taken with as many threads as were asked for.
+/// Runs a job and checks that it used the requested number of threads.
 fn outcome(command: &mut Command, threads: usize) -> Result<Outcome> {
     let outcome = Outcome::parse(&printed(command)?)?;
-    let taken = outcome.number("threads").unwrap_or(0.0);
+    let used = outcome.number("threads").unwrap_or(0.0);
     ensure!(
-        taken == threads as f64,
-        "{} computed with {taken} threads, expected {threads}: take another number with --threads",
+        used == threads as f64,
+        "{} used {used} threads, expected {threads}: choose another number with --threads",
         Path::new(command.get_program()).display()
     );
     Ok(outcome)
 }
 
-/// The seconds of a whole process that writes a picture.
+/// Wall time in seconds of a process that writes an image.
 fn wall(command: &mut Command, out: &Path) -> Result<f64> {
     std::fs::remove_file(out).ok();
     let begun = Instant::now();
     printed(command)?;
     let seconds = begun.elapsed().as_secs_f64();
-    let picture = std::fs::read(out).with_context(|| format!("no picture in {}", out.display()))?;
-    ensure!(picture.starts_with(b"\x89PNG"), "{} is no PNG", out.display());
+    let picture = std::fs::read(out).with_context(|| format!("no image in {}", out.display()))?;
+    ensure!(picture.starts_with(b"\x89PNG"), "{} is not a PNG file", out.display());
     Ok(seconds)
 }
 
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn another_number_of_threads_is_refused() {
-        let mut asked = sh("echo \"{\\\"threads\\\": $OMP_NUM_THREADS}\"");
-        assert!(outcome(limited(&mut asked, 3), 3).is_ok());
+        let mut command = sh("echo \"{\\\"threads\\\": $OMP_NUM_THREADS}\"");
+        assert!(outcome(limited(&mut command, 3), 3).is_ok());
         let text = outcome(&mut sh("echo '{\"threads\": 1}'"), 2).unwrap_err().to_string();
         assert!(text.contains("1 threads, expected 2"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! All that was result, for programs: JSON with the figures of every pair.
+//! The results as JSON, with the figures of every pair.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use super::pairs::{Figure, Pair};
 use super::result::{Baseline, RowResult, Trouble};
 use super::statistics::Summary;
 
-/// Everything as JSON.
+/// All results as JSON.
 pub fn json(machine: &Machine, pairs: usize, all: &[RowResult]) -> Value {
     let rows: Vec<Value> = all.iter().map(row).collect();
     json!({ "machine": machine.json(), "pairs": pairs, "rows": rows })
 }
 
-/// Writes JSON that people can read, too.
+/// Writes indented JSON.
 pub fn write(path: &Path, report: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -56,7 +56,7 @@ fn baseline(figure: Figure, result: &RowResult, baseline: &Baseline) -> Value {
     value
 }
 
-/// Every pair, and what the ratios come to.
+/// Every pair, and the summary of their ratios.
 fn figures(figure: Figure, pairs: &[Pair]) -> Value {
     let all: Vec<Value> = pairs
         .iter()
@@ -67,13 +67,13 @@ fn figures(figure: Figure, pairs: &[Pair]) -> Value {
     json!({ "pairs": all, "ratio": figure.ratios(pairs).map(summary) })
 }
 
-/// Five numbers by name.
+/// The five numbers of a summary by name.
 pub fn summary(summary: Summary) -> Value {
     let Summary { least, lower, median, upper, most } = summary;
     json!({ "least": least, "lower": lower, "median": median, "upper": upper, "most": most })
 }
 
-/// What is no number becomes null.
+/// A difference as JSON; NaN becomes null.
 fn difference(difference: Difference) -> Value {
     let Difference { absolute, largest, each, relative } = difference;
     json!({ "absolute": absolute, "largest": largest, "each": each, "relative": relative })

@@ -1,67 +1,68 @@
-//! What has a row shown: differences, pairs, and what kept baselines from being measured?
+//! The result of a row: differences, pairs, and the baselines that could not be measured.
 
 use anyhow::{Context, Result};
 
 use super::outcome::{Difference, Outcome};
 use super::pairs::Pair;
-use super::rows::{Row, Tolerance};
+use super::rows::{BenchRow, Tolerance};
 
-/// What a row has shown.
+/// The result of a row.
 #[derive(Debug)]
 pub struct RowResult {
     /// The row.
-    pub row: Row,
-    /// How far inkdrop's outputs are from the reference's.
+    pub row: BenchRow,
+    /// Difference between the outputs of inkdrop and of the reference.
     pub difference: Option<Difference>,
-    /// Ours compared with ours.
+    /// Pairs of inkdrop against itself (A/A).
     pub same: Vec<Pair>,
-    /// Ours against each baseline.
+    /// The result for each baseline.
     pub baselines: Vec<Baseline>,
-    /// Why nothing is measured, or no more than this.
+    /// The error that stopped this row.
     pub failure: Option<String>,
 }
 
-/// What a row has shown of a baseline.
+/// The result of a row for one baseline.
 #[derive(Debug)]
 pub struct Baseline {
     /// Its name.
     pub mode: &'static str,
-    /// How far its outputs are from the reference's.
+    /// Difference between its outputs and those of the reference.
     pub difference: Option<Difference>,
-    /// The figures.
+    /// The measured pairs.
     pub pairs: Vec<Pair>,
-    /// Why it is not measured.
+    /// The reason if it is not measured.
     pub trouble: Option<Trouble>,
 }
 
-/// Why a baseline is not measured.
+/// The reason why a baseline is not measured.
 #[derive(Debug)]
 pub enum Trouble {
-    /// It computes something else.
+    /// Its outputs differ from those of the reference.
     Differs(String),
-    /// It cannot run, as a compiler that is missing.
+    /// It cannot run, for example without a compiler.
     CannotRun(String),
 }
 
 impl RowResult {
-    /// Whether the command has to fail.
+    /// True if the command must fail.
     pub fn failed(&self) -> bool {
         let differs = |baseline: &Baseline| matches!(baseline.trouble, Some(Trouble::Differs(_)));
         self.failure.is_some() || self.baselines.iter().any(differs)
     }
 
-    /// Takes in how far outputs are apart.
+    /// Stores the differences of the outputs. Returns an error if inkdrop's outputs are not within tolerance.
     pub fn judge(&mut self, outcome: &Outcome, tolerance: Tolerance) -> Result<()> {
         for baseline in &mut self.baselines {
             baseline.difference = outcome.difference(baseline.mode);
             baseline.trouble = match (outcome.error(baseline.mode), baseline.difference) {
                 (Some(error), _) => Some(Trouble::CannotRun(error.to_owned())),
                 (None, Some(difference)) => verdict(difference, tolerance).map(Trouble::Differs),
-                (None, None) => Some(Trouble::CannotRun("it has no outputs".to_owned())),
+                (None, None) => Some(Trouble::CannotRun("it returned no outputs".to_owned())),
             };
         }
         self.difference = outcome.difference("ours");
-        let difference = self.difference.context("there is nothing to compare with")?;
+        let difference =
+            self.difference.context("the reference returned no outputs to compare with")?;
         match verdict(difference, tolerance) {
             Some(text) => anyhow::bail!("inkdrop's {text}; it is not timed"),
             None => Ok(()),
@@ -69,12 +70,12 @@ impl RowResult {
     }
 }
 
-/// What is wrong with outputs, if they are too far apart.
+/// A message if the outputs are not within tolerance.
 fn verdict(difference: Difference, tolerance: Tolerance) -> Option<String> {
-    let (apart, most) = difference.against(tolerance);
-    // Not `apart > most`, which a NaN would pass.
-    let within = apart <= most;
-    (!within).then(|| format!("outputs differ by {apart:.1e}, expected at most {most:.0e}"))
+    let (error, bound) = difference.error_and_bound(tolerance);
+    // Not `error > bound`, which a NaN would pass.
+    let within = error <= bound;
+    (!within).then(|| format!("outputs differ by {error:.1e}, expected at most {bound:.0e}"))
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn result(outcome: &str) -> (RowResult, Result<()>) {
-        let row = Row::matching("forward/context/1").remove(0);
+        let row = BenchRow::matching("forward/context/1").remove(0);
         let baseline = |&mode: &&'static str| Baseline {
             mode,
             difference: None,
@@ -128,6 +129,6 @@ mod tests {
             assert!(text.contains(words) && text.contains("not timed"), "{text}");
         }
         let (_, judged) = result("\"eager\": {\"error\": \"out of memory\"}");
-        assert!(judged.is_err(), "without a reference nothing is the same");
+        assert!(judged.is_err(), "a reference is required");
     }
 }

@@ -1,57 +1,57 @@
-//! What is compared: the rows by name.
+//! The rows of the comparison with PyTorch.
 
 use super::pairs::Figure;
 
-/// How far outputs may be from those of eager PyTorch (or numpy).
+/// Bound on the difference to the outputs of eager PyTorch (or numpy).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerance {
-    /// |Δ| of the largest number, or of 1.
+    /// Bound on |Δ| / max(1, max|reference|).
     Scaled(f64),
-    /// |Δ| of each number, or of 1.
+    /// Bound on |Δ| / max(1, |reference|) for each number.
     Each(f64),
-    /// |Δ| of each number.
+    /// Bound on |Δ| / |reference| for each number.
     Relative(f64),
-    /// |Δ|.
+    /// Bound on |Δ|.
     Absolute(f64),
 }
 
-/// What programs do: fields of a job ([`super::job`]).
+/// The work of a job ([`super::job`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Work {
     /// `forward`, `sampling`, `training` or `schedule`.
     pub what: &'static str,
-    /// A preset, or a schedule.
+    /// Preset of the network, or name of the schedule.
     pub model: &'static str,
-    /// Images at once.
+    /// Images per batch.
     pub batch: usize,
     /// Steps of the sampler.
     pub steps: usize,
 }
 
-/// What a row does.
+/// The measurement of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Task {
-    /// The same job on both sides, outputs compared first.
+    /// Time of a job; outputs are compared first.
     Job(Work, Tolerance),
-    /// So many repetitions in a fresh process, for its memory.
+    /// Peak memory of a new process that repeats a job this often.
     Memory(Work, usize),
-    /// Whole programs, from cold to the first image.
+    /// Time of the whole program to the first image.
     FirstImage,
 }
 
-/// A row.
+/// A row of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Row {
-    /// Its name, which filters look at.
+pub struct BenchRow {
+    /// The name, matched by `--filter`.
     pub name: &'static str,
-    /// What it does.
+    /// The measurement.
     pub task: Task,
 }
 
-/// Ways of PyTorch to compute.
+/// Execution modes of PyTorch.
 const MODES: [&str; 3] = ["eager", "channels_last", "compile"];
 
-impl Row {
+impl BenchRow {
     /// All rows, in the order in which they run.
     pub const ALL: [Self; 17] = [
         forward("forward/context/1", "sprites", 1),
@@ -79,12 +79,12 @@ impl Row {
         schedule("schedules/sprites_500", "sprites_500"),
     ];
 
-    /// Those whose name contains a text.
+    /// The rows whose name contains `filter`.
     pub fn matching(filter: &str) -> Vec<Self> {
         Self::ALL.into_iter().filter(|row| row.name.contains(filter)).collect()
     }
 
-    /// What is measured.
+    /// The quantity that is measured.
     pub fn figure(&self) -> Figure {
         match self.task {
             Task::Job(..) => Figure::Seconds,
@@ -93,12 +93,12 @@ impl Row {
         }
     }
 
-    /// The baselines by name; the first one's outputs are the reference.
+    /// The names of the baselines; the outputs of the first one are the reference.
     pub fn modes(&self) -> &'static [&'static str] {
         match self.task {
             Task::Job(Work { what: "schedule", .. }, _) => &["numpy"],
             Task::Job(..) => &MODES,
-            // The compiler itself would be measured, and layouts hardly matter.
+            // `compile` would measure the compiler itself, and memory layouts hardly matter here.
             Task::Memory(..) => &["eager", "import"],
             Task::FirstImage => &["python"],
         }
@@ -109,17 +109,17 @@ const fn work(what: &'static str, model: &'static str, batch: usize, steps: usiz
     Work { what, model, batch, steps }
 }
 
-const fn forward(name: &'static str, model: &'static str, batch: usize) -> Row {
-    Row { name, task: Task::Job(work("forward", model, batch, 1), Tolerance::Scaled(2e-5)) }
+const fn forward(name: &'static str, model: &'static str, batch: usize) -> BenchRow {
+    BenchRow { name, task: Task::Job(work("forward", model, batch, 1), Tolerance::Scaled(2e-5)) }
 }
 
-const fn sampling(name: &'static str, model: &'static str, batch: usize, steps: usize) -> Row {
+const fn sampling(name: &'static str, model: &'static str, batch: usize, steps: usize) -> BenchRow {
     let work = work("sampling", model, batch, steps);
-    Row { name, task: Task::Job(work, Tolerance::Absolute(1e-3)) }
+    BenchRow { name, task: Task::Job(work, Tolerance::Absolute(1e-3)) }
 }
 
-const fn schedule(name: &'static str, model: &'static str) -> Row {
-    Row { name, task: Task::Job(work("schedule", model, 1, 1), Tolerance::Each(1e-12)) }
+const fn schedule(name: &'static str, model: &'static str) -> BenchRow {
+    BenchRow { name, task: Task::Job(work("schedule", model, 1, 1), Tolerance::Each(1e-12)) }
 }
 
 #[cfg(test)]
@@ -128,8 +128,9 @@ mod tests {
 
     #[test]
     fn a_filter_is_a_part_of_the_name() {
-        let names = |filter| Row::matching(filter).iter().map(|row| row.name).collect::<Vec<_>>();
-        assert_eq!(names(""), Row::ALL.map(|row| row.name));
+        let names =
+            |filter| BenchRow::matching(filter).iter().map(|row| row.name).collect::<Vec<_>>();
+        assert_eq!(names(""), BenchRow::ALL.map(|row| row.name));
         assert_eq!(names("memory/"), ["memory/sample", "memory/train"]);
         assert_eq!(names("context/16"), ["forward/context/16"]);
         assert!(names("nowhere").is_empty());
@@ -137,9 +138,13 @@ mod tests {
 
     #[test]
     fn names_are_there_once_and_fit_the_table() {
-        for (number, row) in Row::ALL.iter().enumerate() {
+        for (number, row) in BenchRow::ALL.iter().enumerate() {
             assert!(row.name.len() <= 26, "{}", row.name);
-            assert!(Row::ALL[..number].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(
+                BenchRow::ALL[..number].iter().all(|other| other.name != row.name),
+                "{}",
+                row.name
+            );
             assert!(!row.modes().is_empty());
         }
     }

@@ -1,22 +1,22 @@
-//! What do many figures come to: median, quartiles, the range?
+//! Five-number summary: minimum, quartiles and maximum.
 
-/// Five numbers that say where figures lie.
+/// Five-number summary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    /// The smallest.
+    /// Minimum.
     pub least: f64,
-    /// A quarter lies below.
+    /// First quartile.
     pub lower: f64,
-    /// Half lies below.
+    /// Median.
     pub median: f64,
-    /// A quarter lies above.
+    /// Third quartile.
     pub upper: f64,
-    /// The largest.
+    /// Maximum.
     pub most: f64,
 }
 
 impl Summary {
-    /// Of any figures; `None` where there are none, or one is no number.
+    /// The summary of figures; `None` if there are none, or one is not finite.
     pub fn of(figures: &[f64]) -> Option<Self> {
         if figures.is_empty() || figures.iter().any(|figure| !figure.is_finite()) {
             return None;
@@ -29,7 +29,7 @@ impl Summary {
     }
 }
 
-/// Between the two nearest figures on a straight line (numpy's default).
+/// Quantile by linear interpolation (numpy's default).
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (place.floor(), place.ceil());
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_of_nothing_or_of_no_number() {
+    fn no_figures_or_a_nan_have_no_summary() {
         assert_eq!(Summary::of(&[]), None);
         assert_eq!(Summary::of(&[1.0, f64::NAN]), None);
     }

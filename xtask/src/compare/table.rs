@@ -1,13 +1,13 @@
-//! How are figures shown: Markdown of at most 110 columns?
+//! The results as a Markdown table of at most 110 columns.
 
 use super::pairs::{Figure, Pair};
 use super::result::{Baseline, RowResult, Trouble};
 use super::statistics::Summary;
 
-/// Columns of the widest line.
+/// Maximum number of columns of a line.
 pub const WIDTH: usize = 110;
 
-/// All rows as Markdown, with what is to be said of them below.
+/// All rows as Markdown, with notes below the table.
 pub fn markdown(all: &[RowResult]) -> String {
     let mut text = String::from(
         "| row | against | ours | theirs | ratio | quartiles | spread | |\n\
@@ -29,15 +29,15 @@ pub fn markdown(all: &[RowResult]) -> String {
 }
 
 const LEGEND: &str = "
-Medians of fresh processes in pairs, ours and theirs in turn. Ratio: of time, theirs over ours (above 1 we are
-faster); of memory, ours over theirs (below 1 we take less). A/A is ours against ours, run in the same way:
-what lies inside its spread, taken either way round, is even.
+Medians over pairs of new processes, in alternating order. Ratio of times: theirs / ours (above 1, inkdrop is
+faster); of memory: ours / theirs (below 1, inkdrop takes less). A/A is inkdrop against itself: a ratio inside
+its spread, or inside the inverse of it, is even.
 ";
 
-/// A line of one baseline, empty where nothing was measured; the row's name stands in the first one.
+/// The line of one baseline; empty if nothing was measured.
 fn line(
     result: &RowResult,
-    (name, against, verdict): (&str, &str, &str),
+    (name, baseline, verdict): (&str, &str, &str),
     pairs: &[Pair],
 ) -> String {
     let figure = result.row.figure();
@@ -48,7 +48,7 @@ fn line(
     let Some(ratios) = figure.ratios(pairs) else { return String::new() };
     let Summary { least, lower, median, upper, most } = ratios;
     format!(
-        "| {name} | {against} | {} | {} | {} | {}–{} | {}–{} | {verdict} |\n",
+        "| {name} | {baseline} | {} | {} | {} | {}–{} | {}–{} | {verdict} |\n",
         amount(figure, ours.median),
         amount(figure, theirs.median),
         ratio(median),
@@ -59,7 +59,7 @@ fn line(
     )
 }
 
-/// What kept rows and baselines from being measured.
+/// Notes on rows and baselines that could not be measured.
 fn notes(result: &RowResult) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(failure) = &result.failure {
@@ -76,7 +76,7 @@ fn notes(result: &RowResult) -> Vec<String> {
     notes
 }
 
-/// An item of a list, in lines that are not too long.
+/// A list item, wrapped at [`WIDTH`].
 fn wrapped(text: &str) -> String {
     let mut lines = String::from("-");
     let mut column = 1;
@@ -93,7 +93,7 @@ fn wrapped(text: &str) -> String {
     lines + "\n"
 }
 
-/// Three digits with a unit.
+/// Formats a figure with three digits and its unit.
 pub fn amount(figure: Figure, value: f64) -> String {
     match figure {
         Figure::Peak => format!("{value:.0} MiB"),
@@ -101,7 +101,7 @@ pub fn amount(figure: Figure, value: f64) -> String {
     }
 }
 
-/// A time in the unit that suits it.
+/// Formats a time in s, ms or µs.
 pub fn seconds(value: f64) -> String {
     match value {
         1.0.. => format!("{} s", digits(value)),
@@ -119,7 +119,7 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A ratio with no more digits than it is worth.
+/// Formats a ratio with three digits.
 pub fn ratio(value: f64) -> String {
     digits(value)
 }
@@ -127,12 +127,14 @@ pub fn ratio(value: f64) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::compare::rows::Row;
+    use crate::compare::rows::BenchRow;
 
-    /// A row that says the most there is to say.
+    /// A result whose table has the widest lines.
     pub fn wide() -> RowResult {
-        let row =
-            Row { name: "forward/improved_cifar10/8", ..Row::matching("cifar10/8").remove(0) };
+        let row = BenchRow {
+            name: "forward/improved_cifar10/8",
+            ..BenchRow::matching("cifar10/8").remove(0)
+        };
         let pairs = |theirs: f64| vec![Pair { ours: 0.4444, theirs }; 3];
         let baseline = |mode, theirs, trouble| Baseline {
             mode,
@@ -162,7 +164,7 @@ pub mod tests {
     }
 
     #[test]
-    fn troubles_are_said_in_words() {
+    fn failures_become_notes() {
         let mut result = wide();
         result.baselines[0].trouble = Some(Trouble::Differs("outputs differ by 1".to_owned()));
         result.failure = Some("no weights".to_owned());

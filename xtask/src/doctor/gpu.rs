@@ -1,15 +1,15 @@
-//! Is there an NVIDIA GPU, and does libtorch know it.
+//! Checks for an NVIDIA GPU and for CUDA in libtorch.
 
 use super::Finding;
 use super::tools::first_line;
 use std::path::Path;
 use std::process::Command;
 
-/// Where the driver keeps libcuda.so.1 on the usual systems, WSL among them.
+/// Folders of the driver's libcuda.so.1 on common systems, including WSL.
 const DRIVER_FOLDERS: [&str; 4] =
     ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib/wsl/lib", "/usr/local/nvidia/lib64"];
 
-/// The GPU, seen with the `device` that libtorch is built for.
+/// The finding about the GPU. `device` is the one that libtorch is built for.
 pub fn finding(device: Option<&str>) -> Finding {
     let mut smi = Command::new("nvidia-smi");
     let gpu = first_line(smi.args(["--query-gpu=name", "--format=csv,noheader"]));

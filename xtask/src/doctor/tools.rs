@@ -1,4 +1,4 @@
-//! Which tools are here: Rust, a C++ compiler, pip, the built binary.
+//! Checks for the tools: Rust, a C++ compiler, pip and the built program.
 
 use super::Finding;
 use crate::libtorch::pip;
@@ -6,15 +6,15 @@ use crate::workspace::Workspace;
 use std::env;
 use std::process::Command;
 
-/// The oldest Rust that builds the workspace.
+/// Minimum supported Rust version.
 const RUST: (u32, u32) = (1, 89);
 
-/// cargo, and whether it is new enough.
+/// Checks that cargo exists and is new enough.
 pub fn rust(ws: &Workspace) -> Finding {
     let name = "cargo";
     let mut cargo = ws.cargo();
     let Some(line) = first_line(cargo.arg("--version")) else {
-        return Finding::missing(name, "cannot be run", "install Rust from https://rustup.rs");
+        return Finding::missing(name, "cannot run", "install Rust from https://rustup.rs");
     };
     match minor_of(&line) {
         Some(version) if version < RUST => {
@@ -25,13 +25,13 @@ pub fn rust(ws: &Workspace) -> Finding {
     }
 }
 
-/// `(1, 95)` of `cargo 1.95.0 (…)`.
+/// Parses `cargo 1.95.0 (…)` into `(1, 95)`.
 fn minor_of(line: &str) -> Option<(u32, u32)> {
     let mut numbers = line.split(' ').nth(1)?.split('.');
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The compiler that torch-sys will use for its C++ layer.
+/// The C++ compiler of torch-sys.
 pub fn cpp() -> Finding {
     let name = "C++ compiler";
     let chosen = env::var("CXX").ok().filter(|value| !value.is_empty());
@@ -50,10 +50,10 @@ pub fn cpp() -> Finding {
     Finding::missing(name, format!("{compiler} cannot be run"), "apt install g++")
 }
 
-/// pip is needed only to fetch the wheel.
+/// Checks for pip, which only `setup --source wheel` needs.
 pub fn pip() -> Finding {
     match pip::check() {
-        Ok(()) => Finding::ok("python3, pip", "here (needed only by `setup --source wheel`)"),
+        Ok(()) => Finding::ok("python3, pip", "found (needed only by `setup --source wheel`)"),
         Err(_) => Finding::note(
             "python3, pip",
             "missing (needed only by `setup --source wheel`)",
@@ -62,7 +62,7 @@ pub fn pip() -> Finding {
     }
 }
 
-/// Whether `inkdrop` has been built.
+/// Checks that the program `inkdrop` is built.
 pub fn binary(ws: &Workspace) -> Finding {
     let command = ws.binary("inkdrop");
     let path = std::path::Path::new(command.get_program());
@@ -73,7 +73,7 @@ pub fn binary(ws: &Workspace) -> Finding {
     }
 }
 
-/// What a command says first, if it succeeds.
+/// The first line of a command's output; `None` if the command fails.
 pub fn first_line(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout);

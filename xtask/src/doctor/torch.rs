@@ -1,4 +1,4 @@
-//! Is libtorch in place, and does the environment leave it alone.
+//! Checks the installed libtorch and the environment variables that affect it.
 
 use super::Finding;
 use crate::libtorch::ensure::{State, look};
@@ -10,7 +10,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Settings of torch-sys that change what is built; nothing here needs them.
+/// Variables of torch-sys that change the build. The workspace needs none of them.
 const TORCH_SYS: [&str; 6] = [
     "LIBTORCH_USE_PYTORCH",
     "LIBTORCH_INCLUDE",
@@ -20,7 +20,7 @@ const TORCH_SYS: [&str; 6] = [
     "LIBTORCH_BYPASS_VERSION_CHECK",
 ];
 
-/// Adds the findings; returns what libtorch can compute on.
+/// Adds the findings and returns the device that libtorch is built for.
 pub fn findings(ws: &Workspace, findings: &mut Vec<Finding>) -> Option<String> {
     let exported = ws.exported_libtorch().unwrap_or_default();
     let state = look(&ws.layout, &Request { exported, ..Request::default() });
@@ -56,7 +56,7 @@ fn current(ws: &Workspace, state: &State) -> Finding {
     match (state, ws.layout.current_name()) {
         (_, None) => Finding::missing(name, "is not there", mend),
         (State::Ready(_, home), Some(target)) if *home != target => {
-            Finding::missing(name, format!("points to {target}, not to {home}"), mend)
+            Finding::missing(name, format!("points to {target}, expected {home}"), mend)
         }
         (_, Some(target)) => Finding::ok(name, format!("points to {target}")),
     }
@@ -72,29 +72,31 @@ fn libtorch_variable(ws: &Workspace) -> Finding {
         Ok(version) if check_version(&version, "").is_ok() => {
             Finding::ok(name, format!("{version} in {}", path.display()))
         }
-        Ok(version) => {
-            Finding::missing(name, format!("exported, holds {version}, not {VERSION}"), mend)
-        }
-        Err(_) => Finding::missing(name, format!("{} is no libtorch", path.display()), mend),
+        Ok(version) => Finding::missing(
+            name,
+            format!("exported, contains {version}, expected {VERSION}"),
+            mend,
+        ),
+        Err(_) => Finding::missing(name, format!("{} is not a libtorch", path.display()), mend),
     }
 }
 
-/// LD_LIBRARY_PATH goes before the path that binaries carry.
+/// Checks LD_LIBRARY_PATH, which takes precedence over the run path of the binaries.
 fn library_path(value: Option<&OsStr>, ws: &Workspace) -> Finding {
     let name = "LD_LIBRARY_PATH";
     let ours = ws.layout.current().join("lib");
     let folders: Vec<_> = value.map(|value| env::split_paths(value).collect()).unwrap_or_default();
     let holder = folders.iter().find(|dir| dir.join("libtorch_cpu.so").exists() && **dir != ours);
     let Some(folder) = holder else {
-        return Finding::ok(name, "holds no other libtorch");
+        return Finding::ok(name, "contains no other libtorch");
     };
     let version = version_of(folder.parent().unwrap_or(Path::new("/"))).unwrap_or_default();
     match check_version(&version, "") {
         Ok(()) => Finding::ok(name, format!("libtorch {version} in {}", folder.display())),
         Err(_) => Finding::note(
             name,
-            format!("has another libtorch, in {}", folder.display()),
-            "take that folder out of LD_LIBRARY_PATH",
+            format!("contains another libtorch, in {}", folder.display()),
+            "remove that folder from LD_LIBRARY_PATH",
         ),
     }
 }
@@ -104,13 +106,13 @@ fn library_path(value: Option<&OsStr>, ws: &Workspace) -> Finding {
 mod tests {
     use super::super::Mark;
     use super::*;
-    use crate::libtorch::layout::Layout;
+    use crate::libtorch::layout::LibtorchPaths;
     use std::fs;
 
     #[test]
     fn another_libtorch_on_the_library_path_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let ws = Workspace { layout: Layout::new(dir.path()), bin_dir: dir.path().into() };
+        let ws = Workspace { layout: LibtorchPaths::new(dir.path()), bin_dir: dir.path().into() };
         let lib = dir.path().join("other/lib");
         fs::create_dir_all(&lib).unwrap();
         assert_eq!(library_path(Some(lib.as_os_str()), &ws).mark, Mark::Ok);

@@ -1,7 +1,7 @@
-//! Is the libtorch that was asked for in place; if not, who can bring it.
+//! Makes sure that the requested libtorch is installed, from the first source that works.
 
 use super::install::{Source, install};
-use super::layout::Layout;
+use super::layout::LibtorchPaths;
 use super::official::Official;
 use super::space::is_full_disk;
 use super::stamp::Stamp;
@@ -10,18 +10,18 @@ use super::wheel::Wheels;
 use super::{Choice, Device, Request, VERSION};
 use anyhow::{Context, Result, anyhow, bail};
 
-/// What `.libtorch` holds for a request.
+/// State of the installation for a request.
 pub enum State {
-    /// An intact install, and the name of its home.
+    /// A complete installation, and the name of its folder.
     Ready(Stamp, String),
-    /// An install that fits but has lost something: its home, and what is wrong.
+    /// A damaged installation: its folder, and what is wrong.
     Damaged(Stamp, String, String),
-    /// Nothing that fits.
+    /// No suitable installation.
     Absent,
 }
 
-/// The best that is there: the current home first, then the others.
-pub fn look(layout: &Layout, request: &Request) -> State {
+/// Finds the best installation: the current one first, then the others.
+pub fn look(layout: &LibtorchPaths, request: &Request) -> State {
     let others = ["cpu", "cuda", "system"].map(|kind| format!("{VERSION}-{kind}"));
     let mut worst = State::Absent;
     for name in layout.current_name().into_iter().chain(others) {
@@ -40,14 +40,14 @@ pub fn look(layout: &Layout, request: &Request) -> State {
     worst
 }
 
-/// Makes what was asked for current, installing it if needed.
-pub fn ensure(layout: &Layout, request: &Request) -> Result<Stamp> {
+/// Makes the requested libtorch the current one, and installs it if necessary.
+pub fn ensure(layout: &LibtorchPaths, request: &Request) -> Result<Stamp> {
     ensure_from(layout, request, &sources)
 }
 
 /// [`ensure`], with the sources as an argument.
 pub fn ensure_from(
-    layout: &Layout,
+    layout: &LibtorchPaths,
     request: &Request,
     sources: &dyn Fn(&Request) -> Vec<Box<dyn Source>>,
 ) -> Result<Stamp> {
@@ -73,7 +73,7 @@ pub fn ensure_from(
     result.map_err(|error| explain_full_disk(error, device.unwrap_or(Device::Cpu)))
 }
 
-/// The sources for a request, in the order of trying.
+/// The sources for a request, in the order in which they are tried.
 fn sources(request: &Request) -> Vec<Box<dyn Source>> {
     let device = request.device.unwrap_or(Device::Cpu);
     let system = System { exported: request.exported.clone(), device: request.device };
@@ -88,7 +88,7 @@ fn sources(request: &Request) -> Vec<Box<dyn Source>> {
     }
 }
 
-fn first_that_works(layout: &Layout, sources: &[Box<dyn Source>]) -> Result<Stamp> {
+fn first_that_works(layout: &LibtorchPaths, sources: &[Box<dyn Source>]) -> Result<Stamp> {
     let mut failures = Vec::new();
     for (i, source) in sources.iter().enumerate() {
         let error = match install(layout, source.as_ref()) {
@@ -104,7 +104,7 @@ fn first_that_works(layout: &Layout, sources: &[Box<dyn Source>]) -> Result<Stam
         }
         failures.push(format!("  {}: {error:#}", source.name()));
     }
-    bail!("no source could deliver libtorch {VERSION}:\n{}", failures.join("\n"))
+    bail!("libtorch {VERSION} could not be installed from any source:\n{}", failures.join("\n"))
 }
 
 fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {
@@ -114,8 +114,8 @@ fn explain_full_disk(error: anyhow::Error, device: Device) -> anyhow::Error {
     let room = device.room() as f64 / 1e9;
     anyhow!(
         "{error:#};\n\
-         the disk is full: libtorch for {} needs about {room:.1} GB while it is unpacked.\n\
-         Nothing half done was left, whole downloads are kept: free some room and run\n\
+         the disk is full: libtorch for {} needs about {room:.1} GB during installation.\n\
+         Incomplete files were removed, complete downloads are kept: free some space and run\n\
          the same command again",
         device.name()
     )

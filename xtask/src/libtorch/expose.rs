@@ -1,4 +1,4 @@
-//! How a home shows an unpacked libtorch to builds and binaries.
+//! Links an unpacked libtorch into the folder that builds and binaries use.
 //!
 //! ```text
 //! lib/            links to every shared library, except libtorch_cuda.so
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! libtorch_cuda.so stays out of `lib/` so that torch-sys never links to it: the same
-//! binary then runs with and without a GPU, links with either home, and loads
+//! binary then runs with and without a GPU, links with either installation, and loads
 //! `../cuda/libtorch_cuda.so` at run time. `cuda` is a link to the whole folder because the
 //! kernel resolves `$ORIGIN/../../nvidia` behind it, so the libraries' own paths hold.
 
@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Left out of `lib/`: loaded at run time, replaced, or of use to Python only.
+/// Libraries that are not in `lib/`: loaded at run time, replaced, or used by Python only.
 const HIDDEN: [&str; 6] = [
     "libtorch_cuda.so",
     "libtorch_hip.so",
@@ -28,14 +28,14 @@ const HIDDEN: [&str; 6] = [
     "libshm.so",
 ];
 
-/// What a build cannot do without.
+/// Files that every build needs.
 const NEEDED: [&str; 3] =
     ["lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"];
 
 /// Links the tree `torch` (it has `lib/` and `include/`) into `home`.
 pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
     for name in NEEDED {
-        ensure!(torch.join(name).exists(), "{} is missing in {}", name, torch.display());
+        ensure!(torch.join(name).exists(), "{name} is missing in {}", torch.display());
     }
     let lib = home.join("lib");
     fs::create_dir_all(&lib)?;
@@ -52,7 +52,7 @@ pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
         .context("cannot write build-version")
 }
 
-/// Where a libtorch of any packaging keeps shared libraries: its own, and NVIDIA's beside it.
+/// The folders of shared libraries: libtorch's own, and NVIDIA's next to it.
 fn library_folders(torch: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![torch.join("lib")];
     let Some(beside) = torch.parent() else {
@@ -83,7 +83,7 @@ fn link_libraries(home: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `-lgomp` finds the OpenMP that libtorch itself uses, so a process has only one.
+/// Links `libgomp.so` to libtorch's own OpenMP, so that a process loads only one.
 fn name_openmp(lib: &Path) -> Result<()> {
     let names = fs::read_dir(lib)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let bundled = names.filter(|name| name.starts_with("libgomp")).min();
@@ -93,7 +93,7 @@ fn name_openmp(lib: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `target` for a link in `from`: relative within the home, so that the home can move.
+/// The path of `target` for a link in `from`: relative inside `home`, so that the folder can be moved.
 fn seen_from(home: &Path, from: &Path, target: &Path) -> PathBuf {
     match target.strip_prefix(home) {
         Ok(inside) if from == home => inside.to_owned(),

@@ -1,4 +1,4 @@
-//! One file over HTTP: resumed where it broke off, complete or not there.
+//! HTTP download of a file, with resume. The file appears only when it is complete.
 
 use super::layout::remove;
 use super::progress;
@@ -11,7 +11,7 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// A client with the platform's certificates that gives up early where there is no network.
+/// An HTTP client with the platform's certificates and short timeouts.
 pub fn agent(https_only: bool) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let config = Agent::config_builder()
@@ -25,7 +25,7 @@ pub fn agent(https_only: bool) -> Agent {
     config.build().into()
 }
 
-/// Fetches `url` to `to`; a partial file stays beside it for the next run.
+/// Downloads `url` to `to`. A partial file is kept for the next run.
 pub fn fetch(agent: &Agent, url: &str, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
@@ -37,11 +37,11 @@ pub fn fetch(agent: &Agent, url: &str, to: &Path) -> Result<()> {
     match status {
         200 | 206 => save(response, &part)?,
         416 if have > 0 => {
-            // The partial file is longer than what is offered now.
+            // The partial file is longer than the file on the server.
             remove(&part)?;
             return fetch(agent, url, to);
         }
-        _ => bail!("the server answered {status} for {url}"),
+        _ => bail!("HTTP status {status} for {url}, expected 200 or 206"),
     }
     fs::rename(&part, to)?;
     Ok(())
@@ -60,11 +60,11 @@ fn get(agent: &Agent, url: &str, have: u64) -> Result<Response<Body>> {
     })
 }
 
-/// Appends a 206, or replaces by a 200; an early end is an error.
+/// Appends the body of a 206, or replaces the file by that of a 200. An early end is an error.
 fn save(response: Response<Body>, part: &Path) -> Result<()> {
     let (start, total) = extent(&response)?;
     let have = fs::metadata(part).map_or(0, |meta| meta.len());
-    ensure!(start == 0 || start == have, "the server resumed at {start} instead of {have}");
+    ensure!(start == 0 || start == have, "the server resumed at byte {start}, expected {have}");
     let mut options = File::options();
     options.create(true).write(true).append(start > 0).truncate(start == 0);
     let mut file = options.open(part)?;
@@ -82,17 +82,17 @@ fn save(response: Response<Body>, part: &Path) -> Result<()> {
 }
 
 fn broke_off(reached: u64, total: u64) -> String {
-    format!("the download broke off at {reached} of {total} bytes; the next run goes on from there")
+    format!("the download stopped at {reached} of {total} bytes; the next run resumes from there")
 }
 
-/// First byte and total length of what comes.
+/// First byte and total length of the response.
 fn extent(response: &Response<Body>) -> Result<(u64, u64)> {
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     if response.status().as_u16() == 200 {
-        let total = text(header::CONTENT_LENGTH).context("the server announces no length")?;
+        let total = text(header::CONTENT_LENGTH).context("the response has no content-length")?;
         return Ok((0, total.parse()?));
     }
-    let range = text(header::CONTENT_RANGE).context("the server's part has no range")?;
+    let range = text(header::CONTENT_RANGE).context("the partial response has no content-range")?;
     let (span, total) = range.trim_start_matches("bytes ").split_once('/').context("bad range")?;
     let start = span.split('-').next().context("bad range")?;
     Ok((start.parse()?, total.parse()?))
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_download_goes_on_where_it_stopped() {
+    fn a_broken_download_resumes_where_it_stopped() {
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("a.zip");
         let url = serve(vec![
@@ -122,7 +122,7 @@ mod tests {
             "HTTP/1.1 206 Partial\r\nContent-Range: bytes 3-5/6\r\nContent-Length: 3\r\n\r\ndef",
         ]);
         let text = format!("{:#}", fetch(&agent(false), &url, &to).unwrap_err());
-        assert!(text.contains("broke off at 3 of 6 bytes"), "{text}");
+        assert!(text.contains("stopped at 3 of 6 bytes"), "{text}");
         assert!(!to.exists());
         fetch(&agent(false), &url, &to).unwrap();
         assert_eq!(fs::read_to_string(&to).unwrap(), "abcdef");
@@ -134,7 +134,7 @@ mod tests {
         let to = dir.path().join("a.zip");
         let url = serve(vec!["HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"]);
         let text = fetch(&agent(false), &url, &to).unwrap_err().to_string();
-        assert!(text.contains("answered 403"), "{text}");
+        assert!(text.contains("HTTP status 403"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 

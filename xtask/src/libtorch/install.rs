@@ -1,42 +1,42 @@
-//! How an install comes to be, so that a build sees all of it or nothing.
+//! Atomic installation of libtorch.
 //!
-//! A source fills a private folder; the folder is completed, sealed with a stamp, renamed
-//! into its place, and only then does `current` point to it. Any error on the way removes
-//! the folder and leaves what was installed before.
+//! A source fills a private folder. The folder gets its links and its stamp, is renamed, and
+//! `current` then points to it. An error removes the folder and leaves the previous
+//! installation as it was.
 
 use super::expose::expose;
-use super::layout::{Layout, remove};
+use super::layout::{LibtorchPaths, remove};
 use super::stamp::Stamp;
 use super::{Device, VERSION};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Somewhere that libtorch can come from.
+/// A source of libtorch.
 pub trait Source {
     /// `system`, `official` or `wheel`.
     fn name(&self) -> &'static str;
 
-    /// What it is, for people.
+    /// The name in messages.
     fn title(&self) -> &'static str;
 
-    /// Puts libtorch below `into`, or says where it already is.
-    fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree>;
+    /// Writes libtorch into `into`, or returns the folder of an existing one.
+    fn fill(&self, layout: &LibtorchPaths, into: &Path) -> Result<Tree>;
 }
 
-/// A libtorch as a source delivers it.
+/// The libtorch of a source.
 pub struct Tree {
     /// The folder with `lib/` and `include/`.
     pub torch: PathBuf,
-    /// For `build-version`, e.g. `2.11.0+cu130`.
+    /// Version, e.g. `2.11.0+cu130`.
     pub version: String,
-    /// Which folder, address or wheel exactly.
+    /// The folder, address or wheel.
     pub origin: String,
-    /// What it can compute on.
+    /// The device that it is built for.
     pub device: Device,
 }
 
-/// The folder's name for what `source` delivers.
+/// Name of the installation folder.
 fn home_name(source: &str, device: Device) -> String {
     match source {
         "system" => format!("{VERSION}-system"),
@@ -44,22 +44,22 @@ fn home_name(source: &str, device: Device) -> String {
     }
 }
 
-/// Installs from `source` and makes it current. Call it under the lock.
-pub fn install(layout: &Layout, source: &dyn Source) -> Result<Stamp> {
+/// Installs from `source` and makes it current. The caller holds the lock.
+pub fn install(layout: &LibtorchPaths, source: &dyn Source) -> Result<Stamp> {
     layout.sweep()?;
     let scratch = layout.scratch("unpack");
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let made = build(layout, source, &scratch);
-    if made.is_err() {
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let built = build(layout, source, &scratch);
+    if built.is_err() {
         remove(&scratch).ok();
     }
-    let (stamp, name) = made?;
+    let (stamp, name) = built?;
     layout.point_current_at(&name)?;
     remove(&layout.downloads()).ok();
     Ok(stamp)
 }
 
-fn build(layout: &Layout, source: &dyn Source, scratch: &Path) -> Result<(Stamp, String)> {
+fn build(layout: &LibtorchPaths, source: &dyn Source, scratch: &Path) -> Result<(Stamp, String)> {
     let tree = source.fill(layout, scratch)?;
     check_version(&tree.version, "this libtorch")?;
     expose(scratch, &tree.torch, &tree.version)?;
@@ -76,8 +76,8 @@ fn build(layout: &Layout, source: &dyn Source, scratch: &Path) -> Result<(Stamp,
     Ok((stamp, name))
 }
 
-/// Renames `scratch` to `home`; what was there goes, but only once the new one stands.
-fn put(layout: &Layout, scratch: &Path, home: &Path) -> Result<()> {
+/// Renames `scratch` to `home`. An existing installation is removed only after that.
+fn put(layout: &LibtorchPaths, scratch: &Path, home: &Path) -> Result<()> {
     let old = layout.scratch("old");
     let replaced = home.exists();
     if replaced {
@@ -93,9 +93,9 @@ fn put(layout: &Layout, scratch: &Path, home: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a release that tch does not bind; a local suffix (`+cu130`) does not matter.
-pub fn check_version(found: &str, what: &str) -> Result<()> {
-    let release = found.trim().split('+').next().unwrap_or_default();
+/// Returns an error unless the release is the one that tch binds. Local suffixes (`+cu130`) are ignored.
+pub fn check_version(version: &str, what: &str) -> Result<()> {
+    let release = version.trim().split('+').next().unwrap_or_default();
     if release != VERSION {
         bail!("{what} is release {release}, but this workspace needs {VERSION}");
     }

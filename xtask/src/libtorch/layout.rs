@@ -1,13 +1,13 @@
-//! Where libtorch lies in the workspace, and who may change it now.
+//! Paths of libtorch in the workspace, and the lock for changing them.
 //!
 //! ```text
 //! .libtorch/
-//! ├─ current -> 2.11.0-cpu     what builds and binaries use; swapped by one rename
-//! ├─ 2.11.0-cpu/               a home: lib/ include/ build-version (see expose.rs)
-//! ├─ live-python/              the environment of `parity --online`, if it was ever run
-//! ├─ downloads/                archives, kept only until they are unpacked
-//! ├─ .unpack-<pid>/            a home in the making; renamed into its place
-//! └─ lock                      held by the one setup that may change all this
+//! ├─ current -> 2.11.0-cpu     used by builds and binaries; replaced by one rename
+//! ├─ 2.11.0-cpu/               an installation: lib/ include/ build-version (see expose.rs)
+//! ├─ live-python/              Python environment of `parity --online` and `bench --compare`
+//! ├─ downloads/                archives, kept until they are unpacked
+//! ├─ .unpack-<pid>/            an installation in progress; renamed when complete
+//! └─ lock                      locked by the process that changes these files
 //! ```
 
 use anyhow::{Context, Result};
@@ -17,49 +17,49 @@ use std::path::{Path, PathBuf};
 
 /// The paths below `.libtorch`.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct LibtorchPaths {
     base: PathBuf,
 }
 
-impl Layout {
-    /// The layout of the workspace at `root`.
+impl LibtorchPaths {
+    /// The paths of the workspace at `root`.
     pub fn new(root: &Path) -> Self {
         let base = root.join(".libtorch");
-        Layout { base }
+        LibtorchPaths { base }
     }
 
-    /// The folder that holds everything.
+    /// The folder `.libtorch`.
     pub fn base(&self) -> &Path {
         &self.base
     }
 
-    /// The link that builds and binaries follow.
+    /// The link to the current installation.
     pub fn current(&self) -> PathBuf {
         self.base.join("current")
     }
 
-    /// The folder of one install, e.g. `2.11.0-cpu`.
+    /// The folder of an installation, e.g. `2.11.0-cpu`.
     pub fn home(&self, name: &str) -> PathBuf {
         self.base.join(name)
     }
 
-    /// Where archives wait to be unpacked.
+    /// The folder of downloaded archives.
     pub fn downloads(&self) -> PathBuf {
         self.base.join("downloads")
     }
 
-    /// A private name beside the homes; whatever a dead run left of it is swept.
+    /// A temporary folder of this process. [`Self::sweep`] removes those of dead processes.
     pub fn scratch(&self, what: &str) -> PathBuf {
         self.base.join(format!(".{what}-{}", std::process::id()))
     }
 
-    /// The name of the home that `current` points to.
+    /// The name of the installation that `current` points to.
     pub fn current_name(&self) -> Option<String> {
         let target = fs::read_link(self.current()).ok()?;
         Some(target.to_string_lossy().trim_end_matches('/').to_owned())
     }
 
-    /// Waits until no other setup is at work; the lock ends with the returned file.
+    /// Waits for the lock. It is released when the returned file is dropped.
     pub fn lock(&self) -> Result<File> {
         fs::create_dir_all(&self.base)
             .with_context(|| format!("cannot make the folder {}", self.base.display()))?;
@@ -77,7 +77,7 @@ impl Layout {
         Ok(file)
     }
 
-    /// Removes what dead runs left behind. Call it under the lock.
+    /// Removes temporary folders of dead processes. The caller holds the lock.
     pub fn sweep(&self) -> io::Result<()> {
         fs::create_dir_all(&self.base)?;
         for entry in fs::read_dir(&self.base)? {
@@ -91,7 +91,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes `current` point to the home `name`, in one step.
+    /// Makes `current` point to the installation `name`, atomically.
     pub fn point_current_at(&self, name: &str) -> Result<()> {
         let link = self.scratch("link");
         remove(&link)?;
@@ -105,7 +105,7 @@ impl Layout {
     }
 }
 
-/// Removes a file, link or folder; nothing there is fine.
+/// Removes a file, link or folder if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -115,13 +115,13 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A symbolic link at `link` to `target`.
+/// Creates a symbolic link at `link` to `target`.
 #[cfg(unix)]
 pub fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
-/// A symbolic link at `link` to `target`: not on this platform.
+/// Returns an error: symbolic links are not supported on this platform.
 #[cfg(not(unix))]
 pub fn symlink(_target: &Path, _link: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -1,4 +1,4 @@
-//! Which libtorch does the workspace need, and which one was asked for.
+//! Installs the libtorch that the workspace needs: release, device and source.
 
 pub mod ensure;
 pub mod expose;
@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// The one release that tch 0.24 binds.
 pub const VERSION: &str = "2.11.0";
 
-/// What the installed libtorch can compute on.
+/// The device that libtorch is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
     /// The CPU only: about 500 MB on disk.
@@ -32,7 +32,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// The name in folders and stamps.
+    /// The name in folder names and stamps.
     pub fn name(self) -> &'static str {
         match self {
             Device::Cpu => "cpu",
@@ -40,7 +40,7 @@ impl Device {
         }
     }
 
-    /// Room taken at the worst moment: archives and unpacked tree together.
+    /// Disk space needed during installation, in bytes: archives and unpacked files together.
     pub fn room(self) -> u64 {
         match self {
             Device::Cpu => 1_100_000_000,
@@ -49,7 +49,7 @@ impl Device {
     }
 }
 
-/// Where libtorch may come from.
+/// Source of libtorch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
     /// The first of the three below that works.
@@ -75,27 +75,27 @@ impl Choice {
     }
 }
 
-/// What was asked for on the command line and by the environment.
+/// The requested libtorch, from the command line and the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `--source`.
     pub source: Choice,
-    /// `--device`; none means "whatever is there, else the CPU".
+    /// `--device`. `None` takes the installed one, or the CPU if there is none.
     pub device: Option<Device>,
-    /// A LIBTORCH that the user exported, already known to be of the right release.
+    /// The user's exported LIBTORCH, if its release has been checked.
     pub exported: Option<PathBuf>,
 }
 
 impl Request {
-    /// Whether an install made as `stamp` says answers this request.
+    /// True if the installation with this stamp satisfies the request.
     pub fn accepts(&self, stamp: &stamp::Stamp) -> bool {
         let source = match self.source {
             Choice::Auto => true,
-            asked => stamp.source == asked.name(),
+            requested => stamp.source == requested.name(),
         };
         let device = match self.device {
             None => true,
-            // A system install serves the CPU whatever else it can do.
+            // A system installation always supports the CPU.
             Some(Device::Cpu) => stamp.device == "cpu" || stamp.source == "system",
             Some(Device::Cuda) => stamp.device == "cuda",
         };

@@ -1,11 +1,11 @@
-//! libtorch from the zip that the PyTorch project publishes.
+//! libtorch from the zip archive of the PyTorch project.
 //!
-//! The zip's hash is not pinned here. What guards it is TLS, the announced length, the
-//! checksum of every entry, the file list and the version inside.
+//! The hash of the archive is not pinned. It is protected by TLS and checked by its length,
+//! the checksum of every entry, the list of files and the version inside.
 
 use super::fetch::{agent, fetch};
 use super::install::{Source, Tree};
-use super::layout::{Layout, remove};
+use super::layout::{LibtorchPaths, remove};
 use super::space::{self, is_full_disk};
 use super::unpack::unpack;
 use super::{Device, VERSION};
@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
-/// The zip for one device.
+/// The archive for a device.
 pub struct Official {
-    /// What it is built for.
+    /// The device that it is built for.
     pub device: Device,
 }
 
@@ -41,14 +41,14 @@ impl Source for Official {
         "download.pytorch.org"
     }
 
-    fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree> {
+    fn fill(&self, layout: &LibtorchPaths, into: &Path) -> Result<Tree> {
         space::check(layout, self.device)?;
         let archive = layout.downloads().join(format!("libtorch-{}.zip", self.device.name()));
         if !archive.exists() {
             fetch(&agent(true), &self.url(), &archive)?;
         }
         read(&archive, into, self.device, self.url()).inspect_err(|error| {
-            // Nothing says which part of an unpinned file is bad: the next run starts afresh.
+            // Without a pinned hash the damaged part is unknown: the next run downloads the whole file.
             if !is_full_disk(error) {
                 remove(&archive).ok();
             }
@@ -64,7 +64,7 @@ fn read(archive: &Path, into: &Path, device: Device, origin: String) -> Result<T
     Ok(Tree { torch, version: version.trim().to_owned(), origin, device })
 }
 
-/// Shared libraries, headers and the version; not the static libraries.
+/// Selects shared libraries, headers and the version; not the static libraries.
 fn place(name: &str) -> Option<String> {
     let inner = name.strip_prefix("libtorch/")?;
     let library = inner.starts_with("lib/") && inner.contains(".so");
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_downloaded_zip_is_installed_without_network() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path());
+        let layout = LibtorchPaths::new(dir.path());
         fs::create_dir_all(layout.downloads()).unwrap();
         official_zip(&layout.downloads().join("libtorch-cpu.zip"), "2.11.0+cpu");
         install(&layout, &Official { device: Device::Cpu }).unwrap();
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_bad_zip_is_deleted_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path());
+        let layout = LibtorchPaths::new(dir.path());
         let archive = layout.downloads().join("libtorch-cpu.zip");
         fs::create_dir_all(layout.downloads()).unwrap();
         zip_with(&archive, &[("libtorch/lib/libc10.so", "x")]);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_zip_of_another_release_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path());
+        let layout = LibtorchPaths::new(dir.path());
         fs::create_dir_all(layout.downloads()).unwrap();
         official_zip(&layout.downloads().join("libtorch-cpu.zip"), "2.10.0+cpu");
         let error = install(&layout, &Official { device: Device::Cpu }).unwrap_err();

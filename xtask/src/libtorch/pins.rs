@@ -1,30 +1,30 @@
-//! Which wheels make up libtorch, and the SHA-256 that each must have.
+//! The wheels that contain libtorch, with their SHA-256.
 //!
-//! One fixed set whatever the user's Python is: torch 2.11.0 for CPython 3.11, and the
-//! NVIDIA packages that its metadata names.
+//! The set does not depend on the user's Python: torch 2.11.0 for CPython 3.11, and the
+//! NVIDIA packages in its metadata.
 
 use super::Device;
 
-/// One file of a package index.
+/// A wheel file.
 #[derive(Clone, Copy, Debug)]
 pub struct Wheel {
-    /// The exact file name.
+    /// File name.
     pub file: &'static str,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: &'static str,
-    /// Whether CPU use needs it: libtorch_cpu.so is linked to cudart and cupti.
+    /// True if the CPU needs it: libtorch_cpu.so is linked to cudart and cupti.
     pub cpu: bool,
 }
 
 impl Wheel {
-    /// What to ask pip for; `===` leaves no room for `+cpu` and its like.
+    /// The requirement for pip. `===` excludes local versions such as `+cpu`.
     pub fn requirement(&self) -> String {
         let mut parts = self.file.split('-');
         let name = parts.next().unwrap_or_default().replace('_', "-");
         format!("{name}==={}", parts.next().unwrap_or_default())
     }
 
-    /// The platform tag to ask pip for.
+    /// The platform tag for pip.
     pub fn platform(&self) -> &'static str {
         let tags = self.file.trim_end_matches(".whl").rsplit('-').next();
         tags.and_then(|tags| tags.split('.').next()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! How pip is asked for one wheel, with the user's own mirror, proxy and certificates.
+//! Downloads a wheel with pip, using the user's index, proxy and certificates.
 
 use super::layout::remove;
 use super::pins::Wheel;
@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Refuses where `python3 -m pip` cannot work, and says what to install.
+/// Returns an error if `python3 -m pip` does not work, with the package to install.
 pub fn check() -> Result<()> {
     let status = Command::new("python3")
         .args(["-m", "pip", "--version"])
@@ -25,13 +25,13 @@ pub fn check() -> Result<()> {
     }
 }
 
-/// Has pip put `wheel` into `folder`.
+/// Downloads `wheel` to `folder` with pip.
 ///
-/// pip starts a wheel afresh when it breaks off; wheels that are complete are kept, so a
-/// second run goes on with the first one that is missing.
+/// pip cannot resume a wheel. Complete wheels are kept, so a second run starts with the
+/// first missing one.
 pub fn download(wheel: &Wheel, folder: &Path) -> Result<()> {
-    // pip works in TMPDIR, and the system's own is often small. What breaks off there is never taken
-    // for a wheel.
+    // pip writes to TMPDIR, and the system's own is often small. Incomplete files stay there, so they
+    // are never mistaken for a wheel.
     let staging = folder.join(".pip");
     remove(&staging)?;
     fs::create_dir_all(&staging)?;
@@ -44,7 +44,7 @@ fn stage(wheel: &Wheel, staging: &Path, folder: &Path) -> Result<()> {
     let status = command(wheel, staging).status();
     ensure!(
         status.context("cannot run python3")?.success(),
-        "pip could not download {} (its own words are above);\n\
+        "pip could not download {} (see its errors above);\n\
          check the network, the free disk space, and pip's index and proxy\n\
          (`python3 -m pip config list`), then run the same command again",
         wheel.requirement()
@@ -62,7 +62,7 @@ fn command(wheel: &Wheel, staging: &Path) -> Command {
     let mut command = Command::new("python3");
     command
         .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"])
-        // pip's cache would hold every wheel a second time; the unpacked tree serves for it.
+        // pip's cache would be a second copy of every wheel.
         .args(["--no-cache-dir", "--disable-pip-version-check", "--implementation", "cp"])
         .args(["--python-version", "311", "--platform", wheel.platform(), "--dest"])
         .arg(staging)

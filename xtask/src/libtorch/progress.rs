@@ -1,9 +1,9 @@
-//! How far a long step is: a bar in a terminal, one line elsewhere.
+//! Progress bar in a terminal; a single line otherwise.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
-/// A bar over `total` bytes of `what` done to `name`; fits 80 columns.
+/// A progress bar over `total` bytes, labelled with `what` and `name`, at most 80 columns wide.
 pub fn bytes(what: &str, name: &str, total: u64) -> ProgressBar {
     if total < 10_000_000 {
         return ProgressBar::hidden();

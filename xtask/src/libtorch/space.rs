@@ -1,14 +1,14 @@
-//! Is there room for what is about to be fetched and unpacked.
+//! Checks the free disk space before a download.
 
 use super::Device;
-use super::layout::Layout;
+use super::layout::LibtorchPaths;
 use anyhow::Result;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Refuses early, before half a download.
-pub fn check(layout: &Layout, device: Device) -> Result<()> {
+/// Returns an error if the disk has too little free space.
+pub fn check(layout: &LibtorchPaths, device: Device) -> Result<()> {
     let free = free(layout.base());
     judge(free.map(|free| free + arrived(&layout.downloads())), device)
 }
@@ -16,7 +16,10 @@ pub fn check(layout: &Layout, device: Device) -> Result<()> {
 fn judge(usable: Option<u64>, device: Device) -> Result<()> {
     match usable {
         Some(bytes) if bytes < device.room() => {
-            let text = format!(".libtorch is on a disk with {:.1} GB left", bytes as f64 / 1e9);
+            let text = format!(
+                "the disk of .libtorch has only {:.1} GB of free space",
+                bytes as f64 / 1e9
+            );
             Err(io::Error::new(io::ErrorKind::StorageFull, text).into())
         }
         _ => Ok(()),
@@ -34,7 +37,7 @@ fn free(_path: &Path) -> Option<u64> {
     None
 }
 
-/// What is downloaded already need not fit again.
+/// Size of the downloaded archives, which need no more space.
 fn arrived(downloads: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(downloads) else {
         return 0;
@@ -42,7 +45,7 @@ fn arrived(downloads: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
 }
 
-/// Whether there was no room left to write.
+/// True if the error is a full disk or an exceeded quota.
 pub fn is_full_disk(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
         matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

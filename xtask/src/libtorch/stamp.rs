@@ -1,6 +1,6 @@
-//! What was installed, and is it still as it was.
+//! Install stamp: a record of an installation that detects damage.
 //!
-//! The stamp is the last file written into a home: a home without one is not an install.
+//! The stamp is the last file of an installation. A folder without it is not installed.
 
 use super::Device;
 use anyhow::{Context, Result};
@@ -9,23 +9,23 @@ use std::path::Path;
 
 const NAME: &str = "install-stamp";
 
-/// What an install is made of.
+/// The record of an installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// The release, without a local suffix.
+    /// Release, without local suffix.
     pub version: String,
     /// `cpu` or `cuda`.
     pub device: String,
     /// `system`, `official` or `wheel`.
     pub source: String,
-    /// Which folder, address or wheel exactly.
+    /// The folder, address or wheel.
     pub origin: String,
-    /// Size in bytes and path from the home, of every file that builds and binaries need.
+    /// Size in bytes and relative path of every file that builds and binaries need.
     pub files: Vec<(u64, String)>,
 }
 
 impl Stamp {
-    /// Lists the files of `home` into the stamp and writes it there.
+    /// Lists the files of `home` in the stamp and writes it.
     pub fn seal(mut self, home: &Path) -> Result<Stamp> {
         for part in ["lib", "include", "cuda/libtorch_cuda.so", "build-version"] {
             if home.join(part).exists() {
@@ -37,23 +37,23 @@ impl Stamp {
         Ok(self)
     }
 
-    /// The stamp of `home`, if it has one that can be read.
+    /// Reads the stamp of `home`; `None` if it is missing or damaged.
     pub fn read(home: &Path) -> Option<Stamp> {
         Stamp::parse(&fs::read_to_string(home.join(NAME)).ok()?)
     }
 
-    /// What is wrong with `home`, if anything is.
+    /// The first missing or changed file of `home`.
     pub fn damage(&self, home: &Path) -> Option<String> {
         self.files.iter().find_map(|(size, name)| {
             match fs::metadata(home.join(name)).map(|meta| meta.len()) {
-                Ok(found) if found == *size => None,
-                Ok(found) => Some(format!("{name} has {found} bytes instead of {size}")),
+                Ok(bytes) if bytes == *size => None,
+                Ok(bytes) => Some(format!("{name} has {bytes} bytes instead of {size}")),
                 Err(_) => Some(format!("{name} is missing")),
             }
         })
     }
 
-    /// `libtorch 2.11.0 (cpu, from the PyPI wheel)`.
+    /// A description such as `libtorch 2.11.0 (cpu, from the PyPI wheel)`.
     pub fn describe(&self) -> String {
         let source = match self.source.as_str() {
             "wheel" => "from the PyPI wheel",
@@ -63,7 +63,7 @@ impl Stamp {
         format!("libtorch {} ({}, {source})", self.version, self.device)
     }
 
-    /// The device to ask for when this install is to be made again.
+    /// The device to request when this installation is repaired.
     pub fn reinstalls_as(&self) -> Option<Device> {
         (self.device == "cuda" && self.source != "system").then_some(Device::Cuda)
     }
@@ -94,7 +94,7 @@ impl Stamp {
     }
 }
 
-/// Appends every file at or below `home/name`, links followed.
+/// Appends every file at or below `home/name`; follows links.
 fn list(home: &Path, name: &str, files: &mut Vec<(u64, String)>) -> Result<()> {
     let path = home.join(name);
     let meta = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_stamp_is_no_stamp() {
+    fn a_truncated_stamp_is_ignored() {
         let (dir, _) = home();
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         fs::write(dir.path().join(NAME), &text[..text.len() - 6]).unwrap();

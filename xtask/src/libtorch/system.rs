@@ -1,24 +1,24 @@
-//! Is the right libtorch on this machine already, in LIBTORCH or in a Python.
+//! libtorch that is already installed: in LIBTORCH, or in a Python environment.
 
 use super::install::{Source, Tree, check_version};
-use super::layout::Layout;
+use super::layout::LibtorchPaths;
 use super::{Device, VERSION};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Asks for the version and the folder of torch without importing it, which takes seconds.
-const ASK: &str = "\
+/// Prints the version and the folder of torch without the import, which takes seconds.
+const PRINT_TORCH: &str = "\
 import importlib.metadata as m, importlib.util as u
 print(m.version('torch'))
 print(u.find_spec('torch').submodule_search_locations[0])";
 
-/// An existing install, used through links.
+/// An existing libtorch, used through links.
 pub struct System {
-    /// The user's own LIBTORCH.
+    /// The user's LIBTORCH.
     pub exported: Option<PathBuf>,
-    /// What it must be able to compute on.
+    /// The device that it must support.
     pub device: Option<Device>,
 }
 
@@ -31,10 +31,10 @@ impl Source for System {
         "this system"
     }
 
-    fn fill(&self, _layout: &Layout, _into: &Path) -> Result<Tree> {
+    fn fill(&self, _layout: &LibtorchPaths, _into: &Path) -> Result<Tree> {
         let (version, torch) = match &self.exported {
             Some(path) => (version_of(path)?, path.clone()),
-            None => ask_python("python3")?,
+            None => torch_of_python("python3")?,
         };
         check_version(&version, &format!("the torch in {}", torch.display()))?;
         let cuda = torch.join("lib/libtorch_cuda.so").exists();
@@ -46,10 +46,10 @@ impl Source for System {
     }
 }
 
-/// Version and folder of the torch that `python` would import.
-fn ask_python(python: &str) -> Result<(String, PathBuf)> {
-    let output = Command::new(python).args(["-c", ASK]).output();
-    let output = output.with_context(|| format!("{python} cannot be run"))?;
+/// Version and folder of the torch package of `python`.
+fn torch_of_python(python: &str) -> Result<(String, PathBuf)> {
+    let output = Command::new(python).args(["-c", PRINT_TORCH]).output();
+    let output = output.with_context(|| format!("cannot run {python}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
     match (output.status.success(), lines.next(), lines.next()) {
@@ -58,7 +58,7 @@ fn ask_python(python: &str) -> Result<(String, PathBuf)> {
     }
 }
 
-/// The version that a libtorch folder states: in `build-version`, or in Python's `version.py`.
+/// The version in `build-version`, or in Python's `version.py`.
 pub fn version_of(libtorch: &Path) -> Result<String> {
     if let Ok(text) = fs::read_to_string(libtorch.join("build-version")) {
         return Ok(text.trim().to_owned());
@@ -66,11 +66,11 @@ pub fn version_of(libtorch: &Path) -> Result<String> {
     let python = fs::read_to_string(libtorch.join("version.py")).unwrap_or_default();
     let line = python.lines().find_map(|line| line.strip_prefix("__version__ = "));
     line.map(|quoted| quoted.trim_matches(['\'', '"']).to_owned()).with_context(|| {
-        format!("{libtorch:?} is no libtorch (it has no build-version and no version.py)")
+        format!("{libtorch:?} is not a libtorch (it has no build-version and no version.py)")
     })
 }
 
-/// The LIBTORCH of the user's own, checked; cargo's own setting of it does not count.
+/// The user's LIBTORCH after a check of its release. The setting in `.cargo/config.toml` is ignored.
 pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>> {
     let Some(path) = value.filter(|path| !is_ours(path, current)) else {
         return Ok(None);
@@ -81,7 +81,7 @@ pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>>
     checked.map_err(|error| {
         anyhow!(
             "LIBTORCH is exported, but {error};\n\
-             an exported LIBTORCH goes before anything that setup installs: run\n\
+             an exported LIBTORCH takes precedence over the one that setup installs: run\n\
              `unset LIBTORCH`, or point it at release {VERSION}"
         )
     })?;
@@ -89,7 +89,7 @@ pub fn exported(value: Option<&Path>, current: &Path) -> Result<Option<PathBuf>>
     Ok(Some(absolute))
 }
 
-/// True for the value that `.cargo/config.toml` gives to LIBTORCH.
+/// True if the path is the value of LIBTORCH in `.cargo/config.toml`.
 pub fn is_ours(path: &Path, current: &Path) -> bool {
     let same = |a: &Path, b: &Path| match (a.parent(), b.parent()) {
         (Some(a_dir), Some(b_dir)) => {
@@ -102,13 +102,13 @@ pub fn is_ours(path: &Path, current: &Path) -> bool {
     path == current || same(path, current)
 }
 
-/// The sentence for machines without a pinned libtorch.
+/// Returns an error on platforms without a pinned libtorch.
 pub fn check_platform() -> Result<()> {
     if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
         return Ok(());
     }
     bail!(
-        "setup knows libtorch for Linux on x86_64 only. Install libtorch {VERSION} yourself\n\
+        "setup supports Linux on x86_64 only. Install libtorch {VERSION} yourself\n\
          (https://pytorch.org, or `pip install torch=={VERSION}`), export LIBTORCH with its\n\
          folder and its lib/ on the library path, and use cargo directly"
     )
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_libtorch_says_both_versions_and_what_to_do() {
+    fn a_wrong_libtorch_is_an_error_with_both_versions() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("build-version"), "2.5.0+cpu\n").unwrap();
         let error = exported(Some(dir.path()), Path::new("/x/current")).unwrap_err();
@@ -134,15 +134,15 @@ mod tests {
     fn a_libtorch_without_version_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("{:#}", exported(Some(dir.path()), Path::new("/c")).unwrap_err());
-        assert!(text.contains("is no libtorch") && text.contains("unset LIBTORCH"), "{text}");
+        assert!(text.contains("is not a libtorch") && text.contains("unset LIBTORCH"), "{text}");
     }
 
     #[test]
     fn version_py_is_read_like_build_version() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("version.py"), "x = 1\n__version__ = '2.11.0+cu130'\n").unwrap();
-        let found = exported(Some(dir.path()), Path::new("/c")).unwrap();
-        assert_eq!(found.as_deref(), Some(dir.path()));
+        let result = exported(Some(dir.path()), Path::new("/c")).unwrap();
+        assert_eq!(result.as_deref(), Some(dir.path()));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Laws of an install, on libtorches of a few bytes.
+//! Tests of the installation, with a fake libtorch of a few bytes.
 
 mod install;
 mod wheel;
 
 use super::install::{Source, Tree};
-use super::layout::Layout;
+use super::layout::LibtorchPaths;
 use super::{Device, Request};
 use crate::testing::TORCH;
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Writes the files of [`TORCH`], then fails if told to.
+/// Writes the files of [`TORCH`], then fails if `fails` is set.
 struct Fake<'a> {
     runs: &'a AtomicUsize,
     fails: bool,
@@ -28,7 +28,7 @@ impl Source for Fake<'_> {
         "a fake"
     }
 
-    fn fill(&self, _: &Layout, into: &Path) -> Result<Tree> {
+    fn fill(&self, _: &LibtorchPaths, into: &Path) -> Result<Tree> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         for (name, text) in TORCH {
             let path = into.join(name);
@@ -53,9 +53,9 @@ fn fake(fails: bool, device: Device) -> Box<dyn Source> {
     Box::new(Fake { runs: &RUNS, fails, device })
 }
 
-fn workspace() -> (tempfile::TempDir, Layout) {
+fn workspace() -> (tempfile::TempDir, LibtorchPaths) {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let layout = Layout::new(dir.path());
+    let layout = LibtorchPaths::new(dir.path());
     (dir, layout)
 }
 
@@ -64,11 +64,11 @@ fn good(request: &Request) -> Vec<Box<dyn Source>> {
 }
 
 fn none(_: &Request) -> Vec<Box<dyn Source>> {
-    panic!("an intact install needs no source")
+    panic!("a complete installation needs no source")
 }
 
 /// The names in `.libtorch`, sorted.
-fn names(layout: &Layout) -> Vec<String> {
+fn names(layout: &LibtorchPaths) -> Vec<String> {
     let entries = fs::read_dir(layout.base()).expect("the folder");
     let mut names: Vec<_> =
         entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();

@@ -1,4 +1,4 @@
-//! Is this archive what it should be, and how does it come apart.
+//! Checks and unpacks zip archives.
 
 use super::progress;
 use anyhow::{Context, Result, bail, ensure};
@@ -8,20 +8,20 @@ use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 use zip::ZipArchive;
 
-/// Decides where an entry of an archive goes; none leaves it packed.
+/// Maps the name of an entry to its destination; `None` skips the entry.
 pub type Keep<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Refuses, and deletes, a file whose SHA-256 is not `expected`.
+/// Deletes a file and returns an error if its SHA-256 is not `expected`.
 pub fn verify(path: &Path, expected: &str) -> Result<()> {
-    let found = sha256(path)?;
-    if found == expected {
+    let actual = sha256(path)?;
+    if actual == expected {
         return Ok(());
     }
     fs::remove_file(path)?;
     bail!(
-        "{} is not the file that was published, and was deleted:\n  \
-         expected sha256 {expected}\n  found    sha256 {found}\n\
-         run the same command again to fetch it afresh",
+        "{} is not the published file and was deleted:\n  \
+         expected sha256 {expected}\n  actual   sha256 {actual}\n\
+         run the same command again to download it",
         name_of(path)
     )
 }
@@ -44,11 +44,11 @@ pub fn sha256(path: &Path) -> Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Unpacks what `keep` names into `into`; returns how many files that were.
+/// Unpacks the entries that `keep` selects into `into`; returns their number.
 pub fn unpack(path: &Path, into: &Path, keep: Keep) -> Result<usize> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut archive = ZipArchive::new(BufReader::new(file))
-        .with_context(|| format!("{} is cut short or not an archive", name_of(path)))?;
+        .with_context(|| format!("{} is truncated or not an archive", name_of(path)))?;
     let plan = plan(&mut archive, keep).with_context(|| format!("{} is refused", name_of(path)))?;
     let total = plan.iter().map(|step| step.size).sum();
     let bar = progress::bytes("unpacking", &name_of(path), total);
@@ -61,14 +61,14 @@ pub fn unpack(path: &Path, into: &Path, keep: Keep) -> Result<usize> {
     Ok(plan.len())
 }
 
-/// One file to unpack.
+/// A file to unpack.
 struct Step {
     index: usize,
     size: u64,
     to: PathBuf,
 }
 
-/// Looks at every entry before the first byte is written.
+/// Checks every entry before the first byte is written.
 fn plan<R: Read + io::Seek>(archive: &mut ZipArchive<R>, keep: Keep) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for index in 0..archive.len() {
@@ -155,7 +155,7 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
         let text = format!("{:#}", unpack(&path, dir.path(), ALL).unwrap_err());
-        assert!(text.contains("a.zip is cut short or not an archive"), "{text}");
+        assert!(text.contains("a.zip is truncated or not an archive"), "{text}");
     }
 
     #[test]

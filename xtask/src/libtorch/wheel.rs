@@ -1,8 +1,8 @@
-//! libtorch from the PyPI wheel of torch and those of the NVIDIA libraries it is linked to.
+//! libtorch from the PyPI wheels of torch and of the NVIDIA libraries that it is linked to.
 
 use super::Device;
 use super::install::{Source, Tree};
-use super::layout::Layout;
+use super::layout::LibtorchPaths;
 use super::pins::{Wheel, wheels};
 use super::pip;
 use super::space;
@@ -11,7 +11,7 @@ use anyhow::Result;
 use std::fs;
 use std::path::Path;
 
-/// What CPU use needs of the three wheels, besides the headers.
+/// Libraries of the three wheels that the CPU needs, besides the headers.
 const CPU_LIBRARIES: [&str; 5] = [
     "torch/lib/libtorch_cpu.so",
     "torch/lib/libc10.so",
@@ -20,10 +20,10 @@ const CPU_LIBRARIES: [&str; 5] = [
     "nvidia/cu13/lib/libcupti.so.13",
 ];
 
-/// Brings one wheel into a folder.
+/// Downloads a wheel to a folder.
 type Fetch = Box<dyn Fn(&Wheel, &Path) -> Result<()>>;
 
-/// The wheels for one device, and who brings them.
+/// The wheels for a device, and how to download them.
 pub struct Wheels {
     device: Device,
     wheels: Vec<Wheel>,
@@ -31,7 +31,7 @@ pub struct Wheels {
 }
 
 impl Wheels {
-    /// The pinned wheels, through pip.
+    /// The pinned wheels, downloaded by pip.
     pub fn pinned(device: Device) -> Self {
         let fetch = |wheel: &Wheel, folder: &Path| {
             pip::check()?;
@@ -40,7 +40,7 @@ impl Wheels {
         Wheels { device, wheels: wheels(device), fetch: Box::new(fetch) }
     }
 
-    /// Wheels of a test's own making.
+    /// Wheels of a test.
     #[cfg(test)]
     pub fn faked(wheels: Vec<Wheel>, fetch: Fetch) -> Self {
         Wheels { device: Device::Cpu, wheels, fetch }
@@ -64,7 +64,7 @@ impl Source for Wheels {
         "the PyPI wheel"
     }
 
-    fn fill(&self, layout: &Layout, into: &Path) -> Result<Tree> {
+    fn fill(&self, layout: &LibtorchPaths, into: &Path) -> Result<Tree> {
         space::check(layout, self.device)?;
         let folder = layout.downloads();
         fs::create_dir_all(&folder)?;
@@ -72,7 +72,7 @@ impl Source for Wheels {
             let path = folder.join(wheel.file);
             if !path.exists() {
                 eprintln!(
-                    "asking pip for {} ({} of {})",
+                    "downloading {} with pip ({} of {})",
                     wheel.requirement(),
                     i + 1,
                     self.wheels.len()
@@ -102,7 +102,7 @@ impl Wheels {
     }
 }
 
-/// A shared library, directly in a `lib` folder, that is of use outside Python.
+/// True for a shared library in a `lib` folder that is needed outside Python.
 fn is_library(name: &str) -> bool {
     let Some((folder, file)) = name.rsplit_once('/') else {
         return false;

@@ -1,4 +1,4 @@
-//! The way back: what `inkdrop convert` writes has to work in PyTorch.
+//! Checks that PyTorch loads the files of `inkdrop convert`.
 
 use super::python::Python;
 use crate::pass;
@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-/// Converts a checkpoint of every case and loads the results in PyTorch.
+/// Converts the checkpoint of every case and loads the results in PyTorch.
 pub fn run(ws: &Workspace, python: &Python, cases: &Path, folder: &Path) -> Result<u8> {
-    println!("\n==> does PyTorch read what inkdrop writes?");
-    ensure!(pass::build(ws)? == 0, "inkdrop cannot be built");
+    println!("\n==> loading inkdrop's files in PyTorch");
+    ensure!(pass::build(ws)? == 0, "inkdrop cannot be built (see cargo's errors above)");
     let files = folder.join("files");
-    let code = run_child(python.script("bare.py").arg(cases).arg("--out").arg(&files))?;
-    ensure!(code == 0, "the checkpoints could not be written");
+    let code = run_child(python.script("raw_checkpoints.py").arg(cases).arg("--out").arg(&files))?;
+    ensure!(code == 0, "the checkpoints could not be written (see the errors above)");
     let jobs = files.join("jobs.tsv");
     let text = fs::read_to_string(&jobs).context("cannot read jobs.tsv")?;
     if text.trim().is_empty() {
@@ -30,11 +30,11 @@ pub fn run(ws: &Workspace, python: &Python, cases: &Path, folder: &Path) -> Resu
     Ok(if failed > 0 { 1 } else { code })
 }
 
-/// One line of jobs.tsv: input, output, config or `-`, case.
+/// Runs a line of jobs.tsv: input, output, config or `-`, case.
 fn job(ws: &Workspace, line: &str) -> Result<u8> {
     let columns: Vec<_> = line.split('\t').collect();
     let [input, output, config, _case] = columns[..] else {
-        anyhow::bail!("not a line of jobs.tsv: {line}");
+        anyhow::bail!("expected four columns in each line of jobs.tsv, found: {line}");
     };
     let mut convert = ws.binary("inkdrop");
     convert.args(["convert", input, output]).stdout(Stdio::null());

@@ -1,4 +1,4 @@
-//! Which Python runs the live programs and the benchmarks, and how it gets their packages.
+//! The Python interpreter of the online checks and benchmarks, and its packages.
 
 use crate::venv::Venv;
 use crate::workspace::Workspace;
@@ -6,24 +6,24 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What pip installs. diffusers asks for the rest itself.
+/// Packages for pip. diffusers requires the others itself.
 const PACKAGES: [&str; 5] = ["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy", "scipy"];
 
-/// In `.libtorch/live-python`.
+/// The environment in `.libtorch/live-python`.
 const VENV: Venv = Venv { name: "live-python", packages: &PACKAGES, size: "5 GB" };
 
-/// Says which versions are there, or which import fails.
+/// Prints the versions, or fails with the missing import.
 const PROBE: &str = "import diffusers, numpy, safetensors, scipy, torch; \
     print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}')";
 
-/// An interpreter that has the packages.
+/// An interpreter with the packages.
 pub struct Python {
     path: PathBuf,
     scripts: PathBuf,
 }
 
 impl Python {
-    /// The one that was named, as it is; else that of an environment of our own, made if need be.
+    /// The interpreter `named`, or else that of the workspace's own environment, created if necessary.
     pub fn find(ws: &Workspace, named: Option<&Path>) -> Result<Self> {
         let path = match named {
             Some(path) => path.to_owned(),
@@ -34,7 +34,7 @@ impl Python {
         let probe = probe.with_context(|| format!("cannot run {}", python.path.display()))?;
         ensure!(
             probe.status.success(),
-            "{} lacks one of {} (its own words are above)",
+            "{} lacks one of {} (see its errors above)",
             python.path.display(),
             PACKAGES.join(", ")
         );
@@ -42,7 +42,7 @@ impl Python {
         Ok(python)
     }
 
-    /// One of the live programs.
+    /// A program of `crates/inkdrop-parity/online`.
     pub fn script(&self, name: &str) -> Command {
         self.program(&self.scripts.join(name))
     }

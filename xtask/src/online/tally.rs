@@ -1,4 +1,4 @@
-//! What the checker's lines add up to, by family.
+//! Summary of the checker's output by family.
 
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::workspace::code;
 
-/// All lines so far.
+/// Counts by family.
 #[derive(Debug, Default)]
 pub struct Tally {
     families: BTreeMap<String, Family>,
@@ -24,7 +24,7 @@ struct Family {
 }
 
 impl Tally {
-    /// Runs the checker, shows its lines and adds them up; with its exit status.
+    /// Runs the checker, prints its lines and counts them. Returns the exit status, too.
     pub fn of(checker: &mut Command) -> Result<(Self, u8)> {
         let program = Path::new(checker.get_program()).display().to_string();
         let mut child = checker
@@ -41,7 +41,7 @@ impl Tally {
         Ok((tally, code(child.wait()?)))
     }
 
-    /// `live_ddpm_3  out  4.6e-7 8.1e-4 2e-05 ok`, or `live_ddpm_3  unet of ddpm  not covered yet`.
+    /// Parses `live_ddpm_3  out  4.6e-7 8.1e-4 2e-05 ok`, or `live_ddpm_3  unet of ddpm  not covered yet`.
     fn add(&mut self, line: &str) {
         let words: Vec<_> = line.split_whitespace().collect();
         let Some((name, rest)) = words.split_first() else { return };

@@ -1,4 +1,4 @@
-//! What is to be done: the same file for every baseline.
+//! Job file: the description of one measurement, the same for every baseline.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::Result;
 
-/// What kind of work a job is.
+/// Kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
@@ -17,50 +17,50 @@ pub enum What {
     Forward,
     /// DDIM from noise to images.
     Sampling,
-    /// Optimiser steps.
+    /// Training steps.
     Training,
-    /// The tables of a noise schedule.
+    /// Tables of a noise schedule.
     Schedule,
 }
 
-/// One job. Fields that only PyTorch reads are left out.
+/// A job. Fields that only PyTorch reads are left out.
 #[derive(Debug, Deserialize)]
 pub struct Job {
-    /// What kind of work.
+    /// Kind of work.
     pub what: What,
-    /// A preset of the networks, or a schedule such as `linear_1000`.
+    /// Preset of the network, or name of a schedule such as `linear_1000`.
     pub model: String,
-    /// Side of the images, where it is not the preset's own.
+    /// Image size, if it differs from the preset's.
     pub size: Option<i64>,
-    /// Images at once.
+    /// Images per batch.
     pub batch: i64,
     /// Steps of the sampler.
     pub steps: usize,
-    /// The network's weights; drawn where there is no file.
+    /// File of weights; `None` for random ones.
     pub weights: Option<PathBuf>,
-    /// x, t and what else goes in; drawn where there is no file.
+    /// File of inputs (x, t, conditioning); `None` for random ones.
     pub inputs: Option<PathBuf>,
-    /// Where the outputs go, to be compared; nowhere if there is no file.
+    /// File for the outputs, which are compared; `None` computes none.
     pub output: Option<PathBuf>,
     /// Threads of each operation.
     pub threads: i32,
-    /// Repetitions before any is timed.
+    /// Warm-up repetitions, not timed.
     pub warm_up: usize,
-    /// How many are timed at least; 0 for none.
+    /// Minimum number of timed repetitions; 0 for none.
     pub least: usize,
-    /// For how many seconds they go on.
+    /// Minimum time of all timed repetitions, in seconds.
     pub seconds: f64,
-    /// How often the work is done in one repetition.
+    /// Number of runs per repetition.
     pub inner: u32,
 }
 
 impl Job {
-    /// The job of a file.
+    /// Reads a job file.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .map_err(|error| format!("cannot read the job {}: {error}", path.display()))?;
         let job: Self = serde_json::from_str(&text)
-            .map_err(|error| format!("{} is no job: {error}", path.display()))?;
+            .map_err(|error| format!("{} is not a job file: {error}", path.display()))?;
         if job.batch < 1 || job.steps < 1 || job.inner < 1 || job.threads < 1 {
             let Self { batch, steps, inner, threads, .. } = job;
             let given = format!("batch {batch}, steps {steps}, inner {inner}, threads {threads}");
@@ -69,13 +69,16 @@ impl Job {
         Ok(job)
     }
 
-    /// The inputs, if there is a file of them.
+    /// Reads the file of inputs, if there is one.
     pub fn inputs(&self) -> Result<Option<StateDict>> {
         Ok(self.inputs.as_deref().map(StateDict::open).transpose()?)
     }
 
-    /// Writes the outputs where they are asked for.
-    pub fn keep(&self, make: impl FnOnce() -> Result<Vec<(&'static str, Tensor)>>) -> Result<()> {
+    /// Computes and writes the outputs if the job has a file for them.
+    pub fn write_outputs(
+        &self,
+        make: impl FnOnce() -> Result<Vec<(&'static str, Tensor)>>,
+    ) -> Result<()> {
         let Some(path) = &self.output else { return Ok(()) };
         let mut weights = StateDict::default();
         for (name, tensor) in make()? {
@@ -85,8 +88,8 @@ impl Job {
     }
 }
 
-/// A tensor of a file of inputs.
+/// The tensor with this name in a file of inputs.
 pub fn named(inputs: &StateDict, name: &str) -> Result<Tensor> {
-    let found = inputs.get(name).map(Tensor::shallow_clone);
-    found.ok_or_else(|| format!("the inputs have no `{name}`: prepare them anew").into())
+    let tensor = inputs.get(name).map(Tensor::shallow_clone);
+    tensor.ok_or_else(|| format!("the inputs have no `{name}`: run prepare.py again").into())
 }

@@ -1,13 +1,17 @@
-//! Our side of `cargo xtask bench --against pytorch`: how long does one job take, and what comes of it?
+//! Measures inkdrop for `cargo xtask bench --compare pytorch`: time, memory and outputs of one job.
 //!
 //! ```text
-//! target/release/contender job.json
+//! target/release/compare_ours job.json
 //! ```
 //!
-//! Each call is a process of its own and does one [`Job`]. Its last line is JSON: `modes.ours.seconds`
-//! (one figure for each repetition), `peak_mib` (the most that was resident; Linux only), `threads`, and
-//! `gflop` (of one image) where a network is passed once. The PyTorch side in `benches/compare` reads
-//! the same jobs.
+//! Each process runs one [`Job`]. Its last line of output is JSON:
+//!
+//! - `modes.ours.seconds`: the time of every repetition
+//! - `peak_mib`: peak resident memory; Linux only
+//! - `threads`: threads per operation
+//! - `gflop`: GFLOP of one image, for a single forward pass
+//!
+//! The PyTorch programs in `benches/compare` read the same jobs.
 
 mod forward;
 mod job;
@@ -25,7 +29,7 @@ use serde_json::json;
 
 use job::{Job, What};
 
-/// Whatever goes wrong, in words.
+/// Result with any error as text.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn run() -> Result<String> {
@@ -34,7 +38,7 @@ fn run() -> Result<String> {
         return Err(format!("given {arguments:?}, expected the JSON file of one job").into());
     };
     let job = Job::read(path.as_ref())?;
-    // As the program does at its start.
+    // The program `inkdrop` does the same at its start.
     inkdrop_torch::keep_freed_memory();
     tch::set_num_threads(job.threads);
     let seconds = match job.what {

@@ -1,4 +1,4 @@
-//! Which network does a job speak of?
+//! The network of a job.
 
 use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
@@ -8,7 +8,7 @@ use inkdrop_unet::{ImageSize, ModelConfig};
 use crate::Result;
 use crate::job::{Job, What};
 
-/// The job's config.
+/// The config of the network.
 pub fn config(job: &Job) -> Result<ModelConfig> {
     let mut config = ModelConfig::preset(&job.model)
         .ok_or_else(|| format!("given the model `{}`, expected a preset's name", job.model))?;
@@ -18,7 +18,7 @@ pub fn config(job: &Job) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// The network in f32 as it is trained, with the job's weights where there is a file of them.
+/// Builds the trainable network in f32, with the job's weights if it has a file of them.
 pub fn build(job: &Job) -> Result<Box<dyn TrainableNetwork>> {
     let network = config(job)?.build(Kind::Float, Device::Cpu)?;
     if let Some(path) = &job.weights {
@@ -27,12 +27,12 @@ pub fn build(job: &Job) -> Result<Box<dyn TrainableNetwork>> {
     Ok(network)
 }
 
-/// The network as images are made with it, for passes at these times.
+/// Compiles the network for inference at these times.
 pub fn prepared(network: &dyn TrainableNetwork, times: Vec<f64>) -> Result<Box<dyn Network>> {
     Ok(network.compile(&CompileOptions::at(times))?)
 }
 
-/// 10⁹ additions and multiplications of one image's pass; `None` for work that is no single pass.
+/// GFLOP of the forward pass of one image; `None` for other kinds of work.
 pub fn gflop(job: &Job) -> Result<Option<f64>> {
     match job.what {
         What::Forward => Ok(Some(config(job)?.plan()?.gflop())),

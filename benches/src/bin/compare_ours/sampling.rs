@@ -1,4 +1,4 @@
-//! How long is the way from noise to images?
+//! Time of sampling a batch of images by DDIM.
 
 use inkdrop_nn::Conditioning;
 use inkdrop_process::{
@@ -14,25 +14,25 @@ use crate::job::{Job, named};
 use crate::network;
 use crate::timing::measure;
 
-/// The seconds of each whole batch of images: DDIM in the job's steps.
+/// Seconds per batch of images, with the job's number of DDIM steps.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
     let process = process(&job.model)?;
     let levels: LevelSpacing = format!("trailing{}", job.steps).parse()?;
-    let path = levels.sampling_schedule(process.schedule())?;
-    let times = process.network_times(&path);
+    let schedule = levels.sampling_schedule(process.schedule())?;
+    let times = process.network_times(&schedule);
     let network = network::prepared(network::build(job)?.as_ref(), times)?;
     let (x, conditioning) = start(job)?;
     let denoiser = NetworkDenoiser::new(&process, network.as_ref(), conditioning);
     let mut noise = PerImageNoise::new(0, 0..job.batch as u64);
-    let mut walk = || -> Result<Tensor> {
-        let (x, schedule) = (x.shallow_clone(), process.schedule());
-        Ok(Sampler::DDIM.sample(&denoiser, schedule, &path, x, &mut noise)?)
+    let mut sample = || -> Result<Tensor> {
+        let (x, process) = (x.shallow_clone(), process.schedule());
+        Ok(Sampler::DDIM.sample(&denoiser, process, &schedule, x, &mut noise)?)
     };
-    job.keep(|| Ok(vec![("images", walk()?)]))?;
-    measure(job, || walk().map(drop))
+    job.write_outputs(|| Ok(vec![("images", sample()?)]))?;
+    measure(job, || sample().map(drop))
 }
 
-/// The process that a preset belongs to.
+/// The process of a preset.
 pub fn process(model: &str) -> Result<Process> {
     let config = match model {
         "sprites" => ProcessConfig::sprites(),
@@ -48,7 +48,7 @@ pub fn process(model: &str) -> Result<Process> {
     Ok(Process::new(&config, Device::Cpu)?)
 }
 
-/// Noise and conditions: those of the file, or drawn.
+/// Initial noise and conditioning: from the file of inputs, or random.
 pub fn start(job: &Job) -> Result<(Tensor, Conditioning)> {
     if let Some(inputs) = job.inputs()? {
         let context = inputs.get("context").map(Tensor::shallow_clone);

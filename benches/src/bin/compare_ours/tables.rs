@@ -1,4 +1,4 @@
-//! How long do the tables of a noise schedule take?
+//! Time to compute the tables of a noise schedule.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use crate::Result;
 use crate::job::Job;
 use crate::timing::measure;
 
-/// The seconds of each schedule with all of its tables.
+/// Seconds per schedule with all its tables.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
     let config = match job.model.as_str() {
         "linear_1000" => ScheduleConfig::linear(1000),
@@ -21,7 +21,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
             return Err(format!("given the schedule `{other}`, expected {expected}").into());
         }
     };
-    job.keep(|| Ok(outputs(&config.build()?)))?;
+    job.write_outputs(|| Ok(outputs(&config.build()?)))?;
     measure(job, || {
         let schedule = black_box(&config).build()?;
         black_box(derived(&schedule));
@@ -29,7 +29,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
     })
 }
 
-/// All tables by improved-diffusion's names: those that a schedule holds, and those that follow.
+/// All tables by improved-diffusion's names.
 fn outputs(schedule: &Schedule) -> Vec<(&'static str, Tensor)> {
     let [sqrt, sqrt_rest, log_rest, sqrt_recip, sqrt_recipm1, log_variance] = &derived(schedule);
     let all = [
@@ -49,7 +49,7 @@ fn outputs(schedule: &Schedule) -> Vec<(&'static str, Tensor)> {
     all.map(|(name, table)| (name, Tensor::from_slice(&table.to_vec()))).into()
 }
 
-/// The tables that a schedule does not hold.
+/// The tables that a schedule does not store.
 fn derived(schedule: &Schedule) -> [Array1<f64>; 6] {
     [
         schedule.sqrt_alphas_cumprod(),

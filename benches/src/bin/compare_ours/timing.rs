@@ -1,4 +1,4 @@
-//! How long is one repetition, and how much memory was resident at most?
+//! Time of repetitions, and peak resident memory.
 
 use std::fs;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::job::Job;
 
-/// The seconds of each repetition, after the warm-up: at least `least`, and for `seconds`.
+/// Seconds of each repetition after the warm-up: at least `least` of them, for at least `seconds`.
 pub fn measure(job: &Job, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     let mut seconds = Vec::new();
     if job.least == 0 {
@@ -30,7 +30,7 @@ fn repetition(job: &Job, work: &mut impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64() / f64::from(job.inner))
 }
 
-/// The peak of resident memory so far; `None` where the system does not say it.
+/// Peak resident memory of this process; `None` if the system does not report it.
 pub fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -1,8 +1,8 @@
-//! How long is one step of training?
+//! Time of a training step.
 //!
-//! What is compared are the losses of given batches, taken step by step with the parts that a
-//! [`Trainer`] is made of; what is timed is the [`Trainer`] itself, which reads its images and draws
-//! noise and steps besides. PyTorch is spared both: its batches lie ready.
+//! The compared outputs are the losses on given batches, computed step by step with the components
+//! of a [`Trainer`]. The timed code is the [`Trainer`] itself, including the data loader, the noise
+//! and the timesteps. PyTorch has neither: its batches are prepared.
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::sprites;
@@ -16,15 +16,15 @@ use crate::job::{Job, named};
 use crate::timing::measure;
 use crate::{network, sampling};
 
-/// Images that there are to learn from.
+/// Number of training images.
 const IMAGES: usize = 4000;
 
-/// The seconds of each step.
+/// Seconds per step.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
     if job.model != "sprites" {
         return Err(format!("given the model `{}`, expected sprites", job.model).into());
     }
-    job.keep(|| Ok(vec![("losses", losses(job)?)]))?;
+    job.write_outputs(|| Ok(vec![("losses", losses(job)?)]))?;
     if job.least == 0 {
         return Ok(Vec::new());
     }
@@ -32,7 +32,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
     measure(job, || Ok(trainer.run_steps(1).map(drop)?))
 }
 
-/// The default recipe; so long that its learning rate stays where it begins.
+/// The default training config, with so many steps that the learning rate stays at its initial value.
 fn recipe(job: &Job) -> TrainConfig {
     TrainConfig { steps: 1_000_000, batch: job.batch as usize, ..TrainConfig::default() }
 }
@@ -44,7 +44,7 @@ fn trainer(job: &Job) -> Result<Trainer> {
     Ok(builder.labels(LabelUse::Context).build(recipe(job))?)
 }
 
-/// The loss before each step on the batches of the inputs.
+/// The loss before each step, on the given batches.
 fn losses(job: &Job) -> Result<Tensor> {
     let inputs = job.inputs()?.ok_or("given no inputs, expected a file of batches")?;
     let (live, average) = (network::build(job)?, network::build(job)?);
@@ -69,7 +69,7 @@ fn losses(job: &Job) -> Result<Tensor> {
     Ok(Tensor::f_stack(&losses, 0)?)
 }
 
-/// A tensor of one step, of those of all steps.
+/// The tensor of one step.
 fn at(inputs: &StateDict, name: &str, step: usize) -> Result<Tensor> {
     Ok(named(inputs, name)?.f_get(step as i64)?)
 }

@@ -1,4 +1,4 @@
-//! The networks that are checked: one of each family, with weights that leave no layer at zero.
+//! The networks that are checked: one of each family, with random weights and no layer at zero.
 
 use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig, TimeInput, Variance};
@@ -20,14 +20,14 @@ pub struct Case {
     process: ProcessConfig,
 }
 
-/// What a pass is given, on some device.
+/// Inputs of a forward pass on a device.
 pub struct Given {
     pub x: Tensor,
     pub t: Tensor,
     pub conditioning: Conditioning,
 }
 
-/// All cases; `quick` ones are small and have classes where they can.
+/// All cases. With `quick` they are small, and conditional if the family supports classes.
 pub fn all(quick: bool) -> Vec<Case> {
     let case = |name| {
         let mut config = ModelConfig::preset(name)?;
@@ -41,7 +41,7 @@ pub fn all(quick: bool) -> Vec<Case> {
     NAMES.into_iter().filter_map(case).collect()
 }
 
-/// Without dropout, whose draws differ from device to device.
+/// Removes dropout, whose random numbers depend on the device.
 fn undropped(config: &mut ModelConfig) {
     match config {
         ModelConfig::Context(_) => {}
@@ -87,7 +87,7 @@ fn process(config: &ModelConfig) -> ProcessConfig {
     }
 }
 
-/// Turns gradient checkpointing on where the family has it.
+/// Enables gradient checkpointing; `None` if the family does not support it.
 pub fn checkpointed(config: &ModelConfig) -> Option<ModelConfig> {
     let mut config = config.clone();
     match &mut config {
@@ -101,7 +101,7 @@ pub fn checkpointed(config: &ModelConfig) -> Option<ModelConfig> {
     Some(config)
 }
 
-/// A network with the weights of the seed, the same on every device and in every kind.
+/// Builds a network with seeded weights, equal for every device and dtype.
 pub fn build(
     config: &ModelConfig,
     kind: Kind,
@@ -124,7 +124,7 @@ pub fn build(
 }
 
 impl Case {
-    /// The same with another config.
+    /// The same case with another config.
     pub fn with(&self, config: ModelConfig) -> Self {
         Self { name: self.name, config, process: self.process.clone() }
     }
@@ -134,7 +134,7 @@ impl Case {
         Ok(Process::new(&self.process, device)?)
     }
 
-    /// Noise, the seed's, [B, C, H, W].
+    /// Seeded noise, [B, C, H, W].
     pub fn noise(&self, batch: i64, seed: i64, device: Device) -> Result<Tensor> {
         let [channels, height, width] = self.config.image_shape();
         manual_seed(seed);
@@ -142,13 +142,13 @@ impl Case {
         Ok(noise.f_to_device(device)?)
     }
 
-    /// Steps of the process, spread over it, `[B]`.
+    /// Timesteps, evenly spaced, `[B]`.
     pub fn times(&self, batch: i64, device: Device) -> Result<Tensor> {
         let t: Vec<i64> = (0..batch).map(|i| 120 + 211 * i % 300).collect();
         Ok(Tensor::f_from_slice(&t)?.f_to_device(device)?)
     }
 
-    /// Contexts or classes, if the family takes any.
+    /// Contexts or classes, if the family has them.
     pub fn conditioning(&self, batch: i64, device: Device) -> Result<Conditioning> {
         let numbers = |count: i64| (0..batch).map(|i| (3 * i + 1) % count).collect::<Vec<_>>();
         let mut conditioning = Conditioning::none();
@@ -162,7 +162,7 @@ impl Case {
         Ok(conditioning)
     }
 
-    /// What one pass is given, with the noise of this seed.
+    /// Inputs of a forward pass, with the noise of this seed.
     pub fn given(&self, batch: i64, seed: i64, device: Device) -> Result<Given> {
         let t = self.process(device)?.network_time(&self.times(batch, device)?)?;
         let x = self.noise(batch, seed, device)?;

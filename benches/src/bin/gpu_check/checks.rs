@@ -1,4 +1,4 @@
-//! Is what the device computes what the CPU computes in f32?
+//! Compares the results of a device with those of the CPU in f32.
 
 use inkdrop_nn::{CudaGraphNetwork, Network};
 use inkdrop_process::NetworkDenoiser;
@@ -10,25 +10,25 @@ use inkdrop_train::Precision;
 
 use crate::Result;
 use crate::cases::{Case, Given, build, checkpointed};
-use crate::step::Lesson;
-use crate::tally::{Found, Tally, difference};
+use crate::step::TrainingStep;
+use crate::tally::{CheckResult, Tally, difference};
 
 const BATCH: i64 = 2;
 
-/// All checks of one network.
+/// Runs all checks of a network.
 pub fn check(case: &Case, device: Device, tally: &mut Tally) {
     println!();
     forwards(case, device, tally);
-    let mut take = |what: &str, bound, found| tally.take(case.name, what, bound, found);
+    let mut take = |what: &str, bound, result| tally.add(case.name, what, bound, result);
     take("10 steps of DDIM, f32", 2e-2, sampling(case, device));
     take("gradients, f32", 1e-3, gradients(case, device));
     take("checkpointed against ordinary", 1e-4, checkpointing(case, device));
-    let wanted = training(case, Precision::F32, Device::Cpu);
+    let expected = training(case, Precision::F32, Device::Cpu);
     let precisions = [(Precision::F32, 1e-3), (Precision::Bf16, 5e-2), (Precision::F16, 2e-2)];
     for (precision, bound) in precisions {
         let what = format!("loss before and after a step, {}", word(precision));
-        let found = against(&wanted, || training(case, precision, device));
-        take(&what, bound, found);
+        let result = compare(&expected, || training(case, precision, device));
+        take(&what, bound, result);
     }
 }
 
@@ -41,28 +41,28 @@ pub fn word(precision: Precision) -> &'static str {
     }
 }
 
-/// One pass in every precision, and recorded.
+/// Checks a forward pass in every precision, and as a CUDA graph.
 fn forwards(case: &Case, device: Device, tally: &mut Tally) {
-    let wanted = output(case, Kind::Float, Device::Cpu);
+    let expected = output(case, Kind::Float, Device::Cpu);
     let mut take = |what, bound, out: Result<Tensor>| {
-        tally.take(case.name, what, bound, against(&wanted, || out));
+        tally.add(case.name, what, bound, compare(&expected, || out));
     };
-    take("forward, f32 without TF32", 1e-4, strictly(|| output(case, Kind::Float, device)));
-    take("forward, f32 with TF32", 5e-3, loosely(|| output(case, Kind::Float, device)));
+    take("forward, f32 without TF32", 1e-4, without_tf32(|| output(case, Kind::Float, device)));
+    take("forward, f32 with TF32", 5e-3, with_tf32(|| output(case, Kind::Float, device)));
     take("forward, bf16", 5e-2, output(case, Kind::BFloat16, device));
     take("forward, f16", 2e-2, output(case, Kind::Half, device));
     for (kind, what) in [(Kind::Float, "recorded, f32"), (Kind::BFloat16, "recorded, bf16")] {
-        tally.take(case.name, what, 1e-6, strictly(|| graphed(case, kind, device)));
+        tally.add(case.name, what, 1e-6, without_tf32(|| cuda_graph(case, kind, device)));
     }
 }
 
-/// With full f32 in convolutions and products.
-fn strictly<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `body` with full f32 precision in convolutions and matrix products.
+fn without_tf32<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     allow_tf32(false)?;
     body()
 }
 
-fn loosely<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+fn with_tf32<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     allow_tf32(true)?;
     body()
 }
@@ -76,46 +76,45 @@ fn output(case: &Case, kind: Kind, device: Device) -> Result<Tensor> {
     pass(build(&case.config, kind, device)?.as_ref(), &case.given(BATCH, 11, device)?)
 }
 
-/// The largest difference between a recorded pass and an ordinary one, over other inputs than those
-/// that it was recorded with.
-fn graphed(case: &Case, kind: Kind, device: Device) -> Result<Found> {
+/// The largest difference between a CUDA graph and ordinary passes, over several inputs.
+fn cuda_graph(case: &Case, kind: Kind, device: Device) -> Result<CheckResult> {
     let _guard = no_grad_guard();
     let plain = build(&case.config, kind, device)?;
     let recorded = CudaGraphNetwork::new(build(&case.config, kind, device)?);
     let mut worst = 0.0;
     for seed in 11..16 {
         let given = case.given(BATCH, seed, device)?;
-        let wanted = pass(plain.as_ref(), &given)?;
-        let error = difference(&pass(&recorded, &given)?, &wanted)?;
+        let expected = pass(plain.as_ref(), &given)?;
+        let error = difference(&pass(&recorded, &given)?, &expected)?;
         worst = if error > worst || error.is_nan() { error } else { worst };
     }
     if let Some(trouble) = recorded.trouble() {
         return Err(format!("nothing was recorded: {trouble}").into());
     }
     match cuda_graphs() {
-        Err(reason) if device.is_cuda() => Ok(Found::LeftOut(reason)),
+        Err(reason) if device.is_cuda() => Ok(CheckResult::Skipped(reason)),
         Ok(()) if device.is_cuda() && recorded.recorded() != 1 => {
             Err("nothing was recorded".into())
         }
-        _ => Ok(Found::Error(worst)),
+        _ => Ok(CheckResult::Error(worst)),
     }
 }
 
-fn sampling(case: &Case, device: Device) -> Result<Found> {
+fn sampling(case: &Case, device: Device) -> Result<CheckResult> {
     allow_tf32(false)?;
-    let wanted = sample(case, Device::Cpu, false)?;
-    Ok(Found::Error(difference(&sample(case, device, true)?, &wanted)?))
+    let expected = sample(case, Device::Cpu, false)?;
+    Ok(CheckResult::Error(difference(&sample(case, device, true)?, &expected)?))
 }
 
 fn sample(case: &Case, device: Device, recorded: bool) -> Result<Tensor> {
     let network = build(&case.config, Kind::Float, device)?;
     let network: Box<dyn Network> =
         if recorded { Box::new(CudaGraphNetwork::new(network)) } else { network };
-    walk(case, network.as_ref(), device, BATCH, 10)
+    sample_ddim(case, network.as_ref(), device, BATCH, 10)
 }
 
-/// Samples by DDIM, from the same noise every time.
-pub fn walk(
+/// Samples by DDIM, always from the same noise.
+pub fn sample_ddim(
     case: &Case,
     network: &dyn Network,
     device: Device,
@@ -123,40 +122,43 @@ pub fn walk(
     steps: usize,
 ) -> Result<Tensor> {
     let process = case.process(device)?;
-    let path = format!("trailing{steps}")
+    let schedule = format!("trailing{steps}")
         .parse::<LevelSpacing>()?
         .sampling_schedule(process.schedule())?;
     let denoiser = NetworkDenoiser::new(&process, network, case.conditioning(batch, device)?);
     let mut noise = PerImageNoise::new(0, 0..batch.unsigned_abs());
     let x = case.noise(batch, 21, device)?;
-    Ok(ddim(&denoiser, &path, x, 0.0, &mut noise)?)
+    Ok(ddim(&denoiser, &schedule, x, 0.0, &mut noise)?)
 }
 
-fn gradients(case: &Case, device: Device) -> Result<Found> {
+fn gradients(case: &Case, device: Device) -> Result<CheckResult> {
     allow_tf32(false)?;
-    let of = |device| Lesson::new(case, Precision::F32, device, BATCH)?.gradients();
-    Ok(Found::Error(difference(&of(device)?, &of(Device::Cpu)?)?))
+    let of = |device| TrainingStep::new(case, Precision::F32, device, BATCH)?.gradients();
+    Ok(CheckResult::Error(difference(&of(device)?, &of(Device::Cpu)?)?))
 }
 
-fn checkpointing(case: &Case, device: Device) -> Result<Found> {
+fn checkpointing(case: &Case, device: Device) -> Result<CheckResult> {
     allow_tf32(false)?;
     let Some(config) = checkpointed(&case.config) else {
-        return Ok(Found::LeftOut("the family has none".to_string()));
+        return Ok(CheckResult::Skipped("the family has no gradient checkpointing".to_string()));
     };
     let with = case.with(config);
-    let of = |case| Lesson::new(case, Precision::F32, device, BATCH)?.gradients();
-    Ok(Found::Error(difference(&of(&with)?, &of(case)?)?))
+    let of = |case| TrainingStep::new(case, Precision::F32, device, BATCH)?.gradients();
+    Ok(CheckResult::Error(difference(&of(&with)?, &of(case)?)?))
 }
 
 fn training(case: &Case, precision: Precision, device: Device) -> Result<Tensor> {
     allow_tf32(false)?;
-    Lesson::new(case, precision, device, BATCH)?.losses()
+    TrainingStep::new(case, precision, device, BATCH)?.losses()
 }
 
-/// The difference from what the CPU has computed, if it has.
-fn against(wanted: &Result<Tensor>, given: impl FnOnce() -> Result<Tensor>) -> Result<Found> {
-    match wanted {
-        Ok(wanted) => Ok(Found::Error(difference(&given()?, wanted)?)),
+/// The difference from the CPU's result, if there is one.
+fn compare(
+    expected: &Result<Tensor>,
+    given: impl FnOnce() -> Result<Tensor>,
+) -> Result<CheckResult> {
+    match expected {
+        Ok(expected) => Ok(CheckResult::Error(difference(&given()?, expected)?)),
         Err(error) => Err(format!("on the CPU: {error}").into()),
     }
 }

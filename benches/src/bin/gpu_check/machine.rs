@@ -1,4 +1,4 @@
-//! What is being checked: the device, its driver, libtorch, memory, graphs.
+//! Description of the machine: device, driver, libtorch, memory and CUDA graphs.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use inkdrop_torch::{cuda_graphs, gpu_memory, torch_config};
 
 use crate::Result;
 
-/// Some lines about the machine.
+/// The description as lines of text.
 pub fn describe(device: Device) -> Result<String> {
     let config = torch_config()?;
     let mut lines = vec![format!("libtorch  {}", libtorch(&config))];
@@ -20,14 +20,14 @@ pub fn describe(device: Device) -> Result<String> {
         let cudnn = if Cuda::cudnn_is_available() { "yes" } else { "no: convolutions are slow" };
         lines.push(format!("cuDNN     {cudnn}"));
     } else {
-        lines.push("device    the CPU, in the place of a GPU".to_string());
+        lines.push("device    the CPU, instead of a GPU".to_string());
     }
     let graphs = cuda_graphs().map_or_else(|why| format!("no graphs: {why}"), |()| "yes".into());
     lines.push(format!("graphs    {graphs}"));
     Ok(lines.join("\n") + "\n")
 }
 
-/// Release and CUDA libraries, out of libtorch's own page about itself.
+/// Release and CUDA libraries, from libtorch's build configuration.
 fn libtorch(config: &str) -> String {
     let setting = |name: &str| {
         let (_, rest) = config.split_once(&format!("{name}="))?;
@@ -42,7 +42,7 @@ fn libtorch(config: &str) -> String {
     words.join(", ")
 }
 
-/// Name and driver, as the driver's own tool says them.
+/// Name and driver, from nvidia-smi.
 fn gpu(index: usize) -> String {
     let query = ["--query-gpu=name,driver_version", "--format=csv,noheader", "-i"];
     let output = Command::new("nvidia-smi").args(query).arg(index.to_string()).output();
@@ -50,7 +50,7 @@ fn gpu(index: usize) -> String {
     let text = text.and_then(|output| String::from_utf8(output.stdout).ok());
     match text.as_deref().map(str::trim).and_then(|line| line.split_once(", ")) {
         Some((name, driver)) => format!("{name}, driver {driver}"),
-        None => "name and driver unknown (nvidia-smi does not say)".to_string(),
+        None => "name and driver unknown (nvidia-smi does not report them)".to_string(),
     }
 }
 

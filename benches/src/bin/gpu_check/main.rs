@@ -1,4 +1,4 @@
-//! Does this GPU compute what the CPU computes, and how fast: `cargo xtask gpu-check`.
+//! `cargo xtask gpu-check`: compares the GPU's results with the CPU's, and measures its speed.
 
 mod cases;
 mod checks;
@@ -17,7 +17,7 @@ use inkdrop_torch::tch::Device;
 use options::Options;
 use tally::Tally;
 
-/// What the sections of the program return.
+/// Result with any error as text.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is correct.
+/// Runs all checks and timings. Returns true if all checks passed.
 fn run(options: &Options, device: Device) -> Result<bool> {
     print!("{}", machine::describe(device)?);
     let mut tally = Tally::default();

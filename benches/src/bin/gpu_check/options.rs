@@ -1,48 +1,48 @@
-//! What the program can be told.
+//! Command-line options of `gpu_check`.
 
 use inkdrop_torch::DeviceChoice;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
-Checks that a GPU computes what the CPU computes, and measures how fast.
+Compares the results of a GPU with those of the CPU, and measures its speed.
 
 Usage: cargo xtask gpu-check [OPTIONS]
        gpu_check [OPTIONS]
 
-  --device <D>   cuda or cuda:N; cpu puts the CPU in the GPU's place, to check this program
+  --device <D>   cuda or cuda:N; cpu uses the CPU instead of a GPU, to test this program
                  [default: cuda]
   --quick        small networks instead of the presets
-  --no-timings   correctness only
-  --help         this text
+  --no-timings   check correctness only
+  --help         print this text
 
-It prints the machine, one line per check, and tables of timings and of peak memory.
+The output is a description of the machine, one line per check, and tables of times and peak memory.
 
-Exit status: 0 all correct, 1 something is wrong, 2 no GPU that can be used (the reason is
-printed), or arguments that cannot be.
+Exit status: 0 all correct, 1 something is wrong, 2 no usable GPU (the reason is printed) or
+invalid arguments.
 
-The binary runs by itself on another machine of the same architecture that has Python's torch
-2.11.0 with CUDA. Build it here with `cargo build --release -p inkdrop-benches --bin gpu_check`,
+The binary also runs on another machine of the same architecture with Python's torch 2.11.0
+and CUDA. Build it here with `cargo build --release -p inkdrop-benches --bin gpu_check`,
 copy target/release/gpu_check, and there:
 
   LD_LIBRARY_PATH=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__) + \"/lib\")') \\
       ./gpu_check
 ";
 
-/// What was asked for.
+/// Options of the program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where to compute what is compared with the CPU.
+    /// The device that is compared with the CPU.
     pub device: DeviceChoice,
-    /// Small networks.
+    /// Use small networks.
     pub quick: bool,
-    /// Tables, too; never of the CPU.
+    /// Print timings, too; never for the CPU.
     pub timings: bool,
-    /// Only say what can be asked for.
+    /// Print the help text only.
     pub help: bool,
 }
 
 impl Options {
-    /// Reads the arguments; the error says which one cannot be.
+    /// Parses the arguments. The error contains the invalid one.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let device = DeviceChoice::Cuda(0);
         let mut options = Self { device, quick: false, timings: true, help: false };
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn invalid_arguments_are_named() {
         for (given, word) in [("--fast", "--fast"), ("--device", "cuda:N"), ("--device x", "`x`")] {
             assert!(parse(given).unwrap_err().contains(word), "{given}");
         }

@@ -1,4 +1,4 @@
-//! One step of training on a fixed batch, by the parts that the training loop is made of.
+//! A training step on a fixed batch, with the components of the training loop.
 
 use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{Objective, ObjectiveConfig, Process};
@@ -10,26 +10,26 @@ use crate::cases::{Case, build};
 
 const LR: f64 = 1e-4;
 
-/// A network that learns.
-pub struct Lesson<'a> {
+/// A network in training, with its optimizer and a fixed batch.
+pub struct TrainingStep<'a> {
     case: &'a Case,
     network: Box<dyn TrainableNetwork>,
     process: Process,
     master: MasterWeights,
     adam: Adam,
     scale: f64,
-    /// Images and noise, [B, C, H, W]; steps, `[B]`.
+    /// Images and noise, [B, C, H, W]; timesteps, `[B]`.
     batch: [Tensor; 3],
 }
 
-impl<'a> Lesson<'a> {
-    /// The case's network and a batch.
+impl<'a> TrainingStep<'a> {
+    /// Builds the network of a case and a batch.
     pub fn new(
         case: &'a Case,
         precision: Precision,
         device: Device,
         images: i64,
-    ) -> Result<Lesson<'a>> {
+    ) -> Result<TrainingStep<'a>> {
         let network = build(&case.config, precision.torso(), device)?;
         let master = MasterWeights::new(network.params())?;
         let x0 = case.noise(images, 31, device)?.f_clamp(-1.0, 1.0)?;
@@ -45,7 +45,7 @@ impl<'a> Lesson<'a> {
         })
     }
 
-    /// The loss, and its gradients left in the weights.
+    /// Computes the loss and the gradients of the weights.
     fn backward(&mut self) -> Result<Tensor> {
         self.master.zero_grad();
         let [x0, noise, t] = &self.batch;
@@ -58,7 +58,7 @@ impl<'a> Lesson<'a> {
         Ok(loss.f_detach()?)
     }
 
-    /// One step of Adam; the loss before it, left on the device.
+    /// Runs a step of Adam. Returns the loss before it, on the device.
     pub fn step(&mut self) -> Result<Tensor> {
         let loss = self.backward()?;
         let gradients = self.master.gradients(self.scale)?;
@@ -74,7 +74,7 @@ impl<'a> Lesson<'a> {
         Ok(Tensor::f_stack(&[before, after], 0)?)
     }
 
-    /// All gradients of the batch in one row.
+    /// All gradients of the batch, concatenated.
     pub fn gradients(&mut self) -> Result<Tensor> {
         let kind = self.backward()?.kind();
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! What was checked, and what of it was wrong.
+//! Counts passed and failed checks.
 
 use std::fmt::Write;
 
@@ -14,18 +14,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes the error of one check, none where it is left out for a reason; what is no number is wrong.
-    pub fn take(&mut self, case: &str, what: &str, bound: f64, found: Result<Found>) {
+    /// Adds a check and prints its line. NaN is a failure.
+    pub fn add(&mut self, case: &str, what: &str, bound: f64, result: Result<CheckResult>) {
         let mut line = format!("{case:<18} {what:<34} ");
-        let good = match found {
-            Ok(Found::Error(error)) => {
+        let good = match result {
+            Ok(CheckResult::Error(error)) => {
                 let good = error <= bound;
                 let verdict = if good { "ok" } else { "WRONG" };
                 let _ = write!(line, "{error:9.2e} (at most {bound:.0e})  {verdict}");
                 good
             }
-            Ok(Found::LeftOut(reason)) => {
-                println!("{line}left out: {reason}");
+            Ok(CheckResult::Skipped(reason)) => {
+                println!("{line}skipped: {reason}");
                 return;
             }
             Err(error) => {
@@ -40,36 +40,36 @@ impl Tally {
         }
     }
 
-    /// Prints how many checks were good, and which were not.
+    /// Prints the number of passed checks and the names of the failed ones.
     pub fn sum_up(&self) {
-        println!("\n{} checks are good, {} are not", self.good, self.wrong.len());
+        println!("\n{} checks passed, {} failed", self.good, self.wrong.len());
         self.wrong.iter().for_each(|what| println!("  WRONG  {what}"));
     }
 
-    /// Whether there were checks and all were good.
+    /// True if there was at least one check and all passed.
     pub fn is_good(&self) -> bool {
         self.good > 0 && self.wrong.is_empty()
     }
 }
 
-/// What a check has found.
-pub enum Found {
-    /// The largest difference, relative to the largest number.
+/// Result of a check.
+pub enum CheckResult {
+    /// Largest difference, relative to the largest value.
     Error(f64),
-    /// It cannot be done here.
-    LeftOut(String),
+    /// Skipped, with the reason.
+    Skipped(String),
 }
 
-/// max|a − b| / max|b|, on b's device in f64; no number where a holds one that is not finite.
+/// max|a − b| / max|b| in f64 on b's device; NaN or infinite if a value is not finite.
 pub fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
     let b = b.f_to_kind(Kind::Double)?;
     let a = a.f_to_device(b.device())?.f_to_kind(Kind::Double)?;
     if a.size() != b.size() {
-        return Err(format!("shape {:?} instead of {:?}", a.size(), b.size()).into());
+        return Err(format!("shape {:?}, expected {:?}", a.size(), b.size()).into());
     }
-    let most = f64::try_from(b.f_abs()?.f_max()?)?;
-    let apart = f64::try_from(a.f_sub(&b)?.f_abs()?.f_max()?)?;
-    Ok(if apart == 0.0 { 0.0 } else { apart / most })
+    let scale = f64::try_from(b.f_abs()?.f_max()?)?;
+    let error = f64::try_from(a.f_sub(&b)?.f_abs()?.f_max()?)?;
+    Ok(if error == 0.0 { 0.0 } else { error / scale })
 }
 
 #[cfg(test)]
@@ -78,12 +78,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_wrong() {
+    fn nan_is_a_failure() {
         let (one, nan) = (Tensor::from_slice(&[1.0]), Tensor::from_slice(&[f64::NAN]));
         assert_eq!(difference(&one, &one).unwrap(), 0.0);
         for (a, b) in [(&nan, &one), (&one, &nan), (&nan, &nan)] {
             let mut tally = Tally::default();
-            tally.take("case", "what", 1.0, difference(a, b).map(Found::Error));
+            tally.add("case", "what", 1.0, difference(a, b).map(CheckResult::Error));
             assert!(!tally.is_good());
         }
     }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn nothing_checked_is_not_good() {
         let mut tally = Tally::default();
-        tally.take("case", "what", 1.0, Ok(Found::LeftOut("a reason".to_string())));
+        tally.add("case", "what", 1.0, Ok(CheckResult::Skipped("a reason".to_string())));
         assert!(!tally.is_good());
     }
 }

@@ -1,4 +1,4 @@
-//! How fast is it: passes, sampling and training steps, with the memory that they take at their peak.
+//! Times and peak memory of forward passes, sampling and training steps.
 
 use std::time::{Duration, Instant};
 
@@ -9,26 +9,26 @@ use inkdrop_train::Precision;
 
 use crate::Result;
 use crate::cases::{Case, build};
-use crate::checks::{walk, word};
-use crate::step::Lesson;
+use crate::checks::{sample_ddim, word};
+use crate::step::TrainingStep;
 
-/// Long enough for clocks to settle.
+/// Minimum time of a measurement, so that clocks settle.
 const AT_LEAST: Duration = Duration::from_millis(500);
 const MOST_RUNS: u32 = 200;
 
-/// Kinds and whether passes are recorded: the columns.
-const WAYS: [(&str, Kind, bool); 4] = [
+/// The columns: name, dtype, and true for CUDA graphs.
+const COLUMNS: [(&str, Kind, bool); 4] = [
     ("f32", Kind::Float, false),
     ("f32 graph", Kind::Float, true),
     ("bf16", Kind::BFloat16, false),
     ("bf16 graph", Kind::BFloat16, true),
 ];
 
-/// Prints all tables. TF32 is on. A cell that fails says so; the others go on.
+/// Prints all tables, with TF32. A failed measurement shows its error in its cell.
 pub fn tables(cases: &[Case], device: Device) -> Result<()> {
     allow_tf32(true)?;
     println!("\nmilliseconds, and MiB of tensors at the peak; TF32 is on\n");
-    let names = WAYS.map(|(name, ..)| format!("{name:>20}")).concat();
+    let names = COLUMNS.map(|(name, ..)| format!("{name:>20}")).concat();
     println!("{:<18} {:<20}{names}", "", "");
     for case in cases {
         for batch in [1, 8, 64] {
@@ -53,11 +53,11 @@ pub fn tables(cases: &[Case], device: Device) -> Result<()> {
 }
 
 fn line(case: &Case, what: &str, mut time: impl FnMut(Kind, bool) -> Result<f64>, device: Device) {
-    let cells = WAYS.map(|(_, kind, graph)| cell(device, || time(kind, graph)));
+    let cells = COLUMNS.map(|(_, kind, graph)| cell(device, || time(kind, graph)));
     println!("{:<18} {what:<20}{}", case.name, cells.concat());
 }
 
-/// Milliseconds and the peak, in 20 columns.
+/// Milliseconds and peak memory, 20 characters wide.
 fn cell(device: Device, time: impl FnOnce() -> Result<f64>) -> String {
     let peak = || gpu_memory(device).map(|memory| memory.peak >> 20);
     let _ = reset_peak(device);
@@ -73,14 +73,15 @@ fn cell(device: Device, time: impl FnOnce() -> Result<f64>) -> String {
     }
 }
 
-/// Mean milliseconds of a run, the first three left out: they plan, choose and record.
+/// Mean milliseconds of a run. The first three runs are warm-up: libraries make their plans, and CUDA
+/// graphs are recorded.
 fn mean(device: Device, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     for _ in 0..3 {
         run()?;
     }
     wait(device);
     let (begun, mut runs) = (Instant::now(), 0);
-    // In groups, so that waiting does not drain the queue after each.
+    // In groups of four: a synchronization after each run would drain the queue.
     while runs < MOST_RUNS && begun.elapsed() < AT_LEAST {
         for _ in 0..4 {
             run()?;
@@ -113,10 +114,10 @@ fn forward(case: &Case, kind: Kind, graph: bool, device: Device, batch: i64) -> 
 
 fn sampling(case: &Case, kind: Kind, graph: bool, device: Device, batch: i64) -> Result<f64> {
     let network = network(case, kind, graph, device)?;
-    mean(device, || walk(case, network.as_ref(), device, batch, 25).map(drop))
+    mean(device, || sample_ddim(case, network.as_ref(), device, batch, 25).map(drop))
 }
 
 fn training(case: &Case, precision: Precision, device: Device, batch: i64) -> Result<f64> {
-    let mut lesson = Lesson::new(case, precision, device, batch)?;
-    mean(device, || lesson.step().map(drop))
+    let mut step = TrainingStep::new(case, precision, device, batch)?;
+    mean(device, || step.step().map(drop))
 }

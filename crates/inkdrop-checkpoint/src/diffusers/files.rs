@@ -1,4 +1,4 @@
-//! Which files of a folder are the weights.
+//! Finds the weight files of a diffusers folder.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,20 +10,20 @@ use super::{folder_error, read_json};
 use crate::error::shown;
 use crate::{CheckpointError, StateDict};
 
-/// What all files of weights begin with.
+/// Prefix of all weight files.
 pub(super) const STEM: &str = "diffusion_pytorch_model.";
 
-/// The file of weights that diffusers writes.
+/// The weight file that diffusers writes by default.
 pub(super) const FILE: &str = "diffusion_pytorch_model.safetensors";
 
-/// The weights of a network's folder.
+/// Reads the weights of a network's folder.
 pub(super) fn weights(folder: &Path) -> Result<StateDict, CheckpointError> {
     let name = choose(folder)?;
     let path = folder.join(&name);
     if name.ends_with(".json") { shards(folder, &path) } else { StateDict::open(&path) }
 }
 
-/// The names of all files of weights and their indices.
+/// The names of all weight files and indices.
 pub(super) fn names(folder: &Path) -> Result<BTreeSet<String>, CheckpointError> {
     let read = |source| CheckpointError::Read { path: folder.to_path_buf(), source };
     let mut names = BTreeSet::new();
@@ -36,7 +36,7 @@ pub(super) fn names(folder: &Path) -> Result<BTreeSet<String>, CheckpointError> 
     Ok(names)
 }
 
-/// The file to read: plain before variant, safetensors before pickles, one file before shards.
+/// Chooses the file: plain before variant, safetensors before pickle, one file before shards.
 fn choose(folder: &Path) -> Result<String, CheckpointError> {
     let names = names(folder)?;
     for ending in ["safetensors", "bin"] {
@@ -62,7 +62,7 @@ fn choose(folder: &Path) -> Result<String, CheckpointError> {
     Err(folder_error(folder, format!("it has no weights, expected {FILE}")))
 }
 
-/// Whether a name is that of a variant: `STEM.fp16.safetensors`, or the index of its shards,
+/// True for a variant, `STEM.fp16.safetensors`, or the index of its shards,
 /// `STEM.safetensors.index.fp16.json`.
 fn is_variant(name: &str, ending: &str) -> bool {
     let rest = name.strip_prefix(STEM).unwrap_or_default();
@@ -73,7 +73,7 @@ fn is_variant(name: &str, ending: &str) -> bool {
     index.or(file).is_some_and(|variant| !variant.is_empty() && !variant.contains('.')) && !shard
 }
 
-/// The weights of all shards that an index lists.
+/// Reads the weights of all shards in an index.
 fn shards(folder: &Path, index: &Path) -> Result<StateDict, CheckpointError> {
     let error =
         |problem: String| CheckpointError::Json { name: index.display().to_string(), problem };
@@ -105,7 +105,7 @@ fn shards(folder: &Path, index: &Path) -> Result<StateDict, CheckpointError> {
     }
 }
 
-/// Whether a name stays in its folder.
+/// True for a plain file name, without folders.
 fn is_plain(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!(parts.next(), Some(Component::Normal(part)) if part == name);

@@ -1,21 +1,21 @@
-//! Attention weights under the names of today.
+//! Renames attention weights of old diffusers versions.
 
 use std::collections::BTreeMap;
 
 use crate::StateDict;
 use crate::error::shown;
 
-/// What the layers of attention were called before diffusers 0.12, and are called since.
+/// Names of attention layers before diffusers 0.12, and since then.
 const RENAMED: [(&str, &str); 4] =
     [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
-/// Renames the old names of `…attentions.N.…`; an error where both names are there.
+/// Renames the old names of `…attentions.N.…`; an error if both names exist.
 pub(super) fn modern(mut weights: StateDict) -> Result<StateDict, String> {
     let mut tensors = BTreeMap::new();
     for (key, tensor) in std::mem::take(&mut weights.tensors) {
         let name = renamed(&key).unwrap_or(key);
         if tensors.contains_key(&name) {
-            return Err(format!("`{}` is there under its old name and its new one", shown(&name)));
+            return Err(format!("`{}` exists with its old and with its new name", shown(&name)));
         }
         tensors.insert(name, tensor);
     }

@@ -1,4 +1,4 @@
-//! A network's or a pipeline's folder, as save_pretrained writes it.
+//! Writes the folder of a network or a pipeline, like save_pretrained.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use super::{CONFIG, DiffusersFolder, INDEX, SCHEDULER, UNET, folder_error};
 use crate::atomic::write_atomic;
 use crate::{CheckpointError, StateDict};
 
-/// The version that is named where the config names none.
+/// The version that is written if the config has none.
 const VERSION: &str = "0.30.0";
 
 impl DiffusersFolder {
@@ -20,12 +20,12 @@ impl DiffusersFolder {
     /// `scheduler/scheduler_config.json` and `model_index.json`. Without one, a network
     /// alone: `config.json` and its weights.
     ///
-    /// Each file appears at once, and the weights last. The pipeline is a DDPMPipeline, or a
-    /// DDIMPipeline for a DDIMScheduler. Metadata of the weights is left out: configs say it here.
+    /// Each file is written atomically, the weights last. The pipeline is a DDPMPipeline, or a
+    /// DDIMPipeline for a DDIMScheduler. Metadata of the weights is not written.
     ///
     /// # Errors
-    /// The place is a file or a folder of something else; it has other weights, which diffusers
-    /// would read instead of these; or it cannot be written to.
+    /// The path is a file or a folder with other contents; it contains other weights, which
+    /// diffusers would read instead of these; or it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_place(path)?;
         let network = self.network(path);
@@ -45,12 +45,12 @@ impl DiffusersFolder {
         weights.save(&network.join(FILE))
     }
 
-    /// Where the network lies.
+    /// Folder of the network.
     fn network(&self, path: &Path) -> PathBuf {
         if self.scheduler.is_some() { path.join(UNET) } else { path.to_path_buf() }
     }
 
-    /// Refuses to mix these files with others.
+    /// Returns an error if the folder contains other files.
     fn check_place(&self, path: &Path) -> Result<(), CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
         if !path.exists() {
@@ -63,17 +63,17 @@ impl DiffusersFolder {
         let pipeline = path.join(INDEX).exists() || path.join(UNET).exists();
         let network = self.network(path);
         if !empty && !network.join(CONFIG).is_file() && !pipeline {
-            let problem = "it is not empty and not such a folder; choose a new one to write to";
+            let problem = "it is not empty and not a diffusers folder; choose a new folder";
             return Err(folder_error(path, problem));
         }
         if self.scheduler.is_none() && pipeline {
-            let problem = "it is a pipeline with a scheduler, and there is none to write";
+            let problem = "it is a pipeline with a scheduler, but no scheduler was given; choose a new folder";
             return Err(folder_error(path, problem));
         }
         let others = if network.is_dir() { names(&network)? } else { Default::default() };
         if let Some(other) = others.iter().find(|name| *name != FILE) {
             let problem = format!(
-                "{} is there already, and would be read instead; remove it",
+                "{} exists already, and diffusers would read it instead; remove it",
                 network.join(other).display()
             );
             return Err(folder_error(path, problem));
@@ -81,7 +81,7 @@ impl DiffusersFolder {
         Ok(())
     }
 
-    /// What the pipeline is made of.
+    /// The contents of model_index.json.
     fn index(&self, scheduler: &Value) -> Value {
         let class = |value: &Value, otherwise: &str| {
             value["_class_name"].as_str().unwrap_or(otherwise).to_string()

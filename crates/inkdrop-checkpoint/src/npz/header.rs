@@ -1,18 +1,18 @@
-//! What a NumPy array says about itself: its type, order and shape.
+//! Header of a NumPy array: dtype, order and shape.
 
 use inkdrop_torch::tch::Kind;
 
 use crate::error::shown;
 
-/// A plain array's header. NumPy enhancement proposal 1, versions 1.0 to 3.0.
+/// Header of an array. NumPy enhancement proposal 1, versions 1.0 to 3.0.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Where the values start.
+    /// Offset of the values.
     pub(super) start: usize,
     pub(super) kind: Kind,
-    /// Whether the highest byte of a value comes first.
+    /// True if values are big-endian.
     pub(super) big_endian: bool,
-    /// Whether the first index runs fastest.
+    /// True for Fortran order: the first index varies fastest.
     pub(super) fortran: bool,
     pub(super) shape: Vec<i64>,
 }
@@ -33,13 +33,13 @@ impl Header {
         let order = entry(text, "fortran_order")?;
         let fortran = order.starts_with("True");
         if !fortran && !order.starts_with("False") {
-            return Err("a header without an order; the array is damaged".to_string());
+            return Err("the header has no order; the array is damaged".to_string());
         }
         Ok(Self { start, kind, big_endian, fortran, shape: shape(entry(text, "shape")?)? })
     }
 }
 
-/// The kind of a NumPy type such as `<f4`, and whether it is big-endian.
+/// The kind of a NumPy dtype such as `<f4`, and true if it is big-endian.
 fn kind(name: &str) -> Option<(Kind, bool)> {
     let (order, kind) = name.split_at_checked(1)?;
     let kind = match kind {
@@ -57,10 +57,10 @@ fn kind(name: &str) -> Option<(Kind, bool)> {
     matches!(order, "<" | ">" | "|").then_some((kind, order == ">"))
 }
 
-/// The header's text, and where the values start.
+/// The header's text, and the offset of the values.
 fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
     let (Some(b"\x93NUMPY"), Some(&major)) = (bytes.get(..6), bytes.get(6)) else {
-        return Err("no NumPy array, although it is called .npy".to_string());
+        return Err("not a NumPy array, although its name ends with .npy".to_string());
     };
     let cut = || "the array ends within its header; the file is truncated or damaged".to_string();
     let (start, length) = match (major, bytes.get(8..12)) {
@@ -71,21 +71,23 @@ fn text(bytes: &[u8]) -> Result<(&str, usize), String> {
     };
     let end = length.saturating_add(start);
     let text = bytes.get(start..end).ok_or_else(cut)?;
-    let text = std::str::from_utf8(text).map_err(|_| "a header that is not text".to_string())?;
+    let text = std::str::from_utf8(text)
+        .map_err(|_| "the header is not text; the array is damaged".to_string())?;
     Ok((text, end))
 }
 
-/// What follows `'key':`.
+/// The text after `'key':`.
 fn entry<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
-    let found = text.split_once(&format!("'{key}':"));
-    let (_, value) = found.ok_or_else(|| format!("a header without '{key}'; it is damaged"))?;
+    let entry = text.split_once(&format!("'{key}':"));
+    let (_, value) =
+        entry.ok_or_else(|| format!("the header has no '{key}'; the array is damaged"))?;
     Ok(value.trim_start())
 }
 
 /// The numbers of `(3, 4), …`.
 fn shape(text: &str) -> Result<Vec<i64>, String> {
     let inner = text.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-    let (inner, _) = inner.ok_or("a header without a shape in parentheses")?;
+    let (inner, _) = inner.ok_or("the header has no shape in parentheses; the array is damaged")?;
     let sides = inner.split(',').map(str::trim).filter(|side| !side.is_empty());
     let side = |side: &str| {
         let number = side.parse().ok().filter(|&number: &i64| number >= 0);

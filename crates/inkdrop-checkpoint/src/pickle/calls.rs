@@ -1,4 +1,4 @@
-//! Names, and what is made with them. Nothing is called: each name makes one kind of value.
+//! Operations on names: each name of the allow-list creates one kind of value, without a call.
 
 use super::globals::Global;
 use super::machine::{Machine, damaged};
@@ -40,7 +40,7 @@ impl Machine<'_> {
         }
     }
 
-    /// An object of a class, in the ways of old protocols.
+    /// An object of a class, in the form of old protocols.
     fn instance(&mut self, operation: u8) -> Result<Value, Fault> {
         let class = match operation {
             b'i' => {
@@ -56,13 +56,16 @@ impl Machine<'_> {
         self.apply(class, arguments)
     }
 
-    /// What a name of the allow-list makes of its arguments.
+    /// The value that a name of the allow-list creates from its arguments.
     fn apply(&mut self, function: Value, arguments: Value) -> Result<Value, Fault> {
         let Value::Global(function) = function else {
             return Err(damaged(&format!("it calls {}", function.kind())));
         };
         let Some(items) = self.heap.tuple(arguments) else {
-            return Err(damaged(&format!("arguments that are {}", arguments.kind())));
+            return Err(damaged(&format!(
+                "the arguments are {}, expected a tuple",
+                arguments.kind()
+            )));
         };
         match function {
             Global::Dict => {
@@ -95,7 +98,7 @@ impl Machine<'_> {
     }
 }
 
-/// The entries that a dictionary is made with: none, a list of pairs, or another dictionary.
+/// The initial entries of a dictionary: none, a list of pairs, or another dictionary.
 fn entries(heap: &Heap, arguments: &[Value]) -> Vec<(Value, Value)> {
     let pair = |&item: &Value| match item {
         Value::List(at) => match *heap.lists[at as usize] {

@@ -85,7 +85,7 @@ impl Machine<'_> {
     }
 }
 
-/// Keys and values that lie one after the other.
+/// Pairs of consecutive keys and values.
 fn pairs(items: &[Value]) -> Result<Vec<(Value, Value)>, Fault> {
     let (pairs, rest) = items.as_chunks::<2>();
     if !rest.is_empty() {

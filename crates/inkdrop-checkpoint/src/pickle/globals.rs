@@ -1,20 +1,20 @@
-//! The classes and functions that a file of weights may name.
+//! Allow-list of the classes and functions in pickles of weights.
 
 use inkdrop_torch::tch::Kind;
 
 use crate::error::{Fault, shown};
 use crate::kinds;
 
-/// What a name of the allow-list stands for.
+/// A class or function of the allow-list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Global {
     /// A dictionary, ordered or with a default.
     Dict,
-    /// `_rebuild_tensor`, which has no more than storage, offset, size and stride.
+    /// `_rebuild_tensor`: storage, offset, size and stride.
     Tensor,
     /// `_rebuild_tensor_v2`, with hooks.
     TensorV2,
-    /// `_rebuild_tensor_v3`, with a type of its own.
+    /// `_rebuild_tensor_v3`, with a dtype.
     TensorV3,
     /// `_rebuild_parameter`: the tensor comes first.
     Parameter,
@@ -22,18 +22,18 @@ pub(crate) enum Global {
     FromType,
     /// A class of tensors.
     Class,
-    /// `torch.Size`: the tuple in it.
+    /// `torch.Size`, a tuple.
     Size,
-    /// A storage's class; `None` where it holds values of any type.
+    /// A storage class; `None` if it is untyped.
     Storage(Option<Kind>),
-    /// A type such as `torch.float32`.
+    /// A dtype such as `torch.float32`.
     Type(Kind),
-    /// Something whose objects are harmless and not looked into.
+    /// A class whose objects are ignored.
     Inert,
 }
 
 impl Global {
-    /// Looks a name up; names that are not on the list are errors.
+    /// Looks up a name; returns an error if it is not on the list.
     pub(super) fn find(module: &str, name: &str) -> Result<Self, Fault> {
         let found = match (module, name) {
             ("collections", "OrderedDict" | "defaultdict" | "Counter") => Some(Self::Dict),
@@ -73,7 +73,7 @@ fn torch(name: &str) -> Option<Global> {
     }
 }
 
-/// Values beside the weights: paths, arguments, NumPy's numbers.
+/// Values besides weights: paths, arguments, NumPy numbers.
 fn inert(module: &str, name: &str) -> bool {
     let numbers = ["numpy", "numpy.core.multiarray", "numpy._core.multiarray"];
     match module {
@@ -93,19 +93,19 @@ fn inert(module: &str, name: &str) -> bool {
     }
 }
 
-/// Why a name is not taken.
+/// The error for a name that is not on the list.
 fn refusal(module: &str, name: &str) -> Fault {
     let full = shown(&format!("{module}.{name}"));
     let torch = module == "torch" || module.starts_with("torch.");
     let what = if torch && (name.contains("sparse") || name.contains("layout")) {
-        "holds a sparse tensor; call .to_dense() before saving"
+        "contains a sparse tensor; call .to_dense() before saving"
     } else if torch && (name.contains("qtensor") || name.starts_with('Q') || name.starts_with("qu"))
     {
-        "holds a quantized tensor; call .dequantize() before saving"
+        "contains a quantized tensor; call .dequantize() before saving"
     } else if torch && name.contains("meta") {
-        "holds a tensor on the meta device, which has no values; save a loaded model"
+        "contains a tensor on the meta device, which has no values; save a loaded model"
     } else if module == "torch" || name.starts_with("_rebuild") {
-        "holds a kind of tensor or value that is not supported; save plain tensors"
+        "contains an unsupported kind of tensor or value; save plain tensors"
     } else {
         return Fault::Problem(format!(
             "the file calls `{full}`, which is not among what a file of weights may contain; it \

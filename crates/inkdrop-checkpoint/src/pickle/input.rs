@@ -1,13 +1,13 @@
-//! A pickle's bytes, one operation after the other.
+//! Input bytes of a pickle.
 
 use std::io::{BufRead, Read};
 
 use crate::error::Fault;
 
-/// The longest line of the old text operations.
+/// Maximum length of a line in the text operations of protocol 0.
 const LINE: u64 = 1 << 16;
 
-/// Bytes that end with an error, not with a surprise.
+/// Reader whose end is an error.
 pub(super) struct Input<'a>(pub(super) &'a mut dyn BufRead);
 
 impl Input<'_> {
@@ -29,7 +29,7 @@ impl Input<'_> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// The next bytes; memory grows with what is there, not with what is declared.
+    /// The next bytes; memory grows with the available data, not with the declared length.
     pub(super) fn bytes(&mut self, count: u64) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
         (&mut *self.0).take(count).read_to_end(&mut bytes)?;
@@ -43,7 +43,7 @@ impl Input<'_> {
         Ok(bytes)
     }
 
-    /// The next line, without its end.
+    /// The next line, without the newline.
     pub(super) fn line(&mut self) -> Result<String, Fault> {
         let mut line = Vec::new();
         (&mut *self.0).take(LINE).read_until(b'\n', &mut line)?;

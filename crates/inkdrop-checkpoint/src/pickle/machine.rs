@@ -1,4 +1,4 @@
-//! The stack machine: its loop, its stack and its memo.
+//! Stack machine of the unpickler: main loop, stack and memo.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -8,13 +8,13 @@ use super::{Heap, Pickle, Value};
 use crate::error::Fault;
 use crate::limits::Budget;
 
-/// What a value on the stack, in the memo or in a container is counted with, in bytes.
+/// Memory counted for a value on the stack, in the memo or in a container, in bytes.
 pub(super) const SLOT: u64 = 24;
 
-/// What a container, a string, a storage or a tensor is counted with, in bytes.
+/// Memory counted for a container, a string, a storage or a tensor, in bytes.
 pub(super) const OBJECT: u64 = 64;
 
-/// A pickle that is being read.
+/// State of the unpickler.
 pub(super) struct Machine<'a> {
     pub(super) input: Input<'a>,
     pub(super) heap: Heap,
@@ -24,7 +24,7 @@ pub(super) struct Machine<'a> {
     budget: &'a mut Budget,
 }
 
-/// The error of a pickle that makes no sense.
+/// The error of a damaged pickle.
 pub(super) fn damaged(what: &str) -> Fault {
     Fault::Problem(format!("the pickle is damaged: {what}"))
 }
@@ -35,7 +35,7 @@ impl<'a> Machine<'a> {
         Self { input: Input(input), heap: Heap::default(), stack, marks, memo, budget }
     }
 
-    /// Reads up to the operation that ends the pickle.
+    /// Runs until the STOP operation.
     pub(super) fn run(mut self) -> Result<Pickle, Fault> {
         loop {
             match self.input.byte()? {
@@ -111,7 +111,7 @@ impl<'a> Machine<'a> {
         };
         if matches!(operation, b'g' | b'h' | b'j') {
             let value = self.memo.get(&index).copied();
-            return self.push(value.ok_or_else(|| damaged("it recalls what it has not kept"))?);
+            return self.push(value.ok_or_else(|| damaged("it reads an empty memo entry"))?);
         }
         let top = self.top()?;
         self.take(2 * SLOT)?;
@@ -119,7 +119,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Counts memory that is about to be taken.
+    /// Counts memory before it is allocated.
     pub(super) fn take(&mut self, bytes: u64) -> Result<(), Fault> {
         self.budget.take(bytes)
     }
@@ -133,9 +133,9 @@ impl<'a> Machine<'a> {
     pub(super) fn pop(&mut self) -> Result<Value, Fault> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
-            return Err(damaged("it takes more than it has put down"));
+            return Err(damaged("the stack is empty"));
         }
-        self.stack.pop().ok_or_else(|| damaged("it takes more than it has put down"))
+        self.stack.pop().ok_or_else(|| damaged("the stack is empty"))
     }
 
     pub(super) fn top(&mut self) -> Result<Value, Fault> {
@@ -144,13 +144,13 @@ impl<'a> Machine<'a> {
         Ok(value)
     }
 
-    /// Everything above the last mark, which goes too.
+    /// Removes the last mark and returns all values above it.
     pub(super) fn pop_to_mark(&mut self) -> Result<Vec<Value>, Fault> {
-        let mark = self.marks.pop().ok_or_else(|| damaged("it misses a mark"))?;
+        let mark = self.marks.pop().ok_or_else(|| damaged("a mark is missing"))?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
-    /// Makes room on the heap for an object with this many bytes inside.
+    /// Counts an object on the heap with this many bytes.
     pub(super) fn object(&mut self, inside: u64) -> Result<(), Fault> {
         self.take(inside.saturating_add(OBJECT))
     }

@@ -1,4 +1,4 @@
-//! The arguments that torch.save writes, as storages and tensors.
+//! Builds storages and tensors from the arguments that torch.save writes.
 
 use inkdrop_torch::tch::Kind;
 
@@ -11,13 +11,14 @@ impl Machine<'_> {
     /// A storage by its persistent id: `("storage", class, key, location, count[, part])`.
     pub(super) fn storage(&mut self, id: Value) -> Result<Value, Fault> {
         let storage = self.heap.tuple(id).and_then(|items| storage(&self.heap, items));
-        let storage = storage.ok_or_else(|| damaged("a persistent id that is no storage's"))?;
+        let storage =
+            storage.ok_or_else(|| damaged("a persistent id does not belong to a storage"))?;
         self.object(storage.key.len() as u64 + SLOT)?;
         self.heap.storages.push(storage);
         Ok(Value::Storage(self.heap.storages.len() as u32 - 1))
     }
 
-    /// The tensor that a function of the allow-list makes of its arguments.
+    /// The tensor that a function of the allow-list creates from its arguments.
     pub(super) fn rebuild(&mut self, function: Global, arguments: Value) -> Result<Value, Fault> {
         let items = self.heap.tuple(arguments).unwrap_or_default();
         match (function, items) {
@@ -33,7 +34,7 @@ impl Machine<'_> {
                 self.heap.tensors.push(view);
                 Ok(Value::Tensor(self.heap.tensors.len() as u32 - 1))
             }
-            _ => Err(damaged("a tensor whose arguments are not those of torch.save")),
+            _ => Err(damaged("the arguments of a tensor are not those of torch.save")),
         }
     }
 }
@@ -63,9 +64,9 @@ fn storage(heap: &Heap, items: &[Value]) -> Option<Storage> {
     (heap.text(word)? == "storage").then_some(Storage { key, kind, count: count(numel)?, part })
 }
 
-/// `(storage, offset, size, stride, …)`; version 3 has the type in its seventh place.
+/// `(storage, offset, size, stride, …)`; version 3 has the dtype as its seventh argument.
 fn view(heap: &Heap, function: Global, items: &[Value]) -> Result<View, Fault> {
-    let wrong = || damaged("a tensor whose storage, offset, size or stride is no such thing");
+    let wrong = || damaged("a tensor has an invalid storage, offset, size or stride");
     let Some((&[Value::Storage(at), offset, size, stride], rest)) = items.split_first_chunk::<4>()
     else {
         return Err(wrong());
@@ -76,9 +77,8 @@ fn view(heap: &Heap, function: Global, items: &[Value]) -> Result<View, Fault> {
         (Global::TensorV3, _) => None,
         _ => storage.kind,
     };
-    let kind = kind.ok_or_else(|| {
-        Fault::Problem(format!("storage `{}` does not say its type", shown(&storage.key)))
-    })?;
+    let kind = kind
+        .ok_or_else(|| Fault::Problem(format!("storage `{}` has no dtype", shown(&storage.key))))?;
     let (size, stride) = (sides(heap, size, kind)?, sides(heap, stride, kind)?);
     let offset = count(offset).ok_or_else(wrong)?;
     if size.len() != stride.len() {
@@ -94,6 +94,5 @@ fn sides(heap: &Heap, value: Value, kind: Kind) -> Result<Vec<i64>, Fault> {
         _ => None,
     };
     let sides = heap.tuple(value).and_then(|items| items.iter().map(side).collect());
-    sides
-        .ok_or_else(|| damaged(&format!("a {kind:?} tensor with a side or step that is no number")))
+    sides.ok_or_else(|| damaged(&format!("a size or stride of a {kind:?} tensor is not a number")))
 }

@@ -16,7 +16,7 @@ impl Machine<'_> {
             b'J' => Value::Int(i32::from_le_bytes(self.input.array()?).into()),
             b'G' => Value::Float(f64::from_be_bytes(self.input.array()?)),
             b'F' => Value::Float(
-                self.input.line()?.trim().parse().map_err(|_| damaged("a number of no form"))?,
+                self.input.line()?.trim().parse().map_err(|_| damaged("an invalid number"))?,
             ),
             0x8a => {
                 let size = u64::from(self.input.byte()?);
@@ -43,7 +43,7 @@ impl Machine<'_> {
         Ok(Value::Int(i64::from_le_bytes(whole)))
     }
 
-    /// An integer in digits, perhaps with Python 2's `L` at its end; 00 and 01 are booleans.
+    /// An integer in decimal digits, possibly with Python 2's suffix `L`; 00 and 01 are booleans.
     fn decimal(&mut self) -> Result<Value, Fault> {
         let line = self.input.line()?;
         let digits = line.trim().trim_end_matches('L');
@@ -53,12 +53,12 @@ impl Machine<'_> {
             _ => match digits.parse() {
                 Ok(number) => Value::Int(number),
                 Err(_) if digits.bytes().skip(1).all(|c| c.is_ascii_digit()) => Value::Opaque,
-                Err(_) => return Err(damaged("a number of no form")),
+                Err(_) => return Err(damaged("an invalid number")),
             },
         })
     }
 
-    /// Strings and bytes in their sizes and encodings.
+    /// Strings and bytes of all sizes and encodings.
     pub(super) fn text(&mut self, operation: u8) -> Result<(), Fault> {
         let value = match operation {
             b'V' | b'S' => self.line_text()?,
@@ -91,12 +91,14 @@ impl Machine<'_> {
         self.push(value)
     }
 
-    /// A string in a line of its own, as protocol 0 writes it.
+    /// A string in a line, as in protocol 0.
     fn line_text(&mut self) -> Result<Value, Fault> {
         let line = self.input.line()?;
         let text = line.trim_matches(['\'', '"']);
         if text.contains('\\') {
-            return Err(damaged("a string with escapes; save with pickle_protocol=2"));
+            return Err(damaged(
+                "a string with escapes is not supported; save with pickle_protocol=2",
+            ));
         }
         self.string(text.to_string())
     }
@@ -104,11 +106,11 @@ impl Machine<'_> {
     fn unicode(&mut self, size: u64) -> Result<Value, Fault> {
         self.take(size)?;
         let bytes = self.input.bytes(size)?;
-        let text = String::from_utf8(bytes).map_err(|_| damaged("a string that is not UTF-8"))?;
+        let text = String::from_utf8(bytes).map_err(|_| damaged("a string is not UTF-8"))?;
         self.string(text)
     }
 
-    /// Python 2 kept its strings as bytes.
+    /// A byte string as text, since Python 2 strings are bytes.
     fn old_text(&mut self, value: Value) -> Result<Value, Fault> {
         let Value::Bytes(at) = value else { return Ok(value) };
         match String::from_utf8(self.heap.bytes[at as usize].to_vec()) {

@@ -6,7 +6,7 @@ use super::globals::Global;
 use crate::error::Fault;
 use crate::kinds;
 
-/// A value, or where it is on the [`Heap`].
+/// A value, or its index on the [`Heap`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value {
     None,
@@ -106,21 +106,21 @@ pub(crate) struct View {
     pub(crate) storage: usize,
     /// The type of the values.
     pub(crate) kind: Kind,
-    /// The first value.
+    /// Offset of the first value.
     pub(crate) offset: u64,
-    /// The length of each axis; not negative.
+    /// Size of each axis; not negative.
     pub(crate) size: Vec<i64>,
-    /// The step of each axis, in values; not negative.
+    /// Stride of each axis, in values; not negative.
     pub(crate) stride: Vec<i64>,
 }
 
 impl View {
-    /// The bytes of the tensor.
+    /// Size of the tensor in bytes.
     pub(crate) fn bytes(&self) -> Result<u64, Fault> {
         kinds::size_of(&self.size, self.kind)
     }
 
-    /// How many values the storage must have; `None` where no number says it.
+    /// Minimum number of values in the storage; `None` if it overflows.
     pub(crate) fn end(&self) -> Option<u64> {
         if self.size.contains(&0) {
             return Some(self.offset);
@@ -131,7 +131,7 @@ impl View {
         last?.checked_add(self.offset)?.checked_add(1)
     }
 
-    /// Whether the values lie in the storage one after the other, in C order.
+    /// True if the tensor is contiguous in C order.
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut step = 1;
         self.size.iter().zip(&self.stride).rev().all(|(&size, &stride)| {

@@ -1,19 +1,19 @@
-//! The pickle of a state_dict, protocol 2.
+//! Pickle of a state_dict, protocol 2.
 
 use inkdrop_torch::tch::Tensor;
 
 use crate::error::Fault;
 use crate::kinds;
 
-/// What the memo keeps, by its number: what a first tensor writes in full and others recall.
+/// Memo indices of values that the first tensor writes and the others reuse.
 const DICT: u8 = 0;
 const REBUILD: u8 = 1;
 const STORAGE: u8 = 2;
 const CPU: u8 = 3;
 
-/// The program that makes `OrderedDict(name=_rebuild_tensor_v2(…), …)`; storage `i` is entry `i`.
+/// The pickle of `OrderedDict(name=_rebuild_tensor_v2(…), …)`; storage `i` is entry `i`.
 ///
-/// Only operations that `torch.load(…, weights_only=True)` knows.
+/// It uses only operations that `torch.load(…, weights_only=True)` supports.
 pub(super) fn write(entries: &[(&str, &Tensor)]) -> Result<Vec<u8>, Fault> {
     let mut out = b"\x80\x02ccollections\nOrderedDict\n".to_vec();
     out.extend_from_slice(&[b'q', DICT, b')', b'R', b'(']);
@@ -45,7 +45,7 @@ fn rebuilt(out: &mut Vec<u8>, index: usize, tensor: &Tensor) -> Result<(), Fault
     Ok(())
 }
 
-/// Writes and keeps a value the first time, and recalls it from then on.
+/// Writes a value and stores it in the memo; later calls read the memo.
 fn once(out: &mut Vec<u8>, first: bool, number: u8, write: impl FnOnce(&mut Vec<u8>)) {
     if first {
         write(out);
@@ -53,7 +53,7 @@ fn once(out: &mut Vec<u8>, first: bool, number: u8, write: impl FnOnce(&mut Vec<
     out.extend_from_slice(&[if first { b'q' } else { b'h' }, number]);
 }
 
-/// The steps of a contiguous tensor; an empty axis counts as one, as in torch.
+/// Strides of a contiguous tensor; an empty axis counts as one, as in torch.
 fn strides(size: &[i64]) -> Vec<i64> {
     let mut strides = vec![1; size.len()];
     for axis in (1..size.len()).rev() {

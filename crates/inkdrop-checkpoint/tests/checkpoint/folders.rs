@@ -181,7 +181,7 @@ fn folders_that_are_none_say_what_is_missing() {
     let place = TempDir::new().unwrap();
     let path = place.path();
     assert!(!DiffusersFolder::is_at(path));
-    refused(DiffusersFolder::open(&path.join("nowhere")), &["nowhere", "no such folder"]);
+    refused(DiffusersFolder::open(&path.join("nowhere")), &["nowhere", "does not exist"]);
     refused(DiffusersFolder::open(path), &["config.json", "unet/config.json"]);
     fs::write(path.join("model_index.json"), "{}").unwrap();
     refused(DiffusersFolder::open(path), &["no unet folder"]);
@@ -189,7 +189,7 @@ fn folders_that_are_none_say_what_is_missing() {
     fs::create_dir(path.join("unet")).unwrap();
     refused(DiffusersFolder::open(path), &["unet", "no config.json"]);
     fs::write(path.join("unet/config.json"), "{").unwrap();
-    refused(DiffusersFolder::open(path), &["config.json", "not as diffusers"]);
+    refused(DiffusersFolder::open(path), &["config.json", "not a valid file of diffusers"]);
     fs::write(path.join("unet/config.json"), "[]").unwrap();
     refused(DiffusersFolder::open(path), &["config.json", "an object"]);
     fs::write(path.join("unet/config.json"), "{}").unwrap();

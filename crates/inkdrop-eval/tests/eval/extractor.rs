@@ -51,9 +51,9 @@ fn what_is_no_extractor_says_so() {
             .map_err(|error| error.to_string())
     };
     let missing = open("nothing.pt").unwrap_err();
-    assert!(missing.contains("nothing.pt: cannot be read"), "{missing}");
+    assert!(missing.contains("nothing.pt: cannot read the file"), "{missing}");
     let other = open("golden.npz").unwrap_err();
-    assert!(other.contains("no TorchScript module") && other.lines().count() == 1, "{other}");
+    assert!(other.contains("not a TorchScript module") && other.lines().count() == 1, "{other}");
 
     let unpooled = open("unpooled.pt").unwrap();
     let error = unpooled.features(&images()).unwrap_err().to_string();
@@ -62,5 +62,5 @@ fn what_is_no_extractor_says_so() {
     let config = ExtractorConfig { input: ExtractorInput::Unit, switches: Vec::new() };
     let unpooled = Extractor::open(fixture("unpooled.pt"), config, Device::Cpu).unwrap();
     let error = unpooled.features(&images()).unwrap_err().to_string();
-    assert!(error.contains("gave shape [4, 2, 3, 3]"), "{error}");
+    assert!(error.contains("returned shape [4, 2, 3, 3]"), "{error}");
 }

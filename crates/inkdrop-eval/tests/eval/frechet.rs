@@ -75,5 +75,5 @@ fn moments_do_not_depend_on_batches() {
 fn one_row_has_no_covariance() {
     let one = Moments::of(&normal(7, 1, 3)).unwrap();
     let error = frechet_distance(&one, &one).unwrap_err();
-    assert!(matches!(error, EvalError::Few { given: 1, expected: 2, .. }), "{error}");
+    assert!(matches!(error, EvalError::TooFewImages { given: 1, expected: 2, .. }), "{error}");
 }

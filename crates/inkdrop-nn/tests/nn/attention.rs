@@ -60,8 +60,8 @@ fn with(projection: Projection) -> AttentionConfig {
     AttentionConfig { projection, ..AttentionConfig::improved(64, 4) }
 }
 
-const LEGACY: Projection = Projection::Joint { dims: 1, order: HeadOrder::HeadsFirst };
-const NEW: Projection = Projection::Joint { dims: 1, order: HeadOrder::PartsFirst };
+const LEGACY: Projection = Projection::Fused { dims: 1, order: HeadOrder::HeadsFirst };
+const NEW: Projection = Projection::Fused { dims: 1, order: HeadOrder::PartsFirst };
 
 /// (head, q|k|v, D) rows as (q|k|v, head, D) rows.
 fn reorder(rows: &Tensor) -> Tensor {

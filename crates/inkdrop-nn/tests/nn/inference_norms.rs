@@ -63,7 +63,7 @@ fn group_norms_bear_uneasy_images() {
         .unwrap()
         .forward_with_activation(&not, Activation::Relu, Mode::Eval)
         .unwrap();
-    assert!(bool::try_from(out.isnan().all()).unwrap(), "what is no number stays none");
+    assert!(bool::try_from(out.isnan().all()).unwrap(), "NaN stays NaN");
 }
 
 #[test]

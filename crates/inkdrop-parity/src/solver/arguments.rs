@@ -1,4 +1,4 @@
-//! What a diffusers scheduler was made with, in its own argument names.
+//! Constructor arguments of diffusers' schedulers.
 
 use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::names::{
     TimestepType, VarianceType,
 };
 
-/// All arguments of all classes; `None` is the class's own default.
+/// The arguments of all classes; `None` is the default of the class.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Arguments {
@@ -91,11 +91,11 @@ impl Default for Arguments {
     }
 }
 
-/// Arguments that change nothing while another one is as it usually is, which is checked.
+/// Arguments without effect, since others, which are checked, have their defaults.
 const WITHOUT_EFFECT: [&str; 2] = ["flow_shift", "time_shift_type"];
 
 impl Arguments {
-    /// The first and the last β.
+    /// First and last β.
     pub(super) fn beta_range(&self, class: Class) -> (f64, f64) {
         let (start, end) = match class {
             Class::Heun | Class::Kdpm2 => (0.00085, 0.012),
@@ -110,7 +110,7 @@ impl Arguments {
         self.timestep_spacing.unwrap_or(usual)
     }
 
-    /// Refuses what no sampler here does, by name.
+    /// Returns an error for arguments that no sampler supports.
     pub(super) fn check(&self, class: Class) -> Result<()> {
         for (name, value) in &self.rest {
             let off = matches!(value, Value::Null | Value::Bool(false));
@@ -120,7 +120,11 @@ impl Arguments {
                 "argument {name} = {value}: not covered, leave it out or set it to false"
             );
         }
-        ensure!(self.num_train_timesteps > 1, "num_train_timesteps is below 2");
+        ensure!(
+            self.num_train_timesteps > 1,
+            "num_train_timesteps {}: expected 2 or more",
+            self.num_train_timesteps
+        );
         let least = self.sample_max_value;
         ensure!(!self.thresholding || least >= 1.0, "sample_max_value {least}: expected 1 or more");
         if class == Class::Pndm {
@@ -144,7 +148,7 @@ impl Arguments {
                 "prediction_type v_prediction: PNDMScheduler extrapolates v over several x and \
                  makes noise of the result with the newest x, where ours extrapolates noise"
             ),
-            Predicts::Sample => bail!("prediction_type sample: PNDMScheduler has none"),
+            Predicts::Sample => bail!("prediction_type sample: not supported by PNDMScheduler"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a scheduler holds the predicted image in its range.
+//! Clipping of the predicted x0 in diffusers' schedulers.
 
 use inkdrop_process::{Denoiser, Prediction, ProcessError};
 use inkdrop_sampler::DynamicThresholding;
@@ -8,7 +8,7 @@ use inkdrop_torch::tch::Tensor;
 use super::arguments::Arguments;
 use super::names::Class;
 
-/// How the predicted image is held.
+/// Clipping of the predicted x0.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Clipping {
     No,
@@ -56,7 +56,7 @@ impl Clipping {
     }
 }
 
-/// A prediction that was made already.
+/// A denoiser that returns a fixed prediction.
 struct Fixed<'a>(&'a Prediction);
 
 impl Denoiser for Fixed<'_> {

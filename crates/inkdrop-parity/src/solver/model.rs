@@ -1,4 +1,4 @@
-//! The stand-in network read as a scheduler reads it, with a record of every call.
+//! Denoiser that interprets the toy network's output as a diffusers scheduler does, and records every call.
 
 use std::cell::RefCell;
 
@@ -13,30 +13,30 @@ use super::clipping::Clipping;
 use super::names::{Class, Predicts, VarianceType};
 use crate::toy_network::ToyNetwork;
 
-/// A call of the network.
+/// A network call.
 pub(super) struct Call {
     /// x, of unit variance.
     pub x: Tensor,
-    /// The level at which it was asked.
+    /// The noise level.
     pub level: NoiseLevel,
 }
 
-/// A predictor that says what a scheduler makes of the network's output.
+/// Denoiser with the prediction type, clipping and variance of a scheduler; records its calls.
 pub(super) struct Recorder {
     network: ToyNetwork,
     predicts: Predicts,
     clipping: Clipping,
-    /// Whether the noise stays what the network prediction where the image is held.
+    /// True if ε is not recomputed from the clipped x0.
     keeps_noise: bool,
     variance: VarianceType,
-    /// Whether the output has a second half.
+    /// True if the second half of the output is the variance.
     halves: bool,
     calls: RefCell<Vec<Call>>,
     last_log_variance: RefCell<Option<Tensor>>,
 }
 
 impl Recorder {
-    /// - keeps_noise: DDIM unless it is told `use_clipped_model_output`
+    /// - keeps_noise: true for DDIM without `use_clipped_model_output`
     pub(super) fn new(
         network: ToyNetwork,
         arguments: &Arguments,
@@ -59,7 +59,7 @@ impl Recorder {
         }
     }
 
-    /// The calls, in order, and ln of the variance of the last one.
+    /// All calls, and the log-variance of the last one.
     pub(super) fn into_calls(self) -> (Vec<Call>, Option<Tensor>) {
         (self.calls.into_inner(), self.last_log_variance.into_inner())
     }
@@ -96,7 +96,7 @@ impl Recorder {
     ) -> Result<Tensor, ProcessError> {
         let (small, large) = log_variances(step);
         Ok(match (self.variance, second) {
-            // Taken as the variance itself, as it comes.
+            // diffusers takes the output as the variance itself.
             (VarianceType::Learned, Some(v)) => v.f_log()?,
             (VarianceType::LearnedRange, Some(v)) => {
                 let share = v.f_add_scalar(1.0)?.f_mul_scalar(0.5)?;
@@ -108,7 +108,7 @@ impl Recorder {
     }
 }
 
-/// ln of the smaller and of the larger fixed variance.
+/// Log of the smaller and of the larger fixed variance.
 fn log_variances(step: &SolverStep) -> (f64, f64) {
     (step.posterior_variance().max(1e-20).ln(), step.beta().ln())
 }
@@ -118,7 +118,7 @@ impl Denoiser for Recorder {
         self.calls.borrow_mut().push(Call { x: x.shallow_clone(), level: step.from });
         let prediction = self.read(x, step)?;
         self.last_log_variance.replace(Some(prediction.log_variance.shallow_clone()));
-        let held = self.clipping.apply(&prediction, x, step)?;
-        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..held } } else { held })
+        let clipped = self.clipping.apply(&prediction, x, step)?;
+        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..clipped } } else { clipped })
     }
 }

@@ -1,8 +1,8 @@
-//! The words of diffusers' configs: classes, and what their arguments can be.
+//! Names in diffusers' configs: scheduler classes and the values of their arguments.
 
 use serde::Deserialize;
 
-/// The scheduler classes that are checked.
+/// Supported scheduler classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Ddpm,
@@ -34,12 +34,12 @@ impl Class {
         })
     }
 
-    /// Whether the class visits steps of the process by their number, and knows no σ.
+    /// True if the class steps between timesteps and has no σ.
     pub(super) fn by_index(self) -> bool {
         matches!(self, Self::Ddpm | Self::Ddim | Self::Pndm)
     }
 
-    /// Whether its samples are x0 + σ·ε; those of the others have unit variance.
+    /// True if its samples are x0 + σ·ε. Those of the other classes have unit variance.
     pub(super) fn grows(self) -> bool {
         !self.by_index() && !matches!(self, Self::DpmMultistep | Self::UniPc)
     }
@@ -132,7 +132,7 @@ pub(super) enum VarianceType {
 }
 
 impl Algorithm {
-    /// Whether the predicted image is extrapolated, not the noise.
+    /// True if the solver extrapolates the predicted x0, not ε.
     pub(super) fn of_image(self) -> bool {
         matches!(self, Self::DpmsolverPp | Self::SdeDpmsolverPp)
     }

@@ -1,4 +1,4 @@
-//! numpy's ways to make rows of numbers, bit for bit where that decides a rounding.
+//! numpy's `linspace`, `arange` and `interp`, with the same rounding.
 
 /// `linspace(start, end, count)`.
 pub(super) fn linspace(start: f64, end: f64, count: usize) -> Vec<f64> {
@@ -7,10 +7,10 @@ pub(super) fn linspace(start: f64, end: f64, count: usize) -> Vec<f64> {
     (0..count).map(point).collect()
 }
 
-/// `arange(start, 0, -stride)`, whose length is decided by a floating-point quotient.
+/// `arange(start, 0, -stride)`. Its length is the rounded-up quotient in floating point.
 pub(super) fn falling(start: f64, stride: f64) -> Vec<f64> {
     let count = (start / stride).ceil() as usize;
-    // numpy takes the difference of the first two, not the stride itself.
+    // numpy uses the difference of the first two values, not the stride itself.
     let delta = (start - stride) - start;
     (0..count).map(|i| start + i as f64 * delta).collect()
 }

@@ -1,4 +1,4 @@
-//! The sampler of a scheduler, and its run.
+//! Runs the sampler that corresponds to a scheduler.
 
 use anyhow::{Result, ensure};
 use inkdrop_sampler::{
@@ -16,15 +16,15 @@ use super::names::{Algorithm, Class, Predicts, SolverType, VarianceType};
 use super::scheduler_steps::SchedulerSteps;
 use super::tables::Tables;
 
-/// The result of a run.
+/// Result of a sampling run.
 pub(super) struct RunResult {
-    /// Every call of the network.
+    /// All network calls.
     pub calls: Vec<Call>,
-    /// The end, of unit variance.
+    /// The final sample, of unit variance.
     pub sample: Tensor,
 }
 
-/// The run of a scheduler.
+/// A sampling run.
 pub(super) struct Run<'a> {
     pub class: Class,
     pub arguments: &'a Arguments,
@@ -33,7 +33,9 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// - x: of unit variance
+    /// Samples from x.
+    ///
+    /// - x: initial noise, of unit variance
     pub(super) fn sample(
         &self,
         model: Recorder,
@@ -70,8 +72,9 @@ impl Run<'_> {
         Ok(pndm(model, &self.tables.schedule()?, path, x)?)
     }
 
-    /// DDPMScheduler adds noise in its last step too where that starts above step 0; ours adds
-    /// none in a step to no noise.
+    /// Adds the noise of the last step if that starts above timestep 0, as DDPMScheduler does.
+    ///
+    /// inkdrop's `ddpm` adds no noise in a step to the noiseless level.
     fn with_last_noise(
         &self,
         model: Recorder,
@@ -129,45 +132,52 @@ impl Run<'_> {
         }
     }
 
-    /// Refuses what the class itself cannot do.
+    /// Returns an error for arguments that the class itself does not support.
     pub(super) fn check(&self) -> Result<()> {
         let learned = self.arguments.variance_type == Some(VarianceType::Learned);
         let known = !(learned && self.class == Class::DpmMultistep)
             || self.arguments.prediction_type == Predicts::Epsilon;
-        ensure!(known, "variance_type learned: DPM-Solver splits the output of epsilon alone");
+        ensure!(
+            known,
+            "variance_type learned: DPM-Solver supports it with prediction_type epsilon only"
+        );
         Ok(())
     }
 }
 
-/// PNDMScheduler without Runge-Kutta steps takes its first step from t to t − T//n, and, when it
-/// takes it anew, from t' + T//n to t', where t' is the next timestep.
+/// Checks the timesteps for PNDMScheduler without Runge-Kutta steps.
+///
+/// It takes its first step twice: from t to t − T//n, then from t' + T//n to t', where t' is the next
+/// timestep. Both are the same step only if the timesteps are T//n apart.
 fn check_plms(steps: &[SolverStep]) -> Result<()> {
     let Some(next) = steps.get(1) else { return Ok(()) };
     let (ends, follows) = (steps[0].to.timestep, next.from.timestep);
     ensure!(
         ends == follows,
-        "timestep_spacing: PNDMScheduler's first step would end at {ends} and be taken anew to \
-         {follows}, from another level; expected timesteps T//num_inference_steps apart (leading)"
+        "timestep_spacing: PNDMScheduler's first step ends at {ends}, its repetition at {follows}; \
+         expected timesteps T//num_inference_steps apart (leading)"
     );
     Ok(())
 }
 
-/// Its Runge-Kutta steps go to t − (T//n)//2 and to t' + (T//n)//2, where t' is the next
-/// timestep: one middle only where the spacing is even.
+/// Checks the timesteps for PNDMScheduler's Runge-Kutta steps.
+///
+/// Their midpoint is t − (T//n)//2 once and t' + (T//n)//2 then, where t' is the next timestep. Both
+/// are equal only if the spacing is even.
 fn check_pndm(steps: &[SolverStep]) -> Result<()> {
     for (step, next) in steps.iter().zip(&steps[1..]).take(3) {
         let (stride, gap) =
             (step.from.timestep - step.to.timestep, step.from.timestep - next.from.timestep);
         ensure!(
             stride == gap && stride % 2.0 == 0.0,
-            "T//num_inference_steps {stride}, timesteps {gap} apart: PNDMScheduler takes two \
-             different middles of a Runge-Kutta step, ours one; expected an even stride (leading)"
+            "T//num_inference_steps {stride}, timesteps {gap} apart: PNDMScheduler has two different \
+             midpoints in a Runge-Kutta step, inkdrop one; expected an even stride (leading)"
         );
     }
     Ok(())
 }
 
-/// A state as the scheduler has it: x0 + σ·ε where its samples grow.
+/// Converts a state to the scheduler's scale: x0 + σ·ε for the classes with σ.
 pub(super) fn in_its_space(class: Class, x: &Tensor, signal: f64) -> Result<Tensor> {
     let x = x.f_to_kind(Kind::Double)?;
     Ok(if class.grows() { x.f_div_scalar(signal)? } else { x })

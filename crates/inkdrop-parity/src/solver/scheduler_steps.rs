@@ -1,4 +1,4 @@
-//! Which noise levels a scheduler visits, and what it tells the network there.
+//! Noise levels and timesteps of a diffusers scheduler.
 
 use anyhow::{Result, ensure};
 use inkdrop_schedule::{NoiseLevel, SolverStep};
@@ -8,22 +8,22 @@ use super::names::{BetaSchedule, Class, Interpolation, Last};
 use super::numpy::{interp, linspace, single};
 use super::tables::{Tables, log_line};
 
-/// The way that a scheduler goes.
+/// The steps of a scheduler.
 pub(super) struct SchedulerSteps {
     pub steps: Vec<SolverStep>,
-    /// σ of every level, where the class has any: one more than there are steps, or more.
+    /// σ of every level, for classes with σ: at least one more than steps.
     pub sigmas: Option<Vec<f64>>,
 }
 
-/// What a steps is planned from.
+/// Inputs for the computation of the steps.
 pub(super) struct Planner<'a> {
     pub class: Class,
     pub arguments: &'a Arguments,
     pub tables: &'a Tables,
     /// num_inference_steps.
     pub count: usize,
-    /// The timesteps that the case holds. They are taken where a fraction that lies within
-    /// rounding of a whole number is cut off: which of the two neighbours it becomes is open.
+    /// The timesteps of the case. They are used where a value within rounding of a whole number is
+    /// truncated, since either neighbour may result.
     pub recorded: &'a [f64],
 }
 
@@ -33,17 +33,13 @@ impl Planner<'_> {
         if self.class.by_index() { self.by_index() } else { self.by_sigma() }
     }
 
-    /// From each timestep to the next (DDPM), or to one T//n earlier whatever the next is.
+    /// Steps from each timestep to the next (DDPM), or to the timestep T//n earlier (DDIM, PNDM).
     fn by_index(&self) -> Result<SchedulerSteps> {
         let times = self.spaced();
         let total = self.tables.steps();
         for &time in &times {
             let inside = (0.0..total as f64).contains(&time);
-            ensure!(
-                inside,
-                "timestep {time} lies outside 0 to {}: the spacing asks for it",
-                total - 1
-            );
+            ensure!(inside, "timestep {time} of this spacing is not within 0 to {}", total - 1);
         }
         let stride = (total / self.count) as f64;
         let end = self.end();
@@ -57,7 +53,7 @@ impl Planner<'_> {
         Ok(SchedulerSteps { steps: (0..times.len()).map(step).collect(), sigmas: None })
     }
 
-    /// What lies before step 0: no noise, or step 0's.
+    /// The level after timestep 0: noiseless, or that of timestep 0.
     fn end(&self) -> NoiseLevel {
         match (self.class, self.arguments.set_alpha_to_one) {
             (Class::Ddpm, _) | (Class::Ddim, None | Some(true)) | (Class::Pndm, Some(true)) => {
@@ -71,14 +67,14 @@ impl Planner<'_> {
         NoiseLevel { alpha_cumprod: self.tables.bars[time as usize], timestep: time }
     }
 
-    /// Along a row of σ; where it is longer than that of the timesteps, the rest is not visited.
+    /// Steps along the list of σ; ends with the list of timesteps if that is shorter.
     fn by_sigma(&self) -> Result<SchedulerSteps> {
         let (mut sigmas, times) = self.sigmas_and_times()?;
         sigmas.push(self.last_sigma(&sigmas));
         let sigmas: Vec<f64> = sigmas.into_iter().map(single).collect();
         let times = self.network_times(&sigmas, times);
         let step = |i: usize| {
-            // A last σ that rounding puts above the one before it is that one.
+            // Rounding may put the last σ above the one before it: use that one.
             let (from, mut to) = (sigmas[i], sigmas[i + 1]);
             if to > from && to < from * (1.0 + 1e-6) {
                 to = from;
@@ -93,7 +89,7 @@ impl Planner<'_> {
         Ok(SchedulerSteps { steps, sigmas: Some(sigmas) })
     }
 
-    /// σ without the last one, and timesteps as computed.
+    /// σ without the last one, and the timesteps before rounding.
     fn sigmas_and_times(&self) -> Result<(Vec<f64>, Vec<f64>)> {
         let (arguments, tables) = (self.arguments, self.tables);
         let times = self.spaced();
@@ -118,7 +114,7 @@ impl Planner<'_> {
         Ok((sigmas, times))
     }
 
-    /// σ on Karras's curve, or evenly spaced in ln σ (which "Lu's λ" with its ρ of 1 is too).
+    /// Karras noise levels, or σ evenly spaced in ln σ (which Lu's λ with ρ = 1 equals).
     fn curve(&self, (high, low): (f64, f64)) -> Option<Vec<f64>> {
         let is = |flag: Option<bool>| flag == Some(true);
         if is(self.arguments.use_karras_sigmas) {
@@ -132,7 +128,7 @@ impl Planner<'_> {
             .then(|| linspace(high.ln(), low.ln(), self.count).into_iter().map(f64::exp).collect())
     }
 
-    /// The largest and the smallest σ of a curve over them.
+    /// Largest and smallest σ of the curve.
     fn range(&self, visited: &[f64]) -> (f64, f64) {
         let all = &self.tables.sigmas;
         let (high, low) = match self.class {

@@ -1,4 +1,4 @@
-//! A scheduler's noise levels as it holds them, in f32.
+//! Noise schedule tables of a diffusers scheduler, computed in f32 as diffusers does.
 
 use anyhow::{Result, ensure};
 use inkdrop_schedule::{Schedule, ScheduleConfig};
@@ -13,11 +13,11 @@ const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// The tables, each `[T]`, f32 numbers as f64.
 ///
-/// They are made in f32 by the same operations as there, since f32 leaves 1 − ᾱ open by 3e-4
-/// where there is little noise; [`named`] says which schedule of ours they have to be.
+/// They are computed in f32 by diffusers' operations, since the relative rounding error of 1 − ᾱ is
+/// 3e-4 at low noise. [`named`] is the schedule that they must agree with.
 pub(super) struct Tables {
     pub betas: Vec<f64>,
-    /// ᾱ before a last one of 0 is lifted.
+    /// ᾱ before a last value of 0 is raised.
     pub plain_bars: Vec<f64>,
     pub bars: Vec<f64>,
     pub sigmas: Vec<f64>,
@@ -56,13 +56,13 @@ impl Tables {
         self.bars.len()
     }
 
-    /// The tables as a schedule of ours, for samplers that ask it for levels between steps.
+    /// The tables as a [`Schedule`], for samplers that need levels between timesteps.
     pub(super) fn schedule(&self) -> Result<Schedule> {
         let (betas, bars) = (self.betas.clone(), self.bars.clone());
         Ok(Schedule::from_parts(Array1::from(betas), Array1::from(bars))?)
     }
 
-    /// `_sigma_to_t`: ln σ on straight lines.
+    /// `_sigma_to_t`: linear interpolation in ln σ.
     pub(super) fn timestep_of_sigma(&self, sigma: f64) -> f64 {
         let (log, logs) = (sigma.max(1e-10).ln(), &self.log_sigmas);
         let low = logs.iter().rposition(|&at| log >= at).unwrap_or(0).min(logs.len() - 2);
@@ -71,7 +71,7 @@ impl Tables {
     }
 }
 
-/// The schedule of ours that a scheduler's tables round; none for those that we have not.
+/// inkdrop's schedule for these arguments; `None` if there is none.
 pub(super) fn named(arguments: &Arguments, class: Class) -> Option<ScheduleConfig> {
     let steps = arguments.num_train_timesteps;
     let (beta_start, beta_end) = arguments.beta_range(class);
@@ -99,7 +99,10 @@ fn betas(arguments: &Arguments, class: Class) -> Result<Tensor> {
     let (start, end) = arguments.beta_range(class);
     if let Some(betas) = &arguments.trained_betas {
         let given = betas.len();
-        ensure!(given as i64 == steps, "trained_betas: {given} of num_train_timesteps {steps}");
+        ensure!(
+            given as i64 == steps,
+            "trained_betas has {given} values, expected num_train_timesteps {steps}"
+        );
         return Ok(Tensor::f_from_slice(betas)?.f_to_kind(Kind::Float)?);
     }
     Ok(match arguments.beta_schedule {
@@ -119,7 +122,7 @@ fn betas(arguments: &Arguments, class: Class) -> Result<Tensor> {
     })
 }
 
-/// β of a curve of ᾱ over 0 to 1, at most 0.999.
+/// β from a function ᾱ(t) on [0, 1], at most 0.999.
 fn capped(steps: i64, bar: impl Fn(f64) -> f64) -> Result<Tensor> {
     let at = |i: i64| bar(i as f64 / steps as f64);
     let betas: Vec<f64> = (0..steps).map(|i| (1.0 - at(i + 1) / at(i)).min(0.999)).collect();
@@ -145,7 +148,7 @@ fn values(x: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(x.f_to_kind(Kind::Double)?)?)
 }
 
-/// exp of a straight line between two logarithms, all in f32.
+/// exp of values evenly spaced between two logarithms, in f32.
 pub(super) fn log_line(from: f64, to: f64, count: usize) -> Result<Vec<f64>> {
     let line = Tensor::f_linspace(single(from), single(to), count as i64, SINGLE)?;
     values(&line.f_exp()?)

@@ -1,14 +1,14 @@
-//! When a scheduler calls the network.
+//! Timesteps of a diffusers scheduler.
 
 use super::names::{Class, Predicts, TimestepSpacing, TimestepType};
 use super::numpy::{falling, linspace, single};
 use super::scheduler_steps::Planner;
 
 impl Planner<'_> {
-    /// The timesteps by their spacing, the noisiest first.
+    /// The timesteps of the spacing, falling.
     pub(super) fn spaced(&self) -> Vec<f64> {
         let (total, n) = (self.tables.steps(), self.count);
-        // DPM-Solver and UniPC leave out the last of n + 1.
+        // DPM-Solver and UniPC drop the last of n + 1.
         let inner = matches!(self.class, Class::DpmMultistep | Class::UniPc);
         let last = if self.class == Class::DpmMultistep { self.last_timestep() } else { total };
         let points = if inner { n + 1 } else { n };
@@ -31,13 +31,13 @@ impl Planner<'_> {
         }
     }
 
-    /// How many steps have a λ of at least `lambda_min_clipped`.
+    /// Number of timesteps with λ of at least `lambda_min_clipped`.
     fn last_timestep(&self) -> usize {
         let least = self.arguments.lambda_min_clipped.unwrap_or(f64::NEG_INFINITY);
         self.tables.lambdas.iter().filter(|&&lambda| lambda >= single(least)).count()
     }
 
-    /// What the network is given: f32, whole numbers, or ¼·ln σ.
+    /// The network's time input: f32, whole numbers, or ¼·ln σ.
     pub(super) fn network_times(&self, sigmas: &[f64], times: Vec<f64>) -> Vec<f64> {
         let arguments = self.arguments;
         let continuous = arguments.timestep_type == TimestepType::Continuous
@@ -53,7 +53,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The whole part of a time.
+    /// Truncates a timestep.
     fn cut_off(&self, i: usize, time: f64) -> f64 {
         let near = time.round();
         match self.recorded.get(i) {

@@ -21,8 +21,8 @@ pub(super) fn is_lost(case: &Case) -> bool {
 /// Draws the initial weights as the exporter of the golden networks does, in the network's order:
 /// N(0, 0.25/fan-in) for matrices and kernels, N(0, 0.01) for biases, N(1, 0.01) for norm scales.
 ///
-/// Returns `None` if the steps cannot lead from there to the final weights: another exporter drew
-/// them.
+/// Returns `None` if the training steps cannot lead from these weights to the final ones. Then
+/// another exporter drew them.
 ///
 /// - farthest: largest change of a weight over all steps
 pub(super) fn draw(

@@ -1,4 +1,4 @@
-//! One curve: thinned out, with the spread of what was thinned.
+//! A curve, downsampled to means with their range.
 
 use std::fmt::Write;
 
@@ -6,19 +6,19 @@ use maud::{Markup, html};
 
 use super::Frame;
 
-/// The most points of a curve that are drawn.
+/// Maximum number of drawn points.
 const POINTS: usize = 300;
 
-/// One curve.
+/// A curve.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// What it is.
+    /// Name of the curve.
     pub(crate) name: String,
-    /// x rising; y that is not finite is a gap.
+    /// Points, x rising. If y is not finite, the curve has a gap.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// What stands for some neighbouring points.
+/// Summary of neighbouring points.
 struct Stretch {
     x: f64,
     low: f64,
@@ -27,17 +27,17 @@ struct Stretch {
 }
 
 impl Line {
-    /// A curve.
+    /// Creates a curve.
     pub(crate) fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         Self { name: name.into(), points }
     }
 
-    /// The points that can be drawn.
+    /// The finite points.
     pub(crate) fn finite(&self) -> impl Iterator<Item = (f64, f64)> {
         self.points.iter().copied().filter(|(_, y)| y.is_finite())
     }
 
-    /// The mean of each stretch as a line, and what it spans as an area.
+    /// Draws the means as a line and the range as an area.
     pub(super) fn draw(&self, frame: &Frame) -> Markup {
         let each = self.points.len().div_ceil(POINTS).max(1);
         let runs = self.points.split(|(_, y)| !y.is_finite()).filter(|run| !run.is_empty());

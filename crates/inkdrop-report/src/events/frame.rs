@@ -1,4 +1,4 @@
-//! TFRecord: how records follow each other in a file.
+//! TFRecord format: length, checksums and data of each record.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ pub(super) fn write(out: &mut impl Write, record: &[u8]) -> io::Result<()> {
     out.write_all(&masked(record).to_le_bytes())
 }
 
-/// A checksum of bytes that may hold checksums themselves (TensorFlow's crc32c.h).
+/// Masked checksum, for data that may contain checksums (TensorFlow's crc32c.h).
 fn masked(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -21,7 +21,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| TABLE[usize::from((crc as u8) ^ byte)] ^ (crc >> 8))
 }
 
-/// The remainders of all bytes.
+/// Table of remainders of all bytes.
 const TABLE: [u32; 256] = {
     const POLYNOMIAL: u32 = 0x82f6_3b78; // its bits turned round
     let mut table = [0; 256];

@@ -2,7 +2,7 @@
 //!
 //! Field numbers are those of event.proto, summary.proto and tensor.proto.
 
-/// A message that is being written; and, when it is whole, its bytes.
+/// Builder of a message, and its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Message(Vec<u8>);
 
@@ -49,28 +49,28 @@ impl Message {
     }
 }
 
-/// One event, ready to be written.
+/// An encoded event.
 #[derive(Debug)]
 pub(super) struct Event(Message);
 
 impl Event {
-    /// What every file begins with.
+    /// The first event of every file: the format version.
     pub(super) fn version(time: f64) -> Self {
         Self(Message::default().double(1, time).bytes(3, b"brain.Event:2"))
     }
 
-    /// A session starts: what older files hold of `step` and later ones is void.
+    /// Session start: discards events of `step` and later in older files.
     pub(super) fn restart(time: f64, step: u64) -> Self {
         const START: u64 = 1;
         Self(at(time, step).message(7, &Message::default().number(1, START)))
     }
 
-    /// A number, in the form that all versions of TensorBoard read.
+    /// A scalar, in the format that all versions of TensorBoard read.
     pub(super) fn scalar(time: f64, step: u64, tag: &str, value: f32) -> Self {
         Self::summary(time, step, &named(tag).float(2, value))
     }
 
-    /// A picture of [width, height] pixels.
+    /// An image of [width, height] pixels.
     pub(super) fn image(time: f64, step: u64, tag: &str, png: &[u8], size: [u32; 2]) -> Self {
         const RGB: u64 = 3;
         let image = Message::default().number(1, size[1].into()).number(2, size[0].into());

@@ -1,14 +1,14 @@
-//! What the log says, a chart for what belongs together.
+//! Charts of the log, with related keys in one chart.
 
 use maud::{Markup, html};
 
 use crate::Run;
 use crate::chart::{Chart, Line};
 
-/// A chart of its own for keys that belong together; all other keys get one each.
+/// Keys that share a chart. Every other key has its own.
 struct Group {
     title: &'static str,
-    /// Whether its values may span decades.
+    /// True if the y axis may be logarithmic.
     log: bool,
     holds: fn(&str) -> bool,
 }
@@ -16,7 +16,7 @@ struct Group {
 const GROUPS: [Group; 5] = [
     Group { title: "loss", log: true, holds: |key| key == "loss" || key.starts_with("validation") },
     Group {
-        title: "loss by noise, q0 the least",
+        title: "loss by quartile of the timestep, q0 has the least noise",
         log: true,
         holds: |key| key.starts_with("loss_q"),
     },
@@ -25,10 +25,10 @@ const GROUPS: [Group; 5] = [
     Group { title: "images per second", log: false, holds: |key| key == "images_per_s" },
 ];
 
-/// Seconds since a start of the run; the page adds them up instead.
+/// Seconds since the last start of the run, which are not charted. The page shows their sum.
 const CLOCK: &str = "seconds";
 
-/// What is in the names of other keys whose values may span decades.
+/// Words in other keys whose axis may be logarithmic.
 const DECADES: [&str; 3] = ["loss", "norm", "scale"];
 
 /// Charts of all keys.
@@ -37,7 +37,7 @@ pub(super) fn section(run: &Run) -> Option<Markup> {
     let figures: Vec<Markup> = charts.iter().filter_map(Chart::figure).collect();
     Some(html! {
         @if figures.is_empty() {
-            p.empty { "There are no numbers in the log yet." }
+            p.empty { "The log contains no metrics yet." }
         } @else {
             div.cards { @for figure in &figures { (figure) } }
         }

@@ -1,4 +1,4 @@
-//! What `inkdrop eval … --json` measured: numbers in a table, long lists as curves.
+//! Results of `inkdrop eval … --json`: numbers in a table, long lists as charts.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -7,39 +7,39 @@ use super::pairs;
 use crate::Run;
 use crate::chart::{Chart, Line};
 
-/// Longer lists of numbers are curves.
+/// Longer lists of numbers are charts.
 const LONG: usize = 4;
 
-/// A table and curves for each file; nothing where there is none.
+/// A table and charts for each file; `None` without files.
 pub(super) fn section(run: &Run) -> Option<Markup> {
     (!run.evaluations.is_empty()).then(|| {
         html! {
             @for (name, value) in &run.evaluations {
-                @let mut found = Found::default();
-                @let () = found.look("", value);
-                @let figures: Vec<Markup> = found.charts.iter().filter_map(Chart::figure).collect();
+                @let mut evaluation = Evaluation::default();
+                @let () = evaluation.collect("", value);
+                @let figures: Vec<Markup> = evaluation.charts.iter().filter_map(Chart::figure).collect();
                 h3 { (name) }
-                @if let Some(table) = pairs(&found.texts) { (table) }
+                @if let Some(table) = pairs(&evaluation.texts) { (table) }
                 @if !figures.is_empty() { div.cards { @for figure in &figures { (figure) } } }
             }
         }
     })
 }
 
-/// What there is in an evaluation.
+/// The values of an evaluation file, as texts and charts.
 #[derive(Default)]
-struct Found {
+struct Evaluation {
     texts: Vec<(String, String)>,
     charts: Vec<Chart>,
 }
 
-impl Found {
-    fn look(&mut self, name: &str, value: &Value) {
+impl Evaluation {
+    fn collect(&mut self, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                    self.look(&name, value);
+                    self.collect(&name, value);
                 }
             }
             Value::Array(values) if values.len() > LONG => {
@@ -77,7 +77,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Six digits.
+/// Formats a number with six digits.
 fn rounded(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_string(),

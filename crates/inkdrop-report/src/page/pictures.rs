@@ -1,4 +1,4 @@
-//! Sample grids and the animation, inside the page.
+//! Embedded sample grids and animation.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,9 +7,9 @@ use maud::{Markup, html};
 use super::Animation;
 use crate::{Run, png};
 
-/// Sample grids in a row, which the script turns into one picture with a slider.
+/// A row of sample grids, which the script converts to one image with a slider.
 pub(super) fn samples(run: &Run) -> Option<Markup> {
-    let some = run.samples.len() < run.samples_there;
+    let some = run.samples.len() < run.sample_count;
     Some(html! {
         @if run.samples.is_empty() {
             p.empty { "There are no samples yet." }
@@ -23,16 +23,16 @@ pub(super) fn samples(run: &Run) -> Option<Markup> {
                 }
             }
             @if some {
-                p.empty { (run.samples.len()) " of " (run.samples_there) " grids, evenly spread" }
+                p.empty { (run.samples.len()) " of " (run.sample_count) " grids, evenly spread" }
             }
         }
     })
 }
 
-/// A moving picture with its caption.
+/// The animation with its caption.
 pub(super) fn animation(animation: &Animation) -> Markup {
     html! {
-        figure.film {
+        figure.animation {
             (image(animation.media, &animation.bytes, &animation.caption))
             figcaption { (animation.caption) }
         }

@@ -1,4 +1,4 @@
-//! How the noise of the run's process rises.
+//! Charts of the noise schedule.
 
 use inkdrop_schedule::{Schedule, ScheduleConfig};
 use maud::{Markup, html};
@@ -6,7 +6,7 @@ use toml::Table;
 
 use crate::chart::{Chart, Line};
 
-/// ᾱ, β and the log of the signal-to-noise ratio over t; nothing where the config names no schedule.
+/// ᾱ, β and the log signal-to-noise ratio over t; `None` if the config has no schedule.
 pub(super) fn section(config: &Table) -> Option<Markup> {
     let named = config.get("process")?.get("schedule")?.clone();
     let built = named.try_into::<ScheduleConfig>().map_err(|error| error.to_string());
@@ -16,7 +16,7 @@ pub(super) fn section(config: &Table) -> Option<Markup> {
             let figures: Vec<Markup> = charts(&schedule).iter().filter_map(Chart::figure).collect();
             html! { div.cards { @for figure in &figures { (figure) } } }
         }
-        Err(error) => html! { p.empty { "The schedule cannot be drawn: " (error.trim()) } },
+        Err(error) => html! { p.empty { "The schedule is invalid: " (error.trim()) } },
     })
 }
 

@@ -1,4 +1,4 @@
-//! How far the run is, in a few numbers.
+//! Summary of the run: state, steps, loss and time.
 
 use maud::{Markup, html};
 use toml::{Table, Value};
@@ -6,17 +6,17 @@ use toml::{Table, Value};
 use crate::Run;
 use crate::scale::short;
 
-/// The numbers at the top of the page.
+/// The summary at the top of the page.
 pub(super) fn tiles(run: &Run, config: &Table) -> Markup {
-    let wanted = at(config, "train", "steps").and_then(Value::as_integer);
+    let planned = at(config, "train", "steps").and_then(Value::as_integer);
     let done = run.log.last_step;
     let state = match (run.finished, done) {
         (true, _) => "finished",
         (false, None) => "no steps logged yet",
         (false, Some(_)) => "not finished",
     };
-    let steps = done.map(|done| match wanted {
-        Some(wanted) => format!("{done} of {wanted}"),
+    let steps = done.map(|done| match planned {
+        Some(planned) => format!("{done} of {planned}"),
         None => done.to_string(),
     });
     let family = at(config, "model", "family").and_then(Value::as_str).map(str::to_string);
@@ -35,8 +35,8 @@ pub(super) fn tiles(run: &Run, config: &Table) -> Markup {
                 @if let Some(value) = value { div { dt { (name) } dd { (value) } } }
             }
         }
-        @if let (Some(done), Some(wanted)) = (done, wanted) {
-            progress max=(wanted.max(1)) value=(done) aria-label="steps done" {}
+        @if let (Some(done), Some(planned)) = (done, planned) {
+            progress max=(planned.max(1)) value=(done) aria-label="steps done" {}
         }
     }
 }
@@ -45,12 +45,12 @@ fn at<'a>(config: &'a Table, section: &str, key: &str) -> Option<&'a Value> {
     config.get(section)?.get(key)
 }
 
-/// The last number of a curve.
+/// The last value of a curve.
 fn last(run: &Run, key: &str) -> Option<String> {
     run.log.curve(key).last().map(|(_, value)| short(*value))
 }
 
-/// Seconds of all starts of the run together; each starts from 0.
+/// Training time, summed over all starts of the run, whose clocks start at 0.
 fn trained(run: &Run) -> Option<String> {
     let seconds: Vec<f64> = run.log.curve("seconds").iter().map(|(_, s)| *s).collect();
     let ends = seconds.iter().zip(seconds.iter().skip(1)).filter(|(now, next)| next < now);

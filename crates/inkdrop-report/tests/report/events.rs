@@ -130,7 +130,7 @@ fn a_picture_has_its_size_and_bytes() {
     assert_eq!(image[3], Field::Bytes(4, png));
 
     let error = events.image("samples", 2, b"GIF89a").unwrap_err();
-    assert!(matches!(&error, ReportError::NoPng { len: 6, .. }), "{error}");
+    assert!(matches!(&error, ReportError::InvalidPng { len: 6, .. }), "{error}");
 }
 
 #[test]

@@ -29,9 +29,10 @@ fn a_run_that_has_just_begun_has_only_a_config() {
 #[test]
 fn a_folder_without_a_config_is_no_run() {
     let place = place(&[("log.jsonl", b"")]);
-    for (folder, words) in
-        [(place.path().to_path_buf(), "no config.toml"), (place.path().join("x"), "no such folder")]
-    {
+    for (folder, words) in [
+        (place.path().to_path_buf(), "config.toml is missing"),
+        (place.path().join("x"), "the folder does not exist"),
+    ] {
         let error = Run::open(&folder).unwrap_err();
         assert!(matches!(error, ReportError::NoRun { .. }), "{error}");
         assert!(error.to_string().contains(words), "{error}");
@@ -54,7 +55,7 @@ fn pictures_and_evaluations_that_are_not_whole_are_left_out() {
     ]);
     let run = Run::open(place.path()).unwrap();
     let steps: Vec<u64> = run.samples.iter().map(|sample| sample.step).collect();
-    assert_eq!((steps, run.samples_there), (vec![20, 100], 2));
+    assert_eq!((steps, run.sample_count), (vec![20, 100], 2));
     assert_eq!(run.evaluations.len(), 1);
     assert!(run.finished);
     assert_eq!(run.log.broken, 1);
@@ -68,7 +69,7 @@ fn of_many_grids_some_are_kept_from_the_first_to_the_last() {
         fs::write(place.path().join(format!("samples/step-{step:07}.png")), png(1, 1)).unwrap();
     }
     let run = Run::open(place.path()).unwrap();
-    assert_eq!((run.samples.len(), run.samples_there), (SAMPLES, 500));
+    assert_eq!((run.samples.len(), run.sample_count), (SAMPLES, 500));
     assert_eq!((run.samples[0].step, run.samples[SAMPLES - 1].step), (1, 500));
     assert!(run.samples.is_sorted_by(|a, b| a.step < b.step));
 }

@@ -54,7 +54,9 @@ fn nothing_is_fetched_and_names_are_escaped() {
 fn a_run_at_its_start_says_what_is_not_there_yet() {
     let html = html(&run(""));
     check_tags(&html);
-    for words in ["no numbers in the log yet", "no samples yet", "no steps logged yet", "ln SNR"] {
+    for words in
+        ["The log contains no metrics yet", "no samples yet", "no steps logged yet", "ln SNR"]
+    {
         assert!(html.contains(words), "{words}");
     }
     check_tags(&page(&Run::default(), &Extras::default()));
@@ -84,7 +86,7 @@ fn gaps_and_broken_lines_are_told_and_drawn_as_gaps() {
     assert!(!html.contains("NaN") && !html.contains("inf,"), "no such numbers in paths");
     assert_eq!(html.matches("<circle").count(), 1, "a point between gaps is seen");
     let never = super::page::html(&run("{\"step\":1,\"loss\":null}\n"));
-    assert!(never.contains("There are no numbers in the log yet."), "only gaps");
+    assert!(never.contains("The log contains no metrics yet."), "only gaps");
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn the_schedule_is_drawn_or_says_why_not() {
     let mut run = run("");
     assert!(html(&run).contains("β, noise of each step"));
     run.config = run.config.replace("cosine", "spiral");
-    assert!(html(&run).contains("The schedule cannot be drawn"));
+    assert!(html(&run).contains("The schedule is invalid"));
     run.config = "this is no TOML [".into();
     let html = html(&run);
     assert!(!html.contains("Schedule") && html.contains("this is no TOML ["));

@@ -60,11 +60,7 @@ impl ContextConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let wrong = |field, given, problem: &str| Err(ConfigError::field(field, given, problem));
         if !(1..=1 << 16).contains(&self.channels) {
-            return wrong(
-                "channels",
-                self.channels,
-                "is no number of image channels: expected at least 1",
-            );
+            return wrong("channels", self.channels, "is out of range: expected at least 1");
         }
         if !(8..=1 << 14).contains(&self.features) || self.features % 8 != 0 {
             return wrong(
@@ -74,17 +70,13 @@ impl ContextConfig {
             );
         }
         if !(1..=1 << 20).contains(&self.contexts) {
-            return wrong(
-                "contexts",
-                self.contexts,
-                "is no width of a context vector: expected at least 1",
-            );
+            return wrong("contexts", self.contexts, "is out of range: expected at least 1");
         }
         if ![16, 20, 24, 28].contains(&self.size) {
             return wrong(
                 "size",
                 self.size,
-                "is not usable: the bottom of this network pools size/4 to 1 with a 4×4 window, so expected 16, 20, 24 or 28",
+                "is not supported: expected 16, 20, 24 or 28, since the bottleneck pools size/4 to 1 with a 4×4 window",
             );
         }
         Ok(())

@@ -23,14 +23,14 @@ impl ContextConfig {
             }
         }));
         stages.push(measure(&mut model, "down1", "block · block · pool", init, |m| down(m, n)));
-        let waiting = init + half;
-        stages.push(measure(&mut model, "down2", "block · block · pool", waiting, |m| {
+        let skips = init + half;
+        stages.push(measure(&mut model, "down2", "block · block · pool", skips, |m| {
             down(m, 2 * n)
         }));
         stages.push(embedding("timeembed", 1, n));
         stages.push(embedding("contextembed", contexts, n));
-        let waiting = waiting + model.values(2 * n);
-        stages.push(measure(&mut model, "up0", "pool · up · norm", waiting, |model| {
+        let skips = skips + model.values(2 * n);
+        stages.push(measure(&mut model, "up0", "pool · up · norm", skips, |model| {
             let kernel = model.size[0];
             model.size = vec![1, 1];
             enlarge(model, 2 * n, kernel);
@@ -54,18 +54,18 @@ impl ContextConfig {
     }
 }
 
-/// One stage: what `layers` adds to the model, beside skips of `waiting` numbers.
+/// The plan of one stage: the cost of `layers`, with `skips` values of skip connections in memory.
 fn measure(
     model: &mut CostModel,
     name: &str,
     words: &str,
-    waiting: i64,
+    skips: i64,
     layers: impl FnOnce(&mut CostModel),
 ) -> Stage {
     model.cost = Cost::default();
     layers(model);
     let output = vec![model.channels, model.size[0], model.size[1]];
-    let cost = Cost { live: model.cost.live + waiting, ..model.cost };
+    let cost = Cost { live: model.cost.live + skips, ..model.cost };
     stage(name, words.to_string(), output, cost)
 }
 
@@ -81,7 +81,7 @@ fn block(model: &mut CostModel, outputs: i64) {
 fn down(model: &mut CostModel, outputs: i64) {
     block(model, outputs);
     block(model, outputs);
-    model.activation(); // the pool keeps which entries were the largest
+    model.activation(); // max pooling keeps the indices of the maxima
     model.size.iter_mut().for_each(|axis| *axis /= 2);
 }
 

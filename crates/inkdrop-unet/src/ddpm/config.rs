@@ -98,8 +98,7 @@ impl DdpmConfig {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::features(self.features)?;
         if self.time_features.is_some() && self.features % 2 != 0 {
-            let problem =
-                "is odd: the sinusoids of the time come in pairs, so expected an even number";
+            let problem = "is odd: expected an even number, since the timestep embedding has pairs of sine and cosine";
             return Err(ConfigError::field("features", self.features, problem));
         }
         ConfigError::levels("multipliers", self.multipliers.len())?;
@@ -124,11 +123,15 @@ impl DdpmConfig {
         }
         ConfigError::dropout(self.dropout)?;
         if !self.time_scale.is_finite() {
-            return Err(ConfigError::field("time_scale", self.time_scale, "is no finite factor"));
+            return Err(ConfigError::field(
+                "time_scale",
+                self.time_scale,
+                "is not finite: expected a finite factor",
+            ));
         }
         let levels = self.multipliers.len() as i64;
         if let Some(level) = self.attention.iter().find(|level| !(0..levels).contains(level)) {
-            let problem = format!("is no level: expected 0 to {}", levels - 1);
+            let problem = format!("is not a level: expected 0 to {}", levels - 1);
             return Err(ConfigError::field("attention", level, problem));
         }
         ConfigError::within("padding", self.padding, 0, 1024)

@@ -124,7 +124,7 @@ impl ImprovedConfig {
         ConfigError::levels("multipliers", self.multipliers.len())?;
         for &multiplier in &self.multipliers {
             if !(multiplier > 0.0 && multiplier <= 1024.0) {
-                let problem = "cannot be: expected more than 0, at most 1024";
+                let problem = "is out of range: expected more than 0, at most 1024";
                 return Err(ConfigError::field("multipliers", multiplier, problem));
             }
         }

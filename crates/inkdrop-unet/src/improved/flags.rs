@@ -101,13 +101,13 @@ impl ImprovedFlags {
     /// Reads `--name value` and `--name=value`.
     ///
     /// # Errors
-    /// A flag that the scripts do not have, or a value that is none.
+    /// A flag that the scripts do not have, or an invalid value.
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
         let mut flags = Self::default();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let name = word.strip_prefix("--").ok_or_else(|| {
-                ConfigError::field("flag", word, "is none: expected --name value")
+                ConfigError::field("flag", word, "does not start with --: expected --name value")
             })?;
             let (name, value) = match name.split_once('=') {
                 Some(pair) => pair,
@@ -142,7 +142,13 @@ impl ImprovedFlags {
             _ if OTHERS.contains(&name) || name.starts_with("classifier_") => {
                 self.others.push((name.to_string(), value.to_string()));
             }
-            _ => return Err(ConfigError::field("flag", name, "is none of the scripts' flags")),
+            _ => {
+                return Err(ConfigError::field(
+                    "flag",
+                    name,
+                    "is unknown: expected a flag of improved-diffusion's scripts",
+                ));
+            }
         }
         Ok(())
     }
@@ -164,7 +170,11 @@ impl ImprovedFlags {
     fn arguments(&self, size: i64) -> Result<ImprovedArguments, ConfigError> {
         let rate = |&pixels: &i64| match pixels {
             1.. => Ok(size / pixels),
-            _ => Err(ConfigError::field("attention_resolutions", pixels, "is no size in pixels")),
+            _ => Err(ConfigError::field(
+                "attention_resolutions",
+                pixels,
+                "is not a size in pixels: expected 1 or more",
+            )),
         };
         Ok(ImprovedArguments {
             image_size: None,
@@ -203,7 +213,7 @@ impl ImprovedFlags {
             (64, _) => vec![1.0, 2.0, 3.0, 4.0],
             (32, None) => vec![1.0, 2.0, 2.0, 2.0],
             _ => {
-                let problem = "has no channel_mult in the scripts (they know 32, 64, 128, 256 and 512); give --channel_mult";
+                let problem = "has no default channel_mult in the scripts (only 32, 64, 128, 256 and 512); give --channel_mult";
                 return Err(ConfigError::field("image_size", size, problem));
             }
         })
@@ -216,7 +226,7 @@ impl ImprovedConfig {
 }
 
 fn number<T: std::str::FromStr>(value: &str) -> Result<T, ConfigError> {
-    value.trim().parse().map_err(|_| ConfigError::field("value", value, "is no number"))
+    value.trim().parse().map_err(|_| ConfigError::field("value", value, "is not a number"))
 }
 
 fn list<T: std::str::FromStr>(value: &str) -> Result<Vec<T>, ConfigError> {
@@ -228,6 +238,6 @@ fn truth(value: &str) -> Result<bool, ConfigError> {
     match value.to_ascii_lowercase().as_str() {
         "yes" | "true" | "t" | "y" | "1" => Ok(true),
         "no" | "false" | "f" | "n" | "0" => Ok(false),
-        _ => Err(ConfigError::field("value", value, "is neither True nor False")),
+        _ => Err(ConfigError::field("value", value, "is not a boolean: expected True or False")),
     }
 }

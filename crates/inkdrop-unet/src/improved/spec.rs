@@ -170,7 +170,7 @@ impl ImprovedConfig {
             AttentionOrder::Legacy => HeadOrder::HeadsFirst,
             AttentionOrder::New => HeadOrder::PartsFirst,
         };
-        let projection = Projection::Joint { dims: 1, order };
+        let projection = Projection::Fused { dims: 1, order };
         let config = AttentionConfig { projection, ..AttentionConfig::improved(channels, heads) };
         Ok(LayerConfig::Attention(config))
     }

@@ -184,12 +184,16 @@ impl Unet2dConfig {
         }
         for (field, given) in [("eps", self.eps), ("middle_divisor", self.middle_divisor)] {
             if !(given > 0.0 && given.is_finite()) {
-                return Err(ConfigError::field(field, given, "cannot be: expected more than 0"));
+                return Err(ConfigError::field(
+                    field,
+                    given,
+                    "is out of range: expected more than 0",
+                ));
             }
         }
         let half = (self.features[0] / 2) as f64;
         if !(0.0..half.max(1.0)).contains(&self.frequency_shift) {
-            let problem = format!("cannot be: expected 0 ≤ frequency_shift < {half}");
+            let problem = format!("is out of range: expected 0 ≤ frequency_shift < {half}");
             return Err(ConfigError::field("frequency_shift", self.frequency_shift, problem));
         }
         ConfigError::dropout(self.dropout)

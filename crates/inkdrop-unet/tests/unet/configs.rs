@@ -46,7 +46,7 @@ fn fields_that_cannot_be_are_named() {
         (ddpm(DdpmConfig { blocks: 0, ..base() }), "blocks 0"),
         (ddpm(DdpmConfig { dropout: 1.0, ..base() }), "dropout 1"),
         (ddpm(DdpmConfig { dropout: f64::NAN, ..base() }), "dropout NaN"),
-        (ddpm(DdpmConfig { attention: vec![2], ..base() }), "attention 2 is no level"),
+        (ddpm(DdpmConfig { attention: vec![2], ..base() }), "attention 2 is not a level"),
         (ddpm(DdpmConfig { padding: -1, ..base() }), "padding -1"),
         (ddpm(DdpmConfig { classes: Some(0), ..base() }), "classes 0"),
         (ddpm(DdpmConfig { time_features: Some(0), ..base() }), "time_features 0"),
@@ -95,11 +95,11 @@ fn script_flags_make_the_scripts_network() {
     assert_eq!(lsun.multipliers, [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]);
     for (flags, words) in [
         ("--image_size 48", "image_size 48 has no channel_mult"),
-        ("--imagesize 48", "flag imagesize is none of the scripts' flags"),
-        ("--learn_sigma maybe", "value maybe is neither True nor False"),
+        ("--imagesize 48", "flag imagesize is unknown"),
+        ("--learn_sigma maybe", "value maybe is not a boolean"),
         ("--num_channels", "flag --num_channels has no value"),
-        ("num_channels 3", "flag num_channels is none"),
-        ("--attention_resolutions 0", "attention_resolutions 0 is no size"),
+        ("num_channels 3", "flag num_channels does not start with --"),
+        ("--attention_resolutions 0", "attention_resolutions 0 is not a size"),
     ] {
         let error = model(flags).unwrap_err().to_string();
         assert!(error.starts_with(words), "{error}");

@@ -103,7 +103,7 @@ fn ten_gigabytes_in_a_kilobyte_are_refused() {
 #[test]
 fn a_checkpoint_of_one_byte_is_none() {
     for byte in [0x80, b'P', 0, b'{'] {
-        refused(&place_with(&[byte]), &["no usable file of weights"]);
+        refused(&place_with(&[byte]), &["cannot be read as weights"]);
     }
 }
 

@@ -170,6 +170,6 @@ fn a_scheduler_that_is_not_supported_gives_way_to_a_process() {
 fn weights_of_another_network_do_not_fit_a_folder() {
     let place = place_with_pipeline();
     put_weights(&place, WEIGHTS, &weights(&improved()));
-    place.refuses(&["sample", "pipe"], &["do not fit", "missing", "unexpected"]);
-    place.refuses(&["convert", "pipe", "x.safetensors"], &["pipe", "config.json", "do not fit"]);
+    place.refuses(&["sample", "pipe"], &["do not match", "missing", "unexpected"]);
+    place.refuses(&["convert", "pipe", "x.safetensors"], &["pipe", "config.json", "do not match"]);
 }

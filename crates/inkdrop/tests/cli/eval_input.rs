@@ -86,7 +86,7 @@ fn extractors_that_are_none() {
         place.refuses(&[&args, more].concat(), words);
     };
     distance(&["--extractor", "nothing.pt"], &["nothing.pt", "torch.jit.save"]);
-    distance(&["--extractor", "weights.pt"], &["weights.pt", "no TorchScript module"]);
+    distance(&["--extractor", "weights.pt"], &["weights.pt", "not a TorchScript module"]);
     distance(&["--extractor", "weights.pt", "--extractor-input", "bytes"], &["bytes", "uint8"]);
     distance(&["--extractor-input", "unit"], &["--extractor"]);
     distance(&["--extractor", "weights.pt", "--batch", "0"], &["--batch 0"]);

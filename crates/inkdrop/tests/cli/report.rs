@@ -66,8 +66,11 @@ fn a_model_that_cannot_be_read_costs_only_its_denoising() {
 fn what_is_no_run_is_refused() {
     let place = Place::new();
     fs::create_dir(place.path("empty")).expect("a folder");
-    place.refuses(&["report", "nothing"], &["nothing holds no training run", "no such folder"]);
-    place.refuses(&["report", "empty"], &["empty holds no training run", "config.toml"]);
+    place.refuses(
+        &["report", "nothing"],
+        &["nothing does not contain a training run", "the folder does not exist"],
+    );
+    place.refuses(&["report", "empty"], &["empty does not contain a training run", "config.toml"]);
     place.refuses(&["report", "kept.png"], &["kept.png"]);
     place.put("empty/config.toml", b"");
     place.refuses(&["report", "empty", "--out", "page.png"], &["page.png", ".html"]);

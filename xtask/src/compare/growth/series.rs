@@ -1,26 +1,26 @@
-//! What grows: batch, side or steps, and in which sizes.
+//! The scaling series: batch size, resolution or steps, and the sizes that are measured.
 
 use anyhow::{Result, ensure};
 
-/// One thing that grows.
+/// A scaling series: one quantity and its sizes.
 #[derive(Debug, Clone, Copy)]
 pub struct Series {
-    /// Its name, which filters look at.
+    /// The name, matched by `--filter`.
     pub name: &'static str,
     /// `forward` or `sampling`.
     pub what: &'static str,
-    /// A preset.
+    /// Preset of the network.
     pub model: &'static str,
-    /// What grows.
+    /// The quantity that is varied.
     pub grows: Grows,
-    /// From what to what.
+    /// Its sizes, rising.
     pub sizes: &'static [usize],
 }
 
-/// What grows.
+/// The quantity that a series varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grows {
-    /// Images at once.
+    /// Images per batch.
     Batch,
     /// Height and width of the images.
     Side,
@@ -45,30 +45,30 @@ const fn series(
     Series { name, what, model, grows, sizes }
 }
 
-/// One size of a series.
+/// The measurement of one size.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
-    /// Which.
+    /// The size.
     pub size: usize,
-    /// Of a repetition.
+    /// Seconds per repetition.
     pub seconds: f64,
-    /// The most that was resident.
+    /// Peak resident memory in MiB.
     pub peak_mib: Option<f64>,
-    /// Of one image's pass.
+    /// GFLOP of the forward pass of one image.
     pub gflop: Option<f64>,
 }
 
-/// Those whose name contains a text.
+/// The series whose name contains `filter`.
 pub fn chosen(filter: &str) -> Result<Vec<Series>> {
     let chosen: Vec<Series> =
         ALL.into_iter().filter(|series| series.name.contains(filter)).collect();
     let names = ALL.map(|series| series.name).join(", ");
-    ensure!(!chosen.is_empty(), "nothing that grows contains `{filter}`, expected one of {names}");
+    ensure!(!chosen.is_empty(), "no series contains `{filter}`, expected one of {names}");
     Ok(chosen)
 }
 
 impl Grows {
-    /// The table's first column.
+    /// Header of the table's first column.
     pub fn head(self) -> &'static str {
         match self {
             Self::Batch => "batch",
@@ -77,7 +77,7 @@ impl Grows {
         }
     }
 
-    /// What time is counted by: how many there are, and their name.
+    /// The number of units (images, pixels or steps) at this size, and their name.
     pub fn units(self, size: usize) -> (f64, &'static str) {
         match self {
             Self::Batch => (size as f64, "image"),
@@ -88,14 +88,14 @@ impl Grows {
 }
 
 impl Point {
-    /// 10⁹ additions and multiplications in all.
+    /// GFLOP of the whole batch.
     pub fn work(&self, series: Series) -> Option<f64> {
         let images = if series.grows == Grows::Batch { self.size } else { 1 };
         self.gflop.map(|gflop| gflop * images as f64)
     }
 }
 
-/// Seconds of a unit, and how they compare with those of the first point.
+/// Seconds per unit, and their ratio to those of the first point (1 is linear scaling).
 pub fn rate(series: Series, point: &Point, first: &Point) -> (f64, f64) {
     let of = |point: &Point| point.seconds / series.grows.units(point.size).0;
     (of(point), of(point) / of(first))

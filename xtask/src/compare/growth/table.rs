@@ -1,11 +1,11 @@
-//! Growth as Markdown and as JSON.
+//! Scaling results as Markdown and as JSON.
 
 use serde_json::{Value, json};
 
 use super::series::{Point, Series, rate};
 use crate::compare::table::{ratio, seconds};
 
-/// Markdown; a ratio to linear is the time of a unit over that of the first line.
+/// The table in Markdown. "to linear" is the time per unit divided by that of the first line.
 pub fn markdown(series: Series, points: &[Point]) -> String {
     let unit = series.grows.units(1).1;
     let mut text = format!(
@@ -35,12 +35,12 @@ pub fn markdown(series: Series, points: &[Point]) -> String {
     text
 }
 
-/// A time that may be shorter than a microsecond.
+/// Formats a time that may be shorter than a microsecond.
 fn per(value: f64) -> String {
     if value < 1e-6 { format!("{:.0} ns", value * 1e9) } else { seconds(value) }
 }
 
-/// The same for programs.
+/// The same figures as JSON.
 pub fn as_json(series: Series, points: &[Point]) -> Value {
     let point = |point: &Point| {
         let (unit, to_linear) = rate(series, point, &points[0]);

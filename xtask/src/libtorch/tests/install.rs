@@ -1,4 +1,4 @@
-//! Laws of an install from any source.
+//! Tests of the installation from any source.
 
 use super::super::ensure::{State, ensure_from, look};
 use super::super::install::{Source, install};

@@ -1,4 +1,4 @@
-//! Laws of an install from wheels.
+//! Tests of the installation from wheels.
 
 use super::super::install::install;
 use super::super::pins::Wheel;
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Fake wheels: `good` is the bytes that the pin belongs to.
+/// Fake wheels; the pinned hash is that of `good`.
 fn wheels(dir: &Path, tamper: bool) -> (Wheels, Rc<Cell<usize>>) {
     let archive = zip_with(&dir.join("source.whl"), &TORCH);
     let sha256 = sha256(&archive).expect("a hash");
@@ -36,7 +36,7 @@ fn a_truncated_wheel_is_deleted_and_fetched_afresh() -> Result<()> {
     let (wheels, fetched) = wheels(dir.path(), true);
     let error = install(&layout, &wheels).err();
     let text = format!("{:#}", error.expect("a refusal"));
-    assert!(text.contains("torch-2.11.0-x.whl is not the file that was published"), "{text}");
+    assert!(text.contains("torch-2.11.0-x.whl is not the published file"), "{text}");
     assert!(!layout.downloads().join("torch-2.11.0-x.whl").exists() && !layout.current().exists());
     install(&layout, &wheels)?;
     assert_eq!(fetched.get(), 2);
