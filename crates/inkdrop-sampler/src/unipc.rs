@@ -77,9 +77,9 @@ impl Solver for UniPcSolver {
     ) -> Result<SolverOutput, SamplerError> {
         let prediction = denoiser.denoise(x, &step)?;
         let value = self.config.variable.of(&prediction);
-        let uncorrected = || Ok(x.shallow_clone());
+        let unchanged = || Ok(x.shallow_clone());
         let last = self.last.take().filter(|_| step.index() > self.config.disable_corrector);
-        let corrected = last.map_or_else(uncorrected, |(start, order)| {
+        let corrected = last.map_or_else(unchanged, |(start, order)| {
             self.update(step.from, order).apply(&start, Some(&value))
         })?;
         self.history.push(step.from, value);

@@ -276,8 +276,8 @@ pub struct LogLine {
     pub validation: Option<f64>,
     /// Images per second.
     pub images_per_s: f64,
-    /// Fraction of time spent on waiting for the data loader; `waiting` in log.jsonl.
-    #[serde(default, rename = "waiting", alias = "data_wait_fraction")]
+    /// Fraction of time spent on waiting for the data loader.
+    #[serde(default, alias = "waiting")]
     pub data_wait_fraction: f64,
     /// Seconds since the run was started or resumed.
     pub seconds: f64,
@@ -299,7 +299,7 @@ impl LogLine {
             ("gradient/loss_scale", self.loss_scale),
             ("lr", Some(self.lr)),
             ("speed/images_per_s", Some(self.images_per_s)),
-            ("speed/waiting", Some(self.data_wait_fraction)),
+            ("speed/data_wait_fraction", Some(self.data_wait_fraction)),
         ];
         numbers.into_iter().filter_map(|(name, number)| Some((name, number?)))
     }

@@ -152,7 +152,7 @@ fn a_checkpoint_of_another_network_is_refused() {
     );
 }
 
-/// Logs of earlier versions call the data wait `waiting`; both names are read, the old is written.
+/// Logs of earlier versions call the data wait `waiting`.
 #[test]
 fn the_data_wait_of_old_logs_is_read() {
     for key in ["waiting", "data_wait_fraction"] {
@@ -161,7 +161,7 @@ fn the_data_wait_of_old_logs_is_read() {
         );
         let line: LogLine = serde_json::from_str(&text).unwrap();
         assert_eq!(line.data_wait_fraction, 0.25, "{key}");
-        assert!(serde_json::to_string(&line).unwrap().contains("\"waiting\":0.25"));
-        assert!(line.numbers().any(|number| number == ("speed/waiting", 0.25)));
+        assert!(serde_json::to_string(&line).unwrap().contains("\"data_wait_fraction\":0.25"));
+        assert!(line.numbers().any(|number| number == ("speed/data_wait_fraction", 0.25)));
     }
 }

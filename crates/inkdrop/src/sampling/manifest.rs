@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn the_first_difference_is_named_with_both_values() {
-        let check = |there: Value, now: Value, said: Option<&str>| {
-            assert_eq!(difference(&there, &now).as_deref(), said);
+        let check = |there: Value, now: Value, expected: Option<&str>| {
+            assert_eq!(difference(&there, &now).as_deref(), expected);
         };
         let base = json!({"seed": 1, "model": {"weights": "sha256:ab", "network": [1, 2]}});
         check(base.clone(), base.clone(), None);
