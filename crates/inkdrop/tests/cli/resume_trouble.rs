@@ -147,7 +147,7 @@ fn the_folder_of_another_network_is_refused() {
     let place = Place::new();
     place.train("run", "2", &[]).succeeds();
     let other = ["train", "sprites-classes", "--out", "run", "--resume"];
-    place.refuses(&other, &["run", "another run", "model.family"]);
+    place.refuses(&other, &["run", "another config", "model.family"]);
 }
 
 /// Killed before its first own checkpoint, a run that began with given weights goes on with them.
