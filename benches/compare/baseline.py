@@ -1,12 +1,11 @@
-"""How long does PyTorch (or numpy) take for a job, and does it compute the same?
+"""Measures PyTorch (or numpy) on a job, and compares the outputs.
 
-One process does the modes of its job one after the other: each has a model of its own and its own warm-up,
-so they share nothing but the interpreter. What is measured in memory has a process for each mode. The last
-line is JSON: for each mode its `seconds`, its `difference` where outputs are compared, or the `error` that
-kept it from running.
+One process runs all modes of its job, one after the other. Each mode has its own model and warm-up, so they share only
+the interpreter. Memory is measured in one process per mode. The last line is JSON: for each mode its `seconds`, its
+`difference` if outputs are compared, or the `error` that stopped it.
 
-With `compare`, that file (inkdrop's outputs) and every later mode are held against the first mode's outputs;
-inkdrop's difference stands under `ours`.
+With `compare`, that file (inkdrop's outputs) and every later mode are compared with the first mode's outputs;
+inkdrop's difference is under `ours`.
 """
 
 import json
@@ -78,7 +77,7 @@ def one(job: Job, mode: str, reference: Outputs, modes: dict[str, Found]) -> Fou
 
 
 def run(job: Job) -> Found:
-    """All modes; one that fails says so in words, and the rest goes on."""
+    """Runs all modes; a failed one gets an `error`, and the others still run."""
     modes: dict[str, Found] = {}
     reference: Outputs = {}
     for mode in job.modes:

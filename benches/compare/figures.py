@@ -1,4 +1,4 @@
-"""How long is a repetition, how much memory was resident, how far are outputs apart?"""
+"""Time of repetitions, peak resident memory, and differences of outputs."""
 
 import math
 import resource

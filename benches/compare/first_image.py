@@ -1,8 +1,8 @@
-"""How long until the first image? The sprites network, one image in 25 steps, written as a PNG.
+"""Time to the first image: the sprites network, one image in 25 steps, written as a PNG.
 
     python first_image.py sprites.safetensors THREADS out.png
 
-Nothing is imported that this does not need; the PNG is written with zlib alone.
+It imports only what it needs; the PNG is written with zlib.
 """
 
 import struct

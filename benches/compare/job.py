@@ -1,7 +1,7 @@
-"""What is to be done, and with which network?
+"""Job file: the description of one measurement, and its network.
 
-The same files as `benches/src/bin/compare_ours/job.rs` reads, with two fields more: `modes`, the ways PyTorch
-is to do it, and `compare`, the outputs of inkdrop that PyTorch's are held against.
+The same files as in `benches/src/bin/compare_ours/job.rs`, with two more fields: `modes`, the execution modes of
+PyTorch, and `compare`, inkdrop's outputs, which are compared with PyTorch's.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Our own rewrite of the originals.
+# Our own PyTorch modules.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "crates/inkdrop-parity/online"))
 
 CIFAR10 = {"img_channels": 3, "base_channels": 128, "channel_mults": [1, 2, 2, 2], "num_res_blocks": 2,
@@ -19,7 +19,7 @@ IMPROVED = {"in_channels": 3, "model_channels": 128, "out_channels": 6, "num_res
             "attention_resolutions": [2, 4], "dropout": 0.3, "channel_mult": [1, 2, 2, 2], "num_heads": 4,
             "use_scale_shift_norm": True}
 
-# The presets of inkdrop by the names of the originals' arguments; weights that load on both sides prove them.
+# inkdrop's presets in the argument names of the PyTorch programs; loading the same weights checks them.
 PRESETS: dict[str, tuple[str, dict[str, Any], int]] = {
     "sprites": ("context", {"in_channels": 3, "n_feat": 64, "n_cfeat": 5, "height": 16}, 16),
     "ddpm_cifar10": ("ddpm", CIFAR10, 32),
@@ -29,7 +29,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 @dataclass
 class Job:
-    """One job; inkdrop's side says what the fields mean."""
+    """One job; compare_ours/job.rs documents the fields."""
 
     what: str
     model: str

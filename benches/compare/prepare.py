@@ -1,6 +1,6 @@
-"""Which weights and inputs do all baselines get?
+"""Writes the weights and inputs of a job, which all baselines share.
 
-Writes those files of a job that are not there yet; always the same ones.
+Existing files are kept. The contents are always the same.
 """
 
 import sys
@@ -37,7 +37,7 @@ def contexts(*rows: int) -> Tensor:
 
 
 def inputs(job: Job) -> dict[str, Tensor]:
-    """x, t and what else the network is told; of some steps, if it is trained."""
+    """x, t and the conditioning; for several steps in training."""
     family, _, side = job.preset()
     dice = torch.Generator().manual_seed(2)
     shape = (job.batch, 3, side, side)

@@ -1,4 +1,4 @@
-"""Which steps lead from noise to an image, and how much noise do they know?"""
+"""DDIM steps and noise schedules of the sprites notebook and of Ho et al. 2020."""
 
 from collections.abc import Callable
 

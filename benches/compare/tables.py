@@ -1,4 +1,4 @@
-"""How are the tables of a noise schedule made in numpy, whole arrays at a time?"""
+"""Tables of noise schedules in vectorized numpy."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
-"""What is one repetition of a job in PyTorch?
+"""One repetition of a job in PyTorch.
 
-A piece of work has `outputs`, which are compared, and `once`, which is timed. Each mode begins with a model
-of its own. `eager` is the model as it is, `channels_last` keeps model and inputs in that layout, `compile` is
-torch.compile in its default mode; the latter two are what PyTorch's own advice for speed comes to.
+A piece of work has `outputs`, which are compared, and `once`, which is timed. Each mode has its own model. `eager` is
+the plain model, `channels_last` keeps model and inputs in that memory format, `compile` is torch.compile in its default
+mode. The latter two are PyTorch's recommendations for speed.
 """
 
 from collections.abc import Callable

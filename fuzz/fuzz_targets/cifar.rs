@@ -1,4 +1,4 @@
-//! Any bytes as a file of CIFAR-10's records.
+//! Any bytes as a file of CIFAR-10 records.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Any text as a network's config, in any of the ways in which one is given.
+//! Any text as a network config, in every supported form.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

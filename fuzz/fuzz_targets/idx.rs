@@ -1,4 +1,4 @@
-//! Any bytes as a file of IDX images, plain or packed, and as the labels of two images.
+//! Any bytes as a file of IDX images, plain or gzipped, and as the labels of two images.
 #![no_main]
 
 use std::fs;

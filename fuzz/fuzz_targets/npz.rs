@@ -1,4 +1,4 @@
-//! Any bytes as an array inside an archive, so that no checksum stands in the way.
+//! Any bytes as an array in an archive with valid checksums.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as the program of a torch.save file whose storages all have 256 bytes.
+//! Any bytes as the pickle of a torch.save file whose storages all have 256 bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes as a PNG, JPEG or GIF file, of which the header is read, and then the picture.
+//! Any bytes as a PNG, JPEG or GIF file: its header, then the image.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Any bytes as an archive of samples, and as an array that is streamed.
+//! Any bytes as an archive of samples, and as a streamed array.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Any bytes as a whole file of weights, of whatever format they look like.
+//! Any bytes as a file of weights of any format.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-"""What is in a case file, and how far are two tensors apart?"""
+"""Case files, and the error between two tensors."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Do the files that inkdrop wrote work in PyTorch?
+"""Checks that the files converted by inkdrop work in PyTorch.
 
-Reads jobs.tsv (see raw_checkpoints.py): every output goes into the live model, key for key and bit for bit, and has
-to compute what its case holds.
+Reads jobs.tsv (see raw_checkpoints.py). Every output is loaded with strict loading, compared bitwise, and must compute the
+output of its case.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from case import FORWARD, Case, error, line, read
 
 
 def load(path: Path, case: Case) -> nn.Module:
-    """The live model with the weights of a file, or from a folder that diffusers can read."""
+    """The PyTorch model with the weights of a file, or from a folder that diffusers can read."""
     if (path / "model_index.json").is_file():
         from diffusers import DDPMPipeline
         from diffusers.utils.logging import disable_progress_bar

@@ -1,7 +1,7 @@
-"""Conditioning of a case: does rounding alone change its numbers?
+"""Checks that a case is well-conditioned: that f32 rounding does not change its numbers.
 
-f32 rounds; a kink (relu, max pooling) that rounding can cross makes gradients jump; some gradients are
-nothing but rounding. Cases are drawn or scaled so that none of this comes near the tolerances.
+A kink (relu, max pooling) within rounding of an input makes gradients jump, and some gradients consist of rounding
+only. Cases are drawn or scaled so that these effects are far below the tolerances.
 """
 
 import copy

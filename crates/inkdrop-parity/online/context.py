@@ -1,7 +1,7 @@
-"""What does the `context` U-Net compute?
+"""The `context` U-Net in PyTorch.
 
-The sprites notebook's ContextUnet, with the shortcut of its first block as a layer of its own
-(`init_conv.shortcut`) where the notebook draws one in every forward.
+The sprites notebook's ContextUnet. The shortcut of its first block is a layer (`init_conv.shortcut`), where the
+notebook draws one in every forward pass.
 """
 
 import torch

@@ -1,6 +1,6 @@
-"""What does the `ddpm` U-Net compute?
+"""The `ddpm` U-Net in PyTorch.
 
-The network of Ho et al. 2020 in the form of nanodiffusion. Arguments and keys are the original's;
+The network of Ho et al. 2020 in the form of nanodiffusion, with the arguments and keys of nanodiffusion;
 attention_resolutions are level indices.
 """
 
@@ -29,7 +29,7 @@ class UNet(nn.Module):
             PositionalEmbedding(base_channels, time_emb_scale), nn.Linear(base_channels, time_emb_dim),
             nn.SiLU(), nn.Linear(time_emb_dim, time_emb_dim))
         self.init_conv = nn.Conv2d(img_channels, base_channels, 3, padding=1)
-        # The original registers `ups` before `mid` and fills it after.
+        # nanodiffusion registers `ups` before `mid` and fills it after.
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         widths = [base_channels * mult for mult in channel_mults]
         skips = self.build_downs(base_channels, widths)
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         return ResidualBlock(channels, out, self.options, attend)
 
     def build_downs(self, channels: int, widths: list[int]) -> list[int]:
-        """Appends the way down; returns the channels of every skip."""
+        """Builds the encoder; returns the channels of every skip connection."""
         skips = [channels]
         for level, width in enumerate(widths):
             for _ in range(self.blocks):
@@ -56,7 +56,7 @@ class UNet(nn.Module):
         return skips
 
     def build_ups(self, widths: list[int], skips: list[int]) -> None:
-        """Appends the way up."""
+        """Builds the decoder."""
         channels = widths[-1]
         for level, width in reversed(list(enumerate(widths))):
             for _ in range(self.blocks + 1):

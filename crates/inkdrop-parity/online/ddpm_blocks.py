@@ -1,7 +1,7 @@
-"""What is the `ddpm` U-Net built of?
+"""Blocks of the `ddpm` U-Net.
 
-Ho et al. 2020 in the form of nanodiffusion. Names and order of the layers are those of the
-original's state_dict.
+Ho et al. 2020 in the form of nanodiffusion. Names and order of the layers are those of nanodiffusion's
+state_dict.
 """
 
 import math

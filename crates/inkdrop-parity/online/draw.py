@@ -1,6 +1,6 @@
-"""Which random configurations and inputs does each family of our own modules get?
+"""Draws random configurations and inputs for the families of our own modules.
 
-Every drawing function returns the config in the original's argument names and the inputs.
+Every drawing function returns the config, in the argument names of the PyTorch program, and the inputs.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Which random single layers are exported?"""
+"""Draws random single layers."""
 
 import random
 

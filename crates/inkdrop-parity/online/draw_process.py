@@ -1,4 +1,4 @@
-"""Which random processes, and what do their chains, losses and bits per dimension come to?"""
+"""Draws random processes, and computes their chains, losses and bits per dimension."""
 
 import random
 

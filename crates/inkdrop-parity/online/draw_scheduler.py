@@ -1,6 +1,6 @@
-"""Which random arguments does each of diffusers' scheduler classes get?
+"""Draws random arguments for diffusers' scheduler classes.
 
-Any that the class takes; what it refuses is drawn again by draw_solver.py.
+The class may reject them; draw_solver.py then draws again.
 """
 
 import random
@@ -28,8 +28,8 @@ def curve(dice: random.Random, name: str) -> Options:
     return {dice.choice(kinds): True} if dice.random() < 0.5 else {}
 
 
-def held(dice: random.Random) -> Options:
-    """How the predicted image is held."""
+def clipping(dice: random.Random) -> Options:
+    """Clipping of the predicted x0."""
     return {"clip_sample": dice.random() < 0.6, "clip_sample_range": dice.choice([1.0, 0.7, 2.5]),
             "thresholding": dice.random() < 0.3, "dynamic_thresholding_ratio": dice.choice([0.995, 0.8]),
             "sample_max_value": dice.choice([1.0, 1.5, 10.0])}
@@ -70,9 +70,9 @@ def heun(dice: random.Random) -> Options:
 
 
 OWN: dict[str, Callable[[random.Random], Options]] = {
-    "ddpm": lambda dice: held(dice) | {"variance_type": dice.choice(
+    "ddpm": lambda dice: clipping(dice) | {"variance_type": dice.choice(
         ["fixed_small", "fixed_small_log", "fixed_large", "learned_range"])},
-    "ddim": lambda dice: held(dice) | {"set_alpha_to_one": dice.random() < 0.5},
+    "ddim": lambda dice: clipping(dice) | {"set_alpha_to_one": dice.random() < 0.5},
     "pndm": lambda dice: {"set_alpha_to_one": dice.random() < 0.5, "skip_prk_steps": dice.random() < 0.5},
     "euler": euler, "heun": heun, "dpm": dpm, "unipc": unipc,
 }

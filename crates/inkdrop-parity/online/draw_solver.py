@@ -1,7 +1,7 @@
-"""Which random diffusers schedulers, with which random arguments, and what do they compute?
+"""Draws random diffusers schedulers with random arguments, and computes their samples.
 
-The arguments are any that the class takes. Drawn again is what the class itself refuses or turns into NaN, what
-f32 leaves open, and what docs/parity.md names as not to be matched (PNDM's two middles).
+Arguments are drawn again if the class rejects them, the samples are NaN or ill-conditioned in f32, or docs/parity.md
+lists them as unsupported (PNDM's two midpoints).
 """
 
 import random

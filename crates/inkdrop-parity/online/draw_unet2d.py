@@ -1,4 +1,4 @@
-"""Which random configurations does the `unet2d` family get?"""
+"""Draws random configurations of the `unet2d` family."""
 
 import json
 import random

@@ -1,6 +1,6 @@
-"""What do the PyTorch programs compute for random configurations?
+"""Exports cases of the PyTorch programs for random configurations.
 
-Writes cases in the format of docs/parity.md: N of every family, all of them determined by the seed.
+Writes N cases of every family in the format of docs/parity.md, all determined by the seed.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Which small cases lie in the folder of committed fixtures, beside the originals' own?
+"""Generates the small committed fixtures that do not come from the PyTorch programs themselves.
 
-Writes them again: `fixtures.py --out crates/inkdrop-parity/fixtures`. The `unet2d` ones come from the real
-package, the others from these modules, which verify.py holds against the originals.
+`fixtures.py --out crates/inkdrop-parity/fixtures` writes them again. The `unet2d` cases come from the diffusers
+package, the others from these modules, which verify.py checks against the golden cases.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Are the options of Dhariwal & Nichol 2021 right, of which there is no golden case?
+"""Checks the options of Dhariwal & Nichol 2021, which have no golden case, against diffusers.
 
-diffusers has the same layers under other names: attention that splits q, k, v before the heads, and
-residual blocks that resize. They have to agree with ours, weight for weight.
+diffusers has the same layers with other names: attention that splits q, k, v before the heads, and
+residual blocks that resize. Both must agree for the same weights.
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""What does the `improved` U-Net compute?
+"""The `improved` U-Net in PyTorch.
 
 The network of Nichol & Dhariwal 2021 in one, two or three dimensions, its super-resolution form, and
-the options of Dhariwal & Nichol 2021. Arguments and keys are the originals'.
+the options of Dhariwal & Nichol 2021, with the arguments and keys of improved-diffusion and guided-diffusion.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class UNetModel(nn.Module):
         return AttentionBlock(channels, heads, **self.attention_options)
 
     def build_inputs(self, widths: list[int], blocks: int, heads: int) -> list[int]:
-        """Appends the way down; returns the channels of every block on it."""
+        """Builds the encoder; returns the channels of every block."""
         channels, skips = widths[0], [widths[0]]
         for level, width in enumerate(widths):
             for _ in range(blocks):
@@ -80,7 +80,7 @@ class UNetModel(nn.Module):
         return skips
 
     def build_outputs(self, widths: list[int], blocks: int, heads: int, skips: list[int]) -> None:
-        """Appends the way up."""
+        """Builds the decoder."""
         channels = widths[-1]
         for level, width in reversed(list(enumerate(widths))):
             for block in range(blocks + 1):

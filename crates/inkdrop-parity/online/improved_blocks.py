@@ -1,7 +1,7 @@
-"""What is the `improved` U-Net built of?
+"""Blocks of the `improved` U-Net.
 
-Nichol & Dhariwal 2021, with the options that Dhariwal & Nichol 2021 added. Names and order of the
-layers are those of the original's state_dict.
+Nichol & Dhariwal 2021, with the options of Dhariwal & Nichol 2021. Names and order of the layers are those of
+improved-diffusion's state_dict.
 """
 
 import math

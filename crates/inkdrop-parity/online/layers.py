@@ -1,4 +1,4 @@
-"""What do the single layers of the `layer` cases compute?"""
+"""The single layers of the `layer` cases."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""How does a model with drawn weights become a case?"""
+"""Creates a case from a model with random weights."""
 
 import copy
 import random

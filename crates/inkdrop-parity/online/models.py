@@ -1,4 +1,4 @@
-"""Which PyTorch model does a case speak of, and how is it called?"""
+"""The PyTorch model of a case, and its inputs."""
 
 import inspect
 from collections.abc import Callable

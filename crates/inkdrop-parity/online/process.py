@@ -1,7 +1,7 @@
-"""What does improved-diffusion's process compute?
+"""The diffusion process of improved-diffusion.
 
-A diffusion process of our own after Nichol & Dhariwal 2021, with that program's names and conventions: tables
-in f64, everything on tensors in the kind of x. verify.py holds it against the golden cases.
+Our own implementation after Nichol & Dhariwal 2021, with the names and conventions of improved-diffusion: tables
+in f64, tensor operations in the dtype of x. verify.py checks it against the golden cases.
 """
 
 import math

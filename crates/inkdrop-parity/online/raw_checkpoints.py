@@ -1,8 +1,8 @@
-"""Which checkpoints, as people have them, does `inkdrop convert` get?
+"""Writes checkpoints in the common forms, as input of `inkdrop convert`.
 
-Writes the weights of `unet` cases as raw PyTorch files of several makes, and as diffusers folders, with
-the config in a file beside them where the checkpoint holds none. `jobs.tsv` lists what to convert: input,
-output, config file (or -) and case, in columns.
+Saves the weights of `unet` cases as raw PyTorch files of several forms, and as diffusers folders, with
+the config in a separate file if the checkpoint has none. `jobs.tsv` lists the conversions in columns: input,
+output, config file (or -) and case.
 """
 
 import argparse

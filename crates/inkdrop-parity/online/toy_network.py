@@ -1,4 +1,4 @@
-"""Which small network stands in where a case is about the process and not the model?"""
+"""Toy network for cases that test the process or the solver."""
 
 import torch
 from torch import Tensor, nn

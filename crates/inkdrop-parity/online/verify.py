@@ -1,8 +1,8 @@
-"""Are these PyTorch modules the originals?
+"""Checks these PyTorch modules against the golden cases.
 
-Loads every golden `unet` and `layer` case into them, key for key, and compares outputs, gradients,
-features and running statistics; what no golden case covers is held against diffusers. Walks the golden
-processes and schedulers. Nothing is worth comparing with them before this passes.
+Loads every golden `unet` and `layer` case with strict loading, and compares outputs, gradients, features and running
+statistics. Layers without golden case are compared with diffusers. Then it checks the golden processes and
+schedulers. Online comparisons are valid only if all checks pass.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import guided
 import layers
 import models
-import originals
+import golden_process
 from case import FORWARD, GRADIENT, Case, line, read, worst
 
 
@@ -73,11 +73,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of golden cases")
     cases = [read(path) for path in sorted(parser.parse_args().folder.glob("*.safetensors"))]
-    processes = [case for case in cases if originals.known(case)]
+    processes = [case for case in cases if golden_process.known(case)]
     cases = [case for case in cases if case.kind in ("unet", "layer")]
     assert cases and processes, "no golden unet or layer case there, or none of a process"
     verdicts = [check_layer(case) if case.kind == "layer" else check_unet(case, cases) for case in cases]
-    verdicts += [originals.check(case) for case in processes]
+    verdicts += [golden_process.check(case) for case in processes]
     print(f"{verdicts.count(True)} of {len(verdicts)} golden cases hold in PyTorch")
     return 0 if guided.check() and all(verdicts) else 1
 

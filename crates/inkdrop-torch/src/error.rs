@@ -14,7 +14,7 @@ pub struct TorchError {
 pub type Result<T> = std::result::Result<T, TorchError>;
 
 impl TorchError {
-    /// An error of our own that stands beside libtorch's.
+    /// An error of this crate, besides those of libtorch.
     pub fn message(text: String) -> Self {
         Self { summary: text.clone(), detail: text }
     }

@@ -21,7 +21,7 @@ static BROKEN: OnceLock<()> = OnceLock::new();
 /// Checks if CUDA graphs are available.
 ///
 /// # Errors
-/// The reason in words: no GPU, a libtorch without the functions, or an earlier recording that broke.
+/// The reason: no GPU, a libtorch without the functions, or an earlier recording that broke.
 #[allow(unsafe_code)]
 pub fn cuda_graphs() -> std::result::Result<(), String> {
     crate::device::cuda_state()?;

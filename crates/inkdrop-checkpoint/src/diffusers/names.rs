@@ -15,7 +15,10 @@ pub(super) fn modern(mut weights: StateDict) -> Result<StateDict, String> {
     for (key, tensor) in std::mem::take(&mut weights.tensors) {
         let name = renamed(&key).unwrap_or(key);
         if tensors.contains_key(&name) {
-            return Err(format!("`{}` exists with its old and with its new name", shown(&name)));
+            return Err(format!(
+                "`{}` exists with its old name and with its new name",
+                shown(&name)
+            ));
         }
         tensors.insert(name, tensor);
     }

@@ -105,7 +105,7 @@ fn refusal(module: &str, name: &str) -> Fault {
     } else if torch && name.contains("meta") {
         "contains a tensor on the meta device, which has no values; save a loaded model"
     } else if module == "torch" || name.starts_with("_rebuild") {
-        "contains an unsupported kind of tensor or value; save plain tensors"
+        "contains a kind of tensor or value that is not supported; save plain tensors"
     } else {
         return Fault::Problem(format!(
             "the file calls `{full}`, which is not among what a file of weights may contain; it \

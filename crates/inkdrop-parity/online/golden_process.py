@@ -1,4 +1,4 @@
-"""Do process.py, toy_network.py and draw_solver.py compute what golden `chain`, `loss`, `bpd` and `solver` cases hold?"""
+"""Checks process.py, toy_network.py and draw_solver.py against the golden `chain`, `loss`, `bpd` and `solver` cases."""
 
 import diffusers
 import torch
