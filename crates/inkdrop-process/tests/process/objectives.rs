@@ -128,7 +128,7 @@ fn numbers_that_cannot_be_are_refused() {
     for loss in [LossType::Kl, LossType::RescaledKl] {
         let config = of(loss, Weighting::MinSnr { gamma: 5.0 });
         let error = Objective::new(&process, &config).unwrap_err().to_string();
-        assert!(error.contains("weights of their own"), "{error}");
+        assert!(error.contains("fixed weights"), "{error}");
     }
 }
 

@@ -117,8 +117,8 @@ fn a_learned_variance_is_taken_as_it_is_said() {
 fn outputs_that_do_not_fit_the_process_are_named() {
     let (plain, learned) = (Variance::FixedLarge, Variance::LearnedRange);
     for (says, takes, given, expected) in [
-        (plain, learned, "gives 3 channels", "expects 6"),
-        (learned, plain, "gives 6", "expects 3"),
+        (plain, learned, "outputs 3 channels", "expects 6"),
+        (learned, plain, "outputs 6", "expects 3"),
     ] {
         let oracle = Oracle::of(&typed(PredictionType::Epsilon, says));
         let process = typed(PredictionType::Epsilon, takes);

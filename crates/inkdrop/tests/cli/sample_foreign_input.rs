@@ -76,8 +76,8 @@ fn a_class_is_refused_where_the_network_knows_none() {
 #[test]
 fn super_resolution_is_refused_at_once() {
     let place = place_with_weights("model.pt", &super_res());
-    refused(&place, &[], &["large images of small ones"]);
-    refused_though_known(&super_res(), &[], &["large images of small ones"]);
+    refused(&place, &[], &["edit upscale"]);
+    refused_though_known(&super_res(), &[], &["edit upscale"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn networks_that_make_no_images_are_refused() {
     refused_though_known(&ModelConfig::Improved(volume), &[], &["3 ax"]);
     let ModelConfig::Unet2d(plain) = unet2d() else { unreachable!("a unet2d") };
     let mask = Unet2dConfig { outputs: 1, ..plain.clone() };
-    refused_though_known(&ModelConfig::Unet2d(mask), &[], &["1 channels for images of 3"]);
+    refused_though_known(&ModelConfig::Unet2d(mask), &[], &["1 channels for images with 3"]);
     let latent = Unet2dConfig { channels: 4, outputs: 4, ..plain };
     refused_though_known(&ModelConfig::Unet2d(latent), &[], &["4 channels"]);
 }
