@@ -37,7 +37,7 @@ fn what_shapes_cannot_tell_is_asked_for_with_examples() {
         refused(&place, &["--assume"], &["model.pt", "process", "--process"]);
     }
     let place = place_with_weights("model.pt", &improved());
-    refused(&place, &["--set", "size=16", "--process", "ddpm"], &["cannot tell heads:"]);
+    refused(&place, &["--set", "size=16", "--process", "ddpm"], &["do not determine heads:"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn networks_that_make_no_images_are_refused() {
     refused_though_known(&ModelConfig::Improved(volume), &[], &["3 ax"]);
     let ModelConfig::Unet2d(plain) = unet2d() else { unreachable!("a unet2d") };
     let mask = Unet2dConfig { outputs: 1, ..plain.clone() };
-    refused_though_known(&ModelConfig::Unet2d(mask), &[], &["1 channels for images with 3"]);
+    refused_though_known(&ModelConfig::Unet2d(mask), &[], &["1 channels for images of 3"]);
     let latent = Unet2dConfig { channels: 4, outputs: 4, ..plain };
     refused_though_known(&ModelConfig::Unet2d(latent), &[], &["4 channels"]);
 }

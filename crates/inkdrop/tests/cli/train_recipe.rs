@@ -215,7 +215,7 @@ loss = "rescaled-mse"
     let train = ["train", "mine.toml", "--out", "run"];
     place.refuses(&[&train[..], &["--unset", "train.low_res"]].concat(), &["train.low_res"]);
     for (setting, words) in
-        [("train.low_res=5", "divides 16 x 16"), ("train.low_res=0", "train.low_res = 0")]
+        [("train.low_res=5", "divides 16 x 16"), ("train.low_res=0", "train.low_res=0")]
     {
         place.refuses(&[&train[..], &["--set", setting]].concat(), &[words]);
     }
@@ -223,7 +223,7 @@ loss = "rescaled-mse"
     let sample = ["data", "-n", "2", "--seed", "1", "--out", "x/"];
     place.run(&sample).succeeds();
     let upscale = ["edit", "upscale", "run/final.safetensors", "x", "--steps", "2"];
-    place.refuses(&upscale, &["16 x 16", "a whole number of times smaller"]);
+    place.refuses(&upscale, &["16 x 16", "smaller by an integer factor"]);
     let plain = ["--set", "train.low_res=8"];
     place.refuses(&train_args("other", "2", &plain), &["improved-super-res"]);
 }
