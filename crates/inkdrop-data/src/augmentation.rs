@@ -13,7 +13,7 @@ pub(crate) struct Augmentation {
 }
 
 impl Augmentation {
-    /// Draws the augmentation of an image in an epoch: a pure function of the arguments.
+    /// Draws the data augmentation of an image in an epoch: a pure function of the arguments.
     ///
     /// - room: rows and columns of the image minus those of the crop
     pub(crate) fn draw(seed: u64, epoch: usize, index: usize, room: [usize; 2]) -> Self {
@@ -31,7 +31,7 @@ impl Augmentation {
     }
 }
 
-/// Copies a crop out of an image in HWC order.
+/// Data augmentation by cropping: copies a crop out of an image in HWC order.
 ///
 /// - width: columns of the image
 /// - columns: columns of the crop
@@ -50,7 +50,7 @@ pub(crate) fn crop(
     }
 }
 
-/// Mirrors an image in HWC order, left to right.
+/// Data augmentation by mirroring (horizontal flip): mirrors an image in HWC order, left to right.
 pub(crate) fn mirror(image: &mut [u8], [width, channels]: [usize; 2]) {
     for row in image.chunks_exact_mut(width * channels) {
         row.reverse();

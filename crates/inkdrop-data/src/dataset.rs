@@ -129,6 +129,9 @@ impl InMemoryDataset {
 
 /// A dataset: images of one size, read by index from several threads at once.
 ///
+/// To add a data reader, implement this trait, or write a function that returns an [`InMemoryDataset`]
+/// as in `cifar.rs`. The program opens datasets in `DataConfig` (`crates/inkdrop/src/config/data.rs`).
+///
 /// As in PyTorch's map-style `Dataset`, a [`DataLoader`](crate::loader::DataLoader) batches it.
 pub trait Dataset: Debug + Send + Sync {
     /// Number of images.

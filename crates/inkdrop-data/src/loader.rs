@@ -40,8 +40,9 @@ pub struct DataLoaderConfig {
 
 /// A data loader: reads the batches of a run, like PyTorch's `DataLoader`.
 ///
-/// A batch is a function of the dataset, the [`BatchSampler`] and the step alone. It does not
-/// depend on the number of workers. Data augmentation is drawn from (seed, epoch, image).
+/// A batch is a function of the dataset, the [`BatchSampler`], the data augmentation (`flip`, `crop`) and
+/// the step. It does not depend on the number of workers. Data augmentation is drawn from (seed, epoch,
+/// image).
 ///
 /// ```
 /// use std::sync::Arc;

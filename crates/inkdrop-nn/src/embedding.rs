@@ -5,7 +5,8 @@ use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::{Activation, Mlp, Scope};
 
-/// The sinusoidal embedding of Ho et al. 2020 in nanodiffusion's form: sines, then cosines.
+/// The sinusoidal timestep embedding of nanodiffusion (family `ddpm`): sines, then
+/// cosines, with frequencies 10000^(−i/(dim/2)). Ho et al. 2020 divide by dim/2 − 1 instead.
 ///
 /// ```
 /// use inkdrop_nn::positional_embedding;

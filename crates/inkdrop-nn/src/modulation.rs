@@ -38,7 +38,7 @@ pub enum Modulation {
     /// A bias [B, C], added to x before the normalisation (Ho et al. 2020).
     Bias(Tensor),
     /// Scale-shift norm (adaptive group norm): norm(x)·(1 + s) + b, with (s, b) the halves of
-    /// [B, 2·C] (Nichol & Dhariwal 2021).
+    /// [B, 2·C] (Nichol & Dhariwal 2021; Dhariwal & Nichol 2021, eq. 3).
     ScaleShift(Tensor),
     /// Scale and shift [B, 2·C] that replace those of the normalisation, for inference.
     FusedAffine(Tensor),

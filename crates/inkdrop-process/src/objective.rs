@@ -17,12 +17,12 @@ use crate::{ForwardNoise, Process, ProcessError};
 #[serde(rename_all = "kebab-case")]
 pub enum LossType {
     /// Mean squared error of the network's output (Ho et al. 2020, eq. 14). For a learned variance,
-    /// the variational bound is added, with gradients for the variance alone.
+    /// the variational lower bound is added, with gradients for the variance alone.
     #[default]
     Mse,
     /// `Mse` with the bound scaled by T/1000, the hybrid loss of Nichol & Dhariwal 2021, eq. 16.
     RescaledMse,
-    /// The term of the variational bound at the sampled timestep, in bits per dimension (Nichol &
+    /// The term of the variational lower bound (L_vlb) at the sampled timestep, in bits per dimension (Nichol &
     /// Dhariwal 2021, eq. 4).
     Kl,
     /// `Kl` times T, an estimate of the whole bound.
@@ -88,7 +88,8 @@ pub struct LossTerms {
     pub loss: Tensor,
     /// The error of the network's output, if it is part of the loss.
     pub error: Option<Tensor>,
-    /// The variational bound in bits per dimension, if it is added to the error.
+    /// The term of the variational lower bound that is added to the error, in bits per dimension;
+    /// times T/1000 for [`LossType::RescaledMse`].
     pub bound: Option<Tensor>,
 }
 
@@ -176,14 +177,15 @@ impl<P: Borrow<Process>> Objective<P> {
         }
     }
 
-    /// The term of the variational bound, in bits per dimension, `[B]`.
+    /// The term of the variational lower bound, in bits per dimension, `[B]`.
     fn bound(&self, batch: &NoisyBatch, out: &Tensor) -> Result<Tensor, ProcessError> {
         let NoisyBatch { x0, x, t, scales, .. } = batch;
         let prediction = prediction_from_output(self.process().config(), out, x, scales)?;
         vb_bits(&prediction, x0, x, t, scales)
     }
 
-    /// The weighted error of the output and, for a learned variance, the bound.
+    /// The weighted error of the output (L_simple) and, for a learned variance, the variational lower
+    /// bound: the hybrid loss (L_hybrid).
     fn error_terms(&self, batch: &NoisyBatch, out: &Tensor) -> Result<LossTerms, ProcessError> {
         let process = self.process();
         let (mean, variance) = split_variance(process.config().variance, out, batch.x)?;

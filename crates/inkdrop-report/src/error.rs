@@ -1,4 +1,4 @@
-//! Errors of reading run folders and writing event files.
+//! Errors of reading run directorys and writing event files.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -176,8 +176,8 @@ impl<D: Denoiser> Denoiser for ClipDenoised<D> {
     }
 }
 
-/// Dynamic thresholding: clips the predicted x0 to a quantile of its absolute values and rescales it to
-/// [−1, 1], which prevents saturation under strong guidance (Saharia et al. 2022, section 2.3).
+/// Dynamic thresholding: clips the predicted x0 to a threshold, a quantile of its absolute values but at
+/// least 1, and divides it by the threshold, which prevents saturation under strong guidance (Saharia et al. 2022, section 2.3).
 #[derive(Debug)]
 pub struct DynamicThresholding<D> {
     denoiser: D,

@@ -106,7 +106,8 @@ impl Sampler {
             Self::Heun | Self::Edm(_) | Self::Dpm2 => 2 * steps - 1,
             Self::Plms if steps > 1 => steps + 1,
             Self::Pndm => steps + 9,
-            _ => steps,
+            Self::Ddpm | Self::Ddim { .. } | Self::Euler | Self::EulerAncestral { .. } => steps,
+            Self::Lms { .. } | Self::Dpm(_) | Self::UniPc(_) | Self::Plms => steps,
         }
     }
 
@@ -137,6 +138,9 @@ impl Sampler {
     }
 
     /// A sampling run from x, as an iterator over its steps.
+    ///
+    /// For all samplers but DDPM and DDIM, ᾱ = 0 of a schedule with zero terminal SNR is raised to a small
+    /// positive value; [`SamplingSteps::new`] takes the schedule as it is.
     ///
     /// # Shapes
     /// - x: [B, C, H, W], N(0, 1) for generation from noise

@@ -13,8 +13,11 @@ use crate::SamplerError;
 /// A numerical method that solves the reverse process step by step.
 ///
 /// A solver may keep state between steps, such as the last predictions of a multistep method, so each
-/// run needs its own. To add a sampler, implement this trait in a file of its own and give it a name in
-/// [`Sampler`](crate::Sampler).
+/// run needs its own.
+///
+/// To add a sampler, implement this trait in a file of its own and add a variant with a name to
+/// [`Sampler`](crate::Sampler); `--sampler` then accepts the name. The text of `--help` and the default
+/// number of steps are in `crates/inkdrop/src/options/sampler.rs`.
 pub trait Solver {
     /// Moves x from the noise level `step.from` to `step.to`.
     ///
@@ -108,7 +111,7 @@ pub struct StepState {
     pub sigma: f64,
     /// x after the step, [B, C, H, W], of unit variance.
     pub x: Tensor,
-    /// The clean image predicted in the step, [B, C, H, W].
+    /// The predicted x0 of the step (`pred_xstart`, `pred_original_sample`), [B, C, H, W].
     pub x0: Tensor,
 }
 
@@ -175,6 +178,7 @@ pub trait SamplingRun: Iterator<Item = Result<StepState, SamplerError>> {
 ///     let state = state?;
 ///     println!("step {} of {}: σ {:.2}", state.index + 1, state.count, state.sigma);
 ///     if state.index == 2 {
+///         assert_eq!(state.x0.size(), [2, 3, 16, 16]); // the predicted x0
 ///         break; // stop after step 3
 ///     }
 /// }

@@ -12,8 +12,11 @@ use crate::{Schedule, ScheduleError};
 /// In JSON, `name` selects the schedule in kebab case:
 /// `{"name":"scaled-linear","steps":1000,"beta_start":0.00085,"beta_end":0.012}`.
 ///
-/// Every β must lie strictly between 0 and 1. Only the last β of [`Betas`](Self::Betas) and
-/// [`ZeroTerminalSnr`](Self::ZeroTerminalSnr) may be 1.
+/// Every β must lie strictly between 0 and 1, except the last β of [`Betas`](Self::Betas) and
+/// [`ZeroTerminalSnr`](Self::ZeroTerminalSnr), which may be 1.
+///
+/// To add a noise schedule, add a variant here and its betas to `tables`; configs and
+/// checkpoints accept it by name. The names of `--process` are in `crates/inkdrop/src/model/processes.rs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {

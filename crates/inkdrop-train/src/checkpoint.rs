@@ -42,7 +42,7 @@ impl Trainer {
         Ok(state)
     }
 
-    /// Saves the state as a checkpoint in the run folder, and deletes expired checkpoints.
+    /// Saves the state as a checkpoint in the run directory, and deletes expired checkpoints.
     ///
     /// # Errors
     /// The checkpoint cannot be written.

@@ -36,7 +36,8 @@ pub enum EmaDecay {
     Constant {
         /// The decay, in [0, 1).
         decay: f64,
-        /// First step of averaging, from 1; before it the average equals the weights.
+        /// First step of averaging, counted from 1; 0 and 1 average from the first step on. Before it
+        /// the average equals the weights.
         start: usize,
         /// True to cap the decay at n/(9 + n) after step n.
         warmup: bool,
@@ -63,7 +64,7 @@ impl EmaDecay {
         Self::Constant { decay, start: 0, warmup: true }
     }
 
-    /// The decay after a step.
+    /// The decay after a step; the warmup caps it at n/(9 + n) with n = step + 1.
     ///
     /// - step: counted from 0
     pub fn at(self, step: usize) -> f64 {
@@ -151,7 +152,7 @@ fn parse(text: &str) -> Option<EmaDecay> {
     for field in fields {
         match field.strip_prefix("start=") {
             Some(step) => start = step.parse().ok()?,
-            None if field == "warm-up" => warmup = true,
+            None if field == "warm-up" || field == "warmup" => warmup = true,
             None => return None,
         }
     }
@@ -232,7 +233,7 @@ impl EmaSet {
         self.averages.iter().map(|average| average.decay)
     }
 
-    /// Updates all averages: ema ← decay·ema + (1 − decay)·weights.
+    /// Updates all exponential moving averages: ema ← decay·ema + (1 − decay)·weights.
     ///
     /// - step: the optimizer step that changed the weights, counted from 0
     ///

@@ -55,10 +55,10 @@ pub enum TrainError {
         /// The data of this run.
         now: String,
     },
-    /// The run folder is not empty.
+    /// The run directory is not empty.
     #[error("{} already holds a run; continue it with --resume, or choose another directory", .0.display())]
     Occupied(PathBuf),
-    /// Another process uses the run folder.
+    /// Another process uses the run directory.
     #[error("{} is in use by another process; wait for it, or choose another directory", .0.display())]
     InUse(PathBuf),
     /// The folder holds no run to resume.
@@ -81,7 +81,7 @@ pub enum TrainError {
         /// The last good checkpoint, in words.
         kept: String,
     },
-    /// A file of the run folder cannot be read or written.
+    /// A file of the run directory cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.

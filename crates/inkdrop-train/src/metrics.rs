@@ -21,7 +21,8 @@ pub struct StepMetrics {
     pub losses: Vec<f64>,
     /// Timestep and importance weight of each image.
     pub timesteps: SampledTimesteps,
-    /// Mean error and mean variational bound, if the loss is their sum.
+    /// Mean error and mean term of the variational lower bound, if the loss is their sum (the hybrid
+    /// loss).
     pub error_and_bound: Option<[f64; 2]>,
     /// Global gradient norm before gradient clipping.
     pub grad_norm: f64,

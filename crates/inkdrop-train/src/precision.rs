@@ -34,7 +34,7 @@ impl Precision {
     }
 }
 
-/// Dynamic loss scaling for f16, with improved-diffusion's rule.
+/// Dynamic loss scaling for f16, as PyTorch's `GradScaler`, with improved-diffusion's rule.
 ///
 /// The scale is halved after a step whose gradients overflow, and grows a little after each
 /// finite step.
@@ -204,7 +204,8 @@ impl MasterWeights {
         }
     }
 
-    /// The gradients in f32, divided by the loss scale.
+    /// The gradients in f32, divided by the loss scale. Call it once after `backward`: gradients that are
+    /// in f32 already are divided in place.
     ///
     /// - loss_scale: the factor that the loss was multiplied by; 1 without loss scaling
     ///

@@ -1,4 +1,4 @@
-//! The run folder: config, log, checkpointing and samples on disk.
+//! The run directory: config, log, checkpointing and samples on disk.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// The distribution of the timesteps in a batch.
+/// The distribution of the timesteps in a batch (the schedule sampler of improved-diffusion).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimestepConfig {

@@ -164,8 +164,8 @@ impl Trainer {
     /// One optimizer step.
     ///
     /// If the loss or the gradient norm is NaN or infinite, the weights do not change, and
-    /// [`Trainer::record`] returns an error. In f16, an infinite gradient norm is not an error: it
-    /// lowers the loss scale, and the step counts.
+    /// [`Trainer::record`] returns an error. In f16, a gradient norm that is NaN or infinite while
+    /// the loss is finite is not an error: it lowers the loss scale, and the step counts.
     ///
     /// Returns the metrics that are on the host: those of this step or, if metrics are deferred,
     /// those of the step before it.
@@ -223,6 +223,7 @@ impl Trainer {
         for range in microbatches(batch.len(), self.config.microbatch) {
             let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
             let weights = batch.importance_weights(range, &terms.loss)?;
+            // Importance sampling of timesteps: the weights keep the expected loss the same.
             let loss = terms.loss.f_mul(&weights)?.f_sum(terms.loss.kind())?;
             loss.f_mul_scalar(scale)?.f_backward()?; // loss scaling
             batch_loss.add(terms, &weights)?;
@@ -255,7 +256,7 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         self.optimizer.step_unless(gradients, lr, skip)?;
         self.master.sync_to_model()?;
-        self.ema.update(&self.master, self.step)
+        self.ema.update(&self.master, self.step) // exponential moving average
     }
 
     fn complete_step(&mut self, batch: TrainingBatch) {
@@ -301,10 +302,12 @@ impl Trainer {
     /// Takes the next optimizer step and returns its metrics; `None` after the last step.
     ///
     /// On a GPU the metrics are read one step late, so that the device never waits for the host:
-    /// the first call takes two steps, and [`Trainer::flush`] reads what is pending.
+    /// the first call takes two steps, and [`Trainer::flush`] reads what is pending. With f16 or
+    /// importance sampling of timesteps, which need them at once, they are not late.
     ///
     /// # Errors
-    /// The loss or the gradient norm is NaN or infinite, or an image cannot be read.
+    /// The loss or the gradient norm is NaN or infinite (in f16, the norm only after the loss scale
+    /// has reached its minimum), or an image cannot be read.
     pub fn next_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
         while !self.is_finished() {
             if let Some(metrics) = self.take_step()? {
