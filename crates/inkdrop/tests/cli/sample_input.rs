@@ -58,7 +58,7 @@ fn unknown_sampler_is_named_with_the_known_ones() {
 
 #[test]
 fn eta_is_a_share_of_samplers_that_have_one() {
-    refused(&["--eta", "1.5"], &["eta 1.5", "0 (no noise) to 1"]);
+    refused(&["--eta", "1.5"], &["eta 1.5", "0 (deterministic) to 1"]);
     refused(&["--eta", "-1"], &["eta"]);
     refused(&["--eta", "0.5", "--sampler", "heun"], &["0.5 with heun", "ddim"]);
     refused(&["--churn", "3"], &["churn", "edm"]);
@@ -68,7 +68,7 @@ fn eta_is_a_share_of_samplers_that_have_one() {
 fn noise_levels_are_said_once_and_known() {
     refused(&["--spacing", "karras20", "--steps", "20"], &["karras20", "--steps"]);
     refused(&["--spacing", "even"], &["even", "karras20", "trailing20"]);
-    refused(&["--spacing", "at:3,2"], &["kept step 2"]);
+    refused(&["--spacing", "at:3,2"], &["timestep 2"]);
     refused(&["--spacing", "karras20:0"], &["rho"]);
 }
 
@@ -82,7 +82,10 @@ fn guidance_needs_something_to_guide_towards() {
     hero(&["--guidance", "3", "--null-class", "2"], &["--null-class", "context"]);
     hero(&["--guidance", "3", "--guidance-interval", "5,1"], &["5,1", "LOW,HIGH"]);
     hero(&["--guidance", "3", "--guidance-rescale", "2"], &["guidance-rescale 2", "0 to 1"]);
-    hero(&["--guidance", "3", "--autoguide", "nowhere"], &["no file nowhere"]);
+    hero(
+        &["--guidance", "3", "--autoguide", "nowhere"],
+        &["no file and no built-in model nowhere"],
+    );
     hero(&["--guidance", "3", "--autoguide", "sprites", "--null-class", "1"], &["--null-class"]);
     refused(&["--threshold", "7"], &["threshold 7", "0 to 1"]);
 }

@@ -103,10 +103,11 @@ fn a_loss_that_is_no_number_stops_the_run_before_anything_bad_is_kept() {
 #[test]
 fn other_targets_and_weights_are_learned() {
     let place = Place::new();
-    let settings = ["--set", "process.mean=v", "--set", "train.weighting={min-snr={gamma=5.0}}"];
+    let settings =
+        ["--set", "process.prediction=v", "--set", "train.weighting={min-snr={gamma=5.0}}"];
     place.run(&train_args("run", "3", &settings)).succeeds();
     let weights = StateDict::open(&place.path("run/final.safetensors")).expect("a model");
     let process: Option<serde_json::Value> = weights.metadata("process").expect("JSON");
-    assert_eq!(process.expect("a process")["mean"], "v");
+    assert_eq!(process.expect("a process")["prediction"], "v");
     place.run(&["sample", "run/final.safetensors", "-n", "1", "--steps", "2"]).succeeds();
 }

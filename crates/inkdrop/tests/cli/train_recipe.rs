@@ -215,7 +215,7 @@ loss = "rescaled-mse"
     let train = ["train", "mine.toml", "--out", "run"];
     place.refuses(&[&train[..], &["--unset", "train.low_res"]].concat(), &["train.low_res"]);
     for (setting, words) in
-        [("train.low_res=5", "divides 16 x 16"), ("train.low_res=0", "train.low_res=0")]
+        [("train.low_res=5", "divides 16 x 16"), ("train.low_res=0", "train.low_res = 0")]
     {
         place.refuses(&[&train[..], &["--set", setting]].concat(), &[words]);
     }
