@@ -129,7 +129,7 @@ fn requests_that_cannot_be_name_the_field() {
     assert!(text(request(0, 1)).starts_with("count 0"));
     assert!(text(request(1, 0)).starts_with("batch 0"));
     let inside = SampleConfig { images: 3..8, ..request(8, 2) };
-    assert!(text(inside).starts_with("first image 3: expected a multiple of 2"));
+    assert!(text(inside).starts_with("first image 3: expected a multiple of the batch size, 2"));
     let later = SampleConfig { images: 2..4, rng: Rng::Torch, ..request(4, 2) };
     assert!(text(later).starts_with("first image 2: expected 0, since one torch generator"));
     let of = |count| steps(count).unwrap_err().to_string();

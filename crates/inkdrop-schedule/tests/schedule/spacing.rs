@@ -180,7 +180,7 @@ fn quadratic_names_the_largest_count_that_rises() {
         assert!(TimestepSpacing::Quadratic(most + 1).timesteps(steps).is_err());
     }
     let error = TimestepSpacing::Quadratic(50).timesteps(1000).unwrap_err().to_string();
-    assert!(error.contains("29 at most") && error.contains("`linspace50`"), "{error}");
+    assert!(error.contains("at most 29") && error.contains("`linspace50`"), "{error}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn counts_that_cannot_be_say_what_can() {
         ));
     }
     let error = TimestepSpacing::Trailing(11).timesteps(10).unwrap_err();
-    assert_eq!(error.to_string(), "11 sampling steps were requested for: expected 1 to 10");
+    assert_eq!(error.to_string(), "11 sampling steps: expected 1 to 10");
     let error = TimestepSpacing::Sections(vec![2, 6]).timesteps(10).unwrap_err();
     assert_eq!(error, ScheduleError::Section { section: 1, size: 5, requested: 6 });
     assert!(TimestepSpacing::Sections(vec![]).timesteps(10).is_err());
