@@ -108,6 +108,6 @@ fn other_targets_and_weights_are_learned() {
     place.run(&train_args("run", "3", &settings)).succeeds();
     let weights = StateDict::open(&place.path("run/final.safetensors")).expect("a model");
     let process: Option<serde_json::Value> = weights.metadata("process").expect("JSON");
-    assert_eq!(process.expect("a process")["prediction"], "v");
+    assert_eq!(process.expect("a process")["prediction"], "velocity");
     place.run(&["sample", "run/final.safetensors", "-n", "1", "--steps", "2"]).succeeds();
 }
