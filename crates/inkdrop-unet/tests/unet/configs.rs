@@ -94,7 +94,7 @@ fn script_flags_make_the_scripts_network() {
     assert_eq!((lsun.attention, lsun.heads, lsun.scale_shift), (vec![16], 1, false));
     assert_eq!(lsun.multipliers, [1.0, 1.0, 2.0, 2.0, 4.0, 4.0]);
     for (flags, words) in [
-        ("--image_size 48", "image_size 48 has no channel_mult"),
+        ("--image_size 48", "image_size 48 has no default channel_mult"),
         ("--imagesize 48", "flag imagesize is unknown"),
         ("--learn_sigma maybe", "value maybe is not a boolean"),
         ("--num_channels", "flag --num_channels has no value"),
