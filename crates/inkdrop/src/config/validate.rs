@@ -21,7 +21,7 @@ pub struct ValidatedData {
     pub classes: Classes,
 }
 
-/// Checks that images and labels match the network, and the network the process and [train].
+/// Checks that images and labels match the network, and the network the process and the section `train`.
 pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     let model = &config.model;
     let Loaded { mut data, classes: names, .. } = loaded;
@@ -130,7 +130,7 @@ fn one_hot_to_classes(labels: &mut Labels) {
     }
 }
 
-/// Checks that the network matches the process and [train].
+/// Checks that the network matches the process and the section `train`.
 fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> {
     let [channels, height, width] = model.image_shape();
     let enlarges = matches!(model, ModelConfig::ImprovedSuperRes(_));
