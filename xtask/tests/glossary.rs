@@ -37,7 +37,7 @@ const SEARCHED: [&str; 29] = [
     "CUDA graph",
 ];
 
-struct Row {
+struct GlossaryRow {
     term: String,
     item: String,
     file: PathBuf,
@@ -47,7 +47,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<GlossaryRow> {
     let text = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
     let cells = |line: &str| -> Vec<String> {
         line.split('|').map(|cell| cell.trim().trim_matches('`').to_string()).collect()
@@ -56,7 +56,7 @@ fn rows() -> Vec<Row> {
     rows.map(|line| {
         let cells = cells(line);
         let [_, term, item, file, ..] = &cells[..] else { panic!("{line}: expected four cells") };
-        Row { term: term.clone(), item: item.clone(), file: root().join(file) }
+        GlossaryRow { term: term.clone(), item: item.clone(), file: root().join(file) }
     })
     .collect()
 }
@@ -79,7 +79,7 @@ fn defines(source: &str, item: &str) -> bool {
 fn every_term_stands_where_its_item_is_defined() {
     let rows = rows();
     assert!(rows.len() > 60, "{} rows", rows.len());
-    for Row { term, item, file } in rows {
+    for GlossaryRow { term, item, file } in rows {
         let source = fs::read_to_string(&file)
             .unwrap_or_else(|error| panic!("{term}: {}: {error}", file.display()));
         assert!(defines(&source, &item), "{term}: {} defines no {item}", file.display());

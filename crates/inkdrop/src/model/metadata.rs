@@ -83,7 +83,8 @@ pub fn precision(name: &str) -> Result<Kind> {
     })
 }
 
-/// A layer that the sprites notebook initialises anew in every forward pass; here it is a parameter.
+/// The layer `init_conv.shortcut`. The sprites notebook draws new weights for it in every forward pass;
+/// here it is a parameter.
 pub const SHORTCUT: [&str; 2] = ["init_conv.shortcut.weight", "init_conv.shortcut.bias"];
 
 impl ModelMetadata {
@@ -198,7 +199,7 @@ impl Model {
         if !notebook {
             return error;
         }
-        error.context("the sprites notebook never saves init_conv.shortcut, which it initialises anew in every forward pass; --draw-shortcut initialises it once from the seed")
+        error.context("the sprites notebook never saves init_conv.shortcut, since it draws new weights for it in every forward pass; --draw-shortcut initialises it once from the seed")
     }
 }
 

@@ -161,7 +161,7 @@ fn an_interrupt_does_not_wait_for_the_batch() {
 }
 
 #[test]
-fn one_torch_generator_begins_anew() {
+fn one_torch_generator_starts_again() {
     let place = Place::new();
     let args = ["sample", "sprites", "-n", "64", "--rng", "torch", "--batch", "4", "--steps", "4"];
     let args = |out| [&args[..], &["--out", out]].concat();
