@@ -9,8 +9,8 @@ use tch::{Device, Kind, Tensor, no_grad_guard};
 use crate::ffi::{call, call_for_tensor, pointer};
 use crate::{PostOp, Result, TorchError, grad_enabled};
 
-/// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order, so
-/// that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
+/// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order for
+/// the size of x, so that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
 /// Winograd's algorithm, F(2×2, 3×3) of Lavin & Gray 2016, with 2.25 times fewer multiplications.
 ///
 /// ```
@@ -29,7 +29,10 @@ use crate::{PostOp, Result, TorchError, grad_enabled};
 /// ```
 #[derive(Debug)]
 pub struct PackedConv {
-    weight: PackedWeight,
+    weight: Tensor,
+    /// The weight in the best order for the last sizes of x. The order depends on the size: with
+    /// another one, oneDNN would reorder the weight in every pass.
+    packed: Mutex<Vec<(Vec<i64>, Packed)>>,
     bias: Tensor,
     /// Input channels, kernel height and width.
     kernel: [i64; 3],
@@ -37,28 +40,26 @@ pub struct PackedConv {
     padding: [c_longlong; 2],
 }
 
-/// A weight, and its copies in other orders. They are created in the first pass, since the best order
-/// depends on the image size.
+/// A weight in the order of an algorithm.
 #[derive(Debug)]
-enum PackedWeight {
-    /// Kernels larger than 1×1: one order for images of any size.
-    Wide(Mutex<Wide>),
-    /// 1×1 kernels: the weight itself, and its copies for some image sizes.
-    BySize { plain: Tensor, copies: Mutex<Vec<(Vec<i64>, Tensor)>> },
-}
-
-#[derive(Debug)]
-enum Wide {
-    /// The original order, before the first pass.
-    Plain(Tensor),
+enum Packed {
     /// In oneDNN's order.
     Direct(Tensor),
     /// For Winograd's algorithm.
     Winograd(Tensor),
 }
 
-/// Maximum number of image sizes with a copy.
-const SIZES: usize = 4;
+impl Packed {
+    fn shallow_clone(&self) -> Self {
+        match self {
+            Self::Direct(weight) => Self::Direct(weight.shallow_clone()),
+            Self::Winograd(weight) => Self::Winograd(weight.shallow_clone()),
+        }
+    }
+}
+
+/// Maximum number of sizes with a packed weight: those of whole batches and of a smaller last one.
+const SIZES: usize = 2;
 
 /// Minimum number of 2×2 tiles per image for Winograd's algorithm. With fewer tiles, reading its larger
 /// weights costs more than it saves. It counts tiles per image, so that results do not depend on the batch.
@@ -88,48 +89,39 @@ impl PackedConv {
             return Ok(None);
         }
         let _guard = no_grad_guard();
-        let plain = weight.f_detach()?.f_contiguous()?;
-        let size = plain.size();
-        let kernel = [size[1], size[2], size[3]];
-        let weight = match size[2..] {
-            [1, 1] => PackedWeight::BySize { plain, copies: Mutex::default() },
-            _ => PackedWeight::Wide(Mutex::new(Wide::Plain(plain))),
-        };
+        let weight = weight.f_detach()?.f_contiguous()?;
+        let size = weight.size();
+        let (kernel, packed) = ([size[1], size[2], size[3]], Mutex::default());
         let bias = bias.f_detach_copy()?;
-        Ok(Some(Self { weight, bias, kernel, stride, padding }))
+        Ok(Some(Self { weight, packed, bias, kernel, stride, padding }))
     }
 
-    /// The weight in the best order for images like x, and true if that is Winograd's.
-    fn weight_for(&self, x: &Tensor) -> Result<(Tensor, bool)> {
+    /// The weight in the best order for x.
+    fn weight_for(&self, x: &Tensor) -> Result<Packed> {
         let size = x.size();
-        let (plain, copies) = match &self.weight {
-            PackedWeight::Wide(weight) => {
-                let mut weight = weight.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                if let Wide::Plain(plain) = &*weight {
-                    *weight = self.settled(plain, &size)?;
-                }
-                return Ok(match &*weight {
-                    Wide::Plain(weight) | Wide::Direct(weight) => (weight.shallow_clone(), false),
-                    Wide::Winograd(weight) => (weight.shallow_clone(), true),
-                });
-            }
-            PackedWeight::BySize { plain, copies } => (plain, copies),
+        let mut known = self.packed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((_, packed)) = known.iter().find(|(known, _)| *known == size) {
+            return Ok(packed.shallow_clone());
+        }
+        let transformed = known.iter().find_map(|(_, packed)| match packed {
+            Packed::Winograd(weight) => Some(weight.shallow_clone()),
+            Packed::Direct(_) => None,
+        });
+        let packed = match (self.suits_winograd(&size), transformed) {
+            (true, Some(weight)) => Packed::Winograd(weight),
+            (true, None) => Packed::Winograd(winograd_weight(&self.weight)?),
+            (false, _) => Packed::Direct(pack(&self.weight, self.stride, self.padding, &size)?),
         };
-        let mut copies = copies.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((_, weight)) = copies.iter().find(|(known, _)| *known == size) {
-            return Ok((weight.shallow_clone(), false));
+        if known.len() == SIZES {
+            drop(known.remove(0));
         }
-        let weight = pack(plain, self.stride, self.padding, Some(&size))?;
-        if copies.len() == SIZES {
-            drop(copies.remove(0));
-        }
-        copies.push((size, weight.shallow_clone()));
-        Ok((weight, false))
+        known.push((size, packed.shallow_clone()));
+        Ok(packed)
     }
 
-    /// The best order of a kernel larger than 1×1 for images of this size.
-    fn settled(&self, plain: &Tensor, size: &[i64]) -> Result<Wide> {
-        let kernel = plain.size();
+    /// True if Winograd's algorithm is the best one for x of this size.
+    fn suits_winograd(&self, size: &[i64]) -> bool {
+        let kernel = self.weight.size();
         let fits = kernel[2..] == [3, 3]
             && (self.stride, self.padding) == ([1, 1], [1, 1])
             && kernel[0] % 32 == 0
@@ -138,10 +130,7 @@ impl PackedConv {
             [_, _, h, w] => ((h + 1) / 2) * ((w + 1) / 2),
             _ => 0,
         };
-        if fits && tiles >= LEAST_TILES && can_winograd() {
-            return Ok(Wide::Winograd(winograd_weight(plain)?));
-        }
-        Ok(Wide::Direct(pack(plain, self.stride, self.padding, None)?))
+        fits && tiles >= LEAST_TILES && can_winograd()
     }
 
     /// # Shapes
@@ -187,8 +176,8 @@ impl PackedConv {
     #[allow(unsafe_code)]
     fn run(&self, x: &Tensor, other: Option<&Tensor>, post_op: PostOp) -> Result<Tensor> {
         self.check(x)?;
-        let (weight, winograd) = self.weight_for(x)?;
-        if !winograd && !fuses(post_op) {
+        let packed = self.weight_for(x)?;
+        if matches!(packed, Packed::Direct(_)) && !fuses(post_op) {
             let mut y = self.run(x, other, PostOp::None)?;
             return Ok(match post_op {
                 PostOp::None => y,
@@ -198,48 +187,35 @@ impl PackedConv {
             });
         }
         let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
-        let (x, weight, other) = (pointer(Some(x)), pointer(Some(&weight)), pointer(other));
-        if winograd {
+        let (x, other) = (pointer(Some(x)), pointer(other));
+        let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
+        match &packed {
             // SAFETY: the pointers are those of live tensors; the weight is in the form that
             // inkdrop_winograd_weight made, and this processor is one that it is for.
-            return call_for_tensor(|out, error| unsafe {
+            Packed::Winograd(weight) => call_for_tensor(|out, error| unsafe {
+                let weight = pointer(Some(weight));
                 inkdrop_winograd_conv(x, weight, bias, other, post_op, out, error)
-            });
+            }),
+            // SAFETY: the pointers are those of live tensors and of two numbers each.
+            Packed::Direct(weight) => call_for_tensor(|out, error| unsafe {
+                let weight = pointer(Some(weight));
+                inkdrop_packed_conv(x, weight, bias, other, stride, padding, post_op, out, error)
+            }),
         }
-        let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
-        // SAFETY: the pointers are those of live tensors and of two numbers each.
-        call_for_tensor(|out, error| unsafe {
-            inkdrop_packed_conv(x, weight, bias, other, stride, padding, post_op, out, error)
-        })
     }
 }
 
 impl Clone for PackedConv {
     fn clone(&self) -> Self {
-        let weight = match &self.weight {
-            PackedWeight::Wide(weight) => {
-                let weight = weight.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                PackedWeight::Wide(Mutex::new(match &*weight {
-                    Wide::Plain(weight) => Wide::Plain(weight.shallow_clone()),
-                    Wide::Direct(weight) => Wide::Direct(weight.shallow_clone()),
-                    Wide::Winograd(weight) => Wide::Winograd(weight.shallow_clone()),
-                }))
-            }
-            PackedWeight::BySize { plain, .. } => {
-                PackedWeight::BySize { plain: plain.shallow_clone(), copies: Mutex::default() }
-            }
-        };
-        Self { weight, bias: self.bias.shallow_clone(), ..*self }
+        let known = self.packed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = known.iter().map(|(size, packed)| (size.clone(), packed.shallow_clone()));
+        let (weight, packed) = (self.weight.shallow_clone(), Mutex::new(known.collect()));
+        Self { weight, packed, bias: self.bias.shallow_clone(), ..*self }
     }
 }
 
 /// A copy in oneDNN's order, the best one for images of this size.
-fn pack(
-    weight: &Tensor,
-    stride: [i64; 2],
-    padding: [i64; 2],
-    size: Option<&[i64]>,
-) -> Result<Tensor> {
+fn pack(weight: &Tensor, stride: [i64; 2], padding: [i64; 2], size: &[i64]) -> Result<Tensor> {
     let ours = weight.f_to_mkldnn(Kind::Float)?;
     Ok(ours.f_mkldnn_reorder_conv2d_weight(padding, stride, [1, 1], 1, size)?)
 }
@@ -266,7 +242,7 @@ fn fused_relu_keeps_nan() -> Result<bool> {
     let _guard = no_grad_guard();
     let f32 = (Kind::Float, Device::Cpu);
     let (x, bias) = (Tensor::f_full([1, 16, 8, 8], f64::NAN, f32)?, Tensor::f_zeros([16], f32)?);
-    let weight = pack(&Tensor::f_ones([16, 16, 3, 3], f32)?, [1, 1], [1, 1], None)?;
+    let weight = pack(&Tensor::f_ones([16, 16, 3, 3], f32)?, [1, 1], [1, 1], &x.size())?;
     let (x, weight, bias) = (pointer(Some(&x)), pointer(Some(&weight)), pointer(Some(&bias)));
     let (sides, none, relu) = ([1 as c_longlong; 2], pointer(None), PostOp::Relu as c_int);
     let sides = sides.as_ptr();
