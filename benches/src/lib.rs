@@ -5,7 +5,7 @@
 //! assert_eq!(network.params().trained_count(), 1_481_027);
 //! ```
 
-use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Network, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};

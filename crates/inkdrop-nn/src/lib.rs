@@ -39,6 +39,7 @@ mod context;
 mod conv;
 mod cuda_graph;
 mod embedding;
+mod fn_network;
 mod linear;
 mod modulation;
 mod network;
@@ -47,8 +48,6 @@ mod params;
 mod resample;
 mod residual;
 mod sequential;
-#[doc(hidden)]
-pub mod testing;
 
 pub use activation::Activation;
 pub use attention::{
@@ -64,6 +63,7 @@ pub use context::{ConvUnit, ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};
 pub use cuda_graph::CudaGraphNetwork;
 pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
+pub use fn_network::{FnNetwork, TrainableFnNetwork};
 pub use linear::{Embedding, Linear, Mlp};
 pub use modulation::{
     BlockConditioning, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder,

@@ -31,9 +31,11 @@ pub trait Network: Send {
 
 /// A network with parameters and gradients.
 ///
-/// `&dyn TrainableNetwork` coerces to `&dyn Network`, in which form samplers take it.
+/// Every trainable network is a [`Network`]: its forward pass in [`Mode::Eval`], on the device and in
+/// the dtype of its parameters. `&dyn TrainableNetwork` coerces to `&dyn Network`, in which form
+/// samplers take it.
 pub trait TrainableNetwork: Network {
-    /// The forward pass in a given mode; [`Network::forward`] is that in [`Mode::Eval`].
+    /// The forward pass in a given mode.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -70,6 +72,25 @@ pub trait TrainableNetwork: Network {
     /// # Errors
     /// libtorch is out of memory.
     fn compile(&self, options: &CompileOptions) -> Result<Box<dyn Network>, NetworkError>;
+}
+
+impl<N: TrainableNetwork> Network for N {
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, NetworkError> {
+        self.forward_mode(x, t, conditioning, Mode::Eval)
+    }
+
+    fn device(&self) -> Device {
+        self.params().device()
+    }
+
+    fn kind(&self) -> Kind {
+        self.params().kind()
+    }
 }
 
 /// Mode of a forward pass.

@@ -88,25 +88,6 @@ impl Network for Layers {
     }
 }
 
-impl Network for ToyNetwork {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-    ) -> std::result::Result<Tensor, NetworkError> {
-        self.layers.forward(x, t, conditioning)
-    }
-
-    fn device(&self) -> Device {
-        self.layers.device()
-    }
-
-    fn kind(&self) -> Kind {
-        self.layers.kind()
-    }
-}
-
 impl TrainableNetwork for ToyNetwork {
     fn forward_mode(
         &self,

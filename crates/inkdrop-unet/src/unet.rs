@@ -22,7 +22,7 @@ use inkdrop_nn::{
     timestep_embedding,
 };
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::inputs::InputSpec;
 use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, UnetSpec};
@@ -35,7 +35,7 @@ use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, Unet
 ///
 /// ```
 /// use inkdrop_nn::{ClassIds, Conditioning, Network};
-/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+/// use inkdrop_torch::tch::{Kind, Tensor};
 /// use inkdrop_unet::ImprovedConfig;
 ///
 /// let config = ImprovedConfig {
@@ -133,25 +133,6 @@ impl TrainableNetwork for Unet {
         options: &CompileOptions,
     ) -> std::result::Result<Box<dyn Network>, NetworkError> {
         Ok(options.finish(CompiledUnet::new(self, options)?))
-    }
-}
-
-impl Network for Unet {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-    ) -> std::result::Result<Tensor, NetworkError> {
-        self.forward_mode(x, t, conditioning, Mode::Eval)
-    }
-
-    fn device(&self) -> Device {
-        self.params.device()
-    }
-
-    fn kind(&self) -> Kind {
-        self.params.kind()
     }
 }
 

@@ -8,7 +8,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{Result, TorchError};
 
 use super::{Inputs, MOST, Recorder, Recordings};
-use crate::testing::FnNetwork;
+use crate::FnNetwork;
 use crate::{ClassIds, Conditioning, Network, NetworkError};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);

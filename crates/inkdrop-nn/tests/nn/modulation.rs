@@ -1,6 +1,6 @@
 //! The embedding cache, and the fused projection of the conditioning.
 
-use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{
     BlockConditioning, ClassIds, CompileOptions, Conditioning, EmbedSequential, EmbeddingCache,
     EmbeddingCacheKey, FusedProjectionBuilder, LayerConfig, Mode, NormConfig, NormKind, Params,

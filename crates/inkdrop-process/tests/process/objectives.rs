@@ -1,6 +1,6 @@
 //! Laws of the losses.
 
-use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Conditioning, Init, Mode, Params};
 use inkdrop_process::{
     ForwardNoise, LossTerms, LossType, Objective, ObjectiveConfig, PredictionType, Process,

@@ -71,8 +71,14 @@ impl Oracle {
     }
 }
 
-impl Network for Oracle {
-    fn forward(&self, x: &Tensor, t: &Tensor, _: &Conditioning) -> Result<Tensor, NetworkError> {
+impl TrainableNetwork for Oracle {
+    fn forward_mode(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        _: &Conditioning,
+        _: Mode,
+    ) -> Result<Tensor, NetworkError> {
         let bar = self.gather(self.schedule.alphas_cumprod(), t);
         let x0 = self.x0(x, &bar);
         let eps = (x - &x0 * bar.sqrt()) / (1.0f64 - &bar).sqrt();
@@ -90,26 +96,6 @@ impl Network for Oracle {
             None => mean,
             Some(variance) => Tensor::cat(&[&mean, &mean.full_like(variance)], 1),
         })
-    }
-
-    fn device(&self) -> Device {
-        Device::Cpu
-    }
-
-    fn kind(&self) -> Kind {
-        self.params.kind()
-    }
-}
-
-impl TrainableNetwork for Oracle {
-    fn forward_mode(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-        _: Mode,
-    ) -> Result<Tensor, NetworkError> {
-        self.forward(x, t, conditioning)
     }
 
     fn params(&self) -> &Params {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{

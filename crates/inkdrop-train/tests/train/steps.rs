@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
-use inkdrop_nn::testing::FnNetwork;
+use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Init, Params, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_train::{

@@ -214,25 +214,6 @@ impl TrainableNetwork for ContextUnet {
     }
 }
 
-impl Network for ContextUnet {
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-    ) -> std::result::Result<Tensor, NetworkError> {
-        self.forward_mode(x, t, conditioning, Mode::Eval)
-    }
-
-    fn device(&self) -> Device {
-        self.params.device()
-    }
-
-    fn kind(&self) -> Kind {
-        self.params.kind()
-    }
-}
-
 /// A [`ContextUnet`] compiled for inference. It has no gradients and no parameters.
 #[derive(Debug)]
 pub struct CompiledContextUnet {

@@ -1,13 +1,14 @@
-//! A network defined by a function, for tests of what takes networks.
+//! A network of one's own, defined by a function.
 
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::{CompileOptions, Conditioning, Mode, Network, NetworkError, Params, TrainableNetwork};
 
-/// A network whose forward pass is a function of x, t and the conditioning, the same in all modes.
+/// A network whose forward pass is a function of x, t and the conditioning, the same in all modes: a
+/// network of one's own that samplers and trainers take.
 ///
 /// ```
-/// use inkdrop_nn::{Conditioning, Network, testing::FnNetwork};
+/// use inkdrop_nn::{Conditioning, FnNetwork, Network};
 /// use inkdrop_torch::tch::{Device, Kind, Tensor};
 ///
 /// let network = FnNetwork::new(|x, _t, _conditioning| Ok(x * 2.0));
@@ -65,28 +66,6 @@ pub struct TrainableFnNetwork<F> {
     params: Params,
 }
 
-impl<F> Network for TrainableFnNetwork<F>
-where
-    F: Fn(&Tensor, &Tensor, &Conditioning) -> Result<Tensor, NetworkError> + Send,
-{
-    fn forward(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        conditioning: &Conditioning,
-    ) -> Result<Tensor, NetworkError> {
-        self.network.forward(x, t, conditioning)
-    }
-
-    fn device(&self) -> Device {
-        self.params.device()
-    }
-
-    fn kind(&self) -> Kind {
-        self.params.kind()
-    }
-}
-
 impl<F> TrainableNetwork for TrainableFnNetwork<F>
 where
     F: Fn(&Tensor, &Tensor, &Conditioning) -> Result<Tensor, NetworkError> + Send + Clone + 'static,
@@ -98,7 +77,7 @@ where
         conditioning: &Conditioning,
         _: Mode,
     ) -> Result<Tensor, NetworkError> {
-        self.forward(x, t, conditioning)
+        self.network.forward(x, t, conditioning)
     }
 
     fn params(&self) -> &Params {
