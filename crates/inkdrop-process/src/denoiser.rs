@@ -34,6 +34,34 @@ impl<P: Denoiser + ?Sized> Denoiser for Box<P> {
     }
 }
 
+/// A denoiser of one's own: a function D(x; σ) that predicts x0 from x = x0 + σ·ε (Karras et al. 2022).
+///
+/// ```
+/// use inkdrop_process::FnDenoiser;
+///
+/// // The posterior mean of data from N(0, 1).
+/// let denoiser = FnDenoiser::new(|x, sigma| Ok(x / (1.0 + sigma * sigma)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct FnDenoiser<F>(F);
+
+impl<F: Fn(&Tensor, f64) -> Result<Tensor, ProcessError>> FnDenoiser<F> {
+    /// - predict_x0: of x = x0 + σ·ε, [B, C, H, W], and σ > 0
+    pub fn new(predict_x0: F) -> Self {
+        Self(predict_x0)
+    }
+}
+
+impl<F: Fn(&Tensor, f64) -> Result<Tensor, ProcessError>> Denoiser for FnDenoiser<F> {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        if step.from.alpha_cumprod == 0.0 {
+            return Err(ProcessError::NoSignal);
+        }
+        let scaled = x.f_div_scalar(step.from.signal())?;
+        Prediction::from_x0((self.0)(&scaled, step.from.sigma())?, x, step)
+    }
+}
+
 /// A network with its diffusion process and the conditioning of a batch.
 pub struct NetworkDenoiser<'a> {
     process: &'a Process,

@@ -27,7 +27,7 @@ mod process;
 mod tables;
 
 pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
-pub use denoiser::{Denoiser, NetworkDenoiser};
+pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};
 pub use error::ProcessError;
 pub use inkdrop_schedule::PredictionType;
 pub use likelihood::{BitsPerDim, BoundTerm, BoundTerms, bits_per_dim, prior_bits};

@@ -109,6 +109,20 @@ pub trait BatchModel {
     fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError>;
 }
 
+impl<M: BatchModel + ?Sized> BatchModel for &M {
+    fn process(&self) -> &Process {
+        (**self).process()
+    }
+
+    fn image_shape(&self) -> [i64; 3] {
+        (**self).image_shape()
+    }
+
+    fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
+        (**self).denoiser(images)
+    }
+}
+
 /// A sampled batch.
 #[derive(Debug)]
 pub struct Batch {
@@ -130,7 +144,7 @@ pub struct BatchSteps<'b> {
 ///
 /// For progress within a batch, or to stop in it, use [`SampleBatches::next_steps`].
 pub struct SampleBatches<'a> {
-    model: &'a dyn BatchModel,
+    model: Box<dyn BatchModel + 'a>,
     config: SampleConfig,
     /// One generator for the whole run, as in a PyTorch program: seeded once, drawn batch after batch.
     torch: Option<TorchNoise>,
@@ -142,11 +156,11 @@ impl<'a> SampleBatches<'a> {
     ///
     /// # Errors
     /// Those of [`SampleConfig::check`].
-    pub fn new(model: &'a dyn BatchModel, config: SampleConfig) -> Result<Self, SamplerError> {
+    pub fn new(model: impl BatchModel + 'a, config: SampleConfig) -> Result<Self, SamplerError> {
         config.check()?;
         let torch = (config.rng == Rng::Torch).then(|| TorchNoise::seeded(config.seed as i64));
         let next = config.images.start;
-        Ok(Self { model, config, torch, next })
+        Ok(Self { model: Box::new(model), config, torch, next })
     }
 
     /// The next batch, before its first step; `None` after the last one.

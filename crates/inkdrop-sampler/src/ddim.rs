@@ -77,7 +77,7 @@ pub struct Inversion {
 /// (Song et al. 2020, section 4.3). Each step keeps x0 and ε and moves to a noisier level.
 #[must_use = "nothing is computed before the iterator is advanced"]
 pub struct DdimInversion<'a> {
-    denoiser: &'a dyn Denoiser,
+    denoiser: Box<dyn Denoiser + 'a>,
     schedule: SamplingSchedule,
     refine: usize,
     /// Index of each step of the schedule to invert, with the noise level to reach.
@@ -98,7 +98,7 @@ impl<'a> DdimInversion<'a> {
     /// # Errors
     /// The denoiser does not accept x.
     pub fn new(
-        denoiser: &'a dyn Denoiser,
+        denoiser: impl Denoiser + 'a,
         schedule: &SamplingSchedule,
         x: Tensor,
         inversion: Inversion,
@@ -117,9 +117,9 @@ impl<'a> DdimInversion<'a> {
         let targets = targets.collect();
         let x = match refine {
             0 => x,
-            _ => solve_backwards(denoiser, &steps[steps.len() - 1], &x, &x, refine)?,
+            _ => solve_backwards(&denoiser, &steps[steps.len() - 1], &x, &x, refine)?,
         };
-        Ok(Self { denoiser, schedule, refine, targets, x, index: 0 })
+        Ok(Self { denoiser: Box::new(denoiser), schedule, refine, targets, x, index: 0 })
     }
 
     fn advance(&mut self, i: usize, to: NoiseLevel) -> Result<StepState, SamplerError> {
@@ -130,7 +130,9 @@ impl<'a> DdimInversion<'a> {
         let forward_step = if i > 0 { steps[i - 1] } else { SolverStep::new(to, steps[i].from) };
         self.x = match self.refine {
             0 => guess,
-            times => solve_backwards(self.denoiser, &forward_step, &self.x, &guess, times)?,
+            times => {
+                solve_backwards(self.denoiser.as_ref(), &forward_step, &self.x, &guess, times)?
+            }
         };
         let output = SolverOutput { x: self.x.shallow_clone(), x0: prediction.x0 };
         StepState::new((self.index, self.targets.len()), steps[i].from, output)

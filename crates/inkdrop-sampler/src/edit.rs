@@ -135,9 +135,9 @@ impl Repaint {
 /// 0, each step inserts the known pixels at its noise level. Outpainting is the same with an outer mask.
 #[must_use = "nothing is computed before the iterator is advanced"]
 pub struct Inpaint<'a> {
-    denoiser: &'a dyn Denoiser,
+    denoiser: Box<dyn Denoiser + 'a>,
     schedule: SamplingSchedule,
-    noise: &'a mut dyn NoiseSource,
+    noise: Box<dyn NoiseSource + 'a>,
     images: Tensor,
     mask: Tensor,
     x: Tensor,
@@ -157,18 +157,21 @@ impl<'a> Inpaint<'a> {
     /// # Errors
     /// A mask of another size, invalid [`Repaint`] values, or the noise source runs out.
     pub fn new(
-        denoiser: &'a dyn Denoiser,
+        denoiser: impl Denoiser + 'a,
         schedule: &SamplingSchedule,
         (images, mask): (&Tensor, &Tensor),
         repaint: Repaint,
-        noise: &'a mut dyn NoiseSource,
+        noise: impl NoiseSource + 'a,
     ) -> Result<Self, SamplerError> {
         repaint.check()?;
         check_mask(images, mask)?;
         let _guard = no_grad_guard();
+        let denoiser = Box::new(denoiser);
+        let mut noise = Box::new(noise);
         let (images, mask) = (images.shallow_clone(), mask.f_to_kind(images.kind())?);
-        let known = add_noise(&images, schedule.start(), noise)?;
-        let unknown = noise_like(noise, &images)?.f_mul_scalar(schedule.start().noise())?;
+        let known = add_noise(&images, schedule.start(), noise.as_mut())?;
+        let unknown =
+            noise_like(noise.as_mut(), &images)?.f_mul_scalar(schedule.start().noise())?;
         let x = blend(&unknown, &known, &mask)?;
         let (moves, count) = (repaint.moves(schedule.len()), repaint.calls(schedule.len()));
         let (moves, schedule) = (moves.into_iter(), schedule.clone());
@@ -179,10 +182,10 @@ impl<'a> Inpaint<'a> {
         let Self { denoiser, schedule, noise, images, mask, .. } = self;
         let step = ScheduledStep::new(schedule, step)
             .ok_or_else(|| inkdrop_torch::TorchError::message("no such step".into()))?;
-        let mut output = Ddpm.step(denoiser, step, &self.x, *noise)?;
+        let mut output = Ddpm.step(denoiser, step, &self.x, noise.as_mut())?;
         let known = match step.to.is_noiseless() {
             true => images.shallow_clone(),
-            false => add_noise(images, step.to, *noise)?,
+            false => add_noise(images, step.to, noise.as_mut())?,
         };
         output.x = blend(&output.x, &known, mask)?;
         self.x = output.x.shallow_clone();
@@ -197,7 +200,8 @@ impl<'a> Inpaint<'a> {
             match self.moves.next()? {
                 Move::Denoise(step) => return Some(self.denoise(step)),
                 Move::Renoise(part) => {
-                    match renoise_back(&self.x, &self.schedule.steps()[part], self.noise) {
+                    let steps = &self.schedule.steps()[part];
+                    match renoise_back(&self.x, steps, self.noise.as_mut()) {
                         Ok(x) => self.x = x,
                         Err(error) => return Some(Err(error)),
                     }

@@ -16,8 +16,9 @@ use crate::SamplerError;
 /// run needs its own.
 ///
 /// To add a sampler, implement this trait in a file of its own and add a variant with a name to
-/// [`Sampler`](crate::Sampler); `--sampler` then accepts the name. The text of `--help` and the default
-/// number of steps are in `crates/inkdrop/src/options/sampler.rs`.
+/// [`Sampler`](crate::Sampler); `--sampler` then accepts the name. The text of `--help` is in
+/// `crates/inkdrop/src/cli/options/sampler.rs`, the default number of steps in
+/// `crates/inkdrop/src/pipeline/plan.rs`.
 pub trait Solver {
     /// Moves x from the noise level `step.from` to `step.to`.
     ///
