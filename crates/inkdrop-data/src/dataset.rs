@@ -199,3 +199,10 @@ impl From<InMemoryDataset> for LabelledDataset {
         Self { images: Arc::new(images), labels }
     }
 }
+
+impl<D: Dataset + 'static> From<D> for LabelledDataset {
+    /// A dataset without labels.
+    fn from(images: D) -> Self {
+        Self { images: Arc::new(images), labels: Labels::None }
+    }
+}

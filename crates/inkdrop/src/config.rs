@@ -3,10 +3,10 @@
 mod data;
 mod overrides;
 mod validate;
+mod values;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
 pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
 use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
@@ -14,9 +14,11 @@ use inkdrop_unet::ModelConfig;
 pub use overrides::ConfigOverride;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
-pub use validate::{ValidatedData, validate};
+pub(crate) use validate::{ValidatedData, validate};
+pub use values::{Difference, diff, parse_value, split_assignment};
 
-use crate::values::{Difference, diff};
+use crate::Result;
+use crate::error::{Context, invalid};
 
 /// The config of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,27 +52,53 @@ const FREE: [&str; 9] = [
 ];
 
 impl RunConfig {
-    /// Loads the config of a built-in name or a .toml file, and applies overrides to it.
-    pub fn load(name: &str, overrides: &[ConfigOverride]) -> Result<Self> {
-        let config: Result<Self, _> = Value::Table(table(name, overrides)?).try_into();
-        config
-            .map_err(|error| anyhow!("{name}: the config is invalid: {}", error.to_string().trim()))
+    /// Reads a config from a .toml file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no config.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        Self::read(&name, Self::table(&name, &text)?)
     }
 
-    /// The kind of the training data; empty if the config has none. The rest of the config may be
-    /// invalid.
-    pub fn data_kind(name: &str, overrides: &[ConfigOverride]) -> Result<String> {
-        let table = table(name, overrides)?;
-        let kind = table.get("data").and_then(|data| data.get("kind")?.as_str());
-        Ok(kind.unwrap_or_default().to_string())
+    /// Reads a config from a table.
+    ///
+    /// - name: for errors
+    ///
+    /// # Errors
+    /// The table is no config.
+    pub fn read(name: &str, table: Table) -> Result<Self> {
+        let config: Result<Self, _> = Value::Table(table).try_into();
+        config.map_err(|error| {
+            invalid!("{name}: the config is invalid: {}", error.to_string().trim())
+        })
+    }
+
+    /// Parses a config that may be incomplete; keys of earlier versions get their names of today.
+    ///
+    /// - name: for errors
+    ///
+    /// # Errors
+    /// The text is no TOML.
+    pub fn table(name: &str, text: &str) -> Result<Table> {
+        let mut table: Table = text.parse().with_context(|| format!("{name}: invalid TOML"))?;
+        overrides::rename_old_keys(&mut table);
+        Ok(table)
     }
 
     /// The config as TOML.
+    ///
+    /// # Errors
+    /// A value has no form in TOML.
     pub fn to_toml(&self) -> Result<String> {
         Ok(toml::to_string(self)?)
     }
 
     /// The differences to a saved config that make this one another run, as `key: there → here`.
+    ///
+    /// # Errors
+    /// A value has no form in JSON.
     pub fn diff(&self, saved: &Self) -> Result<Vec<String>> {
         let (there, here) = (serde_json::to_value(saved)?, serde_json::to_value(self)?);
         let free = |key: &str| FREE.contains(&key) || key.split('.').next() == Some("validation");
@@ -84,34 +112,6 @@ impl RunConfig {
                 format!("{key}: {} → {}", shown(there), shown(here))
             })
             .collect())
-    }
-}
-
-/// A config with overrides applied.
-fn table(name: &str, overrides: &[ConfigOverride]) -> Result<Table> {
-    let text = text(name)?;
-    let mut table: Table = text.parse().with_context(|| format!("{name}: invalid TOML"))?;
-    overrides::rename_old_keys(&mut table);
-    for change in overrides {
-        change.apply(&mut table)?;
-    }
-    Ok(table)
-}
-
-fn text(name: &str) -> Result<String> {
-    let path = Path::new(name);
-    match BUILT_IN.iter().find(|built_in| built_in.name == name) {
-        Some(built_in) => Ok(built_in.text.to_string()),
-        None if path.extension().is_some_and(|ending| ending == "toml") => {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))
-        }
-        None => {
-            let names: Vec<&str> = BUILT_IN.iter().map(|built_in| built_in.name).collect();
-            bail!(
-                "there is no built-in config `{name}` (built in: {}); the name of a config file ends in .toml",
-                names.join(", ")
-            )
-        }
     }
 }
 
@@ -130,7 +130,7 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub const BUILT_IN: [BuiltIn; 6] = [
+pub static BUILT_IN: [BuiltIn; 6] = [
     built_in!("sprites"),
     built_in!("sprites-classes"),
     built_in!("digits"),
@@ -140,6 +140,20 @@ pub const BUILT_IN: [BuiltIn; 6] = [
 ];
 
 impl BuiltIn {
+    /// The config of a name.
+    ///
+    /// # Errors
+    /// Another name.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        BUILT_IN.iter().find(|built_in| built_in.name == name).with_context(|| {
+            let names: Vec<&str> = BUILT_IN.iter().map(|built_in| built_in.name).collect();
+            format!(
+                "there is no built-in config `{name}` (built in: {}); the name of a config file ends in .toml",
+                names.join(", ")
+            )
+        })
+    }
+
     /// Its description: the comment in its first line.
     pub fn about(&self) -> &'static str {
         self.text.lines().next().unwrap_or_default().trim_start_matches("# ")

@@ -1,11 +1,19 @@
-//! Models: opening checkpoints, resolving network and process, conditions.
+//! Model files: weights in any format, with their network, process, contexts and classes.
 
-pub mod condition;
-pub mod identity;
-pub mod metadata;
-pub mod overrides;
+mod condition;
+mod identity;
+pub(crate) mod metadata;
+mod overrides;
+mod resolve;
+mod source;
+
 pub mod processes;
-pub mod resolve;
 pub mod scheduler;
-pub mod source;
 pub mod spec;
+
+pub use condition::{Condition, Conditions, conditioning};
+pub use identity::sha256;
+pub use metadata::{BuildOptions, Classes, Model, ModelMetadata, SHORTCUT, precision};
+pub use overrides::ModelOverrides;
+pub use resolve::{ConfigSource, ResolvedModel, resolve, resolve_process};
+pub use source::Source;

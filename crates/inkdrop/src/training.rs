@@ -1,54 +1,249 @@
-//! Training runs: start or resume, training loop, final models.
+//! Training runs: config, data, loop, and the trained model.
 
-pub mod init;
-pub mod progress;
+mod init;
+mod session;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use inkdrop_train::{RunFolder, Trainer};
-use serde_json::json;
+use inkdrop_data::LabelledDataset;
+use inkdrop_train::RunFolder;
+use toml::{Table, Value};
 
-use crate::config::RunConfig;
-use crate::model::metadata::ModelMetadata;
+pub use init::Init;
+pub use session::{TrainingSession, TrainingStep, TrainingSteps};
 
-/// Number of points of the loss curve in a model file.
-const CURVE_POINTS: usize = 200;
+use crate::config::{BuiltIn, ConfigOverride, DataConfig, RunConfig};
+use crate::error::{Context, invalid};
+use crate::{Pipeline, Result};
 
-/// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
-/// final-DECAY.safetensors for each further decay.
-pub fn finish(
-    trainer: &Trainer,
-    folder: &RunFolder,
-    metadata: &ModelMetadata,
-    config: &RunConfig,
-) -> Result<Vec<PathBuf>> {
-    let curve = rounded(trainer.loss_curve().downsampled(CURVE_POINTS));
-    let mut written = Vec::new();
-    for (number, &decay) in config.train.ema.iter().enumerate() {
-        let mut weights = trainer.ema_weights(decay).context("the EMA of a decay of train.ema")?;
-        metadata.write(&mut weights)?;
-        let training = json!({
-            "inkdrop": env!("CARGO_PKG_VERSION"),
-            "data": config.data,
-            "train": config.train,
-            "average": decay,
-            "began_with": trainer.origin(),
-            "steps": trainer.step(),
-            "loss_curve": curve,
-        });
-        weights.set_metadata("training", &training)?;
-        let path = match number {
-            0 => folder.finished(),
-            _ => folder.finished_average(decay),
-        };
-        weights.save(&path)?;
-        written.push(path);
-    }
-    Ok(written)
+/// A training run, before its start: a config with changes, and data.
+///
+/// ```no_run
+/// use inkdrop::Training;
+///
+/// let run = Training::preset("sprites")?.set("train.steps", 2000)?.run("runs/sprites")?;
+/// run.pipeline()?.class("hero").sample(16)?.save("heroes.png")?;
+/// # Ok::<(), inkdrop::Error>(())
+/// ```
+#[must_use = "nothing is trained before `run`"]
+pub struct Training {
+    /// Name of the config, for errors.
+    name: String,
+    table: Table,
+    data: Option<LabelledDataset>,
+    class_names: Vec<String>,
+    device: String,
+    init: Init,
+    resume: bool,
+    allow_changes: bool,
+    callback: Option<Callback>,
 }
 
-/// Rounds the losses to five decimals.
-fn rounded(curve: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
-    curve.into_iter().map(|(step, loss)| (step, (loss * 1e5).round() / 1e5)).collect()
+/// What [`Training::on_step`] calls.
+type Callback = Box<dyn FnMut(&TrainingStep)>;
+
+impl Training {
+    /// A built-in config: `sprites`, `sprites-classes`, `digits`, `folder`, `cifar10-ddpm` or
+    /// `cifar10-improved`.
+    ///
+    /// # Errors
+    /// Another name.
+    pub fn preset(name: &str) -> Result<Self> {
+        Self::new(name, BuiltIn::find(name)?.text)
+    }
+
+    /// A config in a TOML file, such as config.toml of an earlier run.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self> {
+        let name = path.as_ref().display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+        Self::new(&name, &text)
+    }
+
+    /// A config as TOML.
+    ///
+    /// # Errors
+    /// The text is no TOML.
+    pub fn toml(text: &str) -> Result<Self> {
+        Self::new("the config", text)
+    }
+
+    /// Resumes the run of a directory with its own config.
+    ///
+    /// # Errors
+    /// There is no run.
+    pub fn of_run(folder: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::file(folder.as_ref().join("config.toml"))?.resume(true))
+    }
+
+    fn new(name: &str, text: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_string(),
+            table: RunConfig::table(name, text)?,
+            data: None,
+            class_names: Vec::new(),
+            device: "cpu".to_string(),
+            init: Init::default(),
+            resume: false,
+            allow_changes: false,
+            callback: None,
+        })
+    }
+
+    /// Sets a key of the config, such as `train.lr`. Unknown keys and invalid values are found by
+    /// [`Training::config`].
+    ///
+    /// # Errors
+    /// A part of the key is a value, not a section.
+    pub fn set(self, key: &str, value: impl Into<Value>) -> Result<Self> {
+        self.change(&ConfigOverride::set(key, value))
+    }
+
+    /// Removes a key of the config, such as `validation`.
+    ///
+    /// # Errors
+    /// A part of the key is a value, not a section.
+    pub fn unset(self, key: &str) -> Result<Self> {
+        self.change(&ConfigOverride::unset(key))
+    }
+
+    /// Applies a change of one key.
+    ///
+    /// # Errors
+    /// A part of the key is a value, not a section.
+    pub fn change(mut self, change: &ConfigOverride) -> Result<Self> {
+        change.apply(&mut self.table)?;
+        Ok(self)
+    }
+
+    /// Reads the images at a path: short for `data.path` or `data.images`, whatever the data are.
+    ///
+    /// # Errors
+    /// The data are generated, not read.
+    pub fn data_path(self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().display().to_string();
+        let kind = self.table.get("data").and_then(|data| data.get("kind")?.as_str());
+        let key = DataConfig::path_key(kind.unwrap_or_default()).with_context(|| {
+            format!("--data {path}: the images of {} are generated, not read from files", self.name)
+        })?;
+        self.set(&format!("data.{key}"), path)
+    }
+
+    /// Trains on data of one's own instead of those of the config: any
+    /// [`Dataset`](inkdrop_data::Dataset), or one with labels.
+    pub fn data(mut self, data: impl Into<LabelledDataset>) -> Self {
+        let kind = Table::from_iter([("kind".to_string(), Value::from("custom"))]);
+        self.table.insert("data".to_string(), kind.into());
+        Self { data: Some(data.into()), ..self }
+    }
+
+    /// Names of the classes of [`Training::data`], from class 0.
+    pub fn class_names<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        Self { class_names: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Device: `cpu` (the default), `cuda`, `cuda:N`, or `auto` for a GPU if there is one.
+    pub fn device(self, device: impl ToString) -> Self {
+        Self { device: device.to_string(), ..self }
+    }
+
+    /// Starts from given weights, EMA weights or optimizer state instead of random weights.
+    pub fn init(self, init: Init) -> Self {
+        Self { init, ..self }
+    }
+
+    /// Continues the run in the directory from its newest checkpoint, to the same weights as an
+    /// uninterrupted run.
+    pub fn resume(self, resume: bool) -> Self {
+        Self { resume, ..self }
+    }
+
+    /// Accepts another config or other data when a run is resumed.
+    pub fn allow_changes(self, allow: bool) -> Self {
+        Self { allow_changes: allow, ..self }
+    }
+
+    /// Calls a function after every step, with the metrics, and with images when they are due.
+    pub fn on_step(self, callback: impl FnMut(&TrainingStep) + 'static) -> Self {
+        Self { callback: Some(Box::new(callback)), ..self }
+    }
+
+    /// The config with its changes.
+    ///
+    /// # Errors
+    /// The config is invalid.
+    pub fn config(&self) -> Result<RunConfig> {
+        let config = RunConfig::read(&self.name, self.table.clone())?;
+        config.model.plan().context("[model]")?;
+        config.train.check()?;
+        Ok(config)
+    }
+
+    /// Starts the run, for a loop of one's own. Everything is checked before the directory is created.
+    ///
+    /// # Errors
+    /// The config is invalid, the data does not fit the network, or the directory is not empty.
+    pub fn start(self, out: impl AsRef<Path>) -> Result<TrainingSession> {
+        TrainingSession::start(self, out.as_ref())
+    }
+
+    /// Trains to the last step. The run directory contains config.toml, log.jsonl, events for
+    /// TensorBoard, checkpoints/, samples/ and final.safetensors with the EMA weights.
+    ///
+    /// # Errors
+    /// As for [`Training::start`]; the loss is NaN or infinite; or a file cannot be written.
+    pub fn run(mut self, out: impl AsRef<Path>) -> Result<TrainedRun> {
+        let mut callback = self.callback.take();
+        let mut session = self.start(out)?;
+        let mut steps = session.steps()?;
+        while let Some(step) = steps.next_step()? {
+            if let Some(callback) = &mut callback {
+                callback(&step);
+            }
+        }
+        drop(steps);
+        session.finish()
+    }
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct TrainedRun {
+    pub(crate) folder: RunFolder,
+    pub(crate) loss: f64,
+    pub(crate) steps: usize,
+    pub(crate) models: Vec<PathBuf>,
+}
+
+impl TrainedRun {
+    /// The training loss of the last logged steps; NaN if none was logged.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The run directory.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The model files: the EMA weights of the first decay, then those of the others.
+    pub fn models(&self) -> &[PathBuf] {
+        &self.models
+    }
+
+    /// The trained model: the EMA weights of the first decay.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn pipeline(&self) -> Result<Pipeline> {
+        let model = self.models.first().ok_or_else(|| invalid!("the run has no model file"))?;
+        Pipeline::open(model)
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::{DataError, InMemoryDataset, LabelledDataset, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::error::{Context, bail};
 
 /// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,8 @@ pub enum DataConfig {
         /// File of the labels.
         labels: Option<PathBuf>,
     },
+    /// Data that a program gave ([`Training::data`](crate::Training::data)).
+    Custom {},
 }
 
 /// A loaded dataset.
@@ -82,7 +86,7 @@ impl DataConfig {
     /// The key of the path of a kind, for `--data`; `None` for generated data.
     pub fn path_key(kind: &str) -> Option<&'static str> {
         match kind {
-            "sprites" => None,
+            "sprites" | "custom" => None,
             "npy" | "idx" => Some("images"),
             _ => Some("path"),
         }
@@ -92,7 +96,7 @@ impl DataConfig {
     ///
     /// - channels: channels of the network, for folders of pictures
     pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let channels = usize::try_from(channels).context("the network's channels")?;
+        let channels = usize::try_from(channels).ok().context("the network's channels")?;
         match self {
             Self::Npy { images, labels, classes, memory_mib } => {
                 let data = npy::open(images, labels.as_deref(), *memory_mib)?;
@@ -130,6 +134,9 @@ impl DataConfig {
             }
             Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
+            Self::Custom {} => bail!(
+                "data.kind=custom: a program gave these data: give them again with Training::data"
+            ),
         };
         Ok(LoadedInMemory { data, classes, skipped: Vec::new() })
     }

@@ -1,9 +1,10 @@
 //! Overrides of single config keys, from the command line.
 
-use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use crate::values::{parse_value, split_assignment};
+use super::values::{parse_value, split_assignment};
+use crate::Result;
+use crate::error::Context;
 
 /// Keys of earlier versions and their names now.
 const RENAMED: [(&str, &str); 2] =

@@ -1,13 +1,14 @@
 //! Validation of a config against its data: image shape, labels, process.
 
-use anyhow::{Result, ensure};
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
 use inkdrop_train::LabelUse;
 use inkdrop_unet::ModelConfig;
 
 use super::{Loaded, RunConfig};
-use crate::model::metadata::Classes;
+use crate::Result;
+use crate::error::{bail, ensure};
+use crate::model::Classes;
 
 /// Training data that matches the network.
 pub struct ValidatedData {
@@ -89,7 +90,7 @@ fn classes(
 ) -> Result<(LabelUse, Classes)> {
     one_hot_to_classes(labels);
     let Labels::Classes { count: known, .. } = labels else {
-        anyhow::bail!(
+        bail!(
             "the data has no classes, the network has {count}; give one class per image, or remove model.classes (--unset model.classes)"
         )
     };

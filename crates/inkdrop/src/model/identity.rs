@@ -1,24 +1,29 @@
 //! Identity of a model, independent of its file name.
 
-use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::model::metadata::Model;
+use super::Model;
+use crate::Result;
 
-/// Network, process, contexts and a hash of the weights.
-pub fn of(model: &Model) -> Result<Value> {
-    Ok(json!({
-        "network": model.metadata.model,
-        "process": model.metadata.process,
-        "contexts": model.metadata.contexts,
-        "weights": hash(&model.weights)?,
-    }))
+impl Model {
+    /// Network, process, contexts and a hash of the weights, as JSON.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn identity(&self) -> Result<Value> {
+        Ok(json!({
+            "network": self.metadata.model,
+            "process": self.metadata.process,
+            "contexts": self.metadata.contexts,
+            "weights": hash(&self.weights)?,
+        }))
+    }
 }
 
 /// SHA-256 of byte strings, each preceded by its length.
-pub fn of_bytes(pieces: &[&[u8]]) -> String {
+pub fn sha256(pieces: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for piece in pieces {
         hash.update((piece.len() as u64).to_le_bytes());

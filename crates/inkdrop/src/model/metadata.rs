@@ -1,18 +1,18 @@
-//! A model: its metadata, its weights, and its network.
+//! A model: its metadata and its weights.
 
-use anyhow::{Context, Result, bail, ensure};
-use inkdrop_checkpoint::{StateDict, load_shared};
-use inkdrop_nn::{CompileOptions, Network};
-use inkdrop_process::{Process, ProcessConfig};
-use inkdrop_schedule::SamplingSchedule;
+use std::path::Path;
+
+use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
+use inkdrop_nn::TrainableNetwork;
+use inkdrop_process::ProcessConfig;
 use inkdrop_torch::tch::{Device, Kind, manual_seed};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::model::overrides::ModelOverrides;
-use crate::model::resolve::{self, ResolvedModel};
-use crate::model::scheduler;
-use crate::model::source::Source;
+use super::resolve::{ResolvedModel, resolve, resolve_process};
+use super::{ModelOverrides, Source, scheduler};
+use crate::error::{Context, bail, ensure};
+use crate::{Error, Result};
 
 /// The metadata of a model, as its checkpoint stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,41 +39,38 @@ pub struct Classes {
 
 /// An opened model: its metadata and its weights.
 pub struct Model {
+    /// The built-in name or the path.
+    pub name: String,
+    /// The metadata.
     pub metadata: ModelMetadata,
+    /// The weights.
     pub weights: StateDict,
     /// Options of `sample` that correspond to the scheduler of its directory.
     pub scheduler_hint: Option<String>,
 }
 
 /// Options for building a network.
-#[derive(Debug, Clone)]
-pub struct Build {
+#[derive(Debug, Clone, Copy)]
+pub struct BuildOptions {
     /// Device.
     pub device: Device,
     /// Compute dtype (of the convolutions and the attention).
     pub torso: Kind,
-    /// Initialises init_conv.shortcut randomly if the file lacks it.
-    pub draw_shortcut: bool,
-    /// Seed of random initialisation.
-    pub seed: u64,
-    /// The sampling schedule and the classes of the run, if known, to compute embeddings in advance.
-    pub schedule: Option<(SamplingSchedule, Vec<i64>)>,
+    /// Seed to initialise init_conv.shortcut from, if the file lacks it.
+    pub draw_shortcut: Option<u64>,
 }
 
-impl Build {
+impl Default for BuildOptions {
     /// CPU, f32.
-    pub fn plain() -> Self {
-        Self {
-            device: Device::Cpu,
-            torso: Kind::Float,
-            draw_shortcut: false,
-            seed: 0,
-            schedule: None,
-        }
+    fn default() -> Self {
+        Self { device: Device::Cpu, torso: Kind::Float, draw_shortcut: None }
     }
 }
 
 /// A precision by name: f32, bf16 or f16.
+///
+/// # Errors
+/// Another name.
 pub fn precision(name: &str) -> Result<Kind> {
     Ok(match name {
         "f32" => Kind::Float,
@@ -107,6 +104,9 @@ impl ModelMetadata {
     }
 
     /// Stores the metadata in a state dict.
+    ///
+    /// # Errors
+    /// The metadata cannot be written as JSON.
     pub fn write(&self, weights: &mut StateDict) -> Result<()> {
         weights.set_metadata("model", &self.model)?;
         weights.set_metadata("process", &self.process)?;
@@ -119,88 +119,87 @@ impl ModelMetadata {
 }
 
 impl Model {
-    /// Opens a model for generation, by a built-in name or a path.
-    pub fn find(name: &str, overrides: &ModelOverrides) -> Result<Self> {
-        Self::find_if(name, overrides, |config| {
-            ensure!(
-                !matches!(config, ModelConfig::ImprovedSuperRes(_)),
-                "{name} is a super-resolution network: use it with `inkdrop edit upscale`"
-            );
-            Ok(())
-        })
+    /// Opens a model by a built-in name or a path.
+    ///
+    /// # Errors
+    /// There is no such file, its network or process is unknown, or it does not generate images.
+    pub fn open(path: impl AsRef<Path>, overrides: &ModelOverrides) -> Result<Self> {
+        Self::open_if(path.as_ref(), overrides, None)
     }
 
-    /// Opens a super-resolution model.
-    pub fn find_upscaler(name: &str, overrides: &ModelOverrides) -> Result<Self> {
-        Self::find_if(name, overrides, |config| {
-            ensure!(
-                matches!(config, ModelConfig::ImprovedSuperRes(_)),
-                "{name} is a network of family {}, expected improved-super-res, a super-resolution network",
-                config.family()
-            );
-            Ok(())
-        })
-    }
-
-    fn find_if(
-        name: &str,
+    /// Opens a model that has to be, or not to be, a super-resolution network.
+    pub(crate) fn open_if(
+        path: &Path,
         overrides: &ModelOverrides,
-        suits: impl Fn(&ModelConfig) -> Result<()>,
+        upscaler: Option<bool>,
     ) -> Result<Self> {
-        let source = Source::open(name)?;
-        let described = resolve::describe(&source, overrides)?;
-        suits(&described.config)?;
-        check_images(&described.config)?;
-        described.check_determined(name, overrides.assume)?;
-        described.config.plan().with_context(|| name.to_string())?;
-        let process = resolve::process(&source, overrides, Some(&described))?.with_context(|| {
+        let source = Source::open(path)?;
+        let name = &source.name;
+        let resolved = resolve(&source, overrides)?;
+        if let Some(expected) = upscaler {
+            check_upscaler(name, &resolved.config, expected)?;
+        }
+        check_images(&resolved.config)?;
+        resolved.check_determined(name, overrides.assume)?;
+        resolved.config.plan().with_context(|| name)?;
+        let process = resolve_process(&source, overrides, Some(&resolved))?.with_context(|| {
             format!(
                 "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr"
             )
         })?;
-        let (contexts, classes) = (contexts(name, &described)?, classes(name, &described)?);
-        let ResolvedModel { weights, config, .. } = described;
+        let (contexts, classes) = (resolved.contexts(name)?, classes(name, &resolved)?);
+        let ResolvedModel { weights, config, .. } = resolved;
         let scheduler_hint = source.scheduler.as_ref().and_then(scheduler::hint);
-        Ok(Self {
-            metadata: ModelMetadata { model: config, process, contexts, classes },
-            weights,
-            scheduler_hint,
-        })
+        let metadata = ModelMetadata { model: config, process, contexts, classes };
+        Ok(Self { name: source.name, metadata, weights, scheduler_hint })
     }
 
-    /// Builds the compiled network with its weights, and the process.
-    pub fn build(&self, how: &Build) -> Result<(Box<dyn Network>, Process)> {
-        let model = &self.metadata.model;
-        // Weights that are loaded need no initialisation; --draw-shortcut keeps a part of it.
-        manual_seed(how.seed as i64);
-        let network = match how.draw_shortcut {
-            true => model.build(how.torso, how.device)?,
-            false => model.build_uninitialized(how.torso, how.device)?,
+    /// Builds the network with its weights.
+    ///
+    /// f32 weights are shared with the model, not copied: compile the network, do not train it.
+    ///
+    /// # Errors
+    /// The weights do not fit the network.
+    pub fn build(&self, options: &BuildOptions) -> Result<Box<dyn TrainableNetwork>> {
+        let BuildOptions { device, torso, draw_shortcut } = *options;
+        let config = &self.metadata.model;
+        // Weights that are loaded need no initialisation; the shortcut keeps its own.
+        let (network, optional) = match draw_shortcut {
+            Some(seed) => {
+                manual_seed(seed as i64);
+                (config.build(torso, device)?, &SHORTCUT[..])
+            }
+            None => (config.build_uninitialized(torso, device)?, &[][..]),
         };
-        let optional: &[&str] = if how.draw_shortcut { &SHORTCUT } else { &[] };
-        // Compiled networks are never trained, so the weights need no second copy.
         load_shared(network.params(), &self.weights, optional)
             .map_err(|error| self.explain(error))?;
-        let process = Process::new(&self.metadata.process, how.device)?;
-        let options = match &how.schedule {
-            None => CompileOptions::default(),
-            Some((schedule, classes)) => {
-                let times = process.network_times(schedule);
-                CompileOptions { classes: classes.clone(), ..CompileOptions::at(times) }
-            }
-        };
-        Ok((network.compile(&options)?, process))
+        Ok(network)
     }
 
-    fn explain(&self, error: inkdrop_checkpoint::CheckpointError) -> anyhow::Error {
+    fn explain(&self, error: CheckpointError) -> Error {
         let lacks = SHORTCUT.iter().all(|key| self.weights.get(key).is_none());
         let notebook = matches!(self.metadata.model, ModelConfig::Context(_)) && lacks;
-        let error = anyhow::Error::new(error);
         if !notebook {
-            return error;
+            return error.into();
         }
-        error.context("the sprites notebook never saves init_conv.shortcut, since it draws new weights for it in every forward pass; --draw-shortcut initialises it once from the seed")
+        let context = "the sprites notebook never saves init_conv.shortcut, since it draws new weights for it in every forward pass; --draw-shortcut initialises it once from the seed";
+        Error::Context { context: context.to_string(), source: Box::new(error.into()) }
     }
+}
+
+/// Checks that a network is a super-resolution network, or that it is none.
+pub(crate) fn check_upscaler(name: &str, config: &ModelConfig, expected: bool) -> Result<()> {
+    let upscaler = matches!(config, ModelConfig::ImprovedSuperRes(_));
+    ensure!(
+        expected || !upscaler,
+        "{name} is a super-resolution network: use it with `inkdrop edit upscale`"
+    );
+    ensure!(
+        !expected || upscaler,
+        "{name} is a network of family {}, expected improved-super-res, a super-resolution network",
+        config.family()
+    );
+    Ok(())
 }
 
 /// Returns an error if the network does not generate images.
@@ -223,22 +222,10 @@ fn check_images(config: &ModelConfig) -> Result<()> {
     Ok(())
 }
 
-/// The names of the contexts in the metadata of a file.
-pub fn contexts(name: &str, described: &ResolvedModel) -> Result<Vec<String>> {
-    let contexts: Vec<String> = described.weights.metadata("contexts")?.unwrap_or_default();
-    let takes = described.config.contexts();
-    ensure!(
-        contexts.is_empty() || contexts.len() as i64 == takes,
-        "{name} names {} contexts, its network takes {takes}",
-        contexts.len()
-    );
-    Ok(contexts)
-}
-
 /// The classes in the metadata of a file.
-pub fn classes(name: &str, described: &ResolvedModel) -> Result<Classes> {
-    let classes: Classes = described.weights.metadata("classes")?.unwrap_or_default();
-    let count = described.config.classes().unwrap_or(0);
+fn classes(name: &str, resolved: &ResolvedModel) -> Result<Classes> {
+    let classes: Classes = resolved.weights.metadata("classes")?.unwrap_or_default();
+    let count = resolved.config.classes().unwrap_or(0);
     ensure!(
         classes.names.len() as i64 <= count
             && classes.null.is_none_or(|id| (0..count).contains(&id)),

@@ -1,33 +1,20 @@
-//! Options for checkpoints without metadata.
-
-/// Heading of these options in the help. It is set per option, since a heading of the group would also
-/// apply to the options after it.
-const HEADING: &str = "Checkpoints without metadata";
+//! What a checkpoint without metadata does not say.
 
 /// Network and process of a checkpoint without metadata.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelOverrides {
-    /// Network in a file with several, such as model or ema_model
-    #[arg(long, help_heading = HEADING, value_name = "NAME")]
+    /// Name of the network in a file with several, such as `model` or `ema_model`.
     pub part: Option<String>,
     /// Network config: a preset, or a .toml or .json file with the keys of inkdrop or of the PyTorch
-    /// program
-    #[arg(long, help_heading = HEADING, value_name = "PRESET|FILE")]
+    /// program.
     pub config: Option<String>,
-    /// Network config as MODEL_FLAGS of improved-diffusion or guided-diffusion
-    #[arg(long, help_heading = HEADING, value_name = "\"--image_size 32 …\"", allow_hyphen_values = true)]
+    /// Network config as MODEL_FLAGS of improved-diffusion or guided-diffusion.
     pub flags: Option<String>,
-    /// Set one field of the network config, such as heads=4; repeatable
-    #[arg(long = "set", help_heading = HEADING, value_name = "KEY=VALUE")]
+    /// Single fields of the network config, such as `heads=4`.
     pub settings: Vec<String>,
-    /// Accept default values for fields that shapes do not determine
-    #[arg(long, help_heading = HEADING)]
+    /// Accepts default values for fields that shapes do not determine.
     pub assume: bool,
-    /// Diffusion process: sprites, ddpm, or a noise schedule (linear, cosine, scaled-linear,
-    /// sigmoid) with options after colons: STEPS, rescaled (rescale_timesteps), unclipped,
-    /// zero-snr, sample, posterior-mean, velocity, fixed-small, learned, learned-range; or a .toml
-    /// or .json file
-    #[arg(long, help_heading = HEADING, value_name = "NAME")]
+    /// Diffusion process; see [`processes::parse`](crate::model::processes::parse).
     pub process: Option<String>,
 }
 

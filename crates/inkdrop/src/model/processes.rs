@@ -1,10 +1,11 @@
 //! Diffusion processes by name, and those of published checkpoints.
 
-use anyhow::{Context, Result, bail, ensure};
 use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
+use crate::Result;
+use crate::error::{Context, bail, ensure};
 use crate::model::spec::read_table;
 
 /// Parses `sprites` or `ddpm`; a noise schedule with options, such as `cosine:4000:rescaled`; or a .toml

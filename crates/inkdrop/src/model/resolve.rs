@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_process::ProcessConfig;
 use inkdrop_unet::{ImageSize, ModelConfig, Shapes, UndeterminedField};
 use serde_json::Value;
 
-use crate::model::overrides::ModelOverrides;
-use crate::model::source::Source;
+use crate::Result;
+use crate::error::{Context, bail, ensure, invalid};
 use crate::model::spec::{self, ModelSpec};
+use crate::model::{ModelOverrides, Source};
 use crate::model::{processes, scheduler};
 
 /// The network of a checkpoint.
@@ -53,7 +53,10 @@ impl fmt::Display for ConfigSource {
 }
 
 /// Resolves the network of a source: from the file, else from the options, else from keys and shapes.
-pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedModel> {
+///
+/// # Errors
+/// The network is unknown, or the options contradict the file.
+pub fn resolve(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedModel> {
     let weights = source.part(overrides.part.as_deref())?;
     let (config, origin, mut undetermined) = network(source, &weights, overrides)?;
     let mut config = config;
@@ -71,7 +74,7 @@ pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedM
             undetermined.field != field && !(heads && undetermined.field == "heads")
         });
     }
-    config.check().with_context(|| source.name.clone())?;
+    config.check().with_context(|| &source.name)?;
     Ok(ResolvedModel { weights, config, origin, undetermined })
 }
 
@@ -79,7 +82,10 @@ pub fn describe(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedM
 ///
 /// - known: the network, if known; a preset implies a process, and twice the output channels a learned
 ///   variance
-pub fn process(
+///
+/// # Errors
+/// The options contradict the file, or the scheduler of a diffusers directory is not supported.
+pub fn resolve_process(
     source: &Source,
     overrides: &ModelOverrides,
     known: Option<&ResolvedModel>,
@@ -130,7 +136,7 @@ fn network(
         (None, Some(given)) => Ok(given),
         (None, None) => {
             let detected = ModelConfig::detect(&shapes(weights)).map_err(|error| {
-                anyhow!("{} has no network config in its metadata, and {error}", source.name)
+                invalid!("{} has no network config in its metadata, and {error}", source.name)
             })?;
             Ok((detected.config, ConfigSource::Keys, detected.undetermined))
         }
@@ -179,7 +185,25 @@ pub fn shapes(weights: &StateDict) -> Shapes {
 }
 
 impl ResolvedModel {
+    /// The names of the contexts in the metadata of the file.
+    ///
+    /// # Errors
+    /// Their number is not that of the network.
+    pub fn contexts(&self, name: &str) -> Result<Vec<String>> {
+        let contexts: Vec<String> = self.weights.metadata("contexts")?.unwrap_or_default();
+        let takes = self.config.contexts();
+        ensure!(
+            contexts.is_empty() || contexts.len() as i64 == takes,
+            "{name} names {} contexts, its network takes {takes}",
+            contexts.len()
+        );
+        Ok(contexts)
+    }
+
     /// Returns an error if fields are undetermined, with the flags that set them.
+    ///
+    /// # Errors
+    /// Fields are undetermined, unless `assume` accepts their default values.
     pub fn check_determined(&self, source: &str, assume: bool) -> Result<()> {
         if assume || self.undetermined.is_empty() {
             return Ok(());

@@ -1,10 +1,12 @@
 //! scheduler_config.json of diffusers: reading and writing a process.
 
-use anyhow::{Result, anyhow, bail};
 use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use crate::Result;
+use crate::error::{bail, invalid};
 
 /// Supported schedulers: their entries define the betas of a process.
 const BETAS: [&str; 11] = [
@@ -64,7 +66,7 @@ impl Default for Entries {
 /// Reads the process of a scheduler config. The error lists all unsupported entries.
 pub fn read(config: &Value) -> Result<ProcessConfig> {
     let entries = Entries::deserialize(config)
-        .map_err(|error| anyhow!("scheduler_config.json: {error}; use --process instead"))?;
+        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
     let mut wrong = Vec::new();
     if !BETAS.contains(&entries.class_name.as_str()) {
         wrong.push(format!("{} (supported: {})", entries.class_name, BETAS.join(", ")));

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
+
+use crate::Result;
+use crate::error::{Context, bail};
 
 /// The models that are compiled into the binary.
 const BUILT_IN: [(&str, &[u8]); 1] =
@@ -24,25 +26,33 @@ pub struct Source {
 
 impl Source {
     /// Opens a built-in name or a path; `./sprites` is always a path.
-    pub fn open(name: &str) -> Result<Self> {
-        let path = Path::new(name);
-        let (whole, config, scheduler) = match BUILT_IN.iter().find(|(known, _)| *known == name) {
-            Some((_, bytes)) => (StateDict::from_bytes(bytes, name)?, None, None),
-            None if !path.exists() => {
-                let names = BUILT_IN.map(|(name, _)| name).join(", ");
-                bail!("no file and no built-in model {name} (built in: {names})")
-            }
-            None if path.is_dir() => {
-                let folder = DiffusersFolder::open(path)?;
-                (folder.weights, Some(folder.config), folder.scheduler)
-            }
-            None => (StateDict::open(path)?, None, None),
-        };
-        Ok(Self { name: name.to_string(), whole, config, scheduler })
+    ///
+    /// # Errors
+    /// There is no such file or built-in model, or the file cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let (whole, config, scheduler) =
+            match BUILT_IN.iter().find(|(known, _)| Path::new(known) == path) {
+                Some((_, bytes)) => (StateDict::from_bytes(bytes, &name)?, None, None),
+                None if !path.exists() => {
+                    let names = BUILT_IN.map(|(name, _)| name).join(", ");
+                    bail!("no file and no built-in model {name} (built in: {names})")
+                }
+                None if path.is_dir() => {
+                    let folder = DiffusersFolder::open(path)?;
+                    (folder.weights, Some(folder.config), folder.scheduler)
+                }
+                None => (StateDict::open(path)?, None, None),
+            };
+        Ok(Self { name, whole, config, scheduler })
     }
 
     /// The weights of one network of the file, without key prefixes of wrappers.
+    ///
+    /// # Errors
+    /// The file has no such network, or several and `name` is `None`.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
-        self.whole.part(name).with_context(|| self.name.clone())
+        self.whole.part(name).with_context(|| &self.name)
     }
 }

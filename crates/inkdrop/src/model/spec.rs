@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 
-use crate::values::{parse_value, split_assignment};
+use crate::Result;
+use crate::config::{parse_value, split_assignment};
+use crate::error::{Context, bail, invalid};
 
 /// True if a text is the name of a preset or of a .toml or .json file.
 pub fn names(text: &str) -> bool {
@@ -51,7 +52,7 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
     // All families of inkdrop have `features`; no PyTorch program has such an argument.
     if table.contains_key("features") {
         let config: ModelConfig = serde_json::from_value(Value::Object(table))
-            .map_err(|error| anyhow!("family {family}: {error}"))?;
+            .map_err(|error| invalid!("family {family}: {error}"))?;
         config.check()?;
         return Ok((config, true));
     }
@@ -90,7 +91,7 @@ pub fn set(config: &ModelConfig, setting: &str) -> Result<(ModelConfig, String)>
     json[key] = field_value(key, text.trim())?;
     let family = config.family();
     let changed = serde_json::from_value(json)
-        .map_err(|error| anyhow!("--set {setting}: family {family}: {error}"))?;
+        .map_err(|error| invalid!("--set {setting}: family {family}: {error}"))?;
     Ok((changed, key.to_string()))
 }
 

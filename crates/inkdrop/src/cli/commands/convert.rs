@@ -1,0 +1,259 @@
+//! `inkdrop convert`: checkpoints from one format to another, with the same keys.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
+use inkdrop::model::{
+    ConfigSource, ModelOverrides, ResolvedModel, SHORTCUT, Source, precision, resolve,
+    resolve_process, scheduler,
+};
+use inkdrop::torch::tch::{Device, Kind};
+use inkdrop::unet::{ModelConfig, Unet2dArguments};
+use serde_json::Value;
+
+use crate::options::OverrideArgs;
+use crate::output::sink::check_place;
+use crate::stdout::print_line;
+
+/// Convert checkpoints between PyTorch, safetensors and diffusers
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Input: a .pt, .pth, .bin, .safetensors or .npz file, a diffusers directory, or a built-in model
+    input: String,
+    /// Output: x.safetensors (with metadata), x.pt, x.pth or x.bin (for torch.load and
+    /// load_state_dict), or directory/ (diffusers, for family unet2d)
+    output: PathBuf,
+    /// Convert floating point weights to f32, f16 or bf16
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<String>,
+    /// Omit init_conv.shortcut, which the ContextUnet of the sprites notebook does not have
+    #[arg(long)]
+    drop_shortcut: bool,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+/// Output format, by file name.
+enum Format {
+    Safetensors,
+    Torch,
+    Diffusers,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { input, output, .. } = arguments;
+    let overrides = &arguments.overrides.overrides();
+    let format = Format::of(output)?;
+    let kind = arguments.dtype.as_deref().map(precision).transpose()?;
+    format.check_input(Path::new(input), output)?;
+    let source = Source::open(input)?;
+    let weights = source.part(overrides.part.as_deref())?;
+    let weights = plain(&weights, kind, arguments.drop_shortcut)?;
+    let network = network(&source, overrides, &format)?;
+    let count = weights.iter().count();
+    let note = match format {
+        Format::Torch => {
+            ensure!(
+                overrides.process.is_none(),
+                "--process: a PyTorch file cannot store a process; write x.safetensors"
+            );
+            weights.save_torch(output, &[])?;
+            shortcut_note(&weights)
+        }
+        Format::Safetensors => write_safetensors(&source, weights, network, overrides, output)?,
+        Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
+    };
+    print_line(&format!("{} contains {count} tensors{note}", output.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Format {
+    fn of(output: &Path) -> Result<Self> {
+        let ending = output.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        let slash = output.to_string_lossy().ends_with(std::path::is_separator);
+        let format = match ending.as_deref() {
+            _ if slash => return Ok(Self::Diffusers),
+            Some("safetensors") => Self::Safetensors,
+            Some("pt" | "pth" | "bin") => Self::Torch,
+            Some(ending) if !output.is_dir() => bail!(
+                "{}: unknown ending .{ending}, expected x.safetensors, x.pt, x.pth, x.bin or directory/",
+                output.display()
+            ),
+            _ => return Ok(Self::Diffusers),
+        };
+        check_place(output)?;
+        Ok(format)
+    }
+
+    /// Checks that the output does not overwrite the input.
+    fn check_input(&self, input: &Path, output: &Path) -> Result<()> {
+        let written = match self {
+            Self::Diffusers => DiffusersFolder::weights_at(output).to_vec(),
+            Self::Safetensors | Self::Torch => vec![output.to_path_buf()],
+        };
+        let over = |written: &PathBuf| match (input.canonicalize(), written.canonicalize()) {
+            (Ok(input), Ok(written)) => written.starts_with(input),
+            _ => false,
+        };
+        ensure!(
+            !written.iter().any(over),
+            "{} is the input and would be overwritten: choose another name",
+            input.display()
+        );
+        Ok(())
+    }
+}
+
+/// The network, or the reason why it is unknown. Tensors are converted in any case, but a config of the
+/// user or of the file must match, and a diffusers directory needs one.
+fn network(
+    source: &Source,
+    overrides: &ModelOverrides,
+    format: &Format,
+) -> Result<Result<ResolvedModel>> {
+    let mut resolved = match resolve(source, overrides) {
+        Err(error) if overrides.set_network() => return Err(error.into()),
+        Err(error) => return Ok(Err(error.into())),
+        Ok(resolved) => resolved,
+    };
+    if matches!(format, Format::Diffusers) {
+        ensure!(
+            matches!(resolved.config, ModelConfig::Unet2d(_)),
+            "diffusers has no network of family {}: expected x.safetensors or x.pt, not a directory",
+            resolved.config.family()
+        );
+        // The config.json of diffusers may omit the size.
+        if resolved.undetermined.iter().any(|unknown| unknown.field != "size") {
+            resolved.check_determined(&source.name, overrides.assume)?;
+        }
+    }
+    if overrides.assume {
+        resolved.undetermined.clear();
+    }
+    match verify(&source.name, &resolved) {
+        Err(error) if resolved.origin == ConfigSource::Keys && !overrides.set_network() => {
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(Ok(resolved)),
+    }
+}
+
+/// Checks that all keys and shapes match.
+fn verify(name: &str, resolved: &ResolvedModel) -> Result<()> {
+    let network = resolved.config.build_uninitialized(Kind::Float, Device::Cpu)?;
+    load(network.params(), &resolved.weights, &SHORTCUT).with_context(|| {
+        format!(
+            "{name} does not match the network of family {} from {}",
+            resolved.config.family(),
+            resolved.origin
+        )
+    })
+}
+
+/// The tensors without metadata.
+fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result<StateDict> {
+    let mut plain = StateDict::default();
+    for (key, tensor) in weights.iter() {
+        if drop_shortcut && SHORTCUT.contains(&key) {
+            continue;
+        }
+        let tensor = match kind {
+            Some(kind) if tensor.is_floating_point() => tensor.f_to_kind(kind)?,
+            _ => tensor.shallow_clone(),
+        };
+        plain.insert(key, tensor);
+    }
+    Ok(plain)
+}
+
+fn shortcut_note(weights: &StateDict) -> String {
+    let present = SHORTCUT.iter().any(|key| weights.get(key).is_some());
+    let note = "; with init_conv.shortcut, which the ContextUnet of the sprites notebook does not have (--drop-shortcut omits it)";
+    if present { note.to_string() } else { String::new() }
+}
+
+/// Writes a safetensors file with the metadata that is known; returns a note about the rest.
+fn write_safetensors(
+    source: &Source,
+    mut weights: StateDict,
+    network: Result<ResolvedModel>,
+    overrides: &ModelOverrides,
+    output: &Path,
+) -> Result<String> {
+    let mut unknown = Vec::new();
+    let process = match resolve_process(source, overrides, network.as_ref().ok()) {
+        Err(error) if overrides.process.is_none() => Err(error.report()),
+        process => process?.ok_or_else(|| "give it with --process".to_string()),
+    };
+    match &network {
+        Err(error) => unknown.push(format!("\n  the network: {error:#}")),
+        Ok(network) if !network.undetermined.is_empty() => {
+            unknown.push(format!("\n  the network: {}", network.undetermined_hint()));
+        }
+        Ok(network) => weights.set_metadata("model", &network.config)?,
+    }
+    match &process {
+        Err(why) => unknown.push(format!("\n  the process: {why}")),
+        Ok(process) => weights.set_metadata("process", process)?,
+    }
+    if let Ok(network) = &network {
+        let names = network.contexts(&source.name)?;
+        if !names.is_empty() || network.config.contexts() == 0 {
+            weights.set_metadata("contexts", &names)?;
+        }
+    }
+    for key in ["training", "classes"] {
+        if let Some(text) = source.whole.metadata_text(key) {
+            weights.set_metadata_text(key, text);
+        }
+    }
+    weights.save(output)?;
+    Ok(match unknown.as_slice() {
+        [] => ", with metadata".to_string(),
+        unknown => format!("; its metadata lacks{}", unknown.concat()),
+    })
+}
+
+fn write_diffusers(
+    source: &Source,
+    weights: StateDict,
+    network: ResolvedModel,
+    overrides: &ModelOverrides,
+    output: &Path,
+) -> Result<String> {
+    let ModelConfig::Unet2d(config) = &network.config else {
+        bail!("diffusers has no network of family {}", network.config.family());
+    };
+    let mut config = serde_json::to_value(Unet2dArguments::of(config)?)?;
+    if network.undetermined.iter().any(|unknown| unknown.field == "size") {
+        config["sample_size"] = Value::Null;
+    }
+    let (scheduler, note) = scheduler(source, overrides, &network)?;
+    DiffusersFolder { config, scheduler, weights }.write(output)?;
+    Ok(note.to_string())
+}
+
+/// The scheduler of the input, unchanged, or one for the process; with a note.
+fn scheduler(
+    source: &Source,
+    overrides: &ModelOverrides,
+    network: &ResolvedModel,
+) -> Result<(Option<Value>, &'static str)> {
+    const WITH: &str = ", with a scheduler_config.json";
+    if let (None, Some(theirs)) = (&overrides.process, &source.scheduler) {
+        return Ok((Some(theirs.clone()), WITH));
+    }
+    let process = resolve_process(source, overrides, Some(network))?;
+    let scheduler = process.as_ref().and_then(scheduler::write);
+    let note = match (&process, &scheduler) {
+        (_, Some(_)) => WITH,
+        (Some(_), None) => {
+            "; without scheduler_config.json: diffusers has no scheduler for this process"
+        }
+        (None, None) => "; without scheduler_config.json: the process is unknown (give --process)",
+    };
+    Ok((scheduler, note))
+}

@@ -1,0 +1,79 @@
+//! `inkdrop edit img2img`: image-to-image (SDEdit).
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use inkdrop::SamplingSession;
+use inkdrop::data::Images;
+use serde::Serialize;
+
+use super::session::{self, EditOutput, EditRun};
+use crate::options::{EditArgs, InputArgs, ModelArgs, SamplerArgs};
+use crate::output::contact_sheet::ContactSheet;
+use crate::output::run::Run;
+
+/// Image-to-image: variations of images by adding noise and denoising (SDEdit)
+#[derive(Debug, clap::Args, Serialize)]
+pub struct Arguments {
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    input: InputArgs,
+    /// Fraction of the steps, above 0 (the image is kept) to 1 (a new image)
+    #[arg(long, default_value_t = 0.6)]
+    strength: f64,
+    /// Number of variations per image
+    #[arg(short = 'n', long, default_value_t = 4)]
+    variations: usize,
+    #[serde(flatten)]
+    #[command(flatten)]
+    edit: EditArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    sampler: SamplerArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { model, input, strength, variations, edit, sampler } = arguments;
+    let (strength, variations) = (*strength, *variations);
+    ensure!(
+        strength > 0.0 && strength <= 1.0,
+        "--strength {strength}: expected above 0 (the image is kept) to 1 (a new image)"
+    );
+    let pipeline = sampler.apply(session::pipeline(edit, model, model.open(edit.seed)?)?)?;
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.plan()? };
+    let given = input.read(pipeline.metadata())?;
+    edit.options.output.check_inputs(&given.paths)?;
+    let (images, count) = (given.images, given.names.len() * variations);
+    let job = edit.job("img2img", arguments, &[images.bytes()], count)?;
+    let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
+    let steps = (edit.plan.schedule.len() as f64 * strength).ceil() as usize;
+    edit.run(job, sheet, false, &mut Task { steps, images, strength, variations })
+}
+
+struct Task {
+    steps: usize,
+    images: Images,
+    strength: f64,
+    variations: usize,
+}
+
+impl session::Task for Task {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn edit(
+        &mut self,
+        session: &SamplingSession<'_>,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let images = self.images.select(&session::sources(&numbers, self.variations))?;
+        let (x, count) = (session::tensor(&images, session.device())?, numbers.len());
+        EditOutput::of(&run.drive(count, session.img2img(numbers, &x, self.strength)?)?)
+    }
+}

@@ -1,0 +1,146 @@
+//! `inkdrop edit inpaint`: inpainting and outpainting (RePaint).
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use inkdrop::data::{Images, read};
+use inkdrop::mask::{self, Mask};
+use inkdrop::model::ModelMetadata;
+use inkdrop::sampler::edit::Repaint;
+use inkdrop::{SamplingSession, samples};
+use serde::Serialize;
+
+use super::canvas::{self, MaskOptions};
+use super::session::{self, EditOutput, EditRun};
+use crate::options::{EditArgs, Input, InputArgs, ModelArgs};
+use crate::output::contact_sheet::ContactSheet;
+use crate::output::run::Run;
+
+/// Inpaint a masked region, or outpaint around images (RePaint)
+///
+/// The sampler is ddpm. Unmasked pixels are kept byte for byte.
+#[derive(Debug, clap::Args, Serialize)]
+pub struct Arguments {
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    input: InputArgs,
+    #[serde(skip)]
+    #[command(flatten)]
+    mask: MaskOptions,
+    /// Number of results per image
+    #[arg(short = 'n', long, default_value_t = 1)]
+    variations: usize,
+    /// Sampling steps [default: 250, or all timesteps of the model if it has fewer]
+    #[serde(skip)]
+    #[arg(long)]
+    steps: Option<usize>,
+    /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams
+    #[arg(long, default_value_t = 10)]
+    times: usize,
+    /// RePaint: number of steps per part (jump length)
+    #[arg(long, default_value_t = 10)]
+    jump: usize,
+    #[serde(flatten)]
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { model, input, mask, variations, steps, times, jump, edit } = arguments;
+    let repaint = Repaint { times: *times, jump: *jump };
+    ensure!(*times > 0, "--times 0: expected 1 or more");
+    ensure!(*jump > 0, "--jump 0: expected at least 1 step");
+    let mut pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
+    if let Some(steps) = steps {
+        pipeline = pipeline.steps(*steps);
+    }
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan()? };
+    let (given, masks) = read_images(input, mask, pipeline.metadata())?;
+    edit.options.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
+    let (images, count) = (given.images, given.names.len() * variations);
+    let all: Vec<u8> = masks.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
+    let job = edit.job("inpaint", arguments, &[images.bytes(), &all], count)?;
+    let kept = mask::compose(None, &images, &masks.iter().collect::<Vec<_>>())?;
+    let before = [("image", &images), ("kept", &kept)];
+    let before = if mask.at().is_some() { &before[1..] } else { &before };
+    let sheet = ContactSheet::of_rows(&given.names, before, *variations)?;
+    let steps = repaint.calls(edit.plan.schedule.len());
+    let mut task = Task { steps, repaint, images, masks, variations: *variations };
+    edit.run(job, sheet, false, &mut task)
+}
+
+/// The images on canvases of the size of the network, and the mask of each.
+fn read_images(
+    input: &InputArgs,
+    mask: &MaskOptions,
+    metadata: &ModelMetadata,
+) -> Result<(Input, Vec<Mask>)> {
+    let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    let (size, region) = ((width, height), mask.mask((width, height))?);
+    let Some(at) = mask.at() else {
+        ensure!(
+            region.contains(&true),
+            "the mask is black everywhere: expected white pixels, which are inpainted"
+        );
+        let given = input.read(metadata)?;
+        let masks = vec![region; given.names.len()];
+        return Ok((given, masks));
+    };
+    let paths = read::files(&input.images)?;
+    let placed = |path: &PathBuf| {
+        let (canvas, mut mask) = canvas::place(&read::read_picture(path)?, size, at);
+        let name = path.display();
+        ensure!(
+            mask.contains(&false),
+            "--at {},{}: {name} lies outside of the {width} x {height} pixels of the model",
+            at.0,
+            at.1
+        );
+        mask.iter_mut().zip(&region).for_each(|(pixel, region)| *pixel |= region);
+        ensure!(
+            mask.contains(&true),
+            "--at {},{}: {name} covers all {width} x {height} pixels of the model, nothing is left to outpaint",
+            at.0,
+            at.1
+        );
+        Ok((canvas, mask))
+    };
+    let (canvases, masks): (Vec<_>, Vec<_>) =
+        paths.iter().map(placed).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    Ok((Input::of(paths, &canvases, metadata)?, masks))
+}
+
+struct Task {
+    steps: usize,
+    repaint: Repaint,
+    images: Images,
+    masks: Vec<Mask>,
+    variations: usize,
+}
+
+impl session::Task for Task {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn edit(
+        &mut self,
+        session: &SamplingSession<'_>,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let sources = session::sources(&numbers, self.variations);
+        let given = self.images.select(&sources)?;
+        let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
+        let (x, count) = (session::tensor(&given, session.device())?, numbers.len());
+        let mask = mask::to_tensor(&masks, given.height(), session.device());
+        let x = run.drive(count, session.inpaint(numbers, &x, &mask, self.repaint)?)?;
+        let images = mask::compose(Some(&samples::to_images(&x)?), &given, &masks)?;
+        Ok(EditOutput { images, beside: None })
+    }
+}

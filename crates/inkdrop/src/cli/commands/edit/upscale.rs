@@ -1,0 +1,106 @@
+//! `inkdrop edit upscale`: super-resolution.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use inkdrop::SamplingSession;
+use inkdrop::data::{Images, picture::Picture, read};
+use inkdrop::model::ModelMetadata;
+use ndarray::Array4;
+use serde::Serialize;
+
+use super::session::{self, EditOutput, EditRun};
+use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs};
+use crate::output::contact_sheet::ContactSheet;
+use crate::output::run::Run;
+
+/// Upscale images with a super-resolution network (family improved-super-res)
+///
+/// The factor is the size of the network (or --size) divided by that of the images.
+#[derive(Debug, clap::Args, Serialize)]
+pub struct Arguments {
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Pictures of one size, or directories of them
+    #[serde(skip)]
+    #[arg(required = true, value_name = "IMAGES")]
+    images: Vec<PathBuf>,
+    /// Number of results per image
+    #[arg(short = 'n', long, default_value_t = 1)]
+    variations: usize,
+    #[serde(flatten)]
+    #[command(flatten)]
+    edit: EditArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    sampler: SamplerArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { model, images, variations, edit, sampler } = arguments;
+    let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?)?;
+    let pipeline = sampler.apply(pipeline)?;
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.plan()? };
+    let given = read_small(images, pipeline.metadata())?;
+    edit.options.output.check_inputs(&given.paths)?;
+    let (images, count) = (given.images, given.names.len() * variations);
+    let job = edit.job("upscale", arguments, &[images.bytes()], count)?;
+    let height = pipeline.metadata().model.image_shape()[1] as usize;
+    let shown = enlarged(&images, height / images.height())?;
+    let sheet = ContactSheet::of_rows(&given.names, &[("image", &shown)], *variations)?;
+    let steps = edit.plan.schedule.len();
+    edit.run(job, sheet, false, &mut Task { steps, images, variations: *variations })
+}
+
+/// Reads images whose size divides that of the network.
+fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
+    let paths = read::files(named)?;
+    let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    let pictures = paths.iter().map(|path| {
+        let picture = read::read_picture(path)?;
+        let (w, h) = (picture.width(), picture.height());
+        let factor = width / w;
+        ensure!(
+            factor >= 2 && (w * factor, h * factor) == (width, height),
+            "{} is {w} x {h} pixels, the model generates {width} x {height}: expected an image that is smaller by an integer factor of at least 2 (--size HxW sets another output size)",
+            path.display()
+        );
+        Ok(picture)
+    });
+    let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
+    Input::of(paths, &pictures, metadata)
+}
+
+/// Nearest-neighbour enlargement, for display.
+fn enlarged(images: &Images, factor: usize) -> Result<Images> {
+    let (count, height, width, channels) = images.view().dim();
+    let shape = (count, height * factor, width * factor, channels);
+    let pixel = |(n, y, x, c)| images.view()[[n, y / factor, x / factor, c]];
+    Ok(Images::new(Array4::from_shape_fn(shape, pixel))?)
+}
+
+struct Task {
+    steps: usize,
+    images: Images,
+    variations: usize,
+}
+
+impl session::Task for Task {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn edit(
+        &mut self,
+        session: &SamplingSession<'_>,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let small = self.images.select(&session::sources(&numbers, self.variations))?;
+        let (small, count) = (session::tensor(&small, session.device())?, numbers.len());
+        EditOutput::of(&run.drive(count, session.generate(numbers, Some(&small))?)?)
+    }
+}

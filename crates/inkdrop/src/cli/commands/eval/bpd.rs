@@ -1,0 +1,247 @@
+//! `inkdrop eval bpd`: bits per dimension of images (`calc_bpd_loop` of improved-diffusion).
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::ProgressBar;
+use inkdrop::data::Images;
+use inkdrop::model::{Condition, ModelMetadata, conditioning};
+use inkdrop::nn::{Conditioning, Network};
+use inkdrop::process::{BitsPerDim, BoundTerms, Process, pixels};
+use inkdrop::schedule::TimestepSpacing;
+use inkdrop::torch::PerImageNoise;
+use inkdrop::torch::tch::Tensor;
+use serde_json::{Value, json};
+
+use super::conditions::DataConditions;
+use super::figures::{Figures, mean};
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::options::{Found, ImageSet, ModelArgs};
+use crate::progress;
+use crate::stdout::{entry, print_line};
+
+/// Bits per dimension of images under a model: the variational lower bound
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
+    /// CIFAR-10's .bin file or directory, or an IDX file; with its labels
+    data: ImageSet,
+    /// Resize the pictures of a directory to the size of the model, as data.size does in training
+    #[arg(long)]
+    fit: bool,
+    /// Number of images, evenly spaced over the data set [default: all]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Batch size
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Timestep spacing of a shorter process: 50, ddim50, trailing50, … [default: all timesteps]
+    #[arg(long, value_name = "SPACING")]
+    steps: Option<TimestepSpacing>,
+    /// Random seed; image i has the same noise in any batch
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Class of all images instead of the labels: a number, or the name of a context
+    #[arg(long, value_name = "N|NAME")]
+    class: Option<String>,
+    /// Print JSON, with every timestep
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    ensure!(arguments.batch > 0, "--batch 0: expected at least 1");
+    let pipeline = arguments.model.open(arguments.seed)?;
+    let shape = pipeline.metadata().model.image_shape().map(|side| side as usize);
+    ensure!(
+        !arguments.fit || shape[1] == shape[2],
+        "--fit: the model generates {} x {}, expected a square",
+        shape[1],
+        shape[2]
+    );
+    let found = arguments.data.load(shape[0], arguments.fit.then_some(shape[1]))?;
+    let (images, conditions) = arguments.images(pipeline.metadata(), &found, shape)?;
+    let respaced = arguments.steps.as_ref().map(|steps| pipeline.process().respaced(steps));
+    let respaced = respaced.transpose().context("--steps")?;
+    let process = respaced.as_ref().unwrap_or(pipeline.process());
+    let bar = progress::bar(images.len() * process.schedule().num_timesteps(), "image steps");
+    let interrupt = Interrupt::listen()?;
+    let (network, interrupt) = (pipeline.network()?, &interrupt);
+    let evaluation = Evaluation { process, network, interrupt, bar };
+    let figures = evaluation.run(arguments, &images, &conditions)?;
+    let (done, requested) = (figures.totals.len(), images.len());
+    ensure!(done > 0, "stopped before the first batch was done");
+    print_line(&match arguments.json {
+        true => {
+            let mut json = arguments.json(&figures, process, &conditions);
+            let model = pipeline.model().context("the pipeline has no file")?;
+            json["weights"] = model.identity()?["weights"].take();
+            serde_json::to_string_pretty(&json)?
+        }
+        false => arguments.text(&figures, process, &conditions, shape),
+    })?;
+    if done < requested {
+        eprintln!("stopped: these are the first {done} of {requested} images");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    /// The images to evaluate, with the condition of each.
+    fn images(
+        &self,
+        metadata: &ModelMetadata,
+        Found { data, classes }: &Found,
+        [channels, height, width]: [usize; 3],
+    ) -> Result<(Images, DataConditions)> {
+        let given = [data.images.height(), data.images.width(), data.images.channels()];
+        ensure!(
+            given == [height, width, channels],
+            "{} has images of {} x {} x {} (height, width, channels), the model generates {height} x {width} x {channels}: give data of that size, --fit the pictures of a directory, or give another --size",
+            self.data,
+            given[0],
+            given[1],
+            given[2]
+        );
+        let all = data.len();
+        let count = self.images.unwrap_or(all);
+        ensure!(
+            (1..=all).contains(&count),
+            "--images {count}: expected 1 to {all}, which {} has",
+            self.data
+        );
+        let indices: Vec<usize> = (0..count).map(|i| i * all / count).collect();
+        let fixed = self.class.as_ref().map(|name| Condition::class(metadata, name)).transpose()?;
+        let conditions = DataConditions::of(metadata, (&data.labels, classes), &indices, fixed)?;
+        Ok((data.images.select(&indices)?, conditions))
+    }
+
+    fn json(&self, figures: &Figures, process: &Process, conditions: &DataConditions) -> Value {
+        let vb = figures.per_step(&figures.bound);
+        json!({
+            "bits_per_dim": mean(&figures.totals),
+            "standard_error": figures.standard_error(),
+            "prior": mean(&figures.priors),
+            "vb": vb.iter().sum::<f64>(),
+            "mse": mean(&figures.per_step(&figures.eps_mse)),
+            "xstart_mse": mean(&figures.per_step(&figures.x0_mse)),
+            "images": figures.totals.len(),
+            "data": self.data.to_string(),
+            "condition": conditions.source,
+            "seed": self.seed,
+            "steps": process.timestep_map(),
+            "of_steps": process.config().schedule.num_timesteps(),
+            "per_step": {
+                "vb": vb,
+                "mse": figures.per_step(&figures.eps_mse),
+                "xstart_mse": figures.per_step(&figures.x0_mse),
+            },
+        })
+    }
+
+    fn text(
+        &self,
+        figures: &Figures,
+        process: &Process,
+        conditions: &DataConditions,
+        [channels, height, width]: [usize; 3],
+    ) -> String {
+        let vb = figures.per_step(&figures.bound);
+        let steps = (process.schedule().num_timesteps(), process.config().schedule.num_timesteps());
+        let error =
+            figures.standard_error().map_or(String::new(), |error| format!(" ± {error:.5}"));
+        let lines = [
+            (
+                "images",
+                format!(
+                    "{} of {}, {height} x {width} x {channels}",
+                    figures.totals.len(),
+                    self.data
+                ),
+            ),
+            ("steps", format!("{} of {}", steps.0, steps.1)),
+            ("condition", conditions.source.to_string()),
+            ("NLL", format!("{:.5}{error} bits/dim", mean(&figures.totals))),
+            (
+                "  vb",
+                format!(
+                    "{:.5}, of which {:.5} at t = 0 (the pixels themselves)",
+                    vb.iter().sum::<f64>(),
+                    vb.first().copied().unwrap_or_default()
+                ),
+            ),
+            ("  prior", format!("{:.5}", mean(&figures.priors))),
+            (
+                "mse",
+                format!(
+                    "{:.6} of the noise, mean over timesteps",
+                    mean(&figures.per_step(&figures.eps_mse))
+                ),
+            ),
+            ("xstart_mse", format!("{:.6} of the image", mean(&figures.per_step(&figures.x0_mse)))),
+        ];
+        lines.iter().map(|(key, text)| entry(key, text)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The evaluation of all images, batch by batch.
+struct Evaluation<'a> {
+    process: &'a Process,
+    network: &'a dyn Network,
+    interrupt: &'a Interrupt,
+    bar: ProgressBar,
+}
+
+impl Evaluation<'_> {
+    /// Evaluates until all images are done; Ctrl-C keeps the finished batches.
+    fn run(
+        self,
+        arguments: &Arguments,
+        images: &Images,
+        conditions: &DataConditions,
+    ) -> Result<Figures> {
+        let mut figures = Figures::new(self.process.schedule().num_timesteps());
+        let starts = (0..images.len()).step_by(arguments.batch);
+        for range in starts.map(|start| start..(start + arguments.batch).min(images.len())) {
+            let indices: Vec<usize> = range.clone().collect();
+            let part = images.select(&indices)?;
+            let device = self.process.device();
+            let x0 = pixels::to_tensor(part.bytes(), part.nhwc(), device)?;
+            let noise = PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
+            let conditioning = conditioning(&conditions.each[range], device)?;
+            let Some(bits) = self.batch(&x0, &conditioning, noise)? else { break };
+            figures.add(&bits)?;
+            let bad = figures.totals.iter().position(|bits| !bits.is_finite());
+            if let Some(image) = bad {
+                bail!(
+                    "image {image} has {} bits per dimension: the model's prediction for it is not finite; check its weights with `inkdrop inspect --stats`",
+                    figures.totals[image]
+                );
+            }
+            self.bar.set_message(format!("{:.4} bits/dim", mean(&figures.totals)));
+        }
+        self.bar.finish_and_clear();
+        Ok(figures)
+    }
+
+    /// Bits per dimension of one batch; `None` after Ctrl-C.
+    fn batch(
+        &self,
+        x0: &Tensor,
+        conditioning: &Conditioning,
+        mut noise: PerImageNoise,
+    ) -> Result<Option<BitsPerDim>> {
+        let mut terms = Vec::new();
+        for term in BoundTerms::new(self.process, self.network, x0, conditioning, &mut noise)? {
+            terms.push(term?);
+            self.bar.inc(x0.size()[0] as u64);
+            if self.interrupt.raised() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(BitsPerDim::from_terms(self.process, x0, &terms)?))
+    }
+}

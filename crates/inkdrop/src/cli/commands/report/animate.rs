@@ -1,0 +1,51 @@
+//! An animation of the denoising by a finished model.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use inkdrop::Pipeline;
+use inkdrop::model::{Condition, ModelMetadata};
+use inkdrop::report::Animation;
+use inkdrop::torch::DeviceChoice;
+
+use crate::output;
+use crate::output::animation::Of;
+
+/// Images per row, and maximum number of rows.
+const COLUMNS: usize = 5;
+const ROWS: usize = 6;
+
+/// Denoises some images with the model of a finished run, by DDIM.
+///
+/// - steps: DDIM steps; at most the number of timesteps of the process
+pub fn denoising(run: &Path, steps: usize, device: DeviceChoice) -> Result<Animation> {
+    let pipeline = Pipeline::builder(run.join("final.safetensors")).device(device).build()?;
+    let steps = steps.min(pipeline.process().schedule().num_timesteps());
+    let (names, conditions) = conditions(pipeline.metadata())?;
+    let count = conditions.len();
+    let pipeline = pipeline.conditions(conditions).steps(steps).batch(count);
+    let file = std::env::temp_dir().join(format!("inkdrop-report-{}.apng", std::process::id()));
+    let mut animation = output::animation::Animation::new(file.clone(), Of::X, names);
+    for state in pipeline.trajectory(count)? {
+        let state = state?;
+        animation.record(&state, state.index, state.count);
+    }
+    animation.write()?;
+    let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
+    fs::remove_file(&file).ok();
+    let caption = format!("{steps} steps of DDIM from noise, seed 0, by final.safetensors");
+    Ok(Animation { bytes: bytes?, media: "image/apng", caption })
+}
+
+/// A row of images for each of the first classes or contexts, if there are any.
+fn conditions(metadata: &ModelMetadata) -> Result<(Vec<String>, Vec<Condition>)> {
+    let names: Vec<String> = metadata.conditions().into_iter().take(ROWS).collect();
+    if names.is_empty() {
+        return Ok((names, vec![Condition::none(metadata); COLUMNS * COLUMNS]));
+    }
+    let rows =
+        names.iter().map(|name| Condition::class(metadata, name)).collect::<Result<Vec<_>, _>>()?;
+    let rows = rows.into_iter().flat_map(|row| vec![row; COLUMNS]).collect();
+    Ok((names, rows))
+}

@@ -1,0 +1,132 @@
+//! `inkdrop sample`: images from a model.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use inkdrop::sampler::BatchSteps;
+use inkdrop::{Pipeline, Rng, SamplingPlan, samples};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::options::{ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, SamplerArgs};
+use crate::output::job::{self, SamplingJob, Shard};
+use crate::output::run::Run;
+
+/// Help text: how to concatenate the archives of all shards.
+const CONCATENATE: &str = "To concatenate the archives of --shard 0/4 to 3/4 in Python:
+  p = [np.load(f\"x.{i}-of-4.npz\") for i in range(4)]
+  np.savez(\"x.npz\", **{k: np.concatenate([a[k] for a in p]) for k in p[0]})\n";
+
+/// Sample images from a model
+///
+/// The number of images in a directory or an npz file is unlimited: they are written
+/// batch by batch, and the same command continues a run that was stopped.
+#[derive(Debug, clap::Args, Serialize)]
+#[command(after_help = CONCATENATE)]
+pub struct Arguments {
+    // The serialised arguments are the request that a manifest stores and compares. Skipped fields
+    // change no image, or are added in `Arguments::job`.
+    /// Number of images
+    #[serde(skip)]
+    #[arg(short = 'n', long, default_value_t = 16)]
+    count: usize,
+    /// Batch size [default: 64; with --rng torch all images, as in PyTorch programs]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Random seed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Random number generator. per-sample: one generator per image, so image i is the same in any
+    /// batch; torch: one generator for all images, as torch.manual_seed
+    #[arg(long, default_value = "per-sample")]
+    rng: String,
+    #[serde(skip)]
+    #[command(flatten)]
+    condition: ConditionArgs,
+    #[serde(skip)]
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Generate shard I of N, I from 0 to N-1: 00123.png, … in one directory, or x.I-of-N.npz
+    #[serde(skip)]
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    #[serde(flatten)]
+    #[command(flatten)]
+    sampler: SamplerArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    guidance: GuidanceArgs,
+    #[serde(flatten)]
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let pipeline = arguments.pipeline()?;
+    let plan = pipeline.plan()?;
+    let config = plan.sample_config(0..arguments.count);
+    config.check()?;
+    let job = arguments.job(&pipeline, &plan, config.batch)?;
+    let (images, batch) = (job.images(), job.batch);
+    let (sink, animation) = (arguments.output.sink(job, None)?, arguments.output.animation()?);
+    if let (Some(done), false) = (sink.done(), animation.wanted()) {
+        eprintln!("{done}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let session = plan.start()?;
+    let mut run = Run::begin(sink, animation, (images, batch), false)?;
+    for images in run.ranges() {
+        let mut batches = session.batches(images)?;
+        while let Some(batch) = batches.next_steps()? {
+            let BatchSteps { images, steps } = batch;
+            run.start_batch(steps.len());
+            let x = run.drive(images.len(), steps)?;
+            run.push(images, samples::to_images(&x)?)?;
+        }
+    }
+    run.finish()
+}
+
+impl Arguments {
+    fn pipeline(&self) -> Result<Pipeline> {
+        let pipeline = self.model.open(self.seed)?.seed(self.seed).rng(self.rng.parse()?);
+        let hint = pipeline.model().and_then(|model| model.scheduler_hint.as_ref());
+        if let (Some(hint), true) = (hint, self.sampler.is_default()) {
+            eprintln!("note: the scheduler of this directory corresponds to {hint}");
+        }
+        let pipeline = self.condition.apply(self.sampler.apply(pipeline)?)?;
+        let pipeline = self.guidance.apply(pipeline, &self.model, self.seed)?;
+        Ok(match self.batch {
+            Some(batch) => pipeline.batch(batch),
+            None => pipeline,
+        })
+    }
+
+    fn job(
+        &self,
+        pipeline: &Pipeline,
+        plan: &SamplingPlan<'_>,
+        batch: usize,
+    ) -> Result<SamplingJob> {
+        let [channels, height, width] =
+            pipeline.metadata().model.image_shape().map(|side| side as usize);
+        let mut request = Value::Null;
+        if self.output.keeps_manifest() {
+            request = job::request(self, pipeline, &plan.conditions)?;
+            request["batch"] = json!(batch);
+            request["levels"] = json!(plan.spacing.to_string());
+        }
+        let job = SamplingJob {
+            request,
+            conditions: plan.conditions.clone(),
+            image: [height, width, channels],
+            count: self.count,
+            batch,
+            shard: self.shard,
+            resumable: self.rng.parse::<Rng>()? == Rng::PerImage,
+            restart: false,
+        };
+        job.check()?;
+        Ok(job)
+    }
+}

@@ -1,0 +1,163 @@
+//! `inkdrop train`: trains a model from a config, in a run directory.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use inkdrop::config::{BUILT_IN, BuiltIn, ConfigOverride};
+use inkdrop::torch::DeviceChoice;
+use inkdrop::train::{RunFolder, Trainer};
+use inkdrop::{Training, TrainingSession, TrainingStep};
+
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::options::{InitArgs, Tf32};
+use crate::progress;
+use crate::stdout::print_line;
+
+/// Train a model
+///
+/// The run directory contains config.toml, log.jsonl, events for TensorBoard, checkpoints/,
+/// samples/ and, at the end, final.safetensors with the EMA weights. Ctrl-C saves a checkpoint and
+/// stops; --resume continues to the same weights as an uninterrupted run.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Name of a built-in config, or path of a .toml file; optional with --resume
+    #[arg(required_unless_present_any = ["list", "resume"])]
+    config: Option<String>,
+    /// Run directory
+    #[arg(long, required_unless_present = "list")]
+    out: Option<PathBuf>,
+    /// Resume the run in the directory from its newest checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// With --resume: accept another config or other data
+    #[arg(long, requires = "resume")]
+    allow_changes: bool,
+    /// Path of the training images (short for --set data.path=… or data.images=…)
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Number of optimizer steps (short for --set train.steps=N)
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Set a key of the config, such as train.lr=5e-4; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Remove a key of the config, such as train.clip_norm or validation; repeatable
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<String>,
+    /// Device: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    #[command(flatten)]
+    tf32: Tf32,
+    /// List the built-in configs
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    start: InitArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
+        let line = |config: &BuiltIn| format!("{:<17} {}", config.name, config.about());
+        print_line(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    arguments.tf32.apply()?;
+    let mut session = arguments.training(out)?.start(out)?;
+    session.notes().iter().for_each(|note| eprintln!("{note}"));
+    let stop = Interrupt::listen()?;
+    if !train(&mut session, &stop)? {
+        let step = session.trainer().step();
+        eprintln!("stopped and saved after step {step}; continue with --resume");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    for path in session.finish()?.models() {
+        eprintln!("{} contains the EMA weights", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Trains to the last step, or until Ctrl-C; returns true if the run is finished.
+fn train(session: &mut TrainingSession, stop: &Interrupt) -> Result<bool> {
+    let mut progress = TrainingProgress::new(session.trainer());
+    let mut steps = session.steps()?;
+    while let Some(step) = steps.next_step()? {
+        progress.show(&step);
+        if stop.raised() && !steps.save()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The progress of a run on the terminal.
+struct TrainingProgress {
+    bar: ProgressBar,
+    /// Running mean of the loss.
+    loss: f64,
+    steps: usize,
+    images: usize,
+    started: Instant,
+}
+
+impl TrainingProgress {
+    fn new(trainer: &Trainer) -> Self {
+        let bar = progress::bar(trainer.config().steps, "steps");
+        bar.set_position(trainer.step() as u64);
+        bar.reset_eta();
+        Self { bar, loss: 0.0, steps: 0, images: 0, started: Instant::now() }
+    }
+
+    fn show(&mut self, step: &TrainingStep) {
+        for metrics in &step.metrics {
+            // The loss of one batch is noisy: show the mean over about the last 50.
+            self.steps += 1;
+            self.loss += (metrics.loss - self.loss) / self.steps.min(50) as f64;
+            let (loss, lr) = (self.loss, metrics.lr);
+            self.images += metrics.images();
+            let rate = self.images as f64 / self.started.elapsed().as_secs_f64();
+            self.bar.set_message(format!("loss {loss:.4}, lr {lr:.1e}, {rate:.0} img/s,"));
+            self.bar.set_position(metrics.step as u64);
+        }
+        for problem in &step.problems {
+            self.bar.suspend(|| eprintln!("left out: {problem}"));
+        }
+    }
+}
+
+impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Arguments {
+    /// The named config, or that of the run to resume, with --set and --unset applied.
+    fn training(&self, out: &Path) -> Result<Training> {
+        let mut training = match &self.config {
+            Some(name) if name.ends_with(".toml") => Training::file(name)?,
+            Some(name) => Training::preset(name)?,
+            None => Training::file(RunFolder::open(out)?.config())?,
+        };
+        for text in &self.settings {
+            training = training.change(&ConfigOverride::parse(text)?)?;
+        }
+        for key in &self.unset {
+            training = training.unset(key)?;
+        }
+        if let Some(steps) = self.steps {
+            training = training.set("train.steps", steps as i64)?;
+        }
+        if let Some(path) = &self.data {
+            training = training.data_path(path)?;
+        }
+        Ok(training
+            .device(self.device)
+            .init(self.start.init())
+            .resume(self.resume)
+            .allow_changes(self.allow_changes))
+    }
+}

@@ -1,0 +1,83 @@
+//! Diffusion models in Rust on libtorch: train, sample, inspect.
+//!
+//! ```text
+//! inkdrop sample sprites -n 16 --class hero --out heroes.png
+//! inkdrop edit inpaint sprites hero.png --box 4,9,8,5 --out inpainted.png
+//! inkdrop train sprites --out runs/sprites
+//! inkdrop inspect runs/sprites/final.safetensors
+//! inkdrop convert model.pt model.safetensors --config improved_cifar10
+//! inkdrop plan improved_cifar10 --batch 8
+//! inkdrop eval distance samples.npz sprites
+//! inkdrop report runs/sprites
+//! ```
+
+mod commands;
+mod interrupt;
+mod options;
+mod output;
+mod progress;
+mod stdout;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::interrupt::{INTERRUPTED, Interrupted};
+
+/// Train, sample and evaluate diffusion models
+#[derive(Debug, Parser)]
+#[command(name = "inkdrop", version, arg_required_else_help = true, term_width = 80)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Sample(Box<commands::sample::Arguments>),
+    Edit(Box<commands::edit::Arguments>),
+    Train(Box<commands::train::Arguments>),
+    Inspect(commands::inspect::Arguments),
+    Convert(commands::convert::Arguments),
+    Plan(commands::plan::Arguments),
+    Eval(commands::eval::Arguments),
+    Report(commands::report::Arguments),
+    Data(commands::data::Arguments),
+    Demo(commands::demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    inkdrop::torch::keep_freed_memory();
+    let result = match cli.command {
+        Command::Sample(arguments) => commands::sample::run(&arguments),
+        Command::Edit(arguments) => commands::edit::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Convert(arguments) => commands::convert::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Data(arguments) => commands::data::run(&arguments),
+        Command::Demo(arguments) => commands::demo::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+            eprintln!("{interrupted}");
+            return ExitCode::from(INTERRUPTED);
+        }
+        eprintln!("error: {}", message(&error));
+        ExitCode::FAILURE
+    })
+}
+
+/// An error and its causes, without causes that the message already contains.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+        match (text.is_empty(), text.contains(&cause)) {
+            (true, _) => cause,
+            (false, true) => text,
+            (false, false) => format!("{text}: {cause}"),
+        }
+    })
+}

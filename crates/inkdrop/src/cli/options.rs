@@ -1,0 +1,23 @@
+//! Options that several commands share.
+
+mod condition;
+mod edit;
+mod guidance;
+mod images;
+mod init;
+mod model;
+mod output;
+mod overrides;
+mod sampler;
+mod tf32;
+
+pub use condition::ConditionArgs;
+pub use edit::{EditArgs, Input, InputArgs};
+pub use guidance::GuidanceArgs;
+pub use images::{Found, ImageSet};
+pub use init::InitArgs;
+pub use model::ModelArgs;
+pub use output::OutputArgs;
+pub use overrides::OverrideArgs;
+pub use sampler::SamplerArgs;
+pub use tf32::Tf32;

@@ -1,0 +1,328 @@
+//! Pipelines: a model with the settings of its sampling runs.
+
+mod builder;
+mod edit;
+mod guidance;
+mod plan;
+mod session;
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
+use inkdrop_process::Process;
+use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
+
+pub use builder::PipelineBuilder;
+pub use plan::SamplingPlan;
+pub use session::SamplingSession;
+
+use crate::model::metadata::check_upscaler;
+use crate::model::{Condition, Conditions, Model, ModelMetadata};
+use crate::{Result, Samples};
+use plan::Settings;
+
+/// A model with the settings of its sampling runs.
+///
+/// The setters have the names of the options of `inkdrop sample`. A setting that does not fit the
+/// model is an error of the method that samples, and nothing is computed before.
+///
+/// ```
+/// use inkdrop::Pipeline;
+///
+/// let heroes = Pipeline::open("sprites")?.class("hero").steps(5).seed(1).sample(4)?;
+/// assert_eq!(heroes.images().shape(), [4, 16, 16, 3]);
+/// # Ok::<(), inkdrop::Error>(())
+/// ```
+pub struct Pipeline {
+    name: String,
+    metadata: ModelMetadata,
+    /// The file that the network comes from.
+    model: Option<Model>,
+    /// The network to compile; `None` if it is compiled already.
+    network: Option<Box<dyn TrainableNetwork>>,
+    process: Process,
+    settings: Settings,
+    autoguide: Option<Box<Pipeline>>,
+    compiled: OnceCell<Box<dyn Network>>,
+}
+
+/// The condition of the images, as a setter gives it.
+#[derive(Debug, Clone)]
+enum RequestedCondition {
+    None,
+    Class(String),
+    Context(Vec<(String, f32)>),
+    Each(Vec<Condition>),
+}
+
+impl Pipeline {
+    /// Opens a model: a built-in name (`sprites`), a file of inkdrop or of PyTorch, an npz archive, or
+    /// a diffusers directory. [`Pipeline::builder`] has options.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be read, or it does not say what its network or its process is.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).build()
+    }
+
+    /// Opens a model with options, such as the network config of a file that has none.
+    pub fn builder(path: impl AsRef<Path>) -> PipelineBuilder {
+        PipelineBuilder::new(path.as_ref())
+    }
+
+    /// A pipeline of a network that is compiled already, such as the EMA network of a trainer.
+    ///
+    /// # Errors
+    /// The process of the metadata is invalid.
+    pub fn from_network(metadata: ModelMetadata, network: Box<dyn Network>) -> Result<Self> {
+        let process = Process::new(&metadata.process, network.device())?;
+        let pipeline = Self::new(metadata, None, process);
+        Ok(Self { compiled: OnceCell::from(network), ..pipeline })
+    }
+
+    fn new(
+        metadata: ModelMetadata,
+        network: Option<Box<dyn TrainableNetwork>>,
+        process: Process,
+    ) -> Self {
+        Self {
+            name: "the network".to_string(),
+            metadata,
+            model: None,
+            network,
+            process,
+            settings: Settings::default(),
+            autoguide: None,
+            compiled: OnceCell::new(),
+        }
+    }
+
+    /// Network, process, contexts and classes of the model.
+    pub fn metadata(&self) -> &ModelMetadata {
+        &self.metadata
+    }
+
+    /// The file of the model; `None` if the pipeline was made of a network.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// The diffusion process, on the device of the network.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The model that guidance leads away from, if there is one.
+    pub fn weaker(&self) -> Option<&Pipeline> {
+        self.autoguide.as_deref()
+    }
+
+    /// The class of all images: a class by name or number, or a context by name. `a,b,c` and `each`
+    /// (all classes) go round the classes image by image.
+    pub fn class(self, class: impl ToString) -> Self {
+        self.condition(RequestedCondition::Class(class.to_string()))
+    }
+
+    /// The context weights of all images; contexts that are not named have weight 0.
+    pub fn context<N: Into<String>>(self, weights: impl IntoIterator<Item = (N, f32)>) -> Self {
+        let weights = weights.into_iter().map(|(name, weight)| (name.into(), weight)).collect();
+        self.condition(RequestedCondition::Context(weights))
+    }
+
+    /// One condition per image, from the first again when there are more images.
+    pub fn conditions(self, conditions: impl IntoIterator<Item = Condition>) -> Self {
+        self.condition(RequestedCondition::Each(conditions.into_iter().collect()))
+    }
+
+    fn condition(mut self, condition: RequestedCondition) -> Self {
+        self.settings.condition = condition;
+        self.changed()
+    }
+
+    /// Guidance scale: 1 is no guidance, 2 to 8 are usual. Guides away from the unconditional
+    /// prediction (classifier-free guidance), or from a weaker model ([`Pipeline::autoguide`]).
+    pub fn guidance(mut self, scale: f64) -> Self {
+        self.settings.guidance.scale = Some(scale);
+        self.changed()
+    }
+
+    /// The class of dropped labels in training, for classifier-free guidance. The default is that of
+    /// the file.
+    pub fn null_class(mut self, class: i64) -> Self {
+        self.settings.guidance.null_class = Some(class);
+        self.changed()
+    }
+
+    /// Guides only at some noise levels σ (Kynkäänniemi et al. 2024).
+    pub fn guidance_interval(mut self, interval: GuidanceInterval) -> Self {
+        self.settings.guidance.interval = Some(interval);
+        self
+    }
+
+    /// Guidance rescale φ, 0 to 1: restores the standard deviation of the conditional prediction
+    /// (Lin et al. 2024).
+    pub fn guidance_rescale(mut self, phi: f64) -> Self {
+        self.settings.guidance.rescale = Some(phi);
+        self
+    }
+
+    /// Dynamic thresholding: quantile of the predicted pixels, such as 0.995 (Saharia et al. 2022).
+    pub fn threshold(mut self, quantile: f64) -> Self {
+        self.settings.guidance.threshold = Some(quantile);
+        self
+    }
+
+    /// Guides away from a weaker model of the same kind, such as an early checkpoint, by the scale of
+    /// [`Pipeline::guidance`] (Karras et al. 2024).
+    pub fn autoguide(mut self, weaker: Pipeline) -> Self {
+        self.autoguide = Some(Box::new(weaker));
+        self
+    }
+
+    /// The sampler; `"dpm++2m".parse()?` reads a name. The default is deterministic DDIM.
+    pub fn sampler(mut self, sampler: Sampler) -> Self {
+        self.settings.sampler = sampler;
+        self.changed()
+    }
+
+    /// Number of sampling steps. The default is 25; 50 for DDIM and Euler, all for DDPM.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.settings.steps = Some(steps);
+        self.changed()
+    }
+
+    /// Timestep spacing or σ grid by name: `trailing` (the default), `leading`, `linspace`, `karras`, …;
+    /// or with its number of steps, such as `karras20:5`. [`LevelSpacing`](inkdrop_schedule::LevelSpacing)
+    /// has all names.
+    pub fn spacing(mut self, spacing: impl Into<String>) -> Self {
+        self.settings.spacing = spacing.into();
+        self.changed()
+    }
+
+    /// Seed of all noise; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// Random number generator. With the default, image i of a seed is the same in any batch.
+    pub fn rng(mut self, rng: Rng) -> Self {
+        self.settings.rng = rng;
+        self
+    }
+
+    /// Images per batch; the default is 64, and all images with [`Rng::Torch`].
+    pub fn batch(mut self, images: usize) -> Self {
+        self.settings.batch = Some(images);
+        self
+    }
+
+    /// The network has to be compiled again: its embeddings are cached for other timesteps or classes.
+    fn changed(mut self) -> Self {
+        if self.network.is_some() {
+            self.compiled = OnceCell::new();
+        }
+        self
+    }
+
+    /// What a sampling run will do: the settings, resolved for the model.
+    ///
+    /// # Errors
+    /// A setting is out of range or does not fit the model.
+    pub fn plan(&self) -> Result<SamplingPlan<'_>> {
+        let available = self.process.schedule().num_timesteps();
+        SamplingPlan::new(self, self.settings.levels(available)?)
+    }
+
+    /// The plan of an editing run: timesteps with trailing spacing.
+    ///
+    /// - steps: number of steps, unless [`Pipeline::steps`] sets it; at most all timesteps
+    ///
+    /// # Errors
+    /// As for [`Pipeline::plan`].
+    pub fn edit_plan(&self, steps: usize) -> Result<SamplingPlan<'_>> {
+        let available = self.process.schedule().num_timesteps();
+        SamplingPlan::new(self, self.settings.trailing(steps, available))
+    }
+
+    /// Samples `count` images.
+    ///
+    /// # Errors
+    /// A setting is out of range or does not fit the model, or x becomes NaN or infinite.
+    pub fn sample(&self, count: usize) -> Result<Samples> {
+        Samples::concat(self.batches(count)?.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Samples `count` images batch by batch, in constant memory.
+    ///
+    /// # Errors
+    /// A setting is out of range or does not fit the model.
+    pub fn batches(&self, count: usize) -> Result<Batches<'_>> {
+        check_upscaler(&self.name, &self.metadata.model, false)?;
+        let plan = self.plan()?;
+        let config = plan.sample_config(0..count);
+        config.check()?;
+        let (session, conditions) = (plan.start()?, plan.conditions);
+        Ok(Batches { batches: SampleBatches::new(session, config)?, conditions })
+    }
+
+    /// Samples one batch of `count` images step by step: an iterator over
+    /// [`StepState`](inkdrop_sampler::StepState)s. Stop with `break`.
+    ///
+    /// # Errors
+    /// A setting is out of range or does not fit the model.
+    pub fn trajectory(&self, count: usize) -> Result<SamplingSteps<'_>> {
+        check_upscaler(&self.name, &self.metadata.model, false)?;
+        let plan = self.plan()?;
+        plan.sample_config(0..count).check()?;
+        plan.start()?.generate(0..count, None)
+    }
+
+    /// The network, compiled for inference.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn network(&self) -> Result<&dyn Network> {
+        self.compiled(&CompileOptions::default())
+    }
+
+    /// The compiled network; the options are those of its first use.
+    fn compiled(&self, options: &CompileOptions) -> Result<&dyn Network> {
+        if self.compiled.get().is_none()
+            && let Some(network) = &self.network
+        {
+            self.compiled.set(network.compile(options)?).ok();
+        }
+        let compiled = self.compiled.get().map(Box::as_ref);
+        compiled.ok_or_else(|| crate::error::invalid!("{} has no network", self.name))
+    }
+}
+
+/// The batches of a run; made by [`Pipeline::batches`].
+pub struct Batches<'a> {
+    batches: SampleBatches<'a>,
+    conditions: Conditions,
+}
+
+impl Batches<'_> {
+    /// The next batch before its first step, for progress within a batch; `None` after the last one.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn next_steps(&mut self) -> Result<Option<BatchSteps<'_>>> {
+        Ok(self.batches.next_steps()?)
+    }
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Samples>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        Some(batch.map_err(Into::into).and_then(|batch| {
+            let conditions = batch.images.map(|image| self.conditions.get(image).clone());
+            Samples::new(batch.x, conditions.collect())
+        }))
+    }
+}

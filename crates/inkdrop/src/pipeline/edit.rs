@@ -1,0 +1,222 @@
+//! Image editing by a pipeline: image-to-image, inpainting, inversion, interpolation, super-resolution.
+
+use std::ops::Range;
+
+use inkdrop_data::Images;
+use inkdrop_process::pixels;
+use inkdrop_sampler::SamplingRun;
+use inkdrop_sampler::edit::{Repaint, latent_grid, slerp};
+use inkdrop_torch::tch::Tensor;
+use ndarray::Array2;
+
+use super::{Pipeline, SamplingPlan, SamplingSession};
+use crate::error::{bail, ensure};
+use crate::mask::{self, Mask};
+use crate::model::metadata::check_upscaler;
+use crate::{Result, Samples};
+
+/// Default number of steps of inpainting, as in the paper, and of inversion.
+const STEPS: (usize, usize) = (250, 100);
+
+impl Pipeline {
+    /// Image-to-image (SDEdit, Meng et al. 2022): adds noise and removes it again. Images that this
+    /// pipeline sampled need another seed: their own noise would generate them again.
+    ///
+    /// - images: of the size of the model
+    /// - strength: fraction of the steps, above 0 (the image is kept) to 1 (a new image)
+    ///
+    /// # Errors
+    /// A strength outside its range, images of another size, or a setting that does not fit the model.
+    pub fn img2img(&self, images: &Images, strength: f64) -> Result<Samples> {
+        let each = |session: &SamplingSession, range, x: &Tensor| {
+            Ok(session.img2img(range, x, strength)?.finish()?)
+        };
+        self.edit(self.plan()?, images, each)
+    }
+
+    /// Inpaints a region (RePaint, Lugmayr et al. 2022), in 250 steps by default. The other pixels are
+    /// kept byte for byte.
+    ///
+    /// - mask: [H, W], true for the pixels to generate, in all images
+    ///
+    /// # Errors
+    /// A mask or images of another size than the model's, or a setting that does not fit the model.
+    pub fn inpaint(
+        &self,
+        images: &Images,
+        mask: &Array2<bool>,
+        repaint: Repaint,
+    ) -> Result<Samples> {
+        let (height, width) = (images.height(), images.width());
+        ensure!(
+            mask.dim() == (height, width),
+            "the mask is {} x {} pixels, the images are {height} x {width} (height, width)",
+            mask.dim().0,
+            mask.dim().1
+        );
+        let pixels: Mask = mask.iter().copied().collect();
+        let tensor = mask::to_tensor(&[&pixels], height, self.process().device());
+        let each = |session: &SamplingSession, range, x: &Tensor| {
+            Ok(session.inpaint(range, x, &tensor, repaint)?.finish()?)
+        };
+        let samples = self.edit(self.inpaint_plan()?, images, each)?;
+        let kept = mask::compose(Some(&samples.to_images()), images, &vec![&pixels; images.len()])?;
+        Ok(samples.with_images(kept))
+    }
+
+    /// DDIM inversion (Song et al. 2020): the noise from which [`Pipeline::sample_from`] generates the
+    /// images, [N, C, H, W]. 100 steps by default.
+    ///
+    /// - refine: fixed-point iterations per step; 0 is fast, 3 is close to exact
+    ///
+    /// # Errors
+    /// Images of another size than the model's, or a setting that does not fit the model.
+    pub fn invert(&self, images: &Images, refine: usize) -> Result<Tensor> {
+        let each = |session: &SamplingSession, range, x: &Tensor| {
+            Ok(session.invert(range, x, refine)?.finish()?)
+        };
+        self.edited(&self.inversion_plan()?, images, each)
+    }
+
+    /// Deterministic DDIM from given noise, with the steps of [`Pipeline::invert`].
+    ///
+    /// - noise: [N, C, H, W]
+    ///
+    /// # Errors
+    /// Noise of another shape, or a setting that does not fit the model.
+    pub fn sample_from(&self, noise: &Tensor) -> Result<Samples> {
+        let [c, h, w] = self.metadata().model.image_shape();
+        let size = noise.size();
+        ensure!(
+            size.len() == 4 && size[1..] == [c, h, w],
+            "the noise has shape {size:?}, expected [N, {c}, {h}, {w}]"
+        );
+        let plan = self.inversion_plan()?;
+        let session = plan.start()?;
+        let noise = noise.f_to_device(session.device())?;
+        let mut all = Vec::new();
+        for range in ranges(&plan, size[0] as usize) {
+            let x = noise.f_narrow(0, range.start as i64, range.len() as i64)?;
+            all.push(session.generate_from(range, &x)?.finish()?);
+        }
+        self.samples(&plan, all)
+    }
+
+    /// Interpolates between two images in a row of `columns` images, or between four (upper left, upper
+    /// right, lower left, lower right) in a grid of `columns` rows and columns: DDIM inversion,
+    /// spherical interpolation of the noise, and DDIM.
+    ///
+    /// # Errors
+    /// Neither two nor four images, fewer than 2 columns, or images of another size than the model's.
+    pub fn interpolate(&self, images: &Images, columns: usize) -> Result<Samples> {
+        ensure!(columns >= 2, "{columns} columns: expected at least 2");
+        let noise = self.invert(images, 3)?.f_split(1, 0)?;
+        let noise = match &noise[..] {
+            [a, b] => slerp_row(a, b, columns)?,
+            [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
+            _ => bail!("{} images: expected 2 for a row or 4 for a grid", images.len()),
+        };
+        self.sample_from(&noise)
+    }
+
+    /// Enlarges images with a super-resolution network, by an integer factor of at least 2.
+    ///
+    /// # Errors
+    /// The model is no super-resolution network, or its size is no multiple of the images'.
+    pub fn upscale(&self, images: &Images) -> Result<Samples> {
+        check_upscaler(&self.name, &self.metadata.model, true)?;
+        let [channels, height, width] = self.metadata().model.image_shape().map(|s| s as usize);
+        let (h, w) = (images.height(), images.width());
+        let factor = width / w;
+        ensure!(
+            factor >= 2
+                && (h * factor, w * factor) == (height, width)
+                && images.channels() == channels,
+            "the images are {h} x {w} x {}, the model generates {height} x {width} x {channels}: expected images that are smaller by an integer factor of at least 2",
+            images.channels()
+        );
+        let plan = self.plan()?;
+        let each = |session: &SamplingSession, range, x: &Tensor| {
+            Ok(session.generate(range, Some(x))?.finish()?)
+        };
+        let x = self.batchwise(&plan, images, each)?;
+        self.samples(&plan, x)
+    }
+
+    /// The plan of an inversion and of its way back, which divide by √ᾱ.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::plan`].
+    pub fn inversion_plan(&self) -> Result<SamplingPlan<'_>> {
+        Ok(self.edit_plan(STEPS.1)?.with_min_signal())
+    }
+
+    /// The plan of inpainting: 250 steps by default.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::plan`].
+    pub fn inpaint_plan(&self) -> Result<SamplingPlan<'_>> {
+        self.edit_plan(STEPS.0)
+    }
+
+    fn edit(
+        &self,
+        plan: SamplingPlan<'_>,
+        images: &Images,
+        each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
+    ) -> Result<Samples> {
+        let x = self.edited(&plan, images, each)?;
+        self.samples(&plan, vec![x])
+    }
+
+    /// Edits images of the size of the model, batch by batch.
+    fn edited(
+        &self,
+        plan: &SamplingPlan<'_>,
+        images: &Images,
+        each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        check_upscaler(&self.name, &self.metadata.model, false)?;
+        let [channels, height, width] = self.metadata().model.image_shape();
+        let [_, h, w, c] = images.nhwc();
+        ensure!(
+            [h, w, c] == [height, width, channels],
+            "the images are {h} x {w} x {c} (height, width, channels), the model needs {height} x {width} x {channels}"
+        );
+        Ok(Tensor::f_cat(&self.batchwise(plan, images, each)?, 0)?)
+    }
+
+    fn batchwise(
+        &self,
+        plan: &SamplingPlan<'_>,
+        images: &Images,
+        each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        plan.sample_config(0..images.len()).check()?;
+        let session = plan.start()?;
+        let device = session.device();
+        let batch = |range: Range<usize>| {
+            let part = images.select(&range.clone().collect::<Vec<_>>())?;
+            each(&session, range, &pixels::to_tensor(part.bytes(), part.nhwc(), device)?)
+        };
+        ranges(plan, images.len()).map(batch).collect()
+    }
+
+    fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>) -> Result<Samples> {
+        let x = Tensor::f_cat(&x, 0)?;
+        let conditions = (0..x.size()[0] as usize).map(|i| plan.conditions.get(i).clone());
+        Samples::new(x, conditions.collect())
+    }
+}
+
+/// The images of each batch.
+fn ranges(plan: &SamplingPlan<'_>, count: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let batch = plan.sample_config(0..count).batch.max(1);
+    (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
+}
+
+/// Noise between two ends.
+fn slerp_row(a: &Tensor, b: &Tensor, columns: usize) -> Result<Tensor> {
+    let between = |column| slerp(a, b, column as f64 / (columns - 1) as f64);
+    Ok(Tensor::f_cat(&(0..columns).map(between).collect::<Result<Vec<_>, _>>()?, 0)?)
+}

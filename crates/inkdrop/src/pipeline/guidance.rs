@@ -1,0 +1,125 @@
+//! Guidance of a sampling run: its settings, and the guided denoiser of a batch.
+
+use inkdrop_nn::{Conditioning, Network};
+use inkdrop_process::{NetworkDenoiser, Process};
+use inkdrop_sampler::{
+    BoxedDenoiser, ClassifierFreeGuidance, ClipDenoised, DynamicThresholding, GuidanceInterval,
+};
+use inkdrop_torch::TorchError;
+
+use crate::Result;
+use crate::error::{Context, bail, ensure};
+use crate::model::{Condition, Conditions, ModelMetadata};
+
+/// Settings of guidance, as the setters of a pipeline give them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GuidanceSettings {
+    pub scale: Option<f64>,
+    pub null_class: Option<i64>,
+    pub interval: Option<GuidanceInterval>,
+    pub rescale: Option<f64>,
+    pub threshold: Option<f64>,
+}
+
+impl GuidanceSettings {
+    /// Checks the numbers.
+    pub fn check(&self) -> Result<()> {
+        let scale = self.scale.unwrap_or(1.0);
+        ensure!(scale.is_finite() && scale >= 0.0, "--guidance {scale}: expected 0 or more");
+        for (name, value) in [("threshold", self.threshold), ("guidance-rescale", self.rescale)] {
+            let value = value.unwrap_or(0.0);
+            ensure!((0.0..=1.0).contains(&value), "--{name} {value}: expected 0 to 1");
+        }
+        Ok(())
+    }
+
+    /// The condition of the unconditional pass of classifier-free guidance.
+    ///
+    /// - towards: the conditions of the images
+    pub fn uncond(&self, metadata: &ModelMetadata, towards: &Conditions) -> Result<Condition> {
+        let none = towards.as_slice().iter().any(|condition| condition.is_none(metadata));
+        ensure!(
+            !none,
+            "--guidance {}: expected a condition to guide towards; {}",
+            self.scale.unwrap_or_default(),
+            match (metadata.model.classes(), metadata.model.contexts()) {
+                (None, 0) => "this model has no conditions (--autoguide guides any model)",
+                (None, _) => "give --class or --context",
+                _ => "give --class",
+            }
+        );
+        match (metadata.model.classes(), self.null_class.or(metadata.classes.null)) {
+            (None, None) => Ok(Condition::none(metadata)),
+            (None, Some(_)) => bail!("--null-class: this model has contexts, not classes"),
+            (Some(_), Some(class)) => {
+                let equal = |condition: &Condition| condition.class == Some(class);
+                ensure!(
+                    !towards.as_slice().iter().any(equal),
+                    "--null-class {class}: it equals --class; expected another class"
+                );
+                Condition::class(metadata, &class.to_string()).context("--null-class")
+            }
+            (Some(count), None) => bail!(
+                "--guidance: this model has {count} classes, and its file names no null class; give --null-class N if it was trained with one, or guide with --autoguide MODEL"
+            ),
+        }
+    }
+}
+
+/// The guidance of a run, with the denoiser to guide away from.
+pub(crate) struct Guidance<'a> {
+    pub settings: GuidanceSettings,
+    pub target: GuidanceTarget<'a>,
+}
+
+/// The denoiser that guidance leads away from.
+pub(crate) enum GuidanceTarget<'a> {
+    /// No guidance.
+    None,
+    /// The same network without a condition (classifier-free guidance).
+    Uncond(Condition),
+    /// A weaker model with the same condition (autoguidance, Karras et al. 2024).
+    Weaker(&'a dyn Network),
+}
+
+impl<'a> Guidance<'a> {
+    /// The denoiser of a batch, guided and clipped.
+    ///
+    /// - conditioning: of the batch (`None`), or with another condition for all its images
+    pub fn denoiser(
+        &self,
+        network: &'a dyn Network,
+        process: &'a Process,
+        conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
+    ) -> Result<BoxedDenoiser<'a>, TorchError> {
+        let GuidanceSettings { scale, interval, rescale, threshold, .. } = self.settings;
+        let cond = NetworkDenoiser::new(process, network, conditioning(None)?);
+        let uncond = match &self.target {
+            GuidanceTarget::None if threshold.is_none() => return Ok(Box::new(cond)),
+            GuidanceTarget::None => None,
+            GuidanceTarget::Uncond(condition) => {
+                Some(NetworkDenoiser::new(process, network, conditioning(Some(condition))?))
+            }
+            GuidanceTarget::Weaker(weaker) => {
+                Some(NetworkDenoiser::new(process, *weaker, conditioning(None)?))
+            }
+        };
+        // Clipping comes after guidance, so neither side clips.
+        let cond = cond.unclipped();
+        let guided: BoxedDenoiser<'a> = match uncond {
+            None => Box::new(cond),
+            Some(uncond) => {
+                let scale = scale.unwrap_or(1.0);
+                let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
+                let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
+                let prediction = process.config().prediction;
+                Box::new(guided.rescale(rescale.unwrap_or(0.0), prediction))
+            }
+        };
+        Ok(match threshold {
+            Some(quantile) => Box::new(DynamicThresholding::new(guided, quantile)),
+            None if process.config().clip => Box::new(ClipDenoised(guided)),
+            None => guided,
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! The plan of a sampling run: all settings of a pipeline, resolved for its model.
+
+use std::ops::Range;
+
+use inkdrop_nn::CompileOptions;
+use inkdrop_sampler::{Rng, SampleConfig, Sampler};
+use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
+use inkdrop_unet::ModelConfig;
+
+use super::guidance::{Guidance, GuidanceSettings, GuidanceTarget};
+use super::session::SamplingSession;
+use super::{Pipeline, RequestedCondition};
+use crate::Result;
+use crate::error::ensure;
+use crate::model::{Condition, Conditions, ModelMetadata};
+
+/// Default number of steps: of first-order samplers with one network call per step, and of all others.
+const STEPS: (usize, usize) = (50, 25);
+
+/// Default batch size.
+const BATCH: usize = 64;
+
+/// Settings of a sampling run, as the setters of a pipeline give them.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub condition: RequestedCondition,
+    pub guidance: GuidanceSettings,
+    pub sampler: Sampler,
+    pub steps: Option<usize>,
+    pub spacing: String,
+    pub seed: u64,
+    pub rng: Rng,
+    pub batch: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            condition: RequestedCondition::None,
+            guidance: GuidanceSettings::default(),
+            sampler: Sampler::DDIM,
+            steps: None,
+            spacing: "trailing".to_string(),
+            seed: 0,
+            rng: Rng::PerImage,
+            batch: None,
+        }
+    }
+}
+
+/// What a sampling run will do: the settings of a [`Pipeline`], resolved for its model.
+///
+/// A plan has checked everything and computed nothing; [`SamplingPlan::start`] compiles the network.
+#[derive(Clone)]
+pub struct SamplingPlan<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    guidance: GuidanceSettings,
+    uncond: Option<Condition>,
+    /// The sampler with its settings.
+    pub sampler: Sampler,
+    /// The noise levels by name.
+    pub spacing: LevelSpacing,
+    /// The noise levels to visit.
+    pub schedule: SamplingSchedule,
+    /// The conditions of the images.
+    pub conditions: Conditions,
+}
+
+impl<'a> SamplingPlan<'a> {
+    pub(super) fn new(pipeline: &'a Pipeline, spacing: LevelSpacing) -> Result<Self> {
+        let Settings { guidance, sampler, .. } = &pipeline.settings;
+        let metadata = pipeline.metadata();
+        let conditions = pipeline.settings.conditions(metadata)?;
+        guidance.check()?;
+        let uncond = match (guidance.scale, pipeline.weaker()) {
+            (Some(_), None) => Some(guidance.uncond(metadata, &conditions)?),
+            (Some(_), Some(weaker)) => {
+                ensure!(
+                    weaker.metadata.process == metadata.process,
+                    "--autoguide {}: its diffusion process differs from that of the guided model",
+                    weaker.name
+                );
+                None
+            }
+            (None, _) => None,
+        };
+        Ok(Self {
+            guidance: guidance.clone(),
+            uncond,
+            sampler: *sampler,
+            schedule: spacing.sampling_schedule(pipeline.process().schedule())?,
+            spacing,
+            conditions,
+            pipeline,
+        })
+    }
+
+    /// For steps that divide by √ᾱ, such as DDIM inversion: ᾱ = 0 of zero terminal SNR is raised to
+    /// a small positive value.
+    pub(crate) fn with_min_signal(self) -> Self {
+        Self { schedule: self.schedule.with_min_signal(), ..self }
+    }
+
+    /// The seed of all noise.
+    pub fn seed(&self) -> u64 {
+        self.pipeline.settings.seed
+    }
+
+    /// The config of a run over some images.
+    pub fn sample_config(&self, images: Range<usize>) -> SampleConfig {
+        let Settings { seed, rng, batch, .. } = self.pipeline.settings;
+        let batch = batch.unwrap_or(match rng {
+            Rng::PerImage => BATCH,
+            Rng::Torch => images.end.max(1),
+        });
+        let (sampler, schedule) = (self.sampler, self.schedule.clone());
+        let discarded_draws = discarded_draws(self.pipeline.metadata(), sampler, &schedule);
+        SampleConfig { images, batch, sampler, schedule, seed, rng, discarded_draws }
+    }
+
+    /// Compiles the network for this plan, unless an earlier run of the pipeline did.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn start(&self) -> Result<SamplingSession<'a>> {
+        let pipeline = self.pipeline;
+        let classes = self.conditions.as_slice().iter().chain(&self.uncond);
+        let mut classes: Vec<i64> = classes.filter_map(|condition| condition.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let times = pipeline.process().network_times(&self.schedule);
+        let options = CompileOptions { classes, ..CompileOptions::at(times) };
+        let target = match (&self.uncond, pipeline.weaker()) {
+            (Some(uncond), _) => GuidanceTarget::Uncond(uncond.clone()),
+            (None, Some(weaker)) if self.guidance.scale.is_some() => {
+                GuidanceTarget::Weaker(weaker.compiled(&options)?)
+            }
+            (None, _) => GuidanceTarget::None,
+        };
+        let guidance = Guidance { settings: self.guidance.clone(), target };
+        Ok(SamplingSession { plan: self.clone(), network: pipeline.compiled(&options)?, guidance })
+    }
+}
+
+impl Settings {
+    /// The noise levels by name, for a process with `available` timesteps.
+    pub fn levels(&self, available: usize) -> Result<LevelSpacing> {
+        if self.spacing.contains(|letter: char| letter.is_ascii_digit()) {
+            let whole: LevelSpacing = self.spacing.parse()?;
+            ensure!(
+                self.steps.is_none(),
+                "--spacing {} contains the number of steps: leave --steps out",
+                self.spacing
+            );
+            return Ok(whole);
+        }
+        let default = match self.sampler {
+            Sampler::Ddpm => available,
+            Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
+            _ => STEPS.1,
+        };
+        let steps = self.steps.unwrap_or(default.min(available));
+        let name = if self.spacing == "sections" { "" } else { &self.spacing };
+        Ok(match name {
+            "trailing" => trailing(steps, available),
+            _ => format!("{name}{steps}").parse()?,
+        })
+    }
+
+    /// Timesteps with trailing spacing, for editing.
+    ///
+    /// - default: number of steps if none is set; at most all timesteps
+    pub fn trailing(&self, default: usize, available: usize) -> LevelSpacing {
+        trailing(self.steps.unwrap_or(default.min(available)), available)
+    }
+
+    /// The conditions of the images.
+    fn conditions(&self, metadata: &ModelMetadata) -> Result<Conditions> {
+        match &self.condition {
+            RequestedCondition::Class(text) => Conditions::classes(metadata, text),
+            RequestedCondition::Context(weights) => {
+                let weights = weights.iter().map(|(name, weight)| (name.as_str(), *weight));
+                Conditions::new(vec![Condition::contexts(metadata, weights)?])
+            }
+            RequestedCondition::Each(conditions) => Conditions::new(conditions.clone()),
+            RequestedCondition::None => {
+                let count = metadata.model.classes().unwrap_or(0);
+                ensure!(
+                    count == 0 || metadata.classes.null.is_some(),
+                    "this model needs one of its {count} classes: give --class N, from 0 to {}",
+                    count - 1
+                );
+                Conditions::new(vec![Condition::none(metadata)])
+            }
+        }
+    }
+}
+
+fn trailing(steps: usize, available: usize) -> LevelSpacing {
+    LevelSpacing::Timesteps(match steps == available {
+        true => TimestepSpacing::All,
+        false => TimestepSpacing::Trailing(steps),
+    })
+}
+
+/// The draws that improved-diffusion makes without using them: one for the last step of an ancestral
+/// sampler, and one for every step of deterministic DDIM.
+fn discarded_draws(
+    metadata: &ModelMetadata,
+    sampler: Sampler,
+    schedule: &SamplingSchedule,
+) -> usize {
+    let improved =
+        matches!(metadata.model, ModelConfig::Improved(_) | ModelConfig::ImprovedSuperRes(_));
+    match sampler {
+        Sampler::Ddim { eta: 0.0 } if improved => schedule.len(),
+        Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,180 @@
+//! A sampling session: a compiled network with its conditions, guidance, sampler and noise.
+
+use std::ops::Range;
+
+use inkdrop_nn::{Conditioning, Network};
+use inkdrop_process::Process;
+use inkdrop_sampler::edit::{Inpaint, Repaint, img2img_start};
+use inkdrop_sampler::{
+    BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SamplerError,
+    SamplingSteps,
+};
+use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError};
+
+use super::SamplingPlan;
+use super::guidance::Guidance;
+use crate::Result;
+use crate::model::{Condition, conditioning};
+
+/// A pipeline that is ready to sample: made by [`SamplingPlan::start`](crate::SamplingPlan::start).
+///
+/// Its methods prepare one batch each, as an iterator over its steps (a
+/// [`SamplingRun`](inkdrop_sampler::SamplingRun)). `images` are the indices of the batch: they choose
+/// the noise and the conditions.
+pub struct SamplingSession<'a> {
+    pub(super) plan: SamplingPlan<'a>,
+    pub(super) network: &'a dyn Network,
+    pub(super) guidance: Guidance<'a>,
+}
+
+impl<'a> SamplingSession<'a> {
+    /// The diffusion process.
+    pub fn process(&self) -> &'a Process {
+        self.plan.pipeline.process()
+    }
+
+    /// The device of the network.
+    pub fn device(&self) -> Device {
+        self.process().device()
+    }
+
+    /// Shape of a generated image, [C, H, W].
+    pub fn image_shape(&self) -> [i64; 3] {
+        self.plan.pipeline.metadata().model.image_shape()
+    }
+
+    /// The noise of some images: that of an image depends on the seed and its index alone.
+    pub fn noise(&self, images: &Range<usize>) -> PerImageNoise {
+        PerImageNoise::new(self.plan.seed(), images.start as u64..images.end as u64)
+    }
+
+    /// The guided denoiser of some images.
+    ///
+    /// - low_res: inputs of a super-resolution network, [B, C, h, w]
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn denoiser(
+        &self,
+        images: Range<usize>,
+        low_res: Option<&Tensor>,
+    ) -> Result<BoxedDenoiser<'a>, TorchError> {
+        let device = self.device();
+        let conditioning = |uncond: Option<&Condition>| {
+            let conditions = images.clone().map(|i| uncond.unwrap_or(self.plan.conditions.get(i)));
+            let low_res = low_res.map(Tensor::shallow_clone);
+            Ok(Conditioning { low_res, ..conditioning(conditions, device)? })
+        };
+        self.guidance.denoiser(self.network, self.process(), &conditioning)
+    }
+
+    /// The batches of some images, from noise; the first index must start a batch.
+    ///
+    /// # Errors
+    /// There are no images, or the first one is inside a batch.
+    pub fn batches(&self, images: Range<usize>) -> Result<SampleBatches<'_>> {
+        Ok(SampleBatches::new(self, self.plan.sample_config(images))?)
+    }
+
+    /// Samples images from noise, or enlarges low-resolution images.
+    ///
+    /// - low_res: inputs of a super-resolution network, [B, C, h, w]
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn generate(
+        &self,
+        images: Range<usize>,
+        low_res: Option<&Tensor>,
+    ) -> Result<SamplingSteps<'a>> {
+        let [c, h, w] = self.image_shape();
+        let mut noise = self.noise(&images);
+        let x = noise.normal(&[images.len() as i64, c, h, w], self.device())?;
+        let denoiser = self.denoiser(images, low_res)?;
+        let SamplingPlan { sampler, schedule, .. } = &self.plan;
+        Ok(sampler.steps(denoiser, self.process().schedule(), schedule, x, noise)?)
+    }
+
+    /// Image-to-image (SDEdit): noise is added to x, and removed by the last steps of the schedule.
+    ///
+    /// - x: images in [−1, 1], [B, C, H, W]
+    /// - strength: fraction of the steps, above 0 (the image is kept) to 1 (a new image)
+    ///
+    /// # Errors
+    /// A strength outside its range.
+    pub fn img2img(
+        &self,
+        images: Range<usize>,
+        x: &Tensor,
+        strength: f64,
+    ) -> Result<SamplingSteps<'a>> {
+        let mut noise = self.noise(&images);
+        let (x, schedule) = img2img_start(&self.plan.schedule, x, strength, &mut noise)?;
+        let denoiser = self.denoiser(images, None)?;
+        Ok(self.plan.sampler.steps(denoiser, self.process().schedule(), &schedule, x, noise)?)
+    }
+
+    /// RePaint inpainting.
+    ///
+    /// - x: images in [−1, 1], [B, C, H, W]
+    /// - mask: [B, 1, H, W], 1 where pixels are generated
+    ///
+    /// # Errors
+    /// A mask of another size, or invalid [`Repaint`] values.
+    pub fn inpaint(
+        &self,
+        images: Range<usize>,
+        x: &Tensor,
+        mask: &Tensor,
+        repaint: Repaint,
+    ) -> Result<Inpaint<'a>> {
+        let (noise, denoiser) = (self.noise(&images), self.denoiser(images, None)?);
+        Ok(Inpaint::new(denoiser, &self.plan.schedule, (x, mask), repaint, noise)?)
+    }
+
+    /// DDIM inversion: the noise from which deterministic DDIM generates x.
+    ///
+    /// - x: images in [−1, 1], [B, C, H, W]
+    /// - refine: fixed-point iterations per step; 0 is fast, 3 is close to exact
+    ///
+    /// # Errors
+    /// The network does not accept x.
+    pub fn invert(
+        &self,
+        images: Range<usize>,
+        x: &Tensor,
+        refine: usize,
+    ) -> Result<DdimInversion<'a>> {
+        let denoiser = self.denoiser(images, None)?;
+        let schedule = &self.plan.schedule;
+        let inversion = Inversion { end: schedule.start(), refine };
+        Ok(DdimInversion::new(denoiser, schedule, x.shallow_clone(), inversion)?)
+    }
+
+    /// Deterministic DDIM from given noise.
+    ///
+    /// - x: noise, [B, C, H, W]
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn generate_from(&self, images: Range<usize>, x: &Tensor) -> Result<SamplingSteps<'a>> {
+        let (noise, denoiser) = (self.noise(&images), self.denoiser(images, None)?);
+        let ddim = Ddim::new(0.0)?;
+        Ok(SamplingSteps::new(denoiser, ddim, &self.plan.schedule, x.shallow_clone(), noise))
+    }
+}
+
+impl BatchModel for SamplingSession<'_> {
+    fn process(&self) -> &Process {
+        self.process()
+    }
+
+    fn image_shape(&self) -> [i64; 3] {
+        self.image_shape()
+    }
+
+    fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
+        Ok(self.denoiser(images, None)?)
+    }
+}

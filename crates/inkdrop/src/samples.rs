@@ -1,0 +1,171 @@
+//! Sampled images: as bytes, as a tensor, and as files.
+
+use std::path::Path;
+
+use inkdrop_data::picture::{Grid, Picture, write_image_dir, write_png};
+use inkdrop_data::{Images, npz};
+use inkdrop_process::pixels;
+use inkdrop_torch::tch::Tensor;
+use ndarray::{Array2, Array4, ArrayView4, s};
+
+use crate::Result;
+use crate::error::{bail, ensure};
+use crate::model::Condition;
+
+/// Sampled images with their conditions.
+#[derive(Debug)]
+pub struct Samples {
+    images: Images,
+    tensor: Tensor,
+    conditions: Vec<Condition>,
+}
+
+impl Samples {
+    pub(crate) fn new(tensor: Tensor, conditions: Vec<Condition>) -> Result<Self> {
+        Ok(Self { images: to_images(&tensor)?, tensor, conditions })
+    }
+
+    pub(crate) fn with_images(self, images: Images) -> Self {
+        Self { images, ..self }
+    }
+
+    pub(crate) fn concat(batches: Vec<Self>) -> Result<Self> {
+        let tensors: Vec<&Tensor> = batches.iter().map(|batch| &batch.tensor).collect();
+        let tensor = Tensor::f_cat(&tensors, 0)?;
+        Self::new(tensor, batches.into_iter().flat_map(|batch| batch.conditions).collect())
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// True if there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// The images as bytes, [N, H, W, C].
+    pub fn images(&self) -> ArrayView4<'_, u8> {
+        self.images.view()
+    }
+
+    /// The images, for editing.
+    pub fn to_images(&self) -> Images {
+        self.images.clone()
+    }
+
+    /// The images as the sampler left them, about −1 to 1, [N, C, H, W].
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The condition of each image.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Writes the images, by the ending of the name: `x.png` is a grid, `x.npz` has uint8 images
+    /// [N, H, W, C] in `arr_0` and classes in `arr_1`, and a directory (`x/`) gets one PNG per image.
+    ///
+    /// # Errors
+    /// Another ending, or the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        match FileFormat::of(path)? {
+            FileFormat::Png => {
+                ensure!(!self.is_empty(), "{}: there are no images", path.display());
+                write_png(path, &square(&self.images)?)?;
+            }
+            FileFormat::Npz => {
+                let (labels, contexts) = labels(&self.conditions);
+                npz::write_samples(path, &self.images, labels.as_deref(), contexts.as_ref())?;
+            }
+            FileFormat::Directory => write_image_dir(path, &self.images, None)?,
+        }
+        Ok(())
+    }
+}
+
+/// The class of each image, if each has one, and the context weights, if any is not 0.
+pub fn labels(conditions: &[Condition]) -> (Option<Vec<i64>>, Option<Array2<f32>>) {
+    let classes = conditions.iter().map(Condition::one_hot).collect();
+    let weights: Vec<f32> = conditions.iter().flat_map(|c| c.contexts.iter().copied()).collect();
+    if weights.iter().all(|&weight| weight == 0.0) {
+        return (classes, None);
+    }
+    let shape = (conditions.len(), weights.len() / conditions.len());
+    (classes, Array2::from_shape_vec(shape, weights).ok())
+}
+
+/// The form of an output of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// A grid of all images.
+    Png,
+    /// arr_0 uint8 [N, H, W, C], arr_1 int64 labels.
+    Npz,
+    /// One PNG file per image.
+    Directory,
+}
+
+impl FileFormat {
+    /// The form for a path: by its ending, or a directory.
+    ///
+    /// # Errors
+    /// Another ending.
+    pub fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            _ if path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Directory),
+            Some("png") => Ok(Self::Png),
+            Some("npz") => Ok(Self::Npz),
+            _ if path.is_dir() => Ok(Self::Directory),
+            _ => bail!("expected a name that ends in .png, .npz or / (a directory)"),
+        }
+    }
+}
+
+/// Tensors in [-1, 1] as images.
+///
+/// - x: [B, C, H, W]
+///
+/// # Errors
+/// x has another number of axes, or neither 1 nor 3 channels.
+pub fn to_images(x: &Tensor) -> Result<Images> {
+    let size: Vec<usize> = x.size().iter().map(|&axis| axis as usize).collect();
+    ensure!(size.len() == 4, "x has shape {size:?}, expected [B, C, H, W]");
+    let shape = (size[0], size[2], size[3], size[1]);
+    let pixels = Array4::from_shape_vec(shape, pixels::from_tensor(x)?);
+    let Ok(pixels) = pixels else { bail!("x has shape {size:?}, expected [B, C, H, W]") };
+    Ok(Images::new(pixels)?)
+}
+
+/// A nearly square grid of unlabelled images.
+///
+/// # Errors
+/// None of images with a side of 0.
+pub fn square(images: &Images) -> Result<Picture> {
+    let columns = (images.len() as f64).sqrt().ceil() as usize;
+    rows(images, columns, &[])
+}
+
+/// A grid with `columns` images per row and labels on the left.
+///
+/// # Errors
+/// None of images with a side of 0.
+pub fn rows(images: &Images, columns: usize, labels: &[String]) -> Result<Picture> {
+    let mut grid = Grid::new().scale(scale(images.height()));
+    for (row, from) in (0..images.len()).step_by(columns.max(1)).enumerate() {
+        let label = labels.get(row).cloned().unwrap_or_default();
+        let to = (from + columns).min(images.len());
+        let part = images.view().slice(s![from..to, .., .., ..]).to_owned();
+        grid = grid.row(label, Images::new(part)?);
+    }
+    Ok(grid.render())
+}
+
+/// Scale of the images in a grid: small ones are enlarged four times.
+pub fn scale(height: usize) -> usize {
+    if height <= 32 { 4 } else { 1 }
+}

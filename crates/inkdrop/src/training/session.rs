@@ -1,0 +1,346 @@
+//! A training run in progress.
+
+use std::path::{Path, PathBuf};
+
+use inkdrop_data::output::write_atomic;
+use inkdrop_data::picture::encode_png;
+use inkdrop_data::{Images, LabelledDataset};
+use inkdrop_nn::{CompileOptions, TrainableNetwork};
+use inkdrop_process::Process;
+use inkdrop_report::EventWriter;
+use inkdrop_schedule::{SamplingSchedule, TimestepSpacing};
+use inkdrop_torch::DeviceChoice;
+use inkdrop_torch::tch::{Kind, manual_seed};
+use inkdrop_train::{OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun};
+use inkdrop_unet::ModelConfig;
+use serde_json::json;
+
+use super::{TrainedRun, Training};
+use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
+use crate::error::{Context, bail, ensure, invalid};
+use crate::model::{Condition, ModelMetadata};
+use crate::{Error, Pipeline, Result, samples};
+
+/// Number of points of the loss curve in a model file.
+const CURVE_POINTS: usize = 200;
+
+/// A training run that has started; made by [`Training::start`].
+pub struct TrainingSession {
+    trainer: Trainer,
+    folder: RunFolder,
+    metadata: ModelMetadata,
+    config: RunConfig,
+    notes: Vec<String>,
+}
+
+impl TrainingSession {
+    pub(super) fn start(training: Training, out: &Path) -> Result<Self> {
+        let config = training.config()?;
+        let mut notes = Vec::new();
+        let (mut trainer, metadata) = build(&training, &config, &mut notes)?;
+        let folder = if training.resume {
+            resume(&mut trainer, &config, out, training.allow_changes, &mut notes)?
+        } else {
+            let given = training.init.apply(&mut trainer, &metadata, &mut notes)?;
+            let folder = RunFolder::create(out)?;
+            if given {
+                trainer.save(&folder)?; // a resumed run takes no initial weights
+            }
+            folder
+        };
+        let text = config.to_toml()?;
+        write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
+        Ok(Self { trainer, folder, metadata, config, notes })
+    }
+
+    /// What the start has to say: files that were left out, changes of the config, where it resumes.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The trainer.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The steps of the run, from where it stands.
+    ///
+    /// # Errors
+    /// The log or the event file cannot be opened.
+    pub fn steps(&mut self) -> Result<TrainingSteps<'_>> {
+        let Self { trainer, folder, metadata, config, .. } = self;
+        let mut events = EventWriter::open(folder.events(), trainer.step() as u64)?;
+        if events.is_first() {
+            events.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
+        }
+        Ok(TrainingSteps { run: trainer.start_run(Some(folder))?, events, folder, metadata })
+    }
+
+    /// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
+    /// final-DECAY.safetensors for each further decay.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn finish(self) -> Result<TrainedRun> {
+        let Self { trainer, folder, metadata, config, .. } = self;
+        let curve = trainer.loss_curve().downsampled(CURVE_POINTS);
+        let loss = curve.last().map_or(f64::NAN, |(_, loss)| *loss);
+        let curve = rounded(curve);
+        let mut models = Vec::new();
+        for (number, &decay) in config.train.ema.iter().enumerate() {
+            let mut weights =
+                trainer.ema_weights(decay).context("the EMA of a decay of train.ema")?;
+            metadata.write(&mut weights)?;
+            let training = json!({
+                "inkdrop": env!("CARGO_PKG_VERSION"),
+                "data": config.data,
+                "train": config.train,
+                "average": decay,
+                "began_with": trainer.origin(),
+                "steps": trainer.step(),
+                "loss_curve": curve,
+            });
+            weights.set_metadata("training", &training)?;
+            let path = match number {
+                0 => folder.finished(),
+                _ => folder.finished_average(decay),
+            };
+            weights.save(&path)?;
+            models.push(path);
+        }
+        Ok(TrainedRun { folder, loss, steps: trainer.step(), models })
+    }
+}
+
+/// Rounds the losses to five decimals.
+fn rounded(curve: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
+    curve.into_iter().map(|(step, loss)| (step, (loss * 1e5).round() / 1e5)).collect()
+}
+
+/// The result of one step of a run.
+#[derive(Debug)]
+pub struct TrainingStep {
+    /// Number of steps done.
+    pub step: usize,
+    /// The metrics that were read: usually those of this step; on a GPU they come one step late.
+    pub metrics: Vec<StepMetrics>,
+    /// Samples of the EMA network, every `train.sample_every` steps: 8 images per class.
+    pub samples: Option<Images>,
+    /// Unreadable images that were left out, and samples that failed; neither stops the run.
+    pub problems: Vec<Error>,
+}
+
+/// The steps of a run; made by [`TrainingSession::steps`].
+pub struct TrainingSteps<'a> {
+    run: TrainingRun<'a>,
+    events: EventWriter,
+    folder: &'a RunFolder,
+    metadata: &'a ModelMetadata,
+}
+
+impl TrainingSteps<'_> {
+    /// Takes the next optimizer step, and writes log, events, samples and checkpoints that are due.
+    /// Returns `None` after the last step.
+    ///
+    /// # Errors
+    /// The loss is NaN or infinite, an image cannot be read, or a file cannot be written.
+    pub fn next_step(&mut self) -> Result<Option<TrainingStep>> {
+        let Some(step) = self.run.next_step()? else { return Ok(None) };
+        let RunStep { step, metrics, log_line, skipped, sample_due } = step;
+        if let Some(line) = &log_line {
+            for (tag, value) in line.numbers() {
+                self.events.scalar(tag, line.step as u64, value)?;
+            }
+            self.events.flush()?;
+        }
+        let mut problems: Vec<Error> = skipped.into_iter().map(Error::from).collect();
+        // A super-resolution network samples only from low-resolution images.
+        let samples = match sample_due && !self.is_upscaler() {
+            false => None,
+            true => match self.draw_samples(step) {
+                Ok((images, png)) => {
+                    self.events.image("samples", step as u64, &png)?;
+                    self.events.flush()?;
+                    Some(images)
+                }
+                // Failed samples are no reason to stop training.
+                Err(error) => {
+                    problems.push(invalid!("no samples after step {step}: {}", error.report()));
+                    None
+                }
+            },
+        };
+        Ok(Some(TrainingStep { step, metrics, samples, problems }))
+    }
+
+    /// Saves a checkpoint now, to stop and to resume later. Returns true if the run is finished.
+    ///
+    /// # Errors
+    /// The loss is NaN or infinite, or the checkpoint cannot be written.
+    pub fn save(&mut self) -> Result<bool> {
+        self.run.save()?;
+        Ok(self.run.trainer().is_finished())
+    }
+
+    fn is_upscaler(&self) -> bool {
+        matches!(self.metadata.model, ModelConfig::ImprovedSuperRes(_))
+    }
+
+    /// Samples a grid, and writes it to the samples folder; returns the images and the PNG.
+    fn draw_samples(&self, step: usize) -> Result<(Images, Vec<u8>)> {
+        const COLUMNS: usize = 8;
+        let (images, names) = preview(self.run.trainer().ema_network(), self.metadata, COLUMNS)?;
+        let png = encode_png(&samples::rows(&images, COLUMNS, &names)?)?;
+        write_atomic(&self.folder.sample(step), |file| file.write_all(&png))?;
+        Ok((images, png))
+    }
+}
+
+/// Some images per context or class, by 25 DDIM steps, with the name of each row.
+fn preview(
+    network: &dyn TrainableNetwork,
+    metadata: &ModelMetadata,
+    columns: usize,
+) -> Result<(Images, Vec<String>)> {
+    const ROWS: usize = 10;
+    let names = match metadata.conditions() {
+        none if none.is_empty() => vec![String::new(); 4],
+        conditions => conditions.into_iter().take(ROWS).collect(),
+    };
+    let mut conditions = Vec::new();
+    for name in &names {
+        let condition = match name.is_empty() {
+            true => Condition::none(metadata),
+            false => Condition::class(metadata, name)?,
+        };
+        conditions.extend(vec![condition; columns]);
+    }
+    let process = Process::new(&metadata.process, network.device())?;
+    let schedule = process.schedule();
+    let steps = schedule.num_timesteps().min(25);
+    let timesteps = TimestepSpacing::Trailing(steps).timesteps(schedule.num_timesteps())?;
+    let levels = SamplingSchedule::from_timesteps(schedule, &timesteps)?;
+    let network = network.compile(&CompileOptions::at(process.network_times(&levels)))?;
+    let count = conditions.len();
+    let pipeline = Pipeline::from_network(metadata.clone(), network)?.conditions(conditions);
+    Ok((pipeline.steps(steps).batch(count).sample(count)?.to_images(), names))
+}
+
+/// Builds the trainer at step 0, and the metadata of its model files.
+fn build(
+    training: &Training,
+    config: &RunConfig,
+    notes: &mut Vec<String>,
+) -> Result<(Trainer, ModelMetadata)> {
+    let device = training.device.parse::<DeviceChoice>()?.resolve()?;
+    let shape = config.model.image_shape();
+    let loaded = match &training.data {
+        Some(data) => Loaded {
+            data: data.clone(),
+            classes: training.class_names.clone(),
+            skipped: Vec::new(),
+        },
+        None => load(&config.data, shape[0], notes)?,
+    };
+    let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
+    let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
+    let validation = load_validation(config, shape[0], (&names, !contexts.is_empty()), notes)?;
+    let metadata = ModelMetadata {
+        model: config.model.clone(),
+        process: config.process.clone(),
+        contexts,
+        classes,
+    };
+    manual_seed(config.train.seed as i64);
+    let network = config.model.build(config.train.precision.torso(), device)?;
+    let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
+    let process = Process::new(&config.process, device)?;
+    let mut builder = Trainer::builder(network, ema_network, process, data)
+        .image_shape(shape.map(|axis| axis as usize))
+        .labels(label_use)
+        .class_names(names);
+    if let Some(validation) = validation {
+        builder = builder.validation(validation);
+    }
+    Ok((builder.build(config.train.clone())?, metadata))
+}
+
+/// Loads images; the notes get the files that were left out.
+///
+/// - channels: of the network
+fn load(data: &DataConfig, channels: i64, notes: &mut Vec<String>) -> Result<Loaded> {
+    let loaded = data.load(channels)?;
+    notes.extend(loaded.skipped.iter().map(|error| format!("left out: {error}")));
+    Ok(loaded)
+}
+
+/// Loads the validation images; their classes must be those of the training images.
+///
+/// - names: of the classes, or of contexts if the flag is true
+fn load_validation(
+    config: &RunConfig,
+    channels: i64,
+    (names, contexts): (&[String], bool),
+    notes: &mut Vec<String>,
+) -> Result<Option<LabelledDataset>> {
+    let Some(validation) = &config.validation else { return Ok(None) };
+    let valid = validate(config, load(validation, channels, notes)?).context("[validation]")?;
+    let theirs = if contexts { valid.contexts } else { valid.classes.names };
+    ensure!(
+        names.is_empty() || theirs.is_empty() || names == theirs,
+        "[validation] has the classes {}, [data] has {}: expected the same",
+        theirs.join(", "),
+        names.join(", ")
+    );
+    Ok(Some(valid.data))
+}
+
+/// Restores the newest checkpoint of a run directory, if its config equals the given one.
+fn resume(
+    trainer: &mut Trainer,
+    config: &RunConfig,
+    out: &Path,
+    allow_changes: bool,
+    notes: &mut Vec<String>,
+) -> Result<RunFolder> {
+    let folder = RunFolder::open(out)?;
+    let saved = RunConfig::open(&folder.config())?;
+    let changes = config.diff(&saved)?;
+    let listed = changes.join("\n  ");
+    match (changes.is_empty(), allow_changes) {
+        (true, _) => {}
+        (false, true) => notes.push(format!("continuing with another config:\n  {listed}")),
+        (false, false) => bail!(
+            "{} contains a run with another config; give the same config to resume it, choose another directory, or continue anyway with --allow-changes. Differences:\n  {listed}",
+            out.display()
+        ),
+    }
+    let Some(path) = folder.latest() else {
+        notes.push("no checkpoint was saved yet: starting from step 0".to_string());
+        return Ok(folder);
+    };
+    restore(trainer, &path, allow_changes)?;
+    let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
+    ensure!(
+        done <= steps,
+        "train.steps = {steps}, but the run in {} has taken {done} steps already; expected at least {done}",
+        out.display()
+    );
+    notes.push(format!("resuming after step {done} from {}", path.display()));
+    if steps != before {
+        notes.push(format!(
+            "train.steps: {before} → {steps}; the learning rate now follows its schedule to step {steps}"
+        ));
+    }
+    Ok(folder)
+}
+
+fn restore(trainer: &mut Trainer, path: &PathBuf, allow_changes: bool) -> Result<()> {
+    let other_data = if allow_changes { OtherData::Allowed } else { OtherData::Refused };
+    trainer.restore(path, other_data).map_err(|error| match error {
+        TrainError::DataChanged { .. } => {
+            invalid!("{error}. Restore the data, or continue anyway with --allow-changes")
+        }
+        other => other.into(),
+    })
+}

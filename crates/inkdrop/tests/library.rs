@@ -1,0 +1,10 @@
+//! The library: pipelines, samples and training, without the program.
+
+#[path = "library/edit.rs"]
+mod edit;
+#[path = "library/layers.rs"]
+mod layers;
+#[path = "library/pipeline.rs"]
+mod pipeline;
+#[path = "library/training.rs"]
+mod training;

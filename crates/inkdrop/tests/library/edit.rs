@@ -1,0 +1,84 @@
+//! Editing by a pipeline.
+
+use inkdrop::sampler::edit::Repaint;
+use inkdrop::{Images, Pipeline};
+use ndarray::Array2;
+
+fn heroes() -> (Pipeline, Images) {
+    let pipeline = Pipeline::open("sprites").unwrap().class("hero").steps(10);
+    let images = pipeline.sample(2).unwrap().to_images();
+    (pipeline, images)
+}
+
+#[test]
+fn inpainting_keeps_what_is_not_masked() {
+    let (pipeline, images) = heroes();
+    let mask = Array2::from_shape_fn((16, 16), |(row, _)| row >= 8);
+    let painted = pipeline.inpaint(&images, &mask, Repaint { times: 1, jump: 1 }).unwrap();
+    let (mut kept, mut changed) = (0, 0);
+    for ((image, row, column, channel), value) in painted.images().indexed_iter() {
+        match (mask[[row, column]], *value == images.view()[[image, row, column, channel]]) {
+            (false, same) => kept += usize::from(same),
+            (true, same) => changed += usize::from(!same),
+        }
+    }
+    assert_eq!(kept, 2 * 8 * 16 * 3);
+    assert!(changed > 0);
+    let small = Array2::from_elem((8, 8), true);
+    let error = pipeline.inpaint(&images, &small, Repaint::default()).unwrap_err();
+    assert!(error.to_string().contains("the mask is 8 x 8"), "{error}");
+}
+
+#[test]
+fn inversion_leads_back() {
+    let (pipeline, images) = heroes();
+    let pipeline = pipeline.steps(50);
+    let noise = pipeline.invert(&images, 3).unwrap();
+    assert_eq!(noise.size(), [2, 3, 16, 16]);
+    let again = pipeline.sample_from(&noise).unwrap();
+    let off: f64 =
+        images.bytes().iter().zip(again.images()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    assert!(off / (images.bytes().len() as f64) < 2.0, "{off}");
+}
+
+#[test]
+fn the_ends_of_an_interpolation_are_the_images() {
+    let (pipeline, images) = heroes();
+    let row = pipeline.steps(50).interpolate(&images, 4).unwrap();
+    assert_eq!(row.len(), 4);
+    let mean = |image: usize, end: usize| {
+        let (a, b) = (row.to_images(), images.clone());
+        let pairs = a.image(image).iter().zip(b.image(end));
+        pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.image(image).len() as f64
+    };
+    assert!(mean(0, 0) < 2.0 && mean(3, 1) < 2.0, "{} {}", mean(0, 0), mean(3, 1));
+    assert!(mean(1, 0) > mean(0, 0));
+}
+
+#[test]
+fn strength_is_how_far_an_image_goes() {
+    let (pipeline, images) = heroes();
+    let pipeline = pipeline.seed(1); // the noise that made the images would make them again
+    let mean = |strength: f64| {
+        let varied = pipeline.img2img(&images, strength).unwrap();
+        let pairs = images.bytes().iter().zip(varied.images());
+        pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
+    };
+    assert!(mean(0.1) < mean(0.9));
+    for wrong in [0.0, 1.5, f64::NAN] {
+        let error = pipeline.img2img(&images, wrong).unwrap_err();
+        assert!(error.to_string().contains("above 0"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_model_cannot_do_is_said() {
+    let (pipeline, images) = heroes();
+    let error = pipeline.upscale(&images).unwrap_err().to_string();
+    assert!(error.contains("family context, expected improved-super-res"), "{error}");
+    let large = Images::new(ndarray::Array4::zeros((1, 32, 32, 3))).unwrap();
+    let error = pipeline.img2img(&large, 0.5).unwrap_err().to_string();
+    assert!(error.contains("32 x 32 x 3") && error.contains("16 x 16 x 3"), "{error}");
+    let error = pipeline.interpolate(&images, 1).unwrap_err().to_string();
+    assert!(error.contains("at least 2"), "{error}");
+}

@@ -1,0 +1,132 @@
+//! Opening, settings and sampling.
+
+use inkdrop::model::Condition;
+use inkdrop::{Error, Pipeline, Rng};
+
+fn sprites() -> Pipeline {
+    Pipeline::open("sprites").unwrap().steps(3)
+}
+
+fn message<T>(result: inkdrop::Result<T>) -> String {
+    result.err().expect("an error").report()
+}
+
+#[test]
+fn an_image_depends_on_its_seed_and_index_alone() {
+    let all = sprites().class("hero").sample(5).unwrap();
+    let batches = sprites().class("hero").batch(5);
+    let again: Vec<_> = batches.batches(5).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].images(), all.images());
+    let other = sprites().class("hero").seed(1).sample(5).unwrap();
+    assert_ne!(other.images(), all.images());
+}
+
+#[test]
+fn batches_are_as_large_as_asked_for() {
+    let sizes = |pipeline: Pipeline| -> Vec<usize> {
+        pipeline.batches(5).unwrap().map(|batch| batch.unwrap().len()).collect()
+    };
+    assert_eq!(sizes(sprites().batch(2)), [2, 2, 1]);
+    assert_eq!(sizes(sprites()), [5]);
+    assert_eq!(sizes(sprites().rng(Rng::Torch)), [5]);
+}
+
+#[test]
+fn classes_go_round() {
+    let each = sprites().class("each").sample(7).unwrap();
+    let classes: Vec<_> = each.conditions().iter().map(Condition::one_hot).collect();
+    assert_eq!(classes, [0, 1, 2, 3, 4, 0, 1].map(Some));
+    let two = sprites().class("food, spell").sample(3).unwrap();
+    let names = ["food", "spell", "food"].map(|name| {
+        let pipeline = sprites();
+        Condition::class(pipeline.metadata(), name).unwrap()
+    });
+    assert_eq!(two.conditions(), names);
+}
+
+#[test]
+fn an_image_of_a_round_is_that_of_its_class() {
+    let each = sprites().class("each").sample(5).unwrap();
+    let food = sprites().class("food").sample(5).unwrap();
+    let place = each.conditions().iter().position(|c| *c == food.conditions()[0]).unwrap();
+    let image = |samples: &inkdrop::Samples| samples.to_images().image(place).to_vec();
+    assert_eq!(image(&each), image(&food));
+}
+
+#[test]
+fn settings_that_do_not_fit_say_what_is_expected() {
+    for (pipeline, expected) in [
+        (sprites().class("dragon"), "expected one of hero, non-hero, food"),
+        (sprites().class("hero,dragon"), "unknown context `dragon`"),
+        (sprites().context([("hero", f32::NAN)]), "expected a finite weight"),
+        (sprites().context([("hero", 1.0), ("hero", 0.5)]), "given twice"),
+        (sprites().steps(0), "expected"),
+        (sprites().spacing("nowhere"), "nowhere"),
+        (sprites().spacing("karras20"), "leave --steps out"),
+        (sprites().batch(0), "1 to 65536 images per batch"),
+        (sprites().guidance(2.0), "expected a condition to guide towards"),
+        (sprites().class("hero").guidance(-1.0), "expected 0 or more"),
+        (sprites().class("hero").threshold(2.0), "expected 0 to 1"),
+    ] {
+        let text = message(pipeline.sample(1));
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(message(sprites().sample(0)).contains("at least 1 image"));
+    let missing = message(Pipeline::open("nowhere.safetensors"));
+    assert!(missing.contains("no file and no built-in model nowhere.safetensors"), "{missing}");
+    let error = Pipeline::builder("sprites").device("tpu").build().err().unwrap();
+    assert!(matches!(error, Error::Device(_)), "{error:?}");
+}
+
+#[test]
+fn a_trajectory_ends_at_the_sample_and_can_be_left() {
+    let pipeline = sprites().class("hero");
+    let sampled = pipeline.sample(2).unwrap();
+    let last = pipeline.trajectory(2).unwrap().map(Result::unwrap).last().unwrap();
+    assert_eq!((last.index, last.count), (2, 3));
+    assert!(last.x.equal(sampled.tensor()));
+    let first = pipeline.trajectory(2).unwrap().next().unwrap().unwrap();
+    assert_eq!(first.x0.size(), [2, 3, 16, 16]);
+}
+
+#[test]
+fn a_setting_after_a_run_counts() {
+    let pipeline = sprites().class("hero");
+    let three = pipeline.sample(1).unwrap();
+    let pipeline = pipeline.steps(10);
+    let ten = pipeline.sample(1).unwrap();
+    assert_ne!(three.images(), ten.images());
+    assert_eq!(pipeline.steps(3).sample(1).unwrap().images(), three.images());
+}
+
+#[test]
+fn guidance_of_scale_one_is_no_guidance() {
+    let plain = sprites().class("hero").sample(2).unwrap();
+    let one = sprites().class("hero").guidance(1.0).sample(2).unwrap();
+    let difference = (plain.tensor() - one.tensor()).abs().max();
+    assert!(difference.double_value(&[]) < 1e-4);
+    let three = sprites().class("hero").guidance(3.0).sample(2).unwrap();
+    assert_ne!(plain.images(), three.images());
+    let weaker = sprites().class("hero").guidance(3.0).autoguide(sprites()).sample(2).unwrap();
+    let difference = (plain.tensor() - weaker.tensor()).abs().max();
+    assert!(difference.double_value(&[]) < 1e-4, "guidance away from itself changes nothing");
+}
+
+#[test]
+fn samples_are_saved_by_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let samples = sprites().class("hero").sample(3).unwrap();
+    samples.save(path("x.png")).unwrap();
+    let grid = inkdrop::data::read::read_picture(&path("x.png")).unwrap();
+    assert!(grid.width() >= 2 * 16 * 4 && grid.height() >= 2 * 16 * 4);
+    samples.save(path("x.npz")).unwrap();
+    let read = inkdrop::data::npz::load(path("x.npz")).unwrap();
+    assert_eq!(read.images.view(), samples.images());
+    assert_eq!(read.labels.len(), Some(3));
+    samples.save(folder.path().join("all/")).unwrap();
+    assert_eq!(std::fs::read_dir(path("all")).unwrap().count(), 3);
+    let error = message(samples.save(path("x.webp")));
+    assert!(error.contains(".png, .npz or /"), "{error}");
+}
