@@ -1,39 +1,36 @@
 //! diffusers' schedulers, compared with inkdrop's samplers at every step.
 
-mod arguments;
-mod clipping;
 mod model;
-mod names;
-mod numpy;
-mod run;
-mod scheduler_steps;
-mod tables;
-mod timesteps;
 
 use anyhow::{Context, Result, bail};
+use inkdrop::scheduler::{Class, Scheduler, SchedulerRun, StepOptions};
+use inkdrop_sampler::SamplingRun;
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Deserialize;
+use serde_json::Value;
 
-use self::arguments::Arguments;
-use self::model::Recorder;
-use self::names::Class;
-use self::run::{Run, RunResult, in_its_space};
-use self::scheduler_steps::{Planner, SchedulerSteps};
-use self::tables::Tables;
+use self::model::{Call, Recorder, SchedulerModel};
 use crate::report::{Distance, Status, Tolerance};
 use crate::toy_network::{Form, ToyNetwork};
 use crate::{Case, Comparison};
 
 #[derive(Debug, Deserialize)]
 struct Config {
-    scheduler: Arguments,
+    scheduler: Value,
     num_inference_steps: usize,
     sample_mid_index: usize,
-    /// DDIM's η.
+    /// Arguments of `step`; in older cases they stand beside the others.
     #[serde(default)]
+    step: Option<StepArguments>,
+    #[serde(flatten)]
+    flat: StepArguments,
+}
+
+/// Arguments of DDIMScheduler's `step`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct StepArguments {
     eta: f64,
-    /// DDIM: recompute ε from the clipped x0.
-    #[serde(default)]
     use_clipped_model_output: bool,
 }
 
@@ -42,35 +39,43 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
         return Ok(vec![case.row(format!("solver of {}", case.family), Status::NotCovered)]);
     };
     let config: Config = case.config()?;
-    let rows = config.scheduler.check(class).and_then(|()| compare(case, class, &config));
+    let rows = Scheduler::new(class, &case.family, &config.scheduler)
+        .map_err(anyhow::Error::from)
+        .and_then(|scheduler| compare(case, &scheduler, &config));
     rows.with_context(|| format!("{} ({})", case.name, case.family))
 }
 
-fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Comparison>> {
-    let arguments = &config.scheduler;
-    let tables = Tables::of(arguments, class)?;
+fn compare(case: &Case, scheduler: &Scheduler, config: &Config) -> Result<Vec<Comparison>> {
     let recorded = case.weights.get("timesteps").map(|times| times.f_to_kind(Kind::Double));
     let recorded: Vec<f64> = recorded.transpose()?.map_or(Ok(Vec::new()), Vec::try_from)?;
-    let count = config.num_inference_steps;
-    let planner = Planner { class, arguments, tables: &tables, count, recorded: &recorded };
-    let steps = planner.steps()?;
-
+    let StepArguments { eta, use_clipped_model_output } = config.step.unwrap_or(config.flat);
+    let options = match scheduler.class {
+        Class::Ddim => StepOptions { eta, use_clipped_model_output },
+        _ => StepOptions::default(),
+    };
+    let run = scheduler.run(config.num_inference_steps, options, &recorded)?;
     let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Damped, Kind::Float)?;
-    let keeps_noise = class == Class::Ddim && !config.use_clipped_model_output;
-    let model = Recorder::new(network, arguments, class, keeps_noise);
-    let run = Run { class, arguments, tables: &tables, eta: config.eta };
-    run.check()?;
+    let recorder = Recorder::new(SchedulerModel::new(network, scheduler));
     let x = case.tensor("x_T")?;
-    let x = match class.grows() {
-        true => x.f_mul_scalar(steps.steps[0].from.signal())?,
+    let x = match scheduler.class.grows() {
+        true => x.f_mul_scalar(run.schedule().start().signal())?,
         false => x.shallow_clone(),
     };
-    let result = run.sample(model, &steps, x, case.noise()?)?;
+    let sample = run.steps_from(run.denoiser(&recorder), x, case.noise()?)?.finish()?;
+    let result = RunResult { calls: recorder.into_calls(), sample };
 
-    let mut rows = levels(case, class, &steps, &result)?;
-    rows.extend(own_schedule(case, class, arguments, &tables)?);
-    rows.extend(states(case, class, &steps, result, config.sample_mid_index)?);
+    let mut rows = levels(case, scheduler.class, &run, &result)?;
+    rows.extend(own_schedule(case, scheduler, &run)?);
+    rows.extend(states(case, scheduler.class, &run, result, config.sample_mid_index)?);
     Ok(rows)
+}
+
+/// Result of a sampling run.
+struct RunResult {
+    /// All network calls.
+    calls: Vec<Call>,
+    /// The final sample, of unit variance.
+    sample: Tensor,
 }
 
 /// Compares the timesteps of all network calls, and σ.
@@ -79,7 +84,7 @@ fn compare(case: &Case, class: Class, config: &Config) -> Result<Vec<Comparison>
 fn levels(
     case: &Case,
     class: Class,
-    steps: &SchedulerSteps,
+    run: &SchedulerRun,
     result: &RunResult,
 ) -> Result<Vec<Comparison>> {
     let mut rows = Vec::new();
@@ -90,7 +95,7 @@ fn levels(
         let tolerance = if exact { Tolerance::Exact } else { Tolerance::Scaled(1e-5) };
         rows.push(case.compare("timesteps", &times, tolerance)?);
     }
-    if let (Some(_), Some(sigmas)) = (case.weights.get("sigmas"), &steps.sigmas) {
+    if let (Some(_), Some(sigmas)) = (case.weights.get("sigmas"), run.sigmas()) {
         let sigmas = Tensor::from_slice(&as_listed(class, sigmas));
         rows.push(case.compare("sigmas", &sigmas, Tolerance::Relative(1e-5))?);
     }
@@ -114,13 +119,12 @@ fn as_listed(class: Class, sigmas: &[f64]) -> Vec<f64> {
 /// The table has an error of 1e-6, from the rounding of 1 − β and of the cumulative product.
 fn own_schedule(
     case: &Case,
-    class: Class,
-    arguments: &Arguments,
-    tables: &Tables,
+    scheduler: &Scheduler,
+    run: &SchedulerRun,
 ) -> Result<Option<Comparison>> {
-    let Some(ours) = tables::named(arguments, class) else { return Ok(None) };
+    let Some(ours) = scheduler.noise_schedule() else { return Ok(None) };
     let ours = ours.build()?.alphas_cumprod().to_vec();
-    let theirs = Tensor::from_slice(&tables.plain_bars);
+    let theirs = Tensor::from_slice(run.alphas_cumprod());
     let distance = Distance::between(&Tensor::from_slice(&ours), &theirs, Tolerance::Scaled(1e-5))?;
     Ok(Some(case.row("alphas_cumprod", Status::Compared(distance))))
 }
@@ -130,12 +134,13 @@ fn own_schedule(
 fn states(
     case: &Case,
     class: Class,
-    steps: &SchedulerSteps,
+    run: &SchedulerRun,
     result: RunResult,
     mid: usize,
 ) -> Result<Vec<Comparison>> {
     let RunResult { calls, sample } = result;
-    let end = steps.steps[steps.steps.len() - 1].to;
+    let steps = run.schedule().steps();
+    let end = steps[steps.len() - 1].to;
     let state = |step: usize| match calls.get(step + 1) {
         Some(call) => in_its_space(class, &call.x, call.level.signal()),
         None if step + 1 == calls.len() => in_its_space(class, &sample, end.signal()),
@@ -147,4 +152,10 @@ fn states(
         case.compare("sample_mid", &state(mid)?, tolerance)?,
         case.compare("sample", &state(calls.len() - 1)?, tolerance)?,
     ])
+}
+
+/// Converts a state to the scheduler's scale: x0 + σ·ε for the classes with σ.
+fn in_its_space(class: Class, x: &Tensor, signal: f64) -> Result<Tensor> {
+    let x = x.f_to_kind(Kind::Double)?;
+    Ok(if class.grows() { x.f_div_scalar(signal)? } else { x })
 }

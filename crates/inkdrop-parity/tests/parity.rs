@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// First letters of the names of cases for which inkdrop has no network, schedule, solver or loss yet.
-const NOT_SUPPORTED: [&str; 22] = [
+const NOT_SUPPORTED: [&str; 19] = [
     "chain_consistency_",
     "chain_ect_",
     "consistency_",
@@ -23,9 +23,6 @@ const NOT_SUPPORTED: [&str; 22] = [
     "schedule_consistency_",
     "schedule_ect",
     "solver_cm_",
-    "solver_ddim_clipped_output",
-    "solver_ddim_threshold_v",
-    "solver_ddim_zero_snr_v",
     "solver_ddpm_timesteps",
     "solver_deis_",
     "solver_dpm2_a",

@@ -26,7 +26,24 @@ pub fn to_tensor(pixels: &[u8], shape: [i64; 4], device: Device) -> Result<Tenso
 /// # Errors
 /// x has another number of axes.
 pub fn from_tensor(x: &Tensor) -> Result<Vec<u8>> {
-    let scaled = x.f_add_scalar(1.0)?.f_mul_scalar(127.5)?.f_clamp(0.0, 255.0)?;
+    bytes(&x.f_add_scalar(1.0)?.f_mul_scalar(127.5)?.f_clamp(0.0, 255.0)?)
+}
+
+/// Tensors in [-1, 1] as images: round(255·clamp(x/2 + 1/2, 0, 1)), half to even, as the pipelines of
+/// diffusers write them.
+///
+/// # Shapes
+/// As for [`from_tensor`].
+///
+/// # Errors
+/// x has another number of axes.
+pub fn from_tensor_rounded(x: &Tensor) -> Result<Vec<u8>> {
+    let unit = x.f_div_scalar(2.0)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)?;
+    bytes(&unit.f_mul_scalar(255.0)?.f_round()?)
+}
+
+/// [B, C, H, W] in 0 to 255 as bytes in NHWC order.
+fn bytes(scaled: &Tensor) -> Result<Vec<u8>> {
     let nhwc = scaled.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Uint8)?;
     let flat = nhwc.f_contiguous()?.f_to_device(Device::Cpu)?.f_view(-1)?;
     let mut pixels = vec![0u8; flat.numel()];

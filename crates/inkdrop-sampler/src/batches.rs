@@ -107,6 +107,23 @@ pub trait BatchModel {
     /// # Errors
     /// The conditioning of these images is invalid.
     fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError>;
+
+    /// The steps of a batch; by default those of the config's sampler.
+    ///
+    /// - x: N(0, 1), [B, C, H, W]
+    ///
+    /// # Errors
+    /// As for [`BatchModel::denoiser`] and [`Sampler::steps`].
+    fn steps<'s>(
+        &'s self,
+        images: Range<usize>,
+        x: Tensor,
+        noise: Box<dyn NoiseSource + 's>,
+        config: &SampleConfig,
+    ) -> Result<SamplingSteps<'s>, SamplerError> {
+        let noise_schedule = self.process().schedule();
+        config.sampler.steps(self.denoiser(images)?, noise_schedule, &config.schedule, x, noise)
+    }
 }
 
 impl<M: BatchModel + ?Sized> BatchModel for &M {
@@ -120,6 +137,16 @@ impl<M: BatchModel + ?Sized> BatchModel for &M {
 
     fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
         (**self).denoiser(images)
+    }
+
+    fn steps<'s>(
+        &'s self,
+        images: Range<usize>,
+        x: Tensor,
+        noise: Box<dyn NoiseSource + 's>,
+        config: &SampleConfig,
+    ) -> Result<SamplingSteps<'s>, SamplerError> {
+        (**self).steps(images, x, noise, config)
     }
 }
 
@@ -191,9 +218,7 @@ impl<'a> SampleBatches<'a> {
             }
         }
         let x = noise.normal(&shape, device)?;
-        let (denoiser, schedule) = (model.denoiser(images.clone())?, &config.schedule);
-        let noise_schedule = model.process().schedule();
-        let steps = config.sampler.steps(denoiser, noise_schedule, schedule, x, noise)?;
+        let steps = model.steps(images.clone(), x, noise, config)?;
         Ok(Some(BatchSteps { images, steps }))
     }
 }

@@ -16,6 +16,7 @@
 //! | [`Training`] | trains a model: presets, configs, data of one's own |
 //! | [`model`] | model files: what a file contains, and what it lacks |
 //! | [`mask`] | masks for inpainting |
+//! | [`scheduler`] | schedulers of diffusers, as directories name them |
 //! | [`config`] | configs of training runs |
 //!
 //! The crates below are here, too, for a sampler, a network or a loop of one's own.
@@ -29,6 +30,7 @@ pub mod mask;
 pub mod model;
 mod pipeline;
 pub mod samples;
+pub mod scheduler;
 mod training;
 
 pub use error::{Error, Result};

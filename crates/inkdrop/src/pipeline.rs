@@ -19,6 +19,8 @@ pub use session::SamplingSession;
 
 use crate::model::metadata::check_upscaler;
 use crate::model::{Condition, Conditions, Model, ModelMetadata};
+use crate::samples::Rounding;
+use crate::scheduler::{Scheduler, SchedulerRun};
 use crate::{Result, Samples};
 use plan::Settings;
 
@@ -45,6 +47,7 @@ pub struct Pipeline {
     settings: Settings,
     autoguide: Option<Box<Pipeline>>,
     compiled: OnceCell<Box<dyn Network>>,
+    scheduler_run: OnceCell<SchedulerRun>,
 }
 
 /// The condition of the images, as a setter gives it.
@@ -95,6 +98,7 @@ impl Pipeline {
             settings: Settings::default(),
             autoguide: None,
             compiled: OnceCell::new(),
+            scheduler_run: OnceCell::new(),
         }
     }
 
@@ -180,13 +184,28 @@ impl Pipeline {
         self
     }
 
-    /// The sampler; `"dpm++2m".parse()?` reads a name. The default is deterministic DDIM.
+    /// The sampler; `"dpm++2m".parse()?` reads a name. The default is the scheduler of a diffusers
+    /// directory, and deterministic DDIM for other models.
     pub fn sampler(mut self, sampler: Sampler) -> Self {
-        self.settings.sampler = sampler;
+        self.settings.sampler = Some(sampler);
         self.changed()
     }
 
-    /// Number of sampling steps. The default is 25; 50 for DDIM and Euler, all for DDPM.
+    /// η of DDIM (0 by default) or of Euler ancestral (1 by default).
+    pub fn eta(mut self, eta: f64) -> Self {
+        self.settings.eta = Some(eta);
+        self.changed()
+    }
+
+    /// For the DDIMScheduler of a diffusers directory: recomputes the noise from the clipped prediction
+    /// in every step. Samplers always do.
+    pub fn use_clipped_model_output(mut self, recompute: bool) -> Self {
+        self.settings.use_clipped_model_output = recompute;
+        self.changed()
+    }
+
+    /// Number of sampling steps. The default is 25; 50 for DDIM and Euler, all for DDPM; and that of
+    /// its pipeline for a scheduler ([`Scheduler::default_steps`]).
     pub fn steps(mut self, steps: usize) -> Self {
         self.settings.steps = Some(steps);
         self.changed()
@@ -196,7 +215,7 @@ impl Pipeline {
     /// or with its number of steps, such as `karras20:5`. [`LevelSpacing`](inkdrop_schedule::LevelSpacing)
     /// has all names.
     pub fn spacing(mut self, spacing: impl Into<String>) -> Self {
-        self.settings.spacing = spacing.into();
+        self.settings.spacing = Some(spacing.into());
         self.changed()
     }
 
@@ -223,7 +242,24 @@ impl Pipeline {
         if self.network.is_some() {
             self.compiled = OnceCell::new();
         }
+        self.scheduler_run = OnceCell::new();
         self
+    }
+
+    /// The scheduler that sampling follows: that of a diffusers directory, unless a sampler or a spacing
+    /// is set.
+    pub fn scheduler(&self) -> Option<&Scheduler> {
+        let Settings { sampler, spacing, .. } = &self.settings;
+        let scheduler = self.model.as_ref().and_then(|model| model.scheduler.as_ref());
+        scheduler.filter(|_| sampler.is_none() && spacing.is_none())
+    }
+
+    /// How values between two bytes become one: as the program of the model does it.
+    pub(crate) fn rounding(&self) -> Rounding {
+        match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
+            true => Rounding::Nearest,
+            false => Rounding::Truncate,
+        }
     }
 
     /// What a sampling run will do: the settings, resolved for the model.
@@ -231,6 +267,21 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn plan(&self) -> Result<SamplingPlan<'_>> {
+        let Some(scheduler) = self.scheduler() else { return self.sampler_plan() };
+        if self.scheduler_run.get().is_none() {
+            self.scheduler_run.set(self.settings.scheduler_run(scheduler)?).ok();
+        }
+        match self.scheduler_run.get() {
+            Some(run) => SamplingPlan::of_scheduler(self, run),
+            None => self.sampler_plan(),
+        }
+    }
+
+    /// The same with a sampler, even if the model has a scheduler: for editing.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::plan`].
+    pub fn sampler_plan(&self) -> Result<SamplingPlan<'_>> {
         let available = self.process.schedule().num_timesteps();
         SamplingPlan::new(self, self.settings.levels(available)?)
     }
@@ -264,7 +315,8 @@ impl Pipeline {
         let config = plan.sample_config(0..count);
         config.check()?;
         let (session, conditions) = (plan.start()?, plan.conditions);
-        Ok(Batches { batches: SampleBatches::new(session, config)?, conditions })
+        let batches = SampleBatches::new(session, config)?;
+        Ok(Batches { batches, conditions, rounding: self.rounding() })
     }
 
     /// Samples one batch of `count` images step by step: an iterator over
@@ -303,6 +355,7 @@ impl Pipeline {
 pub struct Batches<'a> {
     batches: SampleBatches<'a>,
     conditions: Conditions,
+    rounding: Rounding,
 }
 
 impl Batches<'_> {
@@ -322,7 +375,7 @@ impl Iterator for Batches<'_> {
         let batch = self.batches.next()?;
         Some(batch.map_err(Into::into).and_then(|batch| {
             let conditions = batch.images.map(|image| self.conditions.get(image).clone());
-            Samples::new(batch.x, conditions.collect())
+            Samples::new(batch.x, conditions.collect(), self.rounding)
         }))
     }
 }

@@ -6,7 +6,7 @@ use inkdrop_data::picture::{Grid, Picture, write_image_dir, write_png};
 use inkdrop_data::{Images, npz};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::Tensor;
-use ndarray::{Array2, Array4, ArrayView4, s};
+use ndarray::{Array2, Array4, ArrayView4, Axis, concatenate, s};
 
 use crate::Result;
 use crate::error::{bail, ensure};
@@ -21,8 +21,12 @@ pub struct Samples {
 }
 
 impl Samples {
-    pub(crate) fn new(tensor: Tensor, conditions: Vec<Condition>) -> Result<Self> {
-        Ok(Self { images: to_images(&tensor)?, tensor, conditions })
+    pub(crate) fn new(
+        tensor: Tensor,
+        conditions: Vec<Condition>,
+        rounding: Rounding,
+    ) -> Result<Self> {
+        Ok(Self { images: rounding.images(&tensor)?, tensor, conditions })
     }
 
     pub(crate) fn with_images(self, images: Images) -> Self {
@@ -32,7 +36,10 @@ impl Samples {
     pub(crate) fn concat(batches: Vec<Self>) -> Result<Self> {
         let tensors: Vec<&Tensor> = batches.iter().map(|batch| &batch.tensor).collect();
         let tensor = Tensor::f_cat(&tensors, 0)?;
-        Self::new(tensor, batches.into_iter().flat_map(|batch| batch.conditions).collect())
+        let images: Vec<_> = batches.iter().map(|batch| batch.images.view()).collect();
+        let Ok(images) = concatenate(Axis(0), &images) else { bail!("batches of different sizes") };
+        let conditions = batches.into_iter().flat_map(|batch| batch.conditions).collect();
+        Ok(Self { images: Images::new(images)?, tensor, conditions })
     }
 
     /// Number of images.
@@ -133,10 +140,40 @@ impl FileFormat {
 /// # Errors
 /// x has another number of axes, or neither 1 nor 3 channels.
 pub fn to_images(x: &Tensor) -> Result<Images> {
+    Rounding::Truncate.images(x)
+}
+
+/// How values between two bytes become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// Cut off, as in improved-diffusion ([`pixels::from_tensor`]).
+    #[default]
+    Truncate,
+    /// To the nearest byte, as in diffusers ([`pixels::from_tensor_rounded`]).
+    Nearest,
+}
+
+impl Rounding {
+    /// Tensors in [-1, 1] as images.
+    ///
+    /// - x: [B, C, H, W]
+    ///
+    /// # Errors
+    /// x has another number of axes, or neither 1 nor 3 channels.
+    pub fn images(self, x: &Tensor) -> Result<Images> {
+        let bytes = match self {
+            Self::Truncate => pixels::from_tensor(x),
+            Self::Nearest => pixels::from_tensor_rounded(x),
+        };
+        images(x, bytes?)
+    }
+}
+
+fn images(x: &Tensor, bytes: Vec<u8>) -> Result<Images> {
     let size: Vec<usize> = x.size().iter().map(|&axis| axis as usize).collect();
     ensure!(size.len() == 4, "x has shape {size:?}, expected [B, C, H, W]");
     let shape = (size[0], size[2], size[3], size[1]);
-    let pixels = Array4::from_shape_vec(shape, pixels::from_tensor(x)?);
+    let pixels = Array4::from_shape_vec(shape, bytes);
     let Ok(pixels) = pixels else { bail!("x has shape {size:?}, expected [B, C, H, W]") };
     Ok(Images::new(pixels)?)
 }

@@ -1,5 +1,7 @@
 //! The library: pipelines, samples and training, without the program.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "library/edit.rs"]
 mod edit;
 #[path = "library/layers.rs"]

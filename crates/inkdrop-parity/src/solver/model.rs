@@ -1,16 +1,13 @@
-//! Denoiser that interprets the toy network's output as a diffusers scheduler does, and records every call.
+//! The toy network, interpreted as a diffusers scheduler does, with a record of its calls.
 
 use std::cell::RefCell;
 
-use anyhow::Result;
+use inkdrop::scheduler::{Class, Predicts, Scheduler, VarianceType};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{Denoiser, Prediction, ProcessError};
 use inkdrop_schedule::{NoiseLevel, SolverStep};
 use inkdrop_torch::tch::{Device, Kind, TchError, Tensor};
 
-use super::arguments::Arguments;
-use super::clipping::Clipping;
-use super::names::{Class, Predicts, VarianceType};
 use crate::toy_network::ToyNetwork;
 
 /// A network call.
@@ -21,47 +18,49 @@ pub(super) struct Call {
     pub level: NoiseLevel,
 }
 
-/// Denoiser with the prediction type, clipping and variance of a scheduler; records its calls.
+/// Denoiser that records its calls.
 pub(super) struct Recorder {
-    network: ToyNetwork,
-    predicts: Predicts,
-    clipping: Clipping,
-    /// True if ε is not recomputed from the clipped x0.
-    keeps_noise: bool,
-    variance: VarianceType,
-    /// True if the second half of the output is the variance.
-    halves: bool,
+    model: SchedulerModel,
     calls: RefCell<Vec<Call>>,
-    last_log_variance: RefCell<Option<Tensor>>,
 }
 
 impl Recorder {
-    /// - keeps_noise: true for DDIM without `use_clipped_model_output`
-    pub(super) fn new(
-        network: ToyNetwork,
-        arguments: &Arguments,
-        class: Class,
-        keeps_noise: bool,
-    ) -> Self {
-        let learned = matches!(
-            arguments.variance_type,
-            Some(VarianceType::Learned | VarianceType::LearnedRange)
-        );
-        Self {
-            network,
-            predicts: arguments.prediction_type,
-            clipping: Clipping::of(arguments, class),
-            keeps_noise,
-            variance: arguments.variance_type.unwrap_or(VarianceType::FixedSmall),
-            halves: learned && matches!(class, Class::Ddpm | Class::DpmMultistep),
-            calls: RefCell::default(),
-            last_log_variance: RefCell::default(),
-        }
+    pub(super) fn new(model: SchedulerModel) -> Self {
+        Self { model, calls: RefCell::default() }
     }
 
-    /// All calls, and the log-variance of the last one.
-    pub(super) fn into_calls(self) -> (Vec<Call>, Option<Tensor>) {
-        (self.calls.into_inner(), self.last_log_variance.into_inner())
+    /// All calls.
+    pub(super) fn into_calls(self) -> Vec<Call> {
+        self.calls.into_inner()
+    }
+}
+
+impl Denoiser for Recorder {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        self.calls.borrow_mut().push(Call { x: x.shallow_clone(), level: step.from });
+        self.model.read(x, step)
+    }
+}
+
+/// The toy network with the prediction type and variance of a scheduler.
+pub(super) struct SchedulerModel {
+    network: ToyNetwork,
+    predicts: Predicts,
+    variance: VarianceType,
+    /// True if the second half of the output is the variance.
+    halves: bool,
+}
+
+impl SchedulerModel {
+    pub(super) fn new(network: ToyNetwork, scheduler: &Scheduler) -> Self {
+        let variance = scheduler.arguments.variance_type;
+        let learned = matches!(variance, Some(VarianceType::Learned | VarianceType::LearnedRange));
+        Self {
+            network,
+            predicts: scheduler.arguments.prediction_type,
+            variance: variance.unwrap_or(VarianceType::FixedSmall),
+            halves: learned && matches!(scheduler.class, Class::Ddpm | Class::DpmMultistep),
+        }
     }
 
     fn read(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
@@ -111,14 +110,4 @@ impl Recorder {
 /// Log of the smaller and of the larger fixed variance.
 fn log_variances(step: &SolverStep) -> (f64, f64) {
     (step.posterior_variance().max(1e-20).ln(), step.beta().ln())
-}
-
-impl Denoiser for Recorder {
-    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
-        self.calls.borrow_mut().push(Call { x: x.shallow_clone(), level: step.from });
-        let prediction = self.read(x, step)?;
-        self.last_log_variance.replace(Some(prediction.log_variance.shallow_clone()));
-        let clipped = self.clipping.apply(&prediction, x, step)?;
-        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..clipped } } else { clipped })
-    }
 }

@@ -10,8 +10,9 @@ use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use super::resolve::{ResolvedModel, resolve, resolve_process};
-use super::{ModelOverrides, Source, scheduler};
+use super::{ModelOverrides, Source};
 use crate::error::{Context, bail, ensure};
+use crate::scheduler::Scheduler;
 use crate::{Error, Result};
 
 /// The metadata of a model, as its checkpoint stores it.
@@ -45,8 +46,12 @@ pub struct Model {
     pub metadata: ModelMetadata,
     /// The weights.
     pub weights: StateDict,
-    /// Options of `sample` that correspond to the scheduler of its directory.
-    pub scheduler_hint: Option<String>,
+    /// True for a diffusers directory.
+    pub is_diffusers: bool,
+    /// The scheduler of a diffusers directory.
+    pub scheduler: Option<Scheduler>,
+    /// The reason why its scheduler is not followed.
+    pub scheduler_problem: Option<String>,
 }
 
 /// Options for building a network.
@@ -135,6 +140,11 @@ impl Model {
     ) -> Result<Self> {
         let source = Source::open(path)?;
         let name = &source.name;
+        if let Some(latent) = &source.latents {
+            bail!(
+                "{name} is a latent pipeline ({latent}): its network generates latents, not images, and its decoder is not read"
+            );
+        }
         let resolved = resolve(&source, overrides)?;
         if let Some(expected) = upscaler {
             check_upscaler(name, &resolved.config, expected)?;
@@ -149,9 +159,16 @@ impl Model {
         })?;
         let (contexts, classes) = (resolved.contexts(name)?, classes(name, &resolved)?);
         let ResolvedModel { weights, config, .. } = resolved;
-        let scheduler_hint = source.scheduler.as_ref().and_then(scheduler::hint);
+        // The scheduler belongs to the process of the directory.
+        let scheduler = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
+        let (scheduler, scheduler_problem) = match scheduler.map(Scheduler::read) {
+            None => (None, None),
+            Some(Ok(scheduler)) => (Some(scheduler), None),
+            Some(Err(error)) => (None, Some(error.report())),
+        };
         let metadata = ModelMetadata { model: config, process, contexts, classes };
-        Ok(Self { name: source.name, metadata, weights, scheduler_hint })
+        let (name, is_diffusers) = (source.name, source.config.is_some());
+        Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem })
     }
 
     /// Builds the network with its weights.

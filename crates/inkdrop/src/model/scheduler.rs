@@ -37,10 +37,8 @@ struct Entries {
     variance_type: Option<String>,
     prediction_type: String,
     rescale_betas_zero_snr: bool,
-    thresholding: bool,
     predict_epsilon: bool,
     clip_sample: Option<bool>,
-    clip_sample_range: f64,
 }
 
 impl Default for Entries {
@@ -55,10 +53,8 @@ impl Default for Entries {
             variance_type: None,
             prediction_type: "epsilon".to_string(),
             rescale_betas_zero_snr: false,
-            thresholding: false,
             predict_epsilon: true,
             clip_sample: None,
-            clip_sample_range: 1.0,
         }
     }
 }
@@ -77,11 +73,6 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
     // DDPM and DDIM clip by default; the other schedulers have no such entry.
     let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&entries.class_name.as_str());
     let clip = entries.clip_sample.unwrap_or(clips);
-    let others = [
-        ("thresholding", entries.thresholding),
-        ("a clip_sample_range other than 1", clip && entries.clip_sample_range != 1.0),
-    ];
-    wrong.extend(others.iter().filter(|(_, set)| *set).map(|(name, _)| name.to_string()));
     if !wrong.is_empty() {
         bail!(
             "scheduler_config.json has unsupported entries: {}; use --process instead",
@@ -89,37 +80,6 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
         );
     }
     Ok(ProcessConfig { schedule, time: TimeInput::Index, prediction, variance, clip })
-}
-
-/// Options of `sample` that correspond to a scheduler, if there are any.
-pub fn hint(config: &Value) -> Option<String> {
-    let text = |key: &str| config.get(key).and_then(Value::as_str);
-    let truth = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let order = config.get("solver_order").and_then(Value::as_u64).unwrap_or(2);
-    let sde = text("algorithm_type").is_some_and(|kind| kind.starts_with("sde"));
-    let sampler = match text("_class_name")? {
-        "DDPMScheduler" => "ddpm".to_string(),
-        "DDIMScheduler" => "ddim".to_string(),
-        "PNDMScheduler" if truth("skip_prk_steps") => "plms".to_string(),
-        "PNDMScheduler" => "pndm".to_string(),
-        "EulerDiscreteScheduler" => "euler".to_string(),
-        "EulerAncestralDiscreteScheduler" => "euler-ancestral".to_string(),
-        "HeunDiscreteScheduler" => "heun".to_string(),
-        "KDPM2DiscreteScheduler" => "dpm-solver-2".to_string(),
-        "LMSDiscreteScheduler" => "lms".to_string(),
-        "DPMSolverMultistepScheduler" if (2..=3).contains(&order) => {
-            format!("dpm++{order}m{}", if sde { "-sde" } else { "" })
-        }
-        "UniPCMultistepScheduler" if (1..=3).contains(&order) => format!("unipc-{order}"),
-        _ => return None,
-    };
-    let spacing = match text("timestep_spacing") {
-        _ if truth("use_karras_sigmas") => "karras",
-        _ if truth("use_exponential_sigmas") => "exponential",
-        Some(spacing @ ("leading" | "linspace" | "trailing")) => spacing,
-        _ => return Some(format!("--sampler {sampler}")),
-    };
-    Some(format!("--sampler {sampler} --spacing {spacing}"))
 }
 
 fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
@@ -286,31 +246,6 @@ mod tests {
         assert!(write(&ProcessConfig::sprites()).is_none());
         let learned = ProcessConfig { variance: Variance::Learned, ..process };
         assert!(write(&learned).is_none());
-    }
-
-    #[test]
-    fn the_way_of_a_scheduler_is_said_in_our_options() {
-        for (config, expected) in [
-            (json!({"_class_name": "DDPMScheduler"}), Some("--sampler ddpm")),
-            (
-                json!({
-                    "_class_name": "DPMSolverMultistepScheduler",
-                    "solver_order": 3,
-                    "algorithm_type": "sde-dpmsolver++",
-                    "use_karras_sigmas": true
-                }),
-                Some("--sampler dpm++3m-sde --spacing karras"),
-            ),
-            (
-                json!({"_class_name": "PNDMScheduler", "timestep_spacing": "leading"}),
-                Some("--sampler pndm --spacing leading"),
-            ),
-            (json!({"_class_name": "DEISMultistepScheduler"}), None),
-        ] {
-            assert_eq!(hint(&config).as_deref(), expected);
-            let sampler = expected.and_then(|text| text.split(' ').nth(1));
-            assert!(sampler.is_none_or(|name| name.parse::<inkdrop_sampler::Sampler>().is_ok()));
-        }
     }
 
     #[test]

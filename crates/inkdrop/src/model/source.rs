@@ -22,6 +22,9 @@ pub struct Source {
     pub config: Option<Value>,
     /// scheduler_config.json of a diffusers pipeline.
     pub scheduler: Option<Value>,
+    /// The part of a diffusers pipeline that makes its images latents: `vae/`, or a class of
+    /// model_index.json.
+    pub latents: Option<String>,
 }
 
 impl Source {
@@ -45,7 +48,7 @@ impl Source {
                 }
                 None => (StateDict::open(path)?, None, None),
             };
-        Ok(Self { name, whole, config, scheduler })
+        Ok(Self { name, whole, config, scheduler, latents: latents(path) })
     }
 
     /// The weights of one network of the file, without key prefixes of wrappers.
@@ -55,4 +58,19 @@ impl Source {
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
         self.whole.part(name).with_context(|| &self.name)
     }
+}
+
+/// Pipelines of diffusers that generate pixels.
+const PIXEL_PIPELINES: [&str; 5] =
+    ["DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "KarrasVePipeline", "ScoreSdeVePipeline"];
+
+/// The part of a pipeline's directory that makes its images latents.
+fn latents(path: &Path) -> Option<String> {
+    if let Some(decoder) = ["vae", "vqvae"].into_iter().find(|name| path.join(name).is_dir()) {
+        return Some(format!("it has a {decoder}"));
+    }
+    let index = std::fs::read_to_string(path.join("model_index.json")).ok()?;
+    let index: Value = serde_json::from_str(&index).ok()?;
+    let class = index.get("_class_name")?.as_str()?;
+    (!PIXEL_PIPELINES.contains(&class)).then(|| format!("a {class}"))
 }

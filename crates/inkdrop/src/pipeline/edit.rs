@@ -31,7 +31,7 @@ impl Pipeline {
         let each = |session: &SamplingSession, range, x: &Tensor| {
             Ok(session.img2img(range, x, strength)?.finish()?)
         };
-        self.edit(self.plan()?, images, each)
+        self.edit(self.sampler_plan()?, images, each)
     }
 
     /// Inpaints a region (RePaint, Lugmayr et al. 2022), in 250 steps by default. The other pixels are
@@ -135,7 +135,7 @@ impl Pipeline {
             "the images are {h} x {w} x {}, the model generates {height} x {width} x {channels}: expected images that are smaller by an integer factor of at least 2",
             images.channels()
         );
-        let plan = self.plan()?;
+        let plan = self.sampler_plan()?;
         let each = |session: &SamplingSession, range, x: &Tensor| {
             Ok(session.generate(range, Some(x))?.finish()?)
         };
@@ -205,7 +205,7 @@ impl Pipeline {
     fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>) -> Result<Samples> {
         let x = Tensor::f_cat(&x, 0)?;
         let conditions = (0..x.size()[0] as usize).map(|i| plan.conditions.get(i).clone());
-        Samples::new(x, conditions.collect())
+        Samples::new(x, conditions.collect(), self.rounding())
     }
 }
 

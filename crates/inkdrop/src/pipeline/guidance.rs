@@ -92,34 +92,39 @@ impl<'a> Guidance<'a> {
         process: &'a Process,
         conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
-        let GuidanceSettings { scale, interval, rescale, threshold, .. } = self.settings;
-        let cond = NetworkDenoiser::new(process, network, conditioning(None)?);
-        let uncond = match &self.target {
-            GuidanceTarget::None if threshold.is_none() => return Ok(Box::new(cond)),
-            GuidanceTarget::None => None,
-            GuidanceTarget::Uncond(condition) => {
-                Some(NetworkDenoiser::new(process, network, conditioning(Some(condition))?))
-            }
-            GuidanceTarget::Weaker(weaker) => {
-                Some(NetworkDenoiser::new(process, *weaker, conditioning(None)?))
-            }
-        };
+        if let (GuidanceTarget::None, None) = (&self.target, self.settings.threshold) {
+            return Ok(Box::new(NetworkDenoiser::new(process, network, conditioning(None)?)));
+        }
         // Clipping comes after guidance, so neither side clips.
-        let cond = cond.unclipped();
-        let guided: BoxedDenoiser<'a> = match uncond {
-            None => Box::new(cond),
-            Some(uncond) => {
-                let scale = scale.unwrap_or(1.0);
-                let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
-                let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
-                let prediction = process.config().prediction;
-                Box::new(guided.rescale(rescale.unwrap_or(0.0), prediction))
-            }
-        };
-        Ok(match threshold {
+        let guided = self.unclipped(network, process, conditioning)?;
+        Ok(match self.settings.threshold {
             Some(quantile) => Box::new(DynamicThresholding::new(guided, quantile)),
             None if process.config().clip => Box::new(ClipDenoised(guided)),
             None => guided,
         })
+    }
+
+    /// The denoiser of a batch, guided but not clipped.
+    pub fn unclipped(
+        &self,
+        network: &'a dyn Network,
+        process: &'a Process,
+        conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
+    ) -> Result<BoxedDenoiser<'a>, TorchError> {
+        let GuidanceSettings { scale, interval, rescale, .. } = self.settings;
+        let cond = NetworkDenoiser::new(process, network, conditioning(None)?).unclipped();
+        let uncond = match &self.target {
+            GuidanceTarget::None => return Ok(Box::new(cond)),
+            GuidanceTarget::Uncond(condition) => {
+                NetworkDenoiser::new(process, network, conditioning(Some(condition))?)
+            }
+            GuidanceTarget::Weaker(weaker) => {
+                NetworkDenoiser::new(process, *weaker, conditioning(None)?)
+            }
+        };
+        let scale = scale.unwrap_or(1.0);
+        let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
+        let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
+        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), process.config().prediction)))
     }
 }

@@ -13,6 +13,7 @@ use super::{Pipeline, RequestedCondition};
 use crate::Result;
 use crate::error::ensure;
 use crate::model::{Condition, Conditions, ModelMetadata};
+use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 
 /// Default number of steps: of first-order samplers with one network call per step, and of all others.
 const STEPS: (usize, usize) = (50, 25);
@@ -25,9 +26,11 @@ const BATCH: usize = 64;
 pub(crate) struct Settings {
     pub condition: RequestedCondition,
     pub guidance: GuidanceSettings,
-    pub sampler: Sampler,
+    pub sampler: Option<Sampler>,
+    pub eta: Option<f64>,
+    pub use_clipped_model_output: bool,
     pub steps: Option<usize>,
-    pub spacing: String,
+    pub spacing: Option<String>,
     pub seed: u64,
     pub rng: Rng,
     pub batch: Option<usize>,
@@ -38,9 +41,11 @@ impl Default for Settings {
         Self {
             condition: RequestedCondition::None,
             guidance: GuidanceSettings::default(),
-            sampler: Sampler::DDIM,
+            sampler: None,
+            eta: None,
+            use_clipped_model_output: false,
             steps: None,
-            spacing: "trailing".to_string(),
+            spacing: None,
             seed: 0,
             rng: Rng::PerImage,
             batch: None,
@@ -56,10 +61,12 @@ pub struct SamplingPlan<'a> {
     pub(super) pipeline: &'a Pipeline,
     guidance: GuidanceSettings,
     uncond: Option<Condition>,
-    /// The sampler with its settings.
+    /// The sampler with its settings, unless there is a scheduler.
     pub sampler: Sampler,
+    /// The scheduler of a diffusers directory, which replaces the sampler.
+    pub scheduler: Option<&'a SchedulerRun>,
     /// The noise levels by name.
-    pub spacing: LevelSpacing,
+    pub spacing: String,
     /// The noise levels to visit.
     pub schedule: SamplingSchedule,
     /// The conditions of the images.
@@ -67,8 +74,31 @@ pub struct SamplingPlan<'a> {
 }
 
 impl<'a> SamplingPlan<'a> {
+    /// The plan of a sampler.
     pub(super) fn new(pipeline: &'a Pipeline, spacing: LevelSpacing) -> Result<Self> {
-        let Settings { guidance, sampler, .. } = &pipeline.settings;
+        let sampler = pipeline.settings.sampler()?;
+        ensure!(
+            !pipeline.settings.use_clipped_model_output,
+            "--use-clipped-model-output is an argument of a DDIMScheduler, the sampler is {sampler}: samplers always recompute the noise of a clipped prediction"
+        );
+        let schedule = spacing.sampling_schedule(pipeline.process().schedule())?;
+        Self::of(pipeline, sampler, spacing.to_string(), schedule, None)
+    }
+
+    /// The plan of a diffusers directory's own scheduler.
+    pub(super) fn of_scheduler(pipeline: &'a Pipeline, run: &'a SchedulerRun) -> Result<Self> {
+        let (spacing, schedule) = (run.describe(), run.schedule().clone());
+        Self::of(pipeline, Sampler::DDIM, spacing, schedule, Some(run))
+    }
+
+    fn of(
+        pipeline: &'a Pipeline,
+        sampler: Sampler,
+        spacing: String,
+        schedule: SamplingSchedule,
+        scheduler: Option<&'a SchedulerRun>,
+    ) -> Result<Self> {
+        let guidance = &pipeline.settings.guidance;
         let metadata = pipeline.metadata();
         let conditions = pipeline.settings.conditions(metadata)?;
         guidance.check()?;
@@ -87,9 +117,10 @@ impl<'a> SamplingPlan<'a> {
         Ok(Self {
             guidance: guidance.clone(),
             uncond,
-            sampler: *sampler,
-            schedule: spacing.sampling_schedule(pipeline.process().schedule())?,
+            sampler,
+            schedule,
             spacing,
+            scheduler,
             conditions,
             pipeline,
         })
@@ -114,7 +145,10 @@ impl<'a> SamplingPlan<'a> {
             Rng::Torch => images.end.max(1),
         });
         let (sampler, schedule) = (self.sampler, self.schedule.clone());
-        let discarded_draws = discarded_draws(self.pipeline.metadata(), sampler, &schedule);
+        let discarded_draws = match self.scheduler {
+            Some(_) => 0,
+            None => discarded_draws(self.pipeline.metadata(), sampler, &schedule),
+        };
         SampleConfig { images, batch, sampler, schedule, seed, rng, discarded_draws }
     }
 
@@ -145,26 +179,38 @@ impl<'a> SamplingPlan<'a> {
 impl Settings {
     /// The noise levels by name, for a process with `available` timesteps.
     pub fn levels(&self, available: usize) -> Result<LevelSpacing> {
-        if self.spacing.contains(|letter: char| letter.is_ascii_digit()) {
-            let whole: LevelSpacing = self.spacing.parse()?;
+        let spacing = self.spacing.as_deref().unwrap_or("trailing");
+        if spacing.contains(|letter: char| letter.is_ascii_digit()) {
+            let whole: LevelSpacing = spacing.parse()?;
             ensure!(
                 self.steps.is_none(),
-                "--spacing {} contains the number of steps: leave --steps out",
-                self.spacing
+                "--spacing {spacing} contains the number of steps: leave --steps out"
             );
             return Ok(whole);
         }
-        let default = match self.sampler {
+        let default = match self.sampler()? {
             Sampler::Ddpm => available,
             Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
             _ => STEPS.1,
         };
         let steps = self.steps.unwrap_or(default.min(available));
-        let name = if self.spacing == "sections" { "" } else { &self.spacing };
-        Ok(match name {
+        Ok(match if spacing == "sections" { "" } else { spacing } {
             "trailing" => trailing(steps, available),
-            _ => format!("{name}{steps}").parse()?,
+            name => format!("{name}{steps}").parse()?,
         })
+    }
+
+    /// The run of a diffusers directory's own scheduler.
+    pub fn scheduler_run(&self, scheduler: &Scheduler) -> Result<SchedulerRun> {
+        let Self { steps, eta, use_clipped_model_output, .. } = *self;
+        let options = StepOptions { eta: eta.unwrap_or(0.0), use_clipped_model_output };
+        scheduler.run(steps.unwrap_or(scheduler.default_steps()), options, &[])
+    }
+
+    /// The sampler with its settings.
+    fn sampler(&self) -> Result<Sampler> {
+        let sampler = self.sampler.unwrap_or(Sampler::DDIM);
+        Ok(self.eta.map_or(Ok(sampler), |eta| sampler.with_eta(eta))?)
     }
 
     /// Timesteps with trailing spacing, for editing.

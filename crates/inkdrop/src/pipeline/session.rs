@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::Process;
 use inkdrop_sampler::edit::{Inpaint, Repaint, img2img_start};
 use inkdrop_sampler::{
-    BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SamplerError,
-    SamplingSteps,
+    BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SampleConfig,
+    SamplerError, SamplingSteps,
 };
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError};
@@ -66,7 +67,24 @@ impl<'a> SamplingSession<'a> {
             let low_res = low_res.map(Tensor::shallow_clone);
             Ok(Conditioning { low_res, ..conditioning(conditions, device)? })
         };
-        self.guidance.denoiser(self.network, self.process(), &conditioning)
+        let (network, process) = (self.network, self.process());
+        Ok(match &self.plan.scheduler {
+            Some(run) if self.guidance.settings.threshold.is_none() => {
+                let plain = self.guidance.unclipped(network, process, &conditioning)?;
+                Box::new(run.denoiser(plain))
+            }
+            _ => self.guidance.denoiser(network, process, &conditioning)?,
+        })
+    }
+
+    /// The images of x, with the rounding of the model's program.
+    ///
+    /// - x: about −1 to 1, [B, C, H, W]
+    ///
+    /// # Errors
+    /// x has another number of axes, or neither 1 nor 3 channels.
+    pub fn to_images(&self, x: &Tensor) -> Result<Images> {
+        self.plan.pipeline.rounding().images(x)
     }
 
     /// The batches of some images, from noise; the first index must start a batch.
@@ -92,8 +110,24 @@ impl<'a> SamplingSession<'a> {
         let mut noise = self.noise(&images);
         let x = noise.normal(&[images.len() as i64, c, h, w], self.device())?;
         let denoiser = self.denoiser(images, low_res)?;
-        let SamplingPlan { sampler, schedule, .. } = &self.plan;
-        Ok(sampler.steps(denoiser, self.process().schedule(), schedule, x, noise)?)
+        Ok(self.steps_from(denoiser, x, noise)?)
+    }
+
+    /// The steps of the sampler, or of the directory's scheduler.
+    fn steps_from<'n>(
+        &self,
+        denoiser: BoxedDenoiser<'n>,
+        x: Tensor,
+        noise: impl NoiseSource + 'n,
+    ) -> Result<SamplingSteps<'n>, SamplerError>
+    where
+        'a: 'n,
+    {
+        let SamplingPlan { sampler, schedule, scheduler, .. } = &self.plan;
+        match scheduler {
+            None => sampler.steps(denoiser, self.process().schedule(), schedule, x, noise),
+            Some(run) => run.steps(denoiser, &x, noise),
+        }
     }
 
     /// Image-to-image (SDEdit): noise is added to x, and removed by the last steps of the schedule.
@@ -176,5 +210,15 @@ impl BatchModel for SamplingSession<'_> {
 
     fn denoiser(&self, images: Range<usize>) -> Result<BoxedDenoiser<'_>, SamplerError> {
         Ok(self.denoiser(images, None)?)
+    }
+
+    fn steps<'s>(
+        &'s self,
+        images: Range<usize>,
+        x: Tensor,
+        noise: Box<dyn NoiseSource + 's>,
+        _: &SampleConfig,
+    ) -> Result<SamplingSteps<'s>, SamplerError> {
+        self.steps_from(self.denoiser(images, None)?, x, noise)
     }
 }

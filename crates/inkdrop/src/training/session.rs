@@ -1,6 +1,6 @@
 //! A training run in progress.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
@@ -335,7 +335,7 @@ fn resume(
     Ok(folder)
 }
 
-fn restore(trainer: &mut Trainer, path: &PathBuf, allow_changes: bool) -> Result<()> {
+fn restore(trainer: &mut Trainer, path: &Path, allow_changes: bool) -> Result<()> {
     let other_data = if allow_changes { OtherData::Allowed } else { OtherData::Refused };
     trainer.restore(path, other_data).map_err(|error| match error {
         TrainError::DataChanged { .. } => {

@@ -119,7 +119,7 @@ fn samples_are_saved_by_ending() {
     let path = |name: &str| folder.path().join(name);
     let samples = sprites().class("hero").sample(3).unwrap();
     samples.save(path("x.png")).unwrap();
-    let grid = inkdrop::data::read::read_picture(&path("x.png")).unwrap();
+    let grid = inkdrop::data::read::read_picture(path("x.png")).unwrap();
     assert!(grid.width() >= 2 * 16 * 4 && grid.height() >= 2 * 16 * 4);
     samples.save(path("x.npz")).unwrap();
     let read = inkdrop::data::npz::load(path("x.npz")).unwrap();

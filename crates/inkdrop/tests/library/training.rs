@@ -97,7 +97,7 @@ fn samples_are_handed_to_the_callback() {
 fn mistakes_in_a_config_are_named() {
     let error = |training: inkdrop::Result<Training>| {
         let run = training.and_then(|training| training.config().map(drop));
-        run.err().expect("an error").report()
+        run.expect_err("an error").report()
     };
     for (training, expected) in [
         (Training::preset("nothing"), "there is no built-in config `nothing`"),

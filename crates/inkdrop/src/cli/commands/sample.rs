@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use inkdrop::sampler::BatchSteps;
-use inkdrop::{Pipeline, Rng, SamplingPlan, samples};
+use inkdrop::{Pipeline, Rng, SamplingPlan};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -64,6 +64,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let pipeline = arguments.pipeline()?;
     let plan = pipeline.plan()?;
+    if plan.scheduler.is_some() {
+        eprintln!("sampling as scheduler_config.json says: {}", plan.spacing);
+    }
     let config = plan.sample_config(0..arguments.count);
     config.check()?;
     let job = arguments.job(&pipeline, &plan, config.batch)?;
@@ -81,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             let BatchSteps { images, steps } = batch;
             run.start_batch(steps.len());
             let x = run.drive(images.len(), steps)?;
-            run.push(images, samples::to_images(&x)?)?;
+            run.push(images, session.to_images(&x)?)?;
         }
     }
     run.finish()
@@ -90,9 +93,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 impl Arguments {
     fn pipeline(&self) -> Result<Pipeline> {
         let pipeline = self.model.open(self.seed)?.seed(self.seed).rng(self.rng.parse()?);
-        let hint = pipeline.model().and_then(|model| model.scheduler_hint.as_ref());
-        if let (Some(hint), true) = (hint, self.sampler.is_default()) {
-            eprintln!("note: the scheduler of this directory corresponds to {hint}");
+        let problem = pipeline.model().and_then(|model| model.scheduler_problem.as_ref());
+        if let Some(problem) = problem {
+            eprintln!("note: the scheduler of this directory is not followed: {problem}");
         }
         let pipeline = self.condition.apply(self.sampler.apply(pipeline)?)?;
         let pipeline = self.guidance.apply(pipeline, &self.model, self.seed)?;
@@ -114,7 +117,10 @@ impl Arguments {
         if self.output.keeps_manifest() {
             request = job::request(self, pipeline, &plan.conditions)?;
             request["batch"] = json!(batch);
-            request["levels"] = json!(plan.spacing.to_string());
+            request["levels"] = json!(plan.spacing);
+            if plan.scheduler.is_some() {
+                request["sampler"] = json!("scheduler_config.json");
+            }
         }
         let job = SamplingJob {
             request,

@@ -5,16 +5,16 @@ use inkdrop::Pipeline;
 use inkdrop::sampler::{Churn, Sampler, SamplerError};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// Default sampler and spacing.
+/// Default sampler.
 const SAMPLER: &str = "ddim";
-const SPACING: &str = "trailing";
 
 #[derive(Debug, clap::Args)]
 pub struct SamplerArgs {
     /// ddpm, ddim, euler, euler-ancestral, heun, edm, lms, dpm-solver-2, dpm++2m, dpm++3m,
     /// dpm++2m-sde, dpm++3m-sde, unipc, unipc-1 to unipc-3, unipc-2-bh1, unipc-3-bh1, plms or pndm
-    #[arg(long, default_value = SAMPLER, help_heading = "Sampler")]
-    sampler: String,
+    /// [default: the scheduler of a diffusers directory, ddim for other models]
+    #[arg(long, help_heading = "Sampler")]
+    sampler: Option<String>,
     /// Sampling steps, 1 to the number of timesteps of the model; heun, edm and dpm-solver-2 call
     /// the network twice per step [default: all for ddpm, 50 for ddim and euler, 25 for others]
     #[arg(long, help_heading = "Sampler")]
@@ -22,55 +22,66 @@ pub struct SamplerArgs {
     /// Timestep spacing or sigma grid: trailing, leading, linspace, quadratic, ddim, sections,
     /// karras, exponential, polyexponential or vp; or with its number of steps, such as
     /// sections10,15,20, karras20:5 (rho 5), leading20+1 or at:0,10,500
-    #[arg(long, default_value = SPACING, value_name = "NAME", help_heading = "Sampler")]
-    spacing: String,
+    /// [default: trailing]
+    #[arg(long, value_name = "NAME", help_heading = "Sampler")]
+    spacing: Option<String>,
     /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for euler-ancestral]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     eta: Option<f64>,
+    /// With the DDIMScheduler of a diffusers directory: recompute the noise from the clipped
+    /// prediction in every step, as samplers always do
+    #[arg(long, help_heading = "Sampler")]
+    use_clipped_model_output: bool,
     /// Stochasticity of the edm sampler (S_churn of Karras et al. 2022) [default: 40]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     churn: Option<f64>,
 }
 
 impl SamplerArgs {
-    /// True if no option was given.
-    pub fn is_default(&self) -> bool {
-        let Self { sampler, steps, spacing, eta, churn } = self;
-        let default = sampler == SAMPLER && spacing == SPACING;
-        default && steps.is_none() && eta.is_none() && churn.is_none()
-    }
-
     /// Sets the sampler of a pipeline.
     pub fn apply(&self, pipeline: Pipeline) -> Result<Pipeline> {
-        let pipeline = pipeline.sampler(self.sampler()?).spacing(&self.spacing);
-        Ok(match self.steps {
-            Some(steps) => pipeline.steps(steps),
-            None => pipeline,
-        })
+        let mut pipeline = pipeline.use_clipped_model_output(self.use_clipped_model_output);
+        if self.sampler.is_some() || self.churn.is_some() {
+            pipeline = pipeline.sampler(self.named()?);
+        }
+        if let Some(spacing) = &self.spacing {
+            pipeline = pipeline.spacing(spacing);
+        }
+        if let Some(eta) = self.eta {
+            pipeline = pipeline.eta(eta);
+        }
+        if let Some(steps) = self.steps {
+            pipeline = pipeline.steps(steps);
+        }
+        Ok(pipeline)
     }
 
     /// The sampler with its settings.
     fn sampler(&self) -> Result<Sampler, SamplerError> {
-        let named: Sampler = self.sampler.parse()?;
-        let churned = match (named, self.churn) {
-            (Sampler::Edm(default), Some(churn)) => Sampler::Edm(Churn { churn, ..default }),
-            (other, None) => other,
-            (other, Some(churn)) => {
-                return Err(SamplerError::Request {
-                    field: "churn",
-                    given: format!("{churn} with {other}"),
-                    expected: "the sampler edm".into(),
-                });
-            }
-        };
-        self.eta.map_or(Ok(churned), |eta| churned.with_eta(eta))
+        let named = self.named()?;
+        self.eta.map_or(Ok(named), |eta| named.with_eta(eta))
+    }
+
+    /// The sampler without eta.
+    fn named(&self) -> Result<Sampler, SamplerError> {
+        let named: Sampler = self.sampler.as_deref().unwrap_or(SAMPLER).parse()?;
+        match (named, self.churn) {
+            (Sampler::Edm(default), Some(churn)) => Ok(Sampler::Edm(Churn { churn, ..default })),
+            (other, None) => Ok(other),
+            (other, Some(churn)) => Err(SamplerError::Request {
+                field: "churn",
+                given: format!("{churn} with {other}"),
+                expected: "the sampler edm".into(),
+            }),
+        }
     }
 }
 
 /// The resolved sampler, however it was spelled. The noise levels depend on the model.
 impl Serialize for SamplerArgs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sampler = self.sampler().map_or_else(|_| self.sampler.clone(), |s| s.to_string());
+        let sampler = self.sampler().map(|sampler| sampler.to_string());
+        let sampler = sampler.unwrap_or_else(|_| self.sampler.clone().unwrap_or_default());
         let mut map = serializer.serialize_map(Some(1))?;
         map.serialize_entry("sampler", &sampler)?;
         map.end()

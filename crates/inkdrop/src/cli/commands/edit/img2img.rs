@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         "--strength {strength}: expected above 0 (the image is kept) to 1 (a new image)"
     );
     let pipeline = sampler.apply(session::pipeline(edit, model, model.open(edit.seed)?)?)?;
-    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.plan()? };
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = input.read(pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
@@ -74,6 +74,6 @@ impl session::Task for Task {
     ) -> Result<EditOutput> {
         let images = self.images.select(&session::sources(&numbers, self.variations))?;
         let (x, count) = (session::tensor(&images, session.device())?, numbers.len());
-        EditOutput::of(&run.drive(count, session.img2img(numbers, &x, self.strength)?)?)
+        EditOutput::of(session, &run.drive(count, session.img2img(numbers, &x, self.strength)?)?)
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
+use inkdrop::SamplingSession;
 use inkdrop::data::{Images, read};
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::ModelMetadata;
 use inkdrop::sampler::edit::Repaint;
-use inkdrop::{SamplingSession, samples};
 use serde::Serialize;
 
 use super::canvas::{self, MaskOptions};
@@ -140,7 +140,7 @@ impl session::Task for Task {
         let (x, count) = (session::tensor(&given, session.device())?, numbers.len());
         let mask = mask::to_tensor(&masks, given.height(), session.device());
         let x = run.drive(count, session.inpaint(numbers, &x, &mask, self.repaint)?)?;
-        let images = mask::compose(Some(&samples::to_images(&x)?), &given, &masks)?;
+        let images = mask::compose(Some(&session.to_images(&x)?), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }
 }

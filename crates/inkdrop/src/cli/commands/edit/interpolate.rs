@@ -192,6 +192,6 @@ impl session::Task for Task {
         let noises = self.noises(session, run)?;
         let x = noises.f_narrow(0, numbers.start as i64, numbers.len() as i64)?;
         let count = numbers.len();
-        EditOutput::of(&run.drive(count, session.generate_from(numbers, &x)?)?)
+        EditOutput::of(session, &run.drive(count, session.generate_from(numbers, &x)?)?)
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
+use inkdrop::SamplingSession;
 use inkdrop::checkpoint::StateDict;
 use inkdrop::data::Images;
 use inkdrop::torch::tch::{Device, Kind, Tensor};
-use inkdrop::{SamplingSession, samples};
 use serde::Serialize;
 
 use super::inversion::{InversionArgs, inversion_steps};
@@ -114,11 +114,11 @@ impl session::Task for Task {
             self.errors.push(Error::between(&x.f_get(row)?, &again.f_get(row)?)?);
         }
         // Halved, so that two standard deviations of noise are visible.
-        let beside = Some(samples::to_images(&noise.f_mul_scalar(0.5)?)?);
+        let beside = Some(session.to_images(&noise.f_mul_scalar(0.5)?)?);
         if let Some((_, all)) = &mut self.latents {
             all.push(noise.to_device(Device::Cpu));
         }
-        Ok(EditOutput { images: samples::to_images(&again)?, beside })
+        Ok(EditOutput { images: session.to_images(&again)?, beside })
     }
 
     fn report(&mut self) -> Result<String> {

@@ -8,7 +8,7 @@ use inkdrop::data::Images;
 use inkdrop::model::sha256;
 use inkdrop::process::pixels;
 use inkdrop::torch::tch::{Device, Tensor};
-use inkdrop::{Pipeline, SamplingPlan, SamplingSession, samples};
+use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -46,8 +46,8 @@ pub struct EditOutput {
 
 impl EditOutput {
     /// Images without anything beside them.
-    pub fn of(x: &Tensor) -> Result<Self> {
-        Ok(Self { images: samples::to_images(x)?, beside: None })
+    pub fn of(session: &SamplingSession<'_>, x: &Tensor) -> Result<Self> {
+        Ok(Self { images: session.to_images(x)?, beside: None })
     }
 }
 
@@ -84,7 +84,7 @@ impl EditRun<'_> {
         if self.options.output.keeps_manifest() {
             request = job::request(arguments, self.pipeline, &self.plan.conditions)?;
             request["task"] = json!(name);
-            request["levels"] = json!(self.plan.spacing.to_string());
+            request["levels"] = json!(self.plan.spacing);
             request["inputs"] = json!(sha256(inputs));
         }
         Ok(SamplingJob {

@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { model, images, variations, edit, sampler } = arguments;
     let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?)?;
     let pipeline = sampler.apply(pipeline)?;
-    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.plan()? };
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = read_small(images, pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
@@ -101,6 +101,6 @@ impl session::Task for Task {
     ) -> Result<EditOutput> {
         let small = self.images.select(&session::sources(&numbers, self.variations))?;
         let (small, count) = (session::tensor(&small, session.device())?, numbers.len());
-        EditOutput::of(&run.drive(count, session.generate(numbers, Some(&small))?)?)
+        EditOutput::of(session, &run.drive(count, session.generate(numbers, Some(&small))?)?)
     }
 }

@@ -1,6 +1,5 @@
 //! Noise schedule tables of a diffusers scheduler, computed in f32 as diffusers does.
 
-use anyhow::{Result, ensure};
 use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
@@ -8,6 +7,8 @@ use ndarray::Array1;
 use super::arguments::Arguments;
 use super::names::{BetaSchedule, Class};
 use super::numpy::single;
+use crate::Result;
+use crate::error::ensure;
 
 const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
 

@@ -1,12 +1,13 @@
 //! Noise levels and timesteps of a diffusers scheduler.
 
-use anyhow::{Result, ensure};
 use inkdrop_schedule::{NoiseLevel, SolverStep};
 
 use super::arguments::Arguments;
 use super::names::{BetaSchedule, Class, Interpolation, Last};
 use super::numpy::{interp, linspace, single};
 use super::tables::{Tables, log_line};
+use crate::Result;
+use crate::error::ensure;
 
 /// The steps of a scheduler.
 pub(super) struct SchedulerSteps {

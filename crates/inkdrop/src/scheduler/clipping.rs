@@ -10,10 +10,18 @@ use super::names::Class;
 
 /// Clipping of the predicted x0.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Clipping {
+pub enum Clipping {
+    /// None.
     No,
+    /// To [−r, r].
     Range(f64),
-    Dynamic { ratio: f64, most: f64 },
+    /// Dynamic thresholding (Saharia et al. 2022).
+    Dynamic {
+        /// Quantile of the pixels.
+        ratio: f64,
+        /// Largest threshold.
+        most: f64,
+    },
 }
 
 impl Clipping {
@@ -38,7 +46,7 @@ impl Clipping {
         }
     }
 
-    pub(super) fn apply(
+    fn apply(
         self,
         prediction: &Prediction,
         x: &Tensor,
@@ -53,6 +61,29 @@ impl Clipping {
                 DynamicThresholding::new(Fixed(prediction), ratio).max_value(most).denoise(x, step)
             }
         }
+    }
+}
+
+/// A denoiser with the clipping of a scheduler; made by
+/// [`SchedulerRun::denoiser`](super::SchedulerRun::denoiser).
+pub struct SchedulerDenoiser<'a> {
+    denoiser: Box<dyn Denoiser + 'a>,
+    clipping: Clipping,
+    /// True if ε is not recomputed from the clipped x0.
+    keeps_noise: bool,
+}
+
+impl<'a> SchedulerDenoiser<'a> {
+    pub(super) fn new(denoiser: impl Denoiser + 'a, clipping: Clipping, keeps_noise: bool) -> Self {
+        Self { denoiser: Box::new(denoiser), clipping, keeps_noise }
+    }
+}
+
+impl Denoiser for SchedulerDenoiser<'_> {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        let prediction = self.denoiser.denoise(x, step)?;
+        let clipped = self.clipping.apply(&prediction, x, step)?;
+        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..clipped } } else { clipped })
     }
 }
 

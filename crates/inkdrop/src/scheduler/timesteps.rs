@@ -2,7 +2,7 @@
 
 use super::names::{Class, Predicts, TimestepSpacing, TimestepType};
 use super::numpy::{falling, linspace, single};
-use super::scheduler_steps::Planner;
+use super::steps::Planner;
 
 impl Planner<'_> {
     /// The timesteps of the spacing, falling.

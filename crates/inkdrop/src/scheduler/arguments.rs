@@ -1,6 +1,5 @@
 //! Constructor arguments of diffusers' schedulers.
 
-use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -8,44 +7,80 @@ use super::names::{
     Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SolverType, TimestepSpacing,
     TimestepType, VarianceType,
 };
+use crate::Result;
+use crate::error::{bail, ensure};
 
 /// The arguments of all classes; `None` is the default of the class.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-pub(super) struct Arguments {
+pub struct Arguments {
+    /// `num_train_timesteps`.
     pub num_train_timesteps: usize,
+    /// `beta_start`.
     pub beta_start: Option<f64>,
+    /// `beta_end`.
     pub beta_end: Option<f64>,
+    /// `beta_schedule`.
     pub beta_schedule: BetaSchedule,
+    /// `trained_betas`.
     pub trained_betas: Option<Vec<f64>>,
+    /// `rescale_betas_zero_snr`.
     pub rescale_betas_zero_snr: bool,
+    /// `prediction_type`.
     pub prediction_type: Predicts,
+    /// `timestep_spacing`.
     pub timestep_spacing: Option<TimestepSpacing>,
+    /// `steps_offset`.
     pub steps_offset: usize,
+    /// `timestep_type`.
     pub timestep_type: TimestepType,
+    /// `interpolation_type`.
     pub interpolation_type: Interpolation,
+    /// `use_karras_sigmas`.
     pub use_karras_sigmas: Option<bool>,
+    /// `use_exponential_sigmas`.
     pub use_exponential_sigmas: Option<bool>,
+    /// `use_lu_lambdas`.
     pub use_lu_lambdas: Option<bool>,
+    /// `sigma_min`.
     pub sigma_min: Option<f64>,
+    /// `sigma_max`.
     pub sigma_max: Option<f64>,
+    /// `final_sigmas_type`.
     pub final_sigmas_type: Last,
+    /// `lambda_min_clipped`.
     pub lambda_min_clipped: Option<f64>,
+    /// `set_alpha_to_one`.
     pub set_alpha_to_one: Option<bool>,
+    /// `skip_prk_steps`.
     pub skip_prk_steps: bool,
+    /// `clip_sample`.
     pub clip_sample: Option<bool>,
+    /// `clip_sample_range`.
     pub clip_sample_range: f64,
+    /// `thresholding`.
     pub thresholding: bool,
+    /// `dynamic_thresholding_ratio`.
     pub dynamic_thresholding_ratio: f64,
+    /// `sample_max_value`.
     pub sample_max_value: f64,
+    /// `variance_type`.
     pub variance_type: Option<VarianceType>,
+    /// `solver_order`.
     pub solver_order: usize,
+    /// `algorithm_type`.
     pub algorithm_type: Algorithm,
+    /// `solver_type`.
     pub solver_type: Option<SolverType>,
+    /// `lower_order_final`.
     pub lower_order_final: bool,
+    /// `euler_at_final`.
     pub euler_at_final: bool,
+    /// `predict_x0`.
     pub predict_x0: bool,
+    /// `disable_corrector`.
     pub disable_corrector: Vec<usize>,
+    /// Arguments that are not read.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -104,7 +139,8 @@ impl Arguments {
         (self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))
     }
 
-    pub(super) fn spacing(&self, class: Class) -> TimestepSpacing {
+    /// The spacing, or the default of the class.
+    pub fn spacing(&self, class: Class) -> TimestepSpacing {
         let usual =
             if class.by_index() { TimestepSpacing::Leading } else { TimestepSpacing::Linspace };
         self.timestep_spacing.unwrap_or(usual)

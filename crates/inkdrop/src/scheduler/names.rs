@@ -4,21 +4,32 @@ use serde::Deserialize;
 
 /// Supported scheduler classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
+    /// `DDPMScheduler`.
     Ddpm,
+    /// `DDIMScheduler`.
     Ddim,
+    /// `PNDMScheduler`.
     Pndm,
+    /// `EulerDiscreteScheduler`.
     Euler,
+    /// `EulerAncestralDiscreteScheduler`.
     EulerAncestral,
+    /// `HeunDiscreteScheduler`.
     Heun,
+    /// `KDPM2DiscreteScheduler`.
     Kdpm2,
+    /// `LMSDiscreteScheduler`.
     Lms,
+    /// `DPMSolverMultistepScheduler`.
     DpmMultistep,
+    /// `UniPCMultistepScheduler`.
     UniPc,
 }
 
 impl Class {
-    pub(super) fn named(name: &str) -> Option<Self> {
+    /// The class of a name; `None` if no sampler here equals it.
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "DDPMScheduler" => Self::Ddpm,
             "DDIMScheduler" => Self::Ddim,
@@ -35,99 +46,139 @@ impl Class {
     }
 
     /// True if the class steps between timesteps and has no σ.
-    pub(super) fn by_index(self) -> bool {
+    pub fn by_index(self) -> bool {
         matches!(self, Self::Ddpm | Self::Ddim | Self::Pndm)
     }
 
     /// True if its samples are x0 + σ·ε. Those of the other classes have unit variance.
-    pub(super) fn grows(self) -> bool {
+    pub fn grows(self) -> bool {
         !self.by_index() && !matches!(self, Self::DpmMultistep | Self::UniPc)
     }
 }
 
+/// `beta_schedule`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum BetaSchedule {
+pub enum BetaSchedule {
+    /// `linear`.
     #[default]
     Linear,
+    /// `scaled_linear`.
     ScaledLinear,
+    /// `squaredcos_cap_v2`.
     #[serde(rename = "squaredcos_cap_v2")]
     SquaredCosine,
+    /// `sigmoid`.
     Sigmoid,
+    /// `exp`.
     Exp,
 }
 
+/// `timestep_spacing`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum TimestepSpacing {
+pub enum TimestepSpacing {
+    /// `linspace`.
     Linspace,
+    /// `leading`.
     Leading,
+    /// `trailing`.
     Trailing,
 }
 
+/// `prediction_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Predicts {
+pub enum Predicts {
+    /// `epsilon`.
     #[default]
     Epsilon,
+    /// `sample`.
     #[serde(alias = "original_sample")]
     Sample,
+    /// `v_prediction`.
     VPrediction,
 }
 
+/// `final_sigmas_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Last {
+pub enum Last {
+    /// `zero`.
     #[default]
     Zero,
+    /// `sigma_min`.
     SigmaMin,
 }
 
+/// `interpolation_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Interpolation {
+pub enum Interpolation {
+    /// `linear`.
     #[default]
     Linear,
+    /// `log_linear`.
     LogLinear,
 }
 
+/// `timestep_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum TimestepType {
+pub enum TimestepType {
+    /// `discrete`.
     #[default]
     Discrete,
+    /// `continuous`.
     Continuous,
 }
 
+/// `algorithm_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Algorithm {
+pub enum Algorithm {
+    /// `dpmsolver`.
     Dpmsolver,
+    /// `dpmsolver++`.
     #[default]
     #[serde(rename = "dpmsolver++", alias = "deis")]
     DpmsolverPp,
+    /// `sde-dpmsolver`.
     SdeDpmsolver,
+    /// `sde-dpmsolver++`.
     #[serde(rename = "sde-dpmsolver++")]
     SdeDpmsolverPp,
 }
 
+/// `solver_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum SolverType {
+pub enum SolverType {
+    /// `midpoint`.
     Midpoint,
+    /// `heun`.
     Heun,
+    /// `logrho`.
     Logrho,
+    /// `bh1`.
     Bh1,
+    /// `bh2`.
     Bh2,
 }
 
+/// `variance_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum VarianceType {
+pub enum VarianceType {
+    /// `fixed_small`.
     FixedSmall,
+    /// `fixed_small_log`.
     FixedSmallLog,
+    /// `fixed_large`.
     FixedLarge,
+    /// `learned`.
     Learned,
+    /// `learned_range`.
     LearnedRange,
 }
 
