@@ -12,6 +12,7 @@ use serde_json::Value;
 const LAYERS: [&str; 14] = [
     "inkdrop-schedule",
     "inkdrop-report",
+    "inkdrop-sprites",
     "inkdrop-data",
     "inkdrop-torch",
     "inkdrop-eval",
@@ -80,7 +81,7 @@ fn strangers_do_not_know_each_other() {
 
 #[test]
 fn what_needs_no_torch_never_links_it() {
-    for name in ["inkdrop-schedule", "inkdrop-data", "inkdrop-report", "xtask"] {
+    for name in ["inkdrop-schedule", "inkdrop-sprites", "inkdrop-data", "inkdrop-report", "xtask"] {
         let output = Command::new(env!("CARGO"))
             .args([
                 "tree",

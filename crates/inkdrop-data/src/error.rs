@@ -68,16 +68,9 @@ pub enum DataError {
         /// The cause.
         problem: String,
     },
-    /// A name is unknown.
-    #[error("unknown {what} `{given}`: expected one of {expected}")]
-    Unknown {
-        /// Kind of the name.
-        what: &'static str,
-        /// The name given.
-        given: String,
-        /// The known names.
-        expected: String,
-    },
+    /// A sprite class is unknown.
+    #[error(transparent)]
+    SpriteClass(#[from] inkdrop_sprites::UnknownClass),
     /// A picture cannot be drawn or encoded.
     #[error("picture: {0}")]
     Picture(String),

@@ -1,25 +1,32 @@
 //! Random figures of a kind: one part from each group, one colour for each material.
 
-use super::canvas::{Canvas, Layer};
-use super::dice::Dice;
-use super::palette::{Palette, Ramp, Rgb, other_than};
+use std::sync::Arc;
+
+use crate::canvas::{Canvas, Layer};
+use crate::dice::Dice;
+use crate::palette::{Palette, Ramp, Rgb, other_than};
+
+/// The colours that each material (by its middle letter) comes in.
+pub(crate) type Paints = Vec<(u8, Vec<Ramp>)>;
 
 /// A kind of figure.
-pub(super) struct Kind {
+#[derive(Debug)]
+pub(crate) struct Kind {
     /// One part of each group is drawn, the first group at the bottom.
-    pub(super) groups: &'static [&'static [Layer]],
+    pub(crate) groups: Vec<Arc<Vec<Layer>>>,
     /// The colours that each material (by its middle letter) comes in.
-    pub(super) paints: &'static [(u8, &'static [Ramp])],
+    pub(crate) paints: Arc<Paints>,
     /// The colours of the letter `k`: eyes, sparks.
-    pub(super) eyes: &'static [Rgb],
+    pub(crate) eyes: Arc<Vec<Rgb>>,
     /// Number of cases out of four in which left and right are exchanged.
-    pub(super) flips: usize,
+    pub(crate) flips: usize,
     /// Colour of the line around the figure.
-    pub(super) line: Line,
+    pub(crate) line: Line,
 }
 
 /// The line around a figure.
-pub(super) enum Line {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Line {
     /// Ink.
     Ink,
     /// The dark tone of the first material: figures that glow.
@@ -28,9 +35,9 @@ pub(super) enum Line {
 
 impl Kind {
     /// Rolls one figure: `[16, 16, 3]` bytes.
-    pub(super) fn draw(&self, dice: &mut Dice) -> [u8; 768] {
+    pub(crate) fn draw(&self, dice: &mut Dice) -> [u8; 768] {
         let mut canvas = Canvas::new();
-        for group in self.groups {
+        for group in &self.groups {
             canvas = canvas.draw(dice.pick(group));
         }
         let palette = self.palette(dice);
@@ -43,11 +50,11 @@ impl Kind {
 
     /// Rolls the colours; materials of one figure differ where their choices allow.
     fn palette(&self, dice: &mut Dice) -> Palette {
-        let mut palette = Palette::new().with_letter(b'k', *dice.pick(self.eyes));
+        let mut palette = Palette::new().with_letter(b'k', *dice.pick(&self.eyes));
         let mut taken = Vec::with_capacity(self.paints.len());
-        for &(letter, ramps) in self.paints {
+        for (letter, ramps) in self.paints.iter() {
             let ramp = other_than(dice, ramps, &taken);
-            palette = palette.with(letter, ramp);
+            palette = palette.with(*letter, ramp);
             taken.push(ramp);
         }
         match (&self.line, taken.first()) {

@@ -1,42 +1,22 @@
 //! Canvas: composes parts, templates of letters, to a sprite of 16 × 16 pixels.
 
-use super::SIZE;
-use super::palette::{MATERIALS, Palette};
+use crate::SIZE;
+use crate::palette::{MATERIALS, Palette};
 
 /// One part of a figure, drawn in letters; `.` lets through what lies below, `_` clears it.
-pub(super) struct Layer {
-    top: usize,
-    mirrored: bool,
-    rows: &'static [&'static str],
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layer {
+    /// The row that it starts at.
+    pub top: usize,
+    /// True for the left half of a symmetric part.
+    pub mirrored: bool,
+    pub rows: Vec<&'static str>,
 }
-
-/// No part at all.
-pub(super) const NOTHING: Layer = Layer::new(0, false, &[]);
-
-/// The left half (8 columns) of a symmetric part, after the row it starts at.
-macro_rules! half {
-    ($top:literal: $($row:literal)*) => {
-        $crate::sprites::canvas::Layer::new($top, true, &[$($row),*])
-    };
-}
-
-/// A part of 16 columns, after the row it starts at.
-macro_rules! full {
-    ($top:literal: $($row:literal)*) => {
-        $crate::sprites::canvas::Layer::new($top, false, &[$($row),*])
-    };
-}
-
-pub(super) use {full, half};
 
 impl Layer {
-    pub(super) const fn new(top: usize, mirrored: bool, rows: &'static [&'static str]) -> Self {
-        Self { top, mirrored, rows }
-    }
-
     /// True if every row has 8 or 16 columns and the part ends inside the sprite.
     #[cfg(test)]
-    pub(super) fn fits(&self) -> bool {
+    pub(crate) fn fits(&self) -> bool {
         let columns = if self.mirrored { SIZE / 2 } else { SIZE };
         self.top + self.rows.len() <= SIZE && self.rows.iter().all(|row| row.len() == columns)
     }
@@ -44,21 +24,21 @@ impl Layer {
 
 /// Letters on paper.
 #[derive(Clone)]
-pub(super) struct Canvas([[u8; SIZE]; SIZE]);
+pub(crate) struct Canvas([[u8; SIZE]; SIZE]);
 
 const PAPER: u8 = b'.';
 
 impl Canvas {
     /// Empty paper.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self([[PAPER; SIZE]; SIZE])
     }
 
     /// Lays a part over what is there.
     ///
     /// Light falls from the left: the mirrored half has middle tones where the drawn half is light.
-    pub(super) fn draw(mut self, layer: &Layer) -> Self {
-        for (y, row) in (layer.top..SIZE).zip(layer.rows) {
+    pub(crate) fn draw(mut self, layer: &Layer) -> Self {
+        for (y, row) in (layer.top..SIZE).zip(&layer.rows) {
             for (x, letter) in row.bytes().enumerate().take(SIZE) {
                 self.set(x, y, letter);
                 if layer.mirrored {
@@ -78,7 +58,7 @@ impl Canvas {
     }
 
     /// Darkens the right rim of the silhouette by one tone; a line one pixel wide keeps its own.
-    pub(super) fn shade(mut self) -> Self {
+    pub(crate) fn shade(mut self) -> Self {
         for row in &mut self.0 {
             for x in SIZE / 2..SIZE {
                 if row[x] != PAPER
@@ -93,7 +73,7 @@ impl Canvas {
     }
 
     /// Draws an ink line on the paper around the figure.
-    pub(super) fn outline(self) -> Self {
+    pub(crate) fn outline(self) -> Self {
         let mut outlined = self.clone();
         for y in 0..SIZE {
             for x in 0..SIZE {
@@ -113,13 +93,13 @@ impl Canvas {
     }
 
     /// Exchanges left and right.
-    pub(super) fn flip(mut self) -> Self {
+    pub(crate) fn flip(mut self) -> Self {
         self.0.iter_mut().for_each(|row| row.reverse());
         self
     }
 
     /// Paints the letters: `[16, 16, 3]` bytes.
-    pub(super) fn paint(&self, palette: &Palette) -> [u8; SIZE * SIZE * 3] {
+    pub(crate) fn paint(&self, palette: &Palette) -> [u8; SIZE * SIZE * 3] {
         let mut pixels = [0; SIZE * SIZE * 3];
         let letters = self.0.iter().flatten();
         for (pixel, &letter) in pixels.chunks_exact_mut(3).zip(letters) {
