@@ -1,31 +1,4 @@
-//! Samplers of diffusion models: solvers, guidance and image editing.
-//!
-//! A [`Solver`] takes one step; [`SamplingSteps`] iterates over the steps of a run, so callers stop,
-//! report progress or draw previews in a plain loop. Every solver takes any [`Denoiser`].
-//!
-//! ```
-//! use inkdrop_nn::Conditioning;
-//! use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
-//! use inkdrop_sampler::{Heun, SamplingSteps};
-//! use inkdrop_schedule::LevelSpacing;
-//! use inkdrop_torch::{NoiseSource, PerImageNoise, tch::{Device, Kind}};
-//! use inkdrop_unet::{ContextConfig, ModelConfig};
-//!
-//! let config = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
-//! let network = config.build(Kind::Float, Device::Cpu)?;
-//! let process = Process::new(&ProcessConfig::sprites(), Device::Cpu)?;
-//! let schedule = "karras5".parse::<LevelSpacing>()?.sampling_schedule(process.schedule())?;
-//!
-//! let mut noise = PerImageNoise::new(0, 0..2);
-//! let x = noise.normal(&[2, 3, 16, 16], Device::Cpu)?;
-//! let denoiser = NetworkDenoiser::new(&process, network.as_ref(), Conditioning::none());
-//! for state in SamplingSteps::new(denoiser, Heun, &schedule, x, noise) {
-//!     let state = state?;
-//!     println!("step {}/{}, timestep {}", state.index + 1, state.count, state.timestep);
-//!     assert_eq!(state.x.size(), [2, 3, 16, 16]);
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod batches;
 mod ddim;

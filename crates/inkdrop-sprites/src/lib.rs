@@ -1,15 +1,4 @@
-//! Generated dataset: 16 × 16 role-playing figures in five classes, on white.
-//!
-//! ```
-//! use inkdrop_sprites::{Class, sprite};
-//!
-//! let first = sprite(0, 0); // seed 0
-//! assert_eq!(first.class, Class::Hero);
-//! assert_eq!(first.pixels.len(), 16 * 16 * 3);
-//! ```
-//!
-//! The art is text (assets/sprites.txt): parts drawn in letters, the colours they come in, and the
-//! figures that they make.
+#![doc = include_str!("../README.md")]
 
 mod art;
 mod canvas;

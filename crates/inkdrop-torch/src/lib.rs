@@ -1,24 +1,4 @@
-//! The interface to libtorch: devices, noise sources, gradient checkpointing, CUDA graphs, and fused
-//! kernels for the CPU.
-//!
-//! The crates above use [`tch`] tensors freely. This crate has everything that needs `unsafe` or C++:
-//! loading CUDA at run time, readable errors, noise that does not depend on batch size or device,
-//! gradient checkpointing ([`checkpoint`]), CUDA graphs ([`CudaGraph`]), and fused CPU kernels
-//! ([`PackedConv`], [`group_norm`], [`adamw`]).
-//!
-//! ```
-//! use inkdrop_torch::{DeviceChoice, NoiseSource, PerImageNoise};
-//!
-//! let device = DeviceChoice::Cpu.resolve()?;
-//! let mut noise = PerImageNoise::new(7, 0..4);
-//! let x = noise.normal(&[4, 3, 16, 16], device)?;
-//! assert_eq!(x.size(), [4, 3, 16, 16]);
-//!
-//! // Image 3 of seed 7 is the same alone as in a batch.
-//! let alone = PerImageNoise::new(7, 3..4).normal(&[1, 3, 16, 16], device)?;
-//! assert_eq!(x.get(3), alone.get(0));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod checkpoint;
 mod device;

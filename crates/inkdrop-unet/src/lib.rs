@@ -1,33 +1,4 @@
-//! The U-Nets of the classic diffusion systems: config → specification → network.
-//!
-//! A config is checked and its cost is estimated without a tensor; building follows the
-//! specification. The network of Ho et al. 2020 and its descendants is one type, [`Unet`].
-//!
-//! | family | network | config | from published argument names |
-//! |---|---|---|---|
-//! | `context` | [`ContextUnet`] | [`ContextConfig`] | [`ContextArguments`] |
-//! | `ddpm` | [`Unet`] | [`DdpmConfig`] | [`DdpmArguments`] |
-//! | `improved`, `improved-super-res` | [`Unet`] | [`ImprovedConfig`] | [`ImprovedArguments`], [`ImprovedFlags`] |
-//! | `unet2d` | [`Unet`] | [`Unet2dConfig`] | [`Unet2dArguments`] |
-//!
-//! [`Preset`] has the networks of the papers and published checkpoints by name.
-//! [`ModelConfig::detect`] finds the architecture of a state_dict.
-//!
-//! ```
-//! use inkdrop_nn::Conditioning;
-//! use inkdrop_torch::tch::{Device, Kind, Tensor};
-//! use inkdrop_unet::{ContextConfig, ModelConfig};
-//!
-//! let config = ModelConfig::Context(ContextConfig { features: 16, ..ContextConfig::sprites() });
-//! assert!(config.plan()?.parameters() < 200_000);
-//!
-//! let network = config.build(Kind::Float, Device::Cpu)?;
-//! let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
-//! let t = Tensor::from_slice(&[0.5f32, 1.0]);
-//! let eps = network.forward(&x, &t, &Conditioning::none())?;
-//! assert_eq!(eps.size(), [2, 3, 16, 16]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod compat;
 mod config;

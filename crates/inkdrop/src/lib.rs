@@ -1,28 +1,4 @@
-//! Diffusion models in Rust on libtorch: sampling, editing and training.
-//!
-//! ```
-//! // A model by name: built in, a file of inkdrop or of PyTorch, or a diffusers directory.
-//! let pipeline = inkdrop::Pipeline::open("sprites")?.class("hero").steps(5);
-//! let heroes = pipeline.sample(4)?;
-//! assert_eq!(heroes.images().shape(), [4, 16, 16, 3]);
-//! heroes.save(std::env::temp_dir().join("heroes.png"))?;
-//! # Ok::<(), inkdrop::Error>(())
-//! ```
-//!
-//! | item | what it does |
-//! |---|---|
-//! | [`Pipeline`] | opens a model; samples and edits images |
-//! | [`Samples`] | sampled images: bytes, tensor, files |
-//! | [`Training`] | trains a model: presets, configs, data of one's own |
-//! | [`model`] | model files: what a file contains, and what it lacks |
-//! | [`mask`] | masks for inpainting |
-//! | [`scheduler`] | schedulers of diffusers, as directories name them |
-//! | [`config`] | configs of training runs |
-//!
-//! The crates below are here, too, for a sampler, a network or a loop of one's own.
-//!
-//! This crate is a program as well: the feature `cli` (default) adds `inkdrop`; a library needs
-//! `default-features = false` only.
+#![doc = include_str!("../README.md")]
 
 pub mod config;
 mod error;
