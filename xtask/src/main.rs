@@ -2,7 +2,6 @@
 
 mod bench;
 mod check;
-mod compare;
 mod demo;
 mod doctor;
 mod gpu_check;
