@@ -87,7 +87,7 @@ impl Scheduler {
 
     /// inkdrop's noise schedule of these arguments; `None` if there is none.
     pub fn noise_schedule(&self) -> Option<ScheduleConfig> {
-        tables::named(&self.arguments, self.class)
+        self.arguments.noise_schedule(self.class)
     }
 
     /// Prepares a run.

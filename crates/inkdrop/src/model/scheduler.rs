@@ -2,11 +2,11 @@
 
 use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Result;
 use crate::error::{bail, invalid};
+use crate::scheduler::{Arguments, Class, Predicts};
 
 /// Supported schedulers: their entries define the betas of a process.
 const BETAS: [&str; 11] = [
@@ -23,123 +23,76 @@ const BETAS: [&str; 11] = [
     "DEISMultistepScheduler",
 ];
 
-/// The entries that define a process.
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-struct Entries {
-    #[serde(rename = "_class_name")]
-    class_name: String,
-    num_train_timesteps: usize,
-    beta_start: f64,
-    beta_end: f64,
-    beta_schedule: String,
-    trained_betas: Option<Vec<f64>>,
-    variance_type: Option<String>,
-    prediction_type: String,
-    rescale_betas_zero_snr: bool,
-    predict_epsilon: bool,
-    clip_sample: Option<bool>,
-}
+/// Values of entries that a process can have.
+const SUPPORTED: [(&str, &[&str]); 3] = [
+    ("beta_schedule", &["linear", "scaled_linear", "sigmoid", "squaredcos_cap_v2"]),
+    ("prediction_type", &["epsilon", "sample", "v_prediction"]),
+    (
+        "variance_type",
+        &["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned_range"],
+    ),
+];
 
-impl Default for Entries {
-    fn default() -> Self {
-        Self {
-            class_name: BETAS[0].to_string(),
-            num_train_timesteps: 1000,
-            beta_start: 1e-4,
-            beta_end: 0.02,
-            beta_schedule: "linear".to_string(),
-            trained_betas: None,
-            variance_type: None,
-            prediction_type: "epsilon".to_string(),
-            rescale_betas_zero_snr: false,
-            predict_epsilon: true,
-            clip_sample: None,
+/// Reads the process of a scheduler config.
+///
+/// # Errors
+/// Entries that no process has; all of them are listed.
+pub fn read(config: &Value) -> Result<ProcessConfig> {
+    let text = |key: &str| config.get(key).and_then(Value::as_str);
+    let name = text("_class_name").unwrap_or(BETAS[0]);
+    let mut wrong = Vec::new();
+    if !BETAS.contains(&name) {
+        wrong.push(format!("{name} (supported: {})", BETAS.join(", ")));
+    }
+    for (key, values) in SUPPORTED {
+        if let Some(value) = text(key).filter(|value| !values.contains(value)) {
+            wrong.push(format!("{key} {value} (supported: {})", values.join(", ")));
         }
     }
-}
-
-/// Reads the process of a scheduler config. The error lists all unsupported entries.
-pub fn read(config: &Value) -> Result<ProcessConfig> {
-    let entries = Entries::deserialize(config)
-        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
-    let mut wrong = Vec::new();
-    if !BETAS.contains(&entries.class_name.as_str()) {
-        wrong.push(format!("{} (supported: {})", entries.class_name, BETAS.join(", ")));
-    }
-    let schedule = schedule(&entries, &mut wrong);
-    let variance = variance(entries.variance_type.as_deref(), &mut wrong);
-    let prediction = prediction(&entries, &mut wrong);
-    // DDPM and DDIM clip by default; the other schedulers have no such entry.
-    let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&entries.class_name.as_str());
-    let clip = entries.clip_sample.unwrap_or(clips);
     if !wrong.is_empty() {
         bail!(
             "scheduler_config.json has unsupported entries: {}; use --process instead",
             wrong.join("; ")
         );
     }
+    let variance = match text("variance_type") {
+        Some("fixed_large" | "fixed_large_log") => Variance::FixedLarge,
+        Some("learned_range") => Variance::LearnedRange,
+        _ => Variance::FixedSmall,
+    };
+    let mut config = config.clone();
+    config["variance_type"] = Value::Null;
+    let arguments: Arguments = serde_json::from_value(config)
+        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
+    let class = Class::named(name).unwrap_or(Class::Ddpm);
+    let schedule =
+        arguments.noise_schedule(class).map_or_else(|| ScheduleConfig::linear(1000), plain);
+    let epsilon = arguments.rest.get("predict_epsilon").and_then(Value::as_bool).unwrap_or(true);
+    let prediction = match arguments.prediction_type {
+        // The first releases of diffusers have predict_epsilon.
+        Predicts::Epsilon if epsilon => PredictionType::Epsilon,
+        Predicts::Epsilon | Predicts::Sample => PredictionType::Sample,
+        Predicts::VPrediction => PredictionType::Velocity,
+    };
+    // DDPM and DDIM clip by default; the other schedulers have no such entry.
+    let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&name);
+    let clip = arguments.clip_sample.unwrap_or(clips);
     Ok(ProcessConfig { schedule, time: TimeInput::Index, prediction, variance, clip })
 }
 
-fn schedule(entries: &Entries, wrong: &mut Vec<String>) -> ScheduleConfig {
-    let steps = entries.num_train_timesteps;
-    let (beta_start, beta_end) = (entries.beta_start, entries.beta_end);
-    let schedule = match (&entries.trained_betas, entries.beta_schedule.as_str()) {
-        (Some(betas), _) => ScheduleConfig::Betas { betas: betas.clone() },
-        (None, "linear") => linear(steps, beta_start, beta_end),
-        (None, "scaled_linear") => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
-        (None, "sigmoid") => ScheduleConfig::Sigmoid { steps, beta_start, beta_end },
-        (None, "squaredcos_cap_v2") => ScheduleConfig::cosine(steps),
-        (None, other) => {
-            wrong.push(format!(
-                "beta_schedule {other} (supported: linear, scaled_linear, sigmoid, squaredcos_cap_v2)"
-            ));
+/// The linear schedule without the β of its ends, if they are the defaults for T.
+fn plain(schedule: ScheduleConfig) -> ScheduleConfig {
+    let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+    match schedule {
+        ScheduleConfig::ZeroTerminalSnr { of } => {
+            ScheduleConfig::ZeroTerminalSnr { of: Box::new(plain(*of)) }
+        }
+        ScheduleConfig::Linear { steps, beta_start: Some(start), beta_end: Some(end) }
+            if same(start, ends(steps).0) && same(end, ends(steps).1) =>
+        {
             ScheduleConfig::linear(steps)
         }
-    };
-    match entries.rescale_betas_zero_snr {
-        true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
-        false => schedule,
-    }
-}
-
-/// The linear schedule; β of the ends are omitted if they are the defaults for T.
-fn linear(steps: usize, beta_start: f64, beta_end: f64) -> ScheduleConfig {
-    let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
-    let (first, last) = ends(steps);
-    if same(beta_start, first) && same(beta_end, last) {
-        return ScheduleConfig::linear(steps);
-    }
-    ScheduleConfig::Linear { steps, beta_start: Some(beta_start), beta_end: Some(beta_end) }
-}
-
-fn prediction(entries: &Entries, wrong: &mut Vec<String>) -> PredictionType {
-    match (entries.prediction_type.as_str(), entries.predict_epsilon) {
-        ("epsilon", true) => PredictionType::Epsilon,
-        // The first releases of diffusers have this entry.
-        ("epsilon", false) | ("sample", _) => PredictionType::Sample,
-        ("v_prediction", _) => PredictionType::Velocity,
-        (other, _) => {
-            wrong.push(format!(
-                "prediction_type {other} (supported: epsilon, sample, v_prediction)"
-            ));
-            PredictionType::Epsilon
-        }
-    }
-}
-
-fn variance(kind: Option<&str>, wrong: &mut Vec<String>) -> Variance {
-    match kind {
-        None | Some("fixed_small" | "fixed_small_log") => Variance::FixedSmall,
-        Some("fixed_large" | "fixed_large_log") => Variance::FixedLarge,
-        Some("learned_range") => Variance::LearnedRange,
-        Some(other) => {
-            wrong.push(format!(
-                "variance_type {other} (supported: fixed_small, fixed_large, learned_range)"
-            ));
-            Variance::FixedSmall
-        }
+        other => other,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Constructor arguments of diffusers' schedulers.
 
+use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -126,8 +127,10 @@ impl Default for Arguments {
     }
 }
 
-/// Arguments without effect, since others, which are checked, have their defaults.
-const WITHOUT_EFFECT: [&str; 2] = ["flow_shift", "time_shift_type"];
+/// Arguments without effect: others, which are checked, have their defaults; the process has read
+/// `predict_epsilon`.
+const WITHOUT_EFFECT: [&str; 4] =
+    ["flow_shift", "time_shift_type", "predict_epsilon", "tensor_format"];
 
 impl Arguments {
     /// First and last β.
@@ -137,6 +140,31 @@ impl Arguments {
             _ => (0.0001, 0.02),
         };
         (self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))
+    }
+
+    /// inkdrop's noise schedule of these arguments; `None` if there is none.
+    pub fn noise_schedule(&self, class: Class) -> Option<ScheduleConfig> {
+        let steps = self.num_train_timesteps;
+        let (beta_start, beta_end) = self.beta_range(class);
+        let schedule = match (&self.trained_betas, self.beta_schedule) {
+            (Some(betas), _) => ScheduleConfig::Betas { betas: betas.clone() },
+            (None, BetaSchedule::Linear) => {
+                let (beta_start, beta_end) = (Some(beta_start), Some(beta_end));
+                ScheduleConfig::Linear { steps, beta_start, beta_end }
+            }
+            (None, BetaSchedule::ScaledLinear) => {
+                ScheduleConfig::ScaledLinear { steps, beta_start, beta_end }
+            }
+            (None, BetaSchedule::SquaredCosine) => ScheduleConfig::Cosine { steps },
+            (None, BetaSchedule::Sigmoid) => {
+                ScheduleConfig::Sigmoid { steps, beta_start, beta_end }
+            }
+            (None, BetaSchedule::Exp) => return None,
+        };
+        Some(match self.rescale_betas_zero_snr {
+            true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
+            false => schedule,
+        })
     }
 
     /// The spacing, or the default of the class.

@@ -1,6 +1,6 @@
 //! Noise schedule tables of a diffusers scheduler, computed in f32 as diffusers does.
 
-use inkdrop_schedule::{Schedule, ScheduleConfig};
+use inkdrop_schedule::Schedule;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
@@ -15,7 +15,7 @@ const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
 /// The tables, each `[T]`, f32 numbers as f64.
 ///
 /// They are computed in f32 by diffusers' operations, since the relative rounding error of 1 − ᾱ is
-/// 3e-4 at low noise. [`named`] is the schedule that they must agree with.
+/// 3e-4 at low noise. [`Arguments::noise_schedule`] is the schedule that they must agree with.
 pub(super) struct Tables {
     pub betas: Vec<f64>,
     /// ᾱ before a last value of 0 is raised.
@@ -70,29 +70,6 @@ impl Tables {
         let part = ((logs[low] - log) / (logs[low] - logs[low + 1])).clamp(0.0, 1.0);
         (1.0 - part) * low as f64 + part * (low + 1) as f64
     }
-}
-
-/// inkdrop's schedule for these arguments; `None` if there is none.
-pub(super) fn named(arguments: &Arguments, class: Class) -> Option<ScheduleConfig> {
-    let steps = arguments.num_train_timesteps;
-    let (beta_start, beta_end) = arguments.beta_range(class);
-    let schedule = match (&arguments.trained_betas, arguments.beta_schedule) {
-        (Some(betas), _) => ScheduleConfig::Betas { betas: betas.clone() },
-        (None, BetaSchedule::Linear) => {
-            let (beta_start, beta_end) = (Some(beta_start), Some(beta_end));
-            ScheduleConfig::Linear { steps, beta_start, beta_end }
-        }
-        (None, BetaSchedule::ScaledLinear) => {
-            ScheduleConfig::ScaledLinear { steps, beta_start, beta_end }
-        }
-        (None, BetaSchedule::SquaredCosine) => ScheduleConfig::Cosine { steps },
-        (None, BetaSchedule::Sigmoid) => ScheduleConfig::Sigmoid { steps, beta_start, beta_end },
-        (None, BetaSchedule::Exp) => return None,
-    };
-    Some(match arguments.rescale_betas_zero_snr {
-        true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
-        false => schedule,
-    })
 }
 
 fn betas(arguments: &Arguments, class: Class) -> Result<Tensor> {
