@@ -109,9 +109,10 @@ fn test_hands_its_arguments_to_cargo() {
     }
     let log = stage.log();
     let lines: Vec<_> = log.lines().collect();
-    assert_eq!(lines[0], "cargo test --release --workspace");
-    assert_eq!(lines[1], "cargo test --release -p x");
-    assert_eq!(lines[2], "cargo test --release --workspace a -- -p");
+    assert_eq!(lines[0], "cargo test --release --workspace --lib --bins --tests");
+    assert_eq!(lines[1], "cargo test --release --workspace --doc");
+    assert_eq!(lines[2], "cargo test --release -p x");
+    assert_eq!(lines[3], "cargo test --release --workspace a -- -p");
 }
 
 #[test]

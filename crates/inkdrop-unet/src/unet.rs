@@ -35,7 +35,7 @@ use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, Unet
 ///
 /// ```
 /// use inkdrop_nn::{ClassIds, Conditioning, Network};
-/// use inkdrop_torch::tch::{Kind, Tensor};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
 /// use inkdrop_unet::ImprovedConfig;
 ///
 /// let config = ImprovedConfig {

@@ -10,7 +10,7 @@ pub mod scheduler;
 mod training;
 
 pub use error::{Error, Result};
-pub use pipeline::{Batches, Pipeline, PipelineBuilder, SamplingPlan, SamplingSession};
+pub use pipeline::{Pipeline, PipelineBuilder, SamplesIter, SamplingPlan, SamplingSession};
 pub use samples::Samples;
 pub use training::{Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps};
 

@@ -309,14 +309,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// A setting is out of range or does not fit the model.
-    pub fn batches(&self, count: usize) -> Result<Batches<'_>> {
+    pub fn batches(&self, count: usize) -> Result<SamplesIter<'_>> {
         check_upscaler(&self.name, &self.metadata.model, false)?;
         let plan = self.plan()?;
         let config = plan.sample_config(0..count);
         config.check()?;
         let (session, conditions) = (plan.start()?, plan.conditions);
         let batches = SampleBatches::new(session, config)?;
-        Ok(Batches { batches, conditions, rounding: self.rounding() })
+        Ok(SamplesIter { batches, conditions, rounding: self.rounding() })
     }
 
     /// Samples one batch of `count` images step by step: an iterator over
@@ -352,13 +352,13 @@ impl Pipeline {
 }
 
 /// The batches of a run; made by [`Pipeline::batches`].
-pub struct Batches<'a> {
+pub struct SamplesIter<'a> {
     batches: SampleBatches<'a>,
     conditions: Conditions,
     rounding: Rounding,
 }
 
-impl Batches<'_> {
+impl SamplesIter<'_> {
     /// The next batch before its first step, for progress within a batch; `None` after the last one.
     ///
     /// # Errors
@@ -368,7 +368,7 @@ impl Batches<'_> {
     }
 }
 
-impl Iterator for Batches<'_> {
+impl Iterator for SamplesIter<'_> {
     type Item = Result<Samples>;
 
     fn next(&mut self) -> Option<Self::Item> {

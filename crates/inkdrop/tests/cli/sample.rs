@@ -70,6 +70,27 @@ fn npz_holds_images_and_the_labels_of_one_class() {
 }
 
 #[test]
+fn classes_go_round_image_by_image_and_stopped_runs_go_on() {
+    let place = place_with_model();
+    let args = ["-n", "7", "--steps", "2", "--batch", "4", "--class"];
+    let (_, images, labels) = sampled(&place, &[&args[..], &["each"]].concat());
+    assert_eq!(labels, Some(vec![0, 1, 2, 3, 4, 0, 1]));
+    let (_, food, _) = sampled(&place, &[&args[..], &["food"]].concat());
+    let third = 2 * 16 * 16 * 3..3 * 16 * 16 * 3;
+    assert!(close(&images[third.clone()], &food[third]), "image 2 is that of its class");
+    let (_, _, labels) = sampled(&place, &[&args[..], &["spell,hero"]].concat());
+    assert_eq!(labels, Some(vec![3, 0, 3, 0, 3, 0, 3]));
+    let folder = ["sample", "model.safetensors", "-n", "6", "--steps", "2", "--class", "each"];
+    let into = |count: &str| {
+        let mut args = [&folder[..], &["--batch", "2", "--out", "each/"]].concat();
+        args[3] = count;
+        place.run(&args).succeeds().stderr
+    };
+    into("4");
+    assert!(into("6").contains("continuing: 4 of 6"), "the conditions are those of the request");
+}
+
+#[test]
 fn a_class_is_a_context_of_weight_one() {
     let place = place_with_model();
     let of = |more: &[&str]| sampled(&place, &[&["-n", "2", "--steps", "20"], more].concat()).1;

@@ -1,17 +1,13 @@
 //! `inkdrop edit img2img`: image-to-image (SDEdit).
 
-use std::ops::Range;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use inkdrop::SamplingSession;
-use inkdrop::data::Images;
 use serde::Serialize;
 
-use super::session::{self, EditOutput, EditRun};
+use super::session::{self, EditRun, Variations};
 use crate::options::{EditArgs, InputArgs, ModelArgs, SamplerArgs};
 use crate::output::contact_sheet::ContactSheet;
-use crate::output::run::Run;
 
 /// Image-to-image: variations of images by adding noise and denoising (SDEdit)
 #[derive(Debug, clap::Args, Serialize)]
@@ -51,29 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let job = edit.job("img2img", arguments, &[images.bytes()], count)?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
     let steps = (edit.plan.schedule.len() as f64 * strength).ceil() as usize;
-    edit.run(job, sheet, false, &mut Task { steps, images, strength, variations })
-}
-
-struct Task {
-    steps: usize,
-    images: Images,
-    strength: f64,
-    variations: usize,
-}
-
-impl session::Task for Task {
-    fn steps(&self) -> usize {
-        self.steps
-    }
-
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let images = self.images.select(&session::sources(&numbers, self.variations))?;
-        let (x, count) = (session::tensor(&images, session.device())?, numbers.len());
-        EditOutput::of(session, &run.drive(count, session.img2img(numbers, &x, self.strength)?)?)
-    }
+    let mut task = Variations::new(steps, images, variations, |session, numbers, x| {
+        session.img2img(numbers, x, strength)
+    });
+    edit.run(job, sheet, false, &mut task)
 }

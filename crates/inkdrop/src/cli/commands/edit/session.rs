@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::model::sha256;
 use inkdrop::process::pixels;
+use inkdrop::sampler::SamplingSteps;
 use inkdrop::torch::tch::{Device, Tensor};
 use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
 use serde::Serialize;
@@ -56,6 +57,53 @@ pub struct EditRun<'a> {
     pub options: &'a EditArgs,
     pub pipeline: &'a Pipeline,
     pub plan: SamplingPlan<'a>,
+}
+
+/// The task of a command that samples once per input: `start` prepares the steps of one batch.
+pub struct Variations<F> {
+    steps: usize,
+    images: Images,
+    variations: usize,
+    start: F,
+}
+
+impl<F> Variations<F>
+where
+    F: for<'s> Fn(
+        &SamplingSession<'s>,
+        Range<usize>,
+        &Tensor,
+    ) -> inkdrop::Result<SamplingSteps<'s>>,
+{
+    /// - steps: of one batch
+    /// - variations: number of results per image
+    pub fn new(steps: usize, images: Images, variations: usize, start: F) -> Self {
+        Self { steps, images, variations, start }
+    }
+}
+
+impl<F> Task for Variations<F>
+where
+    F: for<'s> Fn(
+        &SamplingSession<'s>,
+        Range<usize>,
+        &Tensor,
+    ) -> inkdrop::Result<SamplingSteps<'s>>,
+{
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn edit(
+        &mut self,
+        session: &SamplingSession<'_>,
+        numbers: Range<usize>,
+        run: &mut Run,
+    ) -> Result<EditOutput> {
+        let given = self.images.select(&sources(&numbers, self.variations))?;
+        let (x, count) = (tensor(&given, session.device())?, numbers.len());
+        EditOutput::of(session, &run.drive(count, (self.start)(session, numbers, &x)?)?)
+    }
 }
 
 /// The pipeline of an editing command, with the options that all of them have.

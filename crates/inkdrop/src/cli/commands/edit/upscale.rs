@@ -1,20 +1,17 @@
 //! `inkdrop edit upscale`: super-resolution.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use inkdrop::SamplingSession;
 use inkdrop::data::{Images, picture::Picture, read};
 use inkdrop::model::ModelMetadata;
 use ndarray::Array4;
 use serde::Serialize;
 
-use super::session::{self, EditOutput, EditRun};
+use super::session::{self, EditRun, Variations};
 use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs};
 use crate::output::contact_sheet::ContactSheet;
-use crate::output::run::Run;
 
 /// Upscale images with a super-resolution network (family improved-super-res)
 ///
@@ -52,7 +49,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let shown = enlarged(&images, height / images.height())?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &shown)], *variations)?;
     let steps = edit.plan.schedule.len();
-    edit.run(job, sheet, false, &mut Task { steps, images, variations: *variations })
+    let mut task = Variations::new(steps, images, *variations, |session, numbers, x| {
+        session.generate(numbers, Some(x))
+    });
+    edit.run(job, sheet, false, &mut task)
 }
 
 /// Reads images whose size divides that of the network.
@@ -80,27 +80,4 @@ fn enlarged(images: &Images, factor: usize) -> Result<Images> {
     let shape = (count, height * factor, width * factor, channels);
     let pixel = |(n, y, x, c)| images.view()[[n, y / factor, x / factor, c]];
     Ok(Images::new(Array4::from_shape_fn(shape, pixel))?)
-}
-
-struct Task {
-    steps: usize,
-    images: Images,
-    variations: usize,
-}
-
-impl session::Task for Task {
-    fn steps(&self) -> usize {
-        self.steps
-    }
-
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let small = self.images.select(&session::sources(&numbers, self.variations))?;
-        let (small, count) = (session::tensor(&small, session.device())?, numbers.len());
-        EditOutput::of(session, &run.drive(count, session.generate(numbers, Some(&small))?)?)
-    }
 }
