@@ -12,6 +12,7 @@ use std::path::Path;
 use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
 use inkdrop_process::Process;
 use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
+use inkdrop_torch::TorchNoise;
 
 pub use builder::PipelineBuilder;
 pub use plan::SamplingPlan;
@@ -225,7 +226,9 @@ impl Pipeline {
         self
     }
 
-    /// Random number generator. With the default, image i of a seed is the same in any batch.
+    /// Random number generator of new images; editing has noise per image. With the default, image i of
+    /// a seed is the same in any batch. [`Rng::Torch`] is libtorch's generator of the whole process, so
+    /// only one run may use it at a time.
     pub fn rng(mut self, rng: Rng) -> Self {
         self.settings.rng = rng;
         self
@@ -328,7 +331,14 @@ impl Pipeline {
         check_upscaler(&self.name, &self.metadata.model, false)?;
         let plan = self.plan()?;
         plan.sample_config(0..count).check()?;
-        plan.start()?.generate(0..count, None)
+        let session = plan.start()?;
+        match self.settings.rng {
+            Rng::PerImage => session.generate(0..count, None),
+            Rng::Torch => {
+                let noise = TorchNoise::seeded(plan.seed() as i64);
+                session.generate_with(0..count, None, noise)
+            }
+        }
     }
 
     /// The network, compiled for inference.

@@ -35,6 +35,8 @@ fn a_directory_gives_the_bytes_of_its_pipeline() {
             .steps(number("num_inference_steps") as usize);
         let samples = pipeline.sample(images.len()).unwrap();
         assert_eq!(samples.images(), images.view(), "{name}");
+        let last = pipeline.trajectory(images.len()).unwrap().last().unwrap().unwrap();
+        assert!(last.x.equal(samples.tensor()), "{name}: the steps are those of the sample");
     }
 }
 

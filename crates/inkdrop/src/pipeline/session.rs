@@ -106,8 +106,18 @@ impl<'a> SamplingSession<'a> {
         images: Range<usize>,
         low_res: Option<&Tensor>,
     ) -> Result<SamplingSteps<'a>> {
+        let noise = self.noise(&images);
+        self.generate_with(images, low_res, noise)
+    }
+
+    /// The same with other noise.
+    pub(super) fn generate_with(
+        &self,
+        images: Range<usize>,
+        low_res: Option<&Tensor>,
+        mut noise: impl NoiseSource + 'a,
+    ) -> Result<SamplingSteps<'a>> {
         let [c, h, w] = self.image_shape();
-        let mut noise = self.noise(&images);
         let x = noise.normal(&[images.len() as i64, c, h, w], self.device())?;
         let denoiser = self.denoiser(images, low_res)?;
         Ok(self.steps_from(denoiser, x, noise)?)
