@@ -2,7 +2,8 @@
 
 use inkdrop_nn::Conditioning;
 use inkdrop_process::{
-    Denoiser, NetworkDenoiser, PredictionType, Process, ProcessConfig, Variance,
+    Denoiser, FnDenoiser, NetworkDenoiser, PredictionType, Process, ProcessConfig, ProcessError,
+    Variance,
 };
 use inkdrop_schedule::{LevelSpacing, ScheduleConfig, SolverStep, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Tensor};
@@ -26,6 +27,32 @@ fn all_mean_types_say_the_same() {
             assert!(largest(&(said.v(step).unwrap() - v)) < 1e-12);
         }
     }
+}
+
+/// x = √ᾱ·x0 + √(1−ᾱ)·ε here; the function sees x0 + σ·ε.
+#[test]
+fn a_function_of_x_and_sigma_is_a_denoiser() {
+    let process = typed(PredictionType::Epsilon, Variance::FixedSmall);
+    let oracle = Oracle::of(&process);
+    let network = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+    // Data from N(0.3, 0.5²), as the oracle's.
+    let function = FnDenoiser::new(|x: &Tensor, sigma: f64| {
+        Ok((x * 0.25 + 0.3 * sigma * sigma) / (0.25 + sigma * sigma))
+    });
+    let x = Tensor::randn([2, 3, 4, 4], F64);
+    for step in process.sampling_schedule().unwrap().steps().iter().step_by(9) {
+        let expected = network.denoise(&x, step).unwrap();
+        let given = function.denoise(&x, step).unwrap();
+        assert!(largest(&(&given.x0 - expected.x0)) < 1e-9, "{step:?}");
+        assert!(largest(&(&given.eps - expected.eps)) < 1e-9, "{step:?}");
+        let difference =
+            given.log_variance.double_value(&[]) - expected.log_variance.double_value(&[]);
+        assert!(step.to.is_noiseless() || difference.abs() < 1e-9, "{step:?}");
+    }
+    let linear = Box::new(ScheduleConfig::linear(100));
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: linear }.build().unwrap();
+    let noise = SolverStep::new(zero.level(99), zero.level(98));
+    assert!(matches!(function.denoise(&x, &noise), Err(ProcessError::NoSignal)));
 }
 
 /// On a short path of the full process the network's previous_x is still the full process's.
