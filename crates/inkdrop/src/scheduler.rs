@@ -21,7 +21,7 @@ use inkdrop_schedule::solver_coefficients::BKind;
 use inkdrop_schedule::{SamplingSchedule, Schedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, TorchError};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use arguments::Arguments;
 pub use clipping::{Clipping, SchedulerDenoiser};
@@ -44,6 +44,8 @@ pub struct Scheduler {
     pub name: String,
     /// The arguments.
     pub arguments: Arguments,
+    /// The arguments as given.
+    config: Value,
 }
 
 /// Arguments of a scheduler's `step`, which a pipeline takes.
@@ -72,10 +74,11 @@ impl Scheduler {
     /// # Errors
     /// Arguments that no sampler here equals.
     pub fn new(class: Class, name: &str, arguments: &Value) -> Result<Self> {
+        let config = arguments.clone();
         let arguments: Arguments =
-            serde_json::from_value(arguments.clone()).with_context(|| name.to_string())?;
+            serde_json::from_value(config.clone()).with_context(|| name.to_string())?;
         arguments.check(class).with_context(|| name.to_string())?;
-        Ok(Self { class, name: name.to_string(), arguments })
+        Ok(Self { class, name: name.to_string(), arguments, config })
     }
 
     /// Number of steps that the pipeline of the scheduler takes by default: 1000 of DDPMPipeline, 50
@@ -154,7 +157,7 @@ impl SchedulerRun {
 
     /// The scheduler and its number of steps, as text.
     pub fn describe(&self) -> String {
-        let Scheduler { class, name, arguments } = &self.scheduler;
+        let Scheduler { class, name, arguments, .. } = &self.scheduler;
         let curve = match arguments {
             Arguments { use_karras_sigmas: Some(true), .. } => "Karras's sigmas".to_string(),
             Arguments { use_exponential_sigmas: Some(true), .. } => {
@@ -163,6 +166,19 @@ impl SchedulerRun {
             _ => format!("{:?} timesteps", arguments.spacing(*class)).to_lowercase(),
         };
         format!("{name}, {} steps, {curve}", self.schedule.len())
+    }
+
+    /// Everything that determines the steps but their number, as JSON: the class, its arguments, and
+    /// those of `step`.
+    pub fn identity(&self) -> Value {
+        let Scheduler { name, config, .. } = &self.scheduler;
+        let StepOptions { eta, use_clipped_model_output } = self.options;
+        json!({
+            "class": name,
+            "config": config,
+            "eta": eta,
+            "use_clipped_model_output": use_clipped_model_output,
+        })
     }
 
     /// The denoiser of the scheduler: its clipping, and for DDIM the noise of the network.

@@ -134,6 +134,30 @@ fn a_pipeline_samples_with_nothing_but_its_path() {
     assert!(pairs().all(|(a, b)| a.abs_diff(*b) <= 1) && pairs().any(|(a, b)| a != b));
 }
 
+#[test]
+fn a_run_goes_on_only_with_the_arguments_of_its_scheduler() {
+    let place = place_with_pipeline();
+    let scheduler = |clip: bool| {
+        let config = format!(r#"{{"_class_name": "DDIMScheduler", "clip_sample": {clip}}}"#);
+        place.put("pipe/scheduler/scheduler_config.json", config.as_bytes());
+    };
+    let sample = |count, more: &[&'static str]| {
+        let args = ["sample", "pipe", "-n", count, "--steps", "2", "--batch", "1", "--out", "x/"];
+        [&args[..], more].concat()
+    };
+    scheduler(true);
+    place.run(&sample("1", &["--eta", "0.5"])).succeeds();
+    place.refuses(&sample("2", &["--eta", "0.6"]), &["sampler.eta is 0.5 there, 0.6 now"]);
+    let recomputed = ["--eta", "0.5", "--use-clipped-model-output"];
+    place.refuses(&sample("2", &recomputed), &["sampler.use_clipped_model_output"]);
+    place.refuses(&sample("2", &["--sampler", "ddim", "--eta", "0.5"]), &["another request"]);
+    scheduler(false);
+    place.refuses(&sample("2", &["--eta", "0.5"]), &["another request"]);
+    scheduler(true);
+    let outcome = place.run(&sample("2", &["--eta", "0.5"])).succeeds();
+    assert!(outcome.stderr.contains("continuing: 1 of 2"), "{}", outcome.stderr);
+}
+
 /// As DPMSolverMultistepScheduler.save_pretrained writes it: with a number that JSON does not know.
 #[test]
 fn a_scheduler_with_pythons_infinity_is_read() {

@@ -118,8 +118,8 @@ impl Arguments {
             request = job::request(self, pipeline, &plan.conditions)?;
             request["batch"] = json!(batch);
             request["levels"] = json!(plan.spacing);
-            if plan.scheduler.is_some() {
-                request["sampler"] = json!("scheduler_config.json");
+            if let Some(run) = plan.scheduler {
+                request["sampler"] = run.identity();
             }
         }
         let job = SamplingJob {

@@ -51,6 +51,9 @@ pub fn request(
     };
     request["size"] = json!([height, width]);
     request["device"] = json!(if pipeline.process().device().is_cuda() { "cuda" } else { "cpu" });
+    if pipeline.model().is_some_and(|model| model.is_diffusers) {
+        request["rounding"] = json!("nearest");
+    }
     if let Some(weaker) = pipeline.weaker() {
         request["autoguide"] = identity(weaker)?;
     }
