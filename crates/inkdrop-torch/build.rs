@@ -47,6 +47,7 @@ fn build_shim(lib: &Path) {
         .include(include.join("torch/csrc/api/include"))
         .files([
             "shim/shim.cpp",
+            "shim/generator.cpp",
             "shim/text.cpp",
             "shim/inference.cpp",
             "shim/winograd.cpp",

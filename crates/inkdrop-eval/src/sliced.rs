@@ -24,8 +24,6 @@ const QUANTILES: usize = 4096;
 /// have the same size. Projections are f32, sums f64. Two samples of one distribution have a distance
 /// of about √(spread/N), so results are comparable only at the same N.
 ///
-/// It seeds and uses libtorch's global generator.
-///
 /// - a: [N, …], b: [M, …]; bytes are pixels and are scaled to [−1, 1], other values are unchanged
 /// - seed: seed of the directions; results are comparable only with the same seed
 ///
@@ -64,7 +62,7 @@ fn cost(a: &Rows, b: &Rows, directions: &Tensor, all: &[Quantile]) -> Result<f64
 /// Unit vectors, [D, DIRECTIONS] in f32.
 fn directions(width: i64, seed: u64) -> Result<Tensor, EvalError> {
     let device = Device::Cpu;
-    let drawn = TorchNoise::seeded(seed as i64).normal(&[width, DIRECTIONS], device)?;
+    let drawn = TorchNoise::seeded(seed as i64)?.normal(&[width, DIRECTIONS], device)?;
     let lengths = drawn.f_square()?.f_sum_dim_intlist([0i64].as_slice(), true, Kind::Float)?;
     Ok(drawn.f_div(&lengths.f_sqrt()?)?)
 }

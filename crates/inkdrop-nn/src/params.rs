@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::ops::Deref;
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{DefaultGenerator, Result};
 
 /// All named parameters and buffers of one network.
 #[derive(Debug)]
@@ -234,6 +234,7 @@ impl Scope<'_> {
 
     fn filled(&self, shape: &[i64], init: Init, kind: Kind) -> Result<Tensor> {
         let _guard = no_grad_guard();
+        let _generator = DefaultGenerator::lock();
         // Drawn in f32 on the CPU whatever the dtype and device, so that a seed means one network.
         let mut tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
         let tensor = match init {

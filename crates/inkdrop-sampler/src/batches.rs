@@ -186,6 +186,7 @@ impl<'a> SampleBatches<'a> {
     pub fn new(model: impl BatchModel + 'a, config: SampleConfig) -> Result<Self, SamplerError> {
         config.check()?;
         let torch = (config.rng == Rng::Torch).then(|| TorchNoise::seeded(config.seed as i64));
+        let torch = torch.transpose()?;
         let next = config.images.start;
         Ok(Self { model: Box::new(model), config, torch, next })
     }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
+use crate::generator::Generator;
 use crate::{Result, TorchError};
 
 /// A source of standard normal noise for a batch of images.
@@ -35,22 +36,23 @@ impl<N: NoiseSource + ?Sized> NoiseSource for Box<N> {
 /// The draws of `torch.manual_seed(seed)`, in order, on the CPU: a PyTorch
 /// program that draws the same shapes in the same order sees the same numbers.
 ///
-/// It uses libtorch's global generator, so nothing else may draw in between.
+/// It has a generator of its own, so other draws in the process change nothing.
 #[derive(Debug)]
-pub struct TorchNoise(());
+pub struct TorchNoise(Generator);
 
 impl TorchNoise {
-    /// Seeds libtorch's global generator.
-    pub fn seeded(seed: i64) -> Self {
-        tch::manual_seed(seed);
-        Self(())
+    /// The generator after `torch.manual_seed(seed)`.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate the generator's state.
+    pub fn seeded(seed: i64) -> Result<Self> {
+        Ok(Self(Generator::seeded(seed)?))
     }
 }
 
 impl NoiseSource for TorchNoise {
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
-        let x = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
-        Ok(x.f_to_device(device)?)
+        Ok(self.0.normal(shape)?.f_to_device(device)?)
     }
 }
 

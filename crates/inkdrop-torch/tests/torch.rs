@@ -1,13 +1,10 @@
 //! Laws of devices and noise.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::sync::Mutex;
-
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{DeviceChoice, NoiseSource, NoiseTape, PerImageNoise, TorchError, TorchNoise};
-
-/// libtorch has one global generator.
-static GENERATOR: Mutex<()> = Mutex::new(());
+use inkdrop_torch::{
+    DefaultGenerator, DeviceChoice, NoiseSource, NoiseTape, PerImageNoise, TorchError, TorchNoise,
+};
 
 #[test]
 fn devices_are_written_as_they_are_read() {
@@ -74,10 +71,39 @@ const PINNED: [f32; 4] = [-0.7210298, -0.71347094, 0.90295106, -0.021366028];
 
 #[test]
 fn torch_noise_repeats_by_seed() {
-    let _lock = GENERATOR.lock().unwrap();
-    let draw = |seed| TorchNoise::seeded(seed).normal(&[2, 3], Device::Cpu).unwrap();
+    let draw = |seed| TorchNoise::seeded(seed).unwrap().normal(&[2, 3], Device::Cpu).unwrap();
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
+}
+
+/// The sizes lie on both sides of 16, from which libtorch draws otherwise and keeps no half of a pair.
+#[test]
+fn torch_noise_has_the_draws_of_the_default_generator_and_leaves_it_alone() {
+    let mut noise = TorchNoise::seeded(9).unwrap();
+    let _generator = DefaultGenerator::seeded(9);
+    for shape in [&[3][..], &[2, 3, 16, 16], &[5], &[], &[1, 7]] {
+        let drawn = noise.normal(shape, Device::Cpu).unwrap();
+        assert_eq!(drawn, Tensor::randn(shape, (Kind::Float, Device::Cpu)), "{shape:?}");
+    }
+}
+
+/// Two threads that seed and draw get what each gets alone, also where one holds it twice.
+#[test]
+fn the_default_generator_is_held_by_one_thread() {
+    let draw = |seed| {
+        let _outer = DefaultGenerator::seeded(seed);
+        let draws = (0..50).map(|_| {
+            let _inner = DefaultGenerator::lock();
+            Tensor::randn([64, 64], (Kind::Float, Device::Cpu))
+        });
+        Tensor::stack(&draws.collect::<Vec<_>>(), 0)
+    };
+    let alone = [draw(1), draw(2)];
+    let draw = &draw;
+    let together = std::thread::scope(|scope| {
+        [1, 2].map(|seed| scope.spawn(move || draw(seed))).map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(alone, together);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{LossTerms, Objective, Process, pixels};
-use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::batch::{LabelTable, TrainingBatch, microbatches, step_seed};
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
@@ -170,6 +171,8 @@ impl Trainer {
     /// Returns the metrics that are on the host: those of this step or, if metrics are deferred,
     /// those of the step before it.
     fn train_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
+        // Noise, label dropout and dropout: another run in this process must not draw in between.
+        let _generator = DefaultGenerator::seeded(step_seed(self.config.seed, self.step) as i64);
         let batch = self.load_batch()?;
         let loss = self.accumulate_gradients(&batch)?;
         // Mixed precision: gradients in f32, with the loss scaling undone.
@@ -207,10 +210,9 @@ impl Trainer {
     /// follow from (seed, step) and, with importance sampling of timesteps, from the losses so far.
     fn load_batch(&mut self) -> Result<TrainingBatch, TrainError> {
         let loaded = self.loader.batch(self.step)?; // prefetched by the data loader
-        let seed = step_seed(self.config.seed, self.step);
-        manual_seed(seed as i64);
         let x0 = self.to_device(&loaded.images)?;
         let labels = self.labels.batch(&loaded.indices, self.config.label_dropout)?;
+        let seed = step_seed(self.config.seed, self.step);
         let timesteps = self.timestep_sampler.sample(loaded.indices.len(), seed);
         TrainingBatch::new(x0, timesteps, labels, self.config.low_res)
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{Dataset, LabelledDataset};
 use inkdrop_nn::Mode;
-use inkdrop_torch::tch::{Kind, manual_seed, no_grad_guard};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Kind, no_grad_guard};
 
 use crate::batch::{LabelTable, TrainingBatch};
 use crate::{LabelUse, SampledTimesteps, TrainError, Trainer};
@@ -65,7 +66,7 @@ impl Validation {
         loaded: &Batch,
         first: usize,
     ) -> Result<TrainingBatch, TrainError> {
-        manual_seed(first as i64);
+        let _generator = DefaultGenerator::seeded(first as i64);
         let x0 = trainer.to_device(&loaded.images)?;
         let labels = self.labels.batch(&loaded.indices, 0.0)?;
         let steps = trainer.process().schedule().num_timesteps();

@@ -176,7 +176,7 @@ impl ModelConfig {
     }
 
     /// Builds the network with uninitialised parameters, to be filled from a file or from another
-    /// network. The global generator is not used. Buffers have their initial values.
+    /// network. The default generator is not used. Buffers have their initial values.
     ///
     /// ```
     /// use inkdrop_torch::tch::{Device, Kind};

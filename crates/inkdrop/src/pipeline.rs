@@ -335,7 +335,7 @@ impl Pipeline {
         match self.settings.rng {
             Rng::PerImage => session.generate(0..count, None),
             Rng::Torch => {
-                let noise = TorchNoise::seeded(plan.seed() as i64);
+                let noise = TorchNoise::seeded(plan.seed() as i64)?;
                 session.generate_with(0..count, None, noise)
             }
         }

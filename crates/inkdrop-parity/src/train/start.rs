@@ -3,7 +3,8 @@
 use anyhow::Result;
 use inkdrop_checkpoint::StateDict;
 use inkdrop_nn::TrainableNetwork;
-use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::Case;
 
@@ -30,7 +31,7 @@ pub(super) fn draw(
     network: &dyn TrainableNetwork,
     farthest: f64,
 ) -> Result<Option<StateDict>> {
-    manual_seed(SEED);
+    let _generator = DefaultGenerator::seeded(SEED);
     let mut start = StateDict::default();
     for param in network.params().trained() {
         let shape = param.tensor.size();

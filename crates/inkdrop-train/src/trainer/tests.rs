@@ -1,12 +1,11 @@
 //! Deferred metrics change nothing but the time at which they are read.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Mutex, MutexGuard};
-
 use inkdrop_data::sprites;
 use inkdrop_nn::TrainableNetwork;
 use inkdrop_process::{Process, ProcessConfig};
-use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
 use crate::{
@@ -14,14 +13,8 @@ use crate::{
     Trainer, TrainerCallback,
 };
 
-/// libtorch has one global generator, which a step seeds and draws from.
-fn alone() -> MutexGuard<'static, ()> {
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 fn trainer(deferred: bool) -> Trainer {
-    manual_seed(3);
+    let _generator = DefaultGenerator::seeded(3);
     let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
     let build = || model.build(Kind::Float, Device::Cpu).unwrap();
     let process = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
@@ -63,7 +56,6 @@ fn weights(network: &dyn TrainableNetwork) -> Vec<Tensor> {
 
 #[test]
 fn a_run_with_deferred_metrics_equals_one_without() {
-    let _alone = alone();
     let [at_once, late] = [false, true].map(|deferred| {
         let (mut trainer, mut recorded) = (trainer(deferred), Recorded::default());
         assert_eq!(trainer.run(None, &mut recorded).unwrap(), Outcome::Finished);
@@ -78,7 +70,6 @@ fn a_run_with_deferred_metrics_equals_one_without() {
 
 #[test]
 fn deferred_metrics_come_with_the_next_step() {
-    let _alone = alone();
     let mut trainer = trainer(true);
     assert!(trainer.train_step().unwrap().is_none());
     assert_eq!(trainer.train_step().unwrap().map(|metrics| metrics.step), Some(1));
@@ -92,7 +83,6 @@ fn deferred_metrics_come_with_the_next_step() {
 
 #[test]
 fn a_broken_step_changes_no_weight_whenever_it_is_read() {
-    let _alone = alone();
     for deferred in [false, true] {
         let mut trainer = trainer(deferred);
         trainer.run_steps(2).unwrap();
@@ -115,7 +105,6 @@ fn a_broken_step_changes_no_weight_whenever_it_is_read() {
 /// The three ways to train are one: steps by an iterator, a run as an iterator, and callbacks.
 #[test]
 fn an_iterator_trains_as_a_run_with_callbacks_does() {
-    let _alone = alone();
     let mut with_callbacks = trainer(false);
     with_callbacks.run(None, &mut NoCallback).unwrap();
     let mut by_steps = trainer(false);

@@ -2,7 +2,7 @@
 
 use inkdrop_train::{EmaDecay, GroupConfig, LrSchedule, TrainConfig, TrainError};
 
-use super::support::{alone, builder, config};
+use super::support::{builder, config};
 
 #[test]
 fn learning_rates_follow_warmup_and_schedule() {
@@ -52,7 +52,6 @@ fn invalid_configs_name_the_field() {
 
 #[test]
 fn images_of_another_size_are_refused() {
-    let _lock = alone();
     let refused = |image, crop| {
         let error = builder().image_shape(image).build(TrainConfig { crop, ..config(1) });
         match error.err() {

@@ -4,7 +4,7 @@ use inkdrop_nn::Params;
 use inkdrop_torch::tch::no_grad;
 use inkdrop_train::{EmaDecay, EmaSet, MasterWeights, TrainError};
 
-use super::support::{alone, build, equal};
+use super::support::{build, equal};
 
 const KEY: &str = "out.3.bias";
 
@@ -20,7 +20,6 @@ fn set(params: &Params, value: f64) {
 
 #[test]
 fn averages_follow_each_decay() {
-    let _lock = alone();
     let live = build();
     set(live.params(), 0.0);
     let master = MasterWeights::new(live.params()).unwrap();
@@ -108,7 +107,6 @@ fn decays_are_text_and_back() {
 
 #[test]
 fn no_decay_and_the_same_decay_twice_are_refused() {
-    let _lock = alone();
     let live = build();
     let master = MasterWeights::new(live.params()).unwrap();
     for rules in [vec![], vec![EmaDecay::constant(0.9), EmaDecay::constant(0.9)]] {

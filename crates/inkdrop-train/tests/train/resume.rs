@@ -4,7 +4,8 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_process::{LossType, Process, ProcessConfig, Variance};
 use inkdrop_schedule::ScheduleConfig;
-use inkdrop_torch::tch::{Device, Kind, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_train::{
     EmaDecay, GroupConfig, LabelUse, NoCallback, OtherData, Outcome, Precision, RunFolder,
     TimestepConfig, TrainConfig, Trainer,
@@ -12,7 +13,7 @@ use inkdrop_train::{
 use inkdrop_unet::{ImageSize, ImprovedConfig, ModelConfig};
 use tempfile::TempDir;
 
-use super::support::{StopAfter, alone, build, checkpoints, config, equal, trainer};
+use super::support::{StopAfter, build, checkpoints, config, equal, trainer};
 
 /// A config with every option that has state: learned variances, few timesteps so that importance
 /// sampling starts early, dropout, several EMAs, parameter groups, microbatches.
@@ -56,7 +57,7 @@ pub fn improved(config: TrainConfig) -> Trainer {
         variance: Variance::LearnedRange,
         ..ProcessConfig::sprites()
     };
-    manual_seed(5);
+    let _generator = DefaultGenerator::seeded(5);
     let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
     let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
     let process = Process::new(&process, Device::Cpu).unwrap();
@@ -66,7 +67,6 @@ pub fn improved(config: TrainConfig) -> Trainer {
 
 #[test]
 fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
-    let _lock = alone();
     for precision in [Precision::F32, Precision::F16] {
         let config = everything(precision);
         let mut whole = improved(config.clone());
@@ -102,7 +102,6 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
 
 #[test]
 fn milestones_are_kept_beside_the_newest() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     let config = TrainConfig { checkpoint_every: 1, keep_every: 4, ..config(11) };
@@ -114,7 +113,6 @@ fn milestones_are_kept_beside_the_newest() {
 
 #[test]
 fn an_added_decay_begins_as_the_weights() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     trainer(config(2)).run(Some(&folder), &mut NoCallback).unwrap();
@@ -132,7 +130,6 @@ fn an_added_decay_begins_as_the_weights() {
 
 #[test]
 fn a_run_begins_with_the_weights_of_another() {
-    let _lock = alone();
     let other = build();
     let mut trainer = trainer(config(4));
     trainer.start_from(&StateDict::of(other.params()), &[]).unwrap();
@@ -148,7 +145,6 @@ fn a_run_begins_with_the_weights_of_another() {
 /// A run with an optimizer state under PyTorch's names continues as the run of that state.
 #[test]
 fn a_run_goes_on_with_pytorchs_optimiser() {
-    let _lock = alone();
     let mut whole = trainer(config(6));
     whole.run_steps(4).unwrap();
     let state = whole.state().unwrap();

@@ -7,11 +7,10 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_train::{LogLine, NoCallback, OtherData, Outcome, RunFolder, TrainConfig, TrainError};
 use tempfile::TempDir;
 
-use super::support::{Losses, StopAfter, alone, build, checkpoints, config, equal, trainer};
+use super::support::{Losses, StopAfter, build, checkpoints, config, equal, trainer};
 
 #[test]
 fn training_makes_the_loss_smaller() {
-    let _lock = alone();
     let mut losses = Losses::default();
     trainer(config(40)).run(None, &mut losses).unwrap();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
@@ -21,7 +20,6 @@ fn training_makes_the_loss_smaller() {
 
 #[test]
 fn a_seed_means_one_run() {
-    let _lock = alone();
     let run = |config: TrainConfig| {
         let mut trainer = trainer(config);
         trainer.run(None, &mut NoCallback).unwrap();
@@ -35,7 +33,6 @@ fn a_seed_means_one_run() {
 
 #[test]
 fn a_stopped_run_goes_on_as_if_it_had_not_been() {
-    let _lock = alone();
     let whole = {
         let mut trainer = trainer(config(7));
         trainer.run(None, &mut NoCallback).unwrap();
@@ -62,7 +59,6 @@ fn steps_of(log: &Path) -> Vec<u64> {
 
 #[test]
 fn the_log_forgets_a_future_that_was_lost() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     trainer(config(6)).run(Some(&folder), &mut NoCallback).unwrap();
@@ -78,7 +74,6 @@ fn the_log_forgets_a_future_that_was_lost() {
 
 #[test]
 fn only_the_newest_checkpoints_are_kept() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     trainer(config(9)).run(Some(&folder), &mut NoCallback).unwrap();
@@ -89,7 +84,6 @@ fn only_the_newest_checkpoints_are_kept() {
 /// A step that ruins the weights is found before they are saved: the checkpoint before it goes on.
 #[test]
 fn a_nan_stops_and_keeps_the_last_good_checkpoint() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
     let every = TrainConfig { checkpoint_every: 1, ..config(50) };
@@ -134,7 +128,6 @@ fn an_empty_folder_can_be_begun_again() {
 
 #[test]
 fn a_checkpoint_of_another_network_is_refused() {
-    let _lock = alone();
     let temporary = TempDir::new().unwrap();
     let path = temporary.path().join("other.safetensors");
     let mut other = StateDict::of(build().params());

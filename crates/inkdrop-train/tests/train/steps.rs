@@ -5,15 +5,14 @@ use std::sync::{Arc, Mutex};
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Init, Params, TrainableNetwork};
-use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{
     CallbackError, LogLine, NoCallback, Precision, TrainConfig, Trainer, TrainerCallback,
 };
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
-use super::support::{
-    Losses, alone, apart, builder, classes, config, equal, sprites_process, trainer,
-};
+use super::support::{Losses, apart, builder, classes, config, equal, sprites_process, trainer};
 
 /// A small network without batch statistics and dropout, conditioned on six classes.
 fn model(classes: Option<i64>) -> ModelConfig {
@@ -49,7 +48,6 @@ fn run(config: TrainConfig) -> Trainer {
 
 #[test]
 fn microbatches_have_the_gradients_of_the_batch() {
-    let _lock = alone();
     // A large ε keeps Adam from blowing up gradients that are nothing but rounding.
     let config = TrainConfig { eps: 1.0, lr: 0.1, ..config(3) };
     let whole = run(config.clone());
@@ -64,7 +62,6 @@ fn microbatches_have_the_gradients_of_the_batch() {
 
 #[test]
 fn sixteen_bits_learn_as_thirty_two_do() {
-    let _lock = alone();
     let losses = |precision| {
         let mut losses = Losses::default();
         let config = TrainConfig { precision, ..config(12) };
@@ -103,7 +100,6 @@ impl TrainerCallback for Lines {
 /// the network learns.
 #[test]
 fn the_scale_of_f16_finds_its_place() {
-    let _lock = alone();
     let mut lines = Lines::default();
     let config = TrainConfig { precision: Precision::F16, log_every: 1, ..config(12) };
     let mut trainer = classes(config, &model(Some(6)), labelled().into());
@@ -115,7 +111,6 @@ fn the_scale_of_f16_finds_its_place() {
 
 #[test]
 fn labels_are_left_out_as_often_as_configured() {
-    let _lock = alone();
     let with = |label_dropout| run(TrainConfig { label_dropout, ..config(2) });
     let (all, none) = (with(0.0), with(1.0));
     assert!(apart(all.ema_network().params(), none.ema_network().params()) > 1e-4);
@@ -133,7 +128,6 @@ fn labels_are_left_out_as_often_as_configured() {
 /// Rows of zeros teach the layer that they go into nothing.
 #[test]
 fn contexts_are_left_out_as_often_as_configured() {
-    let _lock = alone();
     let moved = |label_dropout| {
         let mut run = trainer(TrainConfig { label_dropout, ..config(2) });
         let weight = |run: &Trainer| {
@@ -162,7 +156,6 @@ fn spy(seen: &Arc<Mutex<Option<Tensor>>>) -> Box<dyn TrainableNetwork> {
 
 #[test]
 fn low_resolution_images_are_means_over_squares() {
-    let _lock = alone();
     // Black in the left 6 of 16 columns, white in the others.
     let pixels =
         ndarray::Array4::from_shape_fn((4, 16, 16, 3), |(_, _, x, _)| if x < 6 { 0 } else { 255 });
@@ -181,7 +174,6 @@ fn low_resolution_images_are_means_over_squares() {
 
 #[test]
 fn every_line_says_how_the_loss_lies_over_the_process() {
-    let _lock = alone();
     let mut lines = Lines::default();
     let config = TrainConfig { batch: 20, log_every: 5, validate_every: 5, ..config(10) };
     let held_out = sprites::dataset(7, 33);
@@ -201,7 +193,6 @@ fn every_line_says_how_the_loss_lies_over_the_process() {
 /// Looking at the validation images changes nothing.
 #[test]
 fn validation_leaves_the_run_as_it_is() {
-    let _lock = alone();
     let mut plain = trainer(config(4));
     plain.run(None, &mut NoCallback).unwrap();
     let looking = TrainConfig { validate_every: 1, ..config(4) };
@@ -214,12 +205,11 @@ fn validation_leaves_the_run_as_it_is() {
 
 #[test]
 fn flips_and_crops_are_learned() {
-    let _lock = alone();
     let run = |flip, crop: bool| {
         let side = if crop { 8 } else { 16 };
         let ModelConfig::Ddpm(config) = model(None) else { panic!("a network of this family") };
         let model = ModelConfig::Ddpm(DdpmConfig { size: ImageSize::square(side), ..config });
-        manual_seed(11);
+        let _generator = DefaultGenerator::seeded(11);
         let network = model.build(Kind::Float, Device::Cpu).unwrap();
         let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
         let data = sprites::dataset(0, 20);
@@ -244,7 +234,6 @@ fn flips_and_crops_are_learned() {
 /// With importance sampling, too, error and bound have the weight of the loss.
 #[test]
 fn error_and_bound_are_the_loss() {
-    let _lock = alone();
     let mut lines = Lines::default();
     let loss = inkdrop_process::LossType::RescaledMse;
     let everything = super::resume::everything(Precision::F32);
@@ -259,7 +248,6 @@ fn error_and_bound_are_the_loss() {
 /// The validation loss of the same weights does not depend on the training batch.
 #[test]
 fn validation_does_not_depend_on_batches() {
-    let _lock = alone();
     let measured = [2, 6].map(|batch| {
         let config = TrainConfig { batch, microbatch: Some(batch / 2), ..config(1) };
         let trainer = builder().validation(sprites::dataset(7, 40)).build(config).unwrap();

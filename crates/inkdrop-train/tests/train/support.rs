@@ -1,23 +1,15 @@
 //! Small networks, configs and runs.
 
-use std::sync::{Mutex, MutexGuard};
-
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::sprites;
 use inkdrop_nn::{Params, TrainableNetwork};
 use inkdrop_process::{Process, ProcessConfig};
-use inkdrop_torch::tch::{Device, Kind, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_train::{
     LabelUse, RunFolder, StepMetrics, TrainConfig, Trainer, TrainerBuilder, TrainerCallback,
 };
 use inkdrop_unet::{ContextConfig, ModelConfig};
-
-/// libtorch has one global generator, which a step seeds and draws from.
-static GENERATOR: Mutex<()> = Mutex::new(());
-
-pub fn alone() -> MutexGuard<'static, ()> {
-    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 pub fn build() -> Box<dyn TrainableNetwork> {
     let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
@@ -46,7 +38,7 @@ pub fn builder() -> TrainerBuilder {
 
 /// A small network on this data; the same weights at every call.
 pub fn builder_on(data: impl Into<LabelledDataset>) -> TrainerBuilder {
-    manual_seed(11);
+    let _generator = DefaultGenerator::seeded(11);
     Trainer::builder(build(), build(), sprites_process(), data).labels(LabelUse::Context)
 }
 
@@ -57,7 +49,7 @@ pub fn trainer(config: TrainConfig) -> Trainer {
 /// A class-conditional network; built from the same seed for each precision.
 pub fn classes(config: TrainConfig, model: &ModelConfig, data: LabelledDataset) -> Trainer {
     let null = model.classes().map(|count| count - 1);
-    manual_seed(11);
+    let _generator = DefaultGenerator::seeded(11);
     let network = model.build(config.precision.torso(), Device::Cpu).unwrap();
     let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
     let builder = Trainer::builder(network, ema_network, sprites_process(), data);

@@ -51,7 +51,7 @@ struct Embeddings {
 const GROUPS: i64 = 8;
 
 impl ContextConfig {
-    /// The network with PyTorch's default initialisation, drawn from libtorch's global generator in
+    /// The network with PyTorch's default initialisation, drawn from libtorch's default generator in
     /// the notebook's order.
     ///
     /// - dtype: `Float` or `Double`; `BFloat16` or `Half` for mixed precision

@@ -5,7 +5,8 @@ use std::path::Path;
 use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
 use inkdrop_nn::TrainableNetwork;
 use inkdrop_process::ProcessConfig;
-use inkdrop_torch::tch::{Device, Kind, manual_seed};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +184,7 @@ impl Model {
         // Weights that are loaded need no initialisation; the shortcut keeps its own.
         let (network, optional) = match draw_shortcut {
             Some(seed) => {
-                manual_seed(seed as i64);
+                let _generator = DefaultGenerator::seeded(seed as i64);
                 (config.build(torso, device)?, &SHORTCUT[..])
             }
             None => (config.build_uninitialized(torso, device)?, &[][..]),

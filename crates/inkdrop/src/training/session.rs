@@ -9,8 +9,9 @@ use inkdrop_nn::{CompileOptions, TrainableNetwork};
 use inkdrop_process::Process;
 use inkdrop_report::EventWriter;
 use inkdrop_schedule::{SamplingSchedule, TimestepSpacing};
+use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
-use inkdrop_torch::tch::{Kind, manual_seed};
+use inkdrop_torch::tch::Kind;
 use inkdrop_train::{OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun};
 use inkdrop_unet::ModelConfig;
 use serde_json::json;
@@ -251,8 +252,10 @@ fn build(
         contexts,
         classes,
     };
-    manual_seed(config.train.seed as i64);
-    let network = config.model.build(config.train.precision.torso(), device)?;
+    let network = {
+        let _generator = DefaultGenerator::seeded(config.train.seed as i64);
+        config.model.build(config.train.precision.torso(), device)?
+    };
     let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
     let process = Process::new(&config.process, device)?;
     let mut builder = Trainer::builder(network, ema_network, process, data)

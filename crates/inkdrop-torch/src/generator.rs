@@ -1,0 +1,109 @@
+//! Random number generators of libtorch: one of one's own, and the default one of the process.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tch::Tensor;
+
+use crate::Result;
+use crate::ffi::{call_for_tensor, pointer};
+
+/// A CPU generator (`torch.Generator`): Mersenne Twister, independent of all others.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    /// As `torch.Generator.get_state` gives it: bytes.
+    state: Tensor,
+}
+
+impl Generator {
+    /// The generator after `manual_seed(seed)`.
+    #[allow(unsafe_code)]
+    pub(crate) fn seeded(seed: i64) -> Result<Self> {
+        // SAFETY: the call has no pointers but its results.
+        let state =
+            call_for_tensor(|out, error| unsafe { inkdrop_generator(seed as u64, out, error) })?;
+        Ok(Self { state })
+    }
+
+    /// `torch.randn(shape, generator=…)`, f32 on the CPU.
+    #[allow(unsafe_code)]
+    pub(crate) fn normal(&mut self, shape: &[i64]) -> Result<Tensor> {
+        let state = pointer(Some(&self.state));
+        // SAFETY: a live tensor that nothing else holds, and a slice with its length.
+        call_for_tensor(|out, error| unsafe {
+            inkdrop_generator_normal(state, shape.as_ptr(), shape.len(), out, error)
+        })
+    }
+}
+
+/// Exclusive use of libtorch's default generator, on which parameter initialisation, dropout and
+/// training noise depend.
+///
+/// The generator is one for the whole process. While a thread holds this value, another thread that
+/// asks for it waits, so that two training runs in one process get the same numbers as one alone.
+/// A thread may hold several. Code that draws without it (`Tensor::randn` in another thread) is not
+/// held off.
+///
+/// ```
+/// use inkdrop_torch::DefaultGenerator;
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let draw = || {
+///     let _generator = DefaultGenerator::seeded(7); // torch.manual_seed(7)
+///     Tensor::randn([4], (Kind::Float, Device::Cpu))
+/// };
+/// assert_eq!(draw(), draw());
+/// ```
+#[derive(Debug)]
+#[must_use = "the generator is held until this value is dropped"]
+pub struct DefaultGenerator {
+    /// `None` where this thread holds it already.
+    held: Option<MutexGuard<'static, ()>>,
+}
+
+thread_local! {
+    static HELD: Cell<bool> = const { Cell::new(false) };
+}
+
+impl DefaultGenerator {
+    /// Waits until no other thread holds the generator.
+    pub fn lock() -> Self {
+        static LOCK: Mutex<()> = Mutex::new(());
+        if HELD.get() {
+            return Self { held: None };
+        }
+        // A thread that panicked leaves a generator in some state, which is always a valid one.
+        let held = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        HELD.set(true);
+        Self { held: Some(held) }
+    }
+
+    /// Waits, then seeds the generators of all devices (`torch.manual_seed`).
+    pub fn seeded(seed: i64) -> Self {
+        let generator = Self::lock();
+        tch::manual_seed(seed);
+        generator
+    }
+}
+
+impl Drop for DefaultGenerator {
+    fn drop(&mut self) {
+        if self.held.is_some() {
+            HELD.set(false);
+        }
+    }
+}
+
+// SAFETY: these are the declarations of shim/generator.h.
+#[allow(unsafe_code)]
+unsafe extern "C" {
+    fn inkdrop_generator(seed: u64, out: *mut *mut c_void, error: *mut *mut c_char) -> c_int;
+    fn inkdrop_generator_normal(
+        state: *const c_void,
+        shape: *const i64,
+        axes: usize,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+}
