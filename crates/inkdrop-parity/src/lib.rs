@@ -12,6 +12,11 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+/// The programs of the front page compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
 mod bpd;
 mod case;
 mod chain;
