@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: criterion benchmarks, the comparison with PyTorch, and scaling measurements.
 
-use crate::online::python::Python;
-use crate::pass;
+use crate::python::Python;
+use crate::tasks;
 use crate::workspace::{Workspace, become_command, run as run_child};
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
@@ -20,18 +20,15 @@ pub fn run(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     ws.need_libtorch()?;
     if compares || has_option(args, "--growth") {
         let (named, args) = without_python(args);
-        let driver = ws.root().join(DRIVER);
         // The scaling measurements and the help need no packages.
         let mut python = match compares && !help {
-            true => Python::find(ws, named.as_deref())?.program(&driver),
+            true => Python::find(ws, named)?.command(),
             false => Command::new(named.unwrap_or_else(|| PathBuf::from("python3"))),
         };
-        if !compares || help {
-            python.arg(driver);
-        }
         if !help {
             build(ws)?;
         }
+        python.arg(ws.root().join(DRIVER));
         return run_child(python.arg("--bin").arg(&ws.bin_dir).args(args));
     }
     let mut cargo = ws.cargo();
@@ -51,9 +48,8 @@ fn without_python(args: &[OsString]) -> (Option<PathBuf>, Vec<OsString>) {
 /// Builds the programs that are compared. Two builds: one build of both packages would unify their
 /// features and compile everything again.
 fn build(ws: &Workspace) -> Result<()> {
-    let mut cargo = ws.cargo();
-    cargo.args(["build", "--release", "--package", "inkdrop-benches", "--bin", "compare_ours"]);
-    let built = run_child(&mut cargo)? == 0 && pass::build(ws)? == 0;
+    let ours = tasks::build(ws, "inkdrop-benches", &["--bin", "compare_ours"])?;
+    let built = ours == 0 && tasks::build(ws, "inkdrop", &[])? == 0;
     ensure!(built, "inkdrop cannot be built (see cargo's errors above)");
     Ok(())
 }

@@ -1,76 +1,38 @@
 //! `cargo xtask demo`: builds the program, samples images, and prints the time of each step.
 
-use crate::pass;
+use crate::tasks::build;
 use crate::workspace::{Workspace, run as run_child};
 use anyhow::Result;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Options of `demo`.
-#[derive(clap::Args)]
-pub struct Options {
-    /// Folder for the images
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    out: PathBuf,
-}
-
 /// Runs all steps; stops at the first failure and returns its exit status.
-pub fn run(ws: &Workspace, options: &Options) -> Result<u8> {
-    let mut clock = Clock::start();
+pub fn run(ws: &Workspace, out: &Path) -> Result<u8> {
+    let mut laps = vec![Instant::now()];
     ws.need_libtorch()?;
-    clock.lap("setup");
-    match pass::build(ws)? {
-        0 => clock.lap("build"),
-        failed => return Ok(failed),
+    laps.push(Instant::now());
+    let mut code = build(ws, "inkdrop", &[])?;
+    laps.push(Instant::now());
+    if code == 0 {
+        code = run_child(ws.binary("inkdrop").arg("demo").arg("--out").arg(out))?;
+        laps.push(Instant::now());
     }
-    let mut inkdrop = ws.binary("inkdrop");
-    match run_child(inkdrop.arg("demo").arg("--out").arg(&options.out))? {
-        0 => clock.lap("sampling"),
-        failed => return Ok(failed),
+    if code != 0 {
+        return Ok(code);
     }
     println!("\nfiles:");
-    for line in written(&options.out) {
-        println!("  {line}");
-    }
-    println!("{}", clock.summary());
-    Ok(0)
-}
-
-/// The files that the demo has written, with their sizes.
-fn written(out: &Path) -> Vec<String> {
-    let files = [("sprites.png", "samples"), ("sprites.gif", "animation of the denoising")];
-    let line = |(name, what): &(&str, &str)| {
+    for (name, what) in [("sprites.png", "samples"), ("sprites.gif", "animation of the denoising")]
+    {
         let path = out.join(name);
-        let size = fs::metadata(&path).ok()?.len() as f64 / 1e3;
-        Some(format!("{}  ({what}, {size:.0} kB)", path.display()))
-    };
-    files.iter().filter_map(line).collect()
-}
-
-/// Time of each step.
-struct Clock {
-    start: Instant,
-    last: Instant,
-    laps: Vec<(&'static str, Duration)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let now = Instant::now();
-        Clock { start: now, last: now, laps: Vec::new() }
+        if let Ok(meta) = fs::metadata(&path) {
+            println!("  {}  ({what}, {:.0} kB)", path.display(), meta.len() as f64 / 1e3);
+        }
     }
-
-    fn lap(&mut self, name: &'static str) {
-        self.laps.push((name, self.last.elapsed()));
-        self.last = Instant::now();
-    }
-
-    fn summary(&self) -> String {
-        let laps = self.laps.iter().map(|(name, time)| format!("{name} {}", human(*time)));
-        let parts: Vec<_> = laps.collect();
-        format!("time: {}, total {}", parts.join(", "), human(self.start.elapsed()))
-    }
+    let steps = ["setup", "build", "sampling"].iter().zip(laps.windows(2));
+    let steps = steps.map(|(name, lap)| format!("{name} {}, ", human(lap[1] - lap[0])));
+    println!("time: {}total {}", steps.collect::<String>(), human(laps[0].elapsed()));
+    Ok(0)
 }
 
 /// Formats a time as `0.4 s`, `12 s` or `3 min 05 s`.

@@ -4,27 +4,37 @@ mod bench;
 mod check;
 mod demo;
 mod doctor;
-mod gpu_check;
 mod libtorch;
 mod online;
-mod parity;
-mod pass;
-mod setup;
-mod tensorboard;
-mod test;
-#[cfg(test)]
-mod testing;
-mod venv;
+mod python;
+mod tasks;
 mod workspace;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use workspace::Workspace;
 
+/// Subcommands of `inkdrop` that are tasks, too.
+const INKDROP: [&str; 8] =
+    ["train", "sample", "edit", "inspect", "convert", "plan", "eval", "report"];
+
+const INKDROP_HELP: &str = "\
+These tasks build inkdrop and pass all arguments on; each has its own `--help`:
+  train        Train a model
+  sample       Sample images
+  edit         Edit images
+  inspect      Describe a checkpoint
+  convert      Convert weights between formats
+  plan         Print a network's layers, FLOPs and memory
+  eval         Evaluate a model or samples
+  report       Write the HTML page of a training run";
+
 /// Development commands of the inkdrop workspace. They install libtorch first if it is missing.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = INKDROP_HELP)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -33,11 +43,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Install libtorch, or use an existing one
-    Setup(setup::Options),
+    Setup(tasks::SetupOptions),
     /// Check the tools of this machine and suggest repairs
     Doctor,
     /// Build, then sample a grid of sprites and an animation of their denoising
-    Demo(demo::Options),
+    Demo {
+        /// Folder for the images
+        #[arg(long, value_name = "DIR", default_value = "out")]
+        out: PathBuf,
+    },
     /// Run all tests; arguments go to `cargo test`
     Test(Rest),
     /// Check format, lints, docs and licences
@@ -46,31 +60,11 @@ enum Task {
     #[command(disable_help_flag = true)]
     Parity(Rest),
     /// Check that TensorBoard reads the event files
-    Tensorboard(tensorboard::Options),
-    /// Train a model; arguments go to `inkdrop train`
-    #[command(disable_help_flag = true)]
-    Train(Rest),
-    /// Sample images; arguments go to `inkdrop sample`
-    #[command(disable_help_flag = true)]
-    Sample(Rest),
-    /// Edit images; arguments go to `inkdrop edit`
-    #[command(disable_help_flag = true)]
-    Edit(Rest),
-    /// Describe a checkpoint; arguments go to `inkdrop inspect`
-    #[command(disable_help_flag = true)]
-    Inspect(Rest),
-    /// Convert weights between formats; arguments go to `inkdrop convert`
-    #[command(disable_help_flag = true)]
-    Convert(Rest),
-    /// Print a network's layers, FLOPs and memory; arguments go to `inkdrop plan`
-    #[command(disable_help_flag = true)]
-    Plan(Rest),
-    /// Evaluate a model or samples; arguments go to `inkdrop eval`
-    #[command(disable_help_flag = true)]
-    Eval(Rest),
-    /// Write the HTML page of a training run; arguments go to `inkdrop report`
-    #[command(disable_help_flag = true)]
-    Report(Rest),
+    Tensorboard {
+        /// Use this Python interpreter, which has tensorboard
+        #[arg(long, value_name = "PATH")]
+        python: Option<PathBuf>,
+    },
     /// Run the benchmarks; arguments go to `cargo bench`
     ///
     /// `--compare pytorch` compares with PyTorch instead: outputs first, then time and memory. `--growth`
@@ -79,6 +73,9 @@ enum Task {
     /// Compare the GPU's results with the CPU's and time them; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
     #[command(disable_help_flag = true)]
     GpuCheck(Rest),
+    /// A subcommand of inkdrop, and its arguments.
+    #[command(external_subcommand)]
+    Inkdrop(Vec<OsString>),
 }
 
 /// Arguments that are passed on unchanged.
@@ -92,31 +89,36 @@ struct Rest {
 fn run(task: Task) -> anyhow::Result<u8> {
     let ws = Workspace::find()?;
     match task {
-        Task::Setup(options) => setup::run(&ws, &options),
+        Task::Setup(options) => tasks::setup(&ws, &options),
         Task::Doctor => doctor::run(&ws),
-        Task::Demo(options) => demo::run(&ws, &options),
-        Task::Test(rest) => test::run(&ws, &rest.args),
+        Task::Demo { out } => demo::run(&ws, &out),
+        Task::Test(rest) => tasks::test(&ws, &rest.args),
         Task::Check => check::run(&ws),
         Task::Parity(rest) if rest.args.iter().any(|arg| arg == "--online" || arg == "--live") => {
             online::run(&ws, &rest.args)
         }
-        Task::Parity(rest) => parity::run(&ws, &rest.args),
-        Task::Tensorboard(options) => tensorboard::run(&ws, &options),
-        Task::Train(rest) => pass::run(&ws, "train", &rest.args),
-        Task::Sample(rest) => pass::run(&ws, "sample", &rest.args),
-        Task::Edit(rest) => pass::run(&ws, "edit", &rest.args),
-        Task::Inspect(rest) => pass::run(&ws, "inspect", &rest.args),
-        Task::Convert(rest) => pass::run(&ws, "convert", &rest.args),
-        Task::Plan(rest) => pass::run(&ws, "plan", &rest.args),
-        Task::Eval(rest) => pass::run(&ws, "eval", &rest.args),
-        Task::Report(rest) => pass::run(&ws, "report", &rest.args),
+        Task::Parity(rest) => tasks::parity(&ws, &rest.args),
+        Task::Tensorboard { python } => tasks::tensorboard(&ws, python),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
-        Task::GpuCheck(rest) => gpu_check::run(&ws, &rest.args),
+        Task::GpuCheck(rest) => tasks::gpu_check(&ws, &rest.args),
+        Task::Inkdrop(args) => tasks::inkdrop(&ws, &args),
     }
 }
 
+/// The task of the command line. An unknown one ends the process.
+fn task() -> Task {
+    let task = Cli::parse().task;
+    if let Task::Inkdrop(args) = &task
+        && !INKDROP.iter().any(|name| args[0] == *name)
+    {
+        let text = format!("unrecognized subcommand '{}'", args[0].to_string_lossy());
+        Cli::command().error(ErrorKind::InvalidSubcommand, text).exit();
+    }
+    task
+}
+
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    match run(task()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,10 +1,8 @@
 //! The workspace's folders, and the commands that tasks run.
 
-use crate::libtorch::Request;
-use crate::libtorch::ensure::ensure;
 use crate::libtorch::layout::LibtorchPaths;
 use crate::libtorch::stamp::Stamp;
-use crate::libtorch::system;
+use crate::libtorch::{Request, ensure, system};
 use anyhow::{Context, Result};
 use std::env;
 use std::ffi::{OsStr, OsString};

@@ -150,6 +150,99 @@ fn without_pip_the_wheel_says_what_to_install() {
     assert!(!stage.path(".libtorch/current").exists());
 }
 
+/// A python3 whose pip copies the wheel `w.whl`, if the requirements pin hashes.
+const PIP: &str = "case \"$*\" in
+    *download*--require-hashes*)
+        while [ \"$1\" != --dest ]; do shift; done
+        grep -q 'torch===2.11.0 --hash=sha256:' \"$4\" && cp w.whl \"$2/torch.whl\";;
+    *pip*) ;;
+    *) exit 1;;
+esac";
+
+#[test]
+fn an_unreachable_site_is_followed_by_the_wheels() {
+    let stage = Stage::new(false);
+    stage.script("tools/curl", "exit 6");
+    stage.script("tools/python3", PIP);
+    let file = fs::File::create(stage.path("w.whl")).expect("a file");
+    let mut wheel = zip::ZipWriter::new(file);
+    for name in
+        ["lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"]
+    {
+        let options = zip::write::SimpleFileOptions::default();
+        wheel.start_file(format!("torch/{name}"), options).expect("an entry");
+    }
+    wheel.finish().expect("a wheel");
+    let (output, text) = done(&mut stage.xtask(&["setup"]));
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "python3 has no torch; trying download.pytorch.org",
+        "not reachable",
+        "trying the PyPI wheel",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        text.contains("(cpu, from the PyPI wheel) is ready in .libtorch/2.11.0-cpu\n"),
+        "{text}"
+    );
+    assert!(stage.path(".libtorch/current/lib/libtorch_cpu.so").exists());
+    assert!(!stage.path(".libtorch/downloads").exists());
+}
+
+#[test]
+fn curls_problems_are_explained() {
+    let stage = Stage::new(false);
+    let setup = |body: &str| {
+        stage
+            .script("tools/curl", &format!("while [ \"$1\" != --output ]; do shift; done; {body}"));
+        done(&mut stage.xtask(&["setup", "--source", "official"])).1
+    };
+    let part = stage.path(".libtorch/downloads/libtorch-cpu.part");
+    fs::create_dir_all(part.parent().unwrap_or(Path::new("/"))).expect("a folder");
+    for (body, explained, kept) in [
+        ("echo half > \"$2\"; exit 18", "the next run resumes from there", true),
+        ("exit 23", "the disk is full: libtorch for cpu needs about 1.1 GB", true),
+        ("exit 22", "the server refused the file", false),
+        ("exit 6", "not reachable", false),
+    ] {
+        let text = setup(body);
+        assert!(text.contains(explained), "{text}");
+        assert_eq!(part.exists(), kept, "{text}");
+        assert!(!stage.path(".libtorch/current").exists());
+    }
+}
+
+#[test]
+fn help_lists_every_task_and_unknown_ones_are_refused() {
+    let stage = Stage::new(true);
+    let (_, text) = done(&mut stage.xtask(&["--help"]));
+    for task in [
+        "setup",
+        "doctor",
+        "demo",
+        "test",
+        "check",
+        "parity",
+        "tensorboard",
+        "train",
+        "sample",
+        "edit",
+        "inspect",
+        "convert",
+        "plan",
+        "eval",
+        "report",
+        "bench",
+        "gpu-check",
+    ] {
+        assert!(text.contains(&format!("\n  {task} ")), "{task}: {text}");
+    }
+    let (output, text) = done(&mut stage.xtask(&["trian", "--help"]));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("unrecognized subcommand 'trian'"), "{text}");
+}
+
 #[test]
 fn doctor_fails_without_libtorch_and_says_how_to_get_it() {
     let (output, text) = done(&mut Stage::new(false).xtask(&["doctor"]));

@@ -1,8 +1,7 @@
 //! libtorch that is already installed: in LIBTORCH, or in a Python environment.
 
-use super::install::{Source, Tree, check_version};
 use super::layout::LibtorchPaths;
-use super::{Device, VERSION};
+use super::{Choice, Device, Source, Tree, VERSION, check_version};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,36 +13,23 @@ import importlib.metadata as m, importlib.util as u
 print(m.version('torch'))
 print(u.find_spec('torch').submodule_search_locations[0])";
 
-/// An existing libtorch, used through links.
-pub struct System {
-    /// The user's LIBTORCH.
-    pub exported: Option<PathBuf>,
-    /// The device that it must support.
-    pub device: Option<Device>,
-}
-
-impl Source for System {
-    fn name(&self) -> &'static str {
-        "system"
-    }
-
-    fn title(&self) -> &'static str {
-        "this system"
-    }
-
-    fn fill(&self, _layout: &LibtorchPaths, _into: &Path) -> Result<Tree> {
-        let (version, torch) = match &self.exported {
+/// An existing libtorch, used through links: the user's LIBTORCH, or else python3's torch. It must
+/// support `device`.
+pub fn source(exported: Option<PathBuf>, device: Option<Device>) -> Source {
+    let fill = move |_: &LibtorchPaths, _: &Path| {
+        let (version, torch) = match &exported {
             Some(path) => (version_of(path)?, path.clone()),
             None => torch_of_python("python3")?,
         };
         check_version(&version, &format!("the torch in {}", torch.display()))?;
         let cuda = torch.join("lib/libtorch_cuda.so").exists();
-        if self.device == Some(Device::Cuda) {
+        if device == Some(Device::Cuda) {
             ensure!(cuda, "the torch in {} has no CUDA", torch.display());
         }
         let device = if cuda { Device::Cuda } else { Device::Cpu };
         Ok(Tree { version, origin: torch.display().to_string(), torch, device })
-    }
+    };
+    Source { choice: Choice::System, fill: Box::new(fill) }
 }
 
 /// Version and folder of the torch package of `python`.
@@ -120,29 +106,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_libtorch_is_an_error_with_both_versions() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("build-version"), "2.5.0+cpu\n").unwrap();
-        let error = exported(Some(dir.path()), Path::new("/x/current")).unwrap_err();
-        let text = format!("{error:#}");
-        for part in ["2.5.0", "2.11.0", "unset LIBTORCH", &dir.path().display().to_string()] {
-            assert!(text.contains(part), "{text}");
+    fn an_exported_libtorch_is_checked() {
+        for (file, text, parts) in [
+            ("build-version", "2.5.0+cpu\n", &["2.5.0", "2.11.0", "unset LIBTORCH"][..]),
+            ("other", "", &["is not a libtorch", "unset LIBTORCH"]),
+            ("version.py", "x = 1\n__version__ = '2.11.0+cu130'\n", &[]),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(file), text).unwrap();
+            match exported(Some(dir.path()), Path::new("/x/current")) {
+                Ok(found) => assert!(parts.is_empty() && found.as_deref() == Some(dir.path())),
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    assert!(!parts.is_empty() && parts.iter().all(|p| text.contains(p)), "{text}");
+                    assert!(text.contains(&dir.path().display().to_string()), "{text}");
+                }
+            }
         }
-    }
-
-    #[test]
-    fn a_libtorch_without_version_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = format!("{:#}", exported(Some(dir.path()), Path::new("/c")).unwrap_err());
-        assert!(text.contains("is not a libtorch") && text.contains("unset LIBTORCH"), "{text}");
-    }
-
-    #[test]
-    fn version_py_is_read_like_build_version() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("version.py"), "x = 1\n__version__ = '2.11.0+cu130'\n").unwrap();
-        let result = exported(Some(dir.path()), Path::new("/c")).unwrap();
-        assert_eq!(result.as_deref(), Some(dir.path()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Python virtual environments in `.libtorch`, created once and filled by pip.
+//! Python environments in `.libtorch`, created once and filled by pip, and the PyTorch modules that run in one.
 
+use crate::libtorch::download::pip_failed;
 use crate::libtorch::layout::remove;
-use crate::workspace::{Workspace, run as run_child};
+use crate::workspace::{Workspace, run};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io;
@@ -25,7 +26,7 @@ impl Venv {
     /// The interpreter. Creates the environment if it is missing or has other packages.
     pub fn python(&self, ws: &Workspace) -> Result<PathBuf> {
         let _lock = ws.layout.lock()?;
-        let home = ws.layout.base().join(self.name);
+        let home = ws.layout.home(self.name);
         let (python, stamp) = (home.join("bin/python"), home.join("stamp"));
         let expected = self.packages.join("\n") + "\n";
         if python.exists() && fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == expected) {
@@ -44,18 +45,17 @@ impl Venv {
 
     /// Creates an empty environment.
     fn create(&self, home: &Path) -> Result<()> {
-        let status = Command::new("python3").args(["-c", NEW_ENOUGH]).status();
-        match status {
+        match Command::new("python3").args(["-c", NEW_ENOUGH]).status() {
             Ok(status) if status.success() => {}
             Ok(_) => bail!("python3 is older than 3.10: select a newer one with `--python PATH`"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
                 "python3 is not installed: install it (`apt install python3-venv`), \
-             or select an interpreter that has {} with `--python PATH`",
+                 or select an interpreter that has {} with `--python PATH`",
                 self.packages.join(", ")
             ),
             Err(error) => return Err(error).context("cannot run python3"),
         }
-        let code = run_child(Command::new("python3").args(["-m", "venv"]).arg(home))?;
+        let code = run(Command::new("python3").args(["-m", "venv"]).arg(home))?;
         ensure!(
             code == 0,
             "python3 cannot create an environment (see its errors above): `apt install python3-venv`"
@@ -74,14 +74,50 @@ impl Venv {
             .args(self.packages)
             .env("TMPDIR", &staging)
             .stdin(Stdio::null());
-        let code = run_child(&mut pip)?;
-        ensure!(
-            code == 0,
-            "pip could not install {} (see its errors above);\n\
-         check the network, the free disk space, and pip's index and proxy\n\
-         (`python3 -m pip config list`), then run the same command again",
-            self.packages.join(", ")
-        );
+        let code = run(&mut pip)?;
+        ensure!(code == 0, pip_failed(&format!("install {}", self.packages.join(", "))));
         Ok(remove(&staging)?)
+    }
+}
+
+/// The environment of the online checks and benchmarks. diffusers requires the other packages itself.
+const PYTORCH: Venv = Venv {
+    name: "live-python",
+    packages: &["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy", "scipy"],
+    size: "5 GB",
+};
+
+/// Prints the versions, or fails with the missing import.
+const PROBE: &str = "import diffusers, numpy, safetensors, scipy, torch; \
+    print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}')";
+
+/// An interpreter with PyTorch.
+pub struct Python(PathBuf);
+
+impl Python {
+    /// The interpreter `named`, or else that of the workspace's own environment, created if necessary.
+    pub fn find(ws: &Workspace, named: Option<PathBuf>) -> Result<Self> {
+        let path = named.map_or_else(|| PYTORCH.python(ws), Ok)?;
+        let shown = path.display().to_string();
+        let python = Python(path);
+        let probe = python.command().args(["-c", PROBE]).stderr(Stdio::inherit()).output();
+        let probe = probe.with_context(|| format!("cannot run {shown}"))?;
+        ensure!(
+            probe.status.success(),
+            "{shown} lacks one of {} (see its errors above)",
+            PYTORCH.packages.join(", ")
+        );
+        println!("{} in {shown}", String::from_utf8_lossy(&probe.stdout).trim());
+        Ok(python)
+    }
+
+    /// The command of this interpreter; no arguments yet.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.0);
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1")
+            .env("HF_HUB_OFFLINE", "1");
+        command
     }
 }

@@ -1,0 +1,122 @@
+//! The short tasks: each builds something and runs it.
+
+use crate::libtorch::{Choice, Device, Request};
+use crate::python::Venv;
+use crate::workspace::{Workspace, become_command, run};
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Options of `setup`.
+#[derive(clap::Args)]
+pub struct SetupOptions {
+    /// Source of libtorch
+    #[arg(long, value_enum, default_value_t)]
+    source: Choice,
+    /// Device that libtorch must support [default: that of the installed one, else cpu]
+    #[arg(long, value_enum)]
+    device: Option<Device>,
+}
+
+/// Installs libtorch if necessary and prints its description.
+pub fn setup(ws: &Workspace, options: &SetupOptions) -> Result<u8> {
+    let exported = ws.exported_libtorch()?;
+    let request = Request { source: options.source, device: options.device, exported };
+    let stamp = ws.get_libtorch(&request)?;
+    let home = ws.layout.current_name().unwrap_or_default();
+    println!("{} is ready in .libtorch/{home}", stamp.describe());
+    Ok(0)
+}
+
+/// Builds a package in release; `more` are further arguments of cargo.
+pub fn build(ws: &Workspace, package: &str, more: &[&str]) -> Result<u8> {
+    ws.need_libtorch()?;
+    let mut cargo = ws.cargo();
+    run(cargo.args(["build", "--release", "--package", package]).args(more))
+}
+
+/// Builds `inkdrop` and runs it with `args`, which begin with its subcommand.
+pub fn inkdrop(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    match build(ws, "inkdrop", &[])? {
+        0 => become_command(ws.binary("inkdrop").args(args)),
+        failed => Ok(failed),
+    }
+}
+
+/// Runs the GPU checks. Exit status: 0 all correct, 1 something is wrong, 2 no GPU.
+pub fn gpu_check(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    match build(ws, "inkdrop-benches", &["--bin", "gpu_check"])? {
+        0 => become_command(ws.binary("gpu_check").args(args)),
+        failed => Ok(failed),
+    }
+}
+
+/// Runs inkdrop-parity and returns its exit status.
+pub fn parity(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    ws.need_libtorch()?;
+    become_command(checker(ws).args(args))
+}
+
+/// The command that builds and runs inkdrop-parity.
+pub fn checker(ws: &Workspace) -> Command {
+    let mut cargo = ws.cargo();
+    cargo.args(["run", "--quiet", "--release", "--package", "inkdrop-parity", "--"]);
+    cargo
+}
+
+/// Runs `cargo test --release`, since torch-sys compiles for minutes in every profile.
+///
+/// Without arguments examples are not built; `cargo xtask check` compiles them.
+pub fn test(ws: &Workspace, args: &[OsString]) -> Result<u8> {
+    ws.need_libtorch()?;
+    if !args.is_empty() {
+        return run(cargo_test(ws, names_packages(args)).args(args));
+    }
+    match run(cargo_test(ws, false).args(["--lib", "--bins", "--tests"]))? {
+        0 => run(cargo_test(ws, false).arg("--doc")),
+        failed => Ok(failed),
+    }
+}
+
+fn cargo_test(ws: &Workspace, packages: bool) -> Command {
+    let mut cargo = ws.cargo();
+    cargo.args(["test", "--release"]);
+    // Tests run in parallel on all cores. With more threads per tensor operation they would wait for
+    // each other, ten times as long as they compute.
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        cargo.env("OMP_NUM_THREADS", "1");
+    }
+    if !packages {
+        cargo.arg("--workspace");
+    }
+    cargo
+}
+
+/// True if cargo's part of the arguments selects packages.
+fn names_packages(args: &[OsString]) -> bool {
+    let mut cargos = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
+    cargos.any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+/// The environment in `.libtorch/tensorboard-python`.
+const TENSORBOARD: Venv =
+    Venv { name: "tensorboard-python", packages: &["tensorboard==2.21.0"], size: "150 MB" };
+
+/// Writes event files with an example and reads them with TensorBoard. libtorch is not needed.
+pub fn tensorboard(ws: &Workspace, python: Option<PathBuf>) -> Result<u8> {
+    let python = python.map_or_else(|| TENSORBOARD.python(ws), Ok)?;
+    let folder = ws.bin_dir.join(format!("tensorboard-{}", std::process::id()));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut cargo = ws.cargo();
+    cargo.args(["run", "--release", "--package", "inkdrop-report"]);
+    cargo.args(["--example", "write_events", "--"]).arg(&folder);
+    let mut code = run(&mut cargo)?;
+    if code == 0 {
+        let script = ws.root().join("crates/inkdrop-report/tests/read_events.py");
+        code = run(Command::new(python).arg(script).arg(&folder))?;
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(code)
+}
