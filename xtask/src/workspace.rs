@@ -1,6 +1,7 @@
 //! The workspace's folders, and the commands that tasks run.
 
 use crate::libtorch::layout::LibtorchPaths;
+use crate::libtorch::platform::Platform;
 use crate::libtorch::stamp::Stamp;
 use crate::libtorch::{Request, ensure, system};
 use anyhow::{Context, Result};
@@ -56,7 +57,7 @@ impl Workspace {
     /// Makes sure that the requested libtorch is installed.
     pub fn get_libtorch(&self, request: &Request) -> Result<Stamp> {
         if request.exported.is_none() {
-            system::check_platform()?;
+            Platform::here()?;
         }
         ensure(&self.layout, request)
     }

@@ -154,7 +154,7 @@ fn without_pip_the_wheel_says_what_to_install() {
 const PIP: &str = "case \"$*\" in
     *download*--require-hashes*)
         while [ \"$1\" != --dest ]; do shift; done
-        grep -q 'torch===2.11.0 --hash=sha256:' \"$4\" && cp w.whl \"$2/torch.whl\";;
+        grep -q '^torch===2.11.0 ' \"$4\" && grep -q -e --hash=sha256: \"$4\" && cp w.whl \"$2/torch.whl\";;
     *pip*) ;;
     *) exit 1;;
 esac";

@@ -1,6 +1,7 @@
 //! libtorch from the PyTorch project's zip archive, fetched by curl, or from the PyPI wheels, fetched by pip.
 
 use super::layout::{LibtorchPaths, remove};
+use super::platform::{Platform, build_of, is_shared};
 use super::{Choice, Device, Source, Tree, VERSION, is_full_disk, name_of};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::fs::{self, File};
@@ -13,45 +14,16 @@ use zip::ZipArchive;
 const CPU_WHEELS: &str = include_str!("wheels-cpu.txt");
 const CUDA_WHEELS: &str = include_str!("wheels-cuda.txt");
 
-/// Platform tags of the wheels.
-const PLATFORMS: [&str; 5] = [
-    "manylinux_2_28_x86_64",
-    "manylinux_2_27_x86_64",
-    "manylinux_2_25_x86_64",
-    "manylinux_2_18_x86_64",
-    "manylinux2014_x86_64",
-];
-
-/// Libraries of the wheels that the CPU needs, besides the headers.
-const CPU_LIBRARIES: [&str; 5] = [
-    "torch/lib/libtorch_cpu.so",
-    "torch/lib/libc10.so",
-    "torch/lib/libgomp.so.1",
-    "nvidia/cu13/lib/libcudart.so.13",
-    "nvidia/cu13/lib/libcupti.so.13",
-];
-
 /// Maps the name of an entry to its destination; `None` skips the entry.
 type Keep<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// PyTorch's name for the builds for a device.
-fn build_of(device: Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda => "cu130",
-    }
-}
 
 /// The zip archive for a device.
 ///
 /// The hash of the archive is not pinned. It is protected by TLS and checked by its length,
 /// the checksum of every entry, the list of files and the version inside.
 pub fn official(device: Device) -> Source {
-    let kind = build_of(device);
-    let url = format!(
-        "https://download.pytorch.org/libtorch/{kind}/libtorch-shared-with-deps-{VERSION}%2B{kind}.zip"
-    );
     let fill = move |layout: &LibtorchPaths, into: &Path| {
+        let url = Platform::here()?.zip_url(device)?;
         let archive = layout.downloads().join(format!("libtorch-{}.zip", name_of(device)));
         if !archive.exists() {
             fetch(&url, &archive)?;
@@ -77,7 +49,7 @@ fn read_zip(archive: &Path, into: &Path, device: Device, url: &str) -> Result<Tr
 /// Selects shared libraries, headers and the version; not the static libraries.
 fn zip_entry(name: &str) -> Option<String> {
     let inner = name.strip_prefix("libtorch/")?;
-    let library = inner.starts_with("lib/") && inner.contains(".so");
+    let library = inner.starts_with("lib/") && is_shared(inner);
     let kept = library || inner.starts_with("include/") || inner == "build-version";
     kept.then(|| format!("torch/{inner}"))
 }
@@ -122,11 +94,12 @@ pub fn fetch(url: &str, to: &Path) -> Result<()> {
 pub fn wheel(device: Device) -> Source {
     let fill = move |layout: &LibtorchPaths, into: &Path| {
         let folder = layout.downloads().join(format!("wheels-{VERSION}-{}", name_of(device)));
-        pip_download(device, &folder)?;
+        let platform = Platform::here()?;
+        pip_download(device, platform, &folder)?;
         let entries = fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
         for path in entries.iter().map(fs::DirEntry::path) {
             if path.extension().is_some_and(|ending| ending == "whl") {
-                unpack(&path, into, &|name| wheel_entry(name, device))?;
+                unpack(&path, into, &|name| wheel_entry(name, device, platform))?;
             }
         }
         let version = format!("{VERSION}+{}", build_of(device));
@@ -138,7 +111,7 @@ pub fn wheel(device: Device) -> Source {
 
 /// Downloads the wheels to `folder`, using the user's index, proxy and certificates. pip checks their
 /// hashes, and keeps those that are already there.
-fn pip_download(device: Device, folder: &Path) -> Result<()> {
+fn pip_download(device: Device, platform: &Platform, folder: &Path) -> Result<()> {
     check_pip()?;
     // pip writes to TMPDIR, and the system's own is often small.
     let staging = folder.join("tmp");
@@ -152,7 +125,7 @@ fn pip_download(device: Device, folder: &Path) -> Result<()> {
         // pip's cache would be a second copy of every wheel.
         .args(["--no-cache-dir", "--disable-pip-version-check", "--require-hashes"])
         .args(["--implementation", "cp", "--python-version", "311"])
-        .args(PLATFORMS.iter().flat_map(|platform| ["--platform", platform]))
+        .args(platform.wheel_tags.iter().flat_map(|tag| ["--platform", tag]))
         .args([Path::new("--dest"), folder, Path::new("--requirement"), &requirements])
         .env("PIP_REQUIRE_VIRTUALENV", "0")
         .env("TMPDIR", &staging)
@@ -194,9 +167,9 @@ pub fn check_pip() -> Result<()> {
 }
 
 /// Selects headers and shared libraries: for the CPU a few, for CUDA all that are needed outside Python.
-fn wheel_entry(name: &str, device: Device) -> Option<String> {
+fn wheel_entry(name: &str, device: Device, platform: &Platform) -> Option<String> {
     let library = match device {
-        Device::Cpu => CPU_LIBRARIES.contains(&name),
+        Device::Cpu => platform.cpu_libraries.contains(&name),
         Device::Cuda => is_library(name),
     };
     (library || name.starts_with("torch/include/")).then(|| name.to_owned())
@@ -208,7 +181,7 @@ fn is_library(name: &str) -> bool {
     };
     let known =
         folder == "torch/lib" || (folder.starts_with("nvidia/") && folder.ends_with("/lib"));
-    known && (file.ends_with(".so") || file.contains(".so.")) && file != "libtorch_python.so"
+    known && is_shared(file) && file != "libtorch_python.so"
 }
 
 /// Unpacks the entries that `keep` selects. Checks every name before the first byte is written.
@@ -344,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_device_takes_only_what_it_needs() {
-        let kept = |name, device| wheel_entry(name, device).is_some();
+        let platform = Platform::here().unwrap();
+        let kept = |name, device| wheel_entry(name, device, platform).is_some();
         for (name, cpu, cuda) in [
             ("torch/lib/libtorch_cpu.so", true, true),
             ("torch/include/ATen/ATen.h", true, true),
@@ -360,11 +334,15 @@ mod tests {
 
     #[test]
     fn every_wheel_is_pinned_by_a_sha256() {
-        let rows = |text: &'static str| text.lines().filter(|line| !line.starts_with('#'));
-        assert_eq!((rows(CPU_WHEELS).count(), rows(CUDA_WHEELS).count()), (3, 12));
-        for row in rows(CPU_WHEELS).chain(rows(CUDA_WHEELS)) {
-            let hash = row.split_once(" --hash=sha256:").unwrap().1;
-            assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{row}");
+        let wheels = |text: &str| text.matches("===").count() - text.matches("`===`").count();
+        assert_eq!((wheels(CPU_WHEELS), wheels(CUDA_WHEELS)), (3, 12));
+        let text = format!("{CPU_WHEELS}{CUDA_WHEELS}");
+        let hashes =
+            text.split("--hash=sha256:").skip(1).map(|rest| rest.split_whitespace().next());
+        // Two for Linux, and torch's for macOS.
+        assert_eq!(hashes.clone().count(), 2 * 15 + 1);
+        for hash in hashes.map(Option::unwrap) {
+            assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{hash}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lib/            links to every shared library, except libtorch_cuda.so
-//! lib/libtorch.so text for the linker: INPUT(libtorch_cpu.so libc10.so)
+//! lib/libtorch.so text for the linker on Linux: INPUT(libtorch_cpu.so libc10.so)
 //! include         link to the headers
 //! cuda            link to the folder that holds libtorch_cuda.so, if there is one
 //! build-version   what torch-sys compares with its own version
@@ -14,7 +14,9 @@
 //! kernel resolves `$ORIGIN/../../nvidia` behind it, so the libraries' own paths hold.
 
 use super::layout::symlink;
+use super::platform::is_shared;
 use anyhow::{Context, Result, ensure};
+use std::env::consts::DLL_SUFFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,18 +25,18 @@ const HIDDEN: [&str; 6] = [
     "libtorch_cuda.so",
     "libtorch_hip.so",
     "libtorch.so",
-    "libtorch_python.so",
-    "libtorch_global_deps.so",
-    "libshm.so",
+    "libtorch_python",
+    "libtorch_global_deps",
+    "libshm",
 ];
 
-/// Files that every build needs.
-const NEEDED: [&str; 3] =
-    ["lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc/api/include/torch/torch.h"];
+/// A header that every build needs.
+const HEADER: &str = "include/torch/csrc/api/include/torch/torch.h";
 
 /// Links the tree `torch` (it has `lib/` and `include/`) into `home`.
 pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
-    for name in NEEDED {
+    let needed = ["torch_cpu", "c10"].map(|name| format!("lib/lib{name}{DLL_SUFFIX}"));
+    for name in needed.iter().map(String::as_str).chain([HEADER]) {
         ensure!(torch.join(name).exists(), "{name} is missing in {}", torch.display());
     }
     let lib = home.join("lib");
@@ -42,8 +44,10 @@ pub fn expose(home: &Path, torch: &Path, version: &str) -> Result<()> {
     for folder in library_folders(torch)? {
         link_libraries(home, &folder)?;
     }
-    fs::write(lib.join("libtorch.so"), "INPUT(libtorch_cpu.so libc10.so)\n")?;
-    name_openmp(&lib)?;
+    if cfg!(target_os = "linux") {
+        fs::write(lib.join("libtorch.so"), "INPUT(libtorch_cpu.so libc10.so)\n")?;
+        name_openmp(&lib)?;
+    }
     symlink(&seen_from(home, home, &torch.join("include")), &home.join("include"))?;
     if torch.join("lib/libtorch_cuda.so").exists() {
         symlink(&seen_from(home, home, &torch.join("lib")), &home.join("cuda"))?;
@@ -74,9 +78,9 @@ fn link_libraries(home: &Path, folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
-        let shared = text.ends_with(".so") || text.contains(".so.");
+        let hidden = HIDDEN.iter().any(|hidden| text.starts_with(hidden));
         let link = lib.join(&name);
-        if shared && !HIDDEN.contains(&text.as_ref()) && fs::symlink_metadata(&link).is_err() {
+        if is_shared(&text) && !hidden && fs::symlink_metadata(&link).is_err() {
             symlink(&seen_from(home, &lib, &folder.join(&name)), &link)?;
         }
     }

@@ -7,6 +7,7 @@
 pub mod download;
 mod expose;
 pub mod layout;
+pub mod platform;
 pub mod stamp;
 pub mod system;
 #[cfg(test)]

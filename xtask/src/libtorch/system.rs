@@ -88,18 +88,6 @@ pub fn is_ours(path: &Path, current: &Path) -> bool {
     path == current || same(path, current)
 }
 
-/// Returns an error on platforms without a pinned libtorch.
-pub fn check_platform() -> Result<()> {
-    if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
-        return Ok(());
-    }
-    bail!(
-        "setup supports Linux on x86_64 only. Install libtorch {VERSION} yourself\n\
-         (https://pytorch.org, or `pip install torch=={VERSION}`), export LIBTORCH with its\n\
-         folder and its lib/ on the library path, and use cargo directly"
-    )
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
