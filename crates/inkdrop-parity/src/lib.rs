@@ -12,7 +12,6 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
-mod bpd;
 mod case;
 mod chain;
 mod improved;
@@ -22,7 +21,6 @@ mod report;
 mod rng;
 mod schedule;
 mod solver;
-mod start;
 mod toy_network;
 mod train;
 mod unet;
@@ -47,7 +45,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("chain", "context") => chain::check_sprites(&case),
         ("chain", "improved") => chain::check_improved(&case),
         ("loss", "improved") => loss::check(&case),
-        ("bpd", "improved") => bpd::check(&case),
+        ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
         ("train", "improved") => train::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
