@@ -6,11 +6,10 @@
 //!
 //! The first run writes the file, with random weights. Each row is a process of its own. Linux only.
 
-use std::error::Error;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
+use inkdrop_benches::{Result, peak_mib, table};
 use inkdrop_checkpoint::{StateDict, load, load_shared};
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
@@ -23,10 +22,10 @@ const ROWS: [(&str, Kind, bool); 4] = [
     ("bf16", Kind::BFloat16, false),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
-        [preset, file] => table(preset, file),
+        [preset, file] => rows(preset, file),
         [preset, file, row] => open(&config(preset)?, Path::new(file), row.parse()?),
         _ => {
             Err("expected a preset and a file, such as improved_imagenet64 model.safetensors"
@@ -35,29 +34,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn config(preset: &str) -> Result<ModelConfig, Box<dyn Error>> {
+fn config(preset: &str) -> Result<ModelConfig> {
     Ok(ModelConfig::preset(preset).ok_or("expected a preset")?)
 }
 
-fn table(preset: &str, file: &str) -> Result<(), Box<dyn Error>> {
+fn rows(preset: &String, file: &String) -> Result<()> {
     if !Path::new(file).exists() {
         let network = config(preset)?.build(Kind::Float, Device::Cpu)?;
         StateDict::of(network.params()).save(Path::new(file))?;
     }
-    println!("{:<26} {:>8} {:>8} {:>10}", preset, "CPU s", "wall s", "peak MiB");
-    for (row, (name, ..)) in ROWS.iter().enumerate() {
-        let program = std::env::current_exe()?;
-        let output = Command::new(program).args([preset, file, &row.to_string()]).output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let [cpu, wall, peak] = text.split_whitespace().collect::<Vec<_>>()[..] else {
-            return Err(String::from_utf8(output.stderr)?.into());
-        };
-        println!("{name:<26} {cpu:>8} {wall:>8} {peak:>10}");
-    }
-    Ok(())
+    let names = ROWS.map(|(name, ..)| name);
+    table(preset, &["CPU s", "wall s", "peak MiB"], &names, &[preset, file])
 }
 
-fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<(), Box<dyn Error>> {
+fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<()> {
     let (_, kind, initialised) = ROWS[row];
     let begun = Instant::now();
     let weights = StateDict::open(file)?;
@@ -73,21 +63,16 @@ fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<(), Box<dyn Err
         let network = config.build_uninitialized(kind, Device::Cpu)?;
         load_shared(network.params(), &weights, &[])?;
     }
-    println!("{:.2} {:.2} {}", cpu_seconds()?, begun.elapsed().as_secs_f64(), peak_mib()?);
+    let (wall, peak) = (begun.elapsed().as_secs_f64(), peak_mib().ok_or("no VmHWM")?);
+    println!("{:.2} {wall:.2} {peak:.0}", cpu_seconds()?);
     Ok(())
 }
 
 /// User and system time of this process.
-fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+fn cpu_seconds() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> =
         stat.rsplit(')').next().ok_or("no fields")?.split_whitespace().collect();
     let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     Ok(ticks / 100.0)
-}
-
-fn peak_mib() -> Result<u64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
 }

@@ -7,10 +7,9 @@
 //! Each row is a new process: one pass of a batch, after a small pass that loads libtorch's own
 //! pages. Linux only.
 
-use std::error::Error;
-use std::process::Command;
 use std::time::Instant;
 
+use inkdrop_benches::{Result, peak_mib, table, training_options};
 use inkdrop_nn::{ClassIds, Conditioning, Mode, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::ModelConfig;
@@ -22,54 +21,38 @@ const ROWS: [(&str, bool, bool); 3] = [
     ("the same, checkpointed", true, true),
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
-        [name, batch] => table(name, batch),
+        [name, batch] => rows(name, batch),
         [name, batch, row] => measure(&config(name, row.parse()?)?, batch.parse()?, row.parse()?),
         _ => Err("expected a preset and a batch size, such as improved_cifar10 4".into()),
     }
 }
 
-fn table(name: &str, batch: &str) -> Result<(), Box<dyn Error>> {
+fn rows(name: &String, batch: &String) -> Result<()> {
     println!("{name}, batch {batch}: MiB beside the weights, seconds");
-    println!("{:<24} {:>8} {:>8} {:>8}", "", "plan", "peak", "time");
-    for (row, (what, ..)) in ROWS.iter().enumerate() {
-        let output = Command::new(std::env::current_exe()?)
-            .args([name, batch, &row.to_string()])
-            .output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let [plan, peak, time] = text.split_whitespace().collect::<Vec<_>>()[..] else {
-            return Err(String::from_utf8(output.stderr)?.into());
-        };
-        println!("{what:<24} {plan:>8} {peak:>8} {time:>8}");
-    }
-    Ok(())
+    table("", &["plan", "peak", "time"], &ROWS.map(|(what, ..)| what), &[name, batch])
 }
 
-fn config(name: &str, row: usize) -> Result<ModelConfig, Box<dyn Error>> {
+fn config(name: &str, row: usize) -> Result<ModelConfig> {
     let mut config = ModelConfig::preset(name)
         .ok_or_else(|| format!("unknown preset `{name}`; `inkdrop plan --list` lists them"))?;
-    let on = ROWS[row].2;
-    match &mut config {
-        ModelConfig::Context(_) => {}
-        ModelConfig::Ddpm(config) => config.checkpoint = on,
-        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
-            config.checkpoint = on;
-        }
-        ModelConfig::Unet2d(config) => config.checkpoint = on,
+    if let Some((_, checkpoint)) = training_options(&mut config) {
+        *checkpoint = ROWS[row].2;
     }
     Ok(config)
 }
 
 /// Prints the plan's estimate, the peak and the time of one pass.
-fn measure(config: &ModelConfig, batch: i64, row: usize) -> Result<(), Box<dyn Error>> {
+fn measure(config: &ModelConfig, batch: i64, row: usize) -> Result<()> {
     let train = ROWS[row].1;
     let network = config.build(Kind::Float, Device::Cpu)?;
     let [channels, height, width] = config.image_shape();
     let multiple = if matches!(config, ModelConfig::Context(_)) { height } else { 32 };
     pass(network.as_ref(), config, &[1, channels, multiple, multiple.min(width)], train)?;
     std::fs::write("/proc/self/clear_refs", "5")?; // resets the peak
+    let peak = || peak_mib().ok_or("no VmHWM");
     let (before, begun) = (peak()?, Instant::now());
     pass(network.as_ref(), config, &[batch, channels, height, width], train)?;
     let (time, peak) = (begun.elapsed().as_secs_f64(), peak()? - before);
@@ -87,7 +70,7 @@ fn pass(
     config: &ModelConfig,
     shape: &[i64],
     train: bool,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<()> {
     let _guard = (!train).then(no_grad_guard);
     let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let t = Tensor::ones([shape[0]], (Kind::Float, Device::Cpu));
@@ -101,12 +84,4 @@ fn pass(
         out.square().mean(Kind::Float).backward();
     }
     Ok(())
-}
-
-/// Peak resident memory of this process in MiB.
-fn peak() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
-    Ok(kib / 1024.0)
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use inkdrop_checkpoint::StateDict;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::NoiseTape;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::de::DeserializeOwned;
 
 use crate::report::{Comparison, Distance, Status, Tolerance};
@@ -72,6 +73,27 @@ impl Case {
         let distance = Distance::between(ours, self.tensor(key)?, tolerance)
             .with_context(|| format!("{}: {key}", self.name))?;
         Ok(self.row(key, Status::Compared(distance)))
+    }
+
+    /// Compares a result in f64, where only the rounding of the f32 reference remains.
+    pub(crate) fn compare_double(
+        &self,
+        key: &str,
+        ours: &Tensor,
+        theirs: &Tensor,
+    ) -> Result<Comparison> {
+        let distance = Distance::between(ours, theirs, Tolerance::Scaled(1e-6))
+            .with_context(|| format!("{}: {key}", self.name))?;
+        Ok(self.row(format!("{key} in f64"), Status::Compared(distance)))
+    }
+
+    /// The recorded noise; empty if the case has no tape.
+    pub(crate) fn noise(&self) -> Result<NoiseTape> {
+        let draws = match self.weights.get("noise_tape") {
+            Some(draws) => draws.shallow_clone(),
+            None => Tensor::f_zeros([0], (Kind::Float, Device::Cpu))?,
+        };
+        Ok(NoiseTape::new(draws))
     }
 
     /// Compares all selected tensors with this prefix with the results of `ours`, as one group.

@@ -6,24 +6,23 @@ use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
     Ddim, DdimInversion, Ddpm, Inversion, SamplerError, SamplingRun, SamplingSteps, StepState,
 };
-use inkdrop_schedule::{NoiseLevel, ScheduleConfig, TimestepSpacing};
-use inkdrop_torch::NoiseTape;
+use inkdrop_schedule::{NoiseLevel, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextArguments, ModelConfig};
 use serde::Deserialize;
 
 use crate::improved::Improved;
 use crate::report::Tolerance;
-use crate::toy_network::{Form, ToyNetwork};
+use crate::schedule::Sprites;
+use crate::toy_network::{Form, toy_network};
 use crate::unet::network;
 use crate::{Case, Comparison};
 
 /// Sampling arguments of the sprites notebook.
 #[derive(Debug, Deserialize)]
-struct Sprites {
-    timesteps: usize,
-    beta1: f64,
-    beta2: f64,
+struct Notebook {
+    #[serde(flatten)]
+    schedule: Sprites,
     method: Method,
     #[serde(default)]
     n: usize,
@@ -41,14 +40,13 @@ enum Method {
 }
 
 pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Comparison>> {
-    let config: Sprites = case.config()?;
+    let config: Notebook = case.config()?;
     let network = network(
         &ModelConfig::Context(config.model.config()),
         &case.weights.below("weight:"),
         Kind::Float,
     )?;
-    let (steps, beta_start, beta_end) = (config.timesteps, config.beta1, config.beta2);
-    let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end };
+    let schedule = config.schedule.config();
     let full = Process::new(&ProcessConfig { schedule, ..ProcessConfig::sprites() }, Device::Cpu)?;
     let process = match config.method {
         Method::Ddpm => full,
@@ -77,7 +75,7 @@ struct Arguments {
 
 pub(crate) fn check_improved(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
-    let network = ToyNetwork::of(&case.weights.below("weight:"), Form::Plain, Kind::Float)?;
+    let network = toy_network(case, Form::Plain, Kind::Float)?;
     let process = config.process.process().with_context(|| case.name.clone())?;
     let chain = Chain { method: config.method, eta: config.eta, mid: config.sample_mid_index };
     chain.check(case, &process, &network, Conditioning::none())
@@ -90,13 +88,6 @@ struct Chain {
     mid: usize,
 }
 
-/// A computed trajectory.
-struct Trajectory {
-    states: Vec<Tensor>,
-    last_x0: Option<Tensor>,
-    sample: Tensor,
-}
-
 impl Chain {
     /// Compares the first, a middle and the last state, and the last predicted x0.
     fn check(
@@ -107,18 +98,17 @@ impl Chain {
         conditioning: Conditioning,
     ) -> Result<Vec<Comparison>> {
         let denoiser = NetworkDenoiser::new(process, network, conditioning);
-        let Trajectory { states, last_x0, sample } = self.run(case, process, &denoiser)?;
+        let states = self.run(case, process, &denoiser)?;
         let state = |i: usize| states.get(i).with_context(|| format!("{}: no step {i}", case.name));
+        let last = states.last().with_context(|| format!("{}: there are no steps", case.name))?;
         let tolerance = Tolerance::Scaled(1e-4);
         let mut rows = vec![
-            case.compare("sample_step_1", state(0)?, tolerance)?,
-            case.compare("sample_mid", state(self.mid)?, tolerance)?,
-            case.compare("sample", &sample, tolerance)?,
+            case.compare("sample_step_1", &state(0)?.x, tolerance)?,
+            case.compare("sample_mid", &state(self.mid)?.x, tolerance)?,
+            case.compare("sample", &last.x, tolerance)?,
         ];
         if case.weights.get("pred_xstart_last").is_some() {
-            let x0 =
-                last_x0.with_context(|| format!("{}: the schedule has no steps", case.name))?;
-            rows.push(case.compare("pred_xstart_last", &x0, tolerance)?);
+            rows.push(case.compare("pred_xstart_last", &last.x0, tolerance)?);
         }
         Ok(rows)
     }
@@ -128,7 +118,7 @@ impl Chain {
         case: &Case,
         process: &Process,
         denoiser: &NetworkDenoiser,
-    ) -> Result<Trajectory> {
+    ) -> Result<Vec<StepState>> {
         let (x, schedule) = (case.tensor("x_T")?.shallow_clone(), process.sampling_schedule()?);
         let noise = case.noise()?;
         match self.method {
@@ -147,21 +137,7 @@ impl Chain {
     }
 }
 
-/// Collects all states of a sampling run.
-fn collect(mut run: impl SamplingRun) -> Result<Trajectory> {
-    let states: Vec<StepState> = run.by_ref().collect::<Result<_, SamplerError>>()?;
-    let last_x0 = states.last().map(|state| state.x0.shallow_clone());
-    let sample = run.x().shallow_clone();
-    Ok(Trajectory { states: states.into_iter().map(|state| state.x).collect(), last_x0, sample })
-}
-
-impl Case {
-    /// The recorded noise; empty if the case has no tape.
-    pub(crate) fn noise(&self) -> Result<NoiseTape> {
-        let draws = match self.weights.get("noise_tape") {
-            Some(draws) => draws.shallow_clone(),
-            None => Tensor::f_zeros([0], (Kind::Float, Device::Cpu))?,
-        };
-        Ok(NoiseTape::new(draws))
-    }
+/// Collects the states after each step.
+fn collect(run: impl SamplingRun) -> Result<Vec<StepState>> {
+    Ok(run.collect::<Result<_, SamplerError>>()?)
 }

@@ -6,37 +6,37 @@ use inkdrop_schedule::{ScheduleConfig, TimestepSpacing};
 use inkdrop_torch::tch::Device;
 use serde::Deserialize;
 
+/// Arguments of the schedule.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Schedule {
+    noise_schedule: String,
+    pub diffusion_steps: usize,
+    #[serde(default)]
+    timestep_respacing: String,
+}
+
+impl Schedule {
+    /// The schedule before respacing.
+    pub(crate) fn full(&self) -> Result<ScheduleConfig> {
+        schedule(&self.noise_schedule, self.diffusion_steps)
+    }
+
+    pub(crate) fn spacing(&self) -> Result<TimestepSpacing> {
+        let text = &self.timestep_respacing;
+        text.parse().with_context(|| format!("timestep_respacing `{text}`"))
+    }
+}
+
 /// Arguments of SpacedDiffusion.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Improved {
-    noise_schedule: String,
-    diffusion_steps: usize,
-    #[serde(default)]
-    timestep_respacing: String,
-    model_mean_type: ModelMeanType,
-    model_var_type: Var,
+    #[serde(flatten)]
+    schedule: Schedule,
+    model_mean_type: PredictionType,
+    model_var_type: Variance,
     #[serde(default)]
     clip_denoised: bool,
     rescale_timesteps: bool,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ModelMeanType {
-    Epsilon,
-    #[serde(rename = "start_x")]
-    Sample,
-    #[serde(rename = "previous_x")]
-    PosteriorMean,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Var {
-    Learned,
-    LearnedRange,
-    FixedSmall,
-    FixedLarge,
 }
 
 /// The noise schedule with improved-diffusion's name.
@@ -52,24 +52,12 @@ impl Improved {
     /// The respaced process.
     pub(crate) fn process(&self) -> Result<Process> {
         let config = ProcessConfig {
-            schedule: schedule(&self.noise_schedule, self.diffusion_steps)?,
+            schedule: self.schedule.full()?,
             time: if self.rescale_timesteps { TimeInput::Rescaled } else { TimeInput::Index },
-            prediction: match self.model_mean_type {
-                ModelMeanType::Epsilon => PredictionType::Epsilon,
-                ModelMeanType::Sample => PredictionType::Sample,
-                ModelMeanType::PosteriorMean => PredictionType::PosteriorMean,
-            },
-            variance: match self.model_var_type {
-                Var::Learned => Variance::Learned,
-                Var::LearnedRange => Variance::LearnedRange,
-                Var::FixedSmall => Variance::FixedSmall,
-                Var::FixedLarge => Variance::FixedLarge,
-            },
+            prediction: self.model_mean_type,
+            variance: self.model_var_type,
             clip: self.clip_denoised,
         };
-        let text = &self.timestep_respacing;
-        let spacing: TimestepSpacing =
-            text.parse().with_context(|| format!("timestep_respacing `{text}`"))?;
-        Ok(Process::new(&config, Device::Cpu)?.respaced(&spacing)?)
+        Ok(Process::new(&config, Device::Cpu)?.respaced(&self.schedule.spacing()?)?)
     }
 }

@@ -153,7 +153,8 @@ fn check_block<B: Block>(
         let conditioning = BlockConditioning { embedding, ..BlockConditioning::default() };
         Ok(block.forward(&case.tensor("x")?.to_kind(kind), &conditioning, Mode::Eval)?)
     };
-    let mut double = case.compare("out", &run(Kind::Double)?, Tolerance::Scaled(1e-6))?;
-    double.what = "out in f64".to_string();
-    Ok(vec![case.compare("out", &run(Kind::Float)?, TOLERANCE)?, double])
+    Ok(vec![
+        case.compare("out", &run(Kind::Float)?, TOLERANCE)?,
+        case.compare_double("out", &run(Kind::Double)?, case.tensor("out")?)?,
+    ])
 }

@@ -17,7 +17,6 @@
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 
-mod bpd;
 mod case;
 mod chain;
 mod improved;
@@ -27,7 +26,6 @@ mod report;
 mod rng;
 mod schedule;
 mod solver;
-mod start;
 mod toy_network;
 mod train;
 mod unet;
@@ -52,7 +50,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("chain", "context") => chain::check_sprites(&case),
         ("chain", "improved") => chain::check_improved(&case),
         ("loss", "improved") => loss::check(&case),
-        ("bpd", "improved") => bpd::check(&case),
+        ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
         ("train", "improved") => train::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),

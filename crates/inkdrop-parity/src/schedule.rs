@@ -1,7 +1,7 @@
 //! Noise schedules, compared table by table.
 
 use anyhow::{Context, Result};
-use inkdrop_schedule::{Schedule, ScheduleConfig, TimestepSpacing};
+use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::Tensor;
 use ndarray::Array1;
 use serde::Deserialize;
@@ -9,19 +9,27 @@ use serde::Deserialize;
 use crate::report::{Distance, Tolerance};
 use crate::{Case, Comparison, Status, improved};
 
+/// Arguments of the sprites notebook's schedule.
 #[derive(Debug, Deserialize)]
-struct Sprites {
+pub(crate) struct Sprites {
     timesteps: usize,
     beta1: f64,
     beta2: f64,
 }
 
+impl Sprites {
+    pub(crate) fn config(&self) -> ScheduleConfig {
+        let Self { timesteps: steps, beta1: beta_start, beta2: beta_end } = *self;
+        ScheduleConfig::Sprites { steps, beta_start, beta_end }
+    }
+}
+
 /// Compares the three tables of the sprites notebook. Its entry 0 has no counterpart in [`Schedule`].
 pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Comparison>> {
-    let Sprites { timesteps: steps, beta1: beta_start, beta2: beta_end } = case.config()?;
-    let schedule = ScheduleConfig::Sprites { steps, beta_start, beta_end }.build()?;
+    let config: Sprites = case.config()?;
+    let schedule = config.config().build()?;
     let row = |key: &str, ours: Array1<f64>| -> Result<Comparison> {
-        let theirs = case.tensor(key)?.f_narrow(0, 1, steps as i64)?;
+        let theirs = case.tensor(key)?.f_narrow(0, 1, config.timesteps as i64)?;
         let distance = Distance::between(&tensor(&ours), &theirs, Tolerance::Relative(2e-7))?;
         Ok(case.row(key, Status::Compared(distance)))
     };
@@ -32,22 +40,12 @@ pub(crate) fn check_sprites(case: &Case) -> Result<Vec<Comparison>> {
     ])
 }
 
-#[derive(Debug, Deserialize)]
-struct Improved {
-    noise_schedule: String,
-    diffusion_steps: usize,
-    #[serde(default)]
-    timestep_respacing: String,
-}
-
 /// Compares the tables of improved-diffusion's SpacedDiffusion, which derives β from ᾱ even without
 /// respacing.
 pub(crate) fn check_improved(case: &Case) -> Result<Vec<Comparison>> {
-    let config: Improved = case.config()?;
-    let steps = config.diffusion_steps;
-    let full = improved::schedule(&config.noise_schedule, steps)?;
-    let timesteps = config.timestep_respacing.parse::<TimestepSpacing>()?.timesteps(steps)?;
-    let schedule = full.build()?.respaced(&timesteps)?;
+    let config: improved::Schedule = case.config()?;
+    let timesteps = config.spacing()?.timesteps(config.diffusion_steps)?;
+    let schedule = config.full()?.build()?.respaced(&timesteps)?;
 
     let map: Vec<i64> = timesteps.iter().map(|&t| t as i64).collect();
     let mut rows =

@@ -1,24 +1,25 @@
 //! Training steps: losses, weights and their exponential moving average.
 
-mod start;
-
-use anyhow::{Context, Result, ensure};
-use inkdrop_nn::{ClassIds, Conditioning, Mode, TrainableNetwork};
-use inkdrop_process::{Objective, PredictionType, Process, ProcessConfig, TimeInput, Variance};
+use anyhow::{Result, ensure};
+use inkdrop_checkpoint::StateDict;
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
+use inkdrop_process::{
+    Objective, ObjectiveConfig, PredictionType, Process, ProcessConfig, TimeInput, Variance,
+};
+use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
-use inkdrop_unet::{ImageSize, ModelConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::improved::schedule;
-use crate::loss::Loss;
+use crate::loss::objective;
 use crate::report::{Status, Tolerance};
-use crate::unet::network;
+use crate::unet::{class_ids, model_config, network};
 use crate::{Case, Comparison};
 
-/// Relative tolerance of the points of the loss curve.
-const CURVE: f64 = 1e-4;
+/// Seed of the golden networks.
+const SEED: i64 = 27;
 
 /// Training arguments of improved-diffusion.
 #[derive(Debug, Deserialize)]
@@ -36,7 +37,8 @@ struct Arguments {
     ema_rate: f64,
     noise_schedule: String,
     diffusion_steps: usize,
-    loss_type: Loss,
+    #[serde(deserialize_with = "objective")]
+    loss_type: ObjectiveConfig,
     rescale_timesteps: bool,
     /// Number of steps that a point of the loss curve averages. If set, the curve is compared
     /// instead of the weights.
@@ -62,14 +64,15 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
     let decays = config.optimizer == Kinds::Adamw || config.weight_decay == 0.0;
     ensure!(decays, "{}: Adam with a weight decay is not covered", case.name);
-    let (process, model) = (process(case, &config)?, model(case, &config)?);
+    let process = process(case, &config)?;
+    let model = model_config(case, config.model.clone(), case.tensor("x_start")?)?;
     let mut weights = case.weights.below("weight:");
-    if start::is_lost(case) {
+    if is_lost(case) {
         let network = network(&model, &weights, Kind::Float)?;
         // A step of Adam changes a weight by about lr, and weight decay by lr·decay.
         let steps = case.tensor("t")?.size()[0] as f64;
         let farthest = steps * config.lr * (2.0 + 10.0 * config.weight_decay);
-        match start::draw(case, network.as_ref(), farthest)? {
+        match draw(case, network.as_ref(), farthest)? {
             Some(start) => weights = start,
             None => {
                 let what = "train: initial weights unknown";
@@ -89,7 +92,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
         let curve = losses.f_view([-1, window])?.f_mean_dim([1i64].as_slice(), false, None)?;
         return Ok(vec![
             case.compare("losses", &first, tolerance)?,
-            case.compare("curve", &curve, Tolerance::Relative(CURVE))?,
+            case.compare("curve", &curve, Tolerance::Relative(1e-4))?,
         ]);
     }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
@@ -122,7 +125,7 @@ fn steps(
         groups: Vec::new(),
     };
     let mut adam = Adam::new(&master, adam)?;
-    let objective = Objective::new(process, &config.loss_type.config())?;
+    let objective = Objective::new(process, &config.loss_type)?;
     let mut losses = Vec::new();
     for step in 0..case.tensor("t")?.size()[0] {
         let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
@@ -142,17 +145,7 @@ fn steps(
 /// The class labels of a step, `y`; unconditional cases have none.
 fn labels(case: &Case, step: i64) -> Result<Conditioning> {
     let Some(y) = case.weights.get("y") else { return Ok(Conditioning::none()) };
-    let ids: Vec<i64> = Vec::try_from(y.f_get(step)?.f_to_kind(Kind::Int64)?)?;
-    Ok(Conditioning::classes(ClassIds::new(&ids, Device::Cpu)?))
-}
-
-fn model(case: &Case, config: &Arguments) -> Result<ModelConfig> {
-    let [.., height, width] = case.tensor("x_start")?.size()[..] else {
-        anyhow::bail!("{}: expected x_start of shape [steps, B, C, H, W]", case.name)
-    };
-    let size = ImageSize { height, width };
-    ModelConfig::from_arguments(&case.family, config.model.clone(), size)
-        .with_context(|| case.name.clone())
+    Ok(Conditioning::classes(class_ids(&y.f_get(step)?)?))
 }
 
 fn process(case: &Case, config: &Arguments) -> Result<Process> {
@@ -166,4 +159,41 @@ fn process(case: &Case, config: &Arguments) -> Result<Process> {
         clip: false,
     };
     Ok(Process::new(&config, Device::Cpu)?)
+}
+
+/// True if the recorded initial weights are the final ones: a `state_dict` that was exported while
+/// in use.
+fn is_lost(case: &Case) -> bool {
+    let (before, after) = (case.weights.below("weight:"), case.weights.below("after:"));
+    let mut pairs = after.iter().map(|(key, after)| before.get(key).map(|b| b.equal(after)));
+    after.iter().next().is_some() && pairs.all(|same| same == Some(true))
+}
+
+/// Draws the initial weights as the exporter of the golden networks does, in the network's order:
+/// N(0, 0.25/fan-in) for matrices and kernels, N(0, 0.01) for biases, N(1, 0.01) for norm scales.
+///
+/// Returns `None` if the training steps cannot lead from these weights to the final ones. Then
+/// another exporter drew them.
+///
+/// - farthest: largest change of a weight over all steps
+fn draw(case: &Case, network: &dyn TrainableNetwork, farthest: f64) -> Result<Option<StateDict>> {
+    let _generator = DefaultGenerator::seeded(SEED);
+    let mut start = StateDict::default();
+    for param in network.params().trained() {
+        let shape = param.tensor.size();
+        let normal = Tensor::f_randn(&shape, (Kind::Float, network.params().device()))?;
+        let fan_in: i64 = shape.iter().skip(1).product();
+        let drawn = match (shape.len(), param.name.ends_with("bias")) {
+            (1, true) => normal.f_mul_scalar(0.1)?,
+            (1, false) => normal.f_mul_scalar(0.1)?.f_add_scalar(1.0)?,
+            _ => normal.f_mul_scalar(0.5)?.f_div_scalar((fan_in as f64).sqrt())?,
+        };
+        let end = case.tensor(&format!("weight:{}", param.name))?;
+        let moved = end.f_sub(&drawn)?.f_abs()?.f_max()?.f_double_value(&[])?;
+        if moved > farthest {
+            return Ok(None);
+        }
+        start.insert(param.name.clone(), drawn);
+    }
+    Ok(Some(start))
 }

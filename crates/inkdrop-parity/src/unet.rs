@@ -8,7 +8,7 @@ use inkdrop_unet::{Features, ImageSize, ModelConfig};
 use serde_json::{Map, Value};
 
 use crate::report::Tolerance;
-use crate::{Case, Comparison, start};
+use crate::{Case, Comparison};
 
 /// Builds a network with these weights.
 pub(crate) fn network(
@@ -22,23 +22,20 @@ pub(crate) fn network(
 }
 
 /// The network and the mode of a case.
-struct Subject {
-    model: ModelConfig,
-    mode: Mode,
+fn model(case: &Case) -> Result<(ModelConfig, Mode)> {
+    let mut arguments: Map<String, Value> = case.config()?;
+    let train = arguments.remove("mode").is_some_and(|mode| mode == "train");
+    let model = model_config(case, Value::Object(arguments), case.tensor("x")?)?;
+    Ok((model, if train { Mode::Train } else { Mode::Eval }))
 }
 
-impl Subject {
-    fn of(case: &Case) -> Result<Self> {
-        let mut arguments: Map<String, Value> = case.config()?;
-        let train = arguments.remove("mode").is_some_and(|mode| mode == "train");
-        let size = match case.tensor("x")?.size()[..] {
-            [.., height, width] => ImageSize { height, width },
-            _ => ImageSize::square(32),
-        };
-        let model = ModelConfig::from_arguments(&case.family, Value::Object(arguments), size)
-            .with_context(|| case.name.clone())?;
-        Ok(Self { model, mode: if train { Mode::Train } else { Mode::Eval } })
-    }
+/// The network of a case's family for images of this size.
+pub(crate) fn model_config(case: &Case, arguments: Value, images: &Tensor) -> Result<ModelConfig> {
+    let size = match images.size()[..] {
+        [.., height, width] => ImageSize { height, width },
+        _ => ImageSize::square(32),
+    };
+    ModelConfig::from_arguments(&case.family, arguments, size).with_context(|| case.name.clone())
 }
 
 /// Compares a case in f32, and in evaluation mode in f64, too.
@@ -46,7 +43,7 @@ impl Subject {
 /// In f64 only the rounding of the f32 reference remains. In training mode that rounding is 1.6e-6,
 /// which exceeds the tolerance.
 pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
-    let (Subject { model, mode }, start) = (Subject::of(case)?, start::find(case)?);
+    let ((model, mode), start) = (model(case)?, find_start(case)?);
     let mut rows = Vec::new();
     let single = network(&model, &start.weights, Kind::Float)?;
     let out = forward(case, single.as_ref(), mode)?;
@@ -57,9 +54,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     if mode == Mode::Eval {
         let double = network(&model, &start.weights, Kind::Double)?;
         let out = forward(case, double.as_ref(), mode)?;
-        let mut row = case.compare("out", &out, Tolerance::Scaled(1e-6))?;
-        row.what = "out in f64".to_string();
-        rows.push(row);
+        rows.push(case.compare_double("out", &out, case.tensor("out")?)?);
     }
     Ok(rows)
 }
@@ -144,16 +139,18 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
         Some(t) => t.shallow_clone(),
         None => Tensor::zeros([x.size()[0]], (Kind::Int64, Device::Cpu)),
     };
-    let classes = case.weights.get("y").map(|y| -> Result<ClassIds> {
-        let ids: Vec<i64> = Vec::try_from(y.to_kind(Kind::Int64))?;
-        Ok(ClassIds::new(&ids, Device::Cpu)?)
-    });
     let conditioning = Conditioning {
         context: optional("context"),
-        classes: classes.transpose()?,
+        classes: case.weights.get("y").map(class_ids).transpose()?,
         low_res: optional("low_res"),
     };
     Ok((x, t, conditioning))
+}
+
+/// Reads class labels, `[B]`.
+pub(crate) fn class_ids(y: &Tensor) -> Result<ClassIds> {
+    let ids: Vec<i64> = Vec::try_from(y.f_to_kind(Kind::Int64)?)?;
+    Ok(ClassIds::new(&ids, Device::Cpu)?)
 }
 
 /// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
@@ -167,4 +164,66 @@ fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
         }
     }
     Ok(Tensor::from_slice(&[sum.sqrt()]))
+}
+
+/// The state_dict before the forward pass of a case.
+struct Start {
+    /// The weights and buffers.
+    weights: StateDict,
+    /// True if its running statistics are those before the forward pass.
+    known: bool,
+}
+
+/// Finds the state before the forward pass.
+///
+/// Cases in training mode were exported after their forward pass, so the running statistics
+/// among their weights equal those of `after:`. A sibling case with the same weights in
+/// evaluation mode has the earlier ones. Without it, counters are decremented and the other
+/// statistics are unknown.
+fn find_start(case: &Case) -> Result<Start> {
+    let mut weights = case.weights.below("weight:");
+    let after = case.weights.below("after:");
+    let stale = |key: &str| match (weights.get(key), after.get(key)) {
+        (Some(before), Some(after)) => before.equal(after),
+        _ => false,
+    };
+    let stale: Vec<String> =
+        after.iter().map(|(key, _)| key.to_string()).filter(|key| stale(key)).collect();
+    if stale.is_empty() {
+        return Ok(Start { weights, known: true });
+    }
+    let sibling = sibling(case, &weights, &stale)?;
+    for key in &stale {
+        let before = match (&sibling, after.get(key)) {
+            (Some(sibling), _) => sibling.get(key).map(|tensor| tensor.shallow_clone()),
+            (None, Some(count)) if key.ends_with("num_batches_tracked") => Some(count - 1),
+            _ => None,
+        };
+        if let Some(before) = before {
+            weights.insert(key.clone(), before);
+        }
+    }
+    Ok(Start { weights, known: sibling.is_some() })
+}
+
+/// The weights of another case in the folder that differ in the stale entries only.
+fn sibling(case: &Case, weights: &StateDict, stale: &[String]) -> Result<Option<StateDict>> {
+    for path in case.folder.read_dir()?.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|ending| ending != "safetensors") {
+            continue;
+        }
+        let Ok(other) = StateDict::open(&path) else { continue };
+        let other = other.below("weight:");
+        let twin = weights.iter().all(|(key, ours)| match other.get(key) {
+            Some(theirs) if stale.iter().any(|stale| stale == key) => {
+                theirs.size() == ours.size() && !theirs.equal(ours)
+            }
+            Some(theirs) => theirs.size() == ours.size() && theirs.equal(ours),
+            None => false,
+        });
+        if twin {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use inkdrop_checkpoint::StateDict;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_benches::Result;
+use inkdrop_checkpoint::{StateDict, load};
+use inkdrop_nn::TrainableNetwork;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_unet::{ImageSize, ModelConfig};
 use serde::Deserialize;
-
-use crate::Result;
 
 /// Kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -85,6 +87,56 @@ impl Job {
             weights.insert(name, tensor.detach().contiguous());
         }
         Ok(weights.save(path)?)
+    }
+
+    /// The config of the network.
+    pub fn config(&self) -> Result<ModelConfig> {
+        let mut config = ModelConfig::preset(&self.model)
+            .ok_or_else(|| format!("given the model `{}`, expected a preset's name", self.model))?;
+        if let Some(side) = self.size {
+            config.resize(ImageSize::square(side))?;
+        }
+        Ok(config)
+    }
+
+    /// Builds the trainable network in f32, with the job's weights if it has a file of them.
+    pub fn network(&self) -> Result<Box<dyn TrainableNetwork>> {
+        let network = self.config()?.build(Kind::Float, Device::Cpu)?;
+        if let Some(path) = &self.weights {
+            load(network.params(), &StateDict::open(path)?, &[])?;
+        }
+        Ok(network)
+    }
+
+    /// GFLOP of the forward pass of one image; `None` for other kinds of work.
+    pub fn gflop(&self) -> Result<Option<f64>> {
+        match self.what {
+            What::Forward => Ok(Some(self.config()?.plan()?.gflop())),
+            What::Sampling | What::Training | What::Schedule => Ok(None),
+        }
+    }
+
+    /// Seconds of each repetition after the warm-up: at least `least` of them, for at least `seconds`.
+    pub fn measure(&self, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+        let mut repetition = || -> Result<f64> {
+            let begun = Instant::now();
+            for _ in 0..self.inner {
+                work()?;
+            }
+            Ok(begun.elapsed().as_secs_f64() / f64::from(self.inner))
+        };
+        let mut seconds = Vec::new();
+        if self.least == 0 {
+            return Ok(seconds);
+        }
+        for _ in 0..self.warm_up {
+            repetition()?;
+        }
+        let begun = Instant::now();
+        while seconds.len() < self.least || begun.elapsed().as_secs_f64() < self.seconds {
+            seconds.push(repetition()?);
+        }
+        Ok(seconds)
     }
 }
 

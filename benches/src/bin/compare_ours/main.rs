@@ -13,24 +13,18 @@
 //!
 //! The PyTorch programs in `benches/compare` read the same jobs.
 
-mod forward;
+mod inference;
 mod job;
-mod network;
-mod sampling;
 mod tables;
-mod timing;
 mod training;
 
-use std::error::Error;
 use std::process::ExitCode;
 
+use inkdrop_benches::{Result, peak_mib};
 use inkdrop_torch::tch;
 use serde_json::json;
 
 use job::{Job, What};
-
-/// Result with any error as text.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn run() -> Result<String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,16 +36,16 @@ fn run() -> Result<String> {
     inkdrop_torch::keep_freed_memory();
     tch::set_num_threads(job.threads);
     let seconds = match job.what {
-        What::Forward => forward::run(&job)?,
-        What::Sampling => sampling::run(&job)?,
+        What::Forward => inference::forward(&job)?,
+        What::Sampling => inference::sampling(&job)?,
         What::Training => training::run(&job)?,
         What::Schedule => tables::run(&job)?,
     };
     let report = json!({
         "modes": { "ours": { "seconds": seconds } },
-        "peak_mib": timing::peak_mib(),
+        "peak_mib": peak_mib(),
         "threads": tch::get_num_threads(),
-        "gflop": network::gflop(&job)?,
+        "gflop": job.gflop()?,
     });
     Ok(report.to_string())
 }

@@ -6,9 +6,8 @@ use inkdrop_schedule::{Schedule, ScheduleConfig};
 use inkdrop_torch::tch::Tensor;
 use ndarray::Array1;
 
-use crate::Result;
 use crate::job::Job;
-use crate::timing::measure;
+use inkdrop_benches::Result;
 
 /// Seconds per schedule with all its tables.
 pub fn run(job: &Job) -> Result<Vec<f64>> {
@@ -22,7 +21,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
         }
     };
     job.write_outputs(|| Ok(outputs(&config.build()?)))?;
-    measure(job, || {
+    job.measure(|| {
         let schedule = black_box(&config).build()?;
         black_box(derived(&schedule));
         Ok(())

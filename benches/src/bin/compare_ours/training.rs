@@ -11,10 +11,9 @@ use inkdrop_process::Objective;
 use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_train::{Adam, EmaSet, LabelUse, MasterWeights, TrainConfig, Trainer};
 
-use crate::Result;
+use crate::inference::process;
 use crate::job::{Job, named};
-use crate::timing::measure;
-use crate::{network, sampling};
+use inkdrop_benches::Result;
 
 /// Number of training images.
 const IMAGES: usize = 4000;
@@ -29,7 +28,7 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
         return Ok(Vec::new());
     }
     let mut trainer = trainer(job)?;
-    measure(job, || Ok(trainer.run_steps(1).map(drop)?))
+    job.measure(|| Ok(trainer.run_steps(1).map(drop)?))
 }
 
 /// The default training config, with so many steps that the learning rate stays at its initial value.
@@ -38,8 +37,8 @@ fn recipe(job: &Job) -> TrainConfig {
 }
 
 fn trainer(job: &Job) -> Result<Trainer> {
-    let (network, ema_network) = (network::build(job)?, network::build(job)?);
-    let process = sampling::process(&job.model)?;
+    let (network, ema_network) = (job.network()?, job.network()?);
+    let process = process(job)?;
     let builder = Trainer::builder(network, ema_network, process, sprites::dataset(0, IMAGES));
     Ok(builder.labels(LabelUse::Context).build(recipe(job))?)
 }
@@ -47,8 +46,8 @@ fn trainer(job: &Job) -> Result<Trainer> {
 /// The loss before each step, on the given batches.
 fn losses(job: &Job) -> Result<Tensor> {
     let inputs = job.inputs()?.ok_or("given no inputs, expected a file of batches")?;
-    let (live, average) = (network::build(job)?, network::build(job)?);
-    let (process, recipe) = (sampling::process(&job.model)?, recipe(job));
+    let (live, average) = (job.network()?, job.network()?);
+    let (process, recipe) = (process(job)?, recipe(job));
     let mut master = MasterWeights::new(live.params())?;
     let mut averages = EmaSet::new(average, &master, &recipe.ema)?;
     let mut adam = Adam::new(&master, recipe.adam())?;

@@ -1,12 +1,11 @@
 //! The networks that are checked: one of each family, with random weights and no layer at zero.
 
 use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
-use inkdrop_process::{Process, ProcessConfig, TimeInput, Variance};
-use inkdrop_schedule::ScheduleConfig;
+use inkdrop_process::{Process, ProcessConfig};
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
 use inkdrop_unet::{ImageSize, ModelConfig};
 
-use crate::Result;
+use inkdrop_benches::{Result, process_of, training_options};
 
 const SEED: i64 = 7;
 
@@ -31,26 +30,17 @@ pub struct Given {
 pub fn all(quick: bool) -> Vec<Case> {
     let case = |name| {
         let mut config = ModelConfig::preset(name)?;
-        undropped(&mut config);
+        if let Some((dropout, _)) = training_options(&mut config) {
+            // Its random numbers depend on the device.
+            *dropout = 0.0;
+        }
         if quick {
             small(&mut config);
         }
-        let process = process(&config);
+        let process = process_of(&config);
         Some(Case { name, config, process })
     };
     NAMES.into_iter().filter_map(case).collect()
-}
-
-/// Removes dropout, whose random numbers depend on the device.
-fn undropped(config: &mut ModelConfig) {
-    match config {
-        ModelConfig::Context(_) => {}
-        ModelConfig::Ddpm(config) => config.dropout = 0.0,
-        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
-            config.dropout = 0.0;
-        }
-        ModelConfig::Unet2d(config) => config.dropout = 0.0,
-    }
 }
 
 fn small(config: &mut ModelConfig) {
@@ -72,32 +62,10 @@ fn small(config: &mut ModelConfig) {
     }
 }
 
-fn process(config: &ModelConfig) -> ProcessConfig {
-    if matches!(config, ModelConfig::Context(_)) {
-        return ProcessConfig::sprites();
-    }
-    let [channels, ..] = config.image_shape();
-    let learned = config.outputs() > channels;
-    ProcessConfig {
-        schedule: ScheduleConfig::linear(1000),
-        time: TimeInput::Index,
-        variance: if learned { Variance::LearnedRange } else { Variance::FixedLarge },
-        clip: true,
-        ..ProcessConfig::sprites()
-    }
-}
-
 /// Enables gradient checkpointing; `None` if the family does not support it.
 pub fn checkpointed(config: &ModelConfig) -> Option<ModelConfig> {
     let mut config = config.clone();
-    match &mut config {
-        ModelConfig::Context(_) => return None,
-        ModelConfig::Ddpm(config) => config.checkpoint = true,
-        ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
-            config.checkpoint = true;
-        }
-        ModelConfig::Unet2d(config) => config.checkpoint = true,
-    }
+    *training_options(&mut config)?.1 = true;
     Some(config)
 }
 

@@ -1,5 +1,7 @@
 //! Compares the results of a device with those of the CPU in f32.
 
+use std::fmt::Write;
+
 use inkdrop_nn::{CudaGraphNetwork, Network};
 use inkdrop_process::NetworkDenoiser;
 use inkdrop_sampler::ddim;
@@ -8,10 +10,9 @@ use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{PerImageNoise, allow_tf32, cuda_graphs};
 use inkdrop_train::Precision;
 
-use crate::Result;
 use crate::cases::{Case, Given, build, checkpointed};
 use crate::step::TrainingStep;
-use crate::tally::{CheckResult, Tally, difference};
+use inkdrop_benches::Result;
 
 const BATCH: i64 = 2;
 
@@ -47,23 +48,18 @@ fn forwards(case: &Case, device: Device, tally: &mut Tally) {
     let mut take = |what, bound, out: Result<Tensor>| {
         tally.add(case.name, what, bound, compare(&expected, || out));
     };
-    take("forward, f32 without TF32", 1e-4, without_tf32(|| output(case, Kind::Float, device)));
-    take("forward, f32 with TF32", 5e-3, with_tf32(|| output(case, Kind::Float, device)));
+    take("forward, f32 without TF32", 1e-4, tf32(false, || output(case, Kind::Float, device)));
+    take("forward, f32 with TF32", 5e-3, tf32(true, || output(case, Kind::Float, device)));
     take("forward, bf16", 5e-2, output(case, Kind::BFloat16, device));
     take("forward, f16", 2e-2, output(case, Kind::Half, device));
     for (kind, what) in [(Kind::Float, "recorded, f32"), (Kind::BFloat16, "recorded, bf16")] {
-        tally.add(case.name, what, 1e-6, without_tf32(|| cuda_graph(case, kind, device)));
+        tally.add(case.name, what, 1e-6, tf32(false, || cuda_graph(case, kind, device)));
     }
 }
 
-/// Runs `body` with full f32 precision in convolutions and matrix products.
-fn without_tf32<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    allow_tf32(false)?;
-    body()
-}
-
-fn with_tf32<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    allow_tf32(true)?;
+/// Runs `body` with TF32 in convolutions and matrix products, or with full f32 precision.
+fn tf32<T>(allowed: bool, body: impl FnOnce() -> Result<T>) -> Result<T> {
+    allow_tf32(allowed)?;
     body()
 }
 
@@ -160,5 +156,95 @@ fn compare(
     match expected {
         Ok(expected) => Ok(CheckResult::Error(difference(&given()?, expected)?)),
         Err(error) => Err(format!("on the CPU: {error}").into()),
+    }
+}
+
+/// Counts checks and prints a line for each.
+#[derive(Default)]
+pub struct Tally {
+    good: usize,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    /// Adds a check and prints its line. NaN is a failure.
+    pub fn add(&mut self, case: &str, what: &str, bound: f64, result: Result<CheckResult>) {
+        let mut line = format!("{case:<18} {what:<34} ");
+        let good = match result {
+            Ok(CheckResult::Error(error)) => {
+                let good = error <= bound;
+                let verdict = if good { "ok" } else { "WRONG" };
+                let _ = write!(line, "{error:9.2e} (at most {bound:.0e})  {verdict}");
+                good
+            }
+            Ok(CheckResult::Skipped(reason)) => {
+                println!("{line}skipped: {reason}");
+                return;
+            }
+            Err(error) => {
+                let _ = write!(line, "FAILED: {error}");
+                false
+            }
+        };
+        println!("{line}");
+        match good {
+            true => self.good += 1,
+            false => self.wrong.push(format!("{case}: {what}")),
+        }
+    }
+
+    /// Prints the number of passed checks and the names of the failed ones.
+    pub fn sum_up(&self) {
+        println!("\n{} checks passed, {} failed", self.good, self.wrong.len());
+        self.wrong.iter().for_each(|what| println!("  WRONG  {what}"));
+    }
+
+    /// True if there was at least one check and all passed.
+    pub fn is_good(&self) -> bool {
+        self.good > 0 && self.wrong.is_empty()
+    }
+}
+
+/// Result of a check.
+pub enum CheckResult {
+    /// Largest difference, relative to the largest value.
+    Error(f64),
+    /// Skipped, with the reason.
+    Skipped(String),
+}
+
+/// max|a − b| / max|b| in f64 on b's device; NaN or infinite if a value is not finite.
+pub fn difference(a: &Tensor, b: &Tensor) -> Result<f64> {
+    let b = b.f_to_kind(Kind::Double)?;
+    let a = a.f_to_device(b.device())?.f_to_kind(Kind::Double)?;
+    if a.size() != b.size() {
+        return Err(format!("shape {:?}, expected {:?}", a.size(), b.size()).into());
+    }
+    let scale = f64::try_from(b.f_abs()?.f_max()?)?;
+    let error = f64::try_from(a.f_sub(&b)?.f_abs()?.f_max()?)?;
+    Ok(if error == 0.0 { 0.0 } else { error / scale })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_is_a_failure() {
+        let (one, nan) = (Tensor::from_slice(&[1.0]), Tensor::from_slice(&[f64::NAN]));
+        assert_eq!(difference(&one, &one).unwrap(), 0.0);
+        for (a, b) in [(&nan, &one), (&one, &nan), (&nan, &nan)] {
+            let mut tally = Tally::default();
+            tally.add("case", "what", 1.0, difference(a, b).map(CheckResult::Error));
+            assert!(!tally.is_good());
+        }
+    }
+
+    #[test]
+    fn nothing_checked_is_not_good() {
+        let mut tally = Tally::default();
+        tally.add("case", "what", 1.0, Ok(CheckResult::Skipped("a reason".to_string())));
+        assert!(!tally.is_good());
     }
 }

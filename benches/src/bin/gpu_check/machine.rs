@@ -5,7 +5,7 @@ use std::process::Command;
 use inkdrop_torch::tch::{Cuda, Device};
 use inkdrop_torch::{cuda_graphs, gpu_memory, torch_config};
 
-use crate::Result;
+use inkdrop_benches::Result;
 
 /// The description as lines of text.
 pub fn describe(device: Device) -> Result<String> {

@@ -5,20 +5,16 @@ mod checks;
 mod machine;
 mod options;
 mod step;
-mod tally;
 mod timings;
 
-use std::error::Error;
 use std::process::ExitCode;
 
+use inkdrop_benches::Result;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_torch::tch::Device;
 
+use checks::Tally;
 use options::Options;
-use tally::Tally;
-
-/// Result with any error as text.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -52,13 +48,14 @@ fn main() -> ExitCode {
 /// Runs all checks and timings. Returns true if all checks passed.
 fn run(options: &Options, device: Device) -> Result<bool> {
     print!("{}", machine::describe(device)?);
+    let cases = cases::all(options.quick);
     let mut tally = Tally::default();
-    for case in cases::all(options.quick) {
-        checks::check(&case, device, &mut tally);
+    for case in &cases {
+        checks::check(case, device, &mut tally);
     }
     tally.sum_up();
     if options.timings && options.device != DeviceChoice::Cpu {
-        timings::tables(&cases::all(options.quick), device)?;
+        timings::tables(&cases, device)?;
     }
     Ok(tally.is_good())
 }

@@ -7,10 +7,10 @@ use inkdrop_torch::tch::{Cuda, Device, Kind, no_grad_guard};
 use inkdrop_torch::{allow_tf32, gpu_memory, reset_peak};
 use inkdrop_train::Precision;
 
-use crate::Result;
 use crate::cases::{Case, build};
 use crate::checks::{sample_ddim, word};
 use crate::step::TrainingStep;
+use inkdrop_benches::Result;
 
 /// Minimum time of a measurement, so that clocks settle.
 const AT_LEAST: Duration = Duration::from_millis(500);

@@ -1,26 +1,22 @@
-//! Time of sampling a batch of images by DDIM.
+//! Time of a forward pass, and of sampling a batch of images by DDIM.
 
-use inkdrop_nn::Conditioning;
-use inkdrop_process::{
-    NetworkDenoiser, PredictionType, Process, ProcessConfig, TimeInput, Variance,
-};
+use inkdrop_nn::{CompileOptions, Conditioning, Network};
+use inkdrop_process::{NetworkDenoiser, Process};
 use inkdrop_sampler::Sampler;
-use inkdrop_schedule::{LevelSpacing, ScheduleConfig};
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::PerImageNoise;
-use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::Result;
 use crate::job::{Job, named};
-use crate::network;
-use crate::timing::measure;
+use inkdrop_benches::{Result, process_of};
 
 /// Seconds per batch of images, with the job's number of DDIM steps.
-pub fn run(job: &Job) -> Result<Vec<f64>> {
-    let process = process(&job.model)?;
+pub fn sampling(job: &Job) -> Result<Vec<f64>> {
+    let process = process(job)?;
     let levels: LevelSpacing = format!("trailing{}", job.steps).parse()?;
     let schedule = levels.sampling_schedule(process.schedule())?;
     let times = process.network_times(&schedule);
-    let network = network::prepared(network::build(job)?.as_ref(), times)?;
+    let network = compiled(job, times)?;
     let (x, conditioning) = start(job)?;
     let denoiser = NetworkDenoiser::new(&process, network.as_ref(), conditioning);
     let mut noise = PerImageNoise::new(0, 0..job.batch as u64);
@@ -29,23 +25,12 @@ pub fn run(job: &Job) -> Result<Vec<f64>> {
         Ok(Sampler::DDIM.sample(&denoiser, process, &schedule, x, &mut noise)?)
     };
     job.write_outputs(|| Ok(vec![("images", sample()?)]))?;
-    measure(job, || sample().map(drop))
+    job.measure(|| sample().map(drop))
 }
 
-/// The process of a preset.
-pub fn process(model: &str) -> Result<Process> {
-    let config = match model {
-        "sprites" => ProcessConfig::sprites(),
-        "ddpm_cifar10" => ProcessConfig {
-            schedule: ScheduleConfig::linear(1000),
-            time: TimeInput::Index,
-            prediction: PredictionType::Epsilon,
-            variance: Variance::FixedLarge,
-            clip: true,
-        },
-        _ => return Err(format!("given `{model}`, expected sprites or ddpm_cifar10").into()),
-    };
-    Ok(Process::new(&config, Device::Cpu)?)
+/// The process of the job's network.
+pub fn process(job: &Job) -> Result<Process> {
+    Ok(Process::new(&process_of(&job.config()?), Device::Cpu)?)
 }
 
 /// Initial noise and conditioning: from the file of inputs, or random.
@@ -54,7 +39,7 @@ pub fn start(job: &Job) -> Result<(Tensor, Conditioning)> {
         let context = inputs.get("context").map(Tensor::shallow_clone);
         return Ok((named(&inputs, "x")?, Conditioning { context, ..Conditioning::none() }));
     }
-    let config = network::config(job)?;
+    let config = job.config()?;
     let [channels, height, width] = config.image_shape();
     let f32 = (Kind::Float, Device::Cpu);
     let context = match config.contexts() {
@@ -67,4 +52,30 @@ pub fn start(job: &Job) -> Result<(Tensor, Conditioning)> {
     };
     let x = Tensor::f_randn([job.batch, channels, height, width], f32)?;
     Ok((x, Conditioning { context, ..Conditioning::none() }))
+}
+
+/// Seconds per pass.
+pub fn forward(job: &Job) -> Result<Vec<f64>> {
+    let (x, t, conditioning) = inputs(job)?;
+    let times = vec![t.f_double_value(&[0])?];
+    let network = compiled(job, times)?;
+    let _guard = no_grad_guard();
+    let pass = || -> Result<Tensor> { Ok(network.forward(&x, &t, &conditioning)?) };
+    job.write_outputs(|| Ok(vec![("out", pass()?)]))?;
+    job.measure(|| pass().map(drop))
+}
+
+/// x, t and conditioning: from the file of inputs, or random. All images share one t.
+fn inputs(job: &Job) -> Result<(Tensor, Tensor, Conditioning)> {
+    let (x, conditioning) = start(job)?;
+    let t = match job.inputs()? {
+        Some(inputs) => named(&inputs, "t")?,
+        None => Tensor::f_full([job.batch], 0.5, (Kind::Float, Device::Cpu))?,
+    };
+    Ok((x, t, conditioning))
+}
+
+/// The job's network, compiled for inference at these times.
+fn compiled(job: &Job, times: Vec<f64>) -> Result<Box<dyn Network>> {
+    Ok(job.network()?.compile(&CompileOptions::at(times))?)
 }
