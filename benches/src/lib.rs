@@ -1,9 +1,12 @@
-//! Shared setup of the benchmarks: the sprites network, its inputs, and measurements of memory.
+//! Shared setup of the benchmarks: networks, their inputs, a training step, measurements of memory.
 //!
 //! ```
 //! let network = inkdrop_benches::network();
 //! assert_eq!(network.params().trained_count(), 1_481_027);
 //! ```
+
+pub mod cases;
+pub mod step;
 
 use std::error::Error;
 use std::fs;

@@ -70,9 +70,8 @@ enum Task {
     /// `--compare pytorch` compares with PyTorch instead: outputs first, then time and memory. `--growth`
     /// measures how time and memory scale with batch size, resolution and steps. Each has its own `--help`.
     Bench(Rest),
-    /// Compare the GPU's results with the CPU's and time them; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
-    #[command(disable_help_flag = true)]
-    GpuCheck(Rest),
+    /// Compare the GPU's results with the CPU's, then time them; fails without a GPU
+    GpuCheck(tasks::GpuOptions),
     /// A subcommand of inkdrop, and its arguments.
     #[command(external_subcommand)]
     Inkdrop(Vec<OsString>),
@@ -100,7 +99,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Parity(rest) => tasks::parity(&ws, &rest.args),
         Task::Tensorboard { python } => tasks::tensorboard(&ws, python),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
-        Task::GpuCheck(rest) => tasks::gpu_check(&ws, &rest.args),
+        Task::GpuCheck(options) => tasks::gpu_check(&ws, &options),
         Task::Inkdrop(args) => tasks::inkdrop(&ws, &args),
     }
 }

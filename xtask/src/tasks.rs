@@ -45,11 +45,30 @@ pub fn inkdrop(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     }
 }
 
-/// Runs the GPU checks. Exit status: 0 all correct, 1 something is wrong, 2 no GPU.
-pub fn gpu_check(ws: &Workspace, args: &[OsString]) -> Result<u8> {
-    match build(ws, "inkdrop-benches", &["--bin", "gpu_check"])? {
-        0 => become_command(ws.binary("gpu_check").args(args)),
-        failed => Ok(failed),
+/// Options of the GPU check.
+#[derive(clap::Args)]
+pub struct GpuOptions {
+    /// cuda or cuda:N; cpu checks the CPU against itself, with small networks
+    #[arg(long, default_value = "cuda")]
+    device: String,
+    /// Check correctness only
+    #[arg(long)]
+    no_timings: bool,
+}
+
+/// Tests a GPU against the CPU, then times it. Without a GPU the tests fail and say why.
+pub fn gpu_check(ws: &Workspace, options: &GpuOptions) -> Result<u8> {
+    ws.need_libtorch()?;
+    let mut tests = ws.cargo();
+    tests.args(["test", "--release", "--package", "inkdrop-benches", "--test", "gpu"]);
+    tests.args(["--", "--nocapture"]).env("INKDROP_DEVICE", &options.device);
+    match run(&mut tests)? {
+        0 if !options.no_timings => {
+            let mut bench = ws.cargo();
+            bench.args(["bench", "--package", "inkdrop-benches", "--bench", "gpu"]);
+            run(bench.env("INKDROP_DEVICE", &options.device))
+        }
+        code => Ok(code),
     }
 }
 

@@ -1,11 +1,15 @@
-//! The networks that are checked: one of each family, with random weights and no layer at zero.
+//! The networks that a GPU is checked and timed with: one of each family, with random weights and no
+//! layer at zero.
 
-use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
-use inkdrop_process::{Process, ProcessConfig};
-use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed, no_grad_guard};
+use inkdrop_nn::{ClassIds, Conditioning, Network, TrainableNetwork};
+use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+use inkdrop_sampler::ddim;
+use inkdrop_schedule::LevelSpacing;
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{DefaultGenerator, DeviceChoice, NoiseSource, PerImageNoise, TorchNoise};
 use inkdrop_unet::{ImageSize, ModelConfig};
 
-use inkdrop_benches::{Result, process_of, training_options};
+use crate::{Result, process_of, training_options};
 
 const SEED: i64 = 7;
 
@@ -13,16 +17,23 @@ const SEED: i64 = 7;
 const NAMES: [&str; 4] = ["sprites", "ddpm_cifar10", "improved_cifar10", "unet2d_cifar10"];
 
 /// A network and the process that it serves.
+#[derive(Debug)]
 pub struct Case {
+    /// Name of the preset.
     pub name: &'static str,
+    /// The network.
     pub config: ModelConfig,
     process: ProcessConfig,
 }
 
 /// Inputs of a forward pass on a device.
+#[derive(Debug)]
 pub struct Given {
+    /// [B, C, H, W]
     pub x: Tensor,
+    /// `[B]`, in the network's unit.
     pub t: Tensor,
+    /// Contexts or classes.
     pub conditioning: Conditioning,
 }
 
@@ -75,15 +86,15 @@ pub fn build(
     kind: Kind,
     device: Device,
 ) -> Result<Box<dyn TrainableNetwork>> {
-    manual_seed(SEED);
+    let _generator = DefaultGenerator::seeded(SEED);
     let network = config.build(kind, device)?;
-    manual_seed(SEED);
+    let mut noise = TorchNoise::seeded(SEED)?;
     let _guard = no_grad_guard();
     for param in network.params().trained() {
         let zero = f64::try_from(param.tensor.f_abs()?.f_max()?.f_to_kind(Kind::Double)?)? == 0.0;
         if zero {
             let fan_in = (param.tensor.numel() as i64 / param.tensor.size()[0].max(1)).max(100);
-            let drawn = Tensor::f_randn(param.tensor.size(), (Kind::Float, Device::Cpu))?;
+            let drawn = noise.normal(&param.tensor.size(), Device::Cpu)?;
             let drawn = drawn.f_div_scalar((fan_in as f64).sqrt())?;
             param.tensor.shallow_clone().f_copy_(&drawn)?;
         }
@@ -105,9 +116,7 @@ impl Case {
     /// Seeded noise, [B, C, H, W].
     pub fn noise(&self, batch: i64, seed: i64, device: Device) -> Result<Tensor> {
         let [channels, height, width] = self.config.image_shape();
-        manual_seed(seed);
-        let noise = Tensor::f_randn([batch, channels, height, width], (Kind::Float, Device::Cpu))?;
-        Ok(noise.f_to_device(device)?)
+        Ok(TorchNoise::seeded(seed)?.normal(&[batch, channels, height, width], device)?)
     }
 
     /// Timesteps, evenly spaced, `[B]`.
@@ -136,4 +145,32 @@ impl Case {
         let x = self.noise(batch, seed, device)?;
         Ok(Given { x, t, conditioning: self.conditioning(batch, device)? })
     }
+
+    /// Samples by DDIM, always from the same noise.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn sample_ddim(
+        &self,
+        network: &dyn Network,
+        device: Device,
+        batch: i64,
+        steps: usize,
+    ) -> Result<Tensor> {
+        let process = self.process(device)?;
+        let spacing: LevelSpacing = format!("trailing{steps}").parse()?;
+        let schedule = spacing.sampling_schedule(process.schedule())?;
+        let denoiser = NetworkDenoiser::new(&process, network, self.conditioning(batch, device)?);
+        let mut noise = PerImageNoise::new(0, 0..batch.unsigned_abs());
+        Ok(ddim(&denoiser, &schedule, self.noise(batch, 21, device)?, 0.0, &mut noise)?)
+    }
+}
+
+/// The device of `INKDROP_DEVICE` (`cuda`, `cuda:1`, …); without it a GPU, or the CPU if there is none.
+///
+/// # Errors
+/// The device does not exist.
+pub fn device() -> Result<Device> {
+    let name = std::env::var("INKDROP_DEVICE").unwrap_or_else(|_| "auto".to_string());
+    Ok(name.parse::<DeviceChoice>()?.resolve()?)
 }

@@ -5,8 +5,8 @@ use inkdrop_process::{Objective, ObjectiveConfig, Process};
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_train::{Adam, AdamConfig, LossScaler, MasterWeights, Precision};
 
+use crate::Result;
 use crate::cases::{Case, build};
-use inkdrop_benches::Result;
 
 const LR: f64 = 1e-4;
 
