@@ -133,7 +133,8 @@ fn recorded(case: &Case, kind: Kind, device: Device) -> Result<Option<f64>> {
     let plain = build(&case.config, kind, device)?;
     let recorded = CudaGraphNetwork::new(build(&case.config, kind, device)?);
     let mut worst = 0.0;
-    for seed in 11..16 {
+    // On the CPU, where bf16 is slow and nothing is recorded, two inputs will do.
+    for seed in 11..(if device.is_cuda() { 16 } else { 13 }) {
         let given = case.given(BATCH, seed, device)?;
         let expected = pass(plain.as_ref(), &given)?;
         let error = difference(&pass(&recorded, &given)?, &expected)?;
