@@ -136,6 +136,30 @@ fn hand_computed_tables_of_three_steps() {
 }
 
 #[test]
+fn derived_tables_are_functions_of_beta_and_alpha_bar() {
+    let schedule = Schedule::from_betas(array![0.1, 0.2, 0.5]).unwrap();
+    for (i, &bar) in schedule.alphas_cumprod().iter().enumerate() {
+        close(schedule.alphas()[i], 1.0 - schedule.betas()[i]);
+        close(schedule.sqrt_alphas_cumprod()[i].powi(2), bar);
+        close(schedule.sqrt_one_minus_alphas_cumprod()[i].powi(2), 1.0 - bar);
+        close(schedule.log_one_minus_alphas_cumprod()[i].exp(), 1.0 - bar);
+        close(schedule.posterior_log_variance_clipped()[i].exp(), {
+            schedule.posterior_variance()[i.max(1)]
+        });
+        // x0 from x and ε.
+        let (x0, eps) = (0.3, -1.4);
+        let x = bar.sqrt() * x0 + (1.0 - bar).sqrt() * eps;
+        let (recip, recipm1) =
+            (schedule.sqrt_recip_alphas_cumprod()[i], schedule.sqrt_recipm1_alphas_cumprod()[i]);
+        assert!((recip * x - recipm1 * eps - x0).abs() < 1e-12);
+        close(recip * recip - recipm1 * recipm1, 1.0);
+    }
+    // With one step there is no entry 1: its variance is β.
+    let one = Schedule::from_betas(array![0.3]).unwrap();
+    close(one.posterior_log_variance_clipped()[0], 0.3f64.ln());
+}
+
+#[test]
 fn schedules_that_cannot_be_say_why() {
     assert_eq!(ScheduleConfig::Cosine { steps: 0 }.build(), Err(ScheduleError::NoSteps(0)));
     let error = Schedule::from_betas(array![0.1, 1.5]).unwrap_err();
