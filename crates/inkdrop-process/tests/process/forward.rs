@@ -57,6 +57,20 @@ fn a_path_visits_the_kept_steps_and_ends_without_noise() {
     assert!(path.steps().windows(2).all(|pair| pair[0].to == pair[1].from));
 }
 
+/// The steps of a process have its own β, even where ᾱ is not the product of 1 − β.
+#[test]
+fn steps_have_the_betas_of_the_process() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(50)) };
+    for config in [ScheduleConfig::SPRITES, ScheduleConfig::cosine(50), zero] {
+        let process = process(TimeInput::Index, config);
+        let steps = process.sampling_schedule().unwrap();
+        for (step, &beta) in steps.steps().iter().rev().zip(process.schedule().betas()) {
+            assert!((step.beta() - beta).abs() < 1e-12, "{step:?} {beta}");
+            assert!(step.posterior_mean_coefs().1.is_finite(), "{step:?}");
+        }
+    }
+}
+
 #[test]
 fn keeping_all_steps_changes_nothing() {
     let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);

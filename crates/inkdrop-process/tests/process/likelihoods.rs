@@ -53,11 +53,15 @@ fn a_worse_network_takes_more_bits() {
 /// The prior term alone, in closed form.
 #[test]
 fn the_prior_is_the_divergence_from_the_normal() {
-    let process = typed(PredictionType::Epsilon, Variance::FixedLarge);
-    let bar = process.schedule().alphas_cumprod()[99];
-    let x0 = Tensor::full([3, 1, 2, 2], -0.7, F64);
-    let expected = 0.5 * (bar * 0.49 + (1.0 - bar) - 1.0 - (1.0 - bar).ln()) / 2f64.ln();
-    assert!(largest(&(prior_bits(&process, &x0).unwrap() - expected)) < 1e-12);
+    // The second leaves much of the data in x_T.
+    let short = ScheduleConfig::Constant { steps: 5, beta: 0.1 };
+    for schedule in [ScheduleConfig::linear(100), short] {
+        let process = process(TimeInput::Index, schedule);
+        let bar = process.schedule().alphas_cumprod()[process.schedule().num_timesteps() - 1];
+        let x0 = Tensor::full([3, 1, 2, 2], -0.7, F64);
+        let expected = 0.5 * (bar * 0.49 + (1.0 - bar) - 1.0 - (1.0 - bar).ln()) / 2f64.ln();
+        assert!(largest(&(prior_bits(&process, &x0).unwrap() - expected)) < 1e-12);
+    }
 }
 
 /// Every bin's probability together is 1, also where the ends reach to infinity.

@@ -89,6 +89,8 @@ fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
             assert!(largest(&(again - &x)) < 1e-9);
             let free = NetworkDenoiser::new(&process, &oracle, Conditioning::none()).unclipped();
             let free = free.denoise(&x, &step).unwrap();
+            // Where x is nearly noise, x0 is nearly the mean of the data.
+            assert!(largest(&free.x0) > 1.0 || step.from.alpha_cumprod < 0.01, "{step:?}");
             assert!(largest(&(free.x0.clamp(-1.0, 1.0) - &said.x0)) < 1e-12);
         }
     }
@@ -207,6 +209,9 @@ fn a_replaced_half_of_a_prediction_determines_the_other() {
     assert!(largest(&(made(&said) - &x)) < 1e-12);
     assert!(largest(&(said.mean.as_ref().unwrap() - &b)) == 0.0, "a direct mean is kept");
 
+    let said = said.with_x0(a, &x, &step).unwrap();
+    assert!(said.mean.is_none() && largest(&(made(&said) - &x)) < 1e-12);
+    let said = Prediction { mean: Some(b.shallow_clone()), ..said };
     let said = said.with_eps(b.shallow_clone(), &x, &step).unwrap();
     assert!(largest(&(made(&said) - &x)) < 1e-12 && largest(&(&said.eps - &b)) == 0.0);
     assert!(said.mean.is_none());
@@ -266,6 +271,10 @@ fn a_posterior_mean_is_that_of_the_networks_own_step() {
         // Below the first and above the last timestep the nearest step holds.
         let first = SolverStep::with_beta(level(0), NoiseLevel::NOISELESS, betas[0]);
         check_own_step(process, NoiseLevel { timestep: -0.5, ..level(0) }, first);
+        let last = map.len() - 1;
+        let above = NoiseLevel { timestep: map[last] as f64 + 0.5, ..level(last) };
+        let own = SolverStep::with_beta(above, level(last - 1), betas[last]);
+        check_own_step(process, above, own);
     }
 }
 

@@ -79,6 +79,22 @@ fn kept_pixels_are_the_images_own_and_drawn_ones_are_data() {
     assert_eq!(steps[45..], [15, 16, 17, 18, 19], "the last part is walked once");
 }
 
+/// Two draws at the start; each step but the last draws for the drawn and for the kept pixels; and one
+/// draw leads back before each pass but the first.
+#[test]
+fn noise_is_drawn_for_steps_and_for_ways_back() {
+    let (model, path, mask) = (Mixture::gaussian(0.5, 0.1), path("trailing6"), left_half());
+    let repaint = Repaint { times: 2, jump: 2 };
+    let steps = repaint.calls(6);
+    assert_eq!(steps, 10);
+    let draws = 2 + 2 * (steps as i64 - 1) + 2;
+    let run = |draws| {
+        let mut tape = crate::support::tape(draws, &[2, 1, 8, 8]);
+        inpaint(&model, &path, (&images(), &mask), repaint, &mut tape)
+    };
+    assert!(run(draws).is_ok() && run(draws - 1).is_err());
+}
+
 /// All pixels of an image are of one value: what is drawn must come to agree with what is kept.
 #[test]
 fn drawing_again_makes_the_drawn_part_fit() {
