@@ -11,7 +11,7 @@ use inkdrop_sampler::{
 use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::Tensor;
 
-use crate::support::{F64, Mixture, largest, schedule, tape};
+use crate::support::{F64, Mixture, largest, normal, schedule, tape};
 
 const SHAPE: [i64; 4] = [2, 1, 4, 4];
 
@@ -20,8 +20,7 @@ fn path(text: &str) -> SamplingSchedule {
 }
 
 fn start() -> Tensor {
-    inkdrop_torch::tch::manual_seed(3);
-    Tensor::randn(SHAPE, F64)
+    normal(3, &SHAPE)
 }
 
 fn run(sampler: Sampler, path: &SamplingSchedule) -> Tensor {
