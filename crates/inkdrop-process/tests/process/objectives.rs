@@ -65,7 +65,8 @@ fn output(process: &Process, t: usize, x: f64, (x0, eps): (f64, f64)) -> f64 {
 /// Every loss of every prediction type, pixel by pixel.
 #[test]
 fn losses_are_means_of_their_formula() {
-    let losses: [(LossType, fn(f64) -> f64); 3] = [
+    type Formula = fn(f64) -> f64;
+    let losses: [(LossType, Formula); 3] = [
         (LossType::Mse, |d| d * d),
         (LossType::L1, f64::abs),
         (LossType::Huber { delta: 0.2 }, |d| {
