@@ -129,3 +129,28 @@ pub(crate) fn swap(bytes: &mut [u8], kind: Kind) {
         value.reverse();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_shapes_are_shortened() {
+        assert_eq!(brief(&[2, 3]), "[2, 3]");
+        assert_eq!(brief(&[1, 2, 3, 4, 5, 6, 7, 8]), "[1, 2, 3, 4, 5, 6, 7, 8]");
+        assert_eq!(brief(&[7, 2, 3, 4, 5, 6, 1, 8, 9]), "[7, … 9 axes …, 9]");
+    }
+
+    #[test]
+    fn values_swap_their_bytes_each() {
+        let swapped = |kind| {
+            let mut bytes = [1, 2, 3, 4, 5, 6, 7, 8];
+            swap(&mut bytes, kind);
+            bytes
+        };
+        assert_eq!(swapped(Kind::Uint8), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(swapped(Kind::Half), [2, 1, 4, 3, 6, 5, 8, 7]);
+        assert_eq!(swapped(Kind::Float), [4, 3, 2, 1, 8, 7, 6, 5]);
+        assert_eq!(swapped(Kind::Double), [8, 7, 6, 5, 4, 3, 2, 1]);
+    }
+}

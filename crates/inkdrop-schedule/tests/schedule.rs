@@ -6,12 +6,18 @@ use proptest::prelude::*;
 
 #[path = "schedule/betas.rs"]
 mod betas;
+#[path = "schedule/level_spacing.rs"]
+mod level_spacing;
+#[path = "schedule/levels.rs"]
+mod levels;
 #[path = "schedule/loss_weights.rs"]
 mod loss_weights;
 #[path = "schedule/sigmas.rs"]
 mod sigmas;
 #[path = "schedule/spacing.rs"]
 mod spacing;
+#[path = "schedule/steps.rs"]
+mod steps;
 #[path = "schedule/tables.rs"]
 mod tables;
 #[path = "schedule/terminal.rs"]

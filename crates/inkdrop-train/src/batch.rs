@@ -203,3 +203,28 @@ impl BatchLabels {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published outputs of SplitMix64 with the seed 1234567.
+    #[test]
+    fn seeds_of_steps_are_those_of_splitmix64() {
+        let published =
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([0, 1, 2].map(|step| step_seed(1_234_567, step)), published);
+    }
+
+    #[test]
+    fn microbatches_cover_the_batch_once() {
+        for (images, microbatch, most) in
+            [(7, None, 7), (7, Some(3), 3), (6, Some(3), 3), (2, Some(9), 9)]
+        {
+            let parts: Vec<Range<usize>> = microbatches(images, microbatch).collect();
+            assert!(parts.iter().all(|part| (1..=most).contains(&part.len())), "{parts:?}");
+            assert_eq!(parts.len(), images.div_ceil(most));
+            assert!(parts.into_iter().flatten().eq(0..images));
+        }
+    }
+}

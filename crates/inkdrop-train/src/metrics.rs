@@ -335,3 +335,85 @@ impl LossCurve {
         self.points.chunks(stretch).map(mean).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    fn step(t: &[usize], losses: &[f64], weights: &[f64]) -> StepMetrics {
+        let timesteps = SampledTimesteps { t: t.to_vec(), importance_weights: weights.to_vec() };
+        let loss = losses.iter().zip(weights).map(|(loss, weight)| loss * weight).sum::<f64>();
+        StepMetrics {
+            step: 1,
+            lr: 0.1,
+            loss: loss / losses.len() as f64,
+            losses: losses.to_vec(),
+            timesteps,
+            error_and_bound: None,
+            grad_norm: f64::INFINITY,
+        }
+    }
+
+    /// Quarters of eight timesteps are pairs; an infinite norm is left out.
+    #[test]
+    fn log_lines_are_weighted_means() {
+        let mut sums = MetricsAccumulator::default();
+        assert_eq!((sums.log_line(0, 0.1).loss, sums.log_line(0, 0.1).grad_norm), (0.0, None));
+        sums.add(&step(&[0, 1, 5], &[3.0, 9.0, 4.0], &[1.0, 0.5, 2.0]), 8);
+        let second = step(&[7, 5, 7], &[1.0, 10.0, 2.0], &[1.0, 1.0, 3.0]);
+        let terms = Some([0.5, 0.25]);
+        sums.add(&StepMetrics { error_and_bound: terms, grad_norm: 6.0, ..second }, 8);
+        let line = sums.log_line(2, 0.1);
+        assert_eq!((line.step, line.lr), (2, 0.1));
+        assert!((line.loss - (15.5 / 3.0 + 17.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!((line.error, line.bound, line.grad_norm), (Some(0.5), Some(0.25), Some(6.0)));
+        let quarters = [line.loss_q0, line.loss_q1, line.loss_q2, line.loss_q3];
+        assert_eq!(quarters, [Some(7.5 / 1.5), None, Some(18.0 / 3.0), Some(7.0 / 4.0)]);
+    }
+
+    /// Bounds from the clock around it, which holds on a busy machine, too.
+    #[test]
+    fn rates_are_per_second_of_what_is_not_excluded() {
+        let (whole, pause) = (Duration::from_millis(30), Duration::from_millis(10));
+        let before = Instant::now();
+        let mut throughput = Throughput::start(Duration::from_secs(5));
+        let after = Instant::now();
+        throughput.add(10);
+        throughput.add(20);
+        sleep(whole);
+        throughput.exclude(pause);
+        let least = after.elapsed() - pause;
+        let waited = Duration::from_millis(5);
+        let (rate, fraction) = throughput.rates(Duration::from_secs(5) + waited);
+        let most = before.elapsed() - pause;
+        let check = |value: f64, amount: f64| {
+            let (low, high) = (amount / most.as_secs_f64(), amount / least.as_secs_f64());
+            assert!((low..=high).contains(&value), "{low} {value} {high}");
+        };
+        check(rate, 30.0);
+        check(fraction, waited.as_secs_f64());
+        assert_eq!(throughput.rates(Duration::ZERO).1, 0.0, "the wait never falls");
+        assert_eq!(throughput.rates(Duration::from_secs(500)).1, 1.0);
+    }
+
+    #[test]
+    fn a_curve_is_downsampled_by_means_of_stretches() {
+        let curve = LossCurve { points: (1..=5).map(|i| (10 * i, i as f64)).collect() };
+        assert_eq!(curve.downsampled(9).len(), 5);
+        assert_eq!(curve.downsampled(2), [(30, 2.0), (50, 4.5)]);
+        assert_eq!(curve.downsampled(0), curve.downsampled(1));
+        assert_eq!(LossCurve::default().downsampled(3), []);
+    }
+
+    #[test]
+    fn numbers_of_a_line_have_their_tags() {
+        let mut line = MetricsAccumulator::default().log_line(3, 0.25);
+        line.loss_q2 = Some(0.5);
+        let numbers: Vec<(&str, f64)> = line.numbers().collect();
+        let speed = [("speed/images_per_s", 0.0), ("speed/data_wait_fraction", 0.0)];
+        assert_eq!(numbers[..3], [("loss/all", 0.0), ("loss/q2", 0.5), ("lr", 0.25)]);
+        assert_eq!(numbers[3..], speed);
+    }
+}

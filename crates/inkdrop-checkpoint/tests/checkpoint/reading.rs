@@ -172,3 +172,16 @@ fn the_length_of_a_safetensors_header_is_not_taken_for_a_format() {
         assert_eq!(weights.get("x").unwrap(), &Tensor::from_slice(&[2.5f32]));
     }
 }
+
+#[test]
+fn formats_are_named_after_their_programs() {
+    for (format, name) in [
+        (Format::Safetensors, "safetensors"),
+        (Format::TorchZip, "PyTorch (torch.save, zip)"),
+        (Format::TorchLegacy, "PyTorch (torch.save, before 1.6)"),
+        (Format::Npz, "NumPy (npz)"),
+        (StateDict::default().format(), "in memory"),
+    ] {
+        assert_eq!(format.to_string(), name);
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use inkdrop_checkpoint::{CheckpointError, StateDict, load, load_shared};
+use inkdrop_checkpoint::{CheckpointError, Mismatch, StateDict, load, load_shared};
 use inkdrop_nn::{BatchNorm, Conv, ConvConfig, Params};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use proptest::prelude::*;
@@ -242,4 +242,20 @@ fn the_file_is_as_the_format_s_own_crate_wants_it() {
     let same = safetensors::serialize(file.tensors(), metadata.metadata().clone()).unwrap();
     assert_eq!(same[8 + header..], bytes[8 + header..]);
     assert_eq!(bytes, fs::read(saved(&weights()).1).unwrap());
+}
+
+/// At most three keys of each kind are named.
+#[test]
+fn differences_are_counted_and_the_first_are_named() {
+    let keys = |count: usize| (0..count).map(|i| format!("k{i}")).collect::<Vec<_>>();
+    for (missing, unexpected, text) in [
+        (0, 0, ""),
+        (1, 0, "1 missing (k0)"),
+        (3, 0, "3 missing (k0, k1, k2)"),
+        (4, 2, "4 missing (k0, k1, k2, …); 2 unexpected (k0, k1)"),
+    ] {
+        let (missing, unexpected) = (keys(missing), keys(unexpected));
+        let mismatch = Mismatch { missing, unexpected, different: Vec::new() };
+        assert_eq!(mismatch.to_string(), text);
+    }
 }

@@ -57,6 +57,20 @@ fn a_path_visits_the_kept_steps_and_ends_without_noise() {
     assert!(path.steps().windows(2).all(|pair| pair[0].to == pair[1].from));
 }
 
+/// The steps of a process have its own β, even where ᾱ is not the product of 1 − β.
+#[test]
+fn steps_have_the_betas_of_the_process() {
+    let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(50)) };
+    for config in [ScheduleConfig::SPRITES, ScheduleConfig::cosine(50), zero] {
+        let process = process(TimeInput::Index, config);
+        let steps = process.sampling_schedule().unwrap();
+        for (step, &beta) in steps.steps().iter().rev().zip(process.schedule().betas()) {
+            assert!((step.beta() - beta).abs() < 1e-12, "{step:?} {beta}");
+            assert!(step.posterior_mean_coefs().1.is_finite(), "{step:?}");
+        }
+    }
+}
+
 #[test]
 fn keeping_all_steps_changes_nothing() {
     let full = process(TimeInput::Fraction, ScheduleConfig::SPRITES);
@@ -109,6 +123,57 @@ fn tensors_become_pixels_by_truncation_and_clamping() {
     let x = Tensor::from_slice(&[-3.0f32, -1.0, 0.0, 0.999, 1.0, 9.0]).view([1, 1, 1, 6]);
     // (0 + 1)·127.5 = 127.5 → 127; (0.999 + 1)·127.5 = 254.87 → 254
     assert_eq!(pixels::from_tensor(&x).unwrap(), [0, 0, 127, 254, 255, 255]);
+}
+
+/// Rounding half to even, where [`pixels::from_tensor`] cuts off.
+#[test]
+fn tensors_become_rounded_pixels() {
+    let bytes: Vec<u8> = (0..=255).chain(0..=255).chain(0..=255).collect();
+    let x = pixels::to_tensor(&bytes, [1, 32, 8, 3], Device::Cpu).unwrap();
+    assert_eq!(pixels::from_tensor_rounded(&x).unwrap(), bytes);
+    let x = Tensor::from_slice(&[-3.0f32, -1.0, -0.501, 0.0, 0.999, 1.0, 9.0]).view([1, 1, 1, 7]);
+    // 0.2495·255 = 63.6 → 64; 0.5·255 = 127.5 → 128; 0.9995·255 = 254.87 → 255
+    assert_eq!(pixels::from_tensor_rounded(&x).unwrap(), [0, 0, 64, 128, 255, 255, 255]);
+}
+
+/// The last axis of the images is the channels, the second of the tensor.
+#[test]
+fn pixels_are_in_the_order_of_images() {
+    let bytes: Vec<u8> = (0..24).collect();
+    let x = pixels::to_tensor(&bytes, [1, 2, 4, 3], Device::Cpu).unwrap();
+    for (row, column, channel) in [(0, 0, 1), (0, 3, 2), (1, 2, 0)] {
+        let expected = (row * 12 + column * 3 + channel) as f64 / 127.5 - 1.0;
+        assert!((x.double_value(&[0, channel, row, column]) - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn times_of_a_sampling_schedule_are_those_of_its_levels() {
+    for (time, unit) in [(TimeInput::Index, 1.0), (TimeInput::Rescaled, 2.0)] {
+        let process = process(time, ScheduleConfig::linear(500));
+        let short = process.respaced(&TimestepSpacing::Explicit(vec![3, 77, 498])).unwrap();
+        let times = process.network_times(&short.sampling_schedule().unwrap());
+        assert_eq!(times, [498.0, 77.0, 3.0].map(|step| step * unit));
+    }
+    let process = process(TimeInput::Fraction, ScheduleConfig::linear(500));
+    let times = process.network_times(&process.sampling_schedule().unwrap());
+    let expected: Vec<f64> =
+        (1..=500).rev().map(|t| f64::from((t as f64 / 500.0) as f32)).collect();
+    assert_eq!(times, expected);
+}
+
+#[test]
+fn configs_leave_out_what_is_usual() {
+    let usual = serde_json::to_value(ProcessConfig::sprites()).unwrap();
+    assert!(usual.get("prediction").is_none() && usual.get("clip").is_none(), "{usual}");
+    let other = ProcessConfig {
+        prediction: inkdrop_process::PredictionType::Velocity,
+        clip: true,
+        ..ProcessConfig::sprites()
+    };
+    let written = serde_json::to_value(&other).unwrap();
+    assert_eq!((&written["prediction"], &written["clip"]), (&"velocity".into(), &true.into()));
+    assert_eq!(serde_json::from_value::<ProcessConfig>(written).unwrap(), other);
 }
 
 #[test]

@@ -48,6 +48,71 @@ fn min_snr_weighs_the_same_error_the_same_in_every_parametrisation() {
     }
 }
 
+/// What a network of a type outputs or should output, from x0 and ε.
+fn output(process: &Process, t: usize, x: f64, (x0, eps): (f64, f64)) -> f64 {
+    let schedule = process.schedule();
+    let bar = schedule.alphas_cumprod()[t];
+    match process.config().prediction {
+        PredictionType::Epsilon => eps,
+        PredictionType::Sample => x0,
+        PredictionType::Velocity => bar.sqrt() * eps - (1.0 - bar).sqrt() * x0,
+        PredictionType::PosteriorMean => {
+            schedule.posterior_mean_coef1()[t] * x0 + schedule.posterior_mean_coef2()[t] * x
+        }
+    }
+}
+
+/// Every loss of every prediction type, pixel by pixel.
+#[test]
+fn losses_are_means_of_their_formula() {
+    type Formula = fn(f64) -> f64;
+    let losses: [(LossType, Formula); 3] = [
+        (LossType::Mse, |d| d * d),
+        (LossType::L1, f64::abs),
+        (LossType::Huber { delta: 0.2 }, |d| {
+            if d.abs() < 0.2 { 0.5 * d * d } else { 0.2 * (d.abs() - 0.1) }
+        }),
+    ];
+    let (x0, noise) =
+        ([[-0.4, 0.1], [0.6, -0.9], [0.3, 0.0]], [[1.2, -0.3], [0.1, 0.8], [-1.0, 2.0]]);
+    let of = |rows: &[[f64; 2]; 3]| Tensor::from_slice(rows.as_flattened()).view([3, 1, 1, 2]);
+    let steps = [0usize, 40, 99];
+    let t = Tensor::from_slice(&steps.map(|t| t as i64));
+    let batch = (of(&x0), of(&noise));
+    for mean in MEANS {
+        let process = typed(mean, Variance::FixedLarge);
+        let oracle = Oracle { error: 0.2, ..Oracle::of(&process) };
+        for (loss, formula) in losses {
+            for forward_noise in [ForwardNoise::Standard, ForwardNoise::SpritesNotebook] {
+                let config = ObjectiveConfig { loss, weighting: Weighting::None, forward_noise };
+                let objective = Objective::new(&process, &config).unwrap();
+                let (batch, none) = ((&batch.0, &t, &batch.1), Conditioning::none());
+                let terms = objective.terms(&oracle, batch, &none, Mode::Eval).unwrap();
+                let ours = numbers(&terms.loss);
+                assert_eq!(numbers(&terms.error.unwrap()), ours);
+                assert!(terms.bound.is_none());
+                for (row, &t) in steps.iter().enumerate() {
+                    let bar = process.schedule().alphas_cumprod()[t];
+                    let scale = match forward_noise {
+                        ForwardNoise::Standard => (1.0 - bar).sqrt(),
+                        ForwardNoise::SpritesNotebook => 1.0 - bar,
+                    };
+                    let difference = |i: usize| {
+                        let (x0, eps) = (x0[row][i], noise[row][i]);
+                        let x = bar.sqrt() * x0 + scale * eps;
+                        let said =
+                            oracle.x0(&Tensor::from(x), &Tensor::from(bar)).double_value(&[]);
+                        let noise = (x - bar.sqrt() * said) / (1.0 - bar).sqrt();
+                        output(&process, t, x, (said, noise)) - output(&process, t, x, (x0, eps))
+                    };
+                    let expected = [0, 1].map(|i| formula(difference(i))).iter().sum::<f64>() / 2.0;
+                    assert!((ours[row] - expected).abs() < 1e-9, "{mean:?}, {config:?} at {t}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn p2_divides_by_the_snr_plus_k() {
     let process = typed(PredictionType::Epsilon, Variance::FixedLarge);

@@ -1,11 +1,11 @@
 //! What outputs mean, whatever the network predicts.
 
-use inkdrop_nn::Conditioning;
+use inkdrop_nn::{Conditioning, FnNetwork};
 use inkdrop_process::{
-    Denoiser, FnDenoiser, NetworkDenoiser, PredictionType, Process, ProcessConfig, ProcessError,
-    Variance,
+    Denoiser, FnDenoiser, NetworkDenoiser, Prediction, PredictionType, Process, ProcessConfig,
+    ProcessError, Variance,
 };
-use inkdrop_schedule::{LevelSpacing, ScheduleConfig, SolverStep, TimestepSpacing};
+use inkdrop_schedule::{LevelSpacing, NoiseLevel, ScheduleConfig, SolverStep, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Tensor};
 
 use crate::support::{F64, MEANS, Oracle, config, largest, typed};
@@ -89,6 +89,8 @@ fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
             assert!(largest(&(again - &x)) < 1e-9);
             let free = NetworkDenoiser::new(&process, &oracle, Conditioning::none()).unclipped();
             let free = free.denoise(&x, &step).unwrap();
+            // Where x is nearly noise, x0 is nearly the mean of the data.
+            assert!(largest(&free.x0) > 1.0 || step.from.alpha_cumprod < 0.01, "{step:?}");
             assert!(largest(&(free.x0.clamp(-1.0, 1.0) - &said.x0)) < 1e-12);
         }
     }
@@ -178,4 +180,112 @@ fn pure_noise_says_nothing_through_epsilon_but_through_v_and_x0() {
             assert!(largest(&(said.unwrap().x0 - 0.3)) < 1e-9, "{mean:?}");
         }
     }
+}
+
+fn step(from: f64, to: f64) -> SolverStep {
+    let level = |alpha_cumprod| NoiseLevel { alpha_cumprod, timestep: 50.0 };
+    SolverStep::new(level(from), level(to))
+}
+
+/// x0 and ε determine each other, and the mean of the step follows from x0 and x.
+#[test]
+fn a_replaced_half_of_a_prediction_determines_the_other() {
+    let (x, step) = (Tensor::randn([2, 1, 3, 3], F64), step(0.3, 0.6));
+    let [a, b] = [0, 1].map(|_| x.randn_like());
+    let first = Prediction::from_x0(a.shallow_clone(), &x, &step).unwrap();
+    assert!(largest(&(&first.x0 - &a)) == 0.0 && first.mean.is_none());
+    let variance = first.log_variance.double_value(&[]).exp();
+    assert!((variance - step.posterior_variance()).abs() < 1e-12);
+    let made = |said: &Prediction| &said.x0 * step.from.signal() + &said.eps * step.from.noise();
+    assert!(largest(&(made(&first) - &x)) < 1e-12);
+    let (of_x0, of_x) = step.posterior_mean_coefs();
+    let mean = first.posterior_mean(&x, &step).unwrap();
+    assert!(largest(&(mean - (&a * of_x0 + &x * of_x))) < 1e-12);
+
+    let said = Prediction { mean: Some(b.shallow_clone()), ..first };
+    assert!(largest(&(said.posterior_mean(&x, &step).unwrap() - &b)) == 0.0);
+    let said = said.clipped(&x, &step).unwrap();
+    assert!(largest(&(said.x0.shallow_clone() - a.clamp(-1.0, 1.0))) == 0.0);
+    assert!(largest(&(made(&said) - &x)) < 1e-12);
+    assert!(largest(&(said.mean.as_ref().unwrap() - &b)) == 0.0, "a direct mean is kept");
+
+    let said = said.with_x0(a, &x, &step).unwrap();
+    assert!(said.mean.is_none() && largest(&(made(&said) - &x)) < 1e-12);
+    let said = Prediction { mean: Some(b.shallow_clone()), ..said };
+    let said = said.with_eps(b.shallow_clone(), &x, &step).unwrap();
+    assert!(largest(&(made(&said) - &x)) < 1e-12 && largest(&(&said.eps - &b)) == 0.0);
+    assert!(said.mean.is_none());
+    let pure = SolverStep::new(NoiseLevel { alpha_cumprod: 0.0, ..step.from }, step.to);
+    assert!(matches!(said.with_eps(b, &x, &pure), Err(ProcessError::NoSignal)));
+}
+
+#[test]
+fn a_last_step_has_a_finite_log_variance() {
+    let x = Tensor::randn([1, 1, 2, 2], F64);
+    let said = Prediction::from_x0(x.zeros_like(), &x, &step(0.9, 1.0)).unwrap();
+    assert!((said.log_variance.double_value(&[]) - 1e-20f64.ln()).abs() < 1e-9);
+}
+
+/// A network that outputs 0.4 as the mean of its own step, at a level of a process.
+fn check_own_step(process: &Process, level: NoiseLevel, own: SolverStep) {
+    let network = FnNetwork::new(|x, _, _| Ok(x.full_like(0.4)));
+    let denoiser = NetworkDenoiser::new(process, &network, Conditioning::none());
+    let x = Tensor::full([1, 1, 1, 1], -0.7, F64);
+    // Wherever the solver goes, the network's mean is that of its own step.
+    for to in [own.to, NoiseLevel::NOISELESS] {
+        let said = denoiser.denoise(&x, &SolverStep::new(level, to)).unwrap();
+        let (of_x0, of_x) = own.posterior_mean_coefs();
+        let expected = (0.4 + 0.7 * of_x) / of_x0;
+        let ours = said.x0.double_value(&[0, 0, 0, 0]);
+        assert!((ours - expected).abs() < 1e-9 * expected.abs(), "{level:?}: {ours} {expected}");
+        assert_eq!(said.mean.is_some(), to == own.to);
+    }
+}
+
+/// Between two timesteps β lies between theirs, and the step ends at the lower one.
+#[test]
+fn a_posterior_mean_is_that_of_the_networks_own_step() {
+    let full = typed(PredictionType::PosteriorMean, Variance::FixedSmall);
+    let respaced = full.respaced(&TimestepSpacing::Explicit(vec![9, 30, 70])).unwrap();
+    for process in [&full, &respaced] {
+        let (schedule, map) = (process.schedule(), process.timestep_map());
+        let level = |index: usize| NoiseLevel {
+            alpha_cumprod: schedule.alphas_cumprod()[index],
+            timestep: map[index] as f64,
+        };
+        let betas = schedule.betas();
+        for high in [1, 2] {
+            let own = SolverStep::with_beta(level(high), level(high - 1), betas[high]);
+            check_own_step(process, level(high), own);
+            for part in [0.25, 0.9] {
+                let (a, b) = (level(high - 1), level(high));
+                let mix = |a: f64, b: f64| a + part * (b - a);
+                let between = NoiseLevel {
+                    alpha_cumprod: mix(a.alpha_cumprod, b.alpha_cumprod),
+                    timestep: mix(a.timestep, b.timestep),
+                };
+                let beta = mix(betas[high - 1], betas[high]);
+                check_own_step(process, between, SolverStep::with_beta(between, a, beta));
+            }
+        }
+        // Below the first and above the last timestep the nearest step holds.
+        let first = SolverStep::with_beta(level(0), NoiseLevel::NOISELESS, betas[0]);
+        check_own_step(process, NoiseLevel { timestep: -0.5, ..level(0) }, first);
+        let last = map.len() - 1;
+        let above = NoiseLevel { timestep: map[last] as f64 + 0.5, ..level(last) };
+        let own = SolverStep::with_beta(above, level(last - 1), betas[last]);
+        check_own_step(process, above, own);
+    }
+}
+
+#[test]
+fn x_without_channels_is_refused() {
+    let process = typed(PredictionType::Epsilon, Variance::FixedSmall);
+    let network = FnNetwork::new(|x, _, _| Ok(x.shallow_clone()));
+    let denoiser = NetworkDenoiser::new(&process, &network, Conditioning::none());
+    for shape in [&[][..], &[4][..]] {
+        let error = denoiser.denoise(&Tensor::zeros(shape, F64), &step(0.3, 0.6)).unwrap_err();
+        assert!(error.to_string().starts_with("x has shape"), "{error}");
+    }
+    assert!(denoiser.denoise(&Tensor::zeros([4, 1], F64), &step(0.3, 0.6)).is_ok());
 }

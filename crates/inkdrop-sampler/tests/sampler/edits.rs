@@ -7,7 +7,7 @@ use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Kind, Tensor};
 
-use crate::support::{F64, Mixture, largest, schedule};
+use crate::support::{F64, Mixture, largest, normal, schedule};
 
 fn path(text: &str) -> SamplingSchedule {
     text.parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap()
@@ -79,6 +79,22 @@ fn kept_pixels_are_the_images_own_and_drawn_ones_are_data() {
     assert_eq!(steps[45..], [15, 16, 17, 18, 19], "the last part is walked once");
 }
 
+/// Two draws at the start; each step but the last draws for the drawn and for the kept pixels; and one
+/// draw leads back before each pass but the first.
+#[test]
+fn noise_is_drawn_for_steps_and_for_ways_back() {
+    let (model, path, mask) = (Mixture::gaussian(0.5, 0.1), path("trailing6"), left_half());
+    let repaint = Repaint { times: 2, jump: 2 };
+    let steps = repaint.calls(6);
+    assert_eq!(steps, 10);
+    let draws = 2 + 2 * (steps as i64 - 1) + 2;
+    let run = |draws| {
+        let mut tape = crate::support::tape(draws, &[2, 1, 8, 8]);
+        inpaint(&model, &path, (&images(), &mask), repaint, &mut tape)
+    };
+    assert!(run(draws).is_ok() && run(draws - 1).is_err());
+}
+
 /// All pixels of an image are of one value: what is drawn must come to agree with what is kept.
 #[test]
 fn drawing_again_makes_the_drawn_part_fit() {
@@ -129,8 +145,7 @@ fn masks_of_another_size_are_refused() {
 
 #[test]
 fn slerp_keeps_the_norm_and_the_ends() {
-    inkdrop_torch::tch::manual_seed(1);
-    let (a, b) = (Tensor::randn([3, 3, 8, 8], F64), Tensor::randn([3, 3, 8, 8], F64));
+    let [a, b] = [1, 2].map(|seed| normal(seed, &[3, 3, 8, 8]));
     assert!(largest(&(slerp(&a, &b, 0.0).unwrap() - &a)) < 1e-12);
     assert!(largest(&(slerp(&a, &b, 1.0).unwrap() - &b)) < 1e-12);
     for row in 0..3 {
@@ -146,8 +161,7 @@ fn slerp_keeps_the_norm_and_the_ends() {
 
 #[test]
 fn a_latent_grid_has_its_corners() {
-    inkdrop_torch::tch::manual_seed(1);
-    let corners: Vec<Tensor> = (0..4).map(|_| Tensor::randn([1, 1, 2, 2], F64)).collect();
+    let corners: Vec<Tensor> = (0..4).map(|seed| normal(seed, &[1, 1, 2, 2])).collect();
     let grid = latent_grid([&corners[0], &corners[1], &corners[2], &corners[3]], 3, 4).unwrap();
     assert_eq!(grid.size(), [12, 1, 2, 2]);
     for (place, corner) in [(0, 0), (8, 1), (3, 2), (11, 3)] {

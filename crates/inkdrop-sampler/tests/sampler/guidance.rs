@@ -8,7 +8,7 @@ use inkdrop_sampler::{
 use inkdrop_schedule::{LevelSpacing, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::{Kind, Tensor};
 
-use crate::support::{F64, Mixture, largest, schedule, tape};
+use crate::support::{F64, Mixture, largest, normal, schedule, tape};
 
 fn steps() -> Vec<SolverStep> {
     let path = "karras9".parse::<LevelSpacing>().unwrap().sampling_schedule(&schedule()).unwrap();
@@ -16,8 +16,7 @@ fn steps() -> Vec<SolverStep> {
 }
 
 fn x() -> Tensor {
-    inkdrop_torch::tch::manual_seed(2);
-    Tensor::randn([3, 1, 4, 4], F64)
+    normal(2, &[3, 1, 4, 4])
 }
 
 fn near(a: &Prediction, b: &Prediction) -> bool {

@@ -1,12 +1,17 @@
 //! Solvers that are each other.
 
+use std::cell::RefCell;
+
+use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_sampler::{
-    Churn, DpmSolver, Inversion, Sampler, SamplerError, SamplingRun, UniPc, ddim, ddim_inversion,
+    Churn, Denoiser, DpmSolver, Inversion, Sampler, SamplerError, SamplingRun, SolverVariable,
+    UniPc, ddim, ddim_inversion, ddpm, dpm_solver, dpm_solver_2, edm, euler, euler_ancestral, heun,
+    lms, plms, pndm, unipc,
 };
-use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule, ScheduleConfig};
+use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::Tensor;
 
-use crate::support::{F64, Mixture, largest, schedule, tape};
+use crate::support::{F64, Mixture, largest, normal, schedule, tape};
 
 const SHAPE: [i64; 4] = [2, 1, 4, 4];
 
@@ -15,8 +20,7 @@ fn path(text: &str) -> SamplingSchedule {
 }
 
 fn start() -> Tensor {
-    inkdrop_torch::tch::manual_seed(3);
-    Tensor::randn(SHAPE, F64)
+    normal(3, &SHAPE)
 }
 
 fn run(sampler: Sampler, path: &SamplingSchedule) -> Tensor {
@@ -39,7 +43,7 @@ fn first_order_solvers_are_ddim() {
     same("lms-1", Sampler::Lms { order: 1 }, Sampler::DDIM);
     let one = DpmSolver { order: 1, ..DpmSolver::PP_2M };
     same("dpm-solver++-1", Sampler::Dpm(one), Sampler::DDIM);
-    let noise = DpmSolver { variable: inkdrop_sampler::SolverVariable::NoisePrediction, ..one };
+    let noise = DpmSolver { variable: SolverVariable::NoisePrediction, ..one };
     same("dpm-solver-1", Sampler::Dpm(noise), Sampler::DDIM);
     let unip = UniPc { order: 1, disable_corrector: usize::MAX, ..UniPc::default() };
     same("unip-1", Sampler::UniPc(unip), Sampler::DDIM);
@@ -68,7 +72,12 @@ fn without_noise_the_stochastic_solvers_are_their_own_skeletons() {
 #[test]
 fn a_single_image_is_found_at_once() {
     let model = Mixture::gaussian(0.3, 0.0);
-    for (name, sampler) in Sampler::all() {
+    let variable = SolverVariable::NoisePrediction;
+    let of_noise = [
+        ("dpm of noise", Sampler::Dpm(DpmSolver { variable, ..DpmSolver::PP_3M })),
+        ("unipc of noise", Sampler::UniPc(UniPc { variable, ..UniPc::default() })),
+    ];
+    for (name, sampler) in Sampler::all().into_iter().chain(of_noise) {
         for text in ["trailing4", "karras9"] {
             let path = path(text);
             let mut noise = tape(20, &SHAPE);
@@ -270,6 +279,136 @@ fn names_lead_to_samplers_and_near_misses_are_suggested() {
     }
     let error = "unpic".parse::<Sampler>().unwrap_err().to_string();
     assert!(error.starts_with("sampler `unpic` (did you mean unipc?): expected one of"), "{error}");
+    let error = "dpm-solver-something".parse::<Sampler>().unwrap_err().to_string();
+    assert!(!error.contains("did you mean"), "{error}");
     let error = "magic".parse::<Sampler>().unwrap_err().to_string();
     assert!(!error.contains("did you mean") && error.contains("dpm++3m-sde"), "{error}");
+}
+
+/// Each sampler is also a function.
+#[test]
+fn functions_are_their_samplers() {
+    type Function = fn(&SamplingSchedule) -> Result<Tensor, SamplerError>;
+    fn noise() -> inkdrop_torch::NoiseTape {
+        tape(12, &SHAPE)
+    }
+    let dpm = DpmSolver::PP_2M_SDE;
+    let functions: [(Sampler, Function); 12] = [
+        (Sampler::Ddpm, |path| ddpm(&Mixture::two(), path, start(), &mut noise())),
+        (Sampler::Ddim { eta: 0.3 }, |path| {
+            ddim(&Mixture::two(), path, start(), 0.3, &mut noise())
+        }),
+        (Sampler::Euler, |path| euler(&Mixture::two(), path, start())),
+        (Sampler::EulerAncestral { eta: 0.3 }, |path| {
+            euler_ancestral(&Mixture::two(), path, start(), 0.3, &mut noise())
+        }),
+        (Sampler::Heun, |path| heun(&Mixture::two(), path, start())),
+        (Sampler::Edm(Churn::default()), |path| {
+            let churn = Churn::default();
+            edm(&Mixture::two(), &schedule(), path, start(), churn, &mut noise())
+        }),
+        (Sampler::Lms { order: 3 }, |path| lms(&Mixture::two(), path, start(), 3)),
+        (Sampler::Dpm2, |path| dpm_solver_2(&Mixture::two(), &schedule(), path, start())),
+        (Sampler::Dpm(dpm), |path| {
+            dpm_solver(&Mixture::two(), path, start(), DpmSolver::PP_2M_SDE, &mut noise())
+        }),
+        (Sampler::UniPc(UniPc::default()), |path| {
+            unipc(&Mixture::two(), path, start(), UniPc::default())
+        }),
+        (Sampler::Plms, |path| plms(&Mixture::two(), path, start())),
+        (Sampler::Pndm, |path| pndm(&Mixture::two(), &schedule(), path, start())),
+    ];
+    let path = path("trailing10");
+    for (sampler, function) in functions {
+        assert_eq!(function(&path).unwrap(), run(sampler, &path), "{sampler}");
+    }
+}
+
+#[test]
+fn samplers_are_written_with_the_settings_that_are_not_usual() {
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| *name != "unipc-2") {
+        assert_eq!(sampler.to_string(), name);
+    }
+    let churn = Churn { churn: 3.0, ..Churn::default() };
+    let unipc = UniPc { lower_order_final: false, ..UniPc::default() };
+    for (sampler, text) in [
+        (Sampler::Ddim { eta: 0.3 }, "ddim, eta 0.3"),
+        (Sampler::EulerAncestral { eta: 0.3 }, "euler-ancestral, eta 0.3"),
+        (Sampler::Lms { order: 2 }, "lms, order 2"),
+        (Sampler::Edm(churn), "edm, Churn { churn: 3.0"),
+        (Sampler::Dpm(DpmSolver { order: 1, ..DpmSolver::PP_2M }), "dpm++2m, DpmSolver { order: 1"),
+        (Sampler::UniPc(unipc), "unipc, UniPc { order: 2"),
+    ] {
+        assert!(sampler.to_string().starts_with(text), "{sampler}");
+    }
+}
+
+#[test]
+fn eta_is_set_where_there_is_one() {
+    assert_eq!(Sampler::DDIM.with_eta(0.3).unwrap(), Sampler::Ddim { eta: 0.3 });
+    let ancestral = Sampler::EulerAncestral { eta: 1.0 }.with_eta(0.3).unwrap();
+    assert_eq!(ancestral, Sampler::EulerAncestral { eta: 0.3 });
+    assert!(Sampler::DDIM.with_eta(1.1).is_err());
+}
+
+/// Data of zeros that keeps the steps that it is asked for, with x.
+#[derive(Default)]
+struct Recorder(RefCell<Vec<(SolverStep, f64)>>);
+
+impl Denoiser for Recorder {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        self.0.borrow_mut().push((*step, x.double_value(&[0, 0, 0, 0])));
+        Prediction::from_x0(x.zeros_like(), x, step)
+    }
+}
+
+/// Karras et al. 2022, algorithm 2: σ is raised by γ = min(S_churn/n, √2 − 1) within the range.
+#[test]
+fn churn_raises_the_noise_before_a_step() {
+    let sigmas = [8.0, 4.0, 2.0, 1.0, 0.5];
+    let path = crate::support::levels(sigmas);
+    for (churn, gamma) in [(0.4, 0.1), (9.0, std::f64::consts::SQRT_2 - 1.0)] {
+        let settings = Churn { churn, min: 2.0, max: 4.0, noise: 1.5 };
+        let (recorder, draws) = (Recorder::default(), Tensor::ones([2, 1, 1, 1, 1], F64));
+        let mut noise = inkdrop_torch::NoiseTape::new(draws);
+        let mut before = 0.7;
+        let x = Tensor::full([1, 1, 1, 1], before, F64);
+        let noise_schedule = schedule();
+        let sampler = Sampler::Edm(settings);
+        let steps = sampler.steps(&recorder, &noise_schedule, &path, x, &mut noise).unwrap();
+        for (i, state) in steps.enumerate() {
+            let raised = if [4.0, 2.0].contains(&sigmas[i]) { 1.0 + gamma } else { 1.0 };
+            let (asked, x) = recorder.0.borrow()[2 * i];
+            let end = sigmas[i] * raised;
+            assert!((asked.from.sigma() / end - 1.0).abs() < 1e-9, "{asked:?}");
+            assert_eq!(asked.to, path.steps()[i].to);
+            // In the form x0 + σ·ε, noise of the missing variance is added.
+            let added = 1.5 * (end * end - sigmas[i] * sigmas[i]).sqrt();
+            let expected = (before / path.steps()[i].from.signal() + added) * asked.from.signal();
+            assert!((x - expected).abs() < 1e-6, "{x} is not {expected}");
+            before = state.unwrap().x.double_value(&[0, 0, 0, 0]);
+        }
+    }
+}
+
+/// Each second prediction is asked for the step that comes after.
+#[test]
+fn steps_between_lead_to_where_the_solver_goes() {
+    let asked = |sampler: Sampler, text: &str| {
+        let recorder = Recorder::default();
+        let (path, mut noise) = (path(text), tape(0, &SHAPE));
+        sampler.sample(&recorder, &schedule(), &path, start(), &mut noise).map(drop).unwrap();
+        let steps = recorder.0.into_inner().into_iter();
+        steps.map(|(step, _)| [step.from.timestep, step.to.timestep]).collect::<Vec<_>>()
+    };
+    let heun = asked(Sampler::Heun, "trailing2");
+    assert_eq!(heun, [[999.0, 499.0], [499.0, -1.0], [499.0, -1.0]]);
+    let pndm = asked(Sampler::Pndm, "trailing4");
+    let first = [[999.0, 749.0], [874.0, 749.0], [874.0, 749.0], [749.0, -1.0]];
+    assert_eq!(pndm[..4], first);
+    assert_eq!(pndm[12..], [[249.0, -1.0]]);
+    let plms = asked(Sampler::Plms, "trailing3");
+    assert_eq!(plms[..2].concat()[..2], [999.0, 666.0]);
+    assert_eq!(plms.len(), 4);
+    assert_eq!((Sampler::Plms.calls(1), asked(Sampler::Plms, "trailing1").len()), (1, 1));
 }

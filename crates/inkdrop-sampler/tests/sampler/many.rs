@@ -135,6 +135,9 @@ fn requests_that_cannot_be_name_the_field() {
     let of = |count| steps(count).unwrap_err().to_string();
     assert!(of(0).contains("0 sampling steps: expected 1 to 500"));
     assert!(of(501).contains("501 sampling steps: expected 1 to 500"));
+    for (text, rng) in [("per-sample", Rng::PerImage), ("torch", Rng::Torch)] {
+        assert_eq!(text.parse::<Rng>().unwrap(), rng);
+    }
     assert!("numpy".parse::<Rng>().unwrap_err().to_string().contains("per-sample or torch"));
 }
 

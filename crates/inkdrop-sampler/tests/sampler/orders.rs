@@ -1,8 +1,9 @@
 //! How fast each solver's error falls with its steps.
 
-use inkdrop_sampler::{Churn, DpmSolver, Sampler, SecondOrder, SolverVariable, UniPc};
+use inkdrop_process::{Prediction, ProcessError};
+use inkdrop_sampler::{Churn, Denoiser, DpmSolver, Sampler, SecondOrder, SolverVariable, UniPc};
 use inkdrop_schedule::solver_coefficients::BKind;
-use inkdrop_schedule::{SamplingSchedule, sigmas};
+use inkdrop_schedule::{NoiseLevel, SamplingSchedule, SolverStep, sigmas};
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::Tensor;
 
@@ -148,4 +149,100 @@ fn the_published_third_order_is_of_second_order() {
     check("published 3m", Sampler::Dpm(published(DpmSolver::PP_3M)), 2.0);
     let error = |dpm| error_of_spread(Sampler::Dpm(dpm), 96);
     assert!(error(published(DpmSolver::PP_3M_SDE)) > 20.0 * error(DpmSolver::PP_3M_SDE));
+}
+
+/// Data that depends on the noise level alone, so that a step follows from x and the last levels.
+struct Wave;
+
+impl Wave {
+    fn x0(level: NoiseLevel) -> f64 {
+        (1.3 * level.lambda()).cos()
+    }
+}
+
+impl Denoiser for Wave {
+    fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
+        Prediction::from_x0(x.full_like(Self::x0(step.from)), x, step)
+    }
+}
+
+/// x after a step of order 1 (Lu et al. 2022b, eq. 9), or 2 with the level before (algorithm 2).
+fn stepped(x: f64, step: &SolverStep, before: Option<NoiseLevel>) -> f64 {
+    let (from, to) = (step.from, step.to);
+    let slope = before.map_or(0.0, |before| {
+        let change = Wave::x0(from) - Wave::x0(before);
+        change / (from.lambda() - before.lambda())
+    });
+    let h = to.lambda() - from.lambda();
+    let x0 = Wave::x0(from) + if slope == 0.0 { 0.0 } else { slope * h / 2.0 };
+    to.noise() / from.noise() * x - to.signal() * (-h).exp_m1() * x0
+}
+
+/// The order of each step: 1, 2, or 3 where it is neither.
+fn orders(sampler: Sampler, path: &SamplingSchedule) -> Vec<usize> {
+    let schedule = schedule();
+    let mut x = 0.7;
+    let start = Tensor::from_slice(&[x]).view([1, 1, 1, 1]);
+    let run = sampler.steps(Wave, &schedule, path, start, silence()).unwrap();
+    let order = |state: inkdrop_sampler::StepState| {
+        let step = path.steps()[state.index];
+        let before = state.index.checked_sub(1).map(|before| path.steps()[before].from);
+        let ours = state.x.double_value(&[0, 0, 0, 0]);
+        let is = |expected: f64| (ours - expected).abs() < 1e-9;
+        let (first, second) = (stepped(x, &step, None), stepped(x, &step, before));
+        x = ours;
+        match (is(first), is(second)) {
+            (true, _) => 1,
+            (_, true) => 2,
+            _ => 3,
+        }
+    };
+    run.map(Result::unwrap).map(order).collect()
+}
+
+/// A path whose last step is not to clean data, and one whose last step is.
+fn ends(steps: usize) -> [SamplingSchedule; 2] {
+    // Uneven in λ.
+    let open = levels(sigmas::karras(steps + 1, 0.05, 40.0, 5.0).unwrap());
+    let mut levels: Vec<NoiseLevel> = open.steps().iter().map(|step| step.from).collect();
+    levels.push(NoiseLevel::NOISELESS);
+    [open, SamplingSchedule::from_levels(&levels).unwrap()]
+}
+
+/// The orders of the first and the last two steps; all between have the order of the solver.
+fn check_orders(sampler: Sampler, order: usize, path: &SamplingSchedule, last: [usize; 2]) {
+    let ours = orders(sampler, path);
+    let mut expected: Vec<usize> = (1..=path.len()).map(|step| step.min(order)).collect();
+    expected[path.len() - 2..].copy_from_slice(&last);
+    assert_eq!(ours, expected, "{sampler:?} in {} steps", path.len());
+}
+
+/// Few steps end with lower orders, for stability; many do not. A step to clean data has order 1.
+#[test]
+fn orders_rise_at_the_start_and_fall_at_the_end() {
+    for (dpm, order) in [(DpmSolver::PP_2M, 2), (DpmSolver::PP_3M, 3)] {
+        let constant = DpmSolver { lower_order_final: false, ..dpm };
+        let euler = DpmSolver { euler_at_final: true, ..constant };
+        for steps in [8, 14, 15, 20] {
+            let [open, closed] = ends(steps);
+            let few = if steps < 15 { [2, 1] } else { [order, order] };
+            check_orders(Sampler::Dpm(dpm), order, &open, few);
+            check_orders(Sampler::Dpm(dpm), order, &closed, [few[0], 1]);
+            check_orders(Sampler::Dpm(constant), order, &open, [order, order]);
+            check_orders(Sampler::Dpm(constant), order, &closed, [order, 1]);
+            check_orders(Sampler::Dpm(euler), order, &open, [order, 1]);
+        }
+    }
+    for order in [2, 3] {
+        let variable = SolverVariable::DataPrediction;
+        let unipc = UniPc { order, variable, disable_corrector: usize::MAX, ..UniPc::default() };
+        let constant = UniPc { lower_order_final: false, ..unipc };
+        for steps in [8, 20] {
+            let [open, closed] = ends(steps);
+            check_orders(Sampler::UniPc(unipc), order, &open, [2, 1]);
+            check_orders(Sampler::UniPc(unipc), order, &closed, [2, 1]);
+            check_orders(Sampler::UniPc(constant), order, &open, [order, order]);
+            check_orders(Sampler::UniPc(constant), order, &closed, [order, 1]);
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_sampler::Denoiser;
 use inkdrop_schedule::{NoiseLevel, SamplingSchedule, Schedule, ScheduleConfig, SolverStep};
-use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{NoiseSource, NoiseTape, TorchNoise};
 
 pub const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 
@@ -98,11 +98,16 @@ pub fn levels(sigmas: impl IntoIterator<Item = f64>) -> SamplingSchedule {
     SamplingSchedule::from_levels(&levels).unwrap()
 }
 
+/// Standard normal numbers of a generator of its own: tests run side by side.
+pub fn normal(seed: i64, shape: &[i64]) -> Tensor {
+    let mut noise = TorchNoise::seeded(seed).unwrap();
+    noise.normal(shape, Device::Cpu).unwrap().to_kind(Kind::Double)
+}
+
 /// A tape of standard normal draws.
 pub fn tape(draws: i64, shape: &[i64]) -> NoiseTape {
-    inkdrop_torch::tch::manual_seed(17);
     let shape: Vec<i64> = [draws].iter().chain(shape).copied().collect();
-    NoiseTape::new(Tensor::randn(&shape[..], F64))
+    NoiseTape::new(normal(17, &shape))
 }
 
 /// A tape that nothing may be drawn from.

@@ -10,7 +10,7 @@ use inkdrop_schedule::{
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use crate::support::{F64, Mixture, largest, tape};
+use crate::support::{F64, Mixture, largest, normal, tape};
 
 const SHAPE: [i64; 4] = [2, 1, 3, 3];
 
@@ -89,8 +89,7 @@ fn sampled(sampler: Sampler, config: &ProcessConfig, levels: &LevelSpacing) -> T
     let network = Ideal::new(config);
     let path: SamplingSchedule = levels.sampling_schedule(process.schedule()).unwrap();
     let denoiser = NetworkDenoiser::new(&process, &network, Conditioning::none());
-    inkdrop_torch::tch::manual_seed(3);
-    let x = Tensor::randn(SHAPE, F64);
+    let x = normal(3, &SHAPE);
     let mut noise = tape(60, &SHAPE);
     sampler.sample(&denoiser, process.schedule(), &path, x, &mut noise).unwrap()
 }

@@ -142,6 +142,7 @@ fn betas_outside_their_range_are_named() {
     fails(r#"{"name":"linear","steps":3,"beta_end":1.5,"beta_start":0.1}"#, "beta[2] = 1.5");
     fails(r#"{"name":"scaled-linear","steps":3,"beta_start":-1,"beta_end":0.1}"#, "beta[0] = -1");
     fails(r#"{"name":"scaled-linear","steps":3,"beta_start":0.1,"beta_end":4}"#, "beta[1] = 1.34");
+    fails(r#"{"name":"scaled-linear","steps":3,"beta_start":0.1,"beta_end":0}"#, "beta[2] = 0");
     fails(r#"{"name":"sigmoid","steps":3,"beta_start":0.1,"beta_end":3}"#, "beta[1] = 1.55");
     fails(r#"{"name":"constant","steps":3,"beta":1}"#, "beta[0] = 1");
     fails(r#"{"name":"betas","betas":[0.1,1,0.1]}"#, "beta[1] = 1");
@@ -155,6 +156,8 @@ fn parameters_outside_their_range_are_named() {
     fails(r#"{"name":"sigmoid-cumprod","steps":3,"start":3}"#, "start = 3 and end = 3: expected");
     fails(r#"{"name":"sigmoid-cumprod","steps":3,"start":-900}"#, "beta[0] = 0");
     fails(r#"{"name":"sigmoid-cumprod","steps":3,"end":9000}"#, "end = 9000: expected");
+    fails(r#"{"name":"sigmoid-cumprod","steps":3,"end":400,"tau":0.5}"#, "end = 400: expected");
+    assert!(parse(r#"{"name":"sigmoid-cumprod","steps":3,"end":60,"tau":20}"#).build().is_ok());
     for config in [
         ScheduleConfig::Linear { steps: 3, beta_start: Some(f64::NAN), beta_end: None },
         ScheduleConfig::ScaledLinear { steps: 3, beta_start: f64::NAN, beta_end: 0.1 },

@@ -149,6 +149,7 @@ fn parameters_outside_their_range_are_named() {
         (-1.0, 1.0, "gamma = -1: expected"),
         (f64::NAN, 1.0, "gamma = NaN: expected"),
         (1.0, 0.0, "k = 0: expected"),
+        (0.0, 0.0, "k = 0: expected a finite number above 0"),
         (1.0, f64::INFINITY, "k = inf: expected"),
         (400.0, 0.001, "k = 0.001: expected"),
     ] {

@@ -137,7 +137,7 @@ fn parameters_outside_their_range_are_named() {
     fails(sigmas::vp(5, 1.0, f64::NAN, 1e-3), "beta_min = NaN: expected");
     fails(sigmas::vp(5, 0.0, 0.0, 1e-3), "beta_min = 0: expected");
     fails(sigmas::vp(5, 2000.0, 0.1, 1e-3), "beta_d = 2000: expected");
-    fails(sigmas::vp(5, 19.9, 0.1, 0.0), "eps_s = 0: expected");
+    fails(sigmas::vp(5, 19.9, 0.1, 0.0), "eps_s = 0: expected 0 < eps_s <= 1");
     fails(sigmas::vp(5, 19.9, 0.1, 1.5), "eps_s = 1.5: expected");
     fails(sigmas::vp(5, 19.9, 0.0, 1e-200), "eps_s = 0.000");
 }

@@ -106,6 +106,38 @@ fn sprites_numbers_are_the_notebooks() {
     assert!((schedule.alphas_cumprod()[0] - first * second).abs() < 1e-7);
 }
 
+/// PyTorch's `linspace(0, 1, T + 1)` counts in f32 from the nearer end.
+#[test]
+fn sprites_betas_are_torchs_linspace() {
+    for steps in [1usize, 2, 7, 10, 500] {
+        let config = ScheduleConfig::Sprites { steps, beta_start: 1e-4, beta_end: 0.02 };
+        let schedule = config.build().unwrap();
+        let (span, start) = ((0.02 - 1e-4) as f32, 1e-4f32);
+        for i in 1..=steps {
+            let from_start = 1.0 / steps as f32 * i as f32;
+            let from_end = 1.0 - 1.0 / steps as f32 * (steps - i) as f32;
+            let unit = if 2 * i < steps { from_start } else { from_end };
+            let (ours, exact) = (schedule.betas()[i - 1], 1e-4 + 0.0199 * i as f64 / steps as f64);
+            assert!((ours - exact).abs() < 1e-8, "{i} of {steps}");
+            assert_eq!(ours, f64::from(span * unit + start), "{i} of {steps}");
+        }
+    }
+}
+
+/// The notebook stores ln ᾱ in f32, whose rounding counts where ln ᾱ is large.
+#[test]
+fn sprites_alpha_bars_are_the_notebooks_sums() {
+    let schedule = ScheduleConfig::SPRITES.build().unwrap();
+    let mut sum = f64::from(1.0 - 1e-4f32).ln();
+    for (i, &beta) in schedule.betas().iter().enumerate() {
+        sum += f64::from(1.0 - beta as f32).ln();
+        let stored = if sum > -4.0 { sum } else { f64::from(sum as f32) };
+        let ours = schedule.alphas_cumprod()[i];
+        assert!((ours / stored.exp() - 1.0).abs() < 1e-12, "{ours} at {i}");
+    }
+    assert!(sum < -4.5, "some sums are rounded");
+}
+
 /// The notebook's mean (x − β/√(1−ᾱ)·ε)/√α, at every step and for any x and ε.
 #[test]
 fn sprites_posterior_mean_is_the_notebooks_formula() {
@@ -133,6 +165,30 @@ fn hand_computed_tables_of_three_steps() {
     let log = schedule.posterior_log_variance_clipped();
     close(log[0], log[1]);
     expect(&schedule.snr(), [9.0, 0.72 / 0.28, 0.5625]);
+}
+
+#[test]
+fn derived_tables_are_functions_of_beta_and_alpha_bar() {
+    let schedule = Schedule::from_betas(array![0.1, 0.2, 0.5]).unwrap();
+    for (i, &bar) in schedule.alphas_cumprod().iter().enumerate() {
+        close(schedule.alphas()[i], 1.0 - schedule.betas()[i]);
+        close(schedule.sqrt_alphas_cumprod()[i].powi(2), bar);
+        close(schedule.sqrt_one_minus_alphas_cumprod()[i].powi(2), 1.0 - bar);
+        close(schedule.log_one_minus_alphas_cumprod()[i].exp(), 1.0 - bar);
+        close(schedule.posterior_log_variance_clipped()[i].exp(), {
+            schedule.posterior_variance()[i.max(1)]
+        });
+        // x0 from x and ε.
+        let (x0, eps) = (0.3, -1.4);
+        let x = bar.sqrt() * x0 + (1.0 - bar).sqrt() * eps;
+        let (recip, recipm1) =
+            (schedule.sqrt_recip_alphas_cumprod()[i], schedule.sqrt_recipm1_alphas_cumprod()[i]);
+        assert!((recip * x - recipm1 * eps - x0).abs() < 1e-12);
+        close(recip * recip - recipm1 * recipm1, 1.0);
+    }
+    // With one step there is no entry 1: its variance is β.
+    let one = Schedule::from_betas(array![0.3]).unwrap();
+    close(one.posterior_log_variance_clipped()[0], 0.3f64.ln());
 }
 
 #[test]

@@ -44,10 +44,27 @@ fn invalid_configs_name_the_field() {
         (TrainConfig { keep_every: 3, ..config(1) }, "train.keep_every = 3"),
         (TrainConfig { validation_images: 0, ..config(1) }, "train.validation_images = 0"),
         (TrainConfig { workers: 257, ..config(1) }, "train.workers = 257"),
+        (TrainConfig { low_res: Some(0), ..config(1) }, "train.low_res = 0"),
+        (TrainConfig { lr: 0.0, ..config(1) }, "train.lr = 0"),
+        (TrainConfig { lr: f64::INFINITY, ..config(1) }, "train.lr = inf"),
+        (TrainConfig { weight_decay: f64::INFINITY, ..config(1) }, "train.weight_decay = inf"),
+        (TrainConfig { groups: vec![group(bias(), f64::NAN)], ..config(1) }, "train.groups.lr"),
     ] {
         assert!(text(config.clone()).contains(words), "{words}: {}", text(config));
     }
     config(1).check().unwrap();
+    let zeros = GroupConfig { weight_decay: Some(0.0), ..group(bias(), 0.0) };
+    let least = TrainConfig {
+        betas: [0.0; 2],
+        weight_decay: 0.0,
+        groups: vec![zeros],
+        label_dropout: 0.0,
+        workers: 256,
+        low_res: Some(1),
+        ..config(1)
+    };
+    least.check().unwrap();
+    TrainConfig { label_dropout: 1.0, ..least }.check().unwrap();
 }
 
 #[test]

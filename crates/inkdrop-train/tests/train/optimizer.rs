@@ -2,7 +2,7 @@
 
 use inkdrop_nn::{Init, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad};
-use inkdrop_train::{Adam, AdamConfig, GroupConfig, MasterWeights, TrainError};
+use inkdrop_train::{Adam, AdamConfig, GroupConfig, LossScaler, MasterWeights, TrainError};
 
 fn weight(params: &mut Params, name: &str, values: &[f32]) -> Weight {
     let shape = [values.len() as i64];
@@ -126,4 +126,56 @@ fn small_steps_add_up_beside_a_half_network() {
         let kept = master.weights().get("w").unwrap().double_value(&[0]);
         assert!((kept - 0.99).abs() < 1e-5, "{kept}"); // 100 roundings of 6e-8
     }
+}
+
+#[test]
+fn patterns_of_groups_match_any_text_at_their_stars() {
+    let names = ["down.0.conv.bias", "down.1.conv.weight", "out.bias"];
+    for (pattern, matched) in [
+        ("*", [true, true, true]),
+        ("out.bias", [false, false, true]),
+        ("down.*", [true, true, false]),
+        ("*bias", [true, false, true]),
+        ("down.*.conv.*", [true, true, false]),
+        ("d*1*t", [false, true, false]),
+        ("*.conv.*s", [true, false, false]),
+    ] {
+        let mut params = Params::new(Kind::Float, Device::Cpu);
+        let weights = names.map(|name| weight(&mut params, name, &[1.0]));
+        let mut master = MasterWeights::new(&params).unwrap();
+        let group = GroupConfig { names: vec![pattern.into()], lr: 0.0, weight_decay: None };
+        let config = AdamConfig { groups: vec![group], ..AdamConfig::default() };
+        let mut adam = Adam::new(&master, config).unwrap();
+        master.zero_grad();
+        weights.iter().map(|w| w.sum(Kind::Float)).reduce(|a, b| a + b).unwrap().backward();
+        adam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
+        let frozen = weights.map(|w| w.double_value(&[0]) == 1.0);
+        assert_eq!(frozen, matched, "{pattern}");
+    }
+}
+
+/// A weight without a gradient keeps its value; without any the norm is 0.
+#[test]
+fn weights_that_the_loss_does_not_use_stay() {
+    let mut params = Params::new(Kind::Float, Device::Cpu);
+    let (a, b) = (weight(&mut params, "a", &[1.0]), weight(&mut params, "b", &[1.0]));
+    let mut master = MasterWeights::new(&params).unwrap();
+    let mut adam = Adam::new(&master, AdamConfig::default()).unwrap();
+    let none = master.gradients(1.0).unwrap();
+    assert_eq!(none.norm().unwrap().double_value(&[]), 0.0);
+    adam.step(&none, 0.1).unwrap();
+    a.sum(Kind::Float).backward();
+    let gradients = master.gradients(1.0).unwrap();
+    assert_eq!(gradients.norm().unwrap().double_value(&[]), 1.0);
+    adam.step(&gradients, 0.1).unwrap();
+    assert!(a.double_value(&[0]) < 1.0 && b.double_value(&[0]) == 1.0);
+    master.zero_grad();
+}
+
+#[test]
+fn the_loss_scale_is_halved_or_grows() {
+    let scaler = LossScaler::new(10.0);
+    assert_eq!((scaler.log2(), scaler.factor()), (10.0, 1024.0));
+    assert_eq!(scaler.after(false).factor(), 512.0);
+    assert_eq!(scaler.after(true).log2(), 10.0 + LossScaler::GROWTH);
 }

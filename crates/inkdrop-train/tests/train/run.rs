@@ -7,7 +7,7 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_train::{LogLine, NoCallback, OtherData, Outcome, RunFolder, TrainConfig, TrainError};
 use tempfile::TempDir;
 
-use super::support::{Losses, StopAfter, build, checkpoints, config, equal, trainer};
+use super::support::{Losses, StopAfter, build, builder_on, checkpoints, config, equal, trainer};
 
 #[test]
 fn training_makes_the_loss_smaller() {
@@ -157,4 +157,70 @@ fn the_data_wait_of_old_logs_is_read() {
         assert!(serde_json::to_string(&line).unwrap().contains("\"data_wait_fraction\":0.25"));
         assert!(line.numbers().any(|number| number == ("speed/data_wait_fraction", 0.25)));
     }
+}
+
+/// Where a run keeps its files, and which checkpoint is its last.
+#[test]
+fn files_of_a_run_have_their_places() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("run");
+    let folder = RunFolder::create(&path).unwrap();
+    assert_eq!(folder.latest(), None);
+    for (file, place) in [
+        (folder.config(), "config.toml"),
+        (folder.log(), "log.jsonl"),
+        (folder.checkpoints(), "checkpoints"),
+        (folder.samples(), "samples"),
+        (folder.events(), "events"),
+    ] {
+        assert!(file.starts_with(&path) && file.ends_with(place), "{}", file.display());
+    }
+    let sample = folder.sample(7);
+    assert!(sample.starts_with(folder.samples()), "{}", sample.display());
+    assert_ne!(sample, folder.sample(8));
+    let [a, b] = ["0.9", "power=0.1"].map(|decay| folder.finished_average(decay.parse().unwrap()));
+    assert!(a != b && a != folder.finished() && a.starts_with(&path) && b.starts_with(&path));
+    assert!(folder.finished().starts_with(&path));
+}
+
+/// Samples are due at their interval and at the end.
+#[test]
+fn samples_are_due_at_their_interval_and_at_the_end() {
+    let due = |sample_every| {
+        let mut trainer = trainer(TrainConfig { sample_every, ..config(5) });
+        let mut run = trainer.start_run(None).unwrap();
+        let mut due = Vec::new();
+        while let Some(step) = run.next_step().unwrap() {
+            due.extend(step.sample_due.then_some(step.step));
+        }
+        due
+    };
+    assert_eq!(due(2), [2, 4, 5]);
+    assert!(due(0).is_empty());
+}
+
+/// A checkpoint describes its data: another number of images or other classes are refused, unless
+/// they are allowed.
+#[test]
+fn other_data_is_refused_unless_it_is_allowed() {
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    let mut first = trainer(config(2));
+    first.set_origin("a test");
+    first.run(Some(&folder), &mut NoCallback).unwrap();
+    let path = folder.latest().unwrap();
+    let data = || inkdrop_data::sprites::dataset(0, 20);
+    let others = [
+        builder_on(inkdrop_data::sprites::dataset(0, 21)),
+        builder_on(data()).class_names(vec!["a".into(), "b".into()]),
+    ];
+    for other in others {
+        let mut other = other.build(config(2)).unwrap();
+        let error = other.restore(&path, OtherData::Refused).unwrap_err();
+        assert!(matches!(error, TrainError::DataChanged { .. }), "{error}");
+        other.restore(&path, OtherData::Allowed).unwrap();
+        assert_eq!((other.step(), other.origin()), (2, "a test"));
+    }
+    let mut same = builder_on(data()).build(config(2)).unwrap();
+    same.restore(&path, OtherData::Refused).unwrap();
 }

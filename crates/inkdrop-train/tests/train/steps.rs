@@ -96,6 +96,31 @@ impl TrainerCallback for Lines {
     }
 }
 
+/// Each line has the mean loss of the steps since the line before.
+#[test]
+fn lines_are_means_since_the_line_before() {
+    #[derive(Default)]
+    struct Both(Losses, Lines);
+    impl TrainerCallback for Both {
+        fn on_step(&mut self, metrics: &inkdrop_train::StepMetrics) {
+            self.0.on_step(metrics);
+        }
+
+        fn on_log(&mut self, line: &LogLine) -> Result<(), CallbackError> {
+            self.1.on_log(line)
+        }
+    }
+    let mut both = Both::default();
+    trainer(TrainConfig { log_every: 2, ..config(5) }).run(None, &mut both).unwrap();
+    let Both(Losses(losses), Lines(lines)) = both;
+    assert_eq!(lines.iter().map(|line| line.step).collect::<Vec<_>>(), [2, 4, 5]);
+    for (line, losses) in lines.iter().zip(losses.chunks(2)) {
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!((line.loss - mean).abs() < 1e-12, "{} and {mean}", line.loss);
+        assert!(line.images_per_s > 0.0 && line.seconds > 0.0);
+    }
+}
+
 /// A loss of about 1 times 2²⁰ overflows in f16: the scale falls, steps are left out, and then
 /// the network learns.
 #[test]
