@@ -23,5 +23,5 @@ pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
 pub use optimiser::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
 pub use packed::{PackedConv, winograd_conv};
-pub use settings::{allow_tf32, keep_freed_memory};
+pub use settings::{allow_tf32, exit_process, keep_freed_memory};
 pub use tch;

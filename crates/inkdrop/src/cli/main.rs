@@ -18,8 +18,6 @@ mod output;
 mod progress;
 mod stdout;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
 use crate::interrupt::{INTERRUPTED, Interrupted};
@@ -46,8 +44,19 @@ enum Command {
     Demo(commands::demo::Arguments),
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
+fn main() {
+    let code = Cli::try_parse().map_or_else(|shown| refuse(&shown), run);
+    inkdrop::torch::exit_process(code)
+}
+
+/// Prints the help, the version or what is wrong with the arguments.
+fn refuse(shown: &clap::Error) -> u8 {
+    let _ = shown.print();
+    shown.exit_code().try_into().unwrap_or(1)
+}
+
+/// Runs a command. Returns the exit status.
+fn run(cli: Cli) -> u8 {
     inkdrop::torch::keep_freed_memory();
     let result = match cli.command {
         Command::Sample(arguments) => commands::sample::run(&arguments),
@@ -64,10 +73,10 @@ fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
             eprintln!("{interrupted}");
-            return ExitCode::from(INTERRUPTED);
+            return INTERRUPTED;
         }
         eprintln!("error: {}", message(&error));
-        ExitCode::FAILURE
+        1
     })
 }
 

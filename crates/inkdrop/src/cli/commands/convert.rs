@@ -1,7 +1,6 @@
 //! `inkdrop convert`: checkpoints from one format to another, with the same keys.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
@@ -42,7 +41,7 @@ enum Format {
     Diffusers,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { input, output, .. } = arguments;
     let overrides = &arguments.overrides.overrides();
     let format = Format::of(output)?;
@@ -66,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
     print_line(&format!("{} contains {count} tensors{note}", output.display()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 impl Format {

@@ -1,7 +1,6 @@
 //! `inkdrop data`: generated sprites as files.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use inkdrop::data::picture::{write_image_dir, write_png};
@@ -29,7 +28,7 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { count, seed, out } = arguments;
     ensure!((1..=SPRITES).contains(count), "-n {count}: expected 1 to {SPRITES} sprites");
     let data = sprites::dataset(*seed, *count);
@@ -56,16 +55,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         _ => bail!("{}: expected a name that ends in .png, .npy or / (a directory)", out.display()),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Writes one PNG file per sprite to a new or empty directory.
-fn folder(out: &Path, images: &Images) -> Result<ExitCode> {
+fn folder(out: &Path, images: &Images) -> Result<u8> {
     let empty = !out.exists() || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     ensure!(empty, "{} exists: expected an empty or a new directory", out.display());
     write_image_dir(out, images, None)?;
     eprintln!("{} sprites in {}", images.len(), out.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Sprite i is of class i mod 5: the same images, class after class.

@@ -9,8 +9,6 @@ mod invert;
 mod session;
 mod upscale;
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 
 /// Edit images: image-to-image, inpainting, interpolation, inversion, super-resolution
@@ -30,7 +28,7 @@ enum Task {
     Upscale(Box<upscale::Arguments>),
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.task {
         Task::Img2img(arguments) => img2img::run(arguments),
         Task::Inpaint(arguments) => inpaint::run(arguments),

@@ -6,8 +6,6 @@ mod distance;
 mod features;
 mod figures;
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 
 /// Evaluate a model: bits per dimension, or distances between samples and data
@@ -24,7 +22,7 @@ enum Task {
     Distance(distance::Arguments),
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.task {
         Task::Bpd(arguments) => bpd::run(arguments),
         Task::Distance(arguments) => distance::run(arguments),

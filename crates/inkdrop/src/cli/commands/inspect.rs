@@ -1,7 +1,5 @@
 //! `inkdrop inspect`: the contents of a checkpoint.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use inkdrop::checkpoint::StateDict;
 use inkdrop::model::{ModelOverrides, ResolvedModel, Source, resolve, resolve_process};
@@ -44,14 +42,14 @@ struct Report {
     process: Result<ProcessConfig, String>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let report = Report::of(arguments)?;
     print_line(&if arguments.json {
         report.json(arguments.stats)?
     } else {
         report.text(arguments.stats)?
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 impl Report {

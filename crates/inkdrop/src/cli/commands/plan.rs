@@ -1,7 +1,6 @@
 //! `inkdrop plan`: layers, shapes, parameters, FLOPs and memory of a network, without building it.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::model::{ModelOverrides, Source, resolve, spec};
@@ -33,11 +32,11 @@ pub struct Arguments {
     overrides: OverrideArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     if arguments.list {
         let line = |preset: &Preset| format!("{:<26} {}", preset.name, preset.about);
         print_line(&Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     let (config, notes) = network(arguments)?;
     let plan = match arguments.size {
@@ -48,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         true => serde_json::to_string_pretty(&describe(&config, &plan, arguments.batch))?,
         false => text(&config, &plan, arguments, &notes),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// The network and notes about it.

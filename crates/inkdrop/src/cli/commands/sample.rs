@@ -1,7 +1,5 @@
 //! `inkdrop sample`: images from a model.
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use inkdrop::sampler::BatchSteps;
 use inkdrop::{Pipeline, Rng, SamplingPlan};
@@ -61,7 +59,7 @@ pub struct Arguments {
     model: ModelArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let pipeline = arguments.pipeline()?;
     let plan = pipeline.plan()?;
     if plan.scheduler.is_some() {
@@ -74,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (sink, animation) = (arguments.output.sink(job, None)?, arguments.output.animation()?);
     if let (Some(done), false) = (sink.done(), animation.wanted()) {
         eprintln!("{done}");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     let session = plan.start()?;
     let mut run = Run::begin(sink, animation, (images, batch), false)?;

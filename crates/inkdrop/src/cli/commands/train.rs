@@ -1,7 +1,6 @@
 //! `inkdrop train`: trains a model from a config, in a run directory.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -59,11 +58,11 @@ pub struct Arguments {
     start: InitArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
         let line = |config: &BuiltIn| format!("{:<17} {}", config.name, config.about());
         print_line(&BUILT_IN.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     };
     arguments.tf32.apply()?;
     let mut session = arguments.training(out)?.start(out)?;
@@ -72,12 +71,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !train(&mut session, &stop)? {
         let step = session.trainer().step();
         eprintln!("stopped and saved after step {step}; continue with --resume");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
     for path in session.finish()?.models() {
         eprintln!("{} contains the EMA weights", path.display());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Trains to the last step, or until Ctrl-C; returns true if the run is finished.

@@ -1,7 +1,5 @@
 //! `inkdrop edit img2img`: image-to-image (SDEdit).
 
-use std::process::ExitCode;
-
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
@@ -32,7 +30,7 @@ pub struct Arguments {
     sampler: SamplerArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, input, strength, variations, edit, sampler } = arguments;
     let (strength, variations) = (*strength, *variations);
     ensure!(

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop::SamplingSession;
@@ -50,7 +49,7 @@ pub struct Arguments {
     edit: EditArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, input, mask, variations, steps, times, jump, edit } = arguments;
     let repaint = Repaint { times: *times, jump: *jump };
     ensure!(*times > 0, "--times 0: expected 1 or more");

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 use inkdrop::SamplingSession;
@@ -55,7 +54,7 @@ pub struct Arguments {
     edit: EditArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, images, seeds, inversion, edit, .. } = arguments;
     let pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
     let pipeline = inversion.apply(pipeline);

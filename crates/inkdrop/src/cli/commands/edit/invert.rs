@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop::SamplingSession;
@@ -39,7 +38,7 @@ pub struct Arguments {
     edit: EditArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, input, inversion, latents, edit } = arguments;
     let pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
     let pipeline = inversion.apply(pipeline);

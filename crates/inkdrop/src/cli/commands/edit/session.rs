@@ -1,7 +1,6 @@
 //! The common part of all editing commands: model, job, and a loop over batches.
 
 use std::ops::Range;
-use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop::data::Images;
@@ -157,13 +156,13 @@ impl EditRun<'_> {
         sheet: ContactSheet,
         again: bool,
         task: &mut dyn Task,
-    ) -> Result<ExitCode> {
+    ) -> Result<u8> {
         let (images, batch) = (job.images(), job.batch);
         let output = &self.options.output;
         let (sink, animation) = (output.sink(job, Some(sheet))?, output.animation()?);
         if let (Some(done), false) = (sink.done(), animation.wanted() || again) {
             eprintln!("{done}");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(0);
         }
         let session = self.plan.start()?;
         let mut run = Run::begin(sink, animation, (images, batch), again)?;

@@ -1,7 +1,6 @@
 //! `inkdrop edit upscale`: super-resolution.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use inkdrop::data::{Images, picture::Picture, read};
@@ -36,7 +35,7 @@ pub struct Arguments {
     sampler: SamplerArgs,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, images, variations, edit, sampler } = arguments;
     let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?)?;
     let pipeline = sampler.apply(pipeline)?;

@@ -1,7 +1,5 @@
 //! `inkdrop eval bpd`: bits per dimension of images (`calc_bpd_loop` of improved-diffusion).
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use inkdrop::data::Images;
@@ -51,7 +49,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     ensure!(arguments.batch > 0, "--batch 0: expected at least 1");
     let pipeline = arguments.model.open(arguments.seed)?;
     let shape = pipeline.metadata().model.image_shape().map(|side| side as usize);
@@ -84,9 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })?;
     if done < requested {
         eprintln!("stopped: these are the first {done} of {requested} images");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 impl Arguments {

@@ -1,7 +1,5 @@
 //! `inkdrop eval distance`: distances between samples and data (FID, KID, sliced Wasserstein).
 
-use std::process::ExitCode;
-
 use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::eval::{
@@ -67,7 +65,7 @@ struct InFeatures {
     precision_recall: Option<PrecisionRecall>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<u8> {
     let extractor = arguments.features.open()?;
     let (samples, data) = arguments.load()?;
     let size = [samples.height(), samples.width(), samples.channels()];
@@ -82,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         false => arguments.text(counts, size, &pixels, &features),
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 impl Arguments {
