@@ -45,8 +45,11 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let job = edit.job("img2img", arguments, &[images.bytes()], count)?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
     let steps = (edit.plan.schedule.len() as f64 * strength).ceil() as usize;
-    let mut task = Variations::new(steps, images, variations, |session, numbers, x| {
-        session.img2img(numbers, x, strength)
-    });
+    let mut task = Variations {
+        steps,
+        images,
+        variations,
+        start: &|session, indices, x| session.img2img(indices, x, strength),
+    };
     edit.run(job, sheet, false, &mut task)
 }

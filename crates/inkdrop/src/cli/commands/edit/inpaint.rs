@@ -1,10 +1,8 @@
 //! `inkdrop edit inpaint`: inpainting and outpainting (RePaint).
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use inkdrop::SamplingSession;
 use inkdrop::data::{Images, read};
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::ModelMetadata;
@@ -12,10 +10,9 @@ use inkdrop::sampler::edit::Repaint;
 use serde::Serialize;
 
 use super::canvas::{self, MaskOptions};
-use super::session::{self, EditOutput, EditRun};
+use super::session::{self, EditBatch, EditOutput, EditRun};
 use crate::options::{EditArgs, Input, InputArgs, ModelArgs};
 use crate::output::contact_sheet::ContactSheet;
-use crate::output::run::Run;
 
 /// Inpaint a masked region, or outpaint around images (RePaint)
 ///
@@ -127,18 +124,13 @@ impl session::Task for Task {
         self.steps
     }
 
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let sources = session::sources(&numbers, self.variations);
+    fn edit(&mut self, mut batch: EditBatch<'_, '_>) -> Result<EditOutput> {
+        let (session, sources) = (batch.session, batch.sources(self.variations));
         let given = self.images.select(&sources)?;
         let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
-        let (x, count) = (session::tensor(&given, session.device())?, numbers.len());
         let mask = mask::to_tensor(&masks, given.height(), session.device());
-        let x = run.drive(count, session.inpaint(numbers, &x, &mask, self.repaint)?)?;
+        let x = batch.tensor(&given)?;
+        let x = batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, self.repaint)?)?;
         let images = mask::compose(Some(&session.to_images(&x)?), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop::SamplingSession;
 use inkdrop::data::{Images, read};
 use inkdrop::sampler::edit::{latent_grid, slerp};
 use inkdrop::torch::tch::Tensor;
@@ -12,10 +11,9 @@ use inkdrop::torch::{NoiseSource, PerImageNoise};
 use serde::Serialize;
 
 use super::inversion::{InversionArgs, inversion_steps};
-use super::session::{self, EditOutput, EditRun};
+use super::session::{self, EditBatch, EditOutput, EditRun};
 use crate::options::{EditArgs, InputArgs, ModelArgs};
 use crate::output::contact_sheet::{ContactSheet, Strip};
-use crate::output::run::Run;
 
 /// Maximum number of interpolated images.
 const MAX_IMAGES: usize = 10_000;
@@ -142,15 +140,17 @@ struct Task {
 }
 
 impl Task {
-    fn noises(&mut self, session: &SamplingSession<'_>, run: &mut Run) -> Result<Tensor> {
+    fn noises(&mut self, batch: &mut EditBatch<'_, '_>) -> Result<Tensor> {
+        let session = batch.session;
         if let Some(noises) = &self.noises {
             return Ok(noises.shallow_clone());
         }
         let ends: Vec<Tensor> = match &self.ends {
             Ends::Images(images) => {
-                let x = session::tensor(images, session.device())?;
+                let x = batch.tensor(images)?;
                 let inversion = session.invert(0..images.len(), &x, self.refine)?;
-                run.drive(self.shape.0 * self.shape.1, inversion)?.f_split(1, 0)?
+                // Another count than the batch's: an animation does not show the inversion.
+                batch.run.drive(self.shape.0 * self.shape.1, inversion)?.f_split(1, 0)?
             }
             Ends::Seeds(seeds) => {
                 let [c, h, w] = session.image_shape();
@@ -182,15 +182,11 @@ impl session::Task for Task {
         inversion + self.steps
     }
 
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let noises = self.noises(session, run)?;
-        let x = noises.f_narrow(0, numbers.start as i64, numbers.len() as i64)?;
-        let count = numbers.len();
-        EditOutput::of(session, &run.drive(count, session.generate_from(numbers, &x)?)?)
+    fn edit(&mut self, mut batch: EditBatch<'_, '_>) -> Result<EditOutput> {
+        let noises = self.noises(&mut batch)?;
+        let Range { start, end } = batch.indices;
+        let x = noises.f_narrow(0, start as i64, (end - start) as i64)?;
+        let x = batch.drive(batch.session.generate_from(start..end, &x)?)?;
+        batch.output(&x)
     }
 }

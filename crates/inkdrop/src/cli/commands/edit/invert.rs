@@ -1,20 +1,17 @@
 //! `inkdrop edit invert`: DDIM inversion, and reconstruction from the noise.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use inkdrop::SamplingSession;
 use inkdrop::checkpoint::StateDict;
 use inkdrop::data::Images;
 use inkdrop::torch::tch::{Device, Kind, Tensor};
 use serde::Serialize;
 
 use super::inversion::{InversionArgs, inversion_steps};
-use super::session::{self, EditOutput, EditRun};
+use super::session::{self, EditBatch, EditOutput, EditRun};
 use crate::options::{EditArgs, InputArgs, ModelArgs};
 use crate::output::contact_sheet::ContactSheet;
-use crate::output::run::Run;
 use crate::output::sink::{check_place, same_place};
 
 /// Invert images to noise, and reconstruct them (DDIM inversion)
@@ -99,16 +96,11 @@ impl session::Task for Task {
         inversion_steps(self.steps) + self.steps
     }
 
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let images = self.images.select(&numbers.clone().collect::<Vec<_>>())?;
-        let (x, count) = (session::tensor(&images, session.device())?, numbers.len());
-        let noise = run.drive(count, session.invert(numbers.clone(), &x, self.refine)?)?;
-        let again = run.drive(count, session.generate_from(numbers, &noise)?)?;
+    fn edit(&mut self, mut batch: EditBatch<'_, '_>) -> Result<EditOutput> {
+        let (session, indices) = (batch.session, batch.indices.clone());
+        let x = batch.tensor(&self.images.select(&batch.sources(1))?)?;
+        let noise = batch.drive(session.invert(indices.clone(), &x, self.refine)?)?;
+        let again = batch.drive(session.generate_from(indices, &noise)?)?;
         for row in 0..x.size()[0] {
             self.errors.push(Error::between(&x.f_get(row)?, &again.f_get(row)?)?);
         }

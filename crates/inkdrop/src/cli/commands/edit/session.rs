@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::model::sha256;
 use inkdrop::process::pixels;
-use inkdrop::sampler::SamplingSteps;
-use inkdrop::torch::tch::{Device, Tensor};
+use inkdrop::sampler::{SamplingRun, SamplingSteps};
+use inkdrop::torch::tch::Tensor;
 use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,16 +24,41 @@ pub trait Task {
     fn steps(&self) -> usize;
 
     /// Edits one batch.
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput>;
+    fn edit(&mut self, batch: EditBatch<'_, '_>) -> Result<EditOutput>;
 
     /// The report after all batches.
     fn report(&mut self) -> Result<String> {
         Ok(String::new())
+    }
+}
+
+/// One batch of an editing run.
+pub struct EditBatch<'a, 's> {
+    pub session: &'a SamplingSession<'s>,
+    /// Indices of its images.
+    pub indices: Range<usize>,
+    pub run: &'a mut Run,
+}
+
+impl EditBatch<'_, '_> {
+    /// Runs all steps of a sampling run, and returns its x.
+    pub fn drive(&mut self, steps: impl SamplingRun) -> Result<Tensor> {
+        self.run.drive(self.indices.len(), steps)
+    }
+
+    /// The input of each output, for tasks with several variations per input.
+    pub fn sources(&self, variations: usize) -> Vec<usize> {
+        self.indices.clone().map(|index| index / variations).collect()
+    }
+
+    /// Images as tensors in [-1, 1], [B, C, H, W].
+    pub fn tensor(&self, images: &Images) -> Result<Tensor> {
+        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), self.session.device())?)
+    }
+
+    /// Samples as output, with nothing beside them.
+    pub fn output(&self, x: &Tensor) -> Result<EditOutput> {
+        Ok(EditOutput { images: self.session.to_images(x)?, beside: None })
     }
 }
 
@@ -44,13 +69,6 @@ pub struct EditOutput {
     pub beside: Option<Images>,
 }
 
-impl EditOutput {
-    /// Images without anything beside them.
-    pub fn of(session: &SamplingSession<'_>, x: &Tensor) -> Result<Self> {
-        Ok(Self { images: session.to_images(x)?, beside: None })
-    }
-}
-
 /// An editing command: its options, and the plan of its run.
 pub struct EditRun<'a> {
     pub options: &'a EditArgs,
@@ -58,50 +76,30 @@ pub struct EditRun<'a> {
     pub plan: SamplingPlan<'a>,
 }
 
-/// The task of a command that samples once per input: `start` prepares the steps of one batch.
-pub struct Variations<F> {
-    steps: usize,
-    images: Images,
-    variations: usize,
-    start: F,
+/// The task of a command that samples once per input.
+pub struct Variations<'a> {
+    /// Solver steps of one batch.
+    pub steps: usize,
+    pub images: Images,
+    /// Number of results per image.
+    pub variations: usize,
+    /// Prepares the steps of one batch, from the indices of its images and its inputs.
+    pub start: &'a StartBatch<'a>,
 }
 
-impl<F> Variations<F>
-where
-    F: for<'s> Fn(
-        &SamplingSession<'s>,
-        Range<usize>,
-        &Tensor,
-    ) -> inkdrop::Result<SamplingSteps<'s>>,
-{
-    /// - steps: of one batch
-    /// - variations: number of results per image
-    pub fn new(steps: usize, images: Images, variations: usize, start: F) -> Self {
-        Self { steps, images, variations, start }
-    }
-}
+type StartBatch<'a> = dyn for<'s> Fn(&SamplingSession<'s>, Range<usize>, &Tensor) -> inkdrop::Result<SamplingSteps<'s>>
+    + 'a;
 
-impl<F> Task for Variations<F>
-where
-    F: for<'s> Fn(
-        &SamplingSession<'s>,
-        Range<usize>,
-        &Tensor,
-    ) -> inkdrop::Result<SamplingSteps<'s>>,
-{
+impl Task for Variations<'_> {
     fn steps(&self) -> usize {
         self.steps
     }
 
-    fn edit(
-        &mut self,
-        session: &SamplingSession<'_>,
-        numbers: Range<usize>,
-        run: &mut Run,
-    ) -> Result<EditOutput> {
-        let given = self.images.select(&sources(&numbers, self.variations))?;
-        let (x, count) = (tensor(&given, session.device())?, numbers.len());
-        EditOutput::of(session, &run.drive(count, (self.start)(session, numbers, &x)?)?)
+    fn edit(&mut self, mut batch: EditBatch<'_, '_>) -> Result<EditOutput> {
+        let given = batch.tensor(&self.images.select(&batch.sources(self.variations))?)?;
+        let steps = (self.start)(batch.session, batch.indices.clone(), &given)?;
+        let x = batch.drive(steps)?;
+        batch.output(&x)
     }
 }
 
@@ -168,13 +166,15 @@ impl EditRun<'_> {
         let mut run = Run::begin(sink, animation, (images, batch), again)?;
         for range in run.ranges() {
             for start in range.clone().step_by(batch) {
-                let numbers = start..(start + batch).min(range.end);
+                let indices = start..(start + batch).min(range.end);
                 run.start_batch(task.steps());
-                let output = task.edit(&session, numbers.clone(), &mut run)?;
+                let batch =
+                    EditBatch { session: &session, indices: indices.clone(), run: &mut run };
+                let output = task.edit(batch)?;
                 if let Some(beside) = output.beside {
                     run.push_beside(beside);
                 }
-                run.push(numbers, output.images)?;
+                run.push(indices, output.images)?;
             }
         }
         let report = task.report()?;
@@ -183,14 +183,4 @@ impl EditRun<'_> {
         }
         run.finish()
     }
-}
-
-/// Images as tensors in [-1, 1], [B, C, H, W].
-pub fn tensor(images: &Images, device: Device) -> Result<Tensor> {
-    Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
-}
-
-/// Index of the input of each output, for tasks with several variations per input.
-pub fn sources(numbers: &Range<usize>, variations: usize) -> Vec<usize> {
-    numbers.clone().map(|number| number / variations).collect()
 }

@@ -48,9 +48,12 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let shown = enlarged(&images, height / images.height())?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &shown)], *variations)?;
     let steps = edit.plan.schedule.len();
-    let mut task = Variations::new(steps, images, *variations, |session, numbers, x| {
-        session.generate(numbers, Some(x))
-    });
+    let mut task = Variations {
+        steps,
+        images,
+        variations: *variations,
+        start: &|session, indices, x| session.generate(indices, Some(x)),
+    };
     edit.run(job, sheet, false, &mut task)
 }
 
