@@ -76,7 +76,8 @@ fn torch_noise_repeats_by_seed() {
     assert_ne!(draw(1), draw(2));
 }
 
-/// The sizes lie on both sides of 16, from which libtorch draws otherwise and keeps no half of a pair.
+/// libtorch has one algorithm for fewer than 16 values, which keeps half of a pair for the next draw, and
+/// another for more.
 #[test]
 fn torch_noise_has_the_draws_of_the_default_generator_and_leaves_it_alone() {
     let mut noise = TorchNoise::seeded(9).unwrap();

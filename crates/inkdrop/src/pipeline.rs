@@ -227,8 +227,8 @@ impl Pipeline {
     }
 
     /// Random number generator of new images; editing has noise per image. With the default, image i of
-    /// a seed is the same in any batch. [`Rng::Torch`] is libtorch's generator of the whole process, so
-    /// only one run may use it at a time.
+    /// a seed is the same in any batch. [`Rng::Torch`] draws as a PyTorch program does after
+    /// `torch.manual_seed`.
     pub fn rng(mut self, rng: Rng) -> Self {
         self.settings.rng = rng;
         self

@@ -114,8 +114,8 @@ fn check_terms(variance: Variance, clip: bool, error: f64) {
     let full = typed(PredictionType::Epsilon, variance);
     let config = ProcessConfig { clip, ..full.config().clone() };
     let process = Process::new(&config, Device::Cpu).unwrap();
-    let said = variance.is_learned().then_some(0.3);
-    let oracle = Oracle { error, variance: said, ..Oracle::of(&process) };
+    let learned = variance.is_learned().then_some(0.3);
+    let oracle = Oracle { error, variance: learned, ..Oracle::of(&process) };
     let pixels = [-0.4, 0.2];
     let x0 = Tensor::from_slice(&pixels).view([2, 1, 1, 1]);
     inkdrop_torch::tch::manual_seed(3);

@@ -100,10 +100,11 @@ fn losses_are_means_of_their_formula() {
                     let difference = |i: usize| {
                         let (x0, eps) = (x0[row][i], noise[row][i]);
                         let x = bar.sqrt() * x0 + scale * eps;
-                        let said =
+                        let predicted =
                             oracle.x0(&Tensor::from(x), &Tensor::from(bar)).double_value(&[]);
-                        let noise = (x - bar.sqrt() * said) / (1.0 - bar).sqrt();
-                        output(&process, t, x, (said, noise)) - output(&process, t, x, (x0, eps))
+                        let noise = (x - bar.sqrt() * predicted) / (1.0 - bar).sqrt();
+                        output(&process, t, x, (predicted, noise))
+                            - output(&process, t, x, (x0, eps))
                     };
                     let expected = [0, 1].map(|i| formula(difference(i))).iter().sum::<f64>() / 2.0;
                     assert!((ours[row] - expected).abs() < 1e-9, "{mean:?}, {config:?} at {t}");

@@ -18,13 +18,16 @@ fn all_mean_types_say_the_same() {
         let oracle = Oracle::of(&process);
         let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         for step in process.sampling_schedule().unwrap().steps().iter().step_by(9) {
-            let said = denoiser.denoise(&x, step).unwrap();
+            let prediction = denoiser.denoise(&x, step).unwrap();
             let bar = Tensor::from(step.from.alpha_cumprod);
-            assert!(largest(&(&said.x0 - oracle.x0(&x, &bar))) < 1e-9, "{mean:?} at {step:?}");
-            let again = &said.x0 * step.from.signal() + &said.eps * step.from.noise();
+            assert!(
+                largest(&(&prediction.x0 - oracle.x0(&x, &bar))) < 1e-9,
+                "{mean:?} at {step:?}"
+            );
+            let again = &prediction.x0 * step.from.signal() + &prediction.eps * step.from.noise();
             assert!(largest(&(again - &x)) < 1e-9, "{mean:?} at {step:?}");
-            let v = &said.eps * step.from.signal() - &said.x0 * step.from.noise();
-            assert!(largest(&(said.v(step).unwrap() - v)) < 1e-12);
+            let v = &prediction.eps * step.from.signal() - &prediction.x0 * step.from.noise();
+            assert!(largest(&(prediction.v(step).unwrap() - v)) < 1e-12);
         }
     }
 }
@@ -66,9 +69,9 @@ fn a_short_path_does_not_change_what_previous_x_means() {
         .unwrap();
     let x = Tensor::randn([1, 1, 4, 4], F64);
     for step in path.steps() {
-        let said = denoiser.denoise(&x, step).unwrap();
+        let prediction = denoiser.denoise(&x, step).unwrap();
         let bar = Tensor::from(step.from.alpha_cumprod);
-        assert!(largest(&(&said.x0 - oracle.x0(&x, &bar))) < 1e-9);
+        assert!(largest(&(&prediction.x0 - oracle.x0(&x, &bar))) < 1e-9);
     }
 }
 
@@ -83,15 +86,15 @@ fn a_clipped_prediction_stays_in_range_and_still_makes_x() {
         let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         let path = process.sampling_schedule().unwrap();
         for step in [path.steps()[0], path.steps()[50], path.steps()[99]] {
-            let said = denoiser.denoise(&x, &step).unwrap();
-            assert!(largest(&said.x0) <= 1.0);
-            let again = &said.x0 * step.from.signal() + &said.eps * step.from.noise();
+            let prediction = denoiser.denoise(&x, &step).unwrap();
+            assert!(largest(&prediction.x0) <= 1.0);
+            let again = &prediction.x0 * step.from.signal() + &prediction.eps * step.from.noise();
             assert!(largest(&(again - &x)) < 1e-9);
             let free = NetworkDenoiser::new(&process, &oracle, Conditioning::none()).unclipped();
             let free = free.denoise(&x, &step).unwrap();
             // Where x is nearly noise, x0 is nearly the mean of the data.
             assert!(largest(&free.x0) > 1.0 || step.from.alpha_cumprod < 0.01, "{step:?}");
-            assert!(largest(&(free.x0.clamp(-1.0, 1.0) - &said.x0)) < 1e-12);
+            assert!(largest(&(free.x0.clamp(-1.0, 1.0) - &prediction.x0)) < 1e-12);
         }
     }
 }
@@ -110,8 +113,8 @@ fn fixed_variances_are_beta_or_the_posteriors() {
                 Variance::FixedSmall => schedule.posterior_variance()[index],
                 _ => schedule.betas()[index],
             };
-            let said = denoiser.denoise(&x, step).unwrap().log_variance;
-            assert!((f64::try_from(said).unwrap().exp() / expected - 1.0).abs() < 1e-9);
+            let log_variance = denoiser.denoise(&x, step).unwrap().log_variance;
+            assert!((f64::try_from(log_variance).unwrap().exp() / expected - 1.0).abs() < 1e-9);
         }
     }
 }
@@ -122,8 +125,8 @@ fn a_learned_range_lies_between_the_fixed_variances() {
     let process = typed(PredictionType::Velocity, Variance::LearnedRange);
     let step = process.sampling_schedule().unwrap().steps()[40];
     let (small, large) = (step.posterior_variance().ln(), step.beta().ln());
-    for (said, expected) in [(-1.0, small), (0.0, (small + large) / 2.0), (1.0, large)] {
-        let oracle = Oracle { variance: Some(said), ..Oracle::of(&process) };
+    for (output, expected) in [(-1.0, small), (0.0, (small + large) / 2.0), (1.0, large)] {
+        let oracle = Oracle { variance: Some(output), ..Oracle::of(&process) };
         let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
         let x = Tensor::randn([2, 3, 4, 4], F64);
         let log = denoiser.denoise(&x, &step).unwrap().log_variance;
@@ -173,11 +176,11 @@ fn pure_noise_says_nothing_through_epsilon_but_through_v_and_x0() {
         assert_eq!(first.from.alpha_cumprod, 0.0);
         let oracle = Oracle::of(&process);
         let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
-        let said = denoiser.denoise(&x, &first);
+        let prediction = denoiser.denoise(&x, &first);
         if mean == PredictionType::Epsilon {
-            assert!(said.unwrap_err().to_string().contains("zero terminal SNR"));
+            assert!(prediction.unwrap_err().to_string().contains("zero terminal SNR"));
         } else {
-            assert!(largest(&(said.unwrap().x0 - 0.3)) < 1e-9, "{mean:?}");
+            assert!(largest(&(prediction.unwrap().x0 - 0.3)) < 1e-9, "{mean:?}");
         }
     }
 }
@@ -196,34 +199,36 @@ fn a_replaced_half_of_a_prediction_determines_the_other() {
     assert!(largest(&(&first.x0 - &a)) == 0.0 && first.mean.is_none());
     let variance = first.log_variance.double_value(&[]).exp();
     assert!((variance - step.posterior_variance()).abs() < 1e-12);
-    let made = |said: &Prediction| &said.x0 * step.from.signal() + &said.eps * step.from.noise();
+    let made = |prediction: &Prediction| {
+        &prediction.x0 * step.from.signal() + &prediction.eps * step.from.noise()
+    };
     assert!(largest(&(made(&first) - &x)) < 1e-12);
     let (of_x0, of_x) = step.posterior_mean_coefs();
     let mean = first.posterior_mean(&x, &step).unwrap();
     assert!(largest(&(mean - (&a * of_x0 + &x * of_x))) < 1e-12);
 
-    let said = Prediction { mean: Some(b.shallow_clone()), ..first };
-    assert!(largest(&(said.posterior_mean(&x, &step).unwrap() - &b)) == 0.0);
-    let said = said.clipped(&x, &step).unwrap();
-    assert!(largest(&(said.x0.shallow_clone() - a.clamp(-1.0, 1.0))) == 0.0);
-    assert!(largest(&(made(&said) - &x)) < 1e-12);
-    assert!(largest(&(said.mean.as_ref().unwrap() - &b)) == 0.0, "a direct mean is kept");
+    let prediction = Prediction { mean: Some(b.shallow_clone()), ..first };
+    assert!(largest(&(prediction.posterior_mean(&x, &step).unwrap() - &b)) == 0.0);
+    let prediction = prediction.clipped(&x, &step).unwrap();
+    assert!(largest(&(prediction.x0.shallow_clone() - a.clamp(-1.0, 1.0))) == 0.0);
+    assert!(largest(&(made(&prediction) - &x)) < 1e-12);
+    assert!(largest(&(prediction.mean.as_ref().unwrap() - &b)) == 0.0, "a direct mean is kept");
 
-    let said = said.with_x0(a, &x, &step).unwrap();
-    assert!(said.mean.is_none() && largest(&(made(&said) - &x)) < 1e-12);
-    let said = Prediction { mean: Some(b.shallow_clone()), ..said };
-    let said = said.with_eps(b.shallow_clone(), &x, &step).unwrap();
-    assert!(largest(&(made(&said) - &x)) < 1e-12 && largest(&(&said.eps - &b)) == 0.0);
-    assert!(said.mean.is_none());
+    let prediction = prediction.with_x0(a, &x, &step).unwrap();
+    assert!(prediction.mean.is_none() && largest(&(made(&prediction) - &x)) < 1e-12);
+    let prediction = Prediction { mean: Some(b.shallow_clone()), ..prediction };
+    let prediction = prediction.with_eps(b.shallow_clone(), &x, &step).unwrap();
+    assert!(largest(&(made(&prediction) - &x)) < 1e-12 && largest(&(&prediction.eps - &b)) == 0.0);
+    assert!(prediction.mean.is_none());
     let pure = SolverStep::new(NoiseLevel { alpha_cumprod: 0.0, ..step.from }, step.to);
-    assert!(matches!(said.with_eps(b, &x, &pure), Err(ProcessError::NoSignal)));
+    assert!(matches!(prediction.with_eps(b, &x, &pure), Err(ProcessError::NoSignal)));
 }
 
 #[test]
 fn a_last_step_has_a_finite_log_variance() {
     let x = Tensor::randn([1, 1, 2, 2], F64);
-    let said = Prediction::from_x0(x.zeros_like(), &x, &step(0.9, 1.0)).unwrap();
-    assert!((said.log_variance.double_value(&[]) - 1e-20f64.ln()).abs() < 1e-9);
+    let prediction = Prediction::from_x0(x.zeros_like(), &x, &step(0.9, 1.0)).unwrap();
+    assert!((prediction.log_variance.double_value(&[]) - 1e-20f64.ln()).abs() < 1e-9);
 }
 
 /// A network that outputs 0.4 as the mean of its own step, at a level of a process.
@@ -233,12 +238,12 @@ fn check_own_step(process: &Process, level: NoiseLevel, own: SolverStep) {
     let x = Tensor::full([1, 1, 1, 1], -0.7, F64);
     // Wherever the solver goes, the network's mean is that of its own step.
     for to in [own.to, NoiseLevel::NOISELESS] {
-        let said = denoiser.denoise(&x, &SolverStep::new(level, to)).unwrap();
+        let prediction = denoiser.denoise(&x, &SolverStep::new(level, to)).unwrap();
         let (of_x0, of_x) = own.posterior_mean_coefs();
         let expected = (0.4 + 0.7 * of_x) / of_x0;
-        let ours = said.x0.double_value(&[0, 0, 0, 0]);
+        let ours = prediction.x0.double_value(&[0, 0, 0, 0]);
         assert!((ours - expected).abs() < 1e-9 * expected.abs(), "{level:?}: {ours} {expected}");
-        assert_eq!(said.mean.is_some(), to == own.to);
+        assert_eq!(prediction.mean.is_some(), to == own.to);
     }
 }
 

@@ -48,16 +48,16 @@ fn outside_its_interval_guidance_leaves_the_model_alone() {
     struct Never;
     impl Denoiser for Never {
         fn denoise(&self, _: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
-            assert!(step.from.sigma() > 0.3 && step.from.sigma() <= 5.0, "asked at {step:?}");
+            assert!(step.from.sigma() > 0.3 && step.from.sigma() <= 5.0, "called at {step:?}");
             Mixture::two().denoise(&Tensor::zeros([3, 1, 4, 4], F64), step)
         }
     }
     let interval = GuidanceInterval { low: 0.3, high: 5.0 };
     let guided = ClassifierFreeGuidance::new(one(), Never, 4.0).interval(interval);
     for step in steps() {
-        let said = guided.denoise(&x(), &step).unwrap();
+        let prediction = guided.denoise(&x(), &step).unwrap();
         let outside = step.from.sigma() <= 0.3 || step.from.sigma() > 5.0;
-        assert_eq!(near(&said, &one().denoise(&x(), &step).unwrap()), outside);
+        assert_eq!(near(&prediction, &one().denoise(&x(), &step).unwrap()), outside);
     }
 }
 
@@ -66,22 +66,22 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
     for step in steps() {
         for mean in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity] {
             let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0).rescale(1.0, mean);
-            let (said, asked) =
+            let (prediction, cond) =
                 (guided.denoise(&x(), &step).unwrap(), one().denoise(&x(), &step).unwrap());
-            let of = |said: &Prediction| match mean {
-                PredictionType::Epsilon => said.eps.shallow_clone(),
-                PredictionType::Velocity => said.v(&step).unwrap(),
-                _ => said.x0.shallow_clone(),
+            let of = |prediction: &Prediction| match mean {
+                PredictionType::Epsilon => prediction.eps.shallow_clone(),
+                PredictionType::Velocity => prediction.v(&step).unwrap(),
+                _ => prediction.x0.shallow_clone(),
             };
             for row in 0..3 {
                 let spread = |x: Tensor| f64::try_from(x.get(row).std(true)).unwrap();
-                assert!((spread(of(&said)) - spread(of(&asked))).abs() < 1e-6, "{mean}");
+                assert!((spread(of(&prediction)) - spread(of(&cond))).abs() < 1e-6, "{mean}");
             }
         }
-        let said = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0)
+        let prediction = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0)
             .rescale(0.7, PredictionType::Velocity);
-        let said = said.denoise(&x(), &step).unwrap();
-        let again = &said.eps * step.from.noise() + &said.x0 * step.from.signal();
+        let prediction = prediction.denoise(&x(), &step).unwrap();
+        let again = &prediction.eps * step.from.noise() + &prediction.x0 * step.from.signal();
         assert!(largest(&(again - x())) < 1e-9);
     }
 }
@@ -102,9 +102,9 @@ fn a_perfect_classifier_makes_the_conditional_model() {
         };
         let guided = ClassifierGuidance::new(Mixture::two(), log_probability, 1.0);
         let _guard = inkdrop_torch::tch::no_grad_guard();
-        let said = guided.denoise(&x(), &step).unwrap();
+        let prediction = guided.denoise(&x(), &step).unwrap();
         let exact = one().denoise(&x(), &step).unwrap();
-        assert!(largest(&(said.eps - exact.eps)) < 1e-6, "at {step:?}");
+        assert!(largest(&(prediction.eps - exact.eps)) < 1e-6, "at {step:?}");
     }
 }
 
@@ -112,23 +112,23 @@ fn a_perfect_classifier_makes_the_conditional_model() {
 fn clipped_images_stay_in_range() {
     for step in steps() {
         let wide = ClassifierFreeGuidance::new(one(), Mixture::two(), 40.0);
-        let said = ClipDenoised(&wide).denoise(&x(), &step).unwrap();
-        assert!(largest(&said.x0) <= 1.0);
+        let prediction = ClipDenoised(&wide).denoise(&x(), &step).unwrap();
+        assert!(largest(&prediction.x0) <= 1.0);
         let free = wide.denoise(&x(), &step).unwrap();
-        assert!(largest(&(free.x0.clamp(-1.0, 1.0) - said.x0)) < 1e-9);
+        assert!(largest(&(free.x0.clamp(-1.0, 1.0) - prediction.x0)) < 1e-9);
     }
 }
 
-/// Most pixels keep their order and the share asked for stays unclamped.
+/// Most pixels keep their order and the requested fraction stays unclamped.
 #[test]
 fn a_dynamic_threshold_scales_into_range_and_leaves_small_images_alone() {
     for step in steps() {
         let wide = ClassifierFreeGuidance::new(one(), Mixture::two(), 40.0);
         let free = wide.denoise(&x(), &step).unwrap().x0;
-        let said = DynamicThresholding::new(&wide, 1.0).denoise(&x(), &step).unwrap().x0;
+        let prediction = DynamicThresholding::new(&wide, 1.0).denoise(&x(), &step).unwrap().x0;
         for row in 0..3 {
             let most = largest(&free.get(row)).max(1.0);
-            assert!(largest(&(free.get(row) / most - said.get(row))) < 1e-9);
+            assert!(largest(&(free.get(row) / most - prediction.get(row))) < 1e-9);
         }
         let small = DynamicThresholding::new(one(), 0.995).denoise(&x(), &step).unwrap();
         let same = one().denoise(&x(), &step).unwrap();
@@ -155,7 +155,7 @@ fn guidance_works_where_there_is_no_signal() {
         let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0).rescale(0.7, mean);
         assert!(largest(&guided.denoise(&x(), &step).unwrap().x0) < 3.0);
     }
-    let never = |_: &Tensor, _: f64| -> Result<Tensor, ProcessError> { panic!("asked") };
+    let never = |_: &Tensor, _: f64| -> Result<Tensor, ProcessError> { panic!("called") };
     let guided = ClassifierGuidance::new(one(), never, 2.0);
     assert!(near(&guided.denoise(&x(), &step).unwrap(), &one().denoise(&x(), &step).unwrap()));
 }

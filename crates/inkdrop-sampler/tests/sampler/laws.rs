@@ -351,7 +351,7 @@ fn eta_is_set_where_there_is_one() {
     assert!(Sampler::DDIM.with_eta(1.1).is_err());
 }
 
-/// Data of zeros that keeps the steps that it is asked for, with x.
+/// Predicts zeros, and records the step and the first value of x of each call.
 #[derive(Default)]
 struct Recorder(RefCell<Vec<(SolverStep, f64)>>);
 
@@ -378,37 +378,37 @@ fn churn_raises_the_noise_before_a_step() {
         let steps = sampler.steps(&recorder, &noise_schedule, &path, x, &mut noise).unwrap();
         for (i, state) in steps.enumerate() {
             let raised = if [4.0, 2.0].contains(&sigmas[i]) { 1.0 + gamma } else { 1.0 };
-            let (asked, x) = recorder.0.borrow()[2 * i];
+            let (call, x) = recorder.0.borrow()[2 * i];
             let end = sigmas[i] * raised;
-            assert!((asked.from.sigma() / end - 1.0).abs() < 1e-9, "{asked:?}");
-            assert_eq!(asked.to, path.steps()[i].to);
+            assert!((call.from.sigma() / end - 1.0).abs() < 1e-9, "{call:?}");
+            assert_eq!(call.to, path.steps()[i].to);
             // In the form x0 + σ·ε, noise of the missing variance is added.
             let added = 1.5 * (end * end - sigmas[i] * sigmas[i]).sqrt();
-            let expected = (before / path.steps()[i].from.signal() + added) * asked.from.signal();
+            let expected = (before / path.steps()[i].from.signal() + added) * call.from.signal();
             assert!((x - expected).abs() < 1e-6, "{x} is not {expected}");
             before = state.unwrap().x.double_value(&[0, 0, 0, 0]);
         }
     }
 }
 
-/// Each second prediction is asked for the step that comes after.
+/// The second call of a solver step has the noise level where the first one leads.
 #[test]
 fn steps_between_lead_to_where_the_solver_goes() {
-    let asked = |sampler: Sampler, text: &str| {
+    let calls = |sampler: Sampler, text: &str| {
         let recorder = Recorder::default();
         let (path, mut noise) = (path(text), tape(0, &SHAPE));
         sampler.sample(&recorder, &schedule(), &path, start(), &mut noise).map(drop).unwrap();
         let steps = recorder.0.into_inner().into_iter();
         steps.map(|(step, _)| [step.from.timestep, step.to.timestep]).collect::<Vec<_>>()
     };
-    let heun = asked(Sampler::Heun, "trailing2");
+    let heun = calls(Sampler::Heun, "trailing2");
     assert_eq!(heun, [[999.0, 499.0], [499.0, -1.0], [499.0, -1.0]]);
-    let pndm = asked(Sampler::Pndm, "trailing4");
+    let pndm = calls(Sampler::Pndm, "trailing4");
     let first = [[999.0, 749.0], [874.0, 749.0], [874.0, 749.0], [749.0, -1.0]];
     assert_eq!(pndm[..4], first);
     assert_eq!(pndm[12..], [[249.0, -1.0]]);
-    let plms = asked(Sampler::Plms, "trailing3");
+    let plms = calls(Sampler::Plms, "trailing3");
     assert_eq!(plms[..2].concat()[..2], [999.0, 666.0]);
     assert_eq!(plms.len(), 4);
-    assert_eq!((Sampler::Plms.calls(1), asked(Sampler::Plms, "trailing1").len()), (1, 1));
+    assert_eq!((Sampler::Plms.calls(1), calls(Sampler::Plms, "trailing1").len()), (1, 1));
 }

@@ -10,6 +10,7 @@ use inkdrop_sampler::{
 };
 use inkdrop_schedule::{SamplingSchedule, ScheduleConfig, ScheduleError, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{NoiseSource, TorchNoise};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
 /// A network whose output is NaN at the last timesteps.
@@ -113,8 +114,7 @@ fn torch_noise_is_drawn_in_the_originals_order() {
     };
     // One step at t = 1, no noise: x0 = x/√ᾱ, from torch.randn(2, 3, 16, 16).
     let ours = run(&network, &config).unwrap();
-    inkdrop_torch::tch::manual_seed(1);
-    let drawn = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+    let drawn = TorchNoise::seeded(1).unwrap().normal(&[2, 3, 16, 16], Device::Cpu).unwrap();
     let ratio = ours / drawn;
     assert!(
         f64::try_from(ratio.std(false)).unwrap()
@@ -169,9 +169,8 @@ fn discarded_draws_move_the_noise_of_the_next_batch() {
         ..request(4, 2)
     };
     let ours = run(&network, &config).unwrap();
-    inkdrop_torch::tch::manual_seed(1);
-    let draws: Vec<Tensor> =
-        (0..4).map(|_| Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu))).collect();
+    let mut noise = TorchNoise::seeded(1).unwrap();
+    let draws = [(); 4].map(|()| noise.normal(&[2, 3, 16, 16], Device::Cpu).unwrap());
     let expected = Tensor::cat(&[&draws[0], &draws[3]], 0);
     let ratio = ours / expected;
     let spread = f64::try_from(ratio.std(false)).unwrap();

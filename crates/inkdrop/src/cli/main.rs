@@ -45,14 +45,14 @@ enum Command {
 }
 
 fn main() {
-    let code = Cli::try_parse().map_or_else(|shown| refuse(&shown), run);
+    let code = Cli::try_parse().map_or_else(|message| print(&message), run);
     inkdrop::torch::exit_process(code)
 }
 
-/// Prints the help, the version or what is wrong with the arguments.
-fn refuse(shown: &clap::Error) -> u8 {
-    let _ = shown.print();
-    shown.exit_code().try_into().unwrap_or(1)
+/// Prints the help, the version or an error of the arguments. Returns the exit status.
+fn print(message: &clap::Error) -> u8 {
+    let _ = message.print();
+    message.exit_code().try_into().unwrap_or(1)
 }
 
 /// Runs a command. Returns the exit status.
