@@ -37,6 +37,14 @@ fn check(what: &str, bound: f64, error: impl Fn(&Case, Device) -> Result<Option<
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
 }
 
+/// `cargo xtask gpu-check` runs this test first.
+#[test]
+fn the_device_exists() {
+    if let Err(reason) = cases::device() {
+        panic!("no GPU to check: {reason}");
+    }
+}
+
 #[test]
 fn forward_passes_in_f32() {
     let expected = |case: &Case| output(case, Kind::Float, Device::Cpu);

@@ -70,7 +70,7 @@ enum Task {
     /// `--compare pytorch` compares with PyTorch instead: outputs first, then time and memory. `--growth`
     /// measures how time and memory scale with batch size, resolution and steps. Each has its own `--help`.
     Bench(Rest),
-    /// Compare the GPU's results with the CPU's, then time them; fails without a GPU
+    /// Compare the GPU's results with the CPU's, then time them; exits with 0 (correct), 1 (wrong) or 2 (no GPU)
     GpuCheck(tasks::GpuOptions),
     /// A subcommand of inkdrop, and its arguments.
     #[command(external_subcommand)]

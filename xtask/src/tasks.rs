@@ -56,19 +56,27 @@ pub struct GpuOptions {
     no_timings: bool,
 }
 
-/// Tests a GPU against the CPU, then times it. Without a GPU the tests fail and say why.
+/// Tests a GPU against the CPU, then times it. Exit status: 0 all correct, 1 something is wrong, 2 no GPU.
 pub fn gpu_check(ws: &Workspace, options: &GpuOptions) -> Result<u8> {
     ws.need_libtorch()?;
-    let mut tests = ws.cargo();
-    tests.args(["test", "--release", "--package", "inkdrop-benches", "--test", "gpu"]);
-    tests.args(["--", "--nocapture"]).env("INKDROP_DEVICE", &options.device);
-    match run(&mut tests)? {
-        0 if !options.no_timings => {
-            let mut bench = ws.cargo();
-            bench.args(["bench", "--package", "inkdrop-benches", "--bench", "gpu"]);
-            run(bench.env("INKDROP_DEVICE", &options.device))
-        }
-        code => Ok(code),
+    let cargo = |args: &[&str]| {
+        let mut cargo = ws.cargo();
+        run(cargo.args(args).env("INKDROP_DEVICE", &options.device))
+    };
+    let test = ["test", "--release", "--quiet", "--package", "inkdrop-benches", "--test", "gpu"];
+    let test = |more: &[&str]| cargo(&[&test, more].concat());
+    if test(&["--no-run"])? != 0 {
+        return Ok(1);
+    }
+    if test(&["--", "--exact", "the_device_exists"])? != 0 {
+        return Ok(2);
+    }
+    if test(&["--", "--nocapture"])? != 0 {
+        return Ok(1);
+    }
+    match options.no_timings {
+        true => Ok(0),
+        false => cargo(&["bench", "--package", "inkdrop-benches", "--bench", "gpu"]),
     }
 }
 
