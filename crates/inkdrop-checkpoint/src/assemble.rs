@@ -8,8 +8,8 @@ use crate::error::{Fault, shown};
 use crate::flatten::{Leaves, flatten};
 use crate::kinds;
 use crate::limits::Budget;
-use crate::pickle::{Heap, Pickle, Storage, View};
-use crate::{Format, StateDict};
+use crate::pickle::{Heap, Pickle, Storage, Value, View};
+use crate::{Format, StateDict, UnsupportedTensor};
 
 /// Source of the bytes of storages.
 pub(crate) trait Storages {
@@ -35,10 +35,20 @@ pub(crate) fn assemble(
     format: Format,
     len: u64,
 ) -> Result<StateDict, Fault> {
-    let Leaves { tensors: leaves, skipped } = flatten(pickle, objects)?;
     let heap = &pickle.heap;
-    let mut budget = Budget::new("tensors", len);
+    let Leaves { tensors: leaves, unsupported, skipped } = flatten(pickle, objects)?;
     let order = leaves.iter().map(|(name, _)| name.clone()).collect();
+    let (leaves, views): (Vec<_>, Vec<_>) =
+        leaves.into_iter().partition(|&(_, at)| heap.tensors[at].dtype.kind.is_some());
+    let mut unsupported: BTreeMap<String, UnsupportedTensor> = unsupported
+        .into_iter()
+        .map(|(name, at)| (name, UnsupportedTensor::of(&heap.unsupported[at])))
+        .collect();
+    unsupported.extend(views.into_iter().map(|(name, at)| {
+        let View { dtype, size, .. } = &heap.tensors[at];
+        (name, UnsupportedTensor { kind: dtype.name.to_string(), shape: size.clone() })
+    }));
+    let mut budget = Budget::new("tensors", len);
     let mut wanted: BTreeMap<&str, Vec<(String, &View)>> = BTreeMap::new();
     for (name, at) in leaves {
         let view = &heap.tensors[at];
@@ -61,7 +71,17 @@ pub(crate) fn assemble(
             }
         }
     }
-    Ok(StateDict { tensors, metadata: BTreeMap::new(), format, skipped, order })
+    if let (Value::Object(at), true, true) =
+        (pickle.root, tensors.is_empty(), unsupported.is_empty())
+    {
+        return Err(Fault::Problem(format!(
+            "it holds an object of class `{}`, which was not executed, and no tensors; in Python, \
+             save its state_dict: torch.save(model.state_dict(), path)",
+            shown(&heap.texts[heap.objects[at as usize].class as usize])
+        )));
+    }
+    let metadata = BTreeMap::new();
+    Ok(StateDict { tensors, unsupported, metadata, format, skipped, order })
 }
 
 /// Inserts a tensor; returns the name as an error if it exists already.
@@ -88,7 +108,7 @@ fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), 
         )));
     }
     let (first, count) = storage.part.unwrap_or((0, storage.count));
-    let size = view.kind.elt_size_in_bytes() as u64;
+    let size = view.dtype.size;
     let end = view.end().and_then(|end| end.checked_mul(size));
     let fits = end.is_some_and(|end| count.checked_mul(unit).is_some_and(|part| end <= part));
     if fits && first.checked_add(count).is_some_and(|end| end <= storage.count) {
@@ -104,20 +124,21 @@ fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), 
 /// Copies a view, checked by [`check`], to a tensor.
 fn tensor(view: &View, heap: &Heap, bytes: &[u8], big_endian: bool) -> Result<Tensor, Fault> {
     let storage = &heap.storages[view.storage];
-    let size = view.kind.elt_size_in_bytes();
+    let kind = view.dtype.kind.ok_or_else(|| Fault::Problem("unsupported dtype".to_string()))?;
+    let size = view.dtype.size as usize;
     let first = storage.part.map_or(0, |(first, _)| first) * storage.unit();
     let start = first as usize + view.offset as usize * size;
     let count = view.bytes()? as usize;
     let here = bytes.get(start..).unwrap_or_default();
     if view.is_contiguous() && !big_endian {
-        return kinds::tensor(here.get(..count).unwrap_or_default(), &view.size, view.kind);
+        return kinds::tensor(here.get(..count).unwrap_or_default(), &view.size, kind);
     }
     let mut values = Vec::with_capacity(count);
     gather(here, &view.size, &view.stride, size, &mut values);
     if big_endian {
-        kinds::swap(&mut values, view.kind);
+        kinds::swap(&mut values, kind);
     }
-    kinds::tensor(&values, &view.size, view.kind)
+    kinds::tensor(&values, &view.size, kind)
 }
 
 /// Appends the values of a view in C order, each of `size` bytes.

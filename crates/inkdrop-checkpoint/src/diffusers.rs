@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::limits::FLOOR;
+use crate::reading::LFS_POINTER;
 use crate::{CheckpointError, StateDict};
 
 /// File name of a network's config.
@@ -126,6 +127,9 @@ fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     File::open(path).map_err(read)?.take(FLOOR + 1).read_to_end(&mut text).map_err(read)?;
     let wrong =
         |problem: String| CheckpointError::Json { name: path.display().to_string(), problem };
+    if text.starts_with(LFS_POINTER) {
+        return Err(wrong("it is a Git LFS pointer; fetch the files with `git lfs pull`".into()));
+    }
     if text.len() as u64 > FLOOR {
         return Err(wrong(format!("it has more than {FLOOR} bytes")));
     }

@@ -63,9 +63,34 @@ pub enum CheckpointError {
     /// Keys, shapes or dtypes do not match the network.
     #[error("the weights do not match the network: {0}")]
     Mismatch(Mismatch),
+    /// A tensor of the network has a dtype or layout that is not supported.
+    #[error("tensor `{key}` of the network is {kind}, which is not supported; {}", advice(kind))]
+    Unsupported {
+        /// Name of the tensor.
+        key: String,
+        /// Its dtype or layout.
+        kind: String,
+    },
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),
+}
+
+impl CheckpointError {
+    /// True if the file itself is damaged or unreadable, whatever was expected in it.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Format { .. } | Self::Metadata { .. })
+    }
+}
+
+/// What to do about a tensor of an unsupported dtype or layout.
+fn advice(kind: &str) -> &'static str {
+    match kind {
+        "sparse" => "call .to_dense() before saving",
+        "quantized" => "call .dequantize() before saving",
+        "meta" => "it has no values: save a loaded model",
+        _ => "save it as a plain float tensor, with .to(torch.float32)",
+    }
 }
 
 /// Error inside a file, before the file's name is added.

@@ -2,68 +2,97 @@
 
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
-use safetensors::tensor::Dtype;
+use safetensors::tensor::Dtype as StoredDtype;
 
 use crate::error::Fault;
 use crate::limits::AXES;
 
-/// A dtype and its names.
+/// A dtype of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dtype {
+    /// PyTorch's name, without the module: `float32`.
+    pub(crate) name: &'static str,
+    /// Bytes per value.
+    pub(crate) size: u64,
+    /// The kind of its tensors; `None` if libtorch's bindings have none, as for fp8.
+    pub(crate) kind: Option<Kind>,
+}
+
+/// A dtype and its names in each format.
 struct Names {
-    kind: Kind,
-    safetensors: Dtype,
-    /// `torch.float32`, without the module.
-    torch: &'static str,
-    /// `torch.FloatStorage`, without the module.
+    dtype: Dtype,
+    safetensors: Option<StoredDtype>,
+    /// `torch.FloatStorage`, without the module; empty if it has none.
     storage: &'static str,
 }
 
 const fn names(
     kind: Kind,
-    safetensors: Dtype,
-    torch: &'static str,
+    size: u64,
+    safetensors: StoredDtype,
+    name: &'static str,
     storage: &'static str,
 ) -> Names {
-    Names { kind, safetensors, torch, storage }
+    Names { dtype: Dtype { name, size, kind: Some(kind) }, safetensors: Some(safetensors), storage }
 }
 
-const KINDS: [Names; 10] = [
-    names(Kind::Float, Dtype::F32, "float32", "FloatStorage"),
-    names(Kind::Double, Dtype::F64, "float64", "DoubleStorage"),
-    names(Kind::Half, Dtype::F16, "float16", "HalfStorage"),
-    names(Kind::BFloat16, Dtype::BF16, "bfloat16", "BFloat16Storage"),
-    names(Kind::Int64, Dtype::I64, "int64", "LongStorage"),
-    names(Kind::Int, Dtype::I32, "int32", "IntStorage"),
-    names(Kind::Int16, Dtype::I16, "int16", "ShortStorage"),
-    names(Kind::Int8, Dtype::I8, "int8", "CharStorage"),
-    names(Kind::Uint8, Dtype::U8, "uint8", "ByteStorage"),
-    names(Kind::Bool, Dtype::BOOL, "bool", "BoolStorage"),
+/// A dtype whose tensors are not supported.
+const fn unsupported(name: &'static str, size: u64, storage: &'static str) -> Names {
+    Names { dtype: Dtype { name, size, kind: None }, safetensors: None, storage }
+}
+
+const DTYPES: [Names; 28] = [
+    names(Kind::Float, 4, StoredDtype::F32, "float32", "FloatStorage"),
+    names(Kind::Double, 8, StoredDtype::F64, "float64", "DoubleStorage"),
+    names(Kind::Half, 2, StoredDtype::F16, "float16", "HalfStorage"),
+    names(Kind::BFloat16, 2, StoredDtype::BF16, "bfloat16", "BFloat16Storage"),
+    names(Kind::Int64, 8, StoredDtype::I64, "int64", "LongStorage"),
+    names(Kind::Int, 4, StoredDtype::I32, "int32", "IntStorage"),
+    names(Kind::Int16, 2, StoredDtype::I16, "int16", "ShortStorage"),
+    names(Kind::Int8, 1, StoredDtype::I8, "int8", "CharStorage"),
+    names(Kind::Uint8, 1, StoredDtype::U8, "uint8", "ByteStorage"),
+    names(Kind::Bool, 1, StoredDtype::BOOL, "bool", "BoolStorage"),
+    unsupported("complex32", 4, "ComplexHalfStorage"),
+    unsupported("complex64", 8, "ComplexFloatStorage"),
+    unsupported("complex128", 16, "ComplexDoubleStorage"),
+    unsupported("uint16", 2, "UInt16Storage"),
+    unsupported("uint32", 4, "UInt32Storage"),
+    unsupported("uint64", 8, "UInt64Storage"),
+    unsupported("float8_e5m2", 1, "Float8_e5m2Storage"),
+    unsupported("float8_e4m3fn", 1, "Float8_e4m3fnStorage"),
+    unsupported("float8_e5m2fnuz", 1, "Float8_e5m2fnuzStorage"),
+    unsupported("float8_e4m3fnuz", 1, "Float8_e4m3fnuzStorage"),
+    unsupported("float8_e8m0fnu", 1, "Float8_e8m0fnuStorage"),
+    unsupported("float4_e2m1fn_x2", 1, ""),
+    unsupported("qint8", 1, "QInt8Storage"),
+    unsupported("quint8", 1, "QUInt8Storage"),
+    unsupported("qint32", 4, "QInt32Storage"),
+    unsupported("quint4x2", 1, "QUInt4x2Storage"),
+    unsupported("quint2x4", 1, "QUInt2x4Storage"),
+    unsupported("bits8", 1, ""),
 ];
 
-fn kind_where(found: impl Fn(&Names) -> bool) -> Option<Kind> {
-    KINDS.iter().find(|names| found(names)).map(|names| names.kind)
-}
-
 /// The kind of a safetensors dtype; `None` if it is not supported.
-pub(crate) fn of_safetensors(dtype: Dtype) -> Option<Kind> {
-    kind_where(|names| names.safetensors == dtype)
+pub(crate) fn of_safetensors(dtype: StoredDtype) -> Option<Kind> {
+    DTYPES.iter().find(|names| names.safetensors == Some(dtype))?.dtype.kind
 }
 
-/// The kind of a torch dtype such as `float32`.
-pub(crate) fn of_torch(name: &str) -> Option<Kind> {
-    kind_where(|names| names.torch == name)
+/// The dtype with a name of PyTorch, such as `float32`.
+pub(crate) fn of_torch(name: &str) -> Option<Dtype> {
+    DTYPES.iter().find(|names| names.dtype.name == name).map(|names| names.dtype)
 }
 
-/// The kind of a storage class such as `FloatStorage`.
-pub(crate) fn of_storage(name: &str) -> Option<Kind> {
-    kind_where(|names| names.storage == name)
+/// The dtype of a storage class such as `FloatStorage`.
+pub(crate) fn of_storage(name: &str) -> Option<Dtype> {
+    let found = DTYPES.iter().find(|names| names.storage == name && !name.is_empty());
+    found.map(|names| names.dtype)
 }
 
 /// The safetensors dtype and the storage class of a kind.
-pub(crate) fn stored(kind: Kind) -> Result<(Dtype, &'static str), Fault> {
-    let names = KINDS.iter().find(|names| names.kind == kind);
-    let names =
-        names.ok_or_else(|| Fault::Problem(format!("{kind:?} tensors cannot be stored")))?;
-    Ok((names.safetensors, names.storage))
+pub(crate) fn stored(kind: Kind) -> Result<(StoredDtype, &'static str), Fault> {
+    let names = DTYPES.iter().find(|names| names.dtype.kind == Some(kind));
+    let found = names.and_then(|names| Some((names.safetensors?, names.storage)));
+    found.ok_or_else(|| Fault::Problem(format!("{kind:?} tensors cannot be stored")))
 }
 
 /// The number of values of a shape; an error if it is too large for memory.

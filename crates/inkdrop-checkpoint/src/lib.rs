@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod arrays;
 mod assemble;
 mod atomic;
 mod diffusers;
@@ -21,10 +22,11 @@ mod save_torch;
 mod source;
 mod torch_legacy;
 mod torch_zip;
+mod unnamed;
 mod weights;
 
 pub use diffusers::DiffusersFolder;
 pub use error::{CheckpointError, Mismatch};
 pub use format::Format;
 pub use load::{check, load, load_shared};
-pub use weights::StateDict;
+pub use weights::{StateDict, UnsupportedTensor};

@@ -16,7 +16,8 @@ use crate::{CheckpointError, Mismatch, StateDict};
 /// - optional: keys that may be missing; those parameters are unchanged
 ///
 /// # Errors
-/// Missing or unexpected keys, different shapes or dtypes: all of them in one error.
+/// Missing or unexpected keys, different shapes or dtypes: all of them in one error. A parameter has an
+/// unsupported dtype or layout in the file.
 pub fn load(
     params: &Params,
     weights: &StateDict,
@@ -77,6 +78,13 @@ fn fit<'a>(
     for param in params.iter() {
         match weights.get(&param.name) {
             None if optional.contains(&param.name.as_str()) => {}
+            None if weights.unsupported.contains_key(&param.name) => {
+                let tensor = &weights.unsupported[&param.name];
+                return Err(CheckpointError::Unsupported {
+                    key: param.name.clone(),
+                    kind: tensor.kind.clone(),
+                });
+            }
             None => mismatch.missing.push(param.name.clone()),
             Some(given) => match difference(&param.tensor, given) {
                 Some(text) => mismatch.different.push(format!("{}: {text}", param.name)),

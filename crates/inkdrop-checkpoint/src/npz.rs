@@ -11,6 +11,7 @@ use crate::error::Fault;
 use crate::limits::Budget;
 use crate::{Format, StateDict, kinds};
 use header::Header;
+pub(crate) use header::Layout;
 
 /// Reads an archive of arrays in a file of this length.
 pub(crate) fn read(mut archive: Archive, len: u64) -> Result<StateDict, Fault> {
@@ -19,26 +20,35 @@ pub(crate) fn read(mut archive: Archive, len: u64) -> Result<StateDict, Fault> {
     for name in archive.names().to_vec() {
         let key = name.strip_suffix(".npy").unwrap_or(&name);
         let bytes = archive.read(&name)?;
-        let tensor = array(bytes, &mut budget).map_err(|fault| fault.about(key))?;
+        let tensor = file(bytes, &mut budget).map_err(|fault| fault.about(key))?;
         tensors.insert(key.to_string(), tensor);
     }
-    let (metadata, skipped) = (BTreeMap::new(), Vec::new());
-    Ok(StateDict { tensors, metadata, format: Format::Npz, skipped, order: Vec::new() })
+    Ok(StateDict { tensors, format: Format::Npz, ..StateDict::default() })
 }
 
-fn array(mut bytes: Vec<u8>, budget: &mut Budget) -> Result<Tensor, Fault> {
-    let header = Header::parse(&bytes).map_err(Fault::Problem)?;
-    budget.take(kinds::size_of(&header.shape, header.kind)?)?;
-    let values = bytes.get_mut(header.start..).unwrap_or_default();
-    if header.big_endian {
-        kinds::swap(values, header.kind);
+fn file(mut bytes: Vec<u8>, budget: &mut Budget) -> Result<Tensor, Fault> {
+    let Header { start, layout } = Header::parse(&bytes).map_err(Fault::Problem)?;
+    bytes.drain(..start.min(bytes.len()));
+    array(bytes, &layout, budget)
+}
+
+/// A tensor of an array's values.
+pub(crate) fn array(
+    mut values: Vec<u8>,
+    layout: &Layout,
+    budget: &mut Budget,
+) -> Result<Tensor, Fault> {
+    let Layout { kind, big_endian, fortran, ref shape } = *layout;
+    budget.take(kinds::size_of(shape, kind)?)?;
+    if big_endian {
+        kinds::swap(&mut values, kind);
     }
-    if !header.fortran || header.shape.len() < 2 {
-        return kinds::tensor(values, &header.shape, header.kind);
+    if !fortran || shape.len() < 2 {
+        return kinds::tensor(&values, shape, kind);
     }
     // Fortran order is C order with reversed axes.
-    let turned: Vec<i64> = header.shape.iter().rev().copied().collect();
+    let turned: Vec<i64> = shape.iter().rev().copied().collect();
     let axes: Vec<i64> = (0..turned.len() as i64).rev().collect();
-    let tensor = kinds::tensor(values, &turned, header.kind)?;
+    let tensor = kinds::tensor(&values, &turned, kind)?;
     Ok(tensor.f_permute(axes)?.f_contiguous()?)
 }

@@ -6,7 +6,7 @@ use inkdrop_torch::tch::Tensor;
 
 use crate::error::shown;
 use crate::limits::DEPTH;
-use crate::{CheckpointError, StateDict};
+use crate::{CheckpointError, StateDict, UnsupportedTensor, unnamed};
 
 /// Prefixes of keys that contain a network.
 const WRAPPERS: [&str; 13] = [
@@ -25,12 +25,25 @@ const WRAPPERS: [&str; 13] = [
     "ema_state_dict",
 ];
 
-/// Prefixes of PyTorch's wrappers: DataParallel, AveragedModel, torch.compile.
-const UNNAMED: [&str; 2] = ["module", "_orig_mod"];
+/// Names that PyTorch's wrappers insert anywhere in keys: DataParallel and AveragedModel, torch.compile,
+/// FSDP, activation checkpointing, Lightning with DeepSpeed.
+const UNNAMED: [&str; 5] = [
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+];
 
 /// Other entries of training checkpoints.
-const BESIDE: [&str; 8] = [
+const BESIDE: [&str; 14] = [
     "adam",
+    "exp_avg",
+    "exp_avg_sq",
+    "grads",
+    "gradients",
+    "momentum",
+    "momentum_buffer",
     "opt",
     "loss",
     "callbacks",
@@ -39,6 +52,9 @@ const BESIDE: [&str; 8] = [
     "cond_stage_model",
     "args",
 ];
+
+/// Number of prefixes below each other that are searched for a network.
+const SEARCHED: usize = 6;
 
 /// A network in a file.
 struct Part {
@@ -70,32 +86,83 @@ impl StateDict {
     /// # Ok::<(), inkdrop_checkpoint::CheckpointError>(())
     /// ```
     pub fn parts(&self) -> Vec<String> {
-        let names = self.networks().into_iter().map(|part| part.name);
-        names.filter(|name| !name.is_empty()).collect()
+        self.parts_where(&|_| false)
     }
 
-    /// The weights of one network, without wrappers and `module.`. Tensors are shared, not copied.
-    /// Format, metadata and skipped names are kept.
+    /// The weights of one network, without wrappers. Tensors are shared, not copied. Format, metadata
+    /// and skipped names are kept.
     ///
     /// - name: one of [`StateDict::parts`], or the beginning or end of exactly one of them, or any
     ///   other prefix of keys. `None` selects the only network.
     ///
+    /// Averages without names, such as the list `shadow_params`, get the names of the only network
+    /// beside them, in the order of its parameters.
+    ///
     /// # Errors
     /// The file contains several networks and no name was given, or it does not contain the name. The
-    /// error lists all names.
+    /// error lists all names. Averages without names do not fit the network.
     pub fn part(&self, name: Option<&str>) -> Result<Self, CheckpointError> {
-        let parts = self.networks();
+        self.part_where(name, &|_| false)
+    }
+
+    /// Like [`StateDict::parts`], with networks below any prefix that a test recognises.
+    ///
+    /// - is_network: gets the tensors below a prefix, without wrappers
+    pub fn parts_where(&self, is_network: &dyn Fn(&Self) -> bool) -> Vec<String> {
+        let names = self.networks(is_network).into_iter().map(|part| part.name);
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    /// Like [`StateDict::part`], with networks below any prefix that a test recognises.
+    ///
+    /// # Errors
+    /// As for [`StateDict::part`].
+    pub fn part_where(
+        &self,
+        name: Option<&str>,
+        is_network: &dyn Fn(&Self) -> bool,
+    ) -> Result<Self, CheckpointError> {
+        let parts = self.networks(is_network);
         let chosen = match (name, parts.as_slice()) {
             (None, [only]) => Some(only),
             (None, _) => None,
             (Some(name), _) => choose(&parts, name),
         };
         match (chosen, name) {
-            (Some(part), _) => Ok(self.stripped(&part.prefix)),
+            (Some(part), Some(name)) => {
+                self.with_names(name, self.stripped(&part.prefix), &parts, is_network)
+            }
+            (Some(part), None) => Ok(self.stripped(&part.prefix)),
             (None, Some(name)) if self.has_other(&parts, name) => {
-                self.stripped(&format!("{name}.")).part(None)
+                let below = self.stripped(&format!("{name}."));
+                let below = below.part_where(None, is_network)?;
+                self.with_names(name, below, &parts, is_network)
             }
             _ => Err(CheckpointError::Part(self.explain(&parts, name))),
+        }
+    }
+
+    /// Names the averages of a part that is a list, by the only other network.
+    fn with_names(
+        &self,
+        name: &str,
+        part: Self,
+        parts: &[Part],
+        is_network: &dyn Fn(&Self) -> bool,
+    ) -> Result<Self, CheckpointError> {
+        let Some(list) = unnamed::list(&part) else { return Ok(part) };
+        let problem = |problem| CheckpointError::Part(format!("part `{}`: {problem}", shown(name)));
+        let others: Vec<Self> = parts
+            .iter()
+            .map(|part| self.stripped(&part.prefix))
+            .filter(|part| is_network(part) || unnamed::list(part).is_none())
+            .collect();
+        match others.as_slice() {
+            [network] => unnamed::named(&list, network).map_err(problem),
+            _ => Err(problem(format!(
+                "its {} tensors have no names, expected one network beside them to name them",
+                list.len()
+            ))),
         }
     }
 
@@ -106,26 +173,56 @@ impl StateDict {
             && self.tensors.keys().any(|key| key.starts_with(&prefix))
     }
 
-    fn networks(&self) -> Vec<Part> {
+    /// The networks that a test recognises, or else those that wrappers indicate.
+    fn networks(&self, is_network: &dyn Fn(&Self) -> bool) -> Vec<Part> {
+        let root = || Part { name: String::new(), prefix: String::new() };
         let keys: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
-        networks(&keys, Part { name: String::new(), prefix: String::new() }, 0)
+        let recognised = self.recognised(&keys, root(), is_network, 0);
+        if recognised.is_empty() { wrapped(&keys, root(), 0) } else { recognised }
     }
 
-    /// The tensors with a prefix, without it; with the metadata of the file.
-    fn stripped(&self, prefix: &str) -> Self {
-        let strip = |(key, tensor): (&String, &Tensor)| {
-            key.strip_prefix(prefix).map(|rest| (rest.to_string(), tensor.shallow_clone()))
+    /// The topmost parts that a test recognises.
+    fn recognised(
+        &self,
+        keys: &[&str],
+        part: Part,
+        is_network: &dyn Fn(&Self) -> bool,
+        depth: usize,
+    ) -> Vec<Part> {
+        if is_network(&self.stripped(&part.prefix)) {
+            return vec![part];
+        }
+        if depth == SEARCHED {
+            return Vec::new();
+        }
+        let inner = firsts(keys, &part).into_iter().filter(|name| !beside(name));
+        let search = |name: String| {
+            let below = keys_below(keys, &part, &name);
+            self.recognised(&below, part.inner(&name), is_network, depth + 1)
         };
+        inner.flat_map(search).collect()
+    }
+
+    /// The tensors with a prefix, without it and without the names of PyTorch's wrappers, unless two
+    /// keys would then be the same; with the metadata of the file.
+    pub(crate) fn stripped(&self, prefix: &str) -> Self {
+        let below: Vec<&str> =
+            self.tensors.keys().filter_map(|key| key.strip_prefix(prefix)).collect();
+        let distinct: BTreeSet<String> = below.iter().map(|key| bare(key)).collect();
+        let unwrap = distinct.len() == below.len();
+        let bare = |key: &String| {
+            key.strip_prefix(prefix).map(|key| if unwrap { bare(key) } else { key.to_string() })
+        };
+        let tensor = |(key, tensor): (&String, &Tensor)| Some((bare(key)?, tensor.shallow_clone()));
+        let unsupported =
+            |(key, tensor): (&String, &UnsupportedTensor)| Some((bare(key)?, tensor.clone()));
         Self {
-            tensors: self.tensors.iter().filter_map(strip).collect(),
+            tensors: self.tensors.iter().filter_map(tensor).collect(),
+            unsupported: self.unsupported.iter().filter_map(unsupported).collect(),
             metadata: self.metadata.clone(),
             format: self.format,
             skipped: self.skipped.clone(),
-            order: self
-                .order
-                .iter()
-                .filter_map(|key| key.strip_prefix(prefix).map(str::to_string))
-                .collect(),
+            order: self.order.iter().filter_map(bare).collect(),
         }
     }
 
@@ -165,30 +262,50 @@ fn choose<'a>(parts: &'a [Part], name: &str) -> Option<&'a Part> {
     })
 }
 
+impl Part {
+    /// The part below a name. PyTorch's wrappers are no part of its name.
+    fn inner(&self, name: &str) -> Self {
+        let prefix = format!("{}{name}.", self.prefix);
+        let name = match (UNNAMED.contains(&name), self.name.is_empty()) {
+            (true, _) => self.name.clone(),
+            (false, true) => name.to_string(),
+            (false, false) => format!("{}.{name}", self.name),
+        };
+        Self { name, prefix }
+    }
+}
+
 /// The networks inside a part: the part itself, unless it contains only wrappers.
-fn networks(keys: &[&str], part: Part, depth: usize) -> Vec<Part> {
-    let below: Vec<&str> =
-        keys.iter().copied().filter(|key| key.starts_with(&part.prefix)).collect();
-    let first = |key: &&'_ str| {
-        key[part.prefix.len()..].split_once('.').map(|(first, _)| first.to_string())
-    };
-    let firsts: BTreeSet<String> = below.iter().filter_map(first).collect();
+fn wrapped(keys: &[&str], part: Part, depth: usize) -> Vec<Part> {
+    let firsts = firsts(keys, &part);
     let wraps =
         |name: &String| WRAPPERS.contains(&name.as_str()) || UNNAMED.contains(&name.as_str());
-    let wrapped = firsts.iter().any(wraps) && firsts.iter().all(|name| wraps(name) || beside(name));
-    if !wrapped || depth == DEPTH {
+    let only = firsts.iter().any(wraps) && firsts.iter().all(|name| wraps(name) || beside(name));
+    if !only || depth == DEPTH {
         return vec![part];
     }
-    let inner = |name: &String| {
-        let prefix = format!("{}{name}.", part.prefix);
-        let name = match (UNNAMED.contains(&name.as_str()), part.name.is_empty()) {
-            (true, _) => part.name.clone(),
-            (false, true) => name.clone(),
-            (false, false) => format!("{}.{name}", part.name),
-        };
-        networks(&below, Part { name, prefix }, depth + 1)
-    };
-    firsts.iter().filter(|name| wraps(name)).flat_map(inner).collect()
+    let inner = firsts.iter().filter(|name| wraps(name));
+    let search =
+        |name: &String| wrapped(&keys_below(keys, &part, name), part.inner(name), depth + 1);
+    inner.flat_map(search).collect()
+}
+
+/// The names before the first dot of keys in a part.
+fn firsts(keys: &[&str], part: &Part) -> BTreeSet<String> {
+    let first = |key: &&str| Some(key.get(part.prefix.len()..)?.split_once('.')?.0.to_string());
+    keys.iter().filter_map(first).collect()
+}
+
+/// The keys below a name in a part.
+fn keys_below<'a>(keys: &[&'a str], part: &Part, name: &str) -> Vec<&'a str> {
+    let prefix = part.inner(name).prefix;
+    keys.iter().copied().filter(|key| key.starts_with(&prefix)).collect()
+}
+
+/// A key without the names of PyTorch's wrappers.
+fn bare(key: &str) -> String {
+    let kept: Vec<&str> = key.split('.').filter(|name| !UNNAMED.contains(name)).collect();
+    kept.join(".")
 }
 
 /// True for the name of an optimizer or other training state.

@@ -1,20 +1,24 @@
 //! Unpickler for weights that executes no code.
 //!
 //! A pickle is a program for a stack machine, and Python's unpickler may call any function. This
-//! one has an allow-list of the names that torch.save writes ([`globals`]). Each of them creates a
-//! value; nothing is imported, called or executed. Memory is counted against a budget before it is
-//! allocated. Values are stored in an arena, so deep nesting and recursive lists need no special case.
+//! one calls none: the names that torch.save writes create tensors and containers ([`globals`]), any
+//! other name creates an inert object ([`Object`]), and names that run code are refused
+//! ([`forbidden`]). Memory is counted against a budget before it is allocated. Values are stored in an
+//! arena, so deep nesting and recursive lists need no special case.
 
 mod calls;
 mod containers;
+mod forbidden;
 mod globals;
 mod input;
 mod machine;
+mod numpy;
 mod rebuild;
 mod scalars;
 mod value;
 
-pub(crate) use value::{Heap, Storage, Value, View};
+pub(crate) use numpy::{Array, array};
+pub(crate) use value::{Heap, Object, Storage, Unsupported, Value, View};
 
 use std::io::BufRead;
 

@@ -1,27 +1,33 @@
 //! Reads and writes safetensors files, one tensor at a time.
 
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, SeekFrom, Write};
 
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Kind, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Fault, shown};
 use crate::source::{EXPECTED, Source};
-use crate::{Format, StateDict, kinds};
+use crate::{Format, StateDict, UnsupportedTensor, kinds};
 
 /// Reads a file of this length.
 pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let (header, start) = header(source, len)?;
-    let mut tensors = BTreeMap::new();
-    for (key, info) in header.tensors() {
-        let tensor = tensor(source, start, info).map_err(|fault| fault.about(&key))?;
-        tensors.insert(key, tensor);
-    }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    let (skipped, order) = (Vec::new(), Vec::new());
-    Ok(StateDict { tensors, metadata, format: Format::Safetensors, skipped, order })
+    let mut weights = StateDict { metadata, format: Format::Safetensors, ..StateDict::default() };
+    for (key, info) in header.tensors() {
+        match kinds::of_safetensors(info.dtype) {
+            Some(kind) => {
+                let tensor = tensor(source, start, info, kind);
+                weights.tensors.insert(key.clone(), tensor.map_err(|fault| fault.about(&key))?);
+            }
+            None => {
+                let (kind, shape) = (info.dtype.to_string(), shape(info));
+                weights.unsupported.insert(key, UnsupportedTensor { kind, shape });
+            }
+        }
+    }
+    Ok(weights)
 }
 
 /// The header, and the offset of the values.
@@ -39,8 +45,7 @@ fn header(source: &mut dyn Source, len: u64) -> Result<(Metadata, u64), Fault> {
     }
     let mut text = Vec::new();
     source.take(size).read_to_end(&mut text)?;
-    let header: Metadata =
-        serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+    let header = parse(&text).map_err(|error| broken(error.to_string()))?;
     let (values, start) = (header.data_len() as u64, 8 + size);
     if values != len - start {
         return Err(broken(format!("{} bytes of values, expected {values}", len - start)));
@@ -48,17 +53,35 @@ fn header(source: &mut dyn Source, len: u64) -> Result<(Metadata, u64), Fault> {
     Ok((header, start))
 }
 
-fn tensor(source: &mut dyn Source, start: u64, info: &TensorInfo) -> Result<Tensor, Fault> {
-    let kind = kinds::of_safetensors(info.dtype).ok_or_else(|| {
-        Fault::Problem(format!("it has type {}, which is not supported", info.dtype))
-    })?;
-    let shape: Vec<i64> =
-        info.shape.iter().map(|&axis| i64::try_from(axis).unwrap_or(-1)).collect();
+/// Parses the header. Metadata that is not text, which other programs write, is left out.
+fn parse(text: &[u8]) -> Result<Metadata, serde_json::Error> {
+    let first = match serde_json::from_slice(text) {
+        Ok(header) => return Ok(header),
+        Err(error) => error,
+    };
+    let mut header: Map<String, Value> = serde_json::from_slice(text)?;
+    match header.get_mut("__metadata__") {
+        Some(Value::Object(metadata)) => metadata.retain(|_, value| value.is_string()),
+        _ => return Err(first),
+    }
+    serde_json::from_value(Value::Object(header))
+}
+
+fn shape(info: &TensorInfo) -> Vec<i64> {
+    info.shape.iter().map(|&axis| i64::try_from(axis).unwrap_or(-1)).collect()
+}
+
+fn tensor(
+    source: &mut dyn Source,
+    start: u64,
+    info: &TensorInfo,
+    kind: Kind,
+) -> Result<Tensor, Fault> {
     let (from, to) = info.data_offsets;
     source.seek(SeekFrom::Start(start + from as u64))?;
     let mut values = vec![0; to - from];
     source.read_exact(&mut values)?;
-    kinds::tensor(&values, &shape, kind)
+    kinds::tensor(&values, &shape(info), kind)
 }
 
 /// Writes a file with these weights. Tensors are copied one at a time, so that no second copy of all

@@ -16,7 +16,8 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// Version of the format.
 const PROTOCOL: i64 = 1001;
 
-/// Reads a file of this length.
+/// Reads a file of this length. Any other pickle is read as well, so that a name that runs code is found
+/// before the file is called one of another kind.
 pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let mut objects = Budget::new("objects", len);
     let mut next = |source: &mut dyn Source| pickle::read(source, &mut objects);

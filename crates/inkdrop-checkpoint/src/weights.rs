@@ -9,16 +9,33 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::atomic::write_atomic;
+use crate::pickle::Unsupported;
 use crate::{CheckpointError, Format, reading, safetensors};
 
 /// State dict: tensors on the CPU by name, with JSON metadata.
 #[derive(Debug, Default)]
 pub struct StateDict {
     pub(crate) tensors: BTreeMap<String, Tensor>,
+    pub(crate) unsupported: BTreeMap<String, UnsupportedTensor>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) format: Format,
     pub(crate) skipped: Vec<String>,
     pub(crate) order: Vec<String>,
+}
+
+/// A tensor that was left out, since its dtype or layout is not supported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsupportedTensor {
+    /// Its dtype or layout: `complex64`, `F8_E5M2`, `sparse`, `quantized`.
+    pub kind: String,
+    /// Its shape; empty if the file does not say it in a known form.
+    pub shape: Vec<i64>,
+}
+
+impl UnsupportedTensor {
+    pub(crate) fn of(tensor: &Unsupported) -> Self {
+        Self { kind: tensor.kind.to_string(), shape: tensor.shape.clone() }
+    }
 }
 
 impl StateDict {
@@ -32,13 +49,15 @@ impl StateDict {
     /// `.npz`. The format is detected by its contents, not by its name.
     ///
     /// Nested dictionaries become names with dots: `{"model": {"conv.weight": …}}` is
-    /// `model.conv.weight`. Other values are left out and listed by [`StateDict::skipped`].
-    /// Untrusted files are safe to open: no code is executed, and memory is bounded by
-    /// [`limits`](crate::limits). [`StateDict::part`] selects one of several networks.
+    /// `model.conv.weight`. A whole module, as torch.save(model) writes it, gives its state dict.
+    /// Values of any other class are left out and listed by [`StateDict::skipped`], tensors of
+    /// unsupported dtypes and layouts by [`StateDict::unsupported`]. Untrusted files are safe to
+    /// open: no code is executed, and memory is bounded by [`limits`](crate::limits).
+    /// [`StateDict::part`] selects one of several networks.
     ///
     /// # Errors
-    /// The file is missing, unreadable, empty, truncated or of another format. It contains
-    /// unsupported dtypes, names outside the allow-list, or exceeds the memory limits.
+    /// The file is missing, unreadable, empty, truncated or of another format. It names functions
+    /// that run code, such as `os.system`, or exceeds the memory limits.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         reading::open(path)
     }
@@ -69,6 +88,12 @@ impl StateDict {
         &self.skipped
     }
 
+    /// Tensors that were left out, since their dtype or layout is not supported: complex numbers,
+    /// fp8, unsigned integers of 16 bits or more, and quantized, sparse, meta and nested tensors.
+    pub fn unsupported(&self) -> impl Iterator<Item = (&str, &UnsupportedTensor)> {
+        self.unsupported.iter().map(|(key, tensor)| (key.as_str(), tensor))
+    }
+
     /// All names in the order of a torch.save file, which is that of the network's parameters.
     /// Empty for other formats, which have no order.
     pub fn order(&self) -> &[String] {
@@ -78,6 +103,13 @@ impl StateDict {
     /// Adds a tensor, or replaces the one with this name.
     pub fn insert(&mut self, key: impl Into<String>, tensor: Tensor) {
         self.tensors.insert(key.into(), tensor);
+    }
+
+    /// Keeps only the tensors whose names pass a test.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.tensors.retain(|key, _| keep(key));
+        self.unsupported.retain(|key, _| keep(key));
+        self.order.retain(|key| keep(key));
     }
 
     /// The tensor with this name.

@@ -53,7 +53,7 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     }
 
     /// Rescales the guided prediction to the standard deviation of `cond`, per image (Lin et al. 2023,
-    /// section 3.4).
+    /// section 3.4). An image for which either is 0 is not rescaled.
     ///
     /// - rescale: φ, 0 (off) to 1 (full); the paper uses 0.7
     /// - variable: the prediction type of the networks, whose standard deviation is kept
@@ -66,6 +66,9 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     fn rescaled(&self, cond: &Tensor, uncond: &Tensor) -> Result<Tensor, ProcessError> {
         let guided = lerp(uncond, cond, self.scale)?;
         let factor = per_image_std(cond)?.f_div(&per_image_std(&guided)?)?;
+        // 0/0 and x/0 where a prediction is flat, as of an untrained network: such an image is kept.
+        let spread = factor.f_isfinite()?.f_logical_and(&factor.f_gt(0)?)?;
+        let factor = factor.f_where_self(&spread, &factor.f_ones_like()?)?;
         let factor = factor.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
         Ok(guided.f_mul(&factor)?)
     }

@@ -77,6 +77,18 @@ impl EmaDecay {
         }
     }
 
+    /// The share of the initial weights in the average after some steps, 0 to 1: the product of the
+    /// decays.
+    ///
+    /// ```
+    /// use inkdrop_train::EmaDecay;
+    /// assert!(EmaDecay::constant(0.9999).initial_share(20) > 0.99);
+    /// assert!(EmaDecay::with_warmup(0.9999).initial_share(20) < 1e-5);
+    /// ```
+    pub fn initial_share(self, steps: usize) -> f64 {
+        (0..steps).map(|step| self.at(step)).product()
+    }
+
     /// The text with signs that file systems accept.
     pub fn file_name(self) -> String {
         self.to_string().replace(':', "_").replace('=', "-")

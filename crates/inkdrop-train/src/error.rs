@@ -81,6 +81,19 @@ pub enum TrainError {
         /// The last good checkpoint, in words.
         kept: String,
     },
+    /// An image cannot be read. The state before this step is saved.
+    #[error(
+        "{source}; the state after step {step} is saved in {}. Mend or remove the file, or leave such files out with data.broken = \"skip\" (--set data.broken=skip --allow-changes), and continue with --resume",
+        saved.display()
+    )]
+    BrokenImage {
+        /// The error of the image.
+        source: DataError,
+        /// Number of steps done.
+        step: usize,
+        /// The checkpoint.
+        saved: PathBuf,
+    },
     /// A file of the run directory cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

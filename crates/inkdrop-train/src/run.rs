@@ -136,7 +136,8 @@ impl TrainingRun<'_> {
     /// # Errors
     /// - The loss or the gradient norm is NaN or infinite. The last checkpoint stays; restore it
     ///   before training on, because running statistics include the bad batch.
-    /// - An image cannot be read, or a file cannot be written.
+    /// - An image cannot be read: the state of the step before is saved, if there is a folder.
+    /// - A file cannot be written.
     pub fn next_step(&mut self) -> Result<Option<RunStep>, TrainError> {
         if let Some(since) = self.sampling_since.take() {
             self.trainer.throughput.exclude(since.elapsed());
@@ -147,7 +148,10 @@ impl TrainingRun<'_> {
         if self.trainer.is_finished() {
             return Ok(None);
         }
-        let metrics = self.take_step().map_err(|error| self.name_checkpoint(error))?;
+        let metrics = match self.take_step() {
+            Err(TrainError::Images(source)) => return Err(self.save_before(source)),
+            result => result.map_err(|error| self.name_checkpoint(error))?,
+        };
         let skipped = self.trainer.loader.take_skipped();
         let log_line = self.log_line_if_due()?;
         let sample_due = self.trainer.sample_is_due();
@@ -203,6 +207,19 @@ impl TrainingRun<'_> {
         }
         self.checkpoint_due = false;
         Ok(())
+    }
+
+    /// Saves the state before the error of an image stops the run. No step has begun: batches are loaded
+    /// first.
+    fn save_before(&mut self, source: DataError) -> TrainError {
+        let step = self.trainer.step;
+        match self.folder.filter(|_| step > 0) {
+            None => TrainError::Images(source),
+            Some(folder) => match self.save() {
+                Ok(_) => TrainError::BrokenImage { source, step, saved: folder.checkpoint(step) },
+                Err(error) => error,
+            },
+        }
     }
 
     /// Adds the last good checkpoint to an error about NaN or infinite values.

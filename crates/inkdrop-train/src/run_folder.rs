@@ -147,6 +147,11 @@ impl RunFolder {
         self.path.join("final.safetensors")
     }
 
+    /// Path of the final weights themselves, without averaging.
+    pub fn finished_raw(&self) -> PathBuf {
+        self.path.join("final-raw.safetensors")
+    }
+
     /// Path of the final EMA weights with a further decay.
     pub fn finished_average(&self, decay: EmaDecay) -> PathBuf {
         self.path.join(format!("final-{}.safetensors", decay.file_name()))
@@ -154,7 +159,12 @@ impl RunFolder {
 
     /// Path of the newest checkpoint, if there is one.
     pub fn latest(&self) -> Option<PathBuf> {
-        self.steps().last().map(|&step| self.checkpoint(step))
+        self.newest_first().next()
+    }
+
+    /// Paths of all checkpoints, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = PathBuf> {
+        self.steps().into_iter().rev().map(|step| self.checkpoint(step))
     }
 
     /// Writes a checkpoint, then deletes the expired ones.
@@ -172,7 +182,8 @@ impl RunFolder {
         Ok(())
     }
 
-    fn checkpoint(&self, step: usize) -> PathBuf {
+    /// Path of the checkpoint of a step.
+    pub fn checkpoint(&self, step: usize) -> PathBuf {
         self.checkpoints().join(format!("step-{step:07}.safetensors"))
     }
 

@@ -429,6 +429,11 @@ impl Trainer {
         self.ema.network()
     }
 
+    /// The weights themselves in f32, without averaging.
+    pub fn weights(&self) -> StateDict {
+        self.master.weights()
+    }
+
     /// The EMA weights with a decay; `None` without such an average.
     pub fn ema_weights(&self, decay: EmaDecay) -> Option<StateDict> {
         self.ema.weights(decay)

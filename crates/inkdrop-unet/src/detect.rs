@@ -32,6 +32,9 @@ pub enum DetectError {
     /// No family has such keys.
     #[error("its keys are those of no known family")]
     Unknown,
+    /// The keys are those of a network that is known and not supported.
+    #[error("its keys are those of {0}, which is not supported")]
+    Unsupported(&'static str),
     /// The keys belong to several families.
     #[error("it mixes the keys of several families ({}): expected those of one", .0.join(", "))]
     Mixed(Vec<&'static str>),
@@ -39,6 +42,28 @@ pub enum DetectError {
     #[error("it has keys of family {0}, but their shapes make no network of it")]
     Misfit(&'static str),
 }
+
+/// The families that can be detected.
+pub const FAMILIES: [&str; 4] = ["context", "ddpm", "improved", "unet2d"];
+
+/// Networks that are not supported, and parts of keys that they have: all of one entry.
+const UNSUPPORTED: [(&str, &[&str]); 15] = [
+    ("EDM2's U-Net (Karras et al. 2024)", &["enc.", "dec.", "emb_fourier."]),
+    ("EDM's U-Net (Karras et al. 2022)", &["enc.", "dec.", "map_layer0."]),
+    ("lucidrains' classifier-free U-Net", &["downs.0.0.block1.", "classes_emb."]),
+    ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.block1.", "ups."]),
+    ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.mlp.", "ups."]),
+    ("score_sde's network (Song et al. 2021)", &["all_modules."]),
+    ("DiT, a diffusion transformer", &["blocks.0.adaLN_modulation."]),
+    ("U-ViT, a diffusion transformer", &["in_blocks.0.", "out_blocks.0."]),
+    ("a text-conditional U-Net of latents (Stable Diffusion)", &["attn2.to_k."]),
+    ("a transformer of diffusers", &["transformer_blocks.0."]),
+    ("an autoencoder of latents", &["decoder.conv_in.", "encoder.conv_in."]),
+    ("the U-Net of Ho et al. 2020 in pytorch_diffusion", &["down.0.block.0.", "up.0.block.0."]),
+    ("DDPM of w86763777 (pytorch-ddpm)", &["downblocks.0.block1.", "upblocks.0.block1."]),
+    ("consistency models' or k-diffusion's wrapper", &["inner_model."]),
+    ("imagen-pytorch's U-Net", &["to_time_hiddens."]),
+];
 
 /// Prefixes of keys that only one family has.
 const MARKS: [(&str, &[&str]); 4] = [
@@ -122,8 +147,13 @@ impl ModelConfig {
     /// ```
     ///
     /// # Errors
-    /// Keys of no family or of several, or inconsistent shapes.
+    /// Keys of no family, of several, or of a network that is not supported, or inconsistent shapes.
     pub fn detect(shapes: &Shapes) -> Result<DetectedArchitecture, DetectError> {
+        let part = |part: &&str| shapes.0.keys().any(|key| key.contains(part));
+        let unsupported = UNSUPPORTED.iter().find(|(_, parts)| parts.iter().all(&part));
+        if let Some((name, _)) = unsupported {
+            return Err(DetectError::Unsupported(name));
+        }
         let marked = |(_, marks): &&(&str, &[&str])| marks.iter().any(|mark| shapes.any(mark));
         let families: Vec<&str> = MARKS.iter().filter(marked).map(|(family, _)| *family).collect();
         let family = match families[..] {

@@ -19,7 +19,7 @@ pub use compat::ArgumentsError;
 pub use config::ModelConfig;
 pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig};
-pub use detect::{DetectError, DetectedArchitecture, Shapes, UndeterminedField};
+pub use detect::{DetectError, DetectedArchitecture, FAMILIES, Shapes, UndeterminedField};
 pub use error::{BuildError, ConfigError};
 pub use improved::{AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags};
 pub use plan::{Memory, Plan, Stage};

@@ -35,6 +35,7 @@ pub struct Training {
     device: String,
     init: Init,
     resume: bool,
+    strict_resume: bool,
     allow_changes: bool,
     callback: Option<Callback>,
 }
@@ -87,6 +88,7 @@ impl Training {
             device: "cpu".to_string(),
             init: Init::default(),
             resume: false,
+            strict_resume: false,
             allow_changes: false,
             callback: None,
         })
@@ -155,9 +157,14 @@ impl Training {
     }
 
     /// Continues the run in the directory from its newest checkpoint, to the same weights as an
-    /// uninterrupted run.
+    /// uninterrupted run. If that checkpoint is damaged, a note says so, and the newest good one is used.
     pub fn resume(self, resume: bool) -> Self {
         Self { resume, ..self }
+    }
+
+    /// Makes a damaged newest checkpoint an error when a run is resumed.
+    pub fn strict_resume(self, strict_resume: bool) -> Self {
+        Self { strict_resume, ..self }
     }
 
     /// Accepts another config or other data when a run is resumed.
@@ -215,6 +222,8 @@ pub struct TrainedRun {
     pub(crate) loss: f64,
     pub(crate) steps: usize,
     pub(crate) models: Vec<PathBuf>,
+    pub(crate) raw: Option<PathBuf>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl TrainedRun {
@@ -236,6 +245,17 @@ impl TrainedRun {
     /// The model files: the EMA weights of the first decay, then those of the others.
     pub fn models(&self) -> &[PathBuf] {
         &self.models
+    }
+
+    /// The model file of the weights themselves, without averaging. It is written if an average still
+    /// holds more than 1 % of the initial weights.
+    pub fn raw_model(&self) -> Option<&Path> {
+        self.raw.as_deref()
+    }
+
+    /// What the user may want to know about the model files.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The trained model: the EMA weights of the first decay.

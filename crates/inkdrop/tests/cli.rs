@@ -18,6 +18,7 @@ mod cli {
     mod eval_distance;
     mod eval_input;
     mod film;
+    mod foreign_weights;
     mod inspect;
     mod inspect_foreign;
     mod many;

@@ -62,15 +62,18 @@ fn choose(folder: &Path) -> Result<String, CheckpointError> {
     Err(folder_error(folder, format!("it has no weights, expected {FILE}")))
 }
 
-/// True for a variant, `STEM.fp16.safetensors`, or the index of its shards,
-/// `STEM.safetensors.index.fp16.json`.
+/// True for a variant, `STEM.fp16.safetensors`, or the index of its shards: diffusers has called it
+/// `STEM.safetensors.index.fp16.json` and `STEM.safetensors.fp16.index.json`.
 fn is_variant(name: &str, ending: &str) -> bool {
-    let rest = name.strip_prefix(STEM).unwrap_or_default();
-    let index = rest.strip_prefix(ending).and_then(|rest| rest.strip_prefix(".index."));
-    let index = index.and_then(|rest| rest.strip_suffix(".json"));
-    let file = rest.strip_suffix(ending).and_then(|rest| rest.strip_suffix('.'));
-    let shard = file.is_some_and(|variant| variant.contains("-of-"));
-    index.or(file).is_some_and(|variant| !variant.is_empty() && !variant.contains('.')) && !shard
+    let mut words: Vec<&str> = name.strip_prefix(STEM).unwrap_or_default().split('.').collect();
+    let fixed: &[&str] = match words.last() {
+        Some(&"json") => &[ending, "index", "json"],
+        Some(&last) if last == ending => &[ending],
+        _ => return false,
+    };
+    let all = fixed.iter().all(|word| words.contains(word));
+    words.retain(|word| !fixed.contains(word));
+    all && matches!(words[..], [variant] if !variant.is_empty() && !variant.contains("-of-"))
 }
 
 /// Reads the weights of all shards in an index.

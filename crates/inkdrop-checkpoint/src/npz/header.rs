@@ -9,6 +9,12 @@ use crate::error::shown;
 pub(super) struct Header {
     /// Offset of the values.
     pub(super) start: usize,
+    pub(super) layout: Layout,
+}
+
+/// How the values of an array lie in memory.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
     pub(super) kind: Kind,
     /// True if values are big-endian.
     pub(super) big_endian: bool,
@@ -17,25 +23,34 @@ pub(super) struct Header {
     pub(super) shape: Vec<i64>,
 }
 
+impl Layout {
+    /// The layout of an array with a dtype such as `<f4`.
+    pub(crate) fn new(dtype: &str, shape: Vec<i64>, fortran: bool) -> Result<Self, String> {
+        let (kind, big_endian) = kind(dtype).ok_or_else(|| {
+            let shown = shown(&dtype.chars().take(24).collect::<String>());
+            format!(
+                "type {shown}, expected f2, f4, f8, i1, i2, i4, i8, u1 or bool; convert it with \
+                 .astype(…)"
+            )
+        })?;
+        Ok(Self { kind, big_endian, fortran, shape })
+    }
+}
+
 impl Header {
     /// Reads the header of a whole array.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (text, start) = text(bytes)?;
         let descr = entry(text, "descr")?;
         let name = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
-        let (kind, big_endian) = name.and_then(|(name, _)| kind(name)).ok_or_else(|| {
-            let shown = shown(&descr.chars().take(24).collect::<String>());
-            format!(
-                "type {shown}, expected f2, f4, f8, i1, i2, i4, i8, u1 or bool; convert it with \
-                 .astype(…)"
-            )
-        })?;
+        let name = name.map_or(descr, |(name, _)| name);
         let order = entry(text, "fortran_order")?;
         let fortran = order.starts_with("True");
         if !fortran && !order.starts_with("False") {
             return Err("the header has no order; the array is damaged".to_string());
         }
-        Ok(Self { start, kind, big_endian, fortran, shape: shape(entry(text, "shape")?)? })
+        let layout = Layout::new(name, shape(entry(text, "shape")?)?, fortran)?;
+        Ok(Self { start, layout })
     }
 }
 

@@ -1,8 +1,8 @@
-//! Operations on names: each name of the allow-list creates one kind of value, without a call.
+//! Operations on names: each name creates one kind of value, without a call.
 
 use super::globals::Global;
-use super::machine::{Machine, damaged};
-use super::{Heap, Value};
+use super::machine::{Machine, OBJECT, damaged};
+use super::{Heap, Object, Value};
 use crate::error::Fault;
 
 impl Machine<'_> {
@@ -11,7 +11,7 @@ impl Machine<'_> {
         let value = match operation {
             b'c' => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
-                Value::Global(Global::find(&module, &name)?)
+                self.global(&module, &name)?
             }
             0x93 => self.stack_global()?,
             b'i' | b'o' => self.instance(operation)?,
@@ -35,8 +35,19 @@ impl Machine<'_> {
     fn stack_global(&mut self) -> Result<Value, Fault> {
         let (name, module) = (self.pop()?, self.pop()?);
         match (self.heap.text(module), self.heap.text(name)) {
-            (Some(module), Some(name)) => Ok(Value::Global(Global::find(module, name)?)),
+            (Some(module), Some(name)) => {
+                let (module, name) = (module.to_string(), name.to_string());
+                self.global(&module, &name)
+            }
             _ => Err(damaged("a name that is not text")),
+        }
+    }
+
+    /// A class or function: one that creates part of a state dict, or an inert one.
+    fn global(&mut self, module: &str, name: &str) -> Result<Value, Fault> {
+        match Global::find(module, name)? {
+            Some(global) => Ok(Value::Global(global)),
+            None => Ok(Value::Class(self.add_text(format!("{module}.{name}"))?)),
         }
     }
 
@@ -45,7 +56,7 @@ impl Machine<'_> {
         let class = match operation {
             b'i' => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
-                Some(Value::Global(Global::find(&module, &name)?))
+                Some(self.global(&module, &name)?)
             }
             _ => None,
         };
@@ -56,10 +67,13 @@ impl Machine<'_> {
         self.apply(class, arguments)
     }
 
-    /// The value that a name of the allow-list creates from its arguments.
+    /// The value that a class or function creates from its arguments.
     fn apply(&mut self, function: Value, arguments: Value) -> Result<Value, Fault> {
-        let Value::Global(function) = function else {
-            return Err(damaged(&format!("it calls {}", function.kind())));
+        let function = match function {
+            Value::Global(function) => function,
+            Value::Class(class) => return self.new_object(Object::new(class, arguments)),
+            Value::Object(_) | Value::Opaque => return Ok(Value::Opaque),
+            other => return Err(damaged(&format!("it calls {}", other.kind()))),
         };
         let Some(items) = self.heap.tuple(arguments) else {
             return Err(damaged(&format!(
@@ -76,7 +90,6 @@ impl Machine<'_> {
                 &[Value::Tuple(at)] => Ok(Value::Tuple(at)),
                 _ => Err(damaged("a torch.Size without a tuple")),
             },
-            Global::Inert => Ok(Value::Opaque),
             Global::Class | Global::Storage(_) | Global::Type(_) => {
                 Err(damaged("a tensor, storage or type that is made by its class"))
             }
@@ -84,17 +97,26 @@ impl Machine<'_> {
             | Global::TensorV2
             | Global::TensorV3
             | Global::Parameter
-            | Global::FromType => self.rebuild(function, arguments),
+            | Global::FromType
+            | Global::Unsupported(_) => self.rebuild(function, arguments),
         }
+    }
+
+    pub(super) fn new_object(&mut self, object: Object) -> Result<Value, Fault> {
+        self.object(OBJECT)?;
+        self.heap.objects.push(object);
+        Ok(Value::Object(self.heap.objects.len() as u32 - 1))
     }
 
     /// BUILD: the state of an object. That of a state_dict is `_metadata`, which is not needed.
     fn build(&mut self) -> Result<(), Fault> {
-        self.pop()?;
+        let state = self.pop()?;
         match self.top()? {
-            Value::Dict(_) | Value::Opaque => Ok(()),
-            other => Err(damaged(&format!("it sets the state of {}", other.kind()))),
+            Value::Object(at) => self.heap.objects[at as usize].state = Some(state),
+            Value::Dict(_) | Value::List(_) | Value::Opaque => {}
+            other => return Err(damaged(&format!("it sets the state of {}", other.kind()))),
         }
+        Ok(())
     }
 }
 

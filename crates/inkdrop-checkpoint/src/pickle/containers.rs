@@ -1,7 +1,7 @@
 //! Tuples, lists, dictionaries and sets.
 
-use super::Value;
 use super::machine::{Machine, SLOT, damaged};
+use super::{Object, Value};
 use crate::error::Fault;
 
 impl Machine<'_> {
@@ -27,10 +27,10 @@ impl Machine<'_> {
                 let items = self.pop_to_mark()?;
                 self.dict(pairs(&items)?)?
             }
-            0x8f => Value::Opaque,
+            0x8f => self.set(Vec::new())?,
             _ => {
-                self.pop_to_mark()?;
-                Value::Opaque
+                let items = self.pop_to_mark()?;
+                self.set(items)?
             }
         };
         self.push(value)
@@ -63,6 +63,12 @@ impl Machine<'_> {
         Ok(Value::Dict(self.heap.dicts.len() as u32 - 1))
     }
 
+    fn set(&mut self, items: Vec<Value>) -> Result<Value, Fault> {
+        self.take(items.len() as u64 * SLOT)?;
+        let class = self.add_text("builtins.set".to_string())?;
+        self.new_object(Object { items, ..Object::new(class, Value::None) })
+    }
+
     /// APPEND, APPENDS, SETITEM, SETITEMS and ADDITEMS.
     pub(super) fn fill(&mut self, operation: u8) -> Result<(), Fault> {
         let items = match operation {
@@ -76,6 +82,10 @@ impl Machine<'_> {
             (b's' | b'u', Value::Dict(at)) => {
                 self.heap.dicts[at as usize].extend(pairs(&items)?);
             }
+            (b's' | b'u', Value::Object(at)) => {
+                self.heap.objects[at as usize].entries.extend(pairs(&items)?);
+            }
+            (_, Value::Object(at)) => self.heap.objects[at as usize].items.extend(items),
             (_, Value::Opaque) => {}
             (_, other) => {
                 return Err(damaged(&format!("it puts items into {}", other.kind())));

@@ -120,9 +120,14 @@ impl Machine<'_> {
     }
 
     pub(super) fn string(&mut self, text: String) -> Result<Value, Fault> {
+        Ok(Value::Text(self.add_text(text)?))
+    }
+
+    /// Adds a text to the heap; returns its index.
+    pub(super) fn add_text(&mut self, text: String) -> Result<u32, Fault> {
         self.object(text.len() as u64)?;
         self.heap.texts.push(text.into());
-        Ok(Value::Text(self.heap.texts.len() as u32 - 1))
+        Ok(self.heap.texts.len() as u32 - 1)
     }
 
     fn bytes(&mut self, size: u64) -> Result<Value, Fault> {

@@ -1,10 +1,8 @@
 //! The values of a pickle.
 
-use inkdrop_torch::tch::Kind;
-
 use super::globals::Global;
 use crate::error::Fault;
-use crate::kinds;
+use crate::kinds::{self, Dtype};
 
 /// A value, or its index on the [`Heap`].
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +18,17 @@ pub(crate) enum Value {
     Tuple(u32),
     List(u32),
     Dict(u32),
-    /// A class or function of the allow-list.
+    /// A class or function that creates part of a state dict.
     Global(Global),
+    /// Any other class or function: the index of its full name among the texts.
+    Class(u32),
+    /// What such a class or function would create.
+    Object(u32),
     Storage(u32),
     Tensor(u32),
-    /// Something harmless that is not looked into, such as a NumPy scalar.
+    /// A tensor of an unsupported layout.
+    Unsupported(u32),
+    /// A value that is not read, such as an integer beyond 64 bits.
     Opaque,
 }
 
@@ -41,10 +45,10 @@ impl Value {
             Self::Tuple(_) => "a tuple",
             Self::List(_) => "a list",
             Self::Dict(_) => "a dict",
-            Self::Global(_) => "a class or function",
+            Self::Global(_) | Self::Class(_) => "a class or function",
             Self::Storage(_) => "a storage",
-            Self::Tensor(_) => "a tensor",
-            Self::Opaque => "an object",
+            Self::Tensor(_) | Self::Unsupported(_) => "a tensor",
+            Self::Object(_) | Self::Opaque => "an object",
         }
     }
 }
@@ -59,6 +63,38 @@ pub(crate) struct Heap {
     pub(crate) dicts: Vec<Vec<(Value, Value)>>,
     pub(crate) storages: Vec<Storage>,
     pub(crate) tensors: Vec<View>,
+    pub(crate) unsupported: Vec<Unsupported>,
+    pub(crate) objects: Vec<Object>,
+}
+
+/// An inert object: its class and all that was given to it.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// Index of the full name of its class among the texts.
+    pub(crate) class: u32,
+    /// Arguments of its constructor.
+    pub(crate) arguments: Value,
+    /// Its state, which is usually a dictionary of its fields.
+    pub(crate) state: Option<Value>,
+    /// Its items, for a subclass of a list or set.
+    pub(crate) items: Vec<Value>,
+    /// Its entries, for a subclass of a dictionary.
+    pub(crate) entries: Vec<(Value, Value)>,
+}
+
+impl Object {
+    pub(crate) fn new(class: u32, arguments: Value) -> Self {
+        Self { class, arguments, state: None, items: Vec::new(), entries: Vec::new() }
+    }
+}
+
+/// A tensor of an unsupported dtype or layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsupported {
+    /// Its dtype or layout: `complex64`, `sparse`.
+    pub(crate) kind: &'static str,
+    /// Its shape; empty if unknown.
+    pub(crate) shape: Vec<i64>,
 }
 
 impl Heap {
@@ -77,6 +113,30 @@ impl Heap {
             _ => None,
         }
     }
+
+    /// A dictionary's entries.
+    pub(crate) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        match value {
+            Value::Dict(at) => Some(&self.dicts[at as usize]),
+            _ => None,
+        }
+    }
+
+    /// The items of a set: `set([…])` in old protocols, its own items in new ones.
+    pub(crate) fn members(&self, set: Value) -> &[Value] {
+        let Value::Object(at) = set else { return &[] };
+        let object = &self.objects[at as usize];
+        match self.tuple(object.arguments) {
+            Some(&[Value::List(list)]) => &self.lists[list as usize],
+            _ => &object.items,
+        }
+    }
+
+    /// The value of a text key in a dictionary.
+    pub(crate) fn field(&self, dict: Value, name: &str) -> Option<Value> {
+        let mut entries = self.dict(dict)?.iter();
+        entries.find(|(key, _)| self.text(*key) == Some(name)).map(|&(_, value)| value)
+    }
 }
 
 /// Where a tensor's values are kept in the file.
@@ -85,7 +145,7 @@ pub(crate) struct Storage {
     /// The name of the entry.
     pub(crate) key: Box<str>,
     /// The type of its values; `None` for bytes of any type.
-    pub(crate) kind: Option<Kind>,
+    pub(crate) dtype: Option<Dtype>,
     /// How many values it has.
     pub(crate) count: u64,
     /// The part that is meant, as first value and number of values.
@@ -95,7 +155,7 @@ pub(crate) struct Storage {
 impl Storage {
     /// Bytes per counted value.
     pub(crate) fn unit(&self) -> u64 {
-        self.kind.map_or(1, |kind| kind.elt_size_in_bytes() as u64)
+        self.dtype.map_or(1, |dtype| dtype.size)
     }
 }
 
@@ -105,7 +165,7 @@ pub(crate) struct View {
     /// The storage's place on the heap.
     pub(crate) storage: usize,
     /// The type of the values.
-    pub(crate) kind: Kind,
+    pub(crate) dtype: Dtype,
     /// Offset of the first value.
     pub(crate) offset: u64,
     /// Size of each axis; not negative.
@@ -117,7 +177,7 @@ pub(crate) struct View {
 impl View {
     /// Size of the tensor in bytes.
     pub(crate) fn bytes(&self) -> Result<u64, Fault> {
-        kinds::size_of(&self.size, self.kind)
+        Ok(kinds::numel(&self.size)?.saturating_mul(self.dtype.size))
     }
 
     /// Minimum number of values in the storage; `None` if it overflows.

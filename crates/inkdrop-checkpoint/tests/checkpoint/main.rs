@@ -3,6 +3,7 @@
 
 mod chance;
 mod folders;
+mod foreign;
 mod limits;
 mod malice;
 mod parts;

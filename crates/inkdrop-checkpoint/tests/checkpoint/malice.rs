@@ -32,7 +32,7 @@ fn no_way_of_calling_is_taken() {
 }
 
 #[test]
-fn only_the_names_of_weights_are_known() {
+fn names_that_run_code_are_refused_wherever_they_stand() {
     let names = [
         "builtins\neval",
         "builtins\nexec",
@@ -45,16 +45,116 @@ fn only_the_names_of_weights_are_known() {
         "torch\nload",
         "torch.storage\n_load_from_bytes",
         "torch._utils\nos",
-        "collections\nnamedtuple",
-        "numpy.core.multiarray\n_reconstruct",
         "torch.serialization\nos",
+        "torch.serialization\nos.system",
+        "torch.jit\nload",
+        "torch.jit._serialization\nload",
+        "torch.serialization\nload",
+        "builtins\n__import__",
+        "builtins\ncompile",
+        "os\npopen",
+        "os.path\nos.execv",
+        "sys\nexit",
+        "runpy\n_run_code",
+        "importlib\nimport_module",
+        "importlib._bootstrap\n_load",
+        "shutil\nrmtree",
+        "socket\nsocket",
+        "ctypes\nCDLL",
+        "pty\nspawn",
+        "pickle\nloads",
+        "_pickle\nloads",
+        "dill._dill\n_create_function",
+        "numpy\nload",
+        "numpy.testing._private.utils\nrunstring",
+        "operator\nattrgetter",
         "types\nFunctionType",
-        "__main__\nModel",
+        "types\nCodeType",
     ];
     for name in names {
-        let program = format!("\u{0}c{name}\n)R.");
-        let program = [&b"\x80\x02"[..], &program.as_bytes()[1..]].concat();
-        refused(&torch_zip(&program, b""), &[&name.replace('\n', "."), "not executed"]);
+        let full = name.replace('\n', ".");
+        let words = [&full, "not executed", "not be trusted"];
+        let as_global = [b"\x80\x02c", name.as_bytes(), b"\n)R."].concat();
+        refused(&torch_zip(&as_global, b""), &words);
+        let (module, name) = name.split_once('\n').unwrap();
+        let text = |word: &str| [&[0x8c, word.len() as u8], word.as_bytes()].concat();
+        let on_stack = [b"\x80\x04}".to_vec(), text("x"), text(module), text(name)].concat();
+        let as_value = [&on_stack[..], b"\x93s."].concat();
+        refused(&torch_zip(&as_value, b""), &words);
+        let dict = &b"\x80\x02ccollections\ndefaultdict\n(c"[..];
+        let as_factory = [dict, module.as_bytes(), b"\n", name.as_bytes(), b"\ntR."].concat();
+        refused(&torch_zip(&as_factory, b""), &words);
+        let as_instance = [b"(S'x'\ni", module.as_bytes(), b"\n", name.as_bytes(), b"\n."].concat();
+        refused(&as_instance, &words);
+    }
+}
+
+/// Values of any other class are listed and left out, whatever their class is called.
+#[test]
+fn other_names_create_inert_values() {
+    let names = [
+        "__main__\nModel",
+        "collections\nnamedtuple",
+        "collections\ndeque",
+        "datetime\ndatetime",
+        "numpy.core.multiarray\n_reconstruct",
+        "numpy.random._pickle\n__generator_ctor",
+        "omegaconf.dictconfig\nDictConfig",
+        "pytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint",
+        "torch.torch_version\nTorchVersion",
+        "builtins\nlist",
+        "functools\npartial",
+        "pathlib\nPosixPath",
+        "types\nSimpleNamespace",
+    ];
+    let view = tensor_ops("FloatStorage", 1, 0, &[1], &[1]);
+    for name in names {
+        let global = [b"c", name.as_bytes(), b"\n"].concat();
+        let start = [&b"\x80\x02}(X\x01\0\0\0w"[..], &view, b"X\x01\0\0\0a"].concat();
+        let calls: [&[u8]; 5] =
+            [b")R", b")\x81}X\x01\0\0\0xK\x01sb", b")R(K\x01K\x02e", b"", b")R)R"];
+        for call in calls {
+            let program = [&start[..], &global, call, b"u."].concat();
+            let weights = StateDict::from_bytes(&torch_zip(&program, &[0; 4]), "x").unwrap();
+            assert_eq!(weights.skipped(), ["a"], "{name}");
+            assert!(weights.iter().map(|(key, _)| key).eq(["w"]), "{name}");
+        }
+        let as_key = [&b"\x80\x02}(X\x01\0\0\0w"[..], &view, &global, b"K\x01u."].concat();
+        let weights = StateDict::from_bytes(&torch_zip(&as_key, &[0; 4]), "x").unwrap();
+        assert_eq!(weights.skipped(), [name.replace('\n', ".")]);
+    }
+}
+
+/// A subclass of a dictionary, such as addict.Dict, is one.
+#[test]
+fn entries_of_an_unknown_dictionary_are_read() {
+    let view = tensor_ops("FloatStorage", 1, 0, &[1], &[1]);
+    let program =
+        [&b"\x80\x02caddict\nDict\n)R(X\x01\0\0\0w"[..], &view, b"X\x01\0\0\0nK\x01u."].concat();
+    let weights = StateDict::from_bytes(&torch_zip(&program, &[0; 4]), "x").unwrap();
+    assert!(weights.iter().map(|(key, _)| key).eq(["w"]));
+    assert_eq!(weights.skipped(), ["n"]);
+}
+
+#[test]
+fn keys_of_every_kind_have_a_name() {
+    let program =
+        b"\x80\x02}((K\x01(K\x02X\x01\0\0\0xttK\x00NK\x00\x88K\x00G\x3f\xe0\0\0\0\0\0\0K\x00u.";
+    let weights = StateDict::from_bytes(&torch_zip(program, b""), "x").unwrap();
+    assert_eq!(weights.skipped(), ["(1, (2, x))", "None", "true", "0.5"]);
+    // A tuple of tuples that doubles its length at every level.
+    let mut program = b"\x80\x02}K\x01\x85q\0".to_vec();
+    (0..60).for_each(|_| program.extend_from_slice(b"h\0\x86q\0"));
+    program.extend_from_slice(b"K\x00s.");
+    let weights = StateDict::from_bytes(&torch_zip(&program, b""), "x").unwrap();
+    assert!(weights.skipped()[0].len() < 1000);
+}
+
+#[test]
+fn an_object_without_tensors_is_named() {
+    for root in [&b"c__main__\nModel\n)R"[..], b"c__main__\nModel\n)\x81}b"] {
+        let program = [b"\x80\x02", root, b"."].concat();
+        refused(&torch_zip(&program, b""), &["__main__.Model", "not executed", "state_dict()"]);
     }
 }
 
@@ -77,7 +177,7 @@ fn a_state_dicts_metadata_is_left_out() {
 #[test]
 fn names_in_messages_stay_in_their_line() {
     let name = "a\\x1b[2J".replace("\\x1b", "\x1b").repeat(100);
-    let program = [b"\x80\x02c", name.as_bytes(), b"\nb\n."].concat();
+    let program = [b"\x80\x02cos\n", name.as_bytes(), b"\n."].concat();
     let error = error(&torch_zip(&program, b""));
     assert!(!error.contains('\x1b') && error.len() < 1000, "{error}");
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use inkdrop_checkpoint::{Format, StateDict};
-use inkdrop_torch::tch::Tensor;
+use inkdrop_checkpoint::{Format, StateDict, UnsupportedTensor, load};
+use inkdrop_nn::Params;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use zip::CompressionMethod;
 
@@ -111,21 +112,43 @@ fn bytes_other_than_0_and_1_are_true() {
 }
 
 #[test]
-fn what_is_not_supported_says_what_to_do() {
-    let cases: [(&str, &[&str]); 7] = [
-        ("sparse.pt", &["sparse", ".to_dense()"]),
-        ("quantized.pt", &["quantized", ".dequantize()"]),
-        ("meta.pt", &["meta device"]),
-        ("complex.pt", &["torch.ComplexFloatStorage", "not supported"]),
-        ("uint16.pt", &["torch.uint16", "not supported"]),
-        ("module.pt", &["torch.nn.modules.linear.Linear", "model.state_dict()"]),
-        ("script.pt", &["TorchScript", "torch.jit.load"]),
-    ];
-    for (name, words) in cases {
-        let error = StateDict::open(&fixture(name)).unwrap_err().to_string();
-        assert!(error.contains(name), "the file is named: {error}");
-        assert!(words.iter().all(|word| error.contains(word)), "{name}: {error}");
+fn unsupported_tensors_are_left_out_and_refused_within_the_network() {
+    let mut params = Params::new(Kind::Float, Device::Cpu);
+    params.root().buffer("a", &[2], 0.0).unwrap();
+    for (name, kind, shape, advice) in [
+        ("sparse.pt", "sparse", &[2, 2][..], ".to_dense()"),
+        ("quantized.pt", "quantized", &[2, 2], ".dequantize()"),
+        ("meta.pt", "meta", &[2], "no values"),
+        ("complex.pt", "complex64", &[2], ".to(torch.float32)"),
+        ("uint16.pt", "uint16", &[2], ".to(torch.float32)"),
+    ] {
+        let weights = StateDict::open(&fixture(name)).unwrap();
+        let listed: Vec<_> = weights.unsupported().collect();
+        let expected = UnsupportedTensor { kind: kind.to_string(), shape: shape.to_vec() };
+        assert_eq!(listed, [("a", &expected)], "{name}");
+        assert!(weights.iter().next().is_none() && weights.skipped().is_empty());
+        let error = load(&params, &weights, &[]).unwrap_err().to_string();
+        for word in ["`a`", kind, advice] {
+            assert!(error.contains(word), "{name}: {error}");
+        }
     }
+    let error = StateDict::open(&fixture("script.pt")).unwrap_err().to_string();
+    let words = ["script.pt", "TorchScript", "torch.jit.load"];
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+/// torch.save(torch.nn.Linear(1, 1), path)
+#[test]
+fn a_whole_module_is_its_state_dict() {
+    let weights = StateDict::open(&fixture("module.pt")).unwrap();
+    assert!(
+        weights
+            .iter()
+            .map(|(key, tensor)| (key, tensor.size()))
+            .eq([("bias", vec![1]), ("weight", vec![1, 1]),])
+    );
+    assert_eq!(weights.order(), ["weight", "bias"]);
+    assert!(weights.skipped().is_empty(), "nothing of the module is listed besides its tensors");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Laws of guidance.
 
-use inkdrop_process::{Prediction, PredictionType, ProcessError};
+use inkdrop_process::{FnDenoiser, Prediction, PredictionType, ProcessError};
 use inkdrop_sampler::{
     ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, Denoiser, DynamicThresholding,
     GuidanceInterval, Sampler,
@@ -83,6 +83,22 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
         let prediction = prediction.denoise(&x(), &step).unwrap();
         let again = &prediction.eps * step.from.noise() + &prediction.x0 * step.from.signal();
         assert!(largest(&(again - x())) < 1e-9);
+    }
+}
+
+/// An untrained network predicts 0 everywhere: 0/0 counts as 1.
+#[test]
+fn flat_predictions_are_not_rescaled() {
+    let flat = |value: f64| FnDenoiser::new(move |x, _| Ok(x.zeros_like() + value));
+    let varied = || FnDenoiser::new(|x, _| Ok(x * 0.5));
+    let step = steps()[0];
+    let of = |guided: &dyn Denoiser| guided.denoise(&x(), &step).unwrap();
+    for rescale in [0.7, 1.0] {
+        let variable = PredictionType::Sample;
+        let both = || ClassifierFreeGuidance::new(flat(0.0), flat(0.25), 2.0);
+        let cond = || ClassifierFreeGuidance::new(flat(0.25), varied(), 2.0);
+        assert!(near(&of(&both().rescale(rescale, variable)), &of(&both())));
+        assert!(near(&of(&cond().rescale(rescale, variable)), &of(&cond())));
     }
 }
 

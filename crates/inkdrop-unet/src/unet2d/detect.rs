@@ -43,19 +43,26 @@ impl Unet2dConfig {
             features,
             ..Self::cifar10()
         };
-        let undetermined = vec![
-            UndeterminedField::new("size", config.size),
-            UndeterminedField::new("head_channels", "none"),
-            UndeterminedField::new("groups", config.groups),
-            UndeterminedField::new("eps", config.eps),
-            UndeterminedField::new("activation", "silu"),
-            UndeterminedField::new("far_padding", config.far_padding),
-            UndeterminedField::new("cosine_first", config.cosine_first),
-            UndeterminedField::new("frequency_shift", config.frequency_shift),
-            UndeterminedField::new("middle_divisor", config.middle_divisor),
-            UndeterminedField::new("middle_groups", "none"),
-            UndeterminedField::new("center_input", config.center_input),
+        // Fields that have no effect on this network are determined.
+        let attention =
+            config.down_attention.iter().chain(&config.up_attention).any(|&attends| attends)
+                || config.middle_attention;
+        let halves = levels > 1 && !config.resblock_down;
+        let fields = [
+            (true, UndeterminedField::new("size", config.size)),
+            (attention, UndeterminedField::new("head_channels", "none")),
+            (true, UndeterminedField::new("groups", config.groups)),
+            (true, UndeterminedField::new("eps", config.eps)),
+            (true, UndeterminedField::new("activation", "silu")),
+            (halves, UndeterminedField::new("far_padding", config.far_padding)),
+            (true, UndeterminedField::new("cosine_first", config.cosine_first)),
+            (true, UndeterminedField::new("frequency_shift", config.frequency_shift)),
+            (config.middle, UndeterminedField::new("middle_divisor", config.middle_divisor)),
+            (config.middle_attention, UndeterminedField::new("middle_groups", "none")),
+            (true, UndeterminedField::new("center_input", config.center_input)),
         ];
+        let undetermined =
+            fields.into_iter().filter(|(acts, _)| *acts).map(|(_, field)| field).collect();
         Some(DetectedArchitecture { config: ModelConfig::Unet2d(config), undetermined })
     }
 }

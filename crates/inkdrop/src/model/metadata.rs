@@ -10,11 +10,14 @@ use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use super::resolve::{ResolvedModel, resolve, resolve_process};
-use super::{ModelOverrides, Source};
+use super::resolve::{ResolvedModel, resolve, resolve_process, stored_metadata};
+use super::{ModelOverrides, Source, buffers};
 use crate::error::{Context, bail, ensure};
 use crate::scheduler::Scheduler;
 use crate::{Error, Result};
+
+/// Metadata entry of the files that inkdrop writes: its version.
+pub const MARK: &str = "inkdrop";
 
 /// The metadata of a model, as its checkpoint stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,8 @@ pub struct Model {
     pub scheduler: Option<Scheduler>,
     /// The reason why its scheduler is not followed.
     pub scheduler_problem: Option<String>,
+    /// What the user may want to know about the file.
+    pub notes: Vec<String>,
 }
 
 /// Options for building a network.
@@ -114,6 +119,7 @@ impl ModelMetadata {
     /// # Errors
     /// The metadata cannot be written as JSON.
     pub fn write(&self, weights: &mut StateDict) -> Result<()> {
+        weights.set_metadata(MARK, &env!("CARGO_PKG_VERSION"))?;
         weights.set_metadata("model", &self.model)?;
         weights.set_metadata("process", &self.process)?;
         weights.set_metadata("contexts", &self.contexts)?;
@@ -167,9 +173,10 @@ impl Model {
             Some(Ok(scheduler)) => (Some(scheduler), None),
             Some(Err(error)) => (None, Some(error.report())),
         };
+        let notes = note_of_buffers(&source, overrides, &process).into_iter().collect();
         let metadata = ModelMetadata { model: config, process, contexts, classes };
         let (name, is_diffusers) = (source.name, source.config.is_some());
-        Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem })
+        Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
     }
 
     /// Builds the network with its weights.
@@ -203,6 +210,31 @@ impl Model {
         let context = "the sprites notebook never saves init_conv.shortcut, since it draws new weights for it in every forward pass; --draw-shortcut initialises it once from the seed";
         Error::Context { context: context.to_string(), source: Box::new(error.into()) }
     }
+}
+
+/// A note if the process is known from schedule buffers only, or does not agree with them.
+fn note_of_buffers(
+    source: &Source,
+    overrides: &ModelOverrides,
+    process: &ProcessConfig,
+) -> Option<String> {
+    let found = buffers::process(&source.whole)?;
+    let schedule = |config| serde_json::to_string(config).unwrap_or_default();
+    let given = overrides.process.is_some() || overrides.flags.is_some();
+    if !buffers::agrees(&source.whole, &process.schedule) {
+        return Some(format!(
+            "the schedule buffers of {} hold another noise schedule than the process in use: {}",
+            source.name,
+            schedule(&found.schedule)
+        ));
+    }
+    (!given && source.whole.metadata_text("process").is_none()).then(|| {
+        format!(
+            "the process is known from schedule buffers: {}, prediction {:?}; --process sets another",
+            schedule(&found.schedule),
+            found.prediction
+        )
+    })
 }
 
 /// Checks that a network is a super-resolution network, or that it is none.
@@ -242,7 +274,7 @@ fn check_images(config: &ModelConfig) -> Result<()> {
 
 /// The classes in the metadata of a file.
 fn classes(name: &str, resolved: &ResolvedModel) -> Result<Classes> {
-    let classes: Classes = resolved.weights.metadata("classes")?.unwrap_or_default();
+    let classes: Classes = stored_metadata(&resolved.weights, "classes")?.unwrap_or_default();
     let count = resolved.config.classes().unwrap_or(0);
     ensure!(
         classes.names.len() as i64 <= count

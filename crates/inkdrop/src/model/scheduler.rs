@@ -81,7 +81,7 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
 }
 
 /// The linear schedule without the β of its ends, if they are the defaults for T.
-fn plain(schedule: ScheduleConfig) -> ScheduleConfig {
+pub(super) fn plain(schedule: ScheduleConfig) -> ScheduleConfig {
     let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
     match schedule {
         ScheduleConfig::ZeroTerminalSnr { of } => {

@@ -1,10 +1,12 @@
 //! Sources of weights: built-in models, files of any format, diffusers directories.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
 
+use super::buffers;
+use super::resolve::detect;
 use crate::Result;
 use crate::error::{Context, bail};
 
@@ -43,21 +45,41 @@ impl Source {
                     bail!("no file and no built-in model {name} (built in: {names})")
                 }
                 None if path.is_dir() => {
-                    let folder = DiffusersFolder::open(path)?;
+                    let folder = DiffusersFolder::open(&snapshot(path))?;
                     (folder.weights, Some(folder.config), folder.scheduler)
                 }
                 None => (StateDict::open(path)?, None, None),
             };
-        Ok(Self { name, whole, config, scheduler, latents: latents(path) })
+        Ok(Self { name, whole, config, scheduler, latents: latents(&snapshot(path)) })
     }
 
-    /// The weights of one network of the file, without key prefixes of wrappers.
+    /// The weights of one network of the file, without wrappers and without schedule buffers. A network
+    /// of a known family is found below any prefix of keys.
     ///
     /// # Errors
     /// The file has no such network, or several and `name` is `None`.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
-        self.whole.part(name).with_context(|| &self.name)
+        let mut part = self.whole.part_where(name, &is_known).with_context(|| &self.name)?;
+        part.retain(|key| !buffers::is_buffer(key));
+        Ok(part)
     }
+
+    /// The names of the networks in the file; empty if its keys belong to a single network.
+    pub fn parts(&self) -> Vec<String> {
+        self.whole.parts_where(&is_known)
+    }
+}
+
+/// True if the tensors are those of a known family.
+fn is_known(weights: &StateDict) -> bool {
+    detect(weights).is_ok()
+}
+
+/// The folder of the current revision in a hub cache, `models--OWNER--NAME`; else the path itself.
+fn snapshot(path: &Path) -> PathBuf {
+    let revision = std::fs::read_to_string(path.join("refs/main"));
+    let revision = revision.map(|revision| path.join("snapshots").join(revision.trim()));
+    revision.ok().filter(|folder| folder.is_dir()).unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Pipelines of diffusers that generate pixels.

@@ -99,19 +99,15 @@ impl Init {
 
 /// One network of a file.
 fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> {
-    let several = name.is_none() && source.whole.parts().len() > 1;
-    ensure!(
-        !several,
-        "{} contains {}: choose one with {option}",
-        source.name,
-        source.whole.parts().join(", ")
-    );
+    let parts = source.parts();
+    let several = name.is_none() && parts.len() > 1;
+    ensure!(!several, "{} contains {}: choose one with {option}", source.name, parts.join(", "));
     source.part(name)
 }
 
 /// A note if the weights were trained for another process; training may adapt them.
 fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
-    let theirs: Option<ProcessConfig> = source.whole.metadata("process")?;
+    let theirs: Option<ProcessConfig> = crate::model::stored_metadata(&source.whole, "process")?;
     let other = theirs.is_some_and(|theirs| theirs != metadata.process);
     Ok(other
         .then(|| format!("note: {} was trained for another process than [process]", source.name)))

@@ -1,7 +1,8 @@
 //! A training run in progress.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use inkdrop_checkpoint::StateDict;
 use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Images, LabelledDataset};
@@ -12,7 +13,9 @@ use inkdrop_schedule::{SamplingSchedule, TimestepSpacing};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_torch::tch::Kind;
-use inkdrop_train::{OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun};
+use inkdrop_train::{
+    EmaDecay, OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun,
+};
 use inkdrop_unet::ModelConfig;
 use serde_json::json;
 
@@ -40,7 +43,7 @@ impl TrainingSession {
         let mut notes = Vec::new();
         let (mut trainer, metadata) = build(&training, &config, &mut notes)?;
         let folder = if training.resume {
-            resume(&mut trainer, &config, out, training.allow_changes, &mut notes)?
+            resume(&mut trainer, &config, out, &training, &mut notes)?
         } else {
             let given = training.init.apply(&mut trainer, &metadata, &mut notes)?;
             let folder = RunFolder::create(out)?;
@@ -84,33 +87,54 @@ impl TrainingSession {
     /// A file cannot be written.
     pub fn finish(self) -> Result<TrainedRun> {
         let Self { trainer, folder, metadata, config, .. } = self;
+        let steps = trainer.step();
         let curve = trainer.loss_curve().downsampled(CURVE_POINTS);
         let loss = curve.last().map_or(f64::NAN, |(_, loss)| *loss);
         let curve = rounded(curve);
-        let mut models = Vec::new();
-        for (number, &decay) in config.train.ema.iter().enumerate() {
-            let mut weights =
-                trainer.ema_weights(decay).context("the EMA of a decay of train.ema")?;
+        let save = |mut weights: StateDict, average: Option<EmaDecay>, path: &Path| -> Result<()> {
             metadata.write(&mut weights)?;
             let training = json!({
                 "inkdrop": env!("CARGO_PKG_VERSION"),
                 "data": config.data,
                 "train": config.train,
-                "average": decay,
+                "average": average,
                 "began_with": trainer.origin(),
-                "steps": trainer.step(),
+                "steps": steps,
                 "loss_curve": curve,
             });
             weights.set_metadata("training", &training)?;
+            Ok(weights.save(path)?)
+        };
+        let mut models = Vec::new();
+        for (number, &decay) in config.train.ema.iter().enumerate() {
             let path = match number {
                 0 => folder.finished(),
                 _ => folder.finished_average(decay),
             };
-            weights.save(&path)?;
+            let weights = trainer.ema_weights(decay).context("the EMA of a decay of train.ema")?;
+            save(weights, Some(decay), &path)?;
             models.push(path);
         }
-        Ok(TrainedRun { folder, loss, steps: trainer.step(), models })
+        let raw = folder.finished_raw();
+        let notes: Vec<String> =
+            config.train.ema.iter().filter_map(|decay| young(*decay, steps, &raw)).collect();
+        let raw = (!notes.is_empty()).then_some(raw);
+        if let Some(path) = &raw {
+            save(trainer.weights(), None, path)?;
+        }
+        Ok(TrainedRun { folder, loss, steps, models, raw, notes })
     }
+}
+
+/// A note if an average still holds more than 1 % of the initial weights.
+fn young(decay: EmaDecay, steps: usize, raw: &Path) -> Option<String> {
+    let share = 100.0 * decay.initial_share(steps);
+    (share > 1.0).then(|| {
+        format!(
+            "note: after {steps} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose a smaller decay or {decay}:warm-up",
+            raw.display()
+        )
+    })
 }
 
 /// Rounds the losses to five decimals.
@@ -303,9 +327,10 @@ fn resume(
     trainer: &mut Trainer,
     config: &RunConfig,
     out: &Path,
-    allow_changes: bool,
+    training: &Training,
     notes: &mut Vec<String>,
 ) -> Result<RunFolder> {
+    let allow_changes = training.allow_changes;
     let folder = RunFolder::open(out)?;
     let saved = RunConfig::open(&folder.config())?;
     let changes = config.diff(&saved)?;
@@ -318,11 +343,10 @@ fn resume(
             out.display()
         ),
     }
-    let Some(path) = folder.latest() else {
+    let Some(path) = restore_newest(trainer, &folder, training, notes)? else {
         notes.push("no checkpoint was saved yet: starting from step 0".to_string());
         return Ok(folder);
     };
-    restore(trainer, &path, allow_changes)?;
     let (done, steps, before) = (trainer.step(), config.train.steps, saved.train.steps);
     ensure!(
         done <= steps,
@@ -338,12 +362,39 @@ fn resume(
     Ok(folder)
 }
 
-fn restore(trainer: &mut Trainer, path: &Path, allow_changes: bool) -> Result<()> {
-    let other_data = if allow_changes { OtherData::Allowed } else { OtherData::Refused };
-    trainer.restore(path, other_data).map_err(|error| match error {
-        TrainError::DataChanged { .. } => {
-            invalid!("{error}. Restore the data, or continue anyway with --allow-changes")
+/// Restores the newest checkpoint that is not damaged; returns its path.
+fn restore_newest(
+    trainer: &mut Trainer,
+    folder: &RunFolder,
+    training: &Training,
+    notes: &mut Vec<String>,
+) -> Result<Option<PathBuf>> {
+    let other_data = if training.allow_changes { OtherData::Allowed } else { OtherData::Refused };
+    let mut damaged = Vec::new();
+    for path in folder.newest_first() {
+        match trainer.restore(&path, other_data) {
+            Ok(()) if training.strict_resume && !damaged.is_empty() => bail!(
+                "{}; the newest good checkpoint is {}: --resume without =strict continues from it",
+                damaged.join("; "),
+                path.display()
+            ),
+            Ok(()) => {
+                notes.extend(damaged.iter().map(|error| format!("note: {error}")));
+                return Ok(Some(path));
+            }
+            Err(TrainError::Checkpoint(error)) if error.is_damage() => {
+                damaged.push(format!("a damaged checkpoint: {error}"));
+            }
+            Err(error @ TrainError::DataChanged { .. }) => {
+                bail!("{error}. Restore the data, or continue anyway with --allow-changes")
+            }
+            Err(error) => return Err(error.into()),
         }
-        other => other.into(),
-    })
+    }
+    ensure!(
+        damaged.is_empty(),
+        "{}; there is no earlier checkpoint that is whole: remove these files to start from step 0",
+        damaged.join("; ")
+    );
+    Ok(None)
 }

@@ -157,7 +157,9 @@ fn metadata_that_means_something_else_hides_no_tensor() {
     put_weights(&place, "model.safetensors", &all);
     let told = inspect(&place, &["model.safetensors"]);
     assert_eq!(told["tensors"].as_object().map(|all| all.len()), Some(all.iter().count()));
-    has(&text(&place, &["model.safetensors"]), &["metadata `model`", "metadata `process`"]);
+    assert_eq!((&told["family"], &told["process"]), (&json!("improved"), &Value::Null));
+    let ignored = "metadata model, process, contexts, training of another program";
+    has(&text(&place, &["model.safetensors"]), &["ignored", ignored]);
     place.run(&["convert", "model.safetensors", "x.pt"]).succeeds();
 }
 

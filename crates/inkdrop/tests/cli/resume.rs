@@ -124,6 +124,59 @@ fn an_interrupt_saves_between_checkpoints() {
     assert_eq!(kept.to_str(), Some(expected.as_str()));
 }
 
+/// The newest checkpoint is damaged in each way that disks and copies do it.
+#[test]
+fn a_damaged_newest_checkpoint_gives_way_to_the_newest_good_one() {
+    let newest = |place: &Place| place.path("run/checkpoints/step-0000004.safetensors");
+    let damages: [fn(Vec<u8>) -> Vec<u8>; 4] = [
+        |bytes| bytes[..bytes.len() - 1000].to_vec(),
+        |bytes| vec![0; bytes.len()],
+        |_| Vec::new(),
+        |_| b"version https://git-lfs.github.com/spec/v1".to_vec(),
+    ];
+    let place = Place::new();
+    place.train("run", "4", &[]).succeeds();
+    let whole = tensors(&place.path("run/final.safetensors"));
+    for damage in damages {
+        let bytes = fs::read(newest(&place)).expect("a checkpoint");
+        fs::write(newest(&place), damage(bytes)).expect("a writable folder");
+        let strict = train_args("run", "4", &["--resume=strict"]);
+        place.refuses(&strict, &["step-0000004", "step-0000003", "damaged"]);
+        let outcome = place.train("run", "4", &["--resume"]).succeeds();
+        for word in ["damaged", "step-0000004", "resuming after step 3"] {
+            assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+        }
+        assert!(tensors(&place.path("run/final.safetensors")) == whole);
+        let log = fs::read_to_string(place.path("run/log.jsonl")).expect("a log");
+        assert_eq!(log.lines().count(), 4, "{log}");
+    }
+    for step in 1..=4 {
+        let path = place.path(&format!("run/checkpoints/step-000000{step}.safetensors"));
+        if path.exists() {
+            fs::write(path, b"").expect("a writable folder");
+        }
+    }
+    place.refuses(&train_args("run", "4", &["--resume"]), &["step-0000004", "no earlier"]);
+}
+
+#[test]
+fn an_average_that_is_still_young_says_so() {
+    let place = Place::new();
+    let slow = ["--set", r#"train.ema=["0.9999", "0"]"#];
+    let outcome = place.train("run", "4", &slow).succeeds();
+    for word in ["average 0.9999 is still 100 % the initial weights", "final-raw.safetensors"] {
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+    let of = |name: &str| tensors(&place.path(&format!("run/{name}.safetensors")));
+    assert!(of("final-raw") == of("final-0") && of("final-raw") != of("final"));
+    let sample = ["sample", "run/final-raw.safetensors", "-n", "1", "--steps", "2"];
+    place.run(&[&sample[..], &["--out", "x.png"]].concat()).succeeds();
+    let quick = ["--set", r#"train.ema=["0.1"]"#];
+    let outcome = place.train("quick", "4", &quick).succeeds();
+    assert!(!outcome.stderr.contains("average"), "{}", outcome.stderr);
+    assert!(!place.path("quick/final-raw.safetensors").exists());
+}
+
 #[test]
 fn resume_with_another_config_names_the_differing_keys() {
     let place = Place::new();

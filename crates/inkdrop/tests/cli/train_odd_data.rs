@@ -133,6 +133,19 @@ fn a_streamed_picture_that_turns_out_broken_is_named_or_replaced() {
     run("fails", "fail").fails_saying(&["00003.png"]);
     let outcome = run("skips", "skip").succeeds();
     assert!(outcome.stderr.contains("left out") && outcome.stderr.contains("00003.png"));
+    // Hours into a run, the state is saved before it stops.
+    folder(&place, "memory_mib = 0");
+    let long = ["train", "mine.toml", "--out", "late", "--steps", "8", "--set", "train.batch=2"];
+    let stopped = place.run(&long).fails_saying(&["00003.png", "data.broken", "--resume"]);
+    let saved = |step: usize| {
+        let path = format!("late/checkpoints/step-000000{step}.safetensors");
+        stopped.stderr.contains(&path) && place.path(&path).is_file()
+    };
+    assert!((1..8).any(saved), "{}", stopped.stderr);
+    let skip = ["--resume", "--set", "data.broken=skip", "--allow-changes"];
+    place.run(&[&long[..], &skip].concat()).succeeds();
+    fs::write(&path, &whole).expect("a writable folder");
+    place.run(&["train", "mine.toml", "--out", "whole", "--steps", "8"]).succeeds();
 }
 
 #[test]

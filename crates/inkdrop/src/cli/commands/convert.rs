@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
 use inkdrop::model::{
-    ConfigSource, ModelOverrides, ResolvedModel, SHORTCUT, Source, precision, resolve,
-    resolve_process, scheduler,
+    ConfigSource, MARK, ModelOverrides, ResolvedModel, SHORTCUT, Source, precision, resolve,
+    resolve_process, scheduler, stored_metadata,
 };
 use inkdrop::torch::tch::{Device, Kind};
 use inkdrop::unet::{ModelConfig, Unet2dArguments};
@@ -183,6 +183,7 @@ fn write_safetensors(
     output: &Path,
 ) -> Result<String> {
     let mut unknown = Vec::new();
+    weights.set_metadata(MARK, &env!("CARGO_PKG_VERSION"))?;
     let process = match resolve_process(source, overrides, network.as_ref().ok()) {
         Err(error) if overrides.process.is_none() => Err(error.report()),
         process => process?.ok_or_else(|| "give it with --process".to_string()),
@@ -205,8 +206,8 @@ fn write_safetensors(
         }
     }
     for key in ["training", "classes"] {
-        if let Some(text) = source.whole.metadata_text(key) {
-            weights.set_metadata_text(key, text);
+        if let Some(value) = stored_metadata::<Value>(&source.whole, key)? {
+            weights.set_metadata(key, &value)?;
         }
     }
     weights.save(output)?;

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use inkdrop::checkpoint::StateDict;
-use inkdrop::model::{ModelOverrides, ResolvedModel, Source, resolve, resolve_process};
+use inkdrop::model::{
+    ModelOverrides, ResolvedModel, Source, ignored_metadata, resolve, resolve_process,
+    stored_metadata,
+};
 use inkdrop::process::ProcessConfig;
 use inkdrop::torch::tch::{Kind, Tensor};
 use inkdrop::unet::ModelConfig;
@@ -56,7 +59,7 @@ impl Report {
     fn of(arguments: &Arguments) -> Result<Self> {
         let (source, overrides) =
             (Source::open(&arguments.model)?, arguments.overrides.overrides());
-        let parts = source.whole.parts();
+        let parts = source.parts();
         let several = parts.len() > 1 && overrides.part.is_none();
         let weights = match several {
             true => StateDict::below(&source.whole, ""),
@@ -81,6 +84,12 @@ impl Report {
 
     fn config(&self) -> Option<&ModelConfig> {
         self.network.as_ref().map(|network| &network.config)
+    }
+
+    /// Tensors of dtypes and layouts that are not read, each with its kind.
+    fn unsupported(&self) -> impl Iterator<Item = String> {
+        let tensors = self.source.whole.unsupported();
+        tensors.map(|(key, tensor)| format!("{key} ({})", tensor.kind))
     }
 
     fn family(&self) -> &'static str {
@@ -115,6 +124,7 @@ impl Report {
             "process": self.process.as_ref().ok(),
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
+            "unsupported": self.unsupported().collect::<Vec<_>>(),
             "tensors": tensors,
         });
         Ok(serde_json::to_string_pretty(&report)?)
@@ -137,14 +147,22 @@ impl Report {
             None => add("model", self.problem.as_deref().unwrap_or("unknown")),
         }
         add("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
-        if let Some(contexts) = self.source.whole.metadata_text("contexts") {
-            add("contexts", contexts);
+        if let Some(contexts) = stored_metadata::<Value>(&self.source.whole, "contexts")? {
+            add("contexts", &contexts.to_string());
         }
         if !self.parts.is_empty() {
             add("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
         }
         if !self.source.whole.skipped().is_empty() {
             add("skipped", &list(self.source.whole.skipped()));
+        }
+        let ignored = ignored_metadata(&self.source.whole);
+        if !ignored.is_empty() {
+            add("ignored", &format!("metadata {} of another program", ignored.join(", ")));
+        }
+        let unsupported: Vec<String> = self.unsupported().collect();
+        if !unsupported.is_empty() {
+            add("unsupported", &list(&unsupported));
         }
         lines.extend(training(&self.source.whole)?);
         for (key, tensor) in self.weights.iter() {
@@ -184,8 +202,7 @@ fn list(names: &[String]) -> String {
 
 /// The training record of the file.
 fn training(weights: &StateDict) -> Result<Vec<String>> {
-    let record = weights.metadata_text("training");
-    let Some(Ok(training)) = record.map(serde_json::from_str::<Value>) else {
+    let Some(training) = stored_metadata::<Value>(weights, "training")? else {
         return Ok(Vec::new());
     };
     let mut lines: Vec<String> = ["data", "train"]

@@ -28,9 +28,10 @@ pub struct Arguments {
     /// Run directory
     #[arg(long, required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Resume the run in the directory from its newest checkpoint
-    #[arg(long)]
-    resume: bool,
+    /// Resume the run in the directory from its newest checkpoint, or the newest good one if that is
+    /// damaged; `--resume=strict` stops there
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "newest-good")]
+    resume: Option<Resume>,
     /// With --resume: accept another config or other data
     #[arg(long, requires = "resume")]
     allow_changes: bool,
@@ -58,6 +59,13 @@ pub struct Arguments {
     start: InitArgs,
 }
 
+/// What to do about a damaged newest checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Resume {
+    NewestGood,
+    Strict,
+}
+
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Some(out) = arguments.out.as_deref().filter(|_| !arguments.list) else {
         let line = |config: &BuiltIn| format!("{:<17} {}", config.name, config.about());
@@ -73,9 +81,11 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         eprintln!("stopped and saved after step {step}; continue with --resume");
         return Ok(INTERRUPTED);
     }
-    for path in session.finish()?.models() {
+    let run = session.finish()?;
+    for path in run.models() {
         eprintln!("{} contains the EMA weights", path.display());
     }
+    run.notes().iter().for_each(|note| eprintln!("{note}"));
     Ok(0)
 }
 
@@ -156,7 +166,8 @@ impl Arguments {
         Ok(training
             .device(self.device)
             .init(self.start.init())
-            .resume(self.resume)
+            .resume(self.resume.is_some())
+            .strict_resume(self.resume == Some(Resume::Strict))
             .allow_changes(self.allow_changes))
     }
 }

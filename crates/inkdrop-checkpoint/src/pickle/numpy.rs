@@ -1,0 +1,60 @@
+//! NumPy arrays in pickles.
+
+use super::{Heap, Object, Pickle, Value};
+
+/// An array as NumPy pickles it.
+pub(crate) struct Array<'a> {
+    /// Its dtype, such as `<f4`.
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<i64>,
+    /// True for Fortran order.
+    pub(crate) fortran: bool,
+    pub(crate) bytes: std::borrow::Cow<'a, [u8]>,
+}
+
+/// The array of a value; `None` if it is not a whole array of numbers.
+///
+/// `ndarray.__reduce__` gives `_reconstruct(ndarray, (0,), b'b')` and the state
+/// `(version, shape, dtype, is_fortran, bytes)`.
+pub(crate) fn array(pickle: &Pickle, value: Value) -> Option<Array<'_>> {
+    let heap = &pickle.heap;
+    let object = object(heap, value, "multiarray._reconstruct")?;
+    let &[_, shape, dtype, Value::Bool(fortran), bytes] = heap.tuple(object.state?)? else {
+        return None;
+    };
+    let side = |&side: &Value| match side {
+        Value::Int(side) if side >= 0 => Some(side),
+        _ => None,
+    };
+    let shape = heap.tuple(shape)?.iter().map(side).collect::<Option<_>>()?;
+    Some(Array { dtype: dtype_name(heap, dtype)?, shape, fortran, bytes: bytes_of(heap, bytes)? })
+}
+
+/// An object whose class has a name with this ending.
+fn object<'a>(heap: &'a Heap, value: Value, class: &str) -> Option<&'a Object> {
+    let Value::Object(at) = value else { return None };
+    let object = &heap.objects[at as usize];
+    heap.texts[object.class as usize].ends_with(class).then_some(object)
+}
+
+/// `dtype('u1', False, True)` with the state `(version, byte order, …)`.
+fn dtype_name(heap: &Heap, value: Value) -> Option<String> {
+    let object = object(heap, value, "numpy.dtype")?;
+    let name = heap.text(*heap.tuple(object.arguments)?.first()?)?;
+    let order = object.state.and_then(|state| heap.text(*heap.tuple(state)?.get(1)?));
+    Some(format!("{}{name}", order.unwrap_or("|")))
+}
+
+/// Bytes; those of Python 2 may be read as text, and protocol 2 of Python 3 writes Latin-1 text.
+fn bytes_of(heap: &Heap, value: Value) -> Option<std::borrow::Cow<'_, [u8]>> {
+    match value {
+        Value::Bytes(at) => Some(heap.bytes[at as usize].as_ref().into()),
+        Value::Text(at) => Some(heap.texts[at as usize].as_bytes().into()),
+        _ => {
+            let object = object(heap, value, "_codecs.encode")?;
+            let text = heap.text(*heap.tuple(object.arguments)?.first()?)?;
+            let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+            Some(bytes?.into())
+        }
+    }
+}
