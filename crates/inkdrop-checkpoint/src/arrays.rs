@@ -23,13 +23,14 @@ impl StateDict {
         let read = |source| CheckpointError::Read { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(read)?;
         let len = file.metadata().map_err(read)?.len();
-        arrays(&mut BufReader::new(file), len)
-            .map_err(|fault| fault.reading(&path.display().to_string()))
+        let pickle = pickle::read(&mut BufReader::new(file), &mut Budget::new("objects", len));
+        let arrays = pickle.and_then(|pickle| arrays(&pickle, len));
+        arrays.map_err(|fault| fault.reading(&path.display().to_string()))
     }
 }
 
-fn arrays(file: &mut BufReader<File>, len: u64) -> Result<StateDict, Fault> {
-    let pickle = pickle::read(file, &mut Budget::new("objects", len))?;
+/// The arrays of a pickle in a file of this length.
+pub(crate) fn arrays(pickle: &Pickle, len: u64) -> Result<StateDict, Fault> {
     let Some(entries) = pickle.heap.dict(pickle.root) else {
         return Err(Fault::Problem(format!(
             "the pickle is {}, expected a dictionary of arrays",
@@ -39,7 +40,7 @@ fn arrays(file: &mut BufReader<File>, len: u64) -> Result<StateDict, Fault> {
     let (mut weights, mut budget) = (StateDict::default(), Budget::new("tensors", len));
     for &(key, value) in entries {
         let key = pickle.heap.key_text(key).unwrap_or_default();
-        match tensor(&pickle, value, &mut budget).map_err(|fault| fault.about(&key))? {
+        match tensor(pickle, value, &mut budget).map_err(|fault| fault.about(&key))? {
             Some(tensor) => weights.insert(key, tensor),
             None => weights.skipped.push(key),
         }

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use crate::arrays::arrays;
 use crate::assemble::{Storages, assemble};
 use crate::error::Fault;
 use crate::limits::Budget;
@@ -18,6 +19,7 @@ pub fn pickle(program: &[u8]) {
     let len = (program.len() + VALUES) as u64;
     let mut objects = Budget::new("objects", len);
     let Ok(pickle) = pickle::read(&mut &*program, &mut objects) else { return };
+    let _ = arrays(&pickle, len);
     let weights = assemble(&pickle, &mut Zeros, &mut objects, Format::TorchZip, len);
     weights.iter().for_each(look);
 }
@@ -51,6 +53,14 @@ fn look(weights: &StateDict) {
         let _ = weights.part(Some(&part)).map(|part| part.iter().count());
     }
     let _ = weights.part(None);
+    let is_network = |part: &StateDict| part.get("weight").is_some();
+    for part in weights.parts_where(&is_network) {
+        let _ = weights.part_where(Some(&part), &is_network);
+    }
+    for (key, _) in weights.iter().take(4) {
+        let name = key.rsplit_once('.').map_or(key, |(name, _)| name);
+        let _ = weights.part_where(Some(name), &is_network); // may be a list without names
+    }
     let contiguous = weights.iter().all(|(_, tensor)| tensor.is_contiguous());
     assert!(contiguous, "tensors are what their names say, and nothing more");
 }

@@ -1,12 +1,12 @@
 //! Selects a network in a file that contains several, and removes wrappers from its keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use inkdrop_torch::tch::Tensor;
 
 use crate::error::shown;
 use crate::limits::DEPTH;
-use crate::{CheckpointError, StateDict, UnsupportedTensor, unnamed};
+use crate::{CheckpointError, StateDict, unnamed};
 
 /// Prefixes of keys that contain a network.
 const WRAPPERS: [&str; 13] = [
@@ -182,6 +182,8 @@ impl StateDict {
     }
 
     /// The topmost parts that a test recognises.
+    ///
+    /// - keys: of the part, sorted
     fn recognised(
         &self,
         keys: &[&str],
@@ -189,40 +191,48 @@ impl StateDict {
         is_network: &dyn Fn(&Self) -> bool,
         depth: usize,
     ) -> Vec<Part> {
-        if is_network(&self.stripped(&part.prefix)) {
+        if is_network(&self.bare_below(&part.prefix)) {
             return vec![part];
         }
         if depth == SEARCHED {
             return Vec::new();
         }
-        let inner = firsts(keys, &part).into_iter().filter(|name| !beside(name));
-        let search = |name: String| {
-            let below = keys_below(keys, &part, &name);
-            self.recognised(&below, part.inner(&name), is_network, depth + 1)
-        };
+        let inner = groups(keys, part.prefix.len()).filter(|(name, _)| !beside(name));
+        let search = |(name, keys)| self.recognised(keys, part.inner(name), is_network, depth + 1);
         inner.flat_map(search).collect()
     }
 
     /// The tensors with a prefix, without it and without the names of PyTorch's wrappers, unless two
-    /// keys would then be the same; with the metadata of the file.
+    /// keys would then be the same; with what is known about the file.
     pub(crate) fn stripped(&self, prefix: &str) -> Self {
-        let below: Vec<&str> =
-            self.tensors.keys().filter_map(|key| key.strip_prefix(prefix)).collect();
-        let distinct: BTreeSet<String> = below.iter().map(|key| bare(key)).collect();
-        let unwrap = distinct.len() == below.len();
-        let bare = |key: &String| {
-            key.strip_prefix(prefix).map(|key| if unwrap { bare(key) } else { key.to_string() })
+        let part = self.bare_below(prefix);
+        let name = |key: &String| {
+            let rest = key.strip_prefix(prefix)?;
+            let bare = bare(rest);
+            let known = part.tensors.contains_key(&bare) || part.unsupported.contains_key(&bare);
+            Some(if known { bare } else { rest.to_string() })
         };
-        let tensor = |(key, tensor): (&String, &Tensor)| Some((bare(key)?, tensor.shallow_clone()));
-        let unsupported =
-            |(key, tensor): (&String, &UnsupportedTensor)| Some((bare(key)?, tensor.clone()));
         Self {
-            tensors: self.tensors.iter().filter_map(tensor).collect(),
-            unsupported: self.unsupported.iter().filter_map(unsupported).collect(),
             metadata: self.metadata.clone(),
             format: self.format,
             skipped: self.skipped.clone(),
-            order: self.order.iter().filter_map(bare).collect(),
+            order: self.order.iter().filter_map(name).collect(),
+            ..part
+        }
+    }
+
+    /// The tensors of [`StateDict::stripped`] alone.
+    fn bare_below(&self, prefix: &str) -> Self {
+        let tensors = below(&self.tensors, prefix);
+        let distinct: BTreeSet<String> = tensors.iter().map(|(key, _)| bare(key)).collect();
+        let unwrap = distinct.len() == tensors.len();
+        let name = |key: &str| if unwrap { bare(key) } else { key.to_string() };
+        let tensor = |(key, tensor): (&str, &Tensor)| (name(key), tensor.shallow_clone());
+        let unsupported = below(&self.unsupported, prefix).into_iter();
+        Self {
+            tensors: tensors.into_iter().map(tensor).collect(),
+            unsupported: unsupported.map(|(key, tensor)| (name(key), tensor.clone())).collect(),
+            ..Self::default()
         }
     }
 
@@ -276,30 +286,36 @@ impl Part {
 }
 
 /// The networks inside a part: the part itself, unless it contains only wrappers.
+///
+/// - keys: of the part, sorted
 fn wrapped(keys: &[&str], part: Part, depth: usize) -> Vec<Part> {
-    let firsts = firsts(keys, &part);
-    let wraps =
-        |name: &String| WRAPPERS.contains(&name.as_str()) || UNNAMED.contains(&name.as_str());
-    let only = firsts.iter().any(wraps) && firsts.iter().all(|name| wraps(name) || beside(name));
-    if !only || depth == DEPTH {
+    let wraps = |name: &str| WRAPPERS.contains(&name) || UNNAMED.contains(&name);
+    let mut inner =
+        groups(keys, part.prefix.len()).filter(|(name, _)| !beside(name) || wraps(name)).peekable();
+    if depth == DEPTH || inner.peek().is_none() || !inner.all(|(name, _)| wraps(name)) {
         return vec![part];
     }
-    let inner = firsts.iter().filter(|name| wraps(name));
-    let search =
-        |name: &String| wrapped(&keys_below(keys, &part, name), part.inner(name), depth + 1);
-    inner.flat_map(search).collect()
+    let inner = groups(keys, part.prefix.len()).filter(|(name, _)| wraps(name));
+    inner.flat_map(|(name, keys)| wrapped(keys, part.inner(name), depth + 1)).collect()
 }
 
-/// The names before the first dot of keys in a part.
-fn firsts(keys: &[&str], part: &Part) -> BTreeSet<String> {
-    let first = |key: &&str| Some(key.get(part.prefix.len()..)?.split_once('.')?.0.to_string());
-    keys.iter().filter_map(first).collect()
+/// Keys by the first name after their prefix; keys without a dot there are left out.
+///
+/// - keys: sorted
+/// - prefix: length of the prefix
+fn groups<'a, 'k>(
+    keys: &'a [&'k str],
+    prefix: usize,
+) -> impl Iterator<Item = (&'k str, &'a [&'k str])> + use<'a, 'k> {
+    let first = move |key: &'k str| Some(key.get(prefix..)?.split_once('.')?.0);
+    let groups = keys.chunk_by(move |a, b| first(a) == first(b));
+    groups.filter_map(move |keys| Some((first(keys.first()?)?, keys)))
 }
 
-/// The keys below a name in a part.
-fn keys_below<'a>(keys: &[&'a str], part: &Part, name: &str) -> Vec<&'a str> {
-    let prefix = part.inner(name).prefix;
-    keys.iter().copied().filter(|key| key.starts_with(&prefix)).collect()
+/// The entries whose keys have a prefix, without it.
+fn below<'a, T>(map: &'a BTreeMap<String, T>, prefix: &str) -> Vec<(&'a str, &'a T)> {
+    let entries = map.range(prefix.to_string()..);
+    entries.map_while(|(key, value)| Some((key.strip_prefix(prefix)?, value))).collect()
 }
 
 /// A key without the names of PyTorch's wrappers.

@@ -2,6 +2,7 @@
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_checkpoint::limits::FLOOR;
+use inkdrop_torch::tch::Tensor;
 use zip::CompressionMethod::{Deflated, Stored};
 
 use crate::support::{npy, refused, tensor_ops, tensor_pickle, torch_legacy, torch_zip, zip};
@@ -207,4 +208,26 @@ fn two_entries_of_one_name_in_an_archive_are_refused() {
         }
     }
     refused(&file, &["share a name"]);
+}
+
+/// One byte of a program takes more memory in the memo, or in a list, than the budget grants it.
+#[test]
+fn memory_of_the_memo_and_of_lists_counts() {
+    let memo = [&b"\x80\x04}"[..], &[0x94; 600_000], b"."].concat();
+    let list = [&b"\x80\x04]("[..], &[b'N'; 700_000], b"e."].concat();
+    for program in [memo, list] {
+        refused(&torch_zip(&program, b""), &["objects", "exhaust the memory"]);
+    }
+}
+
+/// Files with very many prefixes: the search for a network takes time in proportion to the keys.
+#[test]
+fn a_search_in_many_prefixes_ends_soon() {
+    let mut weights = StateDict::default();
+    for index in 0..100_000 {
+        weights.insert(format!("{index}.a.b.c.d"), Tensor::from(1.0));
+    }
+    let started = std::time::Instant::now();
+    assert!(weights.parts_where(&|part| part.get("weight").is_some()).is_empty());
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

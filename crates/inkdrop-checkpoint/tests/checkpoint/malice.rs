@@ -1,6 +1,7 @@
 //! A pickle is a program; nothing in it is executed.
 
 use inkdrop_checkpoint::StateDict;
+use inkdrop_torch::tch::Tensor;
 
 use crate::support::{error, fixture_bytes, refused, tensor_ops, torch_legacy, torch_zip};
 
@@ -238,4 +239,23 @@ fn a_pickle_of_something_else_is_no_file_of_weights() {
     let mut other = fixture_bytes("kinds_legacy.pt");
     other[18] ^= 1;
     refused(&other, &["expected 1001"]);
+}
+
+#[test]
+fn a_tensor_of_a_subclass_is_read_and_a_chain_of_them_is_not() {
+    let whole = tensor_ops("FloatStorage", 1, 0, &[1], &[1]);
+    let function = b"ctorch._utils\n_rebuild_tensor_v2\n";
+    let arguments = &whole[function.len()..whole.len() - 1];
+    let subclass = b"ctorch._tensor\n_rebuild_from_type_v2\n";
+    let of = |function: &[u8], arguments: &[u8]| {
+        [b"(", function, b"cmonai.data.meta_tensor\nMetaTensor\n", arguments, b"}t"].concat()
+    };
+    let plain = of(function, arguments);
+    let file = |call: &[u8]| {
+        let program = [&b"\x80\x02}X\x01\0\0\0x"[..], subclass, call, b"Rs."].concat();
+        torch_zip(&program, &2.5f32.to_le_bytes())
+    };
+    let weights = StateDict::from_bytes(&file(&plain), "x").unwrap();
+    assert_eq!(*weights.get("x").unwrap(), Tensor::from_slice(&[2.5f32]));
+    refused(&file(&of(subclass, &plain)), &["damaged"]);
 }

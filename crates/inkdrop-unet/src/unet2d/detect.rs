@@ -47,7 +47,8 @@ impl Unet2dConfig {
         let attention =
             config.down_attention.iter().chain(&config.up_attention).any(|&attends| attends)
                 || config.middle_attention;
-        let halves = levels > 1 && !config.resblock_down;
+        let halves =
+            (0..levels).any(|n| shapes.has(&format!("down_blocks.{n}.downsamplers.0.conv.weight")));
         let fields = [
             (true, UndeterminedField::new("size", config.size)),
             (attention, UndeterminedField::new("head_channels", "none")),

@@ -101,7 +101,6 @@ fn schedule_buffers_say_the_process() {
     put_weights(&place, "model.pt", &with(&weights(&context()), &[("betas", betas)]));
     let told = inspect(&place);
     assert_eq!(told["process"]["schedule"], json!({"name": "cosine", "steps": 100}));
-    assert_eq!(told["process"]["prediction"], "epsilon");
     let alone = sample(&place, &[]).succeeds();
     assert!(alone.stderr.contains("schedule buffers"), "{}", alone.stderr);
     let from_buffers = fs::read(place.path("x.npz")).expect("samples");
@@ -147,16 +146,16 @@ fn settings_without_effect_are_not_asked_for() {
     let config = json!({"family": "unet2d", "size": 16, "channels": 3, "outputs": 3,
         "features": [8, 16], "blocks": 1, "down_attention": [false, false],
         "up_attention": [false, false], "middle": false, "middle_attention": false,
-        "groups": 4, "resblock_down": true});
+        "groups": 4});
     let config = serde_json::from_value(config).expect("a config");
     let place = Place::new();
     put_weights(&place, "model.pt", &weights(&config));
     let assumed = inspect(&place)["assumed"].clone();
     let assumed = assumed.as_object().expect("an object");
-    for field in ["head_channels", "far_padding", "middle_divisor", "middle_groups"] {
+    for field in ["head_channels", "middle_divisor", "middle_groups"] {
         assert!(!assumed.contains_key(field), "{field}");
     }
-    assert!(assumed.contains_key("groups") && assumed.contains_key("eps"));
+    assert!(assumed.contains_key("groups") && assumed.contains_key("far_padding"));
 }
 
 #[test]

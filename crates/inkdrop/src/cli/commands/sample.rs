@@ -91,11 +91,9 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 impl Arguments {
     fn pipeline(&self) -> Result<Pipeline> {
         let pipeline = self.model.open(self.seed)?.seed(self.seed).rng(self.rng.parse()?);
-        if let Some(model) = pipeline.model() {
-            model.notes.iter().for_each(|note| eprintln!("note: {note}"));
-            if let Some(problem) = &model.scheduler_problem {
-                eprintln!("note: the scheduler of this directory is not followed: {problem}");
-            }
+        let problem = pipeline.model().and_then(|model| model.scheduler_problem.as_ref());
+        if let Some(problem) = problem {
+            eprintln!("note: the scheduler of this directory is not followed: {problem}");
         }
         let pipeline = self.condition.apply(self.sampler.apply(pipeline)?)?;
         let pipeline = self.guidance.apply(pipeline, &self.model, self.seed)?;

@@ -42,17 +42,17 @@ impl ModelArgs {
     ///
     /// - seed: of `--draw-shortcut`
     pub fn open(&self, seed: u64) -> Result<Pipeline> {
-        Ok(self.builder(&self.model, seed)?.upscaler(false).build()?)
+        build(self.builder(&self.model, seed)?.upscaler(false))
     }
 
     /// Opens a super-resolution model.
     pub fn open_upscaler(&self, seed: u64) -> Result<Pipeline> {
-        Ok(self.builder(&self.model, seed)?.upscaler(true).build()?)
+        build(self.builder(&self.model, seed)?.upscaler(true))
     }
 
     /// Opens another model of the same kind, with the same options.
     pub fn open_other(&self, name: &str, seed: u64) -> Result<Pipeline> {
-        Ok(self.builder(name, seed)?.build()?)
+        build(self.builder(name, seed)?)
     }
 
     fn builder(&self, name: &str, seed: u64) -> Result<PipelineBuilder> {
@@ -66,4 +66,13 @@ impl ModelArgs {
         }
         Ok(if self.draw_shortcut { builder.draw_shortcut(seed) } else { builder })
     }
+}
+
+/// Builds the pipeline, and prints what its model has to say.
+fn build(builder: PipelineBuilder) -> Result<Pipeline> {
+    let pipeline = builder.build()?;
+    if let Some(model) = pipeline.model() {
+        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    }
+    Ok(pipeline)
 }
