@@ -18,7 +18,7 @@ impl Machine<'_> {
             b'b' => return self.build(),
             b'Q' => {
                 let id = self.pop()?;
-                self.storage(id)?
+                self.persistent(id)?
             }
             _ => {
                 if operation == 0x92 {

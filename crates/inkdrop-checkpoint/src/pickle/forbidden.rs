@@ -6,12 +6,13 @@
 use crate::error::{Fault, shown};
 
 /// Modules whose functions run programs, load code or reach the system.
-const MODULES: &str = "_io _operator _pickle _posixsubprocess _winapi aiohttp asyncio bdb cPickle \
-    cProfile cffi cloudpickle code codeop commands compileall ctypes dill distutils doctest \
-    ensurepip ftplib http httpx idlelib imaplib importlib joblib lib2to3 linecache marshal mmap nt \
-    os pdb pickle pip pkgutil platform popen2 posix profile pty py_compile pydoc requests runpy \
-    setuptools shelve shutil signal smtplib socket ssl subprocess sys telnetlib timeit urllib \
-    webbrowser";
+const MODULES: &str = "_frozen_importlib _imp _io _operator _pickle _posixsubprocess _thread \
+    _winapi aiohttp asyncio atexit bdb cPickle cProfile cffi cloudpickle code codeop commands \
+    compileall concurrent ctypes dill distutils doctest ensurepip ftplib http httpx idlelib imaplib \
+    imp importlib joblib lib2to3 linecache marshal mmap multiprocessing nt os pdb pickle pip \
+    pkgutil platform popen2 posix profile pty py_compile pydoc requests runpy setuptools shelve \
+    shutil signal site smtplib socket ssl subprocess sys telnetlib threading timeit trace urllib \
+    webbrowser winreg zipimport";
 
 /// Parts of NumPy and PyTorch that compile or load code.
 const PACKAGES: &str = "numpy.distutils numpy.f2py numpy.testing torch.jit torch.hub torch.package \

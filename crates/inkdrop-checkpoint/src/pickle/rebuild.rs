@@ -3,12 +3,18 @@
 use super::globals::Global;
 use super::machine::{Machine, SLOT, damaged};
 use super::{Heap, Storage, Unsupported, Value, View};
-use crate::error::{Fault, shown};
+use crate::error::Fault;
 use crate::kinds::Dtype;
 
 impl Machine<'_> {
-    /// A storage by its persistent id: `("storage", class, key, location, count[, part])`.
-    pub(super) fn storage(&mut self, id: Value) -> Result<Value, Fault> {
+    /// The value of a persistent id: `("storage", class, key, location, count[, part])`, or, in files
+    /// of whole modules before PyTorch 1.6, `("module", class, file, source)`.
+    pub(super) fn persistent(&mut self, id: Value) -> Result<Value, Fault> {
+        if let Some(&[word, class @ Value::Class(_), _, _]) = self.heap.tuple(id)
+            && self.heap.text(word) == Some("module")
+        {
+            return Ok(class);
+        }
         let storage = self.heap.tuple(id).and_then(|items| storage(&self.heap, items));
         let storage =
             storage.ok_or_else(|| damaged("a persistent id does not belong to a storage"))?;
@@ -37,7 +43,12 @@ impl Machine<'_> {
                 self.unsupported(kind, &shape)
             }
             (Global::Tensor | Global::TensorV2 | Global::TensorV3, _) => {
-                let view = view(&self.heap, function, items)?;
+                let Some(dtype) = dtype(&self.heap, function, items)? else {
+                    let kind = format!("of dtype {}", unknown_dtype(&self.heap, items));
+                    let shape = shape(&self.heap, items);
+                    return self.unsupported(&kind, &shape);
+                };
+                let view = view(&self.heap, items, dtype)?;
                 self.object(view.size.len() as u64 * SLOT)?;
                 self.heap.tensors.push(view);
                 Ok(Value::Tensor(self.heap.tensors.len() as u32 - 1))
@@ -46,9 +57,9 @@ impl Machine<'_> {
         }
     }
 
-    fn unsupported(&mut self, kind: &'static str, shape: &[i64]) -> Result<Value, Fault> {
-        self.object(shape.len() as u64 * SLOT)?;
-        self.heap.unsupported.push(Unsupported { kind, shape: shape.to_vec() });
+    fn unsupported(&mut self, kind: &str, shape: &[i64]) -> Result<Value, Fault> {
+        self.object(kind.len() as u64 + shape.len() as u64 * SLOT)?;
+        self.heap.unsupported.push(Unsupported { kind: kind.into(), shape: shape.to_vec() });
         Ok(Value::Unsupported(self.heap.unsupported.len() as u32 - 1))
     }
 }
@@ -68,10 +79,11 @@ fn count(value: Value) -> Option<u64> {
 }
 
 fn storage(heap: &Heap, items: &[Value]) -> Option<Storage> {
-    let (&[word, Value::Global(Global::Storage(dtype)), key, _, numel], rest) =
-        items.split_first_chunk::<5>()?
-    else {
-        return None;
+    let (&[word, class, key, _, numel], rest) = items.split_first_chunk::<5>()?;
+    let dtype = match class {
+        Value::Global(Global::Storage(dtype)) => dtype,
+        Value::Class(_) => None, // a storage of an unknown dtype
+        _ => return None,
     };
     let part = match *rest {
         [] | [Value::None] => None,
@@ -85,21 +97,33 @@ fn storage(heap: &Heap, items: &[Value]) -> Option<Storage> {
     (heap.text(word)? == "storage").then_some(Storage { key, dtype, count: count(numel)?, part })
 }
 
-/// `(storage, offset, size, stride, …)`; version 3 has the dtype as its seventh argument.
-fn view(heap: &Heap, function: Global, items: &[Value]) -> Result<View, Fault> {
+/// The dtype of a tensor; version 3 has it as its seventh argument. `None` if it is unknown.
+fn dtype(heap: &Heap, function: Global, items: &[Value]) -> Result<Option<Dtype>, Fault> {
+    let Some(&Value::Storage(at)) = items.first() else {
+        return Err(damaged("a tensor has an invalid storage"));
+    };
+    Ok(match (function, items.get(6)) {
+        (Global::TensorV3, Some(&Value::Global(Global::Type(dtype)))) => Some(dtype),
+        (Global::TensorV3, _) => None,
+        _ => heap.storages[at as usize].dtype,
+    })
+}
+
+/// The name of a dtype that is unknown.
+fn unknown_dtype<'a>(heap: &'a Heap, items: &[Value]) -> &'a str {
+    match items.get(6) {
+        Some(&Value::Class(name)) => &heap.texts[name as usize],
+        _ => "unknown",
+    }
+}
+
+/// `(storage, offset, size, stride, …)`
+fn view(heap: &Heap, items: &[Value], dtype: Dtype) -> Result<View, Fault> {
     let wrong = || damaged("a tensor has an invalid storage, offset, size or stride");
-    let Some((&[Value::Storage(at), offset, size, stride], rest)) = items.split_first_chunk::<4>()
+    let Some((&[Value::Storage(at), offset, size, stride], _)) = items.split_first_chunk::<4>()
     else {
         return Err(wrong());
     };
-    let storage = &heap.storages[at as usize];
-    let dtype = match (function, rest) {
-        (Global::TensorV3, &[_, _, Value::Global(Global::Type(dtype)), ..]) => Some(dtype),
-        (Global::TensorV3, _) => None,
-        _ => storage.dtype,
-    };
-    let dtype = dtype
-        .ok_or_else(|| Fault::Problem(format!("storage `{}` has no dtype", shown(&storage.key))))?;
     let (size, stride) = (sides(heap, size, dtype)?, sides(heap, stride, dtype)?);
     let offset = count(offset).ok_or_else(wrong)?;
     if size.len() != stride.len() {

@@ -92,7 +92,7 @@ impl Object {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsupported {
     /// Its dtype or layout: `complex64`, `sparse`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Box<str>,
     /// Its shape; empty if unknown.
     pub(crate) shape: Vec<i64>,
 }

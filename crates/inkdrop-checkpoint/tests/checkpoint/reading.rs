@@ -137,6 +137,25 @@ fn unsupported_tensors_are_left_out_and_refused_within_the_network() {
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
+/// Dtypes that are newer than this reader.
+#[test]
+fn a_tensor_of_an_unknown_dtype_is_left_out() {
+    let storage =
+        b"((X\x07\0\0\0storagectorch.storage\nUntypedStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ";
+    let v3 = [
+        &b"\x80\x02}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v3\n"[..],
+        storage,
+        b"K\0(K\x04t(K\x01t\x89}ctorch\nuint4\ntRs.",
+    ];
+    let v2 = tensor_ops("FutureStorage", 4, 0, &[4], &[1]);
+    let v2 = [&b"\x80\x02}X\x01\0\0\0x"[..], &v2, b"s."];
+    for (program, kind) in [(v3, "of dtype torch.uint4"), (v2, "of dtype unknown")] {
+        let weights = StateDict::from_bytes(&torch_zip(&program.concat(), &[0; 4]), "x").unwrap();
+        let expected = UnsupportedTensor { kind: kind.to_string(), shape: vec![4] };
+        assert!(weights.unsupported().eq([("x", &expected)]));
+    }
+}
+
 /// torch.save(torch.nn.Linear(1, 1), path)
 #[test]
 fn a_whole_module_is_its_state_dict() {

@@ -5,6 +5,7 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::Kind;
+use inkdrop_unet::ModelConfig;
 
 use super::scheduler::plain;
 
@@ -40,9 +41,14 @@ pub fn is_buffer(key: &str) -> bool {
 /// The process of a file by its schedule buffers; `None` without valid buffers.
 ///
 /// Buffers do not tell the prediction type (ε here), the clipping, or the variance: small if there are
-/// buffers of the posterior variance, else large.
-pub fn process(file: &StateDict) -> Option<ProcessConfig> {
+/// buffers of the posterior variance, else large. A ContextUnet gets the sprites notebook's process.
+///
+/// - network: the network, if known
+pub fn process(file: &StateDict, network: Option<&ModelConfig>) -> Option<ProcessConfig> {
     let betas = betas(file)?;
+    if matches!(network, Some(ModelConfig::Context(_))) {
+        return Some(ProcessConfig { schedule: recognise(betas), ..ProcessConfig::sprites() });
+    }
     let named = |start: &str| file.iter().any(|(key, _)| last(key).starts_with(start));
     // nanodiffusion has these two, and does not clip.
     let nano = named("remove_noise_coeff") && named("reciprocal_sqrt_alphas");
@@ -157,7 +163,7 @@ mod tests {
         ] {
             let built = schedule.build().unwrap();
             let betas = file(&[("diffusion.betas", built.betas().to_vec())]);
-            let found = process(&betas).unwrap();
+            let found = process(&betas, None).unwrap();
             let is_list = |config: &ScheduleConfig| matches!(config, ScheduleConfig::Betas { .. });
             assert!(is_same(&found.schedule, &built.betas().to_vec()), "{schedule:?}");
             assert_eq!(is_list(&found.schedule), is_list(&schedule), "{schedule:?}");
@@ -165,7 +171,7 @@ mod tests {
             assert_eq!((found.variance, found.clip), (Variance::FixedLarge, true));
         }
         let bars = ScheduleConfig::linear(100).build().unwrap().alphas_cumprod().to_vec();
-        let found = process(&file(&[("alphas_cumprod", bars)])).unwrap();
+        let found = process(&file(&[("alphas_cumprod", bars)]), None).unwrap();
         assert_eq!(found.schedule, ScheduleConfig::linear(100));
     }
 
@@ -182,7 +188,7 @@ mod tests {
             let name = |config: &ScheduleConfig| {
                 serde_json::to_value(config).unwrap()["name"].as_str().map(String::from)
             };
-            let found = process(&file(&[("betas", betas)])).unwrap().schedule;
+            let found = process(&file(&[("betas", betas)]), None).unwrap().schedule;
             assert_eq!(name(&found), name(&schedule));
         }
     }
@@ -193,7 +199,7 @@ mod tests {
         let with = |keys: &[&str]| {
             let mut buffers = vec![("betas", betas.clone())];
             buffers.extend(keys.iter().map(|&key| (key, betas.clone())));
-            process(&file(&buffers)).unwrap()
+            process(&file(&buffers), None).unwrap()
         };
         assert_eq!(with(&["posterior_variance"]).variance, Variance::FixedSmall);
         assert!(!with(&["remove_noise_coeff", "reciprocal_sqrt_alphas"]).clip);
@@ -202,8 +208,8 @@ mod tests {
     #[test]
     fn buffers_that_are_no_schedule_are_ignored() {
         for betas in [vec![0.0, 0.5, 1.0], vec![0.1], vec![f64::NAN; 3], vec![-0.1, 0.2]] {
-            assert!(process(&file(&[("betas", betas)])).is_none());
+            assert!(process(&file(&[("betas", betas)]), None).is_none());
         }
-        assert!(process(&file(&[("conv.weight", vec![0.1, 0.2])])).is_none());
+        assert!(process(&file(&[("conv.weight", vec![0.1, 0.2])]), None).is_none());
     }
 }

@@ -218,7 +218,7 @@ fn note_of_buffers(
     overrides: &ModelOverrides,
     process: &ProcessConfig,
 ) -> Option<String> {
-    let found = buffers::process(&source.whole)?;
+    let found = buffers::process(&source.whole, None)?;
     let schedule = |config| serde_json::to_string(config).unwrap_or_default();
     let given = overrides.process.is_some() || overrides.flags.is_some();
     if !buffers::agrees(&source.whole, &process.schedule) {

@@ -120,7 +120,9 @@ pub fn resolve_process(
                 Some(ConfigSource::Preset(name)) => processes::of_preset(name),
                 _ => None,
             };
-            Ok(buffers::process(&source.whole).or(preset).map(fit))
+            Ok(buffers::process(&source.whole, known.map(|known| &known.config))
+                .or(preset)
+                .map(fit))
         }
     }
 }

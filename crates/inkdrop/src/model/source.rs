@@ -40,6 +40,13 @@ impl Source {
         let (whole, config, scheduler) =
             match BUILT_IN.iter().find(|(known, _)| Path::new(known) == path) {
                 Some((_, bytes)) => (StateDict::from_bytes(bytes, &name)?, None, None),
+                None if path.is_symlink() && !path.exists() => {
+                    let target = std::fs::read_link(path).unwrap_or_default();
+                    bail!(
+                        "{name} is a link to {}, which does not exist: fetch the file again",
+                        target.display()
+                    )
+                }
                 None if !path.exists() => {
                     let names = BUILT_IN.map(|(name, _)| name).join(", ");
                     bail!("no file and no built-in model {name} (built in: {names})")
