@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
 
-pub use crate::decode::{MOST_PIXELS, read_picture};
+pub use crate::decode::{
+    Animation, Decoded, MOST_PIXELS, Orientation, PictureOptions, Transparent, decode_picture,
+    read_picture,
+};
 pub use crate::resize::{fit, place};
 
 use crate::picture::Picture;

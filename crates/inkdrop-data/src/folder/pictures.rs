@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 
 use super::{Broken, FolderConfig, LONGEST_SIDE, Listing, nothing_left, skip};
-use crate::decode::{read_picture, sides};
+use crate::decode::{PictureOptions, read_file, read_picture, sides};
 use crate::parallel::parallel_map;
 use crate::read::luma;
 use crate::resize::{check as check_fit, fit};
@@ -62,7 +62,7 @@ impl Fitting {
 
     /// Width and height of a picture after fitting, from the file header.
     pub(super) fn sides(self, path: &Path) -> Result<(usize, usize), DataError> {
-        let found = sides(path)?;
+        let found = sides(path, &read_file(path)?, &PictureOptions::default())?;
         let Some(size) = self.size else { return Ok(found) };
         check_fit(found, (size, size)).map_err(|error| DataError::file(path, error.to_string()))?;
         Ok((size, size))
