@@ -8,8 +8,6 @@ mod options;
 mod other;
 mod png;
 
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -23,7 +21,7 @@ pub use options::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transpare
 pub(crate) const FORMATS: &str = "PNG, JPEG, GIF, WebP, BMP, TIFF or QOI";
 
 /// Bytes of a file that usually hold its header.
-const START: u64 = 16 << 10;
+pub(crate) const START: u64 = 16 << 10;
 
 /// A decoded picture, with remarks on its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,16 +107,6 @@ pub(crate) fn sides(
 /// The bytes of a file.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     std::fs::read(path).map_err(|error| DataError::read(path, error))
-}
-
-/// The first bytes of a file, and true if they are all.
-pub(crate) fn read_start(path: &Path) -> Result<(Vec<u8>, bool), DataError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| DataError::read(path, error))?;
-    let read = file.take(START).read_to_end(&mut bytes);
-    read.map_err(|error| DataError::read(path, error))?;
-    let whole = (bytes.len() as u64) < START;
-    Ok((bytes, whole))
 }
 
 /// Adds the path to an error; a panic of the decoder becomes an error.

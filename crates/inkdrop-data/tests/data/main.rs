@@ -5,6 +5,7 @@ mod animation;
 mod arrays;
 mod folders;
 mod formats;
+mod kinds;
 mod loading;
 mod npy;
 mod opening;
