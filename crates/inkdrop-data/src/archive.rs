@@ -55,6 +55,21 @@ impl Kind {
     }
 }
 
+/// The name of a file that holds data in a way that is not read.
+pub(crate) fn other_container(start: &[u8]) -> Option<&'static str> {
+    const MAGICS: [(&[u8], &str); 8] = [
+        (b"PAR1", "a parquet file"),
+        (b"BZh", "a bzip2 archive"),
+        (b"\xfd7zXZ", "an xz archive"),
+        (b"7z\xbc\xaf", "a 7z archive"),
+        (b"Rar!", "a rar archive"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"ARROW1", "an Arrow file"),
+    ];
+    MAGICS.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
+}
+
 /// The pictures of an archive.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
@@ -89,7 +104,8 @@ impl Members {
         if let Some(kind) =
             folders.filter_map(|folder| junk(folder, true)).last().or_else(|| junk(&inner, false))
         {
-            self.others.add(if kind == "__MACOSX" { "in __MACOSX" } else { "hidden file" });
+            let kind = if kind == "hidden folder" { "hidden file" } else { kind };
+            self.others.add(kind);
             return None;
         }
         if !is_picture(&inner) {
@@ -129,9 +145,15 @@ impl Members {
         Ok(())
     }
 
-    fn tar(&mut self, path: &Path, file: File) -> Result<(), String> {
+    fn tar(&mut self, path: &Path, mut file: File) -> Result<(), String> {
         let archive: Arc<Path> = path.into();
         let whole = file.metadata().map_err(|error| cut(&error))?.len();
+        let mut end = [1; 512];
+        let last = file.seek(SeekFrom::End(-512)).and_then(|_| file.read_exact(&mut end));
+        last.and_then(|()| file.rewind()).map_err(|error| cut(&error))?;
+        if end != [0; 512] {
+            return Err(cut(&"its end, a block of zeros, is missing"));
+        }
         let mut tar = Tar::new(BufReader::new(file));
         for entry in tar.entries_with_seek().map_err(|error| cut(&error))? {
             let entry = entry.map_err(|error| cut(&error))?;

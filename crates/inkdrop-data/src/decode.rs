@@ -8,13 +8,15 @@ mod options;
 mod other;
 mod png;
 
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::DataError;
 use crate::picture::{Picture, Rgb};
-pub(crate) use kind::FOREIGN;
 use kind::Kind;
+pub(crate) use kind::{FOREIGN, instead_of_data};
 pub use options::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transparent};
 
 /// The formats that are read, for messages.
@@ -104,9 +106,19 @@ pub(crate) fn sides(
     })
 }
 
-/// The bytes of a file.
+/// The bytes of a file, which may be a device without an end.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|error| DataError::read(path, error))
+    const MOST: u64 = 1 << 30;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    read.map_err(|error| DataError::read(path, error))?;
+    match bytes.len() as u64 > MOST {
+        true => Err(DataError::file(
+            path,
+            "more than 1 GiB, expected a picture of less; make it smaller",
+        )),
+        false => Ok(bytes),
+    }
 }
 
 /// Adds the path to an error; a panic of the decoder becomes an error.

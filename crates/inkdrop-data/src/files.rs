@@ -55,15 +55,19 @@ impl Tree {
         }
         paths.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, kind) in paths {
-            let is_folder = match kind.is_symlink().then(|| fs::metadata(&path)) {
-                None => kind.is_dir(),
-                Some(Ok(target)) => target.is_dir(),
+            let kind = match kind.is_symlink().then(|| fs::metadata(&path)) {
+                None => kind,
+                Some(Ok(target)) => target.file_type(),
                 Some(Err(error)) => {
                     self.unreachable.push(DataError::read(&path, error));
                     continue;
                 }
             };
-            self.add(path, is_folder, seen, depth);
+            // A pipe or a device may never end.
+            match kind.is_dir() || kind.is_file() {
+                true => self.add(path, kind.is_dir(), seen, depth),
+                false => self.others.add("pipe, socket or device"),
+            }
         }
         Ok(())
     }
@@ -147,9 +151,9 @@ pub(crate) fn junk(path: &Path, is_folder: bool) -> Option<&'static str> {
     match (is_hidden(path), is_folder) {
         (true, true) => Some("hidden folder"),
         (true, false) => Some("hidden file"),
-        (false, true) if path.file_name().is_some_and(|name| name == "__MACOSX") => {
-            Some("__MACOSX")
-        }
+        // Attributes of macOS's files, and previews of a Synology server's pictures.
+        (false, true) if path.ends_with("__MACOSX") => Some("__MACOSX"),
+        (false, true) if path.ends_with("@eaDir") => Some("@eaDir"),
         _ => None,
     }
 }

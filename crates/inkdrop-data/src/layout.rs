@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::archive::Kind as ArchiveKind;
+use crate::archive::{Kind as ArchiveKind, other_container};
+use crate::decode::instead_of_data;
 use crate::{DataError, InMemoryDataset, cifar, idx, npy, npz};
 
 /// The kind of a dataset in files.
@@ -53,7 +54,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`DataError::Read`] if the path cannot be read; [`DataError::File`] for CIFAR in Python's version,
-    /// and if a folder holds several sets of IDX files.
+    /// if a folder holds several sets of IDX files, and for parquet files and archives of other kinds.
     pub fn detect(path: &Path) -> Result<Option<Self>, DataError> {
         let metadata = fs::metadata(path).map_err(|error| DataError::read(path, error))?;
         if !metadata.is_dir() {
@@ -113,6 +114,17 @@ fn of_file(path: &Path) -> Result<Option<Layout>, DataError> {
     let (given, name) = (path.to_path_buf(), name(path));
     if ArchiveKind::of(path).map_err(unread)?.is_some() {
         return Ok(Some(Layout::Archive));
+    }
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(512).read_to_end(&mut start)).map_err(unread)?;
+    if let Some(problem) = instead_of_data(&start) {
+        return Err(DataError::file(path, problem));
+    }
+    if let Some(kind) = other_container(&start) {
+        let problem = format!(
+            "{kind}, which is not read; unpack its pictures into a folder, or into a zip or tar archive"
+        );
+        return Err(DataError::file(path, problem));
     }
     Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("npz") => Some(Layout::Npz(given)),

@@ -59,15 +59,21 @@ impl Kind {
 
 /// The error of a file of another format.
 fn foreign(start: &[u8]) -> String {
-    const POINTER: &[u8] = b"version https://git-lfs";
-    if start.starts_with(POINTER) {
-        return "a Git LFS pointer instead of the picture; fetch the picture by `git lfs pull`"
-            .to_owned();
+    if let Some(problem) = instead_of_data(start) {
+        return problem;
     }
     let found = name(start);
-    let remedy =
-        if found.contains("HTML") { "fetch the picture itself" } else { "convert it to PNG" };
-    format!("{found}, expected a {FORMATS} file; {remedy}")
+    format!("{found}, expected a {FORMATS} file; convert it to PNG")
+}
+
+/// The problem of a file that a download left in the place of the data.
+pub(crate) fn instead_of_data(start: &[u8]) -> Option<String> {
+    if start.starts_with(b"version https://git-lfs") {
+        let problem = "a Git LFS pointer instead of the data; fetch them by `git lfs pull`";
+        return Some(problem.to_owned());
+    }
+    let is_page = text(start) == Some("an HTML page");
+    is_page.then(|| "an HTML page instead of the data; fetch the file itself".to_owned())
 }
 
 /// The name of another format.

@@ -73,7 +73,7 @@ fn jpegs_that_are_not_read_are_named() {
     let path = folder.path().join("x.jpg");
     let whole = fs::read(file("base_444.jpg")).expect("a file");
     let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame");
-    let mut check = |change: &dyn Fn(&mut [u8]), word: &str| {
+    let check = |change: &dyn Fn(&mut [u8]), word: &str| {
         let mut bytes = whole.clone();
         change(&mut bytes[frame..]);
         fs::write(&path, bytes).expect("a writable folder");

@@ -6,6 +6,7 @@ mod arrays;
 mod folders;
 mod formats;
 mod kinds;
+mod layouts;
 mod loading;
 mod npy;
 mod opening;
