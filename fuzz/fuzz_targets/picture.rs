@@ -1,11 +1,11 @@
-//! Any bytes as a PNG, JPEG or GIF file: its header, then the image.
+//! Any bytes as a picture file of any format: its header, then the image.
 #![no_main]
 
 use std::fs;
 use std::path::Path;
 
 use inkdrop_data::folder::{self, FolderConfig};
-use inkdrop_data::read::{fit, read_picture};
+use inkdrop_data::read::{PictureOptions, Transparent, decode_picture, fit};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
@@ -20,7 +20,10 @@ fn run(folder: &Path, bytes: &[u8]) {
     fs::write(&path, bytes).expect("a writable folder");
     let config = FolderConfig { size: Some(8), memory_mib: 0, ..FolderConfig::new(folder) };
     let _ = folder::open(&config, 1);
-    if let Ok(picture) = read_picture(&path) {
-        let _ = fit(&picture, 8, 8);
+    let dropping = PictureOptions { transparent: Transparent::Drop, ..PictureOptions::default() };
+    for options in [PictureOptions::default(), dropping] {
+        if let Ok(decoded) = decode_picture(&path, &options) {
+            let _ = fit(&decoded.picture, 8, 8);
+        }
     }
 }

@@ -1,62 +1,124 @@
-//! Decoding of PNG, JPEG and GIF files into RGB pictures.
+//! Decoding of picture files into RGB pictures.
 
+mod exif;
 mod gif;
 mod jpeg;
+mod kind;
+mod options;
+mod other;
 mod png;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::DataError;
-use crate::picture::Picture;
+use crate::picture::{Picture, Rgb};
+use kind::Kind;
+pub(crate) use kind::{FOREIGN, instead_of_data};
+pub use options::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transparent};
 
-/// Largest number of pixels of a picture: 8192 x 8192.
-pub const MOST_PIXELS: u64 = 8192 * 8192;
+/// The formats that are read, for messages.
+pub(crate) const FORMATS: &str = "PNG, JPEG, GIF, WebP, BMP, TIFF or QOI";
 
-/// Reads a PNG, JPEG or GIF file: gray, RGB, CMYK or of a palette.
+/// Bytes of a file that usually hold its header.
+pub(crate) const START: u64 = 16 << 10;
+
+/// A decoded picture, with remarks on its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The picture.
+    pub picture: Picture,
+    /// What was amiss with the file or left out of it, such as further frames of an animation.
+    pub remarks: Vec<String>,
+}
+
+/// Reads a picture file with the default [`PictureOptions`]: PNG, JPEG, GIF, WebP, BMP, TIFF or QOI.
 ///
-/// Transparent pixels are composited on white. 16-bit channels are cut to 8 bits. An animated GIF
-/// gives its first frame. Colour profiles and EXIF orientation are ignored. The format is detected
-/// from the first bytes, not from the name. The size is checked before memory is allocated.
+/// Transparent pixels are composited on white, an animation gives its first frame, and the EXIF
+/// orientation is applied. See [`decode_picture`] for the rest.
+///
+/// # Errors
+/// As for [`decode_picture`].
+pub fn read_picture(path: impl AsRef<Path>) -> Result<Picture, DataError> {
+    decode_picture(path, &PictureOptions::default()).map(|decoded| decoded.picture)
+}
+
+/// Reads a picture file: gray, RGB, CMYK or of a palette, with 1 to 16 bits per channel.
+///
+/// 16-bit values v become v / 257, rounded. JPEG pixels equal libjpeg-turbo's. Colour profiles are
+/// ignored. The format is detected from the first bytes, not from the name. The size is checked
+/// before memory is allocated. A PNG file without its end, or with a wrong checksum of complete pixel
+/// data, is read with a remark.
 ///
 /// # Errors
 /// - [`DataError::Read`] if the file cannot be read
-/// - [`DataError::File`] if it has another format, is damaged, has more than [`MOST_PIXELS`]
-///   pixels, or is an animated PNG
-pub fn read_picture(path: impl AsRef<Path>) -> Result<Picture, DataError> {
+/// - [`DataError::File`] if it has another format, is damaged, has too many pixels, or is an
+///   animation that the options refuse
+pub fn decode_picture(
+    path: impl AsRef<Path>,
+    options: &PictureOptions,
+) -> Result<Decoded, DataError> {
     let path = path.as_ref();
-    let (kind, file) = open(path)?;
-    decoded(path, kind, file)
+    decode(path, &read_file(path)?, options)
 }
 
-/// Width and height of a picture file, from its header alone.
-pub(crate) fn sides(path: &Path) -> Result<(usize, usize), DataError> {
-    let (kind, file) = open(path)?;
-    guarded(path, move || match kind {
-        Kind::Png => png::sides(file),
-        Kind::Jpeg => jpeg::sides(file),
-        Kind::Gif => gif::sides(file),
+/// Decodes the bytes of a picture.
+///
+/// - path: for errors
+pub(crate) fn decode(
+    path: &Path,
+    bytes: &[u8],
+    options: &PictureOptions,
+) -> Result<Decoded, DataError> {
+    guarded(path, || {
+        let mut raster = match Kind::of(bytes)? {
+            Kind::Png => png::decode(bytes, options),
+            Kind::Jpeg => jpeg::decode(bytes, options.limits()),
+            Kind::Gif => gif::decode(bytes, options),
+            kind => other::decode(kind, bytes, options),
+        }?;
+        let (remarks, turn) = (std::mem::take(&mut raster.remarks), raster.orientation);
+        let picture = raster.picture(options.transparent)?;
+        let picture = if options.follows_exif() { exif::turned(picture, turn) } else { picture };
+        Ok(Decoded { picture, remarks })
     })
 }
 
-fn open(path: &Path) -> Result<(Kind, BufReader<File>), DataError> {
-    let unread = |error| DataError::read(path, error);
-    let mut file = BufReader::new(File::open(path).map_err(unread)?);
-    let kind = Kind::of(file.fill_buf().map_err(unread)?).map_err(|other| {
-        let problem = format!("{other}, expected a PNG, JPEG or GIF file; convert it to PNG");
-        DataError::file(path, problem)
-    })?;
-    Ok((kind, file))
+/// Width and height of a picture file, with the EXIF orientation applied; from its header alone, if
+/// that is enough.
+pub(crate) fn sides(
+    path: &Path,
+    bytes: &[u8],
+    options: &PictureOptions,
+) -> Result<(usize, usize), DataError> {
+    guarded(path, || {
+        let limits = options.limits();
+        let ((width, height), turn) = match Kind::of(bytes)? {
+            Kind::Png => png::sides(bytes, limits),
+            Kind::Jpeg => jpeg::sides(bytes, limits),
+            Kind::Gif => gif::sides(bytes, limits),
+            kind => other::sides(kind, bytes, limits),
+        }?;
+        let turned = options.follows_exif() && exif::swaps_sides(turn);
+        Ok(if turned { (height, width) } else { (width, height) })
+    })
 }
 
-fn decoded(path: &Path, kind: Kind, file: BufReader<File>) -> Result<Picture, DataError> {
-    guarded(path, move || match kind {
-        Kind::Png => png::decode(file),
-        Kind::Jpeg => jpeg::decode(file),
-        Kind::Gif => gif::decode(file),
-    })
+/// The bytes of a file, which may be a device without an end.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    const MOST: u64 = 1 << 30;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    read.map_err(|error| DataError::read(path, error))?;
+    match bytes.len() as u64 > MOST {
+        true => Err(DataError::file(
+            path,
+            "more than 1 GiB, expected a picture of less; make it smaller",
+        )),
+        false => Ok(bytes),
+    }
 }
 
 /// Adds the path to an error; a panic of the decoder becomes an error.
@@ -68,53 +130,90 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, String>) -> Result<T
     result.map_err(|problem| DataError::file(path, problem))
 }
 
-/// The formats that can be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Png,
-    Jpeg,
-    Gif,
+/// Decoded pixels, before transparency and orientation are dealt with.
+struct Raster {
+    width: usize,
+    height: usize,
+    /// 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
+    channels: usize,
+    /// `[height, width, channels]`
+    bytes: Vec<u8>,
+    /// The EXIF orientation, 1 to 8.
+    orientation: u8,
+    remarks: Vec<String>,
 }
 
-impl Kind {
-    /// Detects the format from the first bytes.
-    ///
-    /// # Errors
-    /// The name of the other format.
-    fn of(start: &[u8]) -> Result<Self, &'static str> {
-        const OTHERS: [(&[u8], &str); 4] = [
-            (b"RIFF", "a WebP picture"),
-            (b"BM", "a BMP picture"),
-            (b"PK\x03\x04", "an archive"),
-            (b"", "not a picture that is known here"),
-        ];
-        match start {
-            [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
-            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
-            [b'G', b'I', b'F', b'8', ..] => Ok(Self::Gif),
+impl Raster {
+    /// The picture; transparent pixels as the option has it.
+    fn picture(self, transparent: Transparent) -> Result<Picture, String> {
+        let under = match transparent {
+            Transparent::Drop => None,
+            Transparent::On(colour) => Some(colour),
+        };
+        let pixels = match self.channels {
+            1 => self.bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
+            2 => self.bytes.chunks_exact(2).flat_map(|p| over([p[0]; 3], p[1], under)).collect(),
+            3 => self.bytes,
             _ => {
-                let known = OTHERS.iter().find(|(magic, _)| start.starts_with(magic));
-                Err(known.map_or("unknown", |(_, name)| name))
+                let pixels = self.bytes.chunks_exact(4);
+                pixels.flat_map(|p| over([p[0], p[1], p[2]], p[3], under)).collect()
             }
+        };
+        Picture::new(self.width, self.height, pixels).map_err(|error| error.to_string())
+    }
+}
+
+/// A colour over another: α·v + (1 − α)·u, rounded; the colour alone without one below.
+fn over(colour: Rgb, alpha: u8, under: Option<Rgb>) -> Rgb {
+    let Some(under) = under else { return colour };
+    let alpha = u32::from(alpha);
+    std::array::from_fn(|c| {
+        let (value, below) = (u32::from(colour[c]), u32::from(under[c]));
+        ((value * alpha + below * (255 - alpha) + 127) / 255) as u8
+    })
+}
+
+/// A 16-bit value as 8 bits: v / 257, rounded.
+fn narrowed(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+/// The limits of a picture's size.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    max_pixels: u64,
+}
+
+impl Limits {
+    /// Checks the number of pixels.
+    fn check(self, width: usize, height: usize) -> Result<(), String> {
+        let most = self.max_pixels;
+        match (width as u64).checked_mul(height as u64) {
+            Some(0) => Err(format!(
+                "a picture of {width} x {height} pixels, expected at least one; fetch it again"
+            )),
+            Some(pixels) if pixels <= most => Ok(()),
+            _ => Err(format!(
+                "a picture of {width} x {height} pixels, expected at most {most} of them; make it \
+                 smaller, or raise the limit data.max_pixels"
+            )),
         }
     }
-}
 
-/// Checks the number of pixels.
-fn check(width: usize, height: usize) -> Result<(), String> {
-    match (width as u64).checked_mul(height as u64) {
-        Some(0) => Err(format!(
-            "a picture of {width} x {height} pixels, expected at least one; fetch it again"
-        )),
-        Some(1..=MOST_PIXELS) => Ok(()),
-        _ => Err(format!(
-            "a picture of {width} x {height} pixels, expected at most {MOST_PIXELS} of them; make it smaller"
-        )),
+    /// Largest number of bytes that a decoder may take: 8 per pixel, and some for small pictures.
+    fn bytes(self) -> u64 {
+        self.max_pixels.saturating_mul(8).saturating_add(1 << 20)
     }
 }
 
-/// A value over white: α·v + (1 − α)·255, rounded.
-fn on_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+/// Refuses an animation, or returns the remark on it.
+fn animation(options: &PictureOptions) -> Result<String, String> {
+    match options.animation {
+        Animation::First => Ok("an animation, of which the first frame is taken".to_owned()),
+        Animation::Refuse => {
+            Err("an animation, expected a still picture; give one of its frames, \
+                                  or set data.animation = \"first\""
+                .to_owned())
+        }
+    }
 }

@@ -1,19 +1,24 @@
-//! Datasets of picture files in a folder.
+//! Datasets of picture files in a folder or an archive.
 //!
-//! Pictures are PNG, JPEG or GIF files at any depth of sub-folders, in the order of their paths.
-//! Hidden files and folders are left out. [`Broken`] decides about unreadable files.
+//! Pictures are PNG, JPEG, GIF, WebP, BMP, TIFF or QOI files at any depth of sub-folders, in the order of
+//! their paths, or such members of a zip, tar or tar.gz archive. Hidden files and folders, and files of
+//! other kinds, are left out and counted. [`Broken`] decides about unreadable files. A folder or file of another
+//! [`Layout`](crate::layout::Layout) (MNIST, CIFAR, npz) is found by its names, and its images are fitted as pictures are.
 
+mod listing;
 mod pictures;
+mod records;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::note::Remarks;
 use crate::parallel::parallel_map;
-use crate::read::{files, is_hidden, is_picture, of_folder};
-use crate::{DataError, InMemoryDataset, LabelledDataset};
+use crate::read::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transparent};
+use crate::{DataError, InMemoryDataset, LabelledDataset, Note};
+use listing::{Listing, list};
 use pictures::{Fitting, Stack, Streamed};
 
 /// Largest value of [`FolderConfig::size`].
@@ -26,7 +31,7 @@ pub const MEMORY_MIB: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
-    /// The folder.
+    /// The folder or archive.
     pub path: PathBuf,
     /// Side of the images, 1 to [`LONGEST_SIDE`] pixels: every picture is resized and cropped to
     /// it. Without it, all pictures must have one size.
@@ -42,17 +47,64 @@ pub struct FolderConfig {
     /// so that a resumed run has the same order of images on any machine.
     #[serde(default = "memory_mib")]
     pub memory_mib: u64,
+    /// What becomes of transparent pixels.
+    #[serde(default)]
+    pub transparent: Transparent,
+    /// What becomes of the EXIF orientation.
+    #[serde(default)]
+    pub orientation: Orientation,
+    /// What becomes of animations.
+    #[serde(default)]
+    pub animation: Animation,
+    /// Largest number of pixels of a picture.
+    #[serde(default = "max_pixels")]
+    pub max_pixels: u64,
 }
 
 fn memory_mib() -> u64 {
     MEMORY_MIB
 }
 
+fn max_pixels() -> u64 {
+    MOST_PIXELS
+}
+
 impl FolderConfig {
     /// A folder without labels, whose pictures have one size and are all readable.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let (labels, broken) = (FolderLabels::default(), Broken::default());
-        Self { path: path.into(), size: None, labels, broken, memory_mib: MEMORY_MIB }
+        let PictureOptions { transparent, orientation, animation, max_pixels } =
+            PictureOptions::default();
+        Self {
+            path: path.into(),
+            size: None,
+            labels: FolderLabels::default(),
+            broken: Broken::default(),
+            memory_mib: MEMORY_MIB,
+            transparent,
+            orientation,
+            animation,
+            max_pixels,
+        }
+    }
+
+    /// How the pictures are decoded.
+    pub fn pictures(&self) -> PictureOptions {
+        let Self { transparent, orientation, animation, max_pixels, .. } = *self;
+        PictureOptions { transparent, orientation, animation, max_pixels }
+    }
+
+    /// An error of a file, with the key that skips such files.
+    fn with_remedy(&self, error: DataError) -> DataError {
+        let remedy = "set data.broken = \"skip\" to leave such files out";
+        match error {
+            DataError::File { path, problem } => {
+                DataError::File { path, problem: format!("{problem}; {remedy}") }
+            }
+            DataError::Read { path, source } => {
+                DataError::File { path, problem: format!("cannot be read: {source}; {remedy}") }
+            }
+            other => other,
+        }
     }
 }
 
@@ -75,10 +127,14 @@ pub enum FolderLabels {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Broken {
-    /// Return an error.
+    /// A damaged picture is an error. Links that lead nowhere and sub-folders that cannot be read are
+    /// left out with a note.
     #[default]
+    FailDamaged,
+    /// Anything that cannot be read is an error.
     Fail,
-    /// Leave the file out. If it proves unreadable only later, the next readable picture replaces it.
+    /// Anything that cannot be read is left out with a note. If a picture proves unreadable only
+    /// later, the next readable picture replaces it.
     Skip,
 }
 
@@ -89,8 +145,8 @@ pub struct Folder {
     pub dataset: InMemoryDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
-    /// The errors of the files that were left out.
-    pub skipped: Vec<DataError>,
+    /// What was left out, and what was amiss with pictures that were read.
+    pub notes: Vec<Note>,
 }
 
 /// The pictures of a folder, in memory or streamed.
@@ -100,8 +156,8 @@ pub struct OpenFolder {
     pub data: LabelledDataset,
     /// Names of the classes, in the order of their ids; empty without labels.
     pub classes: Vec<String>,
-    /// The errors of the files that were left out.
-    pub skipped: Vec<DataError>,
+    /// What was left out, and what was amiss with pictures that were read.
+    pub notes: Vec<Note>,
 }
 
 /// Opens a folder as a dataset.
@@ -130,18 +186,22 @@ pub struct OpenFolder {
 ///
 /// # Errors
 /// As for [`load`]. A streamed file with a valid header and damaged content fails when it is read.
+/// There are no notes on streamed pictures that are read although something is amiss.
 pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataError> {
-    let fitting = Fitting::new(config.size, channels)?;
-    let listing = list(&config.path, config.labels)?;
+    let fitting = Fitting::new(config, channels)?;
+    if let Some(Folder { dataset, classes, notes }) = records::load(config, channels)? {
+        return Ok(OpenFolder { data: dataset.into(), classes, notes });
+    }
+    let listing = list(config)?;
     let most = config.memory_mib.saturating_mul(1 << 20);
-    if fitting.bytes(&listing, config.broken)? <= most {
-        let Folder { dataset, classes, skipped } = gather(config, fitting, listing)?;
-        return Ok(OpenFolder { data: dataset.into(), classes, skipped });
+    if fitting.bytes(&listing, config)? <= most {
+        let Folder { dataset, classes, notes } = gather(config, fitting, listing)?;
+        return Ok(OpenFolder { data: dataset.into(), classes, notes });
     }
     let classes = listing.classes.clone();
-    let (streamed, labels, skipped) = Streamed::open(config, fitting, listing)?;
+    let (streamed, labels, notes) = Streamed::open(config, fitting, listing)?;
     let data = LabelledDataset { images: Arc::new(streamed), labels };
-    Ok(OpenFolder { data, classes, skipped })
+    Ok(OpenFolder { data, classes, notes })
 }
 
 /// Loads all pictures of a folder into memory, without the limit of
@@ -156,22 +216,28 @@ pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataEr
 /// - [`DataError::Read`] or [`DataError::File`] if the folder or a file cannot be read, a label is
 ///   missing, a class has no picture, or no picture is left
 pub fn load(config: &FolderConfig, channels: usize) -> Result<Folder, DataError> {
-    let fitting = Fitting::new(config.size, channels)?;
-    gather(config, fitting, list(&config.path, config.labels)?)
+    let fitting = Fitting::new(config, channels)?;
+    if let Some(folder) = records::load(config, channels)? {
+        return Ok(folder);
+    }
+    gather(config, fitting, list(config)?)
 }
 
 fn gather(config: &FolderConfig, fitting: Fitting, listing: Listing) -> Result<Folder, DataError> {
-    let Listing { files, classes } = listing;
-    let mut stack = Stack::new(fitting);
+    let Listing { items, classes, mut notes } = listing;
+    let (mut stack, mut remarks) = (Stack::new(fitting), Remarks::default());
     let mut skipped = Vec::new();
     parallel_map(
-        &files,
-        |(path, _)| fitting.read(path),
+        &items,
+        |(item, _)| fitting.read(item),
         |index, read| {
-            let (path, class) = &files[index];
+            let (item, class) = &items[index];
             match read {
-                Ok(fitted) => stack.push(path, fitted, *class),
-                Err(error) => skip(config.broken, error, &mut skipped),
+                Ok((fitted, found)) => {
+                    remarks.add(&item.path, found);
+                    stack.push(&item.path, fitted, *class)
+                }
+                Err(error) => skip(config, error, &mut skipped),
             }
         },
     )?;
@@ -179,13 +245,19 @@ fn gather(config: &FolderConfig, fitting: Fitting, listing: Listing) -> Result<F
         return Err(nothing_left(config, &skipped));
     }
     let dataset = stack.finish(classes.len())?;
-    Ok(Folder { dataset, classes, skipped })
+    notes.extend(remarks.notes());
+    notes.extend(skipped.into_iter().map(Note::LeftOut));
+    Ok(Folder { dataset, classes, notes })
 }
 
 /// Records the error of a skipped file, or returns it.
-fn skip(broken: Broken, error: DataError, skipped: &mut Vec<DataError>) -> Result<(), DataError> {
-    match broken {
-        Broken::Fail => Err(error),
+fn skip(
+    config: &FolderConfig,
+    error: DataError,
+    skipped: &mut Vec<DataError>,
+) -> Result<(), DataError> {
+    match config.broken {
+        Broken::FailDamaged | Broken::Fail => Err(config.with_remedy(error)),
         Broken::Skip => {
             skipped.push(error);
             Ok(())
@@ -201,94 +273,4 @@ fn nothing_left(config: &FolderConfig, skipped: &[DataError]) -> DataError {
         skipped.len()
     );
     DataError::file(&config.path, problem)
-}
-
-/// The files of a folder, in order.
-struct Listing {
-    /// Each file with its class id; 0 without classes.
-    pub files: Vec<(PathBuf, u32)>,
-    /// Names of the classes, sorted.
-    pub classes: Vec<String>,
-}
-
-fn list(folder: &Path, labels: FolderLabels) -> Result<Listing, DataError> {
-    let metadata = fs::metadata(folder).map_err(|error| DataError::read(folder, error))?;
-    if !metadata.is_dir() {
-        let problem = "a file, expected a folder of pictures; give the name of its folder";
-        return Err(DataError::file(folder, problem));
-    }
-    match labels {
-        FolderLabels::None => {
-            let files = files(&[folder])?.into_iter().map(|path| (path, 0)).collect();
-            Ok(Listing { files, classes: Vec::new() })
-        }
-        FolderLabels::Prefix => Ok(numbered(by_prefix(folder)?)),
-        FolderLabels::Folder => Ok(numbered(by_folder(folder)?)),
-    }
-}
-
-/// Sorts files by path and numbers their classes by name.
-fn numbered(mut named: Vec<(PathBuf, String)>) -> Listing {
-    named.sort();
-    let mut classes: Vec<String> = named.iter().map(|(_, class)| class.clone()).collect();
-    classes.sort();
-    classes.dedup();
-    let id = |class: &String| classes.partition_point(|name| name < class) as u32;
-    let files = named.into_iter().map(|(path, class)| (path, id(&class))).collect();
-    Listing { files, classes }
-}
-
-fn by_prefix(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
-    let class = |path: PathBuf| match name(&path)?.split_once('_') {
-        Some((prefix, _)) if !prefix.is_empty() => {
-            let prefix = prefix.to_owned();
-            Ok((path, prefix))
-        }
-        _ => Err(DataError::file(
-            &path,
-            "no class before a `_` in its name, expected one as in cat_01.png; \
-             rename it, or read the folder without labels",
-        )),
-    };
-    files(&[folder])?.into_iter().map(class).collect()
-}
-
-fn by_folder(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
-    let mut named = Vec::new();
-    let unread = |error| DataError::read(folder, error);
-    for entry in fs::read_dir(folder).map_err(unread)? {
-        let path = entry.map_err(unread)?.path();
-        if is_hidden(&path) {
-            continue;
-        }
-        if path.is_dir() {
-            named.extend(of_class(&path)?);
-        } else if is_picture(&path) {
-            let problem = "a picture beside class folders, expected one inside as in cat/01.png; \
-                           move it, or take the labels from elsewhere";
-            return Err(DataError::file(&path, problem));
-        }
-    }
-    if named.is_empty() {
-        let problem = "there is no class folder in this folder, expected one per class as in \
-                       cat/01.png; make some, or take the labels from elsewhere";
-        return Err(DataError::file(folder, problem));
-    }
-    Ok(named)
-}
-
-fn of_class(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
-    let class = name(folder)?.to_owned();
-    let files = of_folder(folder)?;
-    if files.is_empty() {
-        let problem = "a class folder without a PNG, JPEG or GIF file, expected at least one, for \
-                       nothing could be learned of the class; add pictures, or remove the folder";
-        return Err(DataError::file(folder, problem));
-    }
-    Ok(files.into_iter().map(|file| (file, class.clone())).collect())
-}
-
-fn name(path: &Path) -> Result<&str, DataError> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.ok_or_else(|| DataError::file(path, "its name is not UTF-8, expected a class; rename it"))
 }

@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod augmentation;
 pub mod cifar;
 mod contact_sheet;
 mod dataset;
 mod decode;
 mod error;
+mod files;
 pub mod folder;
 pub mod idx;
 mod images;
+mod item;
+pub mod layout;
 pub mod loader;
+mod note;
 pub mod npy;
 pub mod npz;
 pub mod output;
@@ -23,3 +28,4 @@ pub mod stream;
 pub use dataset::{Dataset, InMemoryDataset, LabelledDataset, Labels};
 pub use error::DataError;
 pub use images::Images;
+pub use note::{Note, Others};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::{Array2, Array4};
 use npyz::WriterBuilder;
 
+use crate::cifar::interleaved;
 use crate::output::write_atomic;
 use crate::{DataError, Dataset, Images, InMemoryDataset, LabelledDataset, Labels};
 pub(crate) use header::Header;
@@ -73,6 +74,56 @@ fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<InMemoryDataset, 
     let pixels = Array4::from_shape_vec((n, h, w, c), images.into_data())
         .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
     InMemoryDataset::new(Images::new(pixels)?, labels)
+}
+
+/// Contents of files with rows of planes, and their paths.
+pub(crate) struct Planes {
+    /// uint8 `[N, 3·S·S]`
+    pub images: (PathBuf, Vec<u8>),
+    /// `[N]`, class ids from 1, or from 0 if there is a 0.
+    pub labels: Option<(PathBuf, Vec<u8>)>,
+}
+
+/// A dataset of rows of planes, file after file; labels if each file has some.
+pub(crate) fn of_planes(files: Vec<Planes>) -> Result<InMemoryDataset, DataError> {
+    let (mut side, mut pixels, mut ids) = (0, Vec::new(), Some(Vec::new()));
+    for Planes { images: (path, bytes), labels } in files {
+        let images = NpyFile::of_bytes(&path, bytes)?;
+        let found = images.head.planes()?;
+        if side != 0 && found != side {
+            return Err(images.head.unlike(&format!("images of {side} x {side} as before")));
+        }
+        side = found;
+        let data = images.data();
+        pixels.try_reserve(data.len()).map_err(|_| {
+            DataError::file(&path, "images that memory does not hold; name a single file of them")
+        })?;
+        pixels.extend(data.chunks_exact(3 * side * side).flat_map(interleaved));
+        let labels = labels.map(|(path, bytes)| ids_of(&path, bytes)).transpose()?;
+        ids = ids.zip(labels).map(|(ids, labels): (Vec<u32>, _)| [ids, labels].concat());
+    }
+    let count = pixels.len() / (3 * side * side).max(1);
+    let pixels = Array4::from_shape_vec((count, side, side, 3), pixels)
+        .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
+    let labels = ids.map_or(Labels::None, from_one);
+    InMemoryDataset::new(Images::new(pixels)?, labels)
+}
+
+fn ids_of(path: &Path, bytes: Vec<u8>) -> Result<Vec<u32>, DataError> {
+    let file = NpyFile::of_bytes(path, bytes)?;
+    match labels_of(&file)? {
+        Labels::Classes { ids, .. } => Ok(ids),
+        _ => Err(file.head.unlike("labels [N] of class ids")),
+    }
+}
+
+/// Class ids that are counted from 1, as ImageNet's, as ids from 0.
+fn from_one(mut ids: Vec<u32>) -> Labels {
+    if !ids.contains(&0) {
+        ids.iter_mut().for_each(|id| *id -= 1);
+    }
+    let count = ids.iter().max().map_or(0, |&highest| highest as usize + 1);
+    Labels::Classes { ids, count }
 }
 
 /// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`.

@@ -1,6 +1,6 @@
 //! NumPy archives (.npz) of samples: written for evaluation scripts, and read again.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -114,14 +114,18 @@ const GROWTH: u64 = 64;
 /// Array size in bytes that is always accepted.
 const FLOOR: u64 = 1 << 30;
 
-/// Loads an archive of [`write_samples`], or of `np.savez` or `np.savez_compressed` with images and
-/// labels.
+/// Loads an archive of [`write_samples`], of `np.savez` or `np.savez_compressed` with images and
+/// labels, or of ImageNet at 32 or 64 pixels as it is published.
 ///
 /// Memory is limited to 1 GiB or 64 times the archive, whichever is more.
+///
+/// - path: an archive, or a folder of ImageNet's `train_data_batch_*.npz`
 ///
 /// # Shapes
 /// - `arr_0`: the images, uint8 `[N, H, W, C]`, C 1 or 3
 /// - `arr_1` or `context`: optional labels, `[N]` class ids or `[N, K]` weights
+/// - or `data`: uint8 `[N, 3·S·S]`, the red, green and blue plane of each image, and `labels`: `[N]`
+///   class ids from 1 (Chrabaszcz et al. 2017); `mean` is not used
 ///
 /// ```
 /// use inkdrop_data::{Labels, npz, sprites};
@@ -142,8 +146,14 @@ const FLOOR: u64 = 1 << 30;
 /// - [`DataError::Labels`] if there is not one label per image
 pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
     let path = path.as_ref();
+    if path.is_dir() {
+        return load_published(path);
+    }
     let mut archive = Archive::open(path)?;
     let Some(images) = archive.array("arr_0")? else {
+        if let Some(planes) = archive.planes()? {
+            return npy::of_planes(vec![planes]);
+        }
         let names: Vec<&str> = archive.zip.file_names().take(8).collect();
         let problem = format!(
             "no arr_0 among its arrays ({}), expected the images; save np.savez(path, images, labels)",
@@ -160,6 +170,39 @@ pub fn load(path: impl AsRef<Path>) -> Result<InMemoryDataset, DataError> {
     npy::of_bytes((path.join("arr_0"), images), labels)
 }
 
+/// True for the name of a file of ImageNet at 32 or 64 pixels.
+pub(crate) fn is_published(name: &str) -> bool {
+    name.ends_with(".npz") && (name.starts_with("train_data") || name.starts_with("val_data"))
+}
+
+/// Loads the training files of a folder, or the validation file if there are none, in the order of
+/// their numbers.
+fn load_published(folder: &Path) -> Result<InMemoryDataset, DataError> {
+    let unread = |error| DataError::read(folder, error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unread)? {
+        let name = entry.map_err(unread)?.file_name().to_string_lossy().into_owned();
+        if is_published(&name.to_lowercase()) {
+            names.push(name);
+        }
+    }
+    if names.iter().any(|name| name.starts_with("train")) {
+        names.retain(|name| name.starts_with("train"));
+    }
+    names.sort_by_key(|name| (name.len(), name.clone()));
+    let mut files = Vec::new();
+    for path in names.iter().map(|name| folder.join(name)) {
+        let planes = Archive::open(&path)?.planes()?;
+        let problem = "no array `data`, expected images as ImageNet's at 32 or 64 pixels";
+        files.push(planes.ok_or_else(|| DataError::file(&path, problem))?);
+    }
+    if files.is_empty() {
+        let problem = "there is no train_data_batch_*.npz in this folder; name an .npz file";
+        return Err(DataError::file(folder, problem));
+    }
+    npy::of_planes(files)
+}
+
 struct Archive<'a> {
     path: &'a Path,
     zip: ZipArchive<BufReader<File>>,
@@ -174,6 +217,13 @@ impl<'a> Archive<'a> {
         let size = file.metadata().map_err(unread)?.len();
         let zip = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(path, &error))?;
         Ok(Self { path, zip, most: size.saturating_mul(GROWTH).max(FLOOR) })
+    }
+
+    /// The arrays `data` and `labels` of rows of planes; `None` if there is no `data`.
+    fn planes(&mut self) -> Result<Option<npy::Planes>, DataError> {
+        let Some(images) = self.array("data")? else { return Ok(None) };
+        let labels = self.array("labels")?.map(|bytes| (self.path.join("labels"), bytes));
+        Ok(Some(npy::Planes { images: (self.path.join("data"), images), labels }))
     }
 
     /// The npy file of an array; `None` if there is no such array.

@@ -1,12 +1,12 @@
 //! Picture files of a user: finding, decoding and resizing them to the size that is needed.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use ndarray::Array4;
 
-pub use crate::decode::{MOST_PIXELS, read_picture};
+pub use crate::decode::{
+    Animation, Decoded, MOST_PIXELS, Orientation, PictureOptions, Transparent, decode_picture,
+    read_picture,
+};
+pub use crate::files::{FoundFiles, files, find};
 pub use crate::resize::{fit, place};
 
 use crate::picture::Picture;
@@ -50,75 +50,4 @@ pub fn luma(picture: &Picture) -> impl Iterator<Item = u8> {
         let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
         ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) as u8
     })
-}
-
-const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "gif"];
-
-/// Lists picture files. A folder stands for all PNG, JPEG and GIF files in it and in its
-/// sub-folders, in the order of their paths.
-///
-/// Hidden files and folders are left out. A folder that is linked several times is listed once.
-///
-/// # Errors
-/// [`DataError::Read`] if a path cannot be read, [`DataError::File`] if a folder has no picture.
-pub fn files<P: AsRef<Path>>(names: &[P]) -> Result<Vec<PathBuf>, DataError> {
-    let mut all = Vec::new();
-    for name in names.iter().map(AsRef::as_ref) {
-        let is_folder = fs::metadata(name).map_err(|error| DataError::read(name, error))?.is_dir();
-        let found = if is_folder { of_folder(name)? } else { vec![name.to_path_buf()] };
-        if found.is_empty() {
-            let problem =
-                "there is no picture (PNG, JPEG or GIF) in this folder; name one that has some";
-            return Err(DataError::file(name, problem));
-        }
-        all.extend(found);
-    }
-    Ok(all)
-}
-
-/// The pictures of a folder and of its sub-folders.
-pub(crate) fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut found = Vec::new();
-    collect_pictures(folder, &mut HashSet::new(), &mut found)?;
-    Ok(found)
-}
-
-/// - seen: real paths of the folders so far, against cycles of symbolic links
-fn collect_pictures(
-    folder: &Path,
-    seen: &mut HashSet<PathBuf>,
-    found: &mut Vec<PathBuf>,
-) -> Result<(), DataError> {
-    let unread = |error| DataError::read(folder, error);
-    if !seen.insert(fs::canonicalize(folder).map_err(unread)?) {
-        return Ok(());
-    }
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unread)? {
-        let entry = entry.map_err(unread)?;
-        let kind = entry.file_type().map_err(unread)?;
-        let path = entry.path();
-        let is_folder = if kind.is_symlink() { path.is_dir() } else { kind.is_dir() };
-        entries.push((path, is_folder));
-    }
-    entries.sort();
-    for (path, is_folder) in entries {
-        if is_folder && !is_hidden(&path) {
-            collect_pictures(&path, seen, found)?;
-        } else if !is_folder && is_picture(&path) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// True if a file name begins with a dot.
-pub(crate) fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-/// True if the extension is that of a picture and the file is not hidden.
-pub(crate) fn is_picture(path: &Path) -> bool {
-    let known = |ending| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending));
-    !is_hidden(path) && path.extension().and_then(|ending| ending.to_str()).is_some_and(known)
 }

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 
 use super::{Broken, FolderConfig, LONGEST_SIDE, Listing, nothing_left, skip};
-use crate::decode::{read_picture, sides};
+use crate::decode::{PictureOptions, decode, sides};
+use crate::item::Item;
 use crate::parallel::parallel_map;
+use crate::picture::Picture;
 use crate::read::luma;
 use crate::resize::{check as check_fit, fit};
-use crate::{DataError, Dataset, Images, InMemoryDataset, Labels};
+use crate::{DataError, Dataset, Images, InMemoryDataset, Labels, Note};
 
-/// Target size and channels of the pictures.
+/// Target size and channels of the pictures, and how they are decoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fitting {
     size: Option<usize>,
     channels: usize,
+    options: PictureOptions,
 }
 
 /// A picture with the target size and channels.
@@ -27,7 +30,8 @@ pub(super) struct Fitted {
 }
 
 impl Fitting {
-    pub(super) fn new(size: Option<usize>, channels: usize) -> Result<Self, DataError> {
+    pub(super) fn new(config: &FolderConfig, channels: usize) -> Result<Self, DataError> {
+        let size = config.size;
         if let Some(size) = size.filter(|size| !(1..=LONGEST_SIDE).contains(size)) {
             return Err(DataError::Images(format!(
                 "size {size}, expected 1 to {LONGEST_SIDE}; choose the side that the network takes"
@@ -38,19 +42,25 @@ impl Fitting {
                 "{channels} channels, expected 1 (gray) or 3 (RGB); picture files give no others"
             )));
         }
-        Ok(Self { size, channels })
+        Ok(Self { size, channels, options: config.pictures() })
     }
 
     pub(super) fn channels(self) -> usize {
         self.channels
     }
 
-    /// Decodes a picture and fits it.
-    pub(super) fn read(self, path: &Path) -> Result<Fitted, DataError> {
-        let mut picture = read_picture(path)?;
+    /// Decodes a picture and fits it; also returns the remarks on it.
+    pub(super) fn read(self, item: &Item) -> Result<(Fitted, Vec<String>), DataError> {
+        let decoded = decode(&item.path, &item.read()?, &self.options)?;
+        let fitted = self.fit(decoded.picture);
+        let fitted = fitted.map_err(|error| DataError::file(&item.path, error.to_string()))?;
+        Ok((fitted, decoded.remarks))
+    }
+
+    /// Fits a picture.
+    pub(super) fn fit(self, mut picture: Picture) -> Result<Fitted, DataError> {
         if let Some(size) = self.size {
-            let fitted = fit(&picture, size, size);
-            picture = fitted.map_err(|error| DataError::file(path, error.to_string()))?;
+            picture = fit(&picture, size, size)?;
         }
         let (width, height) = (picture.width(), picture.height());
         let bytes = match self.channels {
@@ -60,29 +70,34 @@ impl Fitting {
         Ok(Fitted { width, height, bytes })
     }
 
-    /// Width and height of a picture after fitting, from the file header.
-    pub(super) fn sides(self, path: &Path) -> Result<(usize, usize), DataError> {
-        let found = sides(path)?;
-        let Some(size) = self.size else { return Ok(found) };
-        check_fit(found, (size, size)).map_err(|error| DataError::file(path, error.to_string()))?;
+    /// Width and height of a picture after fitting. Its header is enough for that, unless the size is that of the
+    /// picture, which the orientation at the end of a file may turn.
+    pub(super) fn sides(self, item: &Item) -> Result<(usize, usize), DataError> {
+        let Some(size) = self.size else { return sides(&item.path, &item.read()?, &self.options) };
+        let (start, whole) = item.start()?;
+        let found = match sides(&item.path, &start, &self.options) {
+            Err(_) if !whole => sides(&item.path, &item.read()?, &self.options)?,
+            found => found?,
+        };
+        let fits = check_fit(found, (size, size));
+        fits.map_err(|error| DataError::file(&item.path, error.to_string()))?;
         Ok((size, size))
     }
 
     /// Number of bytes of all images. Without a target size, the first picture's size is assumed for
     /// all.
-    pub(super) fn bytes(self, listing: &Listing, broken: Broken) -> Result<u64, DataError> {
+    pub(super) fn bytes(self, listing: &Listing, config: &FolderConfig) -> Result<u64, DataError> {
         let (mut width, mut height) = (0, 0);
-        for (path, _) in &listing.files {
-            match self.sides(path) {
+        for (item, _) in &listing.items {
+            match self.sides(item) {
                 Ok(sides) => {
                     (width, height) = sides;
                     break;
                 }
-                Err(error) if broken == Broken::Fail => return Err(error),
-                Err(_) => {}
+                Err(error) => skip(config, error, &mut Vec::new())?,
             }
         }
-        let counts = [listing.files.len(), width, height, self.channels];
+        let counts = [listing.items.len(), width, height, self.channels];
         Ok(counts.iter().fold(1, |product: u64, &count| product.saturating_mul(count as u64)))
     }
 }
@@ -168,62 +183,61 @@ fn labels(ids: Vec<u32>, classes: usize) -> Labels {
 /// A streamed dataset: files with valid headers, decoded when they are read.
 #[derive(Debug)]
 pub(super) struct Streamed {
+    config: FolderConfig,
     fitting: Fitting,
-    files: Vec<PathBuf>,
+    items: Vec<Item>,
     /// Width and height of every picture.
     sides: (usize, usize),
-    broken: Broken,
 }
 
 impl Streamed {
-    /// Reads the headers of all files. Returns the dataset, the labels and the errors of skipped
-    /// files.
+    /// Reads the headers of all pictures. Returns the dataset, the labels and the notes.
     pub(super) fn open(
         config: &FolderConfig,
         fitting: Fitting,
         listing: Listing,
-    ) -> Result<(Self, Labels, Vec<DataError>), DataError> {
-        let Listing { files: listed, classes } = listing;
-        let (mut files, mut ids): (Vec<PathBuf>, Vec<u32>) = Default::default();
+    ) -> Result<(Self, Labels, Vec<Note>), DataError> {
+        let Listing { items: listed, classes, mut notes } = listing;
+        let (mut items, mut ids): (Vec<Item>, Vec<u32>) = Default::default();
         let (mut skipped, mut sides) = (Vec::new(), (0, 0));
         parallel_map(
             &listed,
-            |(path, _)| fitting.sides(path),
+            |(item, _)| fitting.sides(item),
             |index, found| {
-                let (path, class) = &listed[index];
+                let (item, class) = &listed[index];
                 match found {
                     Ok(found) => {
-                        match files.first() {
+                        match items.first() {
                             None => sides = found,
-                            Some(first) => check_sides(path, found, first, sides)?,
+                            Some(first) => check_sides(&item.path, found, &first.path, sides)?,
                         }
-                        files.push(path.clone());
+                        items.push(item.clone());
                         ids.push(*class);
                         Ok(())
                     }
-                    Err(error) => skip(config.broken, error, &mut skipped),
+                    Err(error) => skip(config, error, &mut skipped),
                 }
             },
         )?;
-        if files.is_empty() {
+        if items.is_empty() {
             return Err(nothing_left(config, &skipped));
         }
+        notes.extend(skipped.into_iter().map(Note::LeftOut));
         let labels = labels(ids, classes.len());
-        Ok((Self { fitting, files, sides, broken: config.broken }, labels, skipped))
+        Ok((Self { config: config.clone(), fitting, items, sides }, labels, notes))
     }
 
-    fn path(&self, index: usize) -> Result<&Path, DataError> {
-        let path = self.files.get(index).ok_or_else(|| {
-            let most = self.files.len().saturating_sub(1);
+    fn item(&self, index: usize) -> Result<&Item, DataError> {
+        self.items.get(index).ok_or_else(|| {
+            let most = self.items.len().saturating_sub(1);
             DataError::Images(format!("image {index}, expected 0 to {most}"))
-        })?;
-        Ok(path)
+        })
     }
 }
 
 impl Dataset for Streamed {
     fn len(&self) -> usize {
-        self.files.len()
+        self.items.len()
     }
 
     fn shape(&self) -> [usize; 3] {
@@ -231,21 +245,25 @@ impl Dataset for Streamed {
     }
 
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        let path = self.path(index)?;
-        let Fitted { width, height, bytes } = self.fitting.read(path)?;
+        let item = self.item(index)?;
+        let read = self.fitting.read(item).map_err(|error| match self.skips() {
+            true => error,
+            false => self.config.with_remedy(error),
+        });
+        let (Fitted { width, height, bytes }, _) = read?;
         if (width, height) != self.sides || bytes.len() != pixels.len() {
             let problem = format!(
                 "{width} x {height} pixels, expected {} x {} as when the folder was opened; \
                  leave its files alone while they are in use",
                 self.sides.0, self.sides.1
             );
-            return Err(DataError::file(path, problem));
+            return Err(DataError::file(&item.path, problem));
         }
         pixels.copy_from_slice(&bytes);
         Ok(())
     }
 
     fn skips(&self) -> bool {
-        self.broken == Broken::Skip
+        self.config.broken == Broken::Skip
     }
 }

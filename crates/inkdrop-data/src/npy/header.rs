@@ -91,6 +91,19 @@ impl Head {
         Ok([n, h, w, c])
     }
 
+    /// S of rows `[N, 3·S·S]` of planes, at least one.
+    pub(super) fn planes(&self) -> Result<usize, DataError> {
+        let expected = "rows of planes [N, 3 * S * S] of type uint8, as [N, 3072] for 32 x 32; or \
+                        save images [N, H, W, C] as arr_0, with `.reshape(-1, 3, S, S).transpose(0, 2, 3, 1)`";
+        let &[rows, width] = self.shape() else { return Err(self.unlike(expected)) };
+        let side = (width / 3).isqrt();
+        let is_bytes = (self.kind().letter, self.kind().size) == ('u', 1);
+        if !is_bytes || rows == 0 || side == 0 || 3 * side * side != width {
+            return Err(self.unlike(expected));
+        }
+        Ok(side)
+    }
+
     /// An error about shape and type.
     pub(super) fn unlike(&self, expected: &str) -> DataError {
         let (shape, Kind { letter, size, .. }) = (self.shape(), self.kind());

@@ -51,7 +51,7 @@ fn a_written_folder_is_read() {
     let folder = load(&FolderConfig::new(place.path()), 3).expect("the pictures");
     assert_eq!(folder.dataset.images, images);
     assert_eq!(folder.dataset.labels, Labels::None);
-    assert!(folder.classes.is_empty() && folder.skipped.is_empty());
+    assert!(folder.classes.is_empty() && folder.notes.is_empty());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_broken_file_is_named_or_left_out() {
     assert_eq!(grays(&folder), [1, 3]);
     // The ids are those of all files: mending one does not renumber the others.
     assert_eq!(ids(&folder), (vec![0, 2], 3));
-    let [skipped] = &folder.skipped[..] else { panic!("{:?}", folder.skipped) };
+    let [skipped] = &folder.notes[..] else { panic!("{:?}", folder.notes) };
     assert!(skipped.to_string().contains("b_1.png"));
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use inkdrop_data::folder::{FolderConfig, open};
+use inkdrop_data::picture::Picture;
 use inkdrop_data::read::{MOST_PIXELS, fit, read_picture};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -32,6 +33,11 @@ fn put(bytes: &[u8]) -> (TempDir, PathBuf) {
 fn read(bytes: &[u8]) -> Result<(), String> {
     let (_folder, path) = put(bytes);
     read_picture(&path).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn picture(bytes: &[u8]) -> Picture {
+    let (_folder, path) = put(bytes);
+    read_picture(&path).expect("a picture")
 }
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -84,7 +90,7 @@ fn the_kind_shows_in_the_bytes() {
 }
 
 #[test]
-fn a_gif_without_a_picture_or_beyond_its_canvas_is_named() {
+fn a_gif_without_a_picture_is_named_and_one_beyond_its_canvas_is_clipped() {
     let gif = bytes("still.gif");
     let mut empty = gif[..13].to_vec();
     empty[10] = 0; // no palette follows
@@ -92,9 +98,16 @@ fn a_gif_without_a_picture_or_beyond_its_canvas_is_named() {
     let error = read(&empty).expect_err("nothing to see");
     assert!(error.contains("GIF file"), "{error}");
     let mut narrow = gif;
+    let whole = picture(&narrow);
     narrow[6..8].copy_from_slice(&[3, 0]);
-    let error = read(&narrow).expect_err("a frame too wide");
-    assert!(error.contains("broken GIF"), "{error}");
+    let clipped = picture(&narrow);
+    assert_eq!((clipped.width(), clipped.height()), (3, whole.height()));
+    let rows = whole.pixels().chunks(whole.width() * 3);
+    let expected: Vec<u8> = rows.flat_map(|row| row[..9].to_vec()).collect();
+    assert_eq!(clipped.pixels(), expected);
+    // A canvas of 0 x 0 takes the size of its frame.
+    narrow[6..10].fill(0);
+    assert_eq!(picture(&narrow), whole);
 }
 
 /// Whatever becomes of it, an error names the file.

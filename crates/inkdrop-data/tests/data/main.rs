@@ -5,6 +5,8 @@ mod animation;
 mod arrays;
 mod folders;
 mod formats;
+mod kinds;
+mod layouts;
 mod loading;
 mod npy;
 mod opening;

@@ -108,8 +108,8 @@ fn headers_are_looked_at_when_a_folder_is_opened() {
     let config = streaming(place.path());
     refused(&config, &["b.png", "broken PNG"]);
     let folder = opened(&FolderConfig { broken: Broken::Skip, ..config.clone() });
-    assert_eq!((folder.data.images.len(), folder.skipped.len()), (2, 1));
-    assert!(folder.skipped[0].to_string().contains("b.png"));
+    assert_eq!((folder.data.images.len(), folder.notes.len()), (2, 1));
+    assert!(folder.notes[0].to_string().contains("b.png"));
     write_png(place.path().join("b.png"), &Picture::filled(9, 6, [2; 3])).expect("a picture");
     refused(&config, &["b.png", "9 x 6", "4 x 4", "a.png", "size"]);
     let thread = Picture::filled(1, 5_000, [0; 3]);
@@ -145,7 +145,7 @@ fn a_file_that_turns_out_broken_ends_the_run_or_is_replaced() {
     let error = first(&failing, 4).expect_err("a torn picture");
     assert!(error.contains("c1_3.png") && error.contains("broken PNG"), "{error}");
     let skipping = opened(&FolderConfig { broken: Broken::Skip, ..config });
-    assert!(skipping.skipped.is_empty());
+    assert!(skipping.notes.is_empty());
     let batches = BatchSampler::new(5, 5, 0).expect("a plan");
     for workers in [0, 2] {
         let config = DataLoaderConfig { workers, ..DataLoaderConfig::default() };
@@ -201,6 +201,19 @@ fn links_that_lead_in_circles_are_read_once() {
     symlink(place.path().join("a.png"), place.path().join("sub/again.png")).expect("a link");
     let found: Vec<u8> = (0..4).flat_map(|i| first(&opened(&streaming(place.path())), i)).collect();
     assert_eq!(found, [0, 2, 0, 1]);
+    // A link that leads nowhere is left out, unless that is to be an error.
     symlink(place.path().join("gone.png"), place.path().join("sub/lost.png")).expect("a link");
-    refused(&FolderConfig::new(place.path()), &["lost.png", "cannot read"]);
+    symlink("itself.png", place.path().join("itself.png")).expect("a link");
+    for broken in [Broken::FailDamaged, Broken::Skip] {
+        let folder = opened(&FolderConfig { broken, ..FolderConfig::new(place.path()) });
+        assert_eq!(folder.data.images.len(), 4);
+        let notes: Vec<String> = folder.notes.iter().map(ToString::to_string).collect();
+        let counted = "left out: 2 link to a folder that is listed already";
+        assert!(notes.iter().any(|note| note == counted), "{notes:?}");
+        for name in ["lost.png", "itself.png"] {
+            assert!(notes.iter().any(|note| note.contains(name)), "no {name} in {notes:?}");
+        }
+    }
+    let failing = FolderConfig { broken: Broken::Fail, ..FolderConfig::new(place.path()) };
+    refused(&failing, &["itself.png", "cannot be read", "data.broken"]);
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use inkdrop_data::picture::{Picture, encode_png, write_apng};
-use inkdrop_data::read::{MOST_PIXELS, files, fit, images, place, read_picture};
+use inkdrop_data::read::{
+    Animation, MOST_PIXELS, PictureOptions, decode_picture, files, fit, images, place, read_picture,
+};
 use inkdrop_data::sprites;
 use png::{BitDepth, ColorType};
 use proptest::prelude::*;
@@ -73,9 +75,14 @@ fn what_is_written_is_read() {
 #[test]
 fn a_picture_that_ends_early_is_named() {
     let bytes = encode_png(&sprite()).expect("PNG");
-    for length in 0..bytes.len() {
+    // The last 16 bytes are a checksum and the end; the pixel data before have a checksum of their own.
+    let data = bytes.len() - 16;
+    for length in 0..data {
         let error = read(&bytes[..length]).expect_err("no whole picture");
         assert!(error.contains("x.png") && error.contains("PNG"), "{length}: {error}");
+    }
+    for length in data..bytes.len() {
+        assert_eq!(read(&bytes[..length]), Ok(sprite()), "{length}");
     }
 }
 
@@ -123,12 +130,16 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn an_animation_is_no_picture() {
+fn an_animation_gives_its_first_frame_or_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("x.png");
-    write_apng(&path, &[sprite(), sprite()], 8, 8).expect("an animation");
-    let error = read_picture(&path).expect_err("no still picture").to_string();
-    assert!(error.contains("animation"), "{error}");
+    write_apng(&path, &[sprite(), Picture::filled(16, 16, [0; 3])], 8, 8).expect("an animation");
+    let decoded = decode_picture(&path, &PictureOptions::default()).expect("a picture");
+    assert_eq!(decoded.picture, sprite());
+    assert!(decoded.remarks[0].contains("first frame"), "{:?}", decoded.remarks);
+    let refusing = PictureOptions { animation: Animation::Refuse, ..PictureOptions::default() };
+    let error = decode_picture(&path, &refusing).expect_err("no still picture").to_string();
+    assert!(error.contains("animation") && error.contains("data.animation"), "{error}");
 }
 
 #[test]

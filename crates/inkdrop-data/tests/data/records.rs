@@ -78,7 +78,7 @@ fn damaged_records_are_named() {
     };
     check(b"", &["0 bytes", "3073"]);
     check(&record(0)[1..], &["3072 bytes", "3073"]);
-    check(&[record(0), vec![0]].concat(), &["3074 bytes", "3073"]);
+    check(&[record(0), record(1), vec![0]].concat(), &["6147 bytes", "3073", "3074"]);
     check(&[record(0), record(10)].concat(), &["label 10 of image 1", "0 to 9"]);
 }
 

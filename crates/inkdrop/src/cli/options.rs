@@ -12,7 +12,7 @@ mod sampler;
 mod tf32;
 
 pub use condition::ConditionArgs;
-pub use edit::{EditArgs, Input, InputArgs};
+pub use edit::{EditArgs, Input, InputArgs, picture_files, read_picture};
 pub use guidance::GuidanceArgs;
 pub use images::{Found, ImageSet};
 pub use init::InitArgs;

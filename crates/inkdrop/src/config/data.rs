@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
-use inkdrop_data::{DataError, InMemoryDataset, LabelledDataset, cifar, idx, npy, npz, sprites};
+use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, cifar, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -33,19 +33,21 @@ pub enum DataConfig {
         #[serde(default = "default_memory")]
         memory_mib: u64,
     },
-    /// A NumPy archive: images [N, H, W, C] in uint8 in arr_0, labels in arr_1.
+    /// A NumPy archive: images [N, H, W, C] in uint8 in arr_0, labels in arr_1; or ImageNet at 32 or
+    /// 64 pixels as published.
     Npz {
-        /// The archive.
+        /// The archive, or a folder of ImageNet's.
         path: PathBuf,
         /// Names of the classes, in order.
         #[serde(default)]
         classes: Vec<String>,
     },
-    /// A folder of pictures, read as gray or RGB images to match the network.
+    /// A folder or archive of pictures, read as gray or RGB images to match the network. A folder of
+    /// MNIST, CIFAR or ImageNet's npz files is found by its files.
     Folder(FolderConfig),
-    /// CIFAR-10 in its binary version.
+    /// CIFAR-10 or CIFAR-100 in the binary version.
     Cifar {
-        /// A file of records, or the folder of data_batch_*.bin.
+        /// A file of records, or the folder of data_batch_*.bin or train.bin.
         path: PathBuf,
     },
     /// IDX files such as MNIST, plain or gzip-compressed.
@@ -65,8 +67,8 @@ pub struct Loaded {
     pub data: LabelledDataset,
     /// Names of the classes, in order; empty if unnamed.
     pub classes: Vec<String>,
-    /// The errors of files that were left out.
-    pub skipped: Vec<DataError>,
+    /// What was left out, and what was amiss with files that were read.
+    pub notes: Vec<Note>,
 }
 
 /// A loaded dataset, in memory.
@@ -75,8 +77,8 @@ pub struct LoadedInMemory {
     pub data: InMemoryDataset,
     /// Names of the classes, in order; empty if unnamed.
     pub classes: Vec<String>,
-    /// The errors of files that were left out.
-    pub skipped: Vec<DataError>,
+    /// What was left out, and what was amiss with files that were read.
+    pub notes: Vec<Note>,
 }
 
 /// Largest number of sprites: 3.8 GB of memory.
@@ -100,15 +102,15 @@ impl DataConfig {
         match self {
             Self::Npy { images, labels, classes, memory_mib } => {
                 let data = npy::open(images, labels.as_deref(), *memory_mib)?;
-                Ok(Loaded { data, classes: classes.clone(), skipped: Vec::new() })
+                Ok(Loaded { data, classes: classes.clone(), notes: Vec::new() })
             }
             Self::Folder(config) => {
-                let OpenFolder { data, classes, skipped } = folder::open(config, channels)?;
-                Ok(Loaded { data, classes, skipped })
+                let OpenFolder { data, classes, notes } = folder::open(config, channels)?;
+                Ok(Loaded { data, classes, notes })
             }
             _ => {
-                let LoadedInMemory { data, classes, skipped } = self.load_in_memory(channels)?;
-                Ok(Loaded { data: data.into(), classes, skipped })
+                let LoadedInMemory { data, classes, notes } = self.load_in_memory(channels)?;
+                Ok(Loaded { data: data.into(), classes, notes })
             }
         }
     }
@@ -129,16 +131,20 @@ impl DataConfig {
             }
             Self::Npz { path, classes } => (npz::load(path)?, classes.clone()),
             Self::Folder(config) => {
-                let Folder { dataset, classes, skipped } = folder::load(config, channels)?;
-                return Ok(LoadedInMemory { data: dataset, classes, skipped });
+                let Folder { dataset, classes, notes } = folder::load(config, channels)?;
+                return Ok(LoadedInMemory { data: dataset, classes, notes });
             }
-            Self::Cifar { path } => (cifar::load(path)?, names(&cifar::CLASSES)),
+            Self::Cifar { path } => {
+                let data = cifar::load(path)?;
+                let classes = names(cifar::class_names(&data.labels));
+                (data, classes)
+            }
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
             Self::Custom {} => bail!(
                 "data.kind=custom: a program gave these data: give them again with Training::data"
             ),
         };
-        Ok(LoadedInMemory { data, classes, skipped: Vec::new() })
+        Ok(LoadedInMemory { data, classes, notes: Vec::new() })
     }
 }
 

@@ -260,11 +260,9 @@ fn build(
     let device = training.device.parse::<DeviceChoice>()?.resolve()?;
     let shape = config.model.image_shape();
     let loaded = match &training.data {
-        Some(data) => Loaded {
-            data: data.clone(),
-            classes: training.class_names.clone(),
-            skipped: Vec::new(),
-        },
+        Some(data) => {
+            Loaded { data: data.clone(), classes: training.class_names.clone(), notes: Vec::new() }
+        }
         None => load(&config.data, shape[0], notes)?,
     };
     let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
@@ -292,12 +290,12 @@ fn build(
     Ok((builder.build(config.train.clone())?, metadata))
 }
 
-/// Loads images; the notes get the files that were left out.
+/// Loads images; the notes get those on the data, such as files that were left out.
 ///
 /// - channels: of the network
 fn load(data: &DataConfig, channels: i64, notes: &mut Vec<String>) -> Result<Loaded> {
     let loaded = data.load(channels)?;
-    notes.extend(loaded.skipped.iter().map(|error| format!("left out: {error}")));
+    notes.extend(loaded.notes.iter().map(ToString::to_string));
     Ok(loaded)
 }
 

@@ -15,7 +15,7 @@ fn unreadable_images_are_named() {
     for task in ["img2img", "invert"] {
         refused(&place, task, &["missing.png"], &["missing.png"]);
         refused(&place, task, &["half.png"], &["half.png", "broken PNG"]);
-        refused(&place, task, &["noise.png"], &["noise.png", "expected a PNG, JPEG or GIF"]);
+        refused(&place, task, &["noise.png"], &["noise.png", "expected a PNG, JPEG, GIF"]);
         refused(&place, task, &["photo.jpg"], &["photo.jpg", "broken JPEG"]);
         refused(&place, task, &["empty"], &["empty", "no picture"]);
         refused(&place, task, &["0.png", "missing.png"], &["missing.png"]);

@@ -1,11 +1,11 @@
 //! Options of all editing commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::data::picture::Picture;
-use inkdrop::data::read;
+use inkdrop::data::read::{self, PictureOptions};
 use serde::Serialize;
 
 use super::{ConditionArgs, GuidanceArgs, OutputArgs};
@@ -33,7 +33,7 @@ pub struct EditArgs {
 /// The input images.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct InputArgs {
-    /// Pictures (PNG, JPEG or GIF), or directories of them
+    /// Pictures (PNG, JPEG, GIF, WebP, BMP, TIFF or QOI), or directories of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,
@@ -63,13 +63,27 @@ impl Input {
     }
 }
 
+/// Picture files, and those of directories; prints what is left out of these.
+pub fn picture_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let found = read::find(named)?;
+    found.notes.iter().for_each(|note| eprintln!("{note}"));
+    Ok(found.files)
+}
+
+/// Reads a picture; prints what is amiss with its file.
+pub fn read_picture(path: &Path) -> Result<Picture> {
+    let decoded = read::decode_picture(path, &PictureOptions::default())?;
+    decoded.remarks.iter().for_each(|remark| eprintln!("{}: {remark}", path.display()));
+    Ok(decoded.picture)
+}
+
 impl InputArgs {
     /// Reads images with the size of the network.
     pub fn read(&self, metadata: &ModelMetadata) -> Result<Input> {
-        let paths = read::files(&self.images)?;
+        let paths = picture_files(&self.images)?;
         let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
         let pictures = paths.iter().map(|path| {
-            let picture = read::read_picture(path)?;
+            let picture = read_picture(path)?;
             if self.fit {
                 return Ok(read::fit(&picture, width, height)?);
             }

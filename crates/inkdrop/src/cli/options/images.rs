@@ -1,14 +1,13 @@
-//! Image sets of the command line: generated sprites, arrays, folders, CIFAR-10 or IDX files.
+//! Image sets of the command line: generated sprites, arrays, pictures, CIFAR or IDX files.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop::data::InMemoryDataset;
-use inkdrop::data::folder::{Broken, FolderConfig, FolderLabels, MEMORY_MIB};
+use inkdrop::data::folder::{Broken, FolderConfig, FolderLabels};
+use inkdrop::data::layout::Layout;
+use inkdrop::data::{InMemoryDataset, Note};
 
 use inkdrop::config::{DataConfig, LoadedInMemory, SPRITES};
 
@@ -17,7 +16,8 @@ const USUAL: (u64, usize) = (1, 10_000);
 
 /// The forms of an image set, for errors.
 pub const FORMS: &str = "`sprites` or `sprites:SEED:COUNT`, a .npz or .npy file of uint8 images \
-     [N, H, W, C], a directory of pictures, a .bin file of CIFAR-10 or its directory, or an IDX file";
+     [N, H, W, C], a directory or a zip or tar archive of pictures, a .bin file of CIFAR or its directory, \
+     or an IDX file or the directory of MNIST";
 
 /// An image set of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,8 @@ impl fmt::Display for ImageSet {
 impl ImageSet {
     /// True for pictures, which are read with 1 or 3 channels as required.
     pub fn leaves_channels_open(&self) -> bool {
-        matches!(self, Self::Path(path) if path.is_dir() && !is_cifar(path))
+        let Self::Path(path) = self else { return false };
+        Layout::detect(path).is_ok_and(|layout| layout.is_some_and(|layout| layout.is_pictures()))
     }
 
     /// Loads or generates the images, with labels if there are any.
@@ -79,13 +80,18 @@ impl ImageSet {
                 sprites.load_in_memory(channels)?
             }
             Self::Path(path) => match detect(path)? {
-                Some(config) => config.load_in_memory(channels)?,
-                None => pictures(path, channels, size)?,
+                layout if layout.is_pictures() => pictures(path, channels, size)?,
+                layout => {
+                    let (data, classes) = layout.load()?;
+                    let kind = format!("{}, {} images", layout.describe(), data.len());
+                    let found = Note::Found { path: path.clone(), kind };
+                    // A file's ending says its kind; that of a directory is news.
+                    let notes = if path.is_dir() { vec![found] } else { Vec::new() };
+                    LoadedInMemory { data, classes, notes }
+                }
             },
         };
-        for problem in loaded.skipped {
-            eprintln!("left out: {problem}");
-        }
+        loaded.notes.iter().for_each(|note| eprintln!("{note}"));
         Ok(Found { data: loaded.data, classes: loaded.classes })
     }
 }
@@ -98,34 +104,20 @@ pub struct Found {
     pub classes: Vec<String>,
 }
 
-/// Detects the kind of a path; `None` for a directory of pictures.
-fn detect(path: &Path) -> Result<Option<DataConfig>> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+/// Detects the kind of a path.
+fn detect(path: &Path) -> Result<Layout> {
     ensure!(path.exists(), "there is no {}: expected {FORMS}", path.display());
-    let (given, classes) = (path.to_path_buf(), Vec::new());
-    if path.is_dir() {
-        return Ok(is_cifar(path).then_some(DataConfig::Cifar { path: given }));
+    if let Some(layout) = Layout::detect(path)? {
+        return Ok(layout);
     }
-    Ok(Some(match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("npz") => DataConfig::Npz { path: given, classes },
-        Some("npy") => DataConfig::Npy {
-            labels: beside(path, ".npy", "_labels.npy"),
-            images: given,
-            classes,
-            memory_mib: MEMORY_MIB,
-        },
-        Some("bin") => DataConfig::Cifar { path: given },
-        Some("png") => bail!(
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match &*ending {
+        "png" | "jpg" | "jpeg" => bail!(
             "{} is one picture: expected a set of images, such as the output of `inkdrop sample --out x.npz` or `--out directory/`",
             path.display()
         ),
-        _ if is_idx(path) => DataConfig::Idx {
-            labels: beside(path, "images-idx3", "labels-idx1")
-                .or_else(|| beside(path, "images.idx3", "labels.idx1")),
-            images: given,
-        },
         _ => bail!("{} is not a set of images: expected {FORMS}", path.display()),
-    }))
+    }
 }
 
 /// Loads pictures with labels from sub-folders or from the name before `_`, if all have one.
@@ -139,25 +131,6 @@ fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<LoadedI
         (folder.classes.len() > 1).then_some(folder)
     });
     Ok(labelled.map_or_else(|| load(FolderLabels::None), Ok)?)
-}
-
-/// The file whose name has `other` in place of `part`, if it exists.
-fn beside(path: &Path, part: &str, other: &str) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let beside = path.with_file_name(name.replace(part, other));
-    (name.contains(part) && beside.is_file()).then_some(beside)
-}
-
-/// True for the directory of CIFAR-10's binary version.
-fn is_cifar(folder: &Path) -> bool {
-    folder.join("data_batch_1.bin").is_file()
-}
-
-/// True if a file has the magic number of IDX images or of gzip.
-fn is_idx(path: &Path) -> bool {
-    let mut start = [0; 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && (start == [0, 0, 8, 3] || start[..2] == [0x1f, 0x8b])
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use inkdrop::data::picture::Picture;
 use inkdrop::data::read;
 use inkdrop::mask::Mask;
 
+use crate::options::read_picture;
+
 /// Integers separated by commas: `X,Y` or `X,Y,W,H`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers<const N: usize>(pub [i64; N]);
@@ -70,7 +72,7 @@ impl MaskOptions {
 }
 
 fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Mask> {
-    let picture = read::read_picture(path)?;
+    let picture = read_picture(path)?;
     let (w, h) = (picture.width(), picture.height());
     ensure!(
         (w, h) == (width, height),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use inkdrop::data::{Images, read};
+use inkdrop::data::Images;
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::ModelMetadata;
 use inkdrop::sampler::edit::Repaint;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::canvas::{self, MaskOptions};
 use super::session::{self, EditBatch, EditOutput, EditRun};
-use crate::options::{EditArgs, Input, InputArgs, ModelArgs};
+use crate::options::{EditArgs, Input, InputArgs, ModelArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
 /// Inpaint a masked region, or outpaint around images (RePaint)
@@ -87,9 +87,9 @@ fn read_images(
         let masks = vec![region; given.names.len()];
         return Ok((given, masks));
     };
-    let paths = read::files(&input.images)?;
+    let paths = picture_files(&input.images)?;
     let placed = |path: &PathBuf| {
-        let (canvas, mut mask) = canvas::place(&read::read_picture(path)?, size, at);
+        let (canvas, mut mask) = canvas::place(&read_picture(path)?, size, at);
         let name = path.display();
         ensure!(
             mask.contains(&false),

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use inkdrop::data::{Images, picture::Picture, read};
+use inkdrop::data::{Images, picture::Picture};
 use inkdrop::model::ModelMetadata;
 use ndarray::Array4;
 use serde::Serialize;
 
 use super::session::{self, EditRun, Variations};
-use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs};
+use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
 /// Upscale images with a super-resolution network (family improved-super-res)
@@ -59,10 +59,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 
 /// Reads images whose size divides that of the network.
 fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
-    let paths = read::files(named)?;
+    let paths = picture_files(named)?;
     let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
     let pictures = paths.iter().map(|path| {
-        let picture = read::read_picture(path)?;
+        let picture = read_picture(path)?;
         let (w, h) = (picture.width(), picture.height());
         let factor = width / w;
         ensure!(

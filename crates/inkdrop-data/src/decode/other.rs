@@ -1,0 +1,123 @@
+//! Decoders of WebP, BMP, TIFF and QOI files, by the `image` crate.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::qoi::QoiDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::error::{ImageError, LimitErrorKind};
+use image::{DynamicImage, ImageDecoder, ImageResult};
+
+use super::kind::Kind;
+use super::{Limits, PictureOptions, Raster, animation, exif, narrowed};
+
+/// Width and height, and the EXIF orientation.
+pub(super) fn sides(
+    kind: Kind,
+    bytes: &[u8],
+    limits: Limits,
+) -> Result<((usize, usize), u8), String> {
+    let (decoder, _) = open(kind, bytes).map_err(|error| broken(kind, &error))?;
+    let sides = dimensions(&*decoder);
+    limits.check(sides.0, sides.1)?;
+    Ok((sides, orientation(kind, bytes)))
+}
+
+/// Decodes the first picture of a file.
+pub(super) fn decode(kind: Kind, bytes: &[u8], options: &PictureOptions) -> Result<Raster, String> {
+    let limits = options.limits();
+    let (mut decoder, is_animated) = open(kind, bytes).map_err(|error| broken(kind, &error))?;
+    let (width, height) = dimensions(&*decoder);
+    limits.check(width, height)?;
+    let mut remarks = Vec::new();
+    if is_animated {
+        remarks.push(animation(options)?);
+    }
+    let mut most = image::Limits::no_limits();
+    most.max_alloc = Some(limits.bytes());
+    let image = decoder.set_limits(most).and_then(|()| DynamicImage::from_decoder(decoder));
+    let (channels, bytes_) = samples(image.map_err(|error| broken(kind, &error))?)?;
+    let orientation = orientation(kind, bytes);
+    Ok(Raster { width, height, channels, bytes: bytes_, orientation, remarks })
+}
+
+/// The decoder, and true for an animation.
+fn open(kind: Kind, bytes: &[u8]) -> ImageResult<(Box<dyn ImageDecoder + '_>, bool)> {
+    let file = Cursor::new(bytes);
+    Ok(match kind {
+        Kind::Bmp => (Box::new(BmpDecoder::new(file)?), false),
+        Kind::Qoi => (Box::new(QoiDecoder::new(file)?), false),
+        Kind::Tiff => (Box::new(TiffDecoder::new(file)?), false),
+        _ => {
+            let decoder = WebPDecoder::new(file)?;
+            let is_animated = decoder.has_animation();
+            (Box::new(decoder), is_animated)
+        }
+    })
+}
+
+fn dimensions(decoder: &dyn ImageDecoder) -> (usize, usize) {
+    let (width, height) = decoder.dimensions();
+    (width as usize, height as usize)
+}
+
+/// The EXIF orientation: a TIFF file is such a block itself, a WebP file has one in a chunk.
+fn orientation(kind: Kind, bytes: &[u8]) -> u8 {
+    match kind {
+        Kind::Tiff => exif::orientation(bytes),
+        Kind::WebP => chunk(bytes, b"EXIF").map_or(1, exif::orientation),
+        _ => 1,
+    }
+}
+
+/// The content of a chunk of a RIFF file.
+fn chunk<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+    let mut rest = bytes.get(12..)?;
+    loop {
+        let (name, after) = rest.split_first_chunk::<4>()?;
+        let (length, after) = after.split_first_chunk()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (content, after) = after.split_at_checked(length)?;
+        if name == wanted {
+            return Some(content);
+        }
+        // Chunks of odd length are followed by a byte.
+        rest = after.get(length % 2..)?;
+    }
+}
+
+/// The number of channels, and the samples in 8 bits.
+fn samples(image: DynamicImage) -> Result<(usize, Vec<u8>), String> {
+    let narrow = |values: Vec<u16>| values.into_iter().map(narrowed).collect();
+    Ok(match image {
+        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+        DynamicImage::ImageLumaA8(image) => (2, image.into_raw()),
+        DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
+        DynamicImage::ImageRgba8(image) => (4, image.into_raw()),
+        DynamicImage::ImageLuma16(image) => (1, narrow(image.into_raw())),
+        DynamicImage::ImageLumaA16(image) => (2, narrow(image.into_raw())),
+        DynamicImage::ImageRgb16(image) => (3, narrow(image.into_raw())),
+        DynamicImage::ImageRgba16(image) => (4, narrow(image.into_raw())),
+        _ => {
+            return Err(
+                "a picture of floating-point values, whose range is not known; expected 8 \
+                        or 16 bits, convert it to PNG"
+                    .to_owned(),
+            );
+        }
+    })
+}
+
+fn broken(kind: Kind, error: &ImageError) -> String {
+    let name = kind.name();
+    match error {
+        ImageError::Unsupported(error) => {
+            format!("a {name} file of a kind that is not supported: {error}; convert it to PNG")
+        }
+        ImageError::Limits(error) if error.kind() == LimitErrorKind::InsufficientMemory => format!(
+            "a {name} file that needs more memory than data.max_pixels grants; make it smaller, or raise the limit"
+        ),
+        error => format!("a broken {name} file: {error}; fetch it again, or convert it to PNG"),
+    }
+}
