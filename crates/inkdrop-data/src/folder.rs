@@ -20,6 +20,7 @@ use crate::read::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transpare
 use crate::{DataError, InMemoryDataset, LabelledDataset, Note};
 use listing::{Listing, list};
 use pictures::{Fitting, Stack, Streamed};
+pub use records::fit;
 
 /// Largest value of [`FolderConfig::size`].
 pub const LONGEST_SIDE: usize = 8192;

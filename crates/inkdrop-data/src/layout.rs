@@ -24,6 +24,9 @@ pub enum Layout {
     },
     /// CIFAR-10 or CIFAR-100 in the binary version: a file of records, or a folder of them.
     Cifar(PathBuf),
+    /// CIFAR-10 or CIFAR-100 in Python's version, pickled: the training files. The crate `inkdrop` reads
+    /// them, with the unpickler of `inkdrop-checkpoint`.
+    CifarPickles(Vec<PathBuf>),
     /// NumPy archives: of samples, or of ImageNet at 32 or 64 pixels; a file, or a folder of them.
     Npz(PathBuf),
     /// NumPy files.
@@ -53,8 +56,8 @@ impl Layout {
     /// files is one of pictures.
     ///
     /// # Errors
-    /// [`DataError::Read`] if the path cannot be read; [`DataError::File`] for CIFAR in Python's version,
-    /// if a folder holds several sets of IDX files, and for parquet files and archives of other kinds.
+    /// [`DataError::Read`] if the path cannot be read; [`DataError::File`] if a folder holds several sets
+    /// of IDX files, and for parquet files and archives of other kinds.
     pub fn detect(path: &Path) -> Result<Option<Self>, DataError> {
         let metadata = fs::metadata(path).map_err(|error| DataError::read(path, error))?;
         if !metadata.is_dir() {
@@ -77,7 +80,7 @@ impl Layout {
     ///
     /// # Errors
     /// As for the kind's own function; [`DataError::Images`] for pictures, which are read by
-    /// [`folder::load`](crate::folder::load).
+    /// [`folder::load`](crate::folder::load), and for pickles.
     pub fn load(&self) -> Result<(InMemoryDataset, Vec<String>), DataError> {
         let unnamed = |dataset| (dataset, Vec::new());
         match self {
@@ -89,6 +92,11 @@ impl Layout {
                 let names = cifar::class_names(&dataset.labels).iter().copied().map(String::from);
                 Ok((dataset, names.collect()))
             }
+            Self::CifarPickles(_) => Err(DataError::Images(
+                "CIFAR in its Python version (pickled), expected its binary version; fetch \
+                 cifar-10-binary.tar.gz or cifar-100-binary.tar.gz"
+                    .to_owned(),
+            )),
             Self::Folder | Self::Archive => {
                 Err(DataError::Images("pictures, expected arrays or records".to_owned()))
             }
@@ -103,6 +111,7 @@ impl Layout {
             Self::Idx { labels: Some(_), .. } => "IDX files (MNIST's format) with labels",
             Self::Idx { labels: None, .. } => "an IDX file (MNIST's format) without labels",
             Self::Cifar(_) => "CIFAR's binary version",
+            Self::CifarPickles(_) => "CIFAR's Python version",
             Self::Npz(_) => "NumPy arrays (npz)",
             Self::Npy { .. } => "NumPy arrays (npy)",
         }
@@ -132,6 +141,7 @@ fn of_file(path: &Path) -> Result<Option<Layout>, DataError> {
             Some(Layout::Npy { labels: beside(path, ".npy", "_labels.npy"), images: given })
         }
         Some("bin") => Some(Layout::Cifar(given)),
+        None if matches!(start[..], [0x80, 2..=5, ..]) => Some(Layout::CifarPickles(vec![given])),
         _ if is_idx(path) => Some(Layout::Idx { labels: labels_beside(path), images: given }),
         _ => None,
     })
@@ -149,8 +159,13 @@ fn of_folder(folder: &Path) -> Result<Option<Layout>, DataError> {
     if has("data_batch_1.bin") || has("train.bin") && has("fine_label_names.txt") {
         return Ok(Some(Layout::Cifar(folder.to_path_buf())));
     }
-    if let Some(problem) = pickled(&has) {
-        return Err(DataError::file(folder, problem));
+    let batches: Vec<PathBuf> =
+        files.iter().filter(|file| is_batch(&name(file))).cloned().collect();
+    if !batches.is_empty() {
+        return Ok(Some(Layout::CifarPickles(batches)));
+    }
+    if has("train") && has("meta") {
+        return Ok(Some(Layout::CifarPickles(vec![folder.join("train")])));
     }
     if cifar::is_100_folder(folder) {
         return Ok(Some(Layout::Cifar(folder.to_path_buf())));
@@ -161,16 +176,10 @@ fn of_folder(folder: &Path) -> Result<Option<Layout>, DataError> {
     idx_of(folder, &files)
 }
 
-/// The problem of CIFAR in its Python version, which is pickled.
-fn pickled(has: &dyn Fn(&str) -> bool) -> Option<String> {
-    let (number, archive) = match () {
-        () if has("data_batch_1") => (10, "cifar-10-binary.tar.gz"),
-        () if has("train") && has("meta") => (100, "cifar-100-binary.tar.gz"),
-        () => return None,
-    };
-    Some(format!(
-        "CIFAR-{number} in its Python version (pickled), expected its binary version; fetch {archive}"
-    ))
+/// True for the name of a pickled batch for training, such as `data_batch_1`.
+fn is_batch(name: &str) -> bool {
+    let number = name.strip_prefix("data_batch_");
+    number.is_some_and(|number| number.parse::<u8>().is_ok())
 }
 
 /// The IDX files of a folder: those for training if there are any.

@@ -2,6 +2,7 @@
 
 mod data;
 mod overrides;
+mod pickles;
 mod validate;
 mod values;
 
@@ -12,6 +13,7 @@ use inkdrop_process::ProcessConfig;
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
 pub use overrides::ConfigOverride;
+pub use pickles::load as load_layout;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 pub(crate) use validate::{ValidatedData, validate};

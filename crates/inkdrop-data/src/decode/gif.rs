@@ -27,7 +27,8 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Raster, S
     };
     let mut canvas = empty.repeat(width * height);
     let shown = columns.min(width.saturating_sub(left));
-    for (y, row) in frame.chunks_exact(columns * 4).enumerate().take(height.saturating_sub(top)) {
+    let visible = if shown > 0 { height.saturating_sub(top) } else { 0 };
+    for (y, row) in frame.chunks_exact(columns * 4).enumerate().take(visible) {
         let start = ((top + y) * width + left) * 4;
         canvas[start..start + shown * 4].copy_from_slice(&row[..shown * 4]);
     }
@@ -40,8 +41,11 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Raster, S
 
 const EMPTY: &str = "a GIF file without a picture, expected at least one; fetch it again";
 
-/// The decoder, and the size of the canvas; a canvas without pixels takes the size of the first frame.
-fn open(bytes: &[u8], limits: Limits) -> Result<(Decoder<&[u8]>, (usize, usize)), String> {
+/// The decoder, with width and height of the canvas.
+type Canvas<'a> = (Decoder<&'a [u8]>, (usize, usize));
+
+/// Reads the header. A canvas without pixels takes the size of the first frame.
+fn open(bytes: &[u8], limits: Limits) -> Result<Canvas<'_>, String> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
     let memory = NonZeroU64::new(limits.bytes());

@@ -16,7 +16,23 @@ pub(super) fn load(config: &FolderConfig, channels: usize) -> Result<Option<Fold
         Some(layout) if !layout.is_pictures() => layout,
         _ => return Ok(None),
     };
-    let (dataset, mut classes) = layout.load()?;
+    let (dataset, classes) = layout.load()?;
+    fit(config, channels, &layout, (dataset, classes)).map(Some)
+}
+
+/// A dataset that was loaded from the path of a config, with the config's size and the channels; the
+/// labels are kept unless the config wants none.
+///
+/// - layout: of the path
+///
+/// # Errors
+/// [`DataError::Images`] if `channels` or the size is out of range.
+pub fn fit(
+    config: &FolderConfig,
+    channels: usize,
+    layout: &Layout,
+    (dataset, mut classes): (InMemoryDataset, Vec<String>),
+) -> Result<Folder, DataError> {
     let (count, kind) = (dataset.len(), layout.describe());
     let images = fitted(dataset.images, config, channels)?;
     let labels = match config.labels {
@@ -28,7 +44,7 @@ pub(super) fn load(config: &FolderConfig, channels: usize) -> Result<Option<Fold
     };
     let note = Note::Found { path: config.path.clone(), kind: format!("{kind}, {count} images") };
     let dataset = InMemoryDataset::new(images, labels)?;
-    Ok(Some(Folder { dataset, classes, notes: vec![note] }))
+    Ok(Folder { dataset, classes, notes: vec![note] })
 }
 
 /// The images with the size of the config and the channels.

@@ -105,6 +105,12 @@ fn a_gif_without_a_picture_is_named_and_one_beyond_its_canvas_is_clipped() {
     let rows = whole.pixels().chunks(whole.width() * 3);
     let expected: Vec<u8> = rows.flat_map(|row| row[..9].to_vec()).collect();
     assert_eq!(clipped.pixels(), expected);
+    // A frame beside the canvas leaves it empty.
+    let mut beside = bytes("still.gif");
+    let descriptor = [&[b',', 0, 0, 0, 0], &beside[6..10]].concat();
+    let at = beside.windows(9).position(|window| window == descriptor).expect("a frame");
+    beside[at + 1] = 200;
+    assert!(picture(&beside).pixels().iter().all(|&value| value == 255));
     // A canvas of 0 x 0 takes the size of its frame.
     narrow[6..10].fill(0);
     assert_eq!(picture(&narrow), whole);

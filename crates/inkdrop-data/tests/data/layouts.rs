@@ -134,16 +134,26 @@ fn planes_and_labels_make_a_cifar_dataset() {
 }
 
 #[test]
-fn pickled_cifar_is_named() {
-    for (files, words) in [
-        (["data_batch_1", "batches.meta"], ["CIFAR-10", "pickled", "cifar-10-binary.tar.gz"]),
-        (["train", "meta"], ["CIFAR-100", "pickled", "cifar-100-binary.tar.gz"]),
-    ] {
+fn pickled_cifar_is_found_and_read_by_others() {
+    let cases: [(&[&str], &[&str]); 2] = [
+        (
+            &["data_batch_1", "data_batch_2", "test_batch", "batches.meta"],
+            &["data_batch_1", "data_batch_2"],
+        ),
+        (&["train", "test", "meta"], &["train"]),
+    ];
+    for (files, training) in cases {
         let place = empty();
         for file in files {
             put(place.path(), file, b"\x80\x02}q\0.");
         }
+        let training: Vec<_> = training.iter().map(|name| place.path().join(name)).collect();
+        let layout = Layout::detect(place.path()).expect("a folder");
+        assert_eq!(layout, Some(Layout::CifarPickles(training.clone())));
+        let one = Layout::detect(&training[0]).expect("a file");
+        assert_eq!(one, Some(Layout::CifarPickles(training[..1].to_vec())));
         let error = error(&FolderConfig::new(place.path()));
+        let words = ["pickled", "cifar-10-binary.tar.gz"];
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
 }

@@ -1,11 +1,13 @@
 //! The training data of a config.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
-use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, cifar, idx, npy, npz, sprites};
+use inkdrop_data::layout::Layout;
+use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
+use super::load_layout;
 use crate::Result;
 use crate::error::{Context, bail};
 
@@ -45,9 +47,9 @@ pub enum DataConfig {
     /// A folder or archive of pictures, read as gray or RGB images to match the network. A folder of
     /// MNIST, CIFAR or ImageNet's npz files is found by its files.
     Folder(FolderConfig),
-    /// CIFAR-10 or CIFAR-100 in the binary version.
+    /// CIFAR-10 or CIFAR-100, in the binary version or in Python's.
     Cifar {
-        /// A file of records, or the folder of data_batch_*.bin or train.bin.
+        /// A file of records or a pickled batch, or the folder of data_batch_* or train.
         path: PathBuf,
     },
     /// IDX files such as MNIST, plain or gzip-compressed.
@@ -104,7 +106,7 @@ impl DataConfig {
                 let data = npy::open(images, labels.as_deref(), *memory_mib)?;
                 Ok(Loaded { data, classes: classes.clone(), notes: Vec::new() })
             }
-            Self::Folder(config) => {
+            Self::Folder(config) if pickled(&config.path)?.is_none() => {
                 let OpenFolder { data, classes, notes } = folder::open(config, channels)?;
                 Ok(Loaded { data, classes, notes })
             }
@@ -131,13 +133,14 @@ impl DataConfig {
             }
             Self::Npz { path, classes } => (npz::load(path)?, classes.clone()),
             Self::Folder(config) => {
-                let Folder { dataset, classes, notes } = folder::load(config, channels)?;
+                let Folder { dataset, classes, notes } = match pickled(&config.path)? {
+                    Some(layout) => folder::fit(config, channels, &layout, load_layout(&layout)?)?,
+                    None => folder::load(config, channels)?,
+                };
                 return Ok(LoadedInMemory { data: dataset, classes, notes });
             }
             Self::Cifar { path } => {
-                let data = cifar::load(path)?;
-                let classes = names(cifar::class_names(&data.labels));
-                (data, classes)
+                load_layout(&pickled(path)?.unwrap_or_else(|| Layout::Cifar(path.clone())))?
             }
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
             Self::Custom {} => bail!(
@@ -146,6 +149,12 @@ impl DataConfig {
         };
         Ok(LoadedInMemory { data, classes, notes: Vec::new() })
     }
+}
+
+/// The pickles of CIFAR's Python version, if a path holds them.
+fn pickled(path: &Path) -> Result<Option<Layout>> {
+    let pickles = |layout: &Layout| matches!(layout, Layout::CifarPickles(_));
+    Ok(Layout::detect(path)?.filter(pickles))
 }
 
 fn default_memory() -> u64 {

@@ -117,6 +117,46 @@ fn cifar_trains() {
     place.refuses(&["train", "mine.toml", "--out", "other"], &["data_batch_1.bin", "3073"]);
 }
 
+/// A batch of four images of CIFAR's Python version, as NumPy and Python 2 pickle it.
+fn pickled_batch(labels: &str) -> Vec<u8> {
+    let array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR\
+        (K\x01(K\x04M\x00\x0ctcnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xff\
+        J\xff\xff\xff\xffK\x00tb\x89T\x00\x30\x00\x00";
+    let text = |text: &str| [&[b'U', text.len() as u8], text.as_bytes()].concat();
+    let pixels: Vec<u8> = (0..4 * 3072u32).map(|index| (index / 1024 * 20) as u8).collect();
+    let start = [&b"\x80\x02}("[..], &text("data"), array, &pixels, b"tb"];
+    [&start.concat()[..], &text(labels), b"](K\x06K\x09K\x00K\x02eu."].concat()
+}
+
+#[test]
+fn pickled_cifar_is_read_as_its_binary_version_is() {
+    let place = Place::new();
+    for folder in ["ten", "hundred", "binary"] {
+        fs::create_dir(place.path(folder)).expect("a writable folder");
+    }
+    place.put("ten/data_batch_1", &pickled_batch("labels"));
+    place.put("ten/batches.meta", b"\x80\x02}.");
+    place.put("hundred/train", &pickled_batch("fine_labels"));
+    place.put("hundred/meta", b"\x80\x02}.");
+    let image = |index: u32, label| {
+        let planes = (index * 3072..(index + 1) * 3072).map(|at| (at / 1024 * 20) as u8);
+        [label].into_iter().chain(planes).collect::<Vec<u8>>()
+    };
+    let records = [image(0, 6), image(1, 9), image(2, 0), image(3, 2)].concat();
+    place.put("binary/data_batch_1.bin", &records);
+    for pickled in ["ten", "hundred", "ten/data_batch_1"] {
+        let told = place.run(&["eval", "distance", "binary", pickled, "--json"]).succeeds();
+        let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+        assert_eq!(told["sliced"]["all"].as_f64().or(told["sliced"].as_f64()), Some(0.0), "{told}");
+    }
+    let folder = "kind = \"folder\"\npath = \"ten\"\nsize = 16\nlabels = \"folder\"";
+    put_run(&place, "3", "10", folder);
+    let outcome = place.run(&TRAIN).succeeds();
+    assert!(outcome.stderr.contains("CIFAR's Python version, 4 images"), "{}", outcome.stderr);
+    place.put("ten/data_batch_1", b"\x80\x02cos\nsystem\n(U\x04truetR.");
+    place.refuses(&["train", "mine.toml", "--out", "other"], &["os.system", "data_batch_1"]);
+}
+
 #[test]
 fn idx_trains() {
     let place = Place::new();

@@ -9,7 +9,7 @@ use inkdrop::data::folder::{Broken, FolderConfig, FolderLabels};
 use inkdrop::data::layout::Layout;
 use inkdrop::data::{InMemoryDataset, Note};
 
-use inkdrop::config::{DataConfig, LoadedInMemory, SPRITES};
+use inkdrop::config::{DataConfig, LoadedInMemory, SPRITES, load_layout};
 
 /// Default seed and count of sprites; the built-in model was trained on another seed.
 const USUAL: (u64, usize) = (1, 10_000);
@@ -82,7 +82,7 @@ impl ImageSet {
             Self::Path(path) => match detect(path)? {
                 layout if layout.is_pictures() => pictures(path, channels, size)?,
                 layout => {
-                    let (data, classes) = layout.load()?;
+                    let (data, classes) = load_layout(&layout)?;
                     let kind = format!("{}, {} images", layout.describe(), data.len());
                     let found = Note::Found { path: path.clone(), kind };
                     // A file's ending says its kind; that of a directory is news.
