@@ -7,19 +7,7 @@ use inkdrop_torch::tch::Tensor;
 use tempfile::TempDir;
 use zip::CompressionMethod;
 
-use crate::support::{refused, tensor_ops, torch_zip, zip};
-
-fn file(keys: &[&str]) -> StateDict {
-    let mut weights = StateDict::default();
-    for key in keys {
-        weights.insert(*key, Tensor::from(1.0));
-    }
-    weights
-}
-
-fn keys(weights: &StateDict) -> Vec<&str> {
-    weights.iter().map(|(key, _)| key).collect()
-}
+use crate::support::{keys, refused, tensor_ops, torch_zip, with_keys, zip};
 
 /// A network of the tests has a layer `down` and a layer `up`.
 fn is_network(weights: &StateDict) -> bool {
@@ -38,15 +26,15 @@ fn names_of_wrappers_leave_keys_wherever_they_stand() {
         "module._orig_mod.",
         "_forward_module._fsdp_wrapped_module.module.",
     ] {
-        let front = file(&[&format!("{prefix}down.0.weight"), &format!("{prefix}up.0.bias")]);
-        let middle = file(&[&format!("down.{prefix}0.weight"), &format!("up.0.{prefix}bias")]);
-        let some = file(&[&format!("{prefix}down.0.weight"), "up.0.bias"]);
+        let front = with_keys(&[&format!("{prefix}down.0.weight"), &format!("{prefix}up.0.bias")]);
+        let middle = with_keys(&[&format!("down.{prefix}0.weight"), &format!("up.0.{prefix}bias")]);
+        let some = with_keys(&[&format!("{prefix}down.0.weight"), "up.0.bias"]);
         for weights in [front, middle, some] {
             let network = weights.part(None).unwrap();
             assert_eq!(keys(&network), ["down.0.weight", "up.0.bias"], "{prefix}");
         }
     }
-    let same = file(&["down.module.weight", "down.weight"]);
+    let same = with_keys(&["down.module.weight", "down.weight"]);
     assert_eq!(keys(&same.part(None).unwrap()), keys(&same), "two keys would be one");
 }
 
@@ -59,7 +47,7 @@ fn a_recognised_network_is_found_below_any_prefix() {
         ("a.b.c.", Some("a.b.c")),
         ("state_dict.module.eps_model.", Some("state_dict.eps_model")),
     ] {
-        let mut weights = file(&["losses.0", "metrics.val.loss", "loops.fit.0", "betas"]);
+        let mut weights = with_keys(&["losses.0", "metrics.val.loss", "loops.fit.0", "betas"]);
         for key in below(prefix).iter().chain(&below("optimizer_states.0.exp_avg.")) {
             weights.insert(key.clone(), Tensor::from(2.0));
         }
@@ -69,7 +57,7 @@ fn a_recognised_network_is_found_below_any_prefix() {
         let by_name = name.map(|name| weights.part_where(Some(name), &is_network).unwrap());
         assert!(by_name.is_none_or(|network| keys(&network) == ["down.weight", "up.weight"]));
     }
-    let mut two = file(&[]);
+    let mut two = with_keys(&[]);
     for key in below("student.").iter().chain(&below("teacher.")) {
         two.insert(key.clone(), Tensor::from(2.0));
     }

@@ -1,21 +1,8 @@
 //! Which networks a file holds, and their bare keys.
 
 use inkdrop_checkpoint::{Format, StateDict};
-use inkdrop_torch::tch::Tensor;
 
-use crate::support::fixture;
-
-fn file(keys: &[&str]) -> StateDict {
-    let mut weights = StateDict::default();
-    for key in keys {
-        weights.insert(*key, Tensor::from(1.0));
-    }
-    weights
-}
-
-fn keys(weights: &StateDict) -> Vec<&str> {
-    weights.iter().map(|(key, _)| key).collect()
-}
+use crate::support::{fixture, keys, with_keys};
 
 /// What a part must be called, and what its keys are without a name.
 #[test]
@@ -50,7 +37,7 @@ fn wrappers_are_found_at_the_beginning_of_keys() {
         (&["model.0"], &["model"]),
     ];
     for (given, parts) in cases {
-        assert_eq!(file(given).parts(), parts, "{given:?}");
+        assert_eq!(with_keys(given).parts(), parts, "{given:?}");
     }
 }
 
@@ -64,7 +51,7 @@ fn layers_are_no_wrappers() {
         &["models.conv.weight"],
     ];
     for given in cases {
-        let weights = file(given);
+        let weights = with_keys(given);
         assert!(weights.parts().is_empty(), "{given:?}");
         assert_eq!(keys(&weights.part(None).unwrap()), keys(&weights));
     }
@@ -84,24 +71,24 @@ fn a_part_has_bare_keys() {
         (&["denoiser.module.conv.weight", "optimizer.state.0.exp_avg"], Some("denoiser")),
     ];
     for (given, name) in cases {
-        assert_eq!(keys(&file(given).part(name).unwrap()), ["conv.weight"], "{given:?}");
+        assert_eq!(keys(&with_keys(given).part(name).unwrap()), ["conv.weight"], "{given:?}");
     }
 }
 
 #[test]
 fn several_parts_must_be_chosen_from() {
-    let weights = file(&["model.a.b", "ema_model.a.b"]);
+    let weights = with_keys(&["model.a.b", "ema_model.a.b"]);
     let error = weights.part(None).unwrap_err().to_string();
     let words = ["2 networks", "ema_model, model", "--part NAME"];
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
     let error = weights.part(Some("average")).unwrap_err().to_string();
     assert!(error.contains("`average`") && error.contains("ema_model, model"), "{error}");
-    let error = file(&["conv.weight"]).part(Some("model")).unwrap_err().to_string();
+    let error = with_keys(&["conv.weight"]).part(Some("model")).unwrap_err().to_string();
     assert!(error.contains("`model`") && error.contains("leave --part out"), "{error}");
-    let nested = file(&["state_dict.model.a.b", "state_dict.ema.a.b"]);
+    let nested = with_keys(&["state_dict.model.a.b", "state_dict.ema.a.b"]);
     let error = nested.part(Some("state_dict")).unwrap_err().to_string();
     assert!(error.contains("several parts") && error.contains("state_dict.ema"), "{error}");
-    assert!(file(&[]).part(None).is_ok() && file(&[]).part(Some("")).is_err());
+    assert!(with_keys(&[]).part(None).is_ok() && with_keys(&[]).part(Some("")).is_err());
 }
 
 #[test]
@@ -123,5 +110,5 @@ fn a_part_keeps_what_is_known_about_the_file() {
 #[test]
 fn endless_wrappers_end() {
     let key = "model.".repeat(100_000);
-    assert_eq!(file(&[&key]).parts().len(), 1);
+    assert_eq!(with_keys(&[&key]).parts().len(), 1);
 }

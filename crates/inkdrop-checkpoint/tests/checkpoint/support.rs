@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
 use inkdrop_checkpoint::StateDict;
+use inkdrop_torch::tch::Tensor;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -107,4 +108,18 @@ pub fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(values);
     out
+}
+
+/// A state dict with these keys.
+pub fn with_keys(keys: &[&str]) -> StateDict {
+    let mut weights = StateDict::default();
+    for key in keys {
+        weights.insert(*key, Tensor::from(1.0));
+    }
+    weights
+}
+
+/// The keys of a state dict.
+pub fn keys(weights: &StateDict) -> Vec<&str> {
+    weights.iter().map(|(key, _)| key).collect()
 }
