@@ -1,6 +1,6 @@
 //! Masks for inpainting, and the canvas for outpainting.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
@@ -71,7 +71,7 @@ impl MaskOptions {
     }
 }
 
-fn of_file(path: &PathBuf, (width, height): (usize, usize)) -> Result<Mask> {
+fn of_file(path: &Path, (width, height): (usize, usize)) -> Result<Mask> {
     let picture = read_picture(path)?;
     let (w, h) = (picture.width(), picture.height());
     ensure!(
