@@ -8,28 +8,50 @@ const ORIENTATION: u16 = 0x0112;
 ///
 /// - block: a TIFF structure, perhaps after `Exif\0\0`
 pub(super) fn orientation(block: &[u8]) -> u8 {
-    let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-    find(block).filter(|value| (1..=8).contains(value)).map_or(1, |value| value as u8)
+    let directory = Directory::first(block.strip_prefix(b"Exif\0\0").unwrap_or(block));
+    let value = directory.and_then(|directory| directory.short(directory.value(ORIENTATION)?));
+    value.filter(|value| (1..=8).contains(value)).map_or(1, |value| value as u8)
 }
 
-/// The value of the tag in the first directory.
-fn find(block: &[u8]) -> Option<u16> {
-    let big = match block.get(..4)? {
-        b"II*\0" => false,
-        b"MM\0*" => true,
-        _ => return None,
-    };
-    let short = |at: usize| {
-        let bytes = *block.get(at..)?.first_chunk()?;
-        Some(if big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    };
-    let offset = *block.get(4..)?.first_chunk()?;
-    let start = if big { u32::from_be_bytes(offset) } else { u32::from_le_bytes(offset) } as usize;
-    let count = usize::from(short(start)?);
-    // Entries of 12 bytes: tag, type, count, value.
-    let mut entries = (0..count).map(|i| start.saturating_add(2 + 12 * i));
-    let entry = entries.find(|&entry| short(entry) == Some(ORIENTATION))?;
-    short(entry.checked_add(8)?)
+/// The first directory of a TIFF structure (TIFF 6.0, section 2).
+pub(super) struct Directory<'a> {
+    block: &'a [u8],
+    /// True for big-endian numbers.
+    pub big: bool,
+    /// Offset of its first entry, and number of entries.
+    start: usize,
+    count: usize,
+}
+
+impl<'a> Directory<'a> {
+    pub(super) fn first(block: &'a [u8]) -> Option<Self> {
+        let big = match block.get(..4)? {
+            b"II*\0" => false,
+            b"MM\0*" => true,
+            _ => return None,
+        };
+        let mut directory = Self { block, big, start: 0, count: 0 };
+        let offset = directory.long(4)?;
+        directory.count = usize::from(directory.short(offset)?);
+        directory.start = offset.checked_add(2)?;
+        Some(directory)
+    }
+
+    /// Offset of the value of a tag; entries have 12 bytes: tag, type, count, value.
+    pub(super) fn value(&self, tag: u16) -> Option<usize> {
+        let mut entries = (0..self.count).map(|i| self.start.saturating_add(12 * i));
+        entries.find(|&entry| self.short(entry) == Some(tag))?.checked_add(8)
+    }
+
+    pub(super) fn short(&self, at: usize) -> Option<u16> {
+        let bytes = *self.block.get(at..)?.first_chunk()?;
+        Some(if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    pub(super) fn long(&self, at: usize) -> Option<usize> {
+        let bytes = *self.block.get(at..)?.first_chunk()?;
+        Some(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) } as usize)
+    }
 }
 
 /// True if an orientation swaps width and height.

@@ -41,11 +41,11 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Raster, S
 
 const EMPTY: &str = "a GIF file without a picture, expected at least one; fetch it again";
 
-/// The decoder, with width and height of the canvas.
-type Canvas<'a> = (Decoder<&'a [u8]>, (usize, usize));
+/// Width and height.
+type Sides = (usize, usize);
 
-/// Reads the header. A canvas without pixels takes the size of the first frame.
-fn open(bytes: &[u8], limits: Limits) -> Result<Canvas<'_>, String> {
+/// The decoder, and the size of the canvas; a canvas without pixels takes the size of the first frame.
+fn open(bytes: &[u8], limits: Limits) -> Result<(Decoder<&[u8]>, Sides), String> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
     let memory = NonZeroU64::new(limits.bytes());

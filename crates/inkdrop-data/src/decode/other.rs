@@ -18,7 +18,9 @@ pub(super) fn sides(
     bytes: &[u8],
     limits: Limits,
 ) -> Result<((usize, usize), u8), String> {
-    let (decoder, _) = open(kind, bytes).map_err(|error| broken(kind, &error))?;
+    let indexed = Indexed::of(kind, bytes);
+    let file = indexed.as_ref().map_or(bytes, |indexed| &indexed.file);
+    let (decoder, _) = open(kind, file).map_err(|error| broken(kind, &error))?;
     let sides = dimensions(&*decoder);
     limits.check(sides.0, sides.1)?;
     Ok((sides, orientation(kind, bytes)))
@@ -26,8 +28,10 @@ pub(super) fn sides(
 
 /// Decodes the first picture of a file.
 pub(super) fn decode(kind: Kind, bytes: &[u8], options: &PictureOptions) -> Result<Raster, String> {
+    let indexed = Indexed::of(kind, bytes);
+    let file = indexed.as_ref().map_or(bytes, |indexed| &indexed.file);
     let limits = options.limits();
-    let (mut decoder, is_animated) = open(kind, bytes).map_err(|error| broken(kind, &error))?;
+    let (mut decoder, is_animated) = open(kind, file).map_err(|error| broken(kind, &error))?;
     let (width, height) = dimensions(&*decoder);
     limits.check(width, height)?;
     let mut remarks = Vec::new();
@@ -37,9 +41,43 @@ pub(super) fn decode(kind: Kind, bytes: &[u8], options: &PictureOptions) -> Resu
     let mut most = image::Limits::no_limits();
     most.max_alloc = Some(limits.bytes());
     let image = decoder.set_limits(most).and_then(|()| DynamicImage::from_decoder(decoder));
-    let (channels, bytes_) = samples(image.map_err(|error| broken(kind, &error))?)?;
+    let (mut channels, mut pixels) = samples(image.map_err(|error| broken(kind, &error))?)?;
+    if let Some(Indexed { palette, .. }) = indexed {
+        pixels = pixels.iter().flat_map(|&index| palette[usize::from(index)]).collect();
+        channels = 3;
+    }
     let orientation = orientation(kind, bytes);
-    Ok(Raster { width, height, channels, bytes: bytes_, orientation, remarks })
+    Ok(Raster { width, height, channels, bytes: pixels, orientation, remarks })
+}
+
+/// A TIFF file of palette indices in 8 bits, which the `image` crate reads only as gray.
+struct Indexed {
+    /// The file with gray in place of the palette as its photometric interpretation.
+    file: Vec<u8>,
+    palette: Vec<[u8; 3]>,
+}
+
+impl Indexed {
+    fn of(kind: Kind, bytes: &[u8]) -> Option<Self> {
+        let directory = (kind == Kind::Tiff).then(|| exif::Directory::first(bytes))??;
+        let [bits, photometric, colour_map] = [258, 262, 320].map(|tag| directory.value(tag));
+        let photometric = photometric?;
+        if directory.short(photometric) != Some(3) || directory.short(bits?) != Some(8) {
+            return None;
+        }
+        // All reds, then all greens, then all blues, in 16 bits.
+        let map = directory.long(colour_map?)?;
+        let colour = |channel: usize, index: usize| {
+            let value = directory.short(map.checked_add(2 * (256 * channel + index))?)?;
+            Some((value >> 8) as u8)
+        };
+        let entry = |i| Some([colour(0, i)?, colour(1, i)?, colour(2, i)?]);
+        let palette = (0..256).map(entry).collect::<Option<_>>()?;
+        let mut file = bytes.to_vec();
+        let black_is_zero = if directory.big { [0, 1] } else { [1, 0] };
+        file.get_mut(photometric..photometric + 2)?.copy_from_slice(&black_is_zero);
+        Some(Self { file, palette })
+    }
 }
 
 /// The decoder, and true for an animation.

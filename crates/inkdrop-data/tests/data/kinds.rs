@@ -98,6 +98,7 @@ fn webp_bmp_tiff_and_qoi_equal_pillow() {
         ("tiff_lzw.tif", "rgb"),
         ("tiff_adobe_deflate.tif", "rgb"),
         ("packbits.tif", "rgb"),
+        ("palette.tif", "palette.tif"),
         ("colours.qoi", "rgb"),
         ("deep.tif", "deep.tif"),
     ];
@@ -221,7 +222,7 @@ fn other_kinds_are_named() {
 }
 
 /// Files of each decoder, for damaged ones.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "base_420.jpg",
     "scans_restart_mixed.jpg",
     "progressive_411.jpg",
@@ -232,6 +233,7 @@ const KINDS: [&str; 12] = [
     "palette.bmp",
     "tiff_lzw.tif",
     "deep.tif",
+    "palette.tif",
     "colours.qoi",
     "turned_5.png",
 ];

@@ -58,6 +58,8 @@ def others():
     answer("bits.bmp", Image.open(HERE / "bits.bmp"))
     for compression in ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"]:
         RGB.save(HERE / f"{compression}.tif", compression=compression)
+    RGB.quantize(16).save(HERE / "palette.tif", compression="tiff_lzw")
+    answer("palette.tif", Image.open(HERE / "palette.tif"))
     RGB.save(HERE / "pages.tiff", save_all=True, append_images=[ImageOps.invert(RGB)])
     RGB.save(HERE / "colours.qoi")
     answer("rgb", RGB)

@@ -79,6 +79,75 @@ fn a_broken_picture_is_named_or_left_out() {
 }
 
 #[test]
+fn what_is_left_out_of_a_folder_is_told() {
+    let place = place_with_folder();
+    for index in 0..7 {
+        place.put(&format!("x/{index}.heic"), b"x");
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/nowhere/a.png", place.path("x/dead.png")).expect("a link");
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
+    let said = trains(&place).stderr;
+    assert!(said.contains("left out: 7 .heic"), "{said}");
+    assert_eq!(said.contains("dead.png"), cfg!(unix), "{said}");
+    let distance = ["eval", "distance", "x", "x"];
+    let said = place.run(&distance).succeeds().stderr;
+    assert!(said.contains("left out: 7 .heic"), "{said}");
+}
+
+#[test]
+fn the_keys_of_pictures_decide_how_they_are_read() {
+    let place = place_with_folder();
+    let check = |keys: &str, words: &[&str]| {
+        put_run(&place, "3", "1", &format!("kind = \"folder\"\npath = \"x\"\n{keys}"));
+        place.refuses(&TRAIN, words);
+    };
+    check("max_pixels = 255", &["00000.png", "16 x 16", "data.max_pixels"]);
+    check("transparent = \"pink\"", &["pink", "#ff8000"]);
+    check("orientation = \"up\"", &["up", "ignore"]);
+    check("animation = \"all\"", &["all", "refuse"]);
+    let keys = "transparent = \"#102030\"\norientation = \"ignore\"\nanimation = \"refuse\"";
+    put_run(&place, "3", "1", &format!("kind = \"folder\"\npath = \"x\"\n{keys}"));
+    trains(&place);
+    let saved = fs::read_to_string(place.path("run/config.toml")).expect("a config");
+    assert!(keys.lines().all(|key| saved.contains(key)), "{saved}");
+}
+
+/// Its saved config says `fail`, which was the default, and has none of the newer keys.
+#[test]
+fn a_run_of_an_earlier_version_is_resumed() {
+    let place = place_with_folder();
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"");
+    trains(&place);
+    let saved = fs::read_to_string(place.path("run/config.toml")).expect("a config");
+    let newer = ["transparent", "orientation", "animation", "max_pixels"];
+    let old = saved.replace("fail-damaged", "fail");
+    let is_newer = |line: &&str| newer.iter().any(|key| line.starts_with(key));
+    let (gone, old): (Vec<&str>, Vec<&str>) = old.lines().partition(is_newer);
+    assert_eq!(gone.len(), newer.len());
+    place.put("run/config.toml", old.join("\n").as_bytes());
+    let more = ["--resume", "--steps", "3"];
+    place.run(&[&TRAIN[..], &more].concat()).succeeds();
+    // To skip files is another run.
+    let skipping = ["--resume", "--steps", "4", "--set", "data.broken=skip"];
+    place.refuses(&[&TRAIN[..], &skipping].concat(), &["data.broken"]);
+}
+
+#[test]
+fn a_folder_of_mnist_is_found() {
+    let place = Place::new();
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 8][..], &[7; 256]].concat();
+    place.put("train-images-idx3-ubyte", &images);
+    place.put("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 4, 3, 1, 0, 2]);
+    let data = "kind = \"folder\"\npath = \".\"\nsize = 16\nlabels = \"folder\"";
+    put_run(&place, "3", "4", data);
+    let said = trains(&place).stderr;
+    assert!(said.contains("MNIST") && said.contains("4 images"), "{said}");
+    let said = place.run(&["eval", "distance", ".", "."]).succeeds();
+    assert!(said.stderr.contains("MNIST") && said.stdout.contains("4 images"), "{}", said.stderr);
+}
+
+#[test]
 fn pictures_are_fitted_to_the_network() {
     let place = place_with_folder();
     let folder = "kind = \"folder\"\npath = \"x\"\nsize = ";
