@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Fault, shown};
 use crate::limits::{Budget, DEPTH, ENTRIES};
-use crate::pickle::{Heap, Object, Pickle, Value};
+use crate::pickle::{Container, Heap, Object, Pickle, Value};
 
 /// Memory counted for a name besides its length, in bytes.
 const NAME: u64 = 64;
@@ -23,7 +23,8 @@ pub(crate) struct Leaves {
 /// Collects the leaves of a pickle.
 pub(crate) fn flatten(pickle: &Pickle, budget: &mut Budget) -> Result<Leaves, Fault> {
     let leaves = Leaves::default();
-    let mut visitor = Visitor { pickle, budget, leaves, entries: 0, name: String::new() };
+    let mut visitor =
+        Visitor { pickle, budget, leaves, entries: 0, name: String::new(), around: Vec::new() };
     visitor.visit(pickle.root, 0)?;
     Ok(visitor.leaves)
 }
@@ -35,39 +36,54 @@ struct Visitor<'a, 'b> {
     entries: u64,
     /// The name of the current value.
     name: String,
+    /// The containers around the current value; at most [`DEPTH`].
+    around: Vec<Container>,
 }
 
 impl Visitor<'_, '_> {
+    /// Visits a value. A container that contains itself is skipped within itself.
     fn visit(&mut self, value: Value, depth: usize) -> Result<(), Fault> {
         if depth > DEPTH {
             return Err(Fault::Problem(format!(
-                "{} is nested deeper than {DEPTH} levels, or contains itself",
+                "{} is nested deeper than {DEPTH} levels",
                 shown(&self.name)
             )));
         }
+        let Some(container) = value.container() else { return self.value(value, depth) };
+        if self.around.contains(&container) {
+            return self.skip(depth);
+        }
+        self.around.push(container);
+        self.value(value, depth)?;
+        self.around.pop();
+        Ok(())
+    }
+
+    fn value(&mut self, value: Value, depth: usize) -> Result<(), Fault> {
         let heap = &self.pickle.heap;
         match value {
             Value::Dict(at) if !heap.dicts[at as usize].is_empty() => {
-                self.entries(&heap.dicts[at as usize], depth)?;
+                self.entries(&heap.dicts[at as usize], depth)
             }
             Value::List(at) if !heap.lists[at as usize].is_empty() => {
-                self.items(&heap.lists[at as usize], depth)?;
+                self.items(&heap.lists[at as usize], depth)
             }
             Value::Tuple(at) if !heap.tuples[at as usize].is_empty() => {
-                self.items(&heap.tuples[at as usize], depth)?;
+                self.items(&heap.tuples[at as usize], depth)
             }
             Value::Tensor(at) => {
                 let name = self.leaf()?;
                 self.leaves.tensors.push((name, at as usize));
+                Ok(())
             }
             Value::Unsupported(at) => {
                 let name = self.leaf()?;
                 self.leaves.unsupported.push((name, at as usize));
+                Ok(())
             }
-            Value::Object(at) => self.object(&heap.objects[at as usize], depth)?,
-            _ => self.skip(depth)?,
+            Value::Object(at) => self.object(&heap.objects[at as usize], depth),
+            _ => self.skip(depth),
         }
-        Ok(())
     }
 
     /// A module as torch.save(model) writes it, a subclass of a dictionary, or any other object,

@@ -18,7 +18,7 @@ mod scalars;
 mod value;
 
 pub(crate) use numpy::{Array, array};
-pub(crate) use value::{Heap, Object, Storage, Unsupported, Value, View};
+pub(crate) use value::{Container, Heap, Object, Storage, Unsupported, Value, View};
 
 use std::io::BufRead;
 

@@ -33,6 +33,17 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// The container that a value is; `None` for a value without items.
+    pub(crate) fn container(self) -> Option<Container> {
+        match self {
+            Self::Tuple(at) => Some(Container::Tuple(at)),
+            Self::List(at) => Some(Container::List(at)),
+            Self::Dict(at) => Some(Container::Dict(at)),
+            Self::Object(at) => Some(Container::Object(at)),
+            _ => None,
+        }
+    }
+
     /// The value's type in Python's words, for messages.
     pub(crate) fn kind(self) -> &'static str {
         match self {
@@ -51,6 +62,15 @@ impl Value {
             Self::Object(_) | Self::Opaque => "an object",
         }
     }
+}
+
+/// A container on the [`Heap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    Tuple(u32),
+    List(u32),
+    Dict(u32),
+    Object(u32),
 }
 
 /// Everything in a pickle that is more than a number.

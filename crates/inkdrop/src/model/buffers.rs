@@ -98,7 +98,8 @@ fn last(key: &str) -> &str {
 
 /// The named schedule with these β; the β themselves if there is none.
 fn recognise(betas: Vec<f64>) -> ScheduleConfig {
-    let (steps, first, end) = (betas.len(), betas[0], betas[betas.len() - 1]);
+    let steps = betas.len();
+    let (first, end) = (rounded(betas[0]), rounded(betas[steps - 1]));
     // The sigmoid schedule goes from σ(−6) to σ(6) of the way between its limits.
     let edge = 1.0 / (1.0 + 6f64.exp());
     let range = (end - first) / (1.0 - 2.0 * edge);
@@ -112,8 +113,8 @@ fn recognise(betas: Vec<f64>) -> ScheduleConfig {
         ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         ScheduleConfig::Sigmoid {
             steps,
-            beta_start: first - range * edge,
-            beta_end: end + range * edge,
+            beta_start: rounded(first - range * edge),
+            beta_end: rounded(end + range * edge),
         },
         ScheduleConfig::SigmoidCumprod { steps, start: -3.0, end: 3.0, tau: 1.0 },
     ];
@@ -122,6 +123,11 @@ fn recognise(betas: Vec<f64>) -> ScheduleConfig {
     candidates.extend(zero);
     let found = candidates.into_iter().find(|candidate| is_same(candidate, &betas));
     found.unwrap_or(ScheduleConfig::Betas { betas })
+}
+
+/// The number that f32 holds, to 6 digits: 0.0001 and not 0.00009999999747378752.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 /// True if a schedule has these β, up to the rounding of f32.
@@ -190,6 +196,8 @@ mod tests {
             };
             let found = process(&file(&[("betas", betas)]), None).unwrap().schedule;
             assert_eq!(name(&found), name(&schedule));
+            let text = serde_json::to_string(&found).unwrap();
+            assert!(text.contains("0.0002") || text.contains("sigmoid"), "{text}");
         }
     }
 
