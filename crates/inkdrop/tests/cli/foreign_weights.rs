@@ -6,6 +6,7 @@ use std::fs;
 use inkdrop_checkpoint::StateDict;
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_unet::ModelConfig;
 use serde_json::{Value, json};
 
 use super::convert_folder::place_with_pipeline;
@@ -98,9 +99,17 @@ fn schedule_buffers_say_the_process() {
     let schedule = ScheduleConfig::cosine(100).build().expect("a schedule");
     let betas = Tensor::from_slice(&schedule.betas().to_vec()).to_kind(Kind::Float);
     let place = Place::new();
-    put_weights(&place, "model.pt", &with(&weights(&context()), &[("betas", betas)]));
-    let told = inspect(&place);
-    assert_eq!(told["process"]["schedule"], json!({"name": "cosine", "steps": 100}));
+    let cosine = json!({"name": "cosine", "steps": 100});
+    let process = |network: &ModelConfig| {
+        put_weights(&place, "model.pt", &with(&weights(network), &[("betas", betas.copy())]));
+        inspect(&place)["process"].clone()
+    };
+    let sprites = process(&context());
+    assert_eq!((&sprites["schedule"], &sprites["time"]), (&cosine, &json!("fraction")));
+    let plain = process(&ddpm());
+    assert_eq!((&plain["schedule"], &plain["time"]), (&cosine, &json!("index")));
+    let assume = ["--assume", "--set", "size=16"];
+    let sample = |place: &Place, options: &[&str]| sample(place, &[&assume[..], options].concat());
     let alone = sample(&place, &[]).succeeds();
     assert!(alone.stderr.contains("schedule buffers"), "{}", alone.stderr);
     let from_buffers = fs::read(place.path("x.npz")).expect("samples");

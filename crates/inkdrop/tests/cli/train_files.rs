@@ -216,7 +216,7 @@ fn pickled_cifar_is_read_as_its_binary_version_is() {
     for pickled in ["ten", "hundred", "ten/data_batch_1"] {
         let told = place.run(&["eval", "distance", "binary", pickled, "--json"]).succeeds();
         let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
-        assert_eq!(told["sliced"]["all"].as_f64().or(told["sliced"].as_f64()), Some(0.0), "{told}");
+        assert_eq!(told["pixels"]["sliced_wasserstein"], 0.0, "{told}");
     }
     let folder = "kind = \"folder\"\npath = \"ten\"\nsize = 16\nlabels = \"folder\"";
     put_run(&place, "3", "10", folder);
