@@ -2,11 +2,13 @@
 
 mod buffers;
 mod condition;
+mod detect;
 mod identity;
 pub(crate) mod metadata;
 mod overrides;
 mod resolve;
 mod source;
+mod stored;
 
 pub mod processes;
 pub mod scheduler;
@@ -14,9 +16,8 @@ pub mod spec;
 
 pub use condition::{Condition, Conditions, conditioning};
 pub use identity::sha256;
-pub use metadata::{BuildOptions, Classes, MARK, Model, ModelMetadata, SHORTCUT, precision};
+pub use metadata::{BuildOptions, Classes, Model, ModelMetadata, SHORTCUT, precision};
 pub use overrides::ModelOverrides;
-pub use resolve::{
-    ConfigSource, ResolvedModel, ignored_metadata, resolve, resolve_process, stored_metadata,
-};
+pub use resolve::{ConfigSource, ResolvedModel, resolve, resolve_process};
 pub use source::Source;
+pub use stored::{MARK, ignored_metadata, stored_metadata};

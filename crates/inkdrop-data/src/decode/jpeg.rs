@@ -10,7 +10,7 @@ mod markers;
 mod pixels;
 mod scan;
 
-use markers::{End, NO_FRAME, Parser};
+use markers::{NO_FRAME, Parser};
 
 use super::{Limits, Raster, exif};
 
@@ -40,7 +40,7 @@ impl From<String> for Problem {
 pub(super) fn sides(bytes: &[u8], limits: Limits) -> Result<((usize, usize), u8), String> {
     let mut parser = Parser::new(bytes, limits);
     let parsed =
-        parser.until(End::Scan).and_then(|()| Ok(parser.frame.as_ref().ok_or(NO_FRAME)?));
+        read(&mut parser, End::Scan).and_then(|()| Ok(parser.frame.as_ref().ok_or(NO_FRAME)?));
     let sides = parsed.map(|frame| (frame.width, frame.height)).map_err(message)?;
     Ok((sides, orientation(&parser)))
 }
@@ -51,8 +51,33 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<Raster, String> {
     render(&mut parser).map_err(message)
 }
 
+/// Where parsing stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Before the first scan.
+    Scan,
+    /// At the end marker.
+    Image,
+}
+
+/// Reads segments up to the given end, and decodes the scans.
+fn read(parser: &mut Parser, end: End) -> Result<(), Problem> {
+    loop {
+        match parser.marker()? {
+            0xd9 => return Ok(()),
+            0x01 | 0xd0..=0xd8 => {}
+            0xda if end == End::Scan => return Ok(()),
+            0xda => scan::read(parser)?,
+            marker => {
+                let segment = parser.segment()?;
+                parser.table_or_header(marker, segment)?;
+            }
+        }
+    }
+}
+
 fn render(parser: &mut Parser) -> Result<Raster, Problem> {
-    parser.until(End::Image)?;
+    read(parser, End::Image)?;
     let (orientation, colours) = (orientation(parser), parser.colours());
     let frame = parser.frame.take().ok_or(NO_FRAME)?;
     frame.check_scans()?;

@@ -10,14 +10,12 @@ use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use super::resolve::{ResolvedModel, resolve, resolve_process, stored_metadata};
+use super::resolve::{ResolvedModel, resolve, resolve_process};
+use super::stored::{MARK, stored_metadata};
 use super::{ModelOverrides, Source, buffers};
 use crate::error::{Context, bail, ensure};
 use crate::scheduler::Scheduler;
 use crate::{Error, Result};
-
-/// Metadata entry of the files that inkdrop writes: its version.
-pub const MARK: &str = "inkdrop";
 
 /// The metadata of a model, as its checkpoint stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,19 +4,17 @@ use std::fmt;
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_process::ProcessConfig;
-use inkdrop_unet::{
-    DetectError, DetectedArchitecture, FAMILIES, ImageSize, ModelConfig, Shapes, UndeterminedField,
-};
-use serde::de::DeserializeOwned;
+use inkdrop_unet::{ImageSize, ModelConfig, UndeterminedField};
 use serde_json::Value;
 
-use crate::error::{Context, bail, ensure, invalid};
-use crate::model::buffers;
-use crate::model::metadata::MARK;
+use super::buffers;
+use super::detect::{detect, unknown};
+use super::stored::stored_metadata;
+use crate::Result;
+use crate::error::{Context, bail, ensure};
 use crate::model::spec::{self, ModelSpec};
 use crate::model::{ModelOverrides, Source};
 use crate::model::{processes, scheduler};
-use crate::{Error, Result};
 
 /// The network of a checkpoint.
 pub struct ResolvedModel {
@@ -145,7 +143,8 @@ fn network(
         (Some(stored), _) => Ok(stored),
         (None, Some(given)) => Ok(given),
         (None, None) => {
-            let detected = detect(weights).map_err(|error| unknown(source, weights, &error))?;
+            let detected =
+                detect(weights).map_err(|error| unknown(&source.name, weights, &error))?;
             Ok((detected.config, ConfigSource::Keys, detected.undetermined))
         }
     }
@@ -185,66 +184,6 @@ fn given(overrides: &ModelOverrides) -> Result<Option<NetworkConfig>> {
         (None, Some(flags)) => Ok(Some((spec::flags(flags)?, ConfigSource::User, Vec::new()))),
         (None, None) => Ok(None),
     }
-}
-
-/// Detects the architecture of weights. Tensors of unsupported dtypes take part if it is not detected
-/// without them: then they belong to the network.
-pub(super) fn detect(weights: &StateDict) -> Result<DetectedArchitecture, DetectError> {
-    let shapes = |unsupported: bool| -> Shapes {
-        let others = weights.unsupported().filter(|_| unsupported);
-        let others = others.map(|(key, tensor)| (key, tensor.shape.clone()));
-        weights.iter().map(|(key, tensor)| (key, tensor.size())).chain(others).collect()
-    };
-    ModelConfig::detect(&shapes(false)).or_else(|_| ModelConfig::detect(&shapes(true)))
-}
-
-/// The error for weights of an unknown network: what was tried, and how their keys begin.
-fn unknown(source: &Source, weights: &StateDict, error: &DetectError) -> Error {
-    let mut starts: Vec<&str> = Vec::new();
-    for (key, _) in weights.iter() {
-        let start = key.split_inclusive('.').next().unwrap_or(key);
-        if !starts.contains(&start) {
-            starts.push(start);
-        }
-    }
-    let more = if starts.len() > 8 { ", …" } else { "" };
-    starts.truncate(8);
-    let keys = match starts.is_empty() {
-        true => "it has no tensors".to_string(),
-        false => format!("its keys begin with {}{more}", starts.join(", ")),
-    };
-    invalid!(
-        "{} has no network config in its metadata, and {error} ({keys}; tried the families {} below every prefix): give --config PRESET|FILE, and --part PREFIX where the network lies below one",
-        source.name,
-        FAMILIES.join(", ")
-    )
-}
-
-/// A metadata entry of ours. Other programs use the same names for other things: in a file without
-/// our mark, an entry of another form is ignored, as are contexts and classes without a network config.
-///
-/// # Errors
-/// The file has our mark, and the entry is invalid.
-pub fn stored_metadata<T: DeserializeOwned>(weights: &StateDict, key: &str) -> Result<Option<T>> {
-    if weights.metadata_text(MARK).is_some() {
-        return Ok(weights.metadata(key)?);
-    }
-    let ours = match key {
-        "model" | "process" => true,
-        _ => matches!(weights.metadata::<ModelConfig>("model"), Ok(Some(_))),
-    };
-    Ok(if ours { weights.metadata(key).unwrap_or_default() } else { None })
-}
-
-/// The metadata entries with a name of ours that [`stored_metadata`] ignores.
-pub fn ignored_metadata(weights: &StateDict) -> Vec<&'static str> {
-    let read = |key: &str| match key {
-        "model" => matches!(stored_metadata::<ModelConfig>(weights, key), Ok(None)),
-        "process" => matches!(stored_metadata::<ProcessConfig>(weights, key), Ok(None)),
-        _ => matches!(stored_metadata::<Value>(weights, key), Ok(None)),
-    };
-    let ours = ["model", "process", "contexts", "classes", "training"];
-    ours.into_iter().filter(|key| weights.metadata_text(key).is_some() && read(key)).collect()
 }
 
 impl ResolvedModel {

@@ -6,7 +6,7 @@ use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
 
 use super::buffers;
-use super::resolve::detect;
+use super::detect::detect;
 use crate::Result;
 use crate::error::{Context, bail};
 

@@ -1,14 +1,10 @@
 //! The marker segments of a JPEG file (ITU-T T.81, annex B).
 
 use super::huffman::Table;
-use super::scan;
 use super::{CUT, Problem};
 use crate::decode::Limits;
 
 pub(super) const NO_FRAME: &str = "it has no frame header";
-
-/// Largest number of scans: files with more only keep the decoder busy.
-const MOST_SCANS: usize = 500;
 
 /// Index of coefficient k of the zigzag order.
 pub(super) const ZIGZAG: [u8; 64] = [
@@ -16,15 +12,6 @@ pub(super) const ZIGZAG: [u8; 64] = [
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
-
-/// Where parsing stops.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Before the first scan.
-    Scan,
-    /// At the end marker.
-    Image,
-}
 
 /// Colour space of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +31,7 @@ pub(super) struct Component {
     pub h: usize,
     pub v: usize,
     /// Number of its quantisation table.
-    table: usize,
+    pub table: usize,
     /// The quantisation table in natural order, taken at the component's first scan.
     pub quantisation: Option<[u16; 64]>,
     /// Samples in a row and in a column.
@@ -93,14 +80,14 @@ impl Frame {
     }
 }
 
-/// Reads the segments in order, and decodes the scans.
+/// Reads the segments in order.
 pub(super) struct Parser<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
     limits: Limits,
     pub dc: [Option<Table>; 4],
     pub ac: [Option<Table>; 4],
-    quantisation: [Option<[u16; 64]>; 4],
+    pub quantisation: [Option<[u16; 64]>; 4],
     /// MCUs between restart markers; 0 for none.
     pub restart: usize,
     jfif: bool,
@@ -109,7 +96,8 @@ pub(super) struct Parser<'a> {
     /// The content of the first EXIF segment, a TIFF structure.
     pub exif: Option<&'a [u8]>,
     pub frame: Option<Frame>,
-    scans: usize,
+    /// Number of scans so far.
+    pub scans: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -133,24 +121,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads segments up to the given end.
-    pub fn until(&mut self, end: End) -> Result<(), Problem> {
-        loop {
-            match self.marker()? {
-                0xd9 => return Ok(()),
-                0x01 | 0xd0..=0xd8 => {}
-                0xda if end == End::Scan => return Ok(()),
-                0xda => self.scan()?,
-                marker => {
-                    let segment = self.segment()?;
-                    self.table_or_header(marker, segment)?;
-                }
-            }
-        }
-    }
-
     /// The next marker; bytes before it are skipped.
-    fn marker(&mut self) -> Result<u8, Problem> {
+    pub fn marker(&mut self) -> Result<u8, Problem> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let start = rest.iter().position(|&byte| byte == 0xff).ok_or(CUT)?;
@@ -167,7 +139,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The content of a segment that tells its length.
-    fn segment(&mut self) -> Result<&'a [u8], Problem> {
+    pub fn segment(&mut self) -> Result<&'a [u8], Problem> {
         let length = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk).ok_or(CUT)?;
         let length = usize::from(u16::from_be_bytes(*length));
         let start = self.at + 2;
@@ -175,7 +147,8 @@ impl<'a> Parser<'a> {
         self.bytes.get(start..self.at).ok_or(CUT.into())
     }
 
-    fn table_or_header(&mut self, marker: u8, segment: &'a [u8]) -> Result<(), Problem> {
+    /// Reads a table or the frame header; other segments are skipped.
+    pub fn table_or_header(&mut self, marker: u8, segment: &'a [u8]) -> Result<(), Problem> {
         match marker {
             0xc0..=0xc2 => self.frame_header(marker, segment)?,
             0xc4 => self.huffman_tables(segment)?,
@@ -276,33 +249,6 @@ impl<'a> Parser<'a> {
             }
             self.quantisation[usize::from(kind & 3)] = Some(table);
             segment = &rest[64 * size..];
-        }
-        Ok(())
-    }
-
-    /// Reads a scan header, and the scan.
-    fn scan(&mut self) -> Result<(), Problem> {
-        let segment = self.segment()?;
-        self.scans += 1;
-        if self.scans > MOST_SCANS {
-            return Err(format!("more than {MOST_SCANS} scans").into());
-        }
-        let mut frame = self.frame.take().ok_or(NO_FRAME)?;
-        let header = scan::Header::parse(segment, &frame)?;
-        for &(index, _, _) in &header.components {
-            self.prepare(&mut frame.components[index])?;
-        }
-        scan::decode(self, &mut frame, &header)?;
-        self.frame = Some(frame);
-        Ok(())
-    }
-
-    /// Takes the quantisation table of a component at its first scan, and the memory.
-    fn prepare(&self, component: &mut Component) -> Result<(), Problem> {
-        if component.quantisation.is_none() {
-            let table = self.quantisation[component.table];
-            component.quantisation = Some(table.ok_or("a quantisation table is missing")?);
-            component.coefficients = vec![0; component.blocks_wide * component.blocks_high * 64];
         }
         Ok(())
     }

@@ -2,12 +2,15 @@
 
 use super::Problem;
 use super::huffman::{Bits, Table};
-use super::markers::{Frame, Parser, ZIGZAG, component};
+use super::markers::{Component, Frame, NO_FRAME, Parser, ZIGZAG, component};
+
+/// Largest number of scans: files with more only keep the decoder busy.
+const MOST_SCANS: usize = 500;
 
 /// A scan header.
-pub(super) struct Header {
+struct Header {
     /// Index of each component, and the numbers of its DC and AC table.
-    pub components: Vec<(usize, usize, usize)>,
+    components: Vec<(usize, usize, usize)>,
     /// First and last coefficient of the zigzag order.
     start: usize,
     end: usize,
@@ -17,7 +20,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub fn parse(segment: &[u8], frame: &Frame) -> Result<Self, Problem> {
+    fn parse(segment: &[u8], frame: &Frame) -> Result<Self, Problem> {
         const BAD: &str = "a bad scan header";
         let (&count, rest) = segment.split_first().ok_or(BAD)?;
         let (specs, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(BAD)?;
@@ -60,12 +63,35 @@ struct State {
     end_run: u32,
 }
 
+/// Reads a scan header, and the scan.
+pub(super) fn read(parser: &mut Parser) -> Result<(), Problem> {
+    let segment = parser.segment()?;
+    parser.scans += 1;
+    if parser.scans > MOST_SCANS {
+        return Err(format!("more than {MOST_SCANS} scans").into());
+    }
+    let mut frame = parser.frame.take().ok_or(NO_FRAME)?;
+    let header = Header::parse(segment, &frame)?;
+    for &(index, _, _) in &header.components {
+        prepare(parser, &mut frame.components[index])?;
+    }
+    decode(parser, &mut frame, &header)?;
+    parser.frame = Some(frame);
+    Ok(())
+}
+
+/// Takes the quantisation table of a component at its first scan, and the memory.
+fn prepare(parser: &Parser, component: &mut Component) -> Result<(), Problem> {
+    if component.quantisation.is_none() {
+        let table = parser.quantisation[component.table];
+        component.quantisation = Some(table.ok_or("a quantisation table is missing")?);
+        component.coefficients = vec![0; component.blocks_wide * component.blocks_high * 64];
+    }
+    Ok(())
+}
+
 /// Decodes the scan at the parser's position, and moves the parser behind it.
-pub(super) fn decode(
-    parser: &mut Parser,
-    frame: &mut Frame,
-    header: &Header,
-) -> Result<(), Problem> {
+fn decode(parser: &mut Parser, frame: &mut Frame, header: &Header) -> Result<(), Problem> {
     let mut bits = Bits::new(parser.bytes, parser.at);
     let mut state = State::default();
     let (across, down) = match header.components[..] {
