@@ -1,4 +1,4 @@
-//! Decoding of picture files into RGB pictures.
+//! Picture decoding: picture files as RGB pictures.
 
 mod exif;
 mod gif;
