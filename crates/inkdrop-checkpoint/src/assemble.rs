@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Kind, Tensor};
 
 use crate::error::{Fault, shown};
 use crate::flatten::{Leaves, flatten};
@@ -27,7 +27,8 @@ pub(crate) trait Storages {
 
 /// Builds the tensors of a pickle in a file of this length.
 ///
-/// Every storage is read once, one at a time. A tensor is a copy of its part of the storage.
+/// Every storage is read once, one at a time. A tensor is a copy of its part of the storage. Tensors of
+/// unsupported dtypes and layouts are left out.
 pub(crate) fn assemble(
     pickle: &Pickle,
     storages: &mut dyn Storages,
@@ -38,59 +39,52 @@ pub(crate) fn assemble(
     let heap = &pickle.heap;
     let Leaves { tensors: leaves, unsupported, skipped } = flatten(pickle, objects)?;
     let order = leaves.iter().map(|(name, _)| name.clone()).collect();
-    let (leaves, views): (Vec<_>, Vec<_>) =
-        leaves.into_iter().partition(|&(_, at)| heap.tensors[at].dtype.kind.is_some());
-    let mut unsupported: BTreeMap<String, UnsupportedTensor> = unsupported
-        .into_iter()
-        .map(|(name, at)| (name, UnsupportedTensor::of(&heap.unsupported[at])))
-        .collect();
-    unsupported.extend(views.into_iter().map(|(name, at)| {
-        let View { dtype, size, .. } = &heap.tensors[at];
-        (name, UnsupportedTensor { kind: dtype.name.to_string(), shape: size.clone() })
-    }));
+    let layout = |(name, at): (String, usize)| (name, UnsupportedTensor::of(&heap.unsupported[at]));
+    let mut unsupported: BTreeMap<_, _> = unsupported.into_iter().map(layout).collect();
     let mut budget = Budget::new("tensors", len);
-    let mut wanted: BTreeMap<&str, Vec<(String, &View)>> = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, Vec<Wanted>> = BTreeMap::new();
     for (name, at) in leaves {
         let view = &heap.tensors[at];
+        let Some(kind) = view.dtype.kind else {
+            let (kind, shape) = (view.dtype.name.to_string(), view.size.clone());
+            unsupported.insert(name, UnsupportedTensor { kind, shape });
+            continue;
+        };
         let size = view.bytes().and_then(|bytes| budget.take(bytes));
         let fits = size.and_then(|()| check(view, &heap.storages[view.storage], storages));
         fits.map_err(|fault| fault.about(&name))?;
-        wanted.entry(&heap.storages[view.storage].key).or_default().push((name, view));
+        let key = &heap.storages[view.storage].key;
+        wanted.entry(key).or_default().push(Wanted { name, view, kind });
     }
     let mut tensors = BTreeMap::new();
     for (key, views) in wanted {
         let bytes = storages.read(key)?;
-        for (name, view) in views {
-            let tensor = tensor(view, heap, &bytes, storages.big_endian());
-            let tensor = tensor.map_err(|fault| fault.about(&name))?;
-            if let Some(name) = put(&mut tensors, name, tensor) {
-                return Err(Fault::Problem(format!(
-                    "two tensors have the name `{}`",
-                    shown(&name)
-                )));
+        for wanted in views {
+            let tensor = wanted.tensor(heap, &bytes, storages.big_endian());
+            let tensor = tensor.map_err(|fault| fault.about(&wanted.name))?;
+            if tensors.contains_key(&wanted.name) {
+                let name = shown(&wanted.name);
+                return Err(Fault::Problem(format!("two tensors have the name `{name}`")));
             }
+            tensors.insert(wanted.name, tensor);
         }
     }
-    if let (Value::Object(at), true, true) =
-        (pickle.root, tensors.is_empty(), unsupported.is_empty())
-    {
-        return Err(Fault::Problem(format!(
-            "it holds an object of class `{}`, which was not executed, and no tensors; in Python, \
-             save its state_dict: torch.save(model.state_dict(), path)",
-            shown(&heap.texts[heap.objects[at as usize].class as usize])
-        )));
+    if tensors.is_empty() && unsupported.is_empty() {
+        refuse_object(pickle)?;
     }
     let metadata = BTreeMap::new();
     Ok(StateDict { tensors, unsupported, metadata, format, skipped, order })
 }
 
-/// Inserts a tensor; returns the name as an error if it exists already.
-fn put(tensors: &mut BTreeMap<String, Tensor>, name: String, tensor: Tensor) -> Option<String> {
-    if tensors.contains_key(&name) {
-        return Some(name);
-    }
-    tensors.insert(name, tensor);
-    None
+/// Returns an error for a file that holds one object without tensors.
+fn refuse_object(pickle: &Pickle) -> Result<(), Fault> {
+    let Value::Object(at) = pickle.root else { return Ok(()) };
+    let class = pickle.heap.objects[at as usize].class;
+    Err(Fault::Problem(format!(
+        "it holds an object of class `{}`, which was not executed, and no tensors; in Python, save \
+         its state_dict: torch.save(model.state_dict(), path)",
+        shown(&pickle.heap.texts[class as usize])
+    )))
 }
 
 /// Checks that a storage has its declared size and contains the view.
@@ -121,24 +115,34 @@ fn check(view: &View, storage: &Storage, storages: &dyn Storages) -> Result<(), 
     )))
 }
 
-/// Copies a view, checked by [`check`], to a tensor.
-fn tensor(view: &View, heap: &Heap, bytes: &[u8], big_endian: bool) -> Result<Tensor, Fault> {
-    let storage = &heap.storages[view.storage];
-    let kind = view.dtype.kind.ok_or_else(|| Fault::Problem("unsupported dtype".to_string()))?;
-    let size = view.dtype.size as usize;
-    let first = storage.part.map_or(0, |(first, _)| first) * storage.unit();
-    let start = first as usize + view.offset as usize * size;
-    let count = view.bytes()? as usize;
-    let here = bytes.get(start..).unwrap_or_default();
-    if view.is_contiguous() && !big_endian {
-        return kinds::tensor(here.get(..count).unwrap_or_default(), &view.size, kind);
+/// A tensor to be built.
+struct Wanted<'a> {
+    name: String,
+    /// Checked by [`check`].
+    view: &'a View,
+    kind: Kind,
+}
+
+impl Wanted<'_> {
+    /// A copy of the values in the bytes of the storage.
+    fn tensor(&self, heap: &Heap, bytes: &[u8], big_endian: bool) -> Result<Tensor, Fault> {
+        let Self { view, kind, .. } = *self;
+        let storage = &heap.storages[view.storage];
+        let size = view.dtype.size as usize;
+        let first = storage.part.map_or(0, |(first, _)| first) * storage.unit();
+        let start = first as usize + view.offset as usize * size;
+        let count = view.bytes()? as usize;
+        let here = bytes.get(start..).unwrap_or_default();
+        if view.is_contiguous() && !big_endian {
+            return kinds::tensor(here.get(..count).unwrap_or_default(), &view.size, kind);
+        }
+        let mut values = Vec::with_capacity(count);
+        gather(here, &view.size, &view.stride, size, &mut values);
+        if big_endian {
+            kinds::swap(&mut values, kind);
+        }
+        kinds::tensor(&values, &view.size, kind)
     }
-    let mut values = Vec::with_capacity(count);
-    gather(here, &view.size, &view.stride, size, &mut values);
-    if big_endian {
-        kinds::swap(&mut values, kind);
-    }
-    kinds::tensor(&values, &view.size, kind)
 }
 
 /// Appends the values of a view in C order, each of `size` bytes.

@@ -143,7 +143,7 @@ fn foreign(first: &[u8]) -> Option<String> {
     } else if first.starts_with(b"<") {
         "it is an XML or HTML document; download the file itself"
     } else if text.starts_with(b"{") || text.starts_with(b"[") {
-        "it is JSON text without weights"
+        "it is text, such as JSON or a config, without weights"
     } else if first.iter().all(|&byte| byte == 0) {
         "it begins with zeros only, as after a broken download; fetch it again"
     } else if first.get(257..262) == Some(b"ustar") {

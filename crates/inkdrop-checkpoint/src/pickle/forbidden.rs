@@ -36,7 +36,8 @@ pub(super) fn refuse_code(module: &str, name: &str) -> Result<(), Fault> {
     if (module, name) == ("torch.storage", "_load_from_bytes") {
         return Err(Fault::Problem(
             "the file calls `torch.storage._load_from_bytes`, which reads another pickle; it was not \
-             executed. Save the weights with torch.save instead of pickle.dump"
+             executed. Files of pickle.dump, such as EDM's network snapshots, are not supported: save \
+             the state_dict with torch.save"
                 .to_string(),
         ));
     }

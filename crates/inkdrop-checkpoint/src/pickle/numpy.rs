@@ -1,5 +1,7 @@
 //! NumPy arrays in pickles.
 
+use std::borrow::Cow;
+
 use super::{Heap, Object, Pickle, Value};
 
 /// An array as NumPy pickles it.
@@ -9,7 +11,7 @@ pub(crate) struct Array<'a> {
     pub(crate) shape: Vec<i64>,
     /// True for Fortran order.
     pub(crate) fortran: bool,
-    pub(crate) bytes: std::borrow::Cow<'a, [u8]>,
+    pub(crate) bytes: Cow<'a, [u8]>,
 }
 
 /// The array of a value; `None` if it is not a whole array of numbers.
@@ -22,12 +24,8 @@ pub(crate) fn array(pickle: &Pickle, value: Value) -> Option<Array<'_>> {
     let &[_, shape, dtype, Value::Bool(fortran), bytes] = heap.tuple(object.state?)? else {
         return None;
     };
-    let side = |&side: &Value| match side {
-        Value::Int(side) if side >= 0 => Some(side),
-        _ => None,
-    };
-    let shape = heap.tuple(shape)?.iter().map(side).collect::<Option<_>>()?;
-    Some(Array { dtype: dtype_name(heap, dtype)?, shape, fortran, bytes: bytes_of(heap, bytes)? })
+    let (dtype, shape) = (dtype_name(heap, dtype)?, heap.sides(shape)?);
+    Some(Array { dtype, shape, fortran, bytes: bytes_of(heap, bytes)? })
 }
 
 /// An object whose class has a name with this ending.
@@ -46,7 +44,7 @@ fn dtype_name(heap: &Heap, value: Value) -> Option<String> {
 }
 
 /// Bytes; those of Python 2 may be read as text, and protocol 2 of Python 3 writes Latin-1 text.
-fn bytes_of(heap: &Heap, value: Value) -> Option<std::borrow::Cow<'_, [u8]>> {
+fn bytes_of(heap: &Heap, value: Value) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::Bytes(at) => Some(heap.bytes[at as usize].as_ref().into()),
         Value::Text(at) => Some(heap.texts[at as usize].as_bytes().into()),

@@ -68,7 +68,7 @@ impl Machine<'_> {
 /// in a tuple of them.
 fn shape(heap: &Heap, items: &[Value]) -> Vec<i64> {
     let inner = items.iter().filter_map(|&item| heap.tuple(item)).flatten();
-    items.iter().chain(inner).find_map(|&item| numbers(heap, item)).unwrap_or_default()
+    items.iter().chain(inner).find_map(|&item| heap.sides(item)).unwrap_or_default()
 }
 
 fn count(value: Value) -> Option<u64> {
@@ -124,25 +124,15 @@ fn view(heap: &Heap, items: &[Value], dtype: Dtype) -> Result<View, Fault> {
     else {
         return Err(wrong());
     };
-    let (size, stride) = (sides(heap, size, dtype)?, sides(heap, stride, dtype)?);
+    let sides = |value| {
+        heap.sides(value).ok_or_else(|| {
+            damaged(&format!("a size or stride of a {} tensor is not a number", dtype.name))
+        })
+    };
+    let (size, stride) = (sides(size)?, sides(stride)?);
     let offset = count(offset).ok_or_else(wrong)?;
     if size.len() != stride.len() {
         return Err(wrong());
     }
     Ok(View { storage: at as usize, dtype, offset, size, stride })
-}
-
-fn sides(heap: &Heap, value: Value, dtype: Dtype) -> Result<Vec<i64>, Fault> {
-    numbers(heap, value).ok_or_else(|| {
-        damaged(&format!("a size or stride of a {} tensor is not a number", dtype.name))
-    })
-}
-
-/// A tuple of numbers that are not negative.
-fn numbers(heap: &Heap, value: Value) -> Option<Vec<i64>> {
-    let side = |&value: &Value| match value {
-        Value::Int(side) if side >= 0 => Some(side),
-        _ => None,
-    };
-    heap.tuple(value)?.iter().map(side).collect()
 }

@@ -134,6 +134,15 @@ impl Heap {
         }
     }
 
+    /// A tuple of numbers that are not negative, such as a shape.
+    pub(crate) fn sides(&self, value: Value) -> Option<Vec<i64>> {
+        let side = |&value: &Value| match value {
+            Value::Int(side) if side >= 0 => Some(side),
+            _ => None,
+        };
+        self.tuple(value)?.iter().map(side).collect()
+    }
+
     /// A dictionary's entries.
     pub(crate) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         match value {
