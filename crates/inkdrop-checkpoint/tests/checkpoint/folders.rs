@@ -126,8 +126,12 @@ fn shards_are_put_together() {
         let text = json!({"metadata": {}, "weight_map": map}).to_string();
         fs::write(folder.path().join(name), text).unwrap();
     };
-    put(&format!("{STEM}.safetensors.index.fp16.json"), json!({"a": one, "b": one, "c": two}));
-    assert_eq!(keys(folder.path()), ["a", "b", "c"]);
+    // Both names that diffusers has given to the index of a variant.
+    for name in ["safetensors.index.fp16.json", "safetensors.fp16.index.json"] {
+        put(&format!("{STEM}.{name}"), json!({"a": one, "b": one, "c": two}));
+        assert_eq!(keys(folder.path()), ["a", "b", "c"], "{name}");
+        fs::remove_file(folder.path().join(format!("{STEM}.{name}"))).unwrap();
+    }
     let index = format!("{STEM}.safetensors.index.json");
     put(&index, json!({"a": one, "b": one}));
     assert_eq!(keys(folder.path()), ["a", "b"]);

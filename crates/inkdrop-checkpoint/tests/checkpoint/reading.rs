@@ -156,6 +156,21 @@ fn a_tensor_of_an_unknown_dtype_is_left_out() {
     }
 }
 
+/// Nested modules in each form; their buffer `cache` is not persistent, and the convolution has no bias.
+#[test]
+fn whole_modules_are_their_state_dicts() {
+    let expected = open("modules.safetensors");
+    for name in ["modules.pt", "modules_protocol4.pt", "modules_legacy.pt"] {
+        let weights = open(name);
+        assert_same(&weights, &expected);
+        let first = ["scale", "inner.0.weight", "inner.1.weight", "inner.1.bias"];
+        assert_eq!(weights.order()[..4], first, "{name}: the order of the state_dict");
+    }
+    let parallel = open("modules_parallel.pt");
+    assert_eq!(parallel.skipped(), ["epoch"]);
+    assert_same(&parallel.part(Some("net")).unwrap(), &expected);
+}
+
 /// torch.save(torch.nn.Linear(1, 1), path)
 #[test]
 fn a_whole_module_is_its_state_dict() {
