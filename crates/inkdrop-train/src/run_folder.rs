@@ -159,11 +159,11 @@ impl RunFolder {
 
     /// Path of the newest checkpoint, if there is one.
     pub fn latest(&self) -> Option<PathBuf> {
-        self.newest_first().next()
+        self.checkpoints_newest_first().next()
     }
 
     /// Paths of all checkpoints, the newest first.
-    pub fn newest_first(&self) -> impl Iterator<Item = PathBuf> {
+    pub fn checkpoints_newest_first(&self) -> impl Iterator<Item = PathBuf> {
         self.steps().into_iter().rev().map(|step| self.checkpoint(step))
     }
 

@@ -369,7 +369,7 @@ fn restore_newest(
 ) -> Result<Option<PathBuf>> {
     let other_data = if training.allow_changes { OtherData::Allowed } else { OtherData::Refused };
     let mut damaged = Vec::new();
-    for path in folder.newest_first() {
+    for path in folder.checkpoints_newest_first() {
         match trainer.restore(&path, other_data) {
             Ok(()) if training.strict_resume && !damaged.is_empty() => bail!(
                 "{}; the newest good checkpoint is {}: --resume without =strict continues from it",
