@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::layout::Layout;
 use inkdrop_data::{InMemoryDataset, cifar};
-use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_torch::tch::Kind;
 
 use crate::Result;
 use crate::error::{Context, bail};
@@ -40,17 +40,11 @@ fn batches(files: &[PathBuf]) -> Result<InMemoryDataset> {
             );
         };
         classes = if arrays.get("fine_labels").is_some() { 100 } else { 10 };
-        planes.extend(values::<u8>(data)?);
+        planes.extend(Vec::<u8>::try_from(data.f_reshape([-1])?)?);
         let id =
             |label| u32::try_from(label).ok().with_context(|| format!("{name}: label {label}"));
-        ids.extend(values::<i64>(labels)?.into_iter().map(id).collect::<Result<Vec<u32>>>()?);
+        let labels = Vec::<i64>::try_from(labels.f_reshape([-1])?)?;
+        ids.extend(labels.into_iter().map(id).collect::<Result<Vec<u32>>>()?);
     }
     Ok(cifar::from_planes(&planes, ids, classes)?)
-}
-
-fn values<T: inkdrop_torch::tch::kind::Element>(tensor: &Tensor) -> Result<Vec<T>>
-where
-    Vec<T>: for<'a> TryFrom<&'a Tensor, Error = inkdrop_torch::tch::TchError>,
-{
-    Ok(Vec::try_from(&tensor.f_reshape([-1])?)?)
 }

@@ -19,11 +19,14 @@ pub fn detect(weights: &StateDict) -> Result<DetectedArchitecture, DetectError> 
 
 /// The error for weights of an unknown network: what was tried, and how their keys begin.
 pub fn unknown(name: &str, weights: &StateDict, error: &DetectError) -> Error {
+    if matches!(error, DetectError::Unsupported(_)) {
+        return invalid!("{name}: {error}");
+    }
+    let keys = weights.iter().map(|(key, _)| key.split_inclusive('.').next().unwrap_or(key));
     let mut starts: Vec<&str> = Vec::new();
-    for (key, _) in weights.iter() {
-        let start = key.split_inclusive('.').next().unwrap_or(key);
-        if !starts.contains(&start) {
-            starts.push(start);
+    for start in keys {
+        if starts.last() != Some(&start) {
+            starts.push(start); // keys are sorted
         }
     }
     let more = if starts.len() > 8 { ", …" } else { "" };
@@ -33,8 +36,7 @@ pub fn unknown(name: &str, weights: &StateDict, error: &DetectError) -> Error {
         false => format!("its keys begin with {}{more}", starts.join(", ")),
     };
     invalid!(
-        "{} has no network config in its metadata, and {error} ({keys}; tried the families {} below every prefix): give --config PRESET|FILE, and --part PREFIX where the network lies below one",
-        name,
+        "{name} has no network config in its metadata, and {error} ({keys}; tried the families {} below every prefix): give --config PRESET|FILE, and --part PREFIX where the network lies below one",
         FAMILIES.join(", ")
     )
 }

@@ -171,7 +171,7 @@ impl Model {
             Some(Ok(scheduler)) => (Some(scheduler), None),
             Some(Err(error)) => (None, Some(error.report())),
         };
-        let notes = note_of_buffers(&source, overrides, &process).into_iter().collect();
+        let notes = note_of_buffers(&source, overrides, &process)?.into_iter().collect();
         let metadata = ModelMetadata { model: config, process, contexts, classes };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
@@ -215,24 +215,24 @@ fn note_of_buffers(
     source: &Source,
     overrides: &ModelOverrides,
     process: &ProcessConfig,
-) -> Option<String> {
-    let found = buffers::process(&source.whole, None)?;
-    let schedule = |config| serde_json::to_string(config).unwrap_or_default();
-    let given = overrides.process.is_some() || overrides.flags.is_some();
+) -> Result<Option<String>> {
+    let Some(found) = buffers::process(&source.whole, None) else { return Ok(None) };
+    let schedule = serde_json::to_string(&found.schedule)?;
     if !buffers::agrees(&source.whole, &process.schedule) {
-        return Some(format!(
-            "the schedule buffers of {} hold another noise schedule than the process in use: {}",
-            source.name,
-            schedule(&found.schedule)
-        ));
+        let name = &source.name;
+        return Ok(Some(format!(
+            "the schedule buffers of {name} hold another noise schedule than the process in use: {schedule}"
+        )));
     }
-    (!given && source.whole.metadata_text("process").is_none()).then(|| {
+    let given = overrides.process.is_some() || overrides.flags.is_some();
+    let stored = stored_metadata::<ProcessConfig>(&source.whole, "process")?.is_some();
+    let known = given || stored || source.scheduler.is_some();
+    Ok((!known).then(|| {
         format!(
-            "the process is known from schedule buffers: {}, prediction {:?}; --process sets another",
-            schedule(&found.schedule),
+            "the process is known from schedule buffers: {schedule}, prediction {:?}; --process sets another",
             found.prediction
         )
-    })
+    }))
 }
 
 /// Checks that a network is a super-resolution network, or that it is none.

@@ -83,14 +83,21 @@ fn an_unknown_network_says_what_was_tried() {
     for word in ["head., trunk.", "context, ddpm, improved, unet2d", "--part PREFIX", "--config"] {
         assert!(told.contains(word), "{told}");
     }
-    for (key, name) in [
-        ("downs.0.0.block1.proj.weight", "lucidrains"),
-        ("all_modules.0.weight", "score_sde"),
-        ("blocks.0.adaLN_modulation.1.weight", "DiT"),
-    ] {
-        let file = with(&StateDict::default(), &[(key, one()), ("ups.0.0.norm.g", one())]);
-        let told = error(&file, &[]);
+    let cases: [(&[&str], &str); 8] = [
+        (&["downs.0.0.block1.proj.weight", "ups.0.0.norm.g"], "lucidrains"),
+        (&["downs.0.0.block1.proj.weight", "classes_emb.weight"], "classifier-free"),
+        (&["enc.8x8_conv.weight", "dec.8x8_in0.weight", "map_layer0.weight"], "EDM's U-Net"),
+        (&["enc.8x8_conv.weight", "dec.8x8_in0.weight", "emb_fourier.freqs"], "EDM2"),
+        (&["all_modules.0.weight"], "score_sde"),
+        (&["blocks.0.adaLN_modulation.1.weight"], "DiT"),
+        (&["in_blocks.0.norm1.weight", "out_blocks.0.norm1.weight"], "U-ViT"),
+        (&["down_blocks.0.attentions.0.attn2.to_k.weight"], "Stable Diffusion"),
+    ];
+    for (keys, name) in cases {
+        let tensors: Vec<_> = keys.iter().map(|&key| (key, one())).collect();
+        let told = error(&with(&StateDict::default(), &tensors), &[]);
         assert!(told.contains(name) && told.contains("not supported"), "{told}");
+        assert!(!told.contains("--config"), "no config makes it known: {told}");
     }
 }
 
@@ -124,13 +131,14 @@ fn schedule_buffers_say_the_process() {
 fn metadata_of_other_programs_is_ignored_and_ours_is_checked() {
     let network = weights(&context());
     let place = Place::new();
-    for (key, text) in [
-        ("model", "a U-Net of mine"),
-        ("process", "{\"steps\": 1000}"),
-        ("classes", "1000"),
-        ("contexts", "[\"a\", \"b\"]"),
-        ("training", "12"),
-    ] {
+    let cases: [(&str, &str, Option<&[&str]>); 5] = [
+        ("model", "a U-Net of mine", Some(&["metadata `model` is invalid"])),
+        ("process", "{\"steps\": 1000}", Some(&["metadata `process` is invalid"])),
+        ("classes", "1000", Some(&["metadata `classes` is invalid"])),
+        ("contexts", "[\"a\", \"b\"]", Some(&["2 contexts", "takes 5"])),
+        ("training", "12", None),
+    ];
+    for (key, text, wrong) in cases {
         let mut file = together(&[("", &network)]);
         file.set_metadata_text(key, text);
         put_weights(&place, "model.safetensors", &file);
@@ -143,10 +151,12 @@ fn metadata_of_other_programs_is_ignored_and_ours_is_checked() {
         place
             .run(&["sample", "y.safetensors", "-n", "1", "--steps", "2", "--out", "x.png"])
             .succeeds();
+        // The same entry in a file with our mark is wrong.
         file.set_metadata("inkdrop", &"0.1.0").expect("JSON");
-        put_weights(&place, "model.safetensors", &file);
-        let failed = place.run(&arguments).fails_saying(&[]).stderr;
-        assert!(failed.contains(key) || failed.contains("process"), "{key}: {failed}");
+        if let Some(words) = wrong {
+            put_weights(&place, "model.safetensors", &file);
+            place.run(&[&arguments[..], &["--process", "sprites"]].concat()).fails_saying(words);
+        }
     }
 }
 
@@ -185,6 +195,11 @@ fn pointers_of_git_lfs_and_hub_caches_are_known() {
     fs::rename(place.path("pipe"), cache.join("snapshots/abc")).expect("a writable folder");
     let arguments = ["sample", "models--me--it", "-n", "1", "--steps", "2", "--out", "x.png"];
     place.run(&arguments).succeeds();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("../blobs/gone", place.path("link.pt")).expect("a link");
+        place.refuses(&["sample", "link.pt", "--out", "y.png"], &["link.pt", "blobs/gone"]);
+    }
 }
 
 #[test]
