@@ -154,7 +154,8 @@ pub fn put_run(place: &Place, channels: &str, contexts: &str, data: &str) {
     place.put("mine.toml", text.replace("DATA", data).as_bytes());
 }
 
-/// Every path below a folder, with the bytes of files.
+/// Every path below a folder, with the bytes of files; links that lead nowhere
+/// have none.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -163,8 +164,8 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
             all.extend(contents(&path));
             all.insert(path, None);
         } else {
-            let bytes = fs::read(&path).expect("a readable file");
-            all.insert(path, Some(bytes));
+            let bytes = path.exists().then(|| fs::read(&path).expect("a readable file"));
+            all.insert(path, bytes);
         }
     }
     all
