@@ -49,8 +49,10 @@ fn build_shim(lib: &Path) {
             "shim/shim.cpp",
             "shim/generator.cpp",
             "shim/text.cpp",
-            "shim/inference.cpp",
+            "shim/cpu.cpp",
+            "shim/packed.cpp",
             "shim/winograd.cpp",
+            "shim/norm.cpp",
             "shim/optimiser.cpp",
             "shim/cuda.cpp",
         ])
@@ -59,29 +61,28 @@ fn build_shim(lib: &Path) {
     build_kernels();
 }
 
-/// Each for the processors that it is made for; the shim asks which one is there.
+/// Each kernel once for each instruction set; the shim asks which one the processor has.
 fn build_kernels() {
-    const AVX2: &[&str] = &["-march=haswell"];
-    const AVX512: &[&str] = &["-march=skylake-avx512", "-mprefer-vector-width=512"];
-    let kernels = [
-        ("norm_kernel", "normalise_anywhere", &[][..]),
-        ("norm_kernel", "normalise_avx2", AVX2),
-        ("norm_kernel", "normalise_avx512", AVX512),
-        ("winograd_kernel", "winograd_avx512", AVX512),
-    ];
     let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
-    for (file, name, flags) in kernels.into_iter().take(if x86 { 4 } else { 1 }) {
-        let mut kernel = cc::Build::new();
-        for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
-            kernel.flag_if_supported(flag);
+    let sets: &[(&str, &[&str])] = &[
+        ("baseline", &[]),
+        ("avx2", &["-march=haswell"]),
+        ("avx512", &["-march=skylake-avx512", "-mprefer-vector-width=512"]),
+    ];
+    for (set, flags) in sets.iter().take(if x86 { 3 } else { 1 }) {
+        for kernel in ["norm", "winograd"] {
+            let mut build = cc::Build::new();
+            for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
+                build.flag_if_supported(flag);
+            }
+            build
+                .cpp(true)
+                .std("c++17")
+                .opt_level(3)
+                .define("INKDROP_KERNEL", format!("{kernel}_{set}").as_str())
+                .file(format!("shim/{kernel}_kernel.cpp"))
+                .warnings(false)
+                .compile(&format!("inkdrop_{kernel}_{set}"));
         }
-        kernel
-            .cpp(true)
-            .std("c++17")
-            .opt_level(3)
-            .define("INKDROP_MACHINE", name)
-            .file(format!("shim/{file}.cpp"))
-            .warnings(false)
-            .compile(&format!("inkdrop_{name}"));
     }
 }

@@ -7,15 +7,13 @@
 use std::fmt::Debug;
 
 use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_torch::{
-    GroupNormInputs, PackedConv, PostOp, Result, TorchError, group_norm, takes_group_norm,
-};
+use inkdrop_torch::{PackedConv, PostOp, Result, TorchError};
 
 use crate::attention::attend_contiguous;
 use crate::modulation::Modulation;
 use crate::{
     Activation, Block, BlockConditioning, Checkpointed, Conv, ConvConfig, ConvTranspose2d,
-    CudaGraphNetwork, GroupNorm, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention,
+    CudaGraphNetwork, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention,
 };
 
 /// Options of [`TrainableNetwork::compile`](crate::TrainableNetwork::compile).
@@ -333,53 +331,6 @@ impl CompiledNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.norm.forward(x, Mode::Eval)
     }
-
-    /// One kernel for modulation, group normalisation and activation; `None` where that is not
-    /// supported.
-    fn fused(
-        &self,
-        x: &Tensor,
-        modulation: &Modulation,
-        activation: Option<Activation>,
-    ) -> Result<Option<Tensor>> {
-        let (Norm::Group(norm), true) = (&self.norm, self.fuse) else { return Ok(None) };
-        let post_op = Activation::post_op(activation).filter(|op| *op != PostOp::Gelu);
-        let Some(post_op) = post_op.filter(|_| takes_group_norm(x, norm.groups())) else {
-            return Ok(None);
-        };
-        let (before, scale, shift) = fused_inputs(norm, modulation)?;
-        let (groups, eps) = (norm.groups(), norm.eps());
-        let inputs = GroupNormInputs { groups, eps, before, scale: &scale, shift: &shift };
-        group_norm(x, inputs, post_op).map(Some)
-    }
-}
-
-/// The bias before a group normalisation, and its scale and shift: [1, C] or [B, C].
-fn fused_inputs<'a>(
-    norm: &GroupNorm,
-    modulation: &'a Modulation,
-) -> Result<(Option<&'a Tensor>, Tensor, Tensor)> {
-    let (scale, shift) = norm.affine();
-    let (scale, shift) = (scale.f_unsqueeze(0)?, shift.f_unsqueeze(0)?);
-    Ok(match modulation {
-        Modulation::None => (None, scale, shift),
-        Modulation::Bias(row) => (Some(row), scale, shift),
-        Modulation::FusedAffine(row) => {
-            let (scale, shift) = halves(row)?;
-            (None, scale, shift)
-        }
-        Modulation::ScaleShift(row) => {
-            let (s, b) = halves(row)?;
-            let s = s.f_add_scalar(1.0)?;
-            (None, scale.f_mul(&s)?, shift.f_mul(&s)?.f_add(&b)?)
-        }
-    })
-}
-
-/// Both halves of [B, 2·C].
-fn halves(row: &Tensor) -> Result<(Tensor, Tensor)> {
-    let half = row.size()[1] / 2;
-    Ok((row.f_narrow(1, 0, half)?, row.f_narrow(1, half, half)?))
 }
 
 impl Normalization for CompiledNorm {
@@ -390,7 +341,11 @@ impl Normalization for CompiledNorm {
         activation: Option<Activation>,
         _: Mode,
     ) -> Result<Tensor> {
-        match self.fused(x, modulation, activation)? {
+        let fused = match self.fuse {
+            true => self.norm.fused(x, modulation, activation)?,
+            false => None,
+        };
+        match fused {
             Some(y) => Ok(y),
             None => self.norm.forward_modulated(x, modulation, activation, Mode::Eval),
         }

@@ -168,12 +168,10 @@ impl Conv {
     /// # Errors
     /// x has other channels, or is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let ConvConfig { dims, kernel, strides, padding, .. } = self.config;
-        if (dims, kernel, strides, padding) == (2, 3, [1; 3], 1)
-            && let Some(y) = winograd_conv(x, &self.weight, &self.bias)?
-        {
+        if let Some(y) = self.winograd(x, None)? {
             return Ok(y);
         }
+        let ConvConfig { dims, padding, .. } = self.config;
         let (padding, ones, zeros) = (vec![padding; dims], vec![1; dims], vec![0; dims]);
         let (bias, stride) = (Some(&*self.bias), self.config.stride());
         Ok(x.f_convolution(&self.weight, bias, stride, padding, ones, false, zeros, 1)?)
@@ -184,7 +182,19 @@ impl Conv {
     /// # Errors
     /// As [`Conv::forward`]; `other` has another shape than the result.
     pub fn forward_add(&self, x: &Tensor, other: &Tensor) -> Result<Tensor> {
-        Ok(other.f_add(&self.forward(x)?)?)
+        match self.winograd(x, Some(other))? {
+            Some(y) => Ok(y),
+            None => Ok(other.f_add(&self.forward(x)?)?),
+        }
+    }
+
+    /// Winograd's algorithm, where it is the best one.
+    fn winograd(&self, x: &Tensor, other: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let ConvConfig { dims, kernel, strides, padding, .. } = self.config;
+        if (dims, kernel, strides, padding) != (2, 3, [1; 3], 1) {
+            return Ok(None);
+        }
+        winograd_conv(x, &self.weight, &self.bias, other)
     }
 }
 

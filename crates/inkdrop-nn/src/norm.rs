@@ -1,7 +1,9 @@
 //! Normalisation layers. All compute in f32 (or f64) and return the dtype of their input.
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
-use inkdrop_torch::{Result, TorchError};
+use inkdrop_torch::{
+    GroupNormInputs, PostOp, Result, TorchError, group_norm, is_channels_last, takes_group_norm,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::compiled::Normalization;
@@ -159,12 +161,46 @@ impl GroupNorm {
         (&self.affine.0, &self.affine.1)
     }
 
-    pub(crate) fn groups(&self) -> i64 {
-        self.groups
+    /// One kernel for modulation, normalisation and activation; `None` where that is not supported.
+    fn fused(
+        &self,
+        x: &Tensor,
+        modulation: &Modulation,
+        activation: Option<Activation>,
+    ) -> Result<Option<Tensor>> {
+        let post_op = Activation::post_op(activation).filter(|op| *op != PostOp::Gelu);
+        let Some(post_op) = post_op.filter(|_| takes_group_norm(x, self.groups)) else {
+            return Ok(None);
+        };
+        let (before, scale, shift) = self.fused_rows(modulation)?;
+        let (groups, eps) = (self.groups, self.eps);
+        let inputs = GroupNormInputs { groups, eps, before, scale: &scale, shift: &shift };
+        group_norm(x, inputs, post_op).map(Some)
     }
 
-    pub(crate) fn eps(&self) -> f64 {
-        self.eps
+    /// The bias before the normalisation, and the scale and shift after it: [1, C] or [B, C].
+    fn fused_rows<'a>(
+        &self,
+        modulation: &'a Modulation,
+    ) -> Result<(Option<&'a Tensor>, Tensor, Tensor)> {
+        let (scale, shift) = (self.affine.0.f_unsqueeze(0)?, self.affine.1.f_unsqueeze(0)?);
+        let halves = |row: &Tensor| -> Result<(Tensor, Tensor)> {
+            let half = row.size()[1] / 2;
+            Ok((row.f_narrow(1, 0, half)?, row.f_narrow(1, half, half)?))
+        };
+        Ok(match modulation {
+            Modulation::None => (None, scale, shift),
+            Modulation::Bias(row) => (Some(row), scale, shift),
+            Modulation::FusedAffine(row) => {
+                let (scale, shift) = halves(row)?;
+                (None, scale, shift)
+            }
+            Modulation::ScaleShift(row) => {
+                let (s, b) = halves(row)?;
+                let s = s.f_add_scalar(1.0)?;
+                (None, scale.f_mul(&s)?, shift.f_mul(&s)?.f_add(&b)?)
+            }
+        })
     }
 
     /// # Shapes
@@ -337,6 +373,27 @@ impl Norm {
     }
 }
 
+impl Norm {
+    /// [`Normalization::forward_modulated`] in one kernel: group normalisation in f32 on the CPU. `None`
+    /// for the others.
+    pub(crate) fn fused(
+        &self,
+        x: &Tensor,
+        modulation: &Modulation,
+        activation: Option<Activation>,
+    ) -> Result<Option<Tensor>> {
+        match self {
+            Self::Group(norm) => norm.fused(x, modulation, activation),
+            _ => Ok(None),
+        }
+    }
+
+    /// True for a group normalisation whose parameters are trained.
+    fn is_trained_group_norm(&self) -> bool {
+        matches!(self, Self::Group(norm) if norm.affine.0.requires_grad())
+    }
+}
+
 impl Normalization for Norm {
     fn forward_modulated(
         &self,
@@ -345,6 +402,12 @@ impl Normalization for Norm {
         activation: Option<Activation>,
         mode: Mode,
     ) -> Result<Tensor> {
+        if self.is_trained_group_norm()
+            && is_channels_last(x)
+            && let Some(y) = self.fused(x, modulation, activation)?
+        {
+            return Ok(y);
+        }
         let y = match modulation {
             Modulation::None => self.forward(x, mode)?,
             Modulation::Bias(row) => self.forward(&x.f_add(&broadcast_spatial(row, x)?)?, mode)?,

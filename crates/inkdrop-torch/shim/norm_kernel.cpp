@@ -1,84 +1,155 @@
-// Group normalisation and an activation over some channels of one image, vector by vector.
-//
-// Compiled once for each generation of processors, which INKDROP_MACHINE names (see build.rs); so
-// nothing here may call an inline function of a header, whose copies the linker shares.
+// Group normalisation and an activation over some channels of one image, and its gradient; compiled
+// once for each instruction set, which INKDROP_KERNEL names (see build.rs). Nothing here may call an
+// inline function of a header, whose copies the linker shares.
 
 #include "norm_kernel.h"
-
 #include "vectors.h"
 
 namespace {
 
-// Sums over all places, for each channel, of (x - centre)^power. Rows are summed up 64 at a time
-// in f32, these sums in f64.
-template <int power>
-INLINE void sums(const inkdrop::Slice &s, const float *centre, double *total) {
-  constexpr int64_t ROWS = 64;
-  for (int64_t c = 0; c < s.width; c += V) {
-    vec shift = centre ? load(centre + c) : vec{};
-    double sum[V] = {};
+using namespace inkdrop;
+
+constexpr int64_t ROWS = 64;  // rows that are summed up in f32; their sums are in f64
+constexpr int PARTS = NORM_CHANNELS / V;
+constexpr int CHAINS = PARTS == 1 ? 2 : 1;  // rows at a time, so that additions do not wait
+
+// Sums over all places of COUNT numbers for each channel, which `row(index, channel, to)` gives for a
+// place and a vector of channels.
+template <int COUNT, typename Row>
+INLINE void sum_places(const NormSlice &s, const Row &row) {
+  for (int64_t c = 0; c < s.width; c += NORM_CHANNELS) {
+    double total[COUNT][NORM_CHANNELS] = {};
     for (int64_t first = 0; first < s.places; first += ROWS) {
       const int64_t last = first + ROWS < s.places ? first + ROWS : s.places;
-      vec even = {}, odd = {};
+      vec sums[CHAINS][COUNT][PARTS] = {};
+      const auto add = [&](int64_t p, int chain) {
+        for (int part = 0; part < PARTS; ++part) {
+          vec numbers[COUNT];
+          row(p * s.channels, c + part * V, numbers);
+          for (int k = 0; k < COUNT; ++k) sums[chain][k][part] += numbers[k];
+        }
+      };
       int64_t p = first;
-      for (; p + 1 < last; p += 2) {
-        vec a = load(s.from + p * s.channels + c) - shift;
-        vec b = load(s.from + (p + 1) * s.channels + c) - shift;
-        even += power == 2 ? a * a : a;
-        odd += power == 2 ? b * b : b;
-      }
-      if (p < last) {
-        vec a = load(s.from + p * s.channels + c) - shift;
-        even += power == 2 ? a * a : a;
-      }
-      even += odd;
-      for (int i = 0; i < V; ++i) sum[i] += even[i];
+      for (; p + CHAINS <= last; p += CHAINS)
+        for (int chain = 0; chain < CHAINS; ++chain) add(p + chain, chain);
+      for (; p < last; ++p) add(p, 0);
+      for (int chain = 0; chain < CHAINS; ++chain)
+        for (int k = 0; k < COUNT; ++k)
+          for (int i = 0; i < NORM_CHANNELS; ++i) total[k][i] += sums[chain][k][i / V][i % V];
     }
-    for (int i = 0; i < V; ++i) total[c + i] = sum[i];
+    for (int k = 0; k < COUNT; ++k)
+      for (int i = 0; i < NORM_CHANNELS; ++i) s.sums[k * s.width + c + i] = total[k][i];
   }
 }
 
+INLINE double before(const NormSlice &s, int64_t c) { return s.before ? s.before[c] : 0.0; }
+
 template <int activation>
-INLINE void apply(const inkdrop::Slice &s, const float *factor, const float *term) {
+INLINE void apply(const NormForward &job, const float *factor, const float *term) {
+  const NormSlice &s = job.slice;
   for (int64_t p = 0; p < s.places; ++p) {
-    const float *from = s.from + p * s.channels;
-    float *to = s.to + p * s.channels;
+    const float *from = s.x + p * s.channels;
+    float *to = job.y + p * s.channels;
     for (int64_t c = 0; c < s.width; c += V)
       store(to + c, activate<activation>(load(from + c) * load(factor + c) + load(term + c)));
   }
+}
+
+void forward(const NormForward &job) {
+  const NormSlice &s = job.slice;
+  float *centre = s.rows, *factor = centre + s.width, *term = factor + s.width;
+  const double count = static_cast<double>(s.places * s.in_group);
+
+  sum_places<1>(s, [&](int64_t p, int64_t c, vec *to) { to[0] = load(s.x + p + c); });
+  for (int64_t g = 0; g < s.width; g += s.in_group) {
+    double sum = 0;
+    for (int64_t c = g; c < g + s.in_group; ++c)
+      sum += s.sums[c] + static_cast<double>(s.places) * before(s, c);
+    s.mean[g / s.in_group] = static_cast<float>(sum / count);
+    // x + before - mean = x - (mean - before)
+    for (int64_t c = g; c < g + s.in_group; ++c)
+      centre[c] = static_cast<float>(sum / count - before(s, c));
+  }
+  sum_places<1>(s, [&](int64_t p, int64_t c, vec *to) {
+    const vec apart = load(s.x + p + c) - load(centre + c);
+    to[0] = apart * apart;
+  });
+  for (int64_t g = 0; g < s.width; g += s.in_group) {
+    double sum = 0;
+    for (int64_t c = g; c < g + s.in_group; ++c) sum += s.sums[c];
+    const double spread = 1.0 / __builtin_sqrt(sum / count + job.eps);
+    s.spread[g / s.in_group] = static_cast<float>(spread);
+    for (int64_t c = g; c < g + s.in_group; ++c) {
+      factor[c] = static_cast<float>(s.scale[c] * spread);
+      term[c] = static_cast<float>(s.shift[c] - static_cast<double>(centre[c]) * s.scale[c] * spread);
+    }
+  }
+  if (s.activation == 1) apply<1>(job, factor, term);
+  else if (s.activation == 2) apply<2>(job, factor, term);
+  else apply<0>(job, factor, term);
+}
+
+// With n(x) the normalised x and z = n·scale + shift, of which the activation is a:
+// by_shift = Σ a'(z)·g, by_scale = Σ a'(z)·g·n, and with d = scale·a'(z)·g,
+// by_x = spread·(d - mean(d) - n·mean(d·n)), by_before = Σ by_x.
+template <int activation>
+INLINE void backward(const NormBackward &job) {
+  const NormSlice &s = job.slice;
+  float *centre = s.rows, *factor = centre + s.width, *slope = factor + s.width;
+  float *offset = slope + s.width;
+  for (int64_t c = 0; c < s.width; ++c) {
+    factor[c] = s.spread[c / s.in_group];
+    centre[c] = static_cast<float>(s.mean[c / s.in_group] - before(s, c));
+  }
+  // a'(z)·g goes to by_x, until the sums are known.
+  sum_places<3>(s, [&](int64_t p, int64_t c, vec *to) {
+    const vec n = (load(s.x + p + c) - load(centre + c)) * load(factor + c);
+    const vec z = n * load(s.scale + c) + load(s.shift + c);
+    const vec d = load(job.gradient + p + c) * slope_of<activation>(z);
+    store(job.by_x + p + c, d);
+    to[0] = d;
+    to[1] = d * n;
+    to[2] = n;
+  });
+  const double places = static_cast<double>(s.places), count = places * s.in_group;
+  const double *sum_d = s.sums, *sum_dn = sum_d + s.width, *sum_n = sum_dn + s.width;
+  for (int64_t g = 0; g < s.width; g += s.in_group) {
+    double mean_d = 0, mean_dn = 0;
+    for (int64_t c = g; c < g + s.in_group; ++c) {
+      mean_d += s.scale[c] * sum_d[c] / count;
+      mean_dn += s.scale[c] * sum_dn[c] / count;
+    }
+    const double spread = s.spread[g / s.in_group];
+    for (int64_t c = g; c < g + s.in_group; ++c) {
+      job.by_shift[c] = static_cast<float>(sum_d[c]);
+      job.by_scale[c] = static_cast<float>(sum_dn[c]);
+      if (job.by_before)
+        job.by_before[c] = static_cast<float>(
+            spread * (s.scale[c] * sum_d[c] - places * mean_d - mean_dn * sum_n[c]));
+      factor[c] = static_cast<float>(spread * s.scale[c]);
+      slope[c] = static_cast<float>(-spread * spread * mean_dn);
+      offset[c] = static_cast<float>(-spread * mean_d);
+    }
+  }
+  for (int64_t p = 0; p < s.places; ++p) {
+    const float *x = s.x + p * s.channels;
+    float *to = job.by_x + p * s.channels;
+    for (int64_t c = 0; c < s.width; c += V)
+      store(to + c, load(to + c) * load(factor + c) + (load(x + c) - load(centre + c)) * load(slope + c) +
+                        load(offset + c));
+  }
+}
+
+void backward_of(const NormBackward &job) {
+  if (job.slice.activation == 1) backward<1>(job);
+  else if (job.slice.activation == 2) backward<2>(job);
+  else backward<0>(job);
 }
 
 }  // namespace
 
 namespace inkdrop {
 
-void INKDROP_MACHINE(const Slice &s) {
-  double *total = s.sums;
-  float *centre = s.rows, *factor = centre + s.width, *term = factor + s.width;
-  const double count = static_cast<double>(s.places * s.in_group);
-
-  sums<1>(s, nullptr, total);
-  for (int64_t g = 0; g < s.width; g += s.in_group) {
-    double sum = 0;
-    for (int64_t c = g; c < g + s.in_group; ++c)
-      sum += total[c] + (s.before ? static_cast<double>(s.places) * s.before[c] : 0.0);
-    // x + before - mean = x - (mean - before)
-    for (int64_t c = g; c < g + s.in_group; ++c)
-      centre[c] = static_cast<float>(sum / count - (s.before ? s.before[c] : 0.0));
-  }
-  sums<2>(s, centre, total);
-  for (int64_t g = 0; g < s.width; g += s.in_group) {
-    double sum = 0;
-    for (int64_t c = g; c < g + s.in_group; ++c) sum += total[c];
-    const double spread = 1.0 / __builtin_sqrt(sum / count + s.eps);
-    for (int64_t c = g; c < g + s.in_group; ++c) {
-      factor[c] = static_cast<float>(s.scale[c] * spread);
-      term[c] = static_cast<float>(s.shift[c] - static_cast<double>(centre[c]) * s.scale[c] * spread);
-    }
-  }
-  if (s.activation == 1) apply<1>(s, factor, term);
-  else if (s.activation == 2) apply<2>(s, factor, term);
-  else apply<0>(s, factor, term);
-}
+const NormKernel INKDROP_KERNEL = {forward, backward_of};
 
 }  // namespace inkdrop

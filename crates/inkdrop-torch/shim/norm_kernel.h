@@ -1,30 +1,49 @@
-// Group normalisation and an activation over some channels of one image, vector by vector.
+// Group normalisation and an activation over some channels of one image, and its gradient.
 #pragma once
 #include <cstdint>
 
 namespace inkdrop {
 
-// Numbers in a vector; narrower machines take it in parts.
-constexpr int VECTOR = 16;
+// Channels come in multiples of this.
+constexpr int NORM_CHANNELS = 16;
 
-// Channels of one image: a row of `width` numbers for each place, rows `channels` apart.
-struct Slice {
-  const float *from;
-  float *to;
+// Some channels of one image: a row of `width` numbers for each place, rows `channels` apart. `width`
+// is a multiple of NORM_CHANNELS and of `in_group`.
+struct NormSlice {
   int64_t places, channels, width, in_group;
+  const float *x;
   const float *before;  // added to x first, or null
   const float *scale, *shift;
-  double eps;
   int activation;  // 0 none, 1 ReLU, 2 SiLU
-  double *sums;  // room for `width` numbers
-  float *rows;   // room for 3 * `width` numbers
+  float *mean, *spread;  // of each group, spread = 1/√(variance + ε): written forward, read backward
+  double *sums;          // room for 3 * width numbers
+  float *rows;           // room for 4 * width numbers
 };
 
-// `width` is a multiple of VECTOR and of `in_group`. One for each generation of processors.
-void normalise_anywhere(const Slice &slice);
+// activation((x + before - mean)·spread·scale + shift).
+struct NormForward {
+  NormSlice slice;
+  double eps;
+  float *y;
+};
+
+struct NormBackward {
+  NormSlice slice;
+  const float *gradient;
+  float *by_x;
+  float *by_before;  // or null
+  float *by_scale, *by_shift;
+};
+
+// One instruction set's kernel.
+struct NormKernel {
+  void (*forward)(const NormForward &);
+  void (*backward)(const NormBackward &);
+};
+
+extern const NormKernel norm_baseline;
 #if defined(__x86_64__)
-void normalise_avx2(const Slice &slice);
-void normalise_avx512(const Slice &slice);
+extern const NormKernel norm_avx2, norm_avx512;
 #endif
 
 }  // namespace inkdrop

@@ -1,6 +1,6 @@
-// Vectors of 16 numbers and the activations on them, for kernels that are compiled once for each
-// generation of processors. Nothing here is visible outside a kernel's file: the linker must not
-// share copies of it.
+// Vectors of numbers and the activations on them, for kernels that are compiled once for each
+// instruction set: 16 numbers in AVX-512, 8 in AVX2, 4 in NEON and SSE. Nothing here is visible
+// outside a kernel's file: the linker must not share copies of it.
 #pragma once
 #include <cstdint>
 
@@ -8,11 +8,21 @@
 
 namespace {
 
-constexpr int V = 16;
+#if defined(__AVX512F__)
+constexpr int V = 16, V_REGISTERS = 32;
+#elif defined(__AVX2__)
+constexpr int V = 8, V_REGISTERS = 16;
+#elif defined(__aarch64__)
+constexpr int V = 4, V_REGISTERS = 32;
+#else
+constexpr int V = 4, V_REGISTERS = 16;
+#endif
 typedef float vec __attribute__((vector_size(4 * V), aligned(4)));
 typedef int32_t ints __attribute__((vector_size(4 * V), aligned(4)));
 
 INLINE vec load(const float *from) { return *reinterpret_cast<const vec *>(from); }
+// x - 0 is x, and the compiler knows it; x + 0 it would compute, for the sake of -0.
+INLINE vec broadcast(float x) { return x - vec{}; }
 INLINE void store(float *to, vec value) { *reinterpret_cast<vec *>(to) = value; }
 
 // e^x for x <= 0 within 2 units in the last place; 0 below -87.
@@ -57,6 +67,18 @@ INLINE vec activate(vec y) {
   }
   if (activation == 3) return gelu(y);
   return y;
+}
+
+// The derivative of activation 0, 1 or 2.
+template <int activation>
+INLINE vec slope_of(vec x) {
+  if (activation == 1) return x <= 0.0f ? vec{} : vec{} + 1.0f;
+  if (activation == 2) {
+    const vec e = exponential(x < 0.0f ? x : -x);
+    const vec s = (x < 0.0f ? e : vec{} + 1.0f) / (1.0f + e);  // σ(x)
+    return s + x * s * (1.0f - s);
+  }
+  return vec{} + 1.0f;
 }
 
 }  // namespace

@@ -1,41 +1,88 @@
-// 3x3 convolutions with 2.25 times fewer products: F(2x2, 3x3) of Winograd (Lavin & Gray 2016).
+// 3x3 convolutions by Winograd's algorithm, F(2x2, 3x3) and F(4x4, 3x3) of Lavin & Gray 2016: 2.25
+// and 4 times fewer multiplications. Stride 1, padding 1, f32, channels innermost.
+//
+// An M x M tile of results depends on N x N pixels, N = M + 2. Both are brought to N² numbers a
+// channel (frequencies), where the convolution is one matrix product for each of them:
+// [tiles, inputs] x [inputs, outputs].
 #pragma once
 #include <cstdint>
 
 namespace inkdrop {
 
-// Outputs that are computed together.
-constexpr int WINOGRAD_OUTPUTS = 32;
-// Tiles that a gradient takes at a time.
-constexpr int64_t WINOGRAD_BLOCK = 48;
-// Tiles come in multiples of this.
-constexpr int WINOGRAD_ROWS = 4;
+// Geometry that all jobs of a convolution share.
+struct WinogradShape {
+  int64_t tile;  // M: 2 or 4
+  int64_t batch, height, width, inputs, outputs;
 
-// Some 2x2 tiles of the results of a batch, channels innermost, stride 1, padding 1.
-struct WinogradJob {
-  const float *x;
-  float *y;
-  int64_t height, width, inputs, outputs;
-  const float *weights;  // [outputs / 32][16][inputs][32]
-  const float *bias;
-  const float *other;  // added to the result, or null
-  int activation;      // 0 none, 1 ReLU, 2 SiLU, 3 GELU; 0 with `other`
-  int64_t first, last;  // tiles, counted through rows, images and the batch
-  int64_t first_output, last_output;  // whole WINOGRAD_OUTPUTS
-  float *room;          // room for winograd_room(last - first, inputs) numbers
+  int64_t frequencies() const { return (tile + 2) * (tile + 2); }
+  int64_t across() const { return (width + tile - 1) / tile; }
+  int64_t down() const { return (height + tile - 1) / tile; }
+  int64_t tiles() const { return batch * down() * across(); }
 };
 
-// How many numbers a job works with.
-inline int64_t winograd_room(int64_t tiles, int64_t inputs) {
-  const int64_t whole = (tiles + WINOGRAD_ROWS - 1) / WINOGRAD_ROWS * WINOGRAD_ROWS;
-  return 16 * (whole * (inputs + WINOGRAD_OUTPUTS) + 2 * 16);
+// Numbers between the ends of arrays of different frequencies: whole pages apart, they would get into
+// each other's way in the cache.
+constexpr int64_t WINOGRAD_PAD = 16;
+
+// Weights [outputs, inputs, 3, 3] to the kernel's form, [outputs / block][N²][inputs][block], the last
+// two padded.
+struct WinogradWeights {
+  const WinogradShape *shape;
+  const float *from;
+  float *to;
+  bool turned;  // `from` is [inputs, outputs, 3, 3], and its kernels are rotated by 180 degrees
+  int64_t first, last;  // blocks of outputs
+};
+
+// Some tiles of the results.
+struct WinogradForward {
+  const WinogradShape *shape;
+  const float *x;
+  float *y;
+  const float *weights;
+  const float *bias;    // or null
+  const float *other;   // added to the result, or null
+  int activation;       // 0 none, 1 ReLU, 2 SiLU, 3 GELU; 0 with `other`
+  int64_t first, last;  // tiles, counted through rows, images and the batch
+  int64_t first_output, last_output;  // whole blocks
+  float *room;          // winograd_room(shape, last - first) numbers
+};
+
+// The gradient by the weights of some tiles at a time: transforms of x and of the gradient of the
+// results, their products for each frequency, and at the end the kernels.
+struct WinogradGradient {
+  const WinogradShape *shape;
+  const float *x, *gradient;
+  int64_t first, tiles;     // the chunk of tiles
+  float *inputs;            // [N²][inputs / panel][tiles][panel], each frequency padded
+  float *outputs;           // [N²][outputs / block][tiles][block], each frequency padded
+  float *sums;              // [outputs / block][inputs / rows][N²][rows][block]
+  float *weights;           // the result, [outputs, inputs, 3, 3]
+};
+
+// The numbers that a forward job works with; for all kernels.
+inline int64_t winograd_room(const WinogradShape &shape, int64_t tiles) {
+  constexpr int64_t MOST_ROWS = 4, MOST_BLOCK = 32;
+  const int64_t rows = (tiles + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
+  return shape.frequencies() * (rows * (shape.inputs + MOST_BLOCK) + 2 * WINOGRAD_PAD);
 }
 
-// `inputs` is a multiple of 16, `outputs` one of 32.
-void winograd_avx512(const WinogradJob &job);
+// One instruction set's kernel. Inputs and outputs are multiples of 32.
+struct WinogradKernel {
+  int block;  // outputs that are computed together
+  void (*weights)(const WinogradWeights &);
+  void (*forward)(const WinogradForward &);
+  // Tiles first..last of the chunk.
+  void (*gradient_transform)(const WinogradGradient &, int64_t first, int64_t last);
+  // Unit: frequency * (outputs / block) + block of outputs.
+  void (*gradient_products)(const WinogradGradient &, int64_t unit);
+  // Blocks of outputs.
+  void (*gradient_weights)(const WinogradGradient &, int64_t block);
+};
 
-// The gradient by the weights, in the form of the weights, added to `y`: of `x` and of `other`, the
-// gradient of the results. `first_output`, `weights`, `bias` and `activation` are not looked at.
-void winograd_gradient_avx512(const WinogradJob &job);
+extern const WinogradKernel winograd_baseline;
+#if defined(__x86_64__)
+extern const WinogradKernel winograd_avx2, winograd_avx512;
+#endif
 
 }  // namespace inkdrop

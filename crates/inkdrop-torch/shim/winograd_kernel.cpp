@@ -1,239 +1,438 @@
-// 3x3 convolutions with 2.25 times fewer products: F(2x2, 3x3) of Winograd (Lavin & Gray 2016).
-//
-// A tile of 2x2 results depends on 4x4 places. Both are brought to 16 numbers for each channel, where
-// the convolution is one product of matrices for each of them: [tiles, inputs] x [inputs, outputs].
-// Compiled for AVX-512 alone: with 16 registers the products would not fit into them. Nothing here
-// may call an inline function of a header, whose copies the linker shares.
+// 3x3 convolutions by Winograd's algorithm (see winograd.h), compiled once for each instruction set,
+// which INKDROP_KERNEL names (see build.rs). Nothing here may call an inline function of a header,
+// whose copies the linker shares.
 
 #include "winograd.h"
 #include "vectors.h"
 
 namespace {
 
-using inkdrop::WinogradJob;
-constexpr int ROWS = inkdrop::WINOGRAD_ROWS;
-constexpr int COLUMNS = inkdrop::WINOGRAD_OUTPUTS;
+using namespace inkdrop;
 
-// Where a tile lies.
+constexpr int BLOCK = 2 * V;              // outputs computed together
+constexpr int ROWS = V_REGISTERS >= 32 ? 12 : 6;  // tiles whose sums fill the registers
+constexpr int STEP = ROWS / 3;
+constexpr int GRADIENT_ROWS = V_REGISTERS >= 32 ? 8 : 4;
+constexpr int64_t GRADIENT_TILES = 128;   // tiles whose panels stay in the first cache
+
+// ---------------------------------------------------------------- transforms along one axis
+// Points 0, 1, -1 and infinity for M = 2; 0, ±1/√2, ±√2 and infinity for M = 4, whose errors are a
+// third of those of the usual 0, ±1, ±2 (see docs/performance.md).
+
+constexpr float A = 0.70710678f, B = 1.41421356f, A3 = 0.35355339f, B3 = 2.82842712f;
+
+// B^T d: N numbers to N.
+template <int M>
+INLINE void input_axis(const vec *d, vec *to);
+
+template <>
+void input_axis<2>(const vec *d, vec *to) {
+  to[0] = d[0] - d[2];
+  to[1] = d[1] + d[2];
+  to[2] = d[2] - d[1];
+  to[3] = d[1] - d[3];
+}
+
+template <>
+void input_axis<4>(const vec *d, vec *to) {
+  const vec even_a = d[4] - 2.0f * d[2], odd_a = A * (d[3] - 2.0f * d[1]);
+  const vec even_b = d[4] - 0.5f * d[2], odd_b = B * (d[3] - 0.5f * d[1]);
+  to[0] = d[0] - 2.5f * d[2] + d[4];
+  to[1] = even_a + odd_a;
+  to[2] = even_a - odd_a;
+  to[3] = even_b + odd_b;
+  to[4] = even_b - odd_b;
+  to[5] = d[1] - 2.5f * d[3] + d[5];
+}
+
+// A^T m: N numbers to M.
+template <int M>
+INLINE void output_axis(const vec *m, vec *to);
+
+template <>
+void output_axis<2>(const vec *m, vec *to) {
+  to[0] = m[0] + m[1] + m[2];
+  to[1] = m[1] - m[2] - m[3];
+}
+
+template <>
+void output_axis<4>(const vec *m, vec *to) {
+  const vec even_a = m[1] + m[2], odd_a = m[1] - m[2];
+  const vec even_b = m[3] + m[4], odd_b = m[3] - m[4];
+  to[0] = m[0] + even_a + even_b;
+  to[1] = A * odd_a + B * odd_b;
+  to[2] = 0.5f * even_a + 2.0f * even_b;
+  to[3] = A3 * odd_a + B3 * odd_b + m[5];
+}
+
+// A y: M numbers to N.
+template <int M>
+INLINE void gradient_axis(const vec *y, vec *to);
+
+template <>
+void gradient_axis<2>(const vec *y, vec *to) {
+  to[0] = y[0];
+  to[1] = y[0] + y[1];
+  to[2] = y[0] - y[1];
+  to[3] = -y[1];
+}
+
+template <>
+void gradient_axis<4>(const vec *y, vec *to) {
+  const vec even_a = y[0] + 0.5f * y[2], odd_a = A * y[1] + A3 * y[3];
+  const vec even_b = y[0] + 2.0f * y[2], odd_b = B * y[1] + B3 * y[3];
+  to[0] = y[0];
+  to[1] = even_a + odd_a;
+  to[2] = even_a - odd_a;
+  to[3] = even_b + odd_b;
+  to[4] = even_b - odd_b;
+  to[5] = y[3];
+}
+
+// G g: 3 numbers to N.
+template <int M>
+INLINE void weight_axis(const vec *g, vec *to);
+
+template <>
+void weight_axis<2>(const vec *g, vec *to) {
+  const vec even = 0.5f * (g[0] + g[2]), odd = 0.5f * g[1];
+  to[0] = g[0];
+  to[1] = even + odd;
+  to[2] = even - odd;
+  to[3] = g[2];
+}
+
+template <>
+void weight_axis<4>(const vec *g, vec *to) {
+  const vec even_a = (g[0] + 0.5f * g[2]) * (-2.0f / 3), odd_a = g[1] * (-2.0f / 3 * A);
+  const vec even_b = (g[0] + 2.0f * g[2]) * (1.0f / 6), odd_b = g[1] * (1.0f / 6 * B);
+  to[0] = g[0];
+  to[1] = even_a + odd_a;
+  to[2] = even_a - odd_a;
+  to[3] = even_b + odd_b;
+  to[4] = even_b - odd_b;
+  to[5] = g[2];
+}
+
+// G^T m: N numbers to 3.
+template <int M>
+INLINE void kernel_axis(const vec *m, vec *to);
+
+template <>
+void kernel_axis<2>(const vec *m, vec *to) {
+  const vec even = 0.5f * (m[1] + m[2]);
+  to[0] = m[0] + even;
+  to[1] = 0.5f * (m[1] - m[2]);
+  to[2] = even + m[3];
+}
+
+template <>
+void kernel_axis<4>(const vec *m, vec *to) {
+  const vec even_a = (m[1] + m[2]) * (-2.0f / 3), odd_a = (m[1] - m[2]) * (-2.0f / 3 * A);
+  const vec even_b = (m[3] + m[4]) * (1.0f / 6), odd_b = (m[3] - m[4]) * (1.0f / 6 * B);
+  to[0] = m[0] + even_a + even_b;
+  to[1] = odd_a + odd_b;
+  to[2] = 0.5f * even_a + 2.0f * even_b + m[5];
+}
+
+// A transform along both axes, first down the columns: FROM x FROM numbers to TO x TO.
+#define BOTH_AXES(NAME, AXIS, FROM, TO)                               \
+  template <int M>                                                    \
+  INLINE void NAME(const vec (&from)[FROM][FROM], vec (&to)[TO][TO]) { \
+    vec half[FROM][TO];                                               \
+    for (int j = 0; j < FROM; ++j) {                                  \
+      vec column[FROM];                                               \
+      for (int i = 0; i < FROM; ++i) column[i] = from[i][j];          \
+      AXIS<M>(column, half[j]);                                       \
+    }                                                                 \
+    for (int i = 0; i < TO; ++i) {                                    \
+      vec row[FROM];                                                  \
+      for (int j = 0; j < FROM; ++j) row[j] = half[j][i];             \
+      AXIS<M>(row, to[i]);                                            \
+    }                                                                 \
+  }
+
+BOTH_AXES(transform_input, input_axis, M + 2, M + 2)
+BOTH_AXES(transform_output, output_axis, M + 2, M)
+BOTH_AXES(transform_gradient, gradient_axis, M, M + 2)
+BOTH_AXES(transform_weight, weight_axis, 3, M + 2)
+BOTH_AXES(transform_kernel, kernel_axis, M + 2, 3)
+
+// ---------------------------------------------------------------- tiles in memory
+
+// The first pixel of a tile of results.
 struct Place {
   int64_t image, row, column;
 };
 
-INLINE Place place(const WinogradJob &job, int64_t tile) {
-  const int64_t across = (job.width + 1) / 2, down = (job.height + 1) / 2;
-  return {tile / (across * down), tile / across % down * 2, tile % across * 2};
+template <int M>
+INLINE Place place(const WinogradShape &shape, int64_t tile) {
+  const int64_t across = (shape.width + M - 1) / M, down = (shape.height + M - 1) / M;
+  return {tile / (across * down), tile / across % down * M, tile % across * M};
 }
 
-// B^T d B of one tile for all channels; the 16 results lie `apart` numbers from each other.
-INLINE void transform_input(const WinogradJob &job, int64_t tile, float *to, int64_t apart) {
-  const Place at = place(job, tile);
-  const float *rows[4];
-  const float *image = job.x + at.image * job.height * job.width * job.inputs;
-  for (int i = 0; i < 4; ++i) {
-    const int64_t row = at.row + i - 1;
-    rows[i] = row < 0 || row >= job.height ? nullptr : image + row * job.width * job.inputs;
+// SIDE x SIDE pixels of some channels from a place on; zeros beyond the image.
+template <int SIDE>
+INLINE void read_pixels(const WinogradShape &shape, const float *from, int64_t channels, Place at,
+                        int64_t channel, vec (&to)[SIDE][SIDE]) {
+  const float *image = from + at.image * shape.height * shape.width * channels + channel;
+  for (int i = 0; i < SIDE; ++i) {
+    const int64_t row = at.row + i;
+    const bool row_inside = row >= 0 && row < shape.height;
+    for (int j = 0; j < SIDE; ++j) {
+      const int64_t column = at.column + j;
+      const bool inside = row_inside && column >= 0 && column < shape.width;
+      to[i][j] = inside ? load(image + (row * shape.width + column) * channels) : vec{};
+    }
   }
-  for (int64_t c = 0; c < job.inputs; c += V) {
-    vec d[4][4];
-    for (int i = 0; i < 4; ++i)
-      for (int j = 0; j < 4; ++j) {
-        const int64_t column = at.column + j - 1;
-        const bool inside = rows[i] != nullptr && column >= 0 && column < job.width;
-        d[i][j] = inside ? load(rows[i] + column * job.inputs + c) : vec{};
+}
+
+template <int M>
+INLINE void input_of_tile(const WinogradShape &shape, const float *x, int64_t tile, int64_t channel,
+                          vec (&to)[M + 2][M + 2]) {
+  Place at = place<M>(shape, tile);
+  at.row -= 1;
+  at.column -= 1;
+  vec pixels[M + 2][M + 2];
+  read_pixels(shape, x, shape.inputs, at, channel, pixels);
+  transform_input<M>(pixels, to);
+}
+
+// ---------------------------------------------------------------- weights
+
+template <int M>
+INLINE void pack_weights(const WinogradWeights &job) {
+  constexpr int N = M + 2;
+  const int64_t inputs = job.shape->inputs, outputs = job.shape->outputs;
+  for (int64_t block = job.first; block < job.last; ++block)
+    for (int64_t c = 0; c < inputs; ++c)
+      for (int part = 0; part < BLOCK; part += V) {
+        const int64_t o = block * BLOCK + part;
+        vec kernel[3][3], to[N][N];
+        for (int tap = 0; tap < 9; ++tap) {
+          vec &lanes = kernel[tap / 3][tap % 3];
+          for (int lane = 0; lane < V; ++lane)
+            lanes[lane] = job.turned ? job.from[(c * outputs + o + lane) * 9 + 8 - tap]
+                                     : job.from[((o + lane) * inputs + c) * 9 + tap];
+        }
+        transform_weight<M>(kernel, to);
+        const int64_t apart = inputs * BLOCK + WINOGRAD_PAD;
+        float *at = job.to + block * N * N * apart + c * BLOCK + part;
+        for (int i = 0; i < N * N; ++i) store(at + i * apart, to[i / N][i % N]);
       }
-    vec half[4][4];
-    for (int j = 0; j < 4; ++j) {
-      half[0][j] = d[0][j] - d[2][j];
-      half[1][j] = d[1][j] + d[2][j];
-      half[2][j] = d[2][j] - d[1][j];
-      half[3][j] = d[1][j] - d[3][j];
-    }
-    for (int i = 0; i < 4; ++i) {
-      store(to + (4 * i + 0) * apart + c, half[i][0] - half[i][2]);
-      store(to + (4 * i + 1) * apart + c, half[i][1] + half[i][2]);
-      store(to + (4 * i + 2) * apart + c, half[i][2] - half[i][1]);
-      store(to + (4 * i + 3) * apart + c, half[i][1] - half[i][3]);
-    }
-  }
 }
 
-// [rows, inputs] x [inputs, COLUMNS].
+// ---------------------------------------------------------------- the convolution
+
+// [rows, inputs] x [inputs, BLOCK]. Sums of at most SUM products are added up, whose errors are smaller
+// than those of one long sum.
 template <int rows>
 INLINE void multiply(const float *a, const float *b, float *to, int64_t inputs) {
-  vec sums[rows][2];
+  constexpr int64_t SUM = 128;
+  for (int64_t first = 0; first < inputs; first += SUM) {
+    const int64_t last = first + SUM < inputs ? first + SUM : inputs;
+    vec sums[rows][2];
 #pragma GCC unroll 12
-  for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = vec{};
-  for (int64_t k = 0; k < inputs; ++k, b += COLUMNS) {
-    const vec b0 = load(b), b1 = load(b + V);
+    for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = vec{};
+    for (int64_t k = first; k < last; ++k, b += BLOCK) {
+      const vec b0 = load(b), b1 = load(b + V);
 #pragma GCC unroll 12
-    for (int i = 0; i < rows; ++i) {
-      const vec factor = vec{} + a[i * inputs + k];
-      sums[i][0] += factor * b0;
-      sums[i][1] += factor * b1;
+      for (int i = 0; i < rows; ++i) {
+        const vec factor = broadcast(a[i * inputs + k]);
+        sums[i][0] += factor * b0;
+        sums[i][1] += factor * b1;
+      }
     }
-  }
 #pragma GCC unroll 12
-  for (int i = 0; i < rows; ++i) {
-    store(to + i * COLUMNS, sums[i][0]);
-    store(to + i * COLUMNS + V, sums[i][1]);
+    for (int i = 0; i < rows; ++i)
+      for (int part = 0; part < 2; ++part) {
+        float *at = to + i * BLOCK + part * V;
+        store(at, first == 0 ? sums[i][part] : load(at) + sums[i][part]);
+      }
   }
 }
 
-// The same for `tiles` rows: 12 at a time, which fill the registers; then 8 or 4.
+// The same for `tiles` rows, a multiple of STEP.
 INLINE void multiply_all(const float *a, const float *b, float *to, int64_t inputs, int64_t tiles) {
   int64_t t = 0;
-  for (; t + 12 <= tiles; t += 12) multiply<12>(a + t * inputs, b, to + t * COLUMNS, inputs);
-  if (t + 8 <= tiles) {
-    multiply<8>(a + t * inputs, b, to + t * COLUMNS, inputs);
-    t += 8;
+  for (; t + ROWS <= tiles; t += ROWS) multiply<ROWS>(a + t * inputs, b, to + t * BLOCK, inputs);
+  if (t + 2 * STEP <= tiles) {
+    multiply<2 * STEP>(a + t * inputs, b, to + t * BLOCK, inputs);
+    t += 2 * STEP;
   }
-  if (t < tiles) multiply<4>(a + t * inputs, b, to + t * COLUMNS, inputs);
+  if (t < tiles) multiply<STEP>(a + t * inputs, b, to + t * BLOCK, inputs);
 }
 
-// A^T m A of one tile for some outputs, with what comes after it.
-template <int activation, bool onto>
-INLINE void transform_output(const WinogradJob &job, int64_t tile, const float *from, int64_t apart,
-                             int64_t first) {
-  const Place at = place(job, tile);
-  for (int64_t c = 0; c < COLUMNS; c += V) {
-    vec half[2][4];
-    for (int j = 0; j < 4; ++j) {
-      vec m[4];
-      for (int i = 0; i < 4; ++i) m[i] = load(from + (4 * i + j) * apart + c);
-      half[0][j] = m[0] + m[1] + m[2];
-      half[1][j] = m[1] - m[2] - m[3];
-    }
-    const vec bias = load(job.bias + first + c);
-    for (int i = 0; i < 2; ++i) {
-      const vec results[2] = {half[i][0] + half[i][1] + half[i][2] + bias,
-                              half[i][1] - half[i][2] - half[i][3] + bias};
-      const int64_t row = at.row + i;
-      if (row >= job.height) break;
-      for (int j = 0; j < 2; ++j) {
-        const int64_t column = at.column + j;
-        if (column >= job.width) break;
-        const int64_t index =
-            ((at.image * job.height + row) * job.width + column) * job.outputs + first + c;
-        if (onto)
-          store(job.y + index, results[j] + load(job.other + index));
-        else
-          store(job.y + index, activate<activation>(results[j]));
+// The results of one tile for a block of outputs, with what comes after them.
+template <int M, int activation, bool onto>
+INLINE void write_tile(const WinogradForward &job, int64_t tile, const float *from, int64_t apart,
+                       int64_t first) {
+  constexpr int N = M + 2;
+  const WinogradShape &shape = *job.shape;
+  const Place at = place<M>(shape, tile);
+  for (int64_t c = 0; c < BLOCK; c += V) {
+    vec numbers[N][N], results[M][M];
+    for (int i = 0; i < N; ++i)
+      for (int j = 0; j < N; ++j) numbers[i][j] = load(from + (N * i + j) * apart + c);
+    transform_output<M>(numbers, results);
+    const vec bias = job.bias ? load(job.bias + first + c) : vec{};
+    for (int i = 0; i < M && at.row + i < shape.height; ++i)
+      for (int j = 0; j < M && at.column + j < shape.width; ++j) {
+        const int64_t pixel = (at.image * shape.height + at.row + i) * shape.width + at.column + j;
+        const int64_t index = pixel * shape.outputs + first + c;
+        const vec result = results[i][j] + bias;
+        store(job.y + index, onto ? result + load(job.other + index) : activate<activation>(result));
       }
-    }
   }
 }
 
-template <int activation, bool onto>
-void run(const WinogradJob &job) {
-  const int64_t tiles = job.last - job.first, whole = (tiles + ROWS - 1) / ROWS * ROWS;
-  float *inputs = job.room, *results = inputs + 16 * (whole * job.inputs + V);
-  // Not whole pages apart, or the 16 would get into each other's way in the cache.
-  const int64_t apart = whole * job.inputs + V, results_apart = whole * COLUMNS + V;
+template <int M, int activation, bool onto>
+INLINE void run(const WinogradForward &job) {
+  constexpr int N = M + 2;
+  const int64_t width = job.shape->inputs, tiles = job.last - job.first;
+  const int64_t rows = (tiles + STEP - 1) / STEP * STEP;
+  const int64_t apart = rows * width + WINOGRAD_PAD, results_apart = rows * BLOCK + WINOGRAD_PAD;
+  const int64_t weights_apart = width * BLOCK + WINOGRAD_PAD;
+  float *inputs = job.room, *results = inputs + N * N * apart;
   for (int64_t t = 0; t < tiles; ++t)
-    transform_input(job, job.first + t, inputs + t * job.inputs, apart);
+    for (int64_t c = 0; c < width; c += V) {
+      vec to[N][N];
+      input_of_tile<M>(*job.shape, job.x, job.first + t, c, to);
+      for (int i = 0; i < N; ++i)
+        for (int j = 0; j < N; ++j) store(inputs + (N * i + j) * apart + t * width + c, to[i][j]);
+    }
   // Rows beyond the last tile are computed and not looked at; they must hold numbers.
-  for (int64_t t = tiles; t < whole; ++t)
-    for (int i = 0; i < 16; ++i)
-      for (int64_t c = 0; c < job.inputs; c += V)
-        store(inputs + i * apart + t * job.inputs + c, vec{});
+  for (int i = 0; i < N * N; ++i)
+    for (int64_t n = tiles * width; n < rows * width; n += V) store(inputs + i * apart + n, vec{});
 
-  for (int64_t first = job.first_output; first < job.last_output; first += COLUMNS) {
-    const float *weights = job.weights + first * 16 * job.inputs;
-    for (int i = 0; i < 16; ++i)
-      multiply_all(inputs + i * apart, weights + i * job.inputs * COLUMNS,
-                   results + i * results_apart, job.inputs, whole);
+  for (int64_t first = job.first_output; first < job.last_output; first += BLOCK) {
+    const float *weights = job.weights + first / BLOCK * N * N * weights_apart;
+    for (int i = 0; i < N * N; ++i)
+      multiply_all(inputs + i * apart, weights + i * weights_apart, results + i * results_apart,
+                   width, rows);
     for (int64_t t = 0; t < tiles; ++t)
-      transform_output<activation, onto>(job, job.first + t, results + t * COLUMNS, results_apart,
-                                         first);
+      write_tile<M, activation, onto>(job, job.first + t, results + t * BLOCK, results_apart, first);
   }
 }
 
-// A dy A^T of one tile for some outputs; places beyond the image count nothing.
-INLINE void transform_gradient(const WinogradJob &job, int64_t tile, float *to, int64_t apart,
-                               int64_t first) {
-  const Place at = place(job, tile);
-  for (int64_t c = 0; c < COLUMNS; c += V) {
-    vec d[2][2];
-    for (int i = 0; i < 2; ++i)
-      for (int j = 0; j < 2; ++j) {
-        const int64_t row = at.row + i, column = at.column + j;
-        const int64_t index =
-            ((at.image * job.height + row) * job.width + column) * job.outputs + first + c;
-        d[i][j] = row < job.height && column < job.width ? load(job.other + index) : vec{};
-      }
-    vec half[4][2];
-    for (int j = 0; j < 2; ++j) {
-      half[0][j] = d[0][j];
-      half[1][j] = d[0][j] + d[1][j];
-      half[2][j] = d[0][j] - d[1][j];
-      half[3][j] = -d[1][j];
+template <int M>
+INLINE void convolve(const WinogradForward &job) {
+  if (job.other != nullptr) return run<M, 0, true>(job);
+  switch (job.activation) {
+    case 1: return run<M, 1, false>(job);
+    case 2: return run<M, 2, false>(job);
+    case 3: return run<M, 3, false>(job);
+    default: return run<M, 0, false>(job);
+  }
+}
+
+// ---------------------------------------------------------------- the gradient by the weights
+
+template <int M>
+INLINE void transform_chunk(const WinogradGradient &job, int64_t first, int64_t last) {
+  constexpr int N = M + 2;
+  const WinogradShape &shape = *job.shape;
+  const int64_t inputs_apart = shape.inputs * job.tiles + WINOGRAD_PAD;
+  const int64_t outputs_apart = shape.outputs * job.tiles + WINOGRAD_PAD;
+  for (int64_t t = first; t < last; ++t) {
+    for (int64_t c = 0; c < shape.inputs; c += V) {
+      vec to[N][N];
+      input_of_tile<M>(shape, job.x, job.first + t, c, to);
+      for (int i = 0; i < N * N; ++i)
+        store(job.inputs + i * inputs_apart + c * job.tiles + t * V, to[i / N][i % N]);
     }
-    for (int i = 0; i < 4; ++i) {
-      store(to + (4 * i + 0) * apart + c, half[i][0]);
-      store(to + (4 * i + 1) * apart + c, half[i][0] + half[i][1]);
-      store(to + (4 * i + 2) * apart + c, half[i][0] - half[i][1]);
-      store(to + (4 * i + 3) * apart + c, -half[i][1]);
+    const Place at = place<M>(shape, job.first + t);
+    for (int64_t o = 0; o < shape.outputs; o += V) {
+      vec pixels[M][M], to[N][N];
+      read_pixels(shape, job.gradient, shape.outputs, at, o, pixels);
+      transform_gradient<M>(pixels, to);
+      const int64_t index = o / BLOCK * BLOCK * job.tiles + t * BLOCK + o % BLOCK;
+      for (int i = 0; i < N * N; ++i)
+        store(job.outputs + i * outputs_apart + index, to[i / N][i % N]);
     }
   }
 }
 
-// to [ROWS, COLUMNS] += a^T b, a [tiles, inputs] from its column on, b [tiles, COLUMNS].
-constexpr int GRADIENT_ROWS = 8;
-INLINE void accumulate(const float *a, const float *b, float *to, int64_t inputs, int64_t tiles) {
+// to [GRADIENT_ROWS, BLOCK] += a^T b: some columns of a [tiles, V], and b [tiles, BLOCK].
+INLINE void accumulate(const float *a, const float *b, float *to, int64_t tiles) {
   vec sums[GRADIENT_ROWS][2];
 #pragma GCC unroll 8
-  for (int i = 0; i < GRADIENT_ROWS; ++i) {
-    sums[i][0] = load(to + i * COLUMNS);
-    sums[i][1] = load(to + i * COLUMNS + V);
-  }
+  for (int i = 0; i < GRADIENT_ROWS; ++i) sums[i][0] = sums[i][1] = vec{};
   for (int64_t t = 0; t < tiles; ++t) {
-    const vec b0 = load(b + t * COLUMNS), b1 = load(b + t * COLUMNS + V);
+    const vec b0 = load(b + t * BLOCK), b1 = load(b + t * BLOCK + V);
 #pragma GCC unroll 8
     for (int i = 0; i < GRADIENT_ROWS; ++i) {
-      const vec factor = vec{} + a[t * inputs + i];
+      const vec factor = broadcast(a[t * V + i]);
       sums[i][0] += factor * b0;
       sums[i][1] += factor * b1;
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < GRADIENT_ROWS; ++i) {
-    store(to + i * COLUMNS, sums[i][0]);
-    store(to + i * COLUMNS + V, sums[i][1]);
+  for (int i = 0; i < GRADIENT_ROWS; ++i)
+    for (int part = 0; part < 2; ++part) {
+      float *at = to + i * BLOCK + part * V;
+      store(at, load(at) + sums[i][part]);
+    }
+}
+
+void multiply_chunk(const WinogradGradient &job, int64_t unit) {
+  const WinogradShape &shape = *job.shape;
+  const int64_t inputs = shape.inputs, outputs = shape.outputs, blocks = outputs / BLOCK;
+  const int64_t frequency = unit / blocks, block = unit % blocks;
+  const int64_t apart = (shape.tile + 2) * (shape.tile + 2) * BLOCK;
+  const float *a = job.inputs + frequency * (inputs * job.tiles + WINOGRAD_PAD);
+  const float *b = job.outputs + frequency * (outputs * job.tiles + WINOGRAD_PAD) +
+                   block * BLOCK * job.tiles;
+  float *to = job.sums + block * inputs * apart + frequency * GRADIENT_ROWS * BLOCK;
+  for (int64_t t = 0; t < job.tiles; t += GRADIENT_TILES) {
+    const int64_t tiles = job.tiles - t < GRADIENT_TILES ? job.tiles - t : GRADIENT_TILES;
+    for (int64_t c = 0; c < inputs; c += GRADIENT_ROWS)
+      accumulate(a + c / V * V * job.tiles + t * V + c % V, b + t * BLOCK, to + c * apart, tiles);
   }
+}
+
+template <int M>
+INLINE void collect_weights(const WinogradGradient &job, int64_t block) {
+  constexpr int N = M + 2;
+  const int64_t inputs = job.shape->inputs;
+  for (int64_t c = 0; c < inputs; ++c)
+    for (int part = 0; part < BLOCK; part += V) {
+      vec numbers[N][N], kernel[3][3];
+      const int64_t group = (block * inputs + c / GRADIENT_ROWS * GRADIENT_ROWS) * N * N;
+      const float *sums = job.sums + (group + c % GRADIENT_ROWS) * BLOCK + part;
+      for (int i = 0; i < N * N; ++i)
+        numbers[i / N][i % N] = load(sums + i * GRADIENT_ROWS * BLOCK);
+      transform_kernel<M>(numbers, kernel);
+      for (int lane = 0; lane < V; ++lane)
+        for (int tap = 0; tap < 9; ++tap)
+          job.weights[((block * BLOCK + part + lane) * inputs + c) * 9 + tap] =
+              kernel[tap / 3][tap % 3][lane];
+    }
+}
+
+// ---------------------------------------------------------------- by the size of tiles
+
+void weights_of(const WinogradWeights &job) {
+  job.shape->tile == 4 ? pack_weights<4>(job) : pack_weights<2>(job);
+}
+
+void forward(const WinogradForward &job) {
+  job.shape->tile == 4 ? convolve<4>(job) : convolve<2>(job);
+}
+
+void gradient_transform(const WinogradGradient &job, int64_t first, int64_t last) {
+  job.shape->tile == 4 ? transform_chunk<4>(job, first, last) : transform_chunk<2>(job, first, last);
+}
+
+void gradient_weights(const WinogradGradient &job, int64_t block) {
+  job.shape->tile == 4 ? collect_weights<4>(job, block) : collect_weights<2>(job, block);
 }
 
 }  // namespace
 
 namespace inkdrop {
 
-void winograd_gradient_avx512(const WinogradJob &job) {
-  const int64_t most = job.last - job.first < WINOGRAD_BLOCK ? job.last - job.first : WINOGRAD_BLOCK;
-  const int64_t apart = most * job.inputs + V, results_apart = most * COLUMNS + V;
-  float *inputs = job.room, *gradients = inputs + 16 * apart;
-  for (int64_t start = job.first; start < job.last; start += most) {
-    const int64_t tiles = job.last - start < most ? job.last - start : most;
-    for (int64_t t = 0; t < tiles; ++t)
-      transform_input(job, start + t, inputs + t * job.inputs, apart);
-    for (int64_t first = 0; first < job.outputs; first += COLUMNS) {
-      for (int64_t t = 0; t < tiles; ++t)
-        transform_gradient(job, start + t, gradients + t * COLUMNS, results_apart, first);
-      for (int i = 0; i < 16; ++i)
-        for (int64_t c = 0; c < job.inputs; c += GRADIENT_ROWS)
-          accumulate(inputs + i * apart + c, gradients + i * results_apart,
-                     job.y + ((first / COLUMNS * 16 + i) * job.inputs + c) * COLUMNS, job.inputs,
-                     tiles);
-    }
-  }
-}
-
-void winograd_avx512(const WinogradJob &job) {
-  if (job.other != nullptr) return run<0, true>(job);
-  switch (job.activation) {
-    case 1: return run<1, false>(job);
-    case 2: return run<2, false>(job);
-    case 3: return run<3, false>(job);
-    default: return run<0, false>(job);
-  }
-}
+const WinogradKernel INKDROP_KERNEL = {BLOCK,          weights_of,     forward, gradient_transform,
+                                       multiply_chunk, gradient_weights};
 
 }  // namespace inkdrop

@@ -36,8 +36,26 @@ pub struct GroupNormInputs<'a> {
     pub shift: &'a Tensor,
 }
 
-/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], no gradients, and channels in
-/// multiples of 16.
+/// True if the channels of x [B, C, H, W] are innermost in memory (PyTorch's `channels_last`).
+pub fn is_channels_last(x: &Tensor) -> bool {
+    match x.size()[..] {
+        [_, c, h, w] => x.stride() == [c * h * w, 1, c * w, c],
+        _ => false,
+    }
+}
+
+/// x with its channels innermost in memory (PyTorch's `channels_last`); x itself where they are.
+///
+/// # Shapes
+/// - x: [B, C, H, W]; returns the same
+///
+/// # Errors
+/// x has other axes.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+}
+
+/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], and channels in multiples of 16.
 pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
     let size = x.size();
     x.device() == Device::Cpu
@@ -45,8 +63,8 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
         && matches!(size[..], [b, c, h, w] if c % 16 == 0 && c % groups == 0 && b * h * w > 0)
 }
 
-/// Fused group normalisation (Wu & He 2018): activation(norm(x + before)·scale + shift), without
-/// gradients. It reads x three times.
+/// Fused group normalisation (Wu & He 2018): activation(norm(x + before)·scale + shift), with gradients
+/// by x and all rows. It reads x three times, and keeps x alone for the gradients.
 ///
 /// # Shapes
 /// - x: [B, C, H, W]; see [`takes_group_norm`]
@@ -96,7 +114,7 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Resul
     })
 }
 
-// SAFETY: this is a declaration of shim/inference.h.
+// SAFETY: this is a declaration of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn inkdrop_group_norm(

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod checkpoint;
+mod cpu;
 mod device;
 mod error;
 mod ffi;
@@ -14,9 +15,10 @@ mod packed;
 mod settings;
 
 pub use checkpoint::{Pass, checkpoint};
+pub use cpu::{Isa, isa};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
-pub use fused::{GroupNormInputs, PostOp, group_norm, takes_group_norm};
+pub use fused::{GroupNormInputs, PostOp, channels_last, group_norm, is_channels_last, takes_group_norm};
 pub use generator::DefaultGenerator;
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};

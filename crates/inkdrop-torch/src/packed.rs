@@ -7,11 +7,12 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{PostOp, Result, TorchError, grad_enabled};
+use crate::{PostOp, Result, TorchError, is_channels_last};
 
 /// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order for
-/// the size of x, so that no pass has to reorder it. On processors with AVX-512, 3×3 kernels over enough pixels use
-/// Winograd's algorithm, F(2×2, 3×3) of Lavin & Gray 2016, with 2.25 times fewer multiplications.
+/// the size of x, so that no pass has to reorder it. 3×3 kernels over enough pixels use Winograd's
+/// algorithm, F(4×4, 3×3) or F(2×2, 3×3) of Lavin & Gray 2016, with 4 or 2.25 times fewer
+/// multiplications.
 ///
 /// ```
 /// use inkdrop_torch::{PackedConv, PostOp};
@@ -45,15 +46,15 @@ pub struct PackedConv {
 enum Packed {
     /// In oneDNN's order.
     Direct(Tensor),
-    /// For Winograd's algorithm.
-    Winograd(Tensor),
+    /// For Winograd's algorithm with tiles of this side.
+    Winograd(i64, Tensor),
 }
 
 impl Packed {
     fn shallow_clone(&self) -> Self {
         match self {
             Self::Direct(weight) => Self::Direct(weight.shallow_clone()),
-            Self::Winograd(weight) => Self::Winograd(weight.shallow_clone()),
+            Self::Winograd(tile, weight) => Self::Winograd(*tile, weight.shallow_clone()),
         }
     }
 }
@@ -61,9 +62,16 @@ impl Packed {
 /// Maximum number of sizes with a packed weight: those of whole batches and of a smaller last one.
 const SIZES: usize = 2;
 
-/// Minimum number of 2×2 tiles per image for Winograd's algorithm. With fewer tiles, reading its larger
+/// Minimum number of tiles per image for Winograd's algorithm. With fewer tiles, reading its larger
 /// weights costs more than it saves. It counts tiles per image, so that results do not depend on the batch.
 const LEAST_TILES: i64 = 16;
+
+/// Side of the tiles for a 3×3 kernel over images of this size; `None` where they are too small for
+/// Winograd's algorithm.
+fn winograd_tile(height: i64, width: i64) -> Option<i64> {
+    let tiles = |side: i64| ((height + side - 1) / side) * ((width + side - 1) / side);
+    [4, 2].into_iter().find(|side| tiles(*side) >= LEAST_TILES)
+}
 
 impl PackedConv {
     /// A layer that shares the weight until its first pass copies it.
@@ -103,14 +111,17 @@ impl PackedConv {
         if let Some((_, packed)) = known.iter().find(|(known, _)| *known == size) {
             return Ok(packed.shallow_clone());
         }
-        let transformed = known.iter().find_map(|(_, packed)| match packed {
-            Packed::Winograd(weight) => Some(weight.shallow_clone()),
-            Packed::Direct(_) => None,
-        });
-        let packed = match (self.suits_winograd(&size), transformed) {
-            (true, Some(weight)) => Packed::Winograd(weight),
-            (true, None) => Packed::Winograd(winograd_weight(&self.weight)?),
-            (false, _) => Packed::Direct(pack(&self.weight, self.stride, self.padding, &size)?),
+        let packed = match self.winograd_tile(&size) {
+            Some(tile) => {
+                let same = |packed: &Packed| match packed {
+                    Packed::Winograd(of, weight) if *of == tile => Some(weight.shallow_clone()),
+                    _ => None,
+                };
+                let known = known.iter().find_map(|(_, packed)| same(packed));
+                let weight = known.map_or_else(|| winograd_weight(&self.weight, tile), Ok)?;
+                Packed::Winograd(tile, weight)
+            }
+            None => Packed::Direct(pack(&self.weight, self.stride, self.padding, &size)?),
         };
         if known.len() == SIZES {
             drop(known.remove(0));
@@ -119,18 +130,17 @@ impl PackedConv {
         Ok(packed)
     }
 
-    /// True if Winograd's algorithm is the best one for x of this size.
-    fn suits_winograd(&self, size: &[i64]) -> bool {
+    /// Side of the tiles if Winograd's algorithm is the best one for x of this size.
+    fn winograd_tile(&self, size: &[i64]) -> Option<i64> {
         let kernel = self.weight.size();
         let fits = kernel[2..] == [3, 3]
             && (self.stride, self.padding) == ([1, 1], [1, 1])
             && kernel[0] % 32 == 0
             && kernel[1] % 16 == 0;
-        let tiles = match size {
-            [_, _, h, w] => ((h + 1) / 2) * ((w + 1) / 2),
-            _ => 0,
-        };
-        fits && tiles >= LEAST_TILES && can_winograd()
+        match size {
+            [_, _, height, width] if fits => winograd_tile(*height, *width),
+            _ => None,
+        }
     }
 
     /// # Shapes
@@ -191,8 +201,8 @@ impl PackedConv {
         let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
         match &packed {
             // SAFETY: the pointers are those of live tensors; the weight is in the form that
-            // inkdrop_winograd_weight made, and this processor is one that it is for.
-            Packed::Winograd(weight) => call_for_tensor(|out, error| unsafe {
+            // inkdrop_winograd_weight made.
+            Packed::Winograd(_, weight) => call_for_tensor(|out, error| unsafe {
                 let weight = pointer(Some(weight));
                 inkdrop_winograd_conv(x, weight, bias, other, post_op, out, error)
             }),
@@ -222,10 +232,10 @@ fn pack(weight: &Tensor, stride: [i64; 2], padding: [i64; 2], size: &[i64]) -> R
 
 /// The weight in the form of Winograd's algorithm.
 #[allow(unsafe_code)]
-fn winograd_weight(weight: &Tensor) -> Result<Tensor> {
+fn winograd_weight(weight: &Tensor, tile: i64) -> Result<Tensor> {
     // SAFETY: the pointer is that of a live tensor, whose shape the shim checks.
     call_for_tensor(|out, error| unsafe {
-        inkdrop_winograd_weight(pointer(Some(weight)), out, error)
+        inkdrop_winograd_weight(pointer(Some(weight)), tile as c_int, out, error)
     })
 }
 
@@ -254,12 +264,6 @@ fn fused_relu_keeps_nan() -> Result<bool> {
 }
 
 #[allow(unsafe_code)]
-fn can_winograd() -> bool {
-    // SAFETY: reads the features of the processor.
-    unsafe { inkdrop_can_winograd() == 1 }
-}
-
-#[allow(unsafe_code)]
 fn can_pack() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
@@ -269,48 +273,57 @@ fn can_pack() -> bool {
     })
 }
 
-/// A 3×3 convolution with stride 1 and padding 1 by Winograd's algorithm while its weight is trained,
-/// gradients included; `None` where another one is as good: see [`PackedConv`]. Here x must have its
-/// channels innermost already, and inputs and outputs come in multiples of 32.
+/// A 3×3 convolution with stride 1 and padding 1 by Winograd's algorithm, gradients included, for a
+/// weight that is trained; `None` where another algorithm is as good (see [`PackedConv`]) or the layout
+/// is another one: x must have its channels innermost already, and inputs and outputs come in multiples
+/// of 32.
 ///
 /// # Shapes
 /// - x: [B, inputs, H, W], weight: [outputs, inputs, 3, 3], bias: `[outputs]`
+/// - other: added to the result, [B, outputs, H, W]
 /// - returns [B, outputs, H, W]
 ///
 /// # Errors
-/// libtorch is out of memory.
+/// `other` has another shape, or libtorch is out of memory.
 #[allow(unsafe_code)]
-pub fn winograd_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Option<Tensor>> {
-    let (size, kernel) = (x.size(), weight.size());
-    let trained = weight.requires_grad() && grad_enabled();
-    let plain = [x, weight, bias]
-        .iter()
+pub fn winograd_conv(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    other: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    let kernel = weight.size();
+    let plain = [Some(x), Some(weight), Some(bias), other]
+        .into_iter()
+        .flatten()
         .all(|tensor| tensor.device() == Device::Cpu && tensor.kind() == Kind::Float);
-    let [_, channels, height, width] = size[..] else { return Ok(None) };
+    let [_, channels, height, width] = x.size()[..] else { return Ok(None) };
     let fits = kernel.len() == 4
         && kernel[2..] == [3, 3]
         && kernel[0] % 32 == 0
         && kernel[1] % 32 == 0
         && channels == kernel[1]
-        && bias.size() == [kernel[0]]
-        && x.stride() == [channels * height * width, 1, channels * width, channels];
-    let tiles = ((height + 1) / 2) * ((width + 1) / 2);
-    if !(trained && plain && fits && tiles >= LEAST_TILES && can_winograd()) {
+        && bias.size() == [kernel[0]];
+    let tile = winograd_tile(height, width);
+    let (true, Some(tile)) = (weight.requires_grad() && plain && fits && is_channels_last(x), tile)
+    else {
         return Ok(None);
-    }
-    let (x, weight, bias) = (pointer(Some(x)), pointer(Some(weight)), pointer(Some(bias)));
-    // SAFETY: the pointers are those of live tensors of the shapes and kinds that the shim takes, and
-    // this processor is one that it is for.
-    call_for_tensor(|out, error| unsafe { inkdrop_winograd_trained(x, weight, bias, out, error) })
-        .map(Some)
+    };
+    let (x, weight) = (pointer(Some(x)), pointer(Some(weight)));
+    let (bias, other, tile) = (pointer(Some(bias)), pointer(other), tile as c_int);
+    // SAFETY: the pointers are those of live tensors of the shapes and kinds that the shim takes.
+    call_for_tensor(|out, error| unsafe {
+        inkdrop_winograd_trained(x, weight, bias, other, tile, out, error)
+    })
+    .map(Some)
 }
 
-// SAFETY: these are the declarations of shim/inference.h.
+// SAFETY: these are the declarations of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
-    fn inkdrop_can_winograd() -> c_int;
     fn inkdrop_winograd_weight(
         weight: *const c_void,
+        tile: c_int,
         out: *mut *mut c_void,
         error: *mut *mut c_char,
     ) -> c_int;
@@ -327,6 +340,8 @@ unsafe extern "C" {
         x: *const c_void,
         weight: *const c_void,
         bias: *const c_void,
+        other: *const c_void,
+        tile: c_int,
         out: *mut *mut c_void,
         error: *mut *mut c_char,
     ) -> c_int;

@@ -21,8 +21,8 @@ use inkdrop_nn::{
     Params, Scope, TrainableNetwork, Trained, diffusers_embedding, positional_embedding,
     timestep_embedding,
 };
-use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, channels_last};
 
 use crate::inputs::InputSpec;
 use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, UnetSpec};
@@ -254,6 +254,9 @@ impl<F: Form> Backbone<F> {
         mode: Mode,
     ) -> Result<Vec<Tensor>> {
         let mut h = x.f_to_kind(self.dtypes[0])?;
+        if h.dim() == 4 && h.device() == Device::Cpu {
+            h = channels_last(&h)?; // the layout of our kernels and of oneDNN
+        }
         let mut skips = Vec::with_capacity(self.encoder.len());
         for stage in &self.encoder {
             h = stage.forward(&h, conditioning, mode)?;

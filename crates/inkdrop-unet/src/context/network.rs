@@ -7,7 +7,7 @@ use inkdrop_nn::{
     TransposedConvolution, UnetDown, UnetUp,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{Result, TorchError};
+use inkdrop_torch::{Result, TorchError, channels_last};
 
 use super::ContextConfig;
 use crate::BuildError;
@@ -356,10 +356,4 @@ fn distinct_rows(context: &Tensor) -> Result<(Vec<Tensor>, Vec<i64>)> {
         row_of.push(known.unwrap_or(firsts.len() - 1) as i64);
     }
     Ok((rows, row_of))
-}
-
-/// The same values with channels innermost in memory (PyTorch's `channels_last`): a training step
-/// then needs an eighth less memory.
-fn channels_last(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }

@@ -1,4 +1,4 @@
-// Layers of networks for inference on a CPU, each in one go. C only; every function returns 0,
+// Layers on a CPU that do in one go what libtorch does in several. C only; every function returns 0,
 // or 1 with `error` set (see shim.h). Tensors are at::Tensor; a null one is none.
 #pragma once
 #include <cstddef>
@@ -15,23 +15,22 @@ int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, con
                         const long long *stride, const long long *padding, int activation,
                         void **out, char **error);
 
-// True if this processor supports inkdrop_winograd_conv (AVX-512).
-int inkdrop_can_winograd();
+// The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 with outputs in multiples of 32 and
+// inputs of 16, in the form that inkdrop_winograd_conv takes. Tile: 2 for F(2x2, 3x3), 4 for F(4x4, 3x3).
+int inkdrop_winograd_weight(const void *weight, int tile, void **out, char **error);
 
-// The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 with outputs in multiples of 32,
-// in the form that inkdrop_winograd_conv takes.
-int inkdrop_winograd_weight(const void *weight, void **out, char **error);
-
-// A 3x3 convolution with stride 1 and padding 1, as inkdrop_packed_conv; inputs in multiples of 16.
+// A 3x3 convolution with stride 1 and padding 1, as inkdrop_packed_conv.
 int inkdrop_winograd_conv(const void *x, const void *weight, const void *bias, const void *other,
                           int activation, void **out, char **error);
 
-// The same in the graph, with the weight as it is trained; inputs and outputs in multiples of 32.
-int inkdrop_winograd_trained(const void *x, const void *weight, const void *bias, void **out,
-                             char **error);
+// The same in the graph, with the weight as it is trained and without activation; inputs and outputs in
+// multiples of 32.
+int inkdrop_winograd_trained(const void *x, const void *weight, const void *bias, const void *other,
+                             int tile, void **out, char **error);
 
-// Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU; f32, [B, C, H, W] with C
-// innermost and a multiple of 16. `before`, `scale` and `shift` are dense, [1, C] or [B, C].
+// Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU, in the graph where it is
+// recorded; f32, [B, C, H, W] with C a multiple of 16. `before`, `scale` and `shift` are [1, C] or
+// [B, C].
 int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,
                        long long groups, double eps, int activation, void **out, char **error);
 }
