@@ -34,7 +34,7 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the comparison; tolerance: unit (see `error`) and bound."""
+    """A row of the comparison; tolerance: unit (see `error`) and bound; checkpoint: ours alone checkpoints."""
 
     name: str
     what: str
@@ -44,6 +44,7 @@ class Row:
     tolerance: tuple[str, float] = ("scaled", 2e-5)
     figure: str = "seconds"
     times: int = 0
+    checkpoint: bool = False
 
     def modes(self) -> list[str]:
         if self.what == "schedule":
@@ -52,16 +53,26 @@ class Row:
         return {"seconds": MODES, "peak": ["eager", "import"], "wall": ["python"]}[self.figure]
 
 
+# Losses are near 1, and gradients in units of the largest.
+TRAINING = ("scaled", 1e-4)
+
 ROWS = [
     *(Row(f"forward/context/{n}", "forward", "sprites", n) for n in (1, 16, 64)),
     *(Row(f"forward/{m}/{n}", "forward", m, n) for m in ("ddpm_cifar10", "improved_cifar10") for n in (1, 8)),
-    Row("training/context/100", "training", "sprites", 100, tolerance=("relative", 1e-4)),
+    Row("training/context/100", "training", "sprites", 100, tolerance=TRAINING),
+    *(Row(f"training/{m}/{n}", "training", m, n, tolerance=TRAINING)
+      for m, n in (("ddpm_cifar10", 8), ("ddpm_cifar10", 32), ("improved_cifar10", 8), ("improved_cifar10", 32),
+                   ("unet2d_cifar10", 8))),
     Row("sampling/context/1", "sampling", "sprites", 1, 25, ("absolute", 1e-3)),
     Row("sampling/context/64", "sampling", "sprites", 64, 25, ("absolute", 1e-3)),
     Row("sampling/ddpm_cifar10/1", "sampling", "ddpm_cifar10", 1, 10, ("absolute", 1e-3)),
     Row("start/first_image", "start", "sprites", figure="wall"),
     Row("memory/sample", "sampling", "ddpm_cifar10", 1, 3, figure="peak", times=1),
     Row("memory/train", "training", "sprites", 100, figure="peak", times=6),
+    *(Row(f"memory/train_{m}", "training", m, 8, figure="peak", times=3)
+      for m in ("ddpm_cifar10", "improved_cifar10", "unet2d_cifar10")),
+    *(Row(f"memory/train_{m}_checkpointed", "training", m, 8, figure="peak", times=3, checkpoint=True)
+      for m in ("ddpm_cifar10", "improved_cifar10", "unet2d_cifar10")),
     *(Row(f"schedules/{n}", "schedule", n, tolerance=("each", 1e-12))
       for n in ("linear_1000", "cosine_4000", "sprites_500")),
 ]
@@ -179,7 +190,7 @@ class Programs:
         job = {"what": row.what, "model": row.model, "batch": row.batch, "steps": row.steps, "threads": self.threads,
                "warm_up": pace[0], "least": pace[1], "seconds": pace[2],
                # A schedule table takes microseconds, too short for a single measurement.
-               "inner": 100 if row.what == "schedule" else 1}
+               "inner": 100 if row.what == "schedule" else 1, "checkpoint": row.checkpoint}
         if row.what != "schedule":
             job |= {"weights": str(weights), "inputs": str(self.file(f"{row.name}-inputs.safetensors"))}
         path = self.file(f"{row.name}.json")

@@ -19,12 +19,22 @@ IMPROVED = {"in_channels": 3, "model_channels": 128, "out_channels": 6, "num_res
             "attention_resolutions": [2, 4], "dropout": 0.3, "channel_mult": [1, 2, 2, 2], "num_heads": 4,
             "use_scale_shift_norm": True}
 
+# google/ddpm-cifar10-32's config.json.
+UNET2D = {"act_fn": "silu", "attention_head_dim": None, "block_out_channels": [128, 256, 256, 256],
+          "center_input_sample": False, "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+          "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1, "in_channels": 3, "layers_per_block": 2,
+          "mid_block_scale_factor": 1, "norm_eps": 1e-6, "norm_num_groups": 32, "out_channels": 3, "sample_size": 32,
+          "time_embedding_type": "positional", "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"]}
+
 # inkdrop's presets in the argument names of the PyTorch programs; loading the same weights checks them.
 PRESETS: dict[str, tuple[str, dict[str, Any], int]] = {
     "sprites": ("context", {"in_channels": 3, "n_feat": 64, "n_cfeat": 5, "height": 16}, 16),
     "ddpm_cifar10": ("ddpm", CIFAR10, 32),
     "improved_cifar10": ("improved", IMPROVED, 32),
+    "unet2d_cifar10": ("unet2d", UNET2D, 32),
 }
+# In training: no dropout, whose random numbers differ, and no learned variance, whose loss is another one.
+TRAINED = {"ddpm": {"dropout": 0.0}, "improved": {"dropout": 0.0, "out_channels": 3}}
 
 
 @dataclass
@@ -41,6 +51,7 @@ class Job:
     seconds: float
     inner: int
     size: int | None = None
+    checkpoint: bool = False
     weights: Path | None = None
     inputs: Path | None = None
     output: Path | None = None
@@ -58,4 +69,5 @@ class Job:
         """Family, arguments and side of the images."""
         if self.model not in PRESETS:
             raise SystemExit(f"given the model {self.model!r}, expected one of {', '.join(PRESETS)}")
-        return PRESETS[self.model]
+        family, config, side = PRESETS[self.model]
+        return family, config | (TRAINED.get(family, {}) if self.what == "training" else {}), side

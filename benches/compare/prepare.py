@@ -44,10 +44,10 @@ def inputs(job: Job) -> dict[str, Tensor]:
     if job.what == "training":
         every = (STEPS, job.batch)
         kept = torch.rand(*every, 1, generator=dice) < 0.9
-        return {"x0": torch.rand(STEPS, *shape, generator=dice) * 2 - 1,
-                "t": torch.randint(500, every, generator=dice),
-                "noise": torch.randn(STEPS, *shape, generator=dice),
-                "context": contexts(*every) * kept}
+        found = {"x0": torch.rand(STEPS, *shape, generator=dice) * 2 - 1,
+                 "t": torch.randint(500, every, generator=dice),
+                 "noise": torch.randn(STEPS, *shape, generator=dice)}
+        return found | ({"context": contexts(*every) * kept} if family == "context" else {})
     found = {"x": torch.randn(shape, generator=dice)}
     found["t"] = torch.full((job.batch,), 0.5) if family == "context" else torch.full((job.batch,), 500.0)
     return found | ({"context": contexts(job.batch)} if family == "context" else {})

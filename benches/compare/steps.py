@@ -23,6 +23,10 @@ class Notebook:
         """What the network is given as t."""
         return torch.full((batch,), t / self.steps)
 
+    def times(self, t: Tensor) -> Tensor:
+        """The same of several."""
+        return t / self.steps
+
 
 class Linear:
     """Ho et al. 2020's process, counted in the same way."""
@@ -36,12 +40,21 @@ class Linear:
     def time(self, t: int, batch: int) -> Tensor:
         return torch.full((batch,), t - 1)
 
+    def times(self, t: Tensor) -> Tensor:
+        """The same of several."""
+        return t - 1
+
+
+def process_of(job: Job) -> Notebook | Linear:
+    """The process of a job's network."""
+    return Notebook() if job.model == "sprites" else Linear()
+
 
 class Ddim:
     """The notebook's sample_ddim; with the image held in [-1, 1] where the process is the linear one."""
 
     def __init__(self, job: Job) -> None:
-        self.process = Notebook() if job.model == "sprites" else Linear()
+        self.process = process_of(job)
         self.clip, self.count = job.model != "sprites", job.steps
 
     def walk(self, network: Callable[..., Tensor], x: Tensor, context: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from job import Job
 
 import models
-from steps import Ddim, Notebook
+from steps import Ddim, process_of
 
 Tensors = dict[str, Tensor]
 LAST = torch.channels_last
@@ -31,7 +31,9 @@ class Work:
         self.given: Tensors = load_file(job.inputs)
         if mode == "channels_last":
             self.model = self.model.to(memory_format=LAST)
-        self.call: Callable[..., Tensor] = torch.compile(self.model) if mode == "compile" else self.model
+        run = torch.compile(self.model) if mode == "compile" else self.model
+        # diffusers' models return a structure.
+        self.call: Callable[..., Tensor] = (lambda x, t: run(x, t).sample) if family == "unet2d" else run
 
     def laid(self, images: Tensor) -> Tensor:
         """Images in the layout of the mode."""
@@ -73,7 +75,7 @@ class Sampling(Work):
 
 
 class Training(Work):
-    """A step: noise on images, loss, gradients, Adam, the average of the weights.
+    """A step: noise on images, loss, gradients, their clipping, Adam, the average of the weights.
 
     Adam is the fused one, the fastest there is; the average keeps no more than n/(9 + n) of the past after
     step n, as inkdrop's default does.
@@ -82,8 +84,10 @@ class Training(Work):
     def __init__(self, job: Job, mode: str) -> None:
         super().__init__(job, mode)
         self.model.train()
-        self.bars = Notebook().bars
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
+        self.process = process_of(job)
+        self.rate, self.clip = (1e-3, None) if job.model == "sprites" else (2e-4, 1.0)
+        self.parameters = dict(self.model.named_parameters())
+        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=self.rate, fused=True)
         state = self.model.state_dict(keep_vars=False).values()
         self.live = [value for value in state if value.is_floating_point()]
         self.average = [value.clone() for value in self.live]
@@ -91,25 +95,41 @@ class Training(Work):
         self.step = 0
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        x0, t, noise, context = (self.given[name][step] for name in ("x0", "t", "noise", "context"))
-        return self.laid(x0), t, self.laid(noise), context
+        x0, t, noise, *rest = (self.given[name][step] for name in ("x0", "t", "noise", "context") if name in self.given)
+        return self.laid(x0), t, self.laid(noise), *rest
 
-    def once(self) -> Tensor:
-        x0, t, noise, context = self.batches[self.step % len(self.batches)]
-        self.step += 1
-        bar = self.bars[t + 1][:, None, None, None]
+    def gradients(self) -> Tensor:
+        """The loss of the next batch and its gradients."""
+        x0, t, noise, *rest = self.batches[self.step % len(self.batches)]
+        bar = self.process.bars[t + 1][:, None, None, None]
         x = bar.sqrt() * x0 + (1 - bar).sqrt() * noise
-        loss = nn.functional.mse_loss(self.call(x, (t + 1) / 500, context), noise)
+        loss = nn.functional.mse_loss(self.call(x, self.process.times(t + 1), *rest), noise)
         self.optimizer.zero_grad()
         loss.backward()
+        return loss.detach()
+
+    def update(self) -> None:
+        """The optimizer's step and the average."""
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters.values(), self.clip)
         self.optimizer.step()
+        self.step += 1
         kept = min(0.999, self.step / (9 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.live, 1 - kept)
-        return loss.detach()
+
+    def once(self) -> Tensor:
+        loss = self.gradients()
+        self.update()
+        return loss
 
     def outputs(self) -> Tensors:
-        return {"losses": torch.stack([self.once() for _ in self.batches])}
+        """The losses, and the gradients of the first, in units of the largest."""
+        losses = [self.gradients()]
+        all_of_them = torch.cat([self.parameters[name].grad.flatten() for name in sorted(self.parameters)])
+        self.update()
+        losses += [self.once() for _ in self.batches[1:]]
+        return {"losses": torch.stack(losses), "gradients": all_of_them / all_of_them.abs().max()}
 
 
 KINDS: dict[str, type[Work]] = {"forward": Forward, "sampling": Sampling, "training": Training}

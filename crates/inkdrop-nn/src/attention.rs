@@ -29,15 +29,14 @@ use crate::{
 /// # Errors
 /// Shapes that do not fit.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    // The fused kernel, which never holds T×T weights, needs D innermost in memory. As views of the
-    // projection, q, k and v would take a fallback that is 1.3 to 3.6 times slower on the CPU.
-    attend_contiguous(&q.f_contiguous()?, &k.f_contiguous()?, &v.f_contiguous()?)
-}
-
-/// [`attend`] for tensors whose D is innermost in memory.
-pub(crate) fn attend_contiguous(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let mask: Option<&Tensor> = None;
-    Ok(Tensor::f_scaled_dot_product_attention(q, k, v, mask, 0.0, false, None, false)?)
+    // The fused kernel, which never holds T×T weights, needs D innermost in memory. Its fallback is 1.3 to
+    // 3.6 times slower on the CPU.
+    let innermost = |x: &Tensor| match x.stride().last() {
+        Some(1) => Ok(x.shallow_clone()),
+        _ => x.f_contiguous(),
+    };
+    let (q, k, v, mask) = (innermost(q)?, innermost(k)?, innermost(v)?, None::<&Tensor>);
+    Ok(Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false)?)
 }
 
 /// [`attend`] spelled out as improved-diffusion does: q and k each divided by
@@ -244,33 +243,36 @@ impl SelfAttention {
     /// x has other channels.
     pub fn apply(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let h = self.norm.forward_modulated(x, &Modulation::None, None, mode)?;
-        let [q, k, v] = self.split(&h)?;
+        let tokens = h.f_flatten(2, -1)?.f_transpose(1, 2)?; // [B, T, C]
+        let [q, k, v] = self.split(&tokens)?;
         let h = attend(&q, &k, &v)?; // self-attention, [B, heads, T, D]
-        let sum = self.project_out(&h, x)?.f_add(x)?;
+        let h = h.f_transpose(1, 2)?.f_flatten(2, 3)?; // [B, T, heads·D]
+        let h = match &self.out {
+            ToOut::Conv(conv) => conv.pointwise(&h)?,
+            ToOut::Linear(linear) => linear.forward(&h)?,
+        };
+        let sum = x.f_add(&h.f_transpose(1, 2)?.f_reshape(x.size())?)?;
         Ok(if self.divisor == 1.0 { sum } else { sum.f_div_scalar(self.divisor)? })
     }
 
-    /// q, k and v as [B, heads, T, D].
-    fn split(&self, x: &Tensor) -> Result<[Tensor; 3]> {
-        let (batch, channels, heads) = (x.size()[0], x.size()[1], self.heads);
-        let positions = positions(x);
-        let flat = || x.f_reshape([batch, channels, positions]); // [B, C, T]
+    /// q, k and v of [B, T, C], as [B, heads, T, D].
+    fn split(&self, tokens: &Tensor) -> Result<[Tensor; 3]> {
+        let (batch, positions, heads) = (tokens.size()[0], tokens.size()[1], self.heads);
         match &self.qkv {
             ToQkv::Fused { conv, order } => {
-                let x = if conv.dims() == 1 { flat()? } else { x.shallow_clone() };
-                let qkv = conv.forward(&x)?;
-                let head = qkv.size()[1] / (3 * heads);
+                let qkv = conv.pointwise(tokens)?;
+                let head = qkv.size()[2] / (3 * heads);
                 let (shape, part) = match order {
-                    HeadOrder::HeadsFirst => ([batch, heads, 3, head, positions], 2),
-                    HeadOrder::PartsFirst => ([batch, 3, heads, head, positions], 1),
+                    HeadOrder::HeadsFirst => ([batch, positions, heads, 3, head], 3),
+                    HeadOrder::PartsFirst => ([batch, positions, 3, heads, head], 2),
                 };
-                let qkv = qkv.f_reshape(shape)?.f_transpose(3, 4)?;
-                Ok([qkv.f_select(part, 0)?, qkv.f_select(part, 1)?, qkv.f_select(part, 2)?])
+                let qkv = qkv.f_view(shape)?;
+                let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
+                Ok([one(0)?, one(1)?, one(2)?])
             }
             ToQkv::Separate([q, k, v]) => {
-                let x = flat()?.f_transpose(1, 2)?; // [B, T, C]
                 let split = |linear: &Linear| -> Result<Tensor> {
-                    let y = linear.forward(&x)?;
+                    let y = linear.forward(tokens)?;
                     let width = y.size()[2] / heads;
                     Ok(y.f_view([batch, positions, heads, width])?.f_transpose(1, 2)?)
                 };
@@ -278,32 +280,6 @@ impl SelfAttention {
             }
         }
     }
-
-    /// The output projection of [B, heads, T, D], in the shape of x.
-    fn project_out(&self, h: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let (batch, shape) = (x.size()[0], x.size());
-        match &self.out {
-            ToOut::Conv(out) => {
-                let h = h.f_transpose(2, 3)?; // [B, heads, D, T]
-                let inner = h.size()[1] * h.size()[2];
-                if out.dims() == 1 {
-                    let h = out.forward(&h.f_reshape([batch, inner, positions(x)])?)?;
-                    return Ok(h.f_view(&shape[..])?);
-                }
-                let full = [&[batch, inner][..], &shape[2..]].concat();
-                out.forward(&h.f_reshape(&full[..])?)
-            }
-            ToOut::Linear(out) => {
-                let h = h.f_transpose(1, 2)?.f_flatten(2, 3)?; // [B, T, C]
-                Ok(out.forward(&h)?.f_transpose(1, 2)?.f_reshape(&shape[..])?)
-            }
-        }
-    }
-}
-
-/// T: the number of positions of an image.
-fn positions(x: &Tensor) -> i64 {
-    x.size()[2..].iter().product()
 }
 
 impl Block for SelfAttention {

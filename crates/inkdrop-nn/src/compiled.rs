@@ -9,11 +9,11 @@ use std::fmt::Debug;
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_torch::{PackedConv, PostOp, Result, TorchError};
 
-use crate::attention::attend_contiguous;
 use crate::modulation::Modulation;
 use crate::{
     Activation, Block, BlockConditioning, Checkpointed, Conv, ConvConfig, ConvTranspose2d,
     CudaGraphNetwork, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention,
+    attend,
 };
 
 /// Options of [`TrainableNetwork::compile`](crate::TrainableNetwork::compile).
@@ -387,7 +387,7 @@ impl CompiledSelfAttention {
         let qkv = self.qkv.forward(h)?.f_permute([0, 2, 3, 1])?; // [B, H, W, 3·C]
         let [batch, height, width, all] = qkv.size()[..] else { return Ok(qkv) };
         let [q, k, v] = self.split(&qkv)?;
-        let h = attend_contiguous(&q, &k, &v)?; // [B, heads, T, D]
+        let h = attend(&q, &k, &v)?; // [B, heads, T, D]
         let h = h.f_transpose(1, 2)?.f_reshape([batch, height, width, all / 3])?;
         self.out.forward_add(&h.f_permute([0, 3, 1, 2])?, x)
     }

@@ -156,9 +156,10 @@ impl Conv {
         CompiledConv::new(self.config, &weight.f_to_kind(kind)?, &bias.f_to_kind(kind)?, pack)
     }
 
-    /// Number of axes that the kernel runs over.
-    pub fn dims(&self) -> usize {
-        self.config.dims
+    /// A 1×1 convolution of positions in one axis, [B, T, inputs] → [B, T, outputs].
+    pub(crate) fn pointwise(&self, x: &Tensor) -> Result<Tensor> {
+        let matrix = self.weight.f_view([self.config.outputs, self.config.inputs])?;
+        Ok(x.f_linear(&matrix, Some(&*self.bias))?)
     }
 
     /// # Shapes

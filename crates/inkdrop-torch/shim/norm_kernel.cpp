@@ -45,19 +45,20 @@ INLINE void sum_places(const NormSlice &s, const Row &row) {
 INLINE double before(const NormSlice &s, int64_t c) { return s.before ? s.before[c] : 0.0; }
 
 template <int activation>
-INLINE void apply(const NormForward &job, const float *factor, const float *term) {
+INLINE void apply(const NormForward &job, const float *centre, const float *factor) {
   const NormSlice &s = job.slice;
   for (int64_t p = 0; p < s.places; ++p) {
     const float *from = s.x + p * s.channels;
     float *to = job.y + p * s.channels;
     for (int64_t c = 0; c < s.width; c += V)
-      store(to + c, activate<activation>(load(from + c) * load(factor + c) + load(term + c)));
+      store(to + c, activate<activation>((load(from + c) - load(centre + c)) * load(factor + c) +
+                                         load(s.shift + c)));
   }
 }
 
 void forward(const NormForward &job) {
   const NormSlice &s = job.slice;
-  float *centre = s.rows, *factor = centre + s.width, *term = factor + s.width;
+  float *centre = s.rows, *factor = centre + s.width;
   const double count = static_cast<double>(s.places * s.in_group);
 
   sum_places<1>(s, [&](int64_t p, int64_t c, vec *to) { to[0] = load(s.x + p + c); });
@@ -79,14 +80,11 @@ void forward(const NormForward &job) {
     for (int64_t c = g; c < g + s.in_group; ++c) sum += s.sums[c];
     const double spread = 1.0 / __builtin_sqrt(sum / count + job.eps);
     s.spread[g / s.in_group] = static_cast<float>(spread);
-    for (int64_t c = g; c < g + s.in_group; ++c) {
-      factor[c] = static_cast<float>(s.scale[c] * spread);
-      term[c] = static_cast<float>(s.shift[c] - static_cast<double>(centre[c]) * s.scale[c] * spread);
-    }
+    for (int64_t c = g; c < g + s.in_group; ++c) factor[c] = static_cast<float>(s.scale[c] * spread);
   }
-  if (s.activation == 1) apply<1>(job, factor, term);
-  else if (s.activation == 2) apply<2>(job, factor, term);
-  else apply<0>(job, factor, term);
+  if (s.activation == 1) apply<1>(job, centre, factor);
+  else if (s.activation == 2) apply<2>(job, centre, factor);
+  else apply<0>(job, centre, factor);
 }
 
 // With n(x) the normalised x and z = n·scale + shift, of which the activation is a:

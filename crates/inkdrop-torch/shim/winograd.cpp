@@ -98,8 +98,10 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Te
   if (result.numel() == 0) return result;
 
   const int64_t tiles = shape.tiles(), threads = at::get_num_threads(), blocks = weights.size(0);
-  // Few tiles are shared out evenly; where they are fewer still, outputs are.
-  const int64_t share = std::min(tiles_at_once(shape), rounded_up((tiles + threads - 1) / threads, 12));
+  // As many pieces for each thread; where there are fewer pieces than threads, outputs are shared out.
+  const int64_t least = (tiles + tiles_at_once(shape) - 1) / tiles_at_once(shape);
+  const int64_t even = least < threads && tiles < 12 * threads ? least : rounded_up(least, threads);
+  const int64_t share = rounded_up((tiles + even - 1) / even, 2);
   const int64_t pieces = (tiles + share - 1) / share;
   const int64_t parts = std::min(blocks, (threads + pieces - 1) / pieces);
   const int64_t each = (blocks + parts - 1) / parts * block;
@@ -150,7 +152,7 @@ at::Tensor weight_gradient(const at::Tensor &x, const at::Tensor &gradient, int6
   const auto options = x.options();
   auto inputs = at::empty({frequencies * (shape.inputs * chunk + WINOGRAD_PAD)}, options);
   auto outputs = at::empty({frequencies * (shape.outputs * chunk + WINOGRAD_PAD)}, options);
-  auto sums = at::zeros({frequencies * shape.inputs * shape.outputs}, options);
+  auto sums = at::empty({frequencies * shape.inputs * shape.outputs}, options);
   auto result = at::empty({shape.outputs, shape.inputs, 3, 3}, options);
 
   WinogradGradient job{};

@@ -353,8 +353,8 @@ INLINE void transform_chunk(const WinogradGradient &job, int64_t first, int64_t 
   }
 }
 
-// to [GRADIENT_ROWS, BLOCK] += a^T b: some columns of a [tiles, V], and b [tiles, BLOCK].
-INLINE void accumulate(const float *a, const float *b, float *to, int64_t tiles) {
+// to [GRADIENT_ROWS, BLOCK] = a^T b, or += with `onto`: some columns of a [tiles, V], and b [tiles, BLOCK].
+INLINE void accumulate(const float *a, const float *b, float *to, int64_t tiles, bool onto) {
   vec sums[GRADIENT_ROWS][2];
 #pragma GCC unroll 8
   for (int i = 0; i < GRADIENT_ROWS; ++i) sums[i][0] = sums[i][1] = vec{};
@@ -371,7 +371,7 @@ INLINE void accumulate(const float *a, const float *b, float *to, int64_t tiles)
   for (int i = 0; i < GRADIENT_ROWS; ++i)
     for (int part = 0; part < 2; ++part) {
       float *at = to + i * BLOCK + part * V;
-      store(at, load(at) + sums[i][part]);
+      store(at, onto ? load(at) + sums[i][part] : sums[i][part]);
     }
 }
 
@@ -387,7 +387,8 @@ void multiply_chunk(const WinogradGradient &job, int64_t unit) {
   for (int64_t t = 0; t < job.tiles; t += GRADIENT_TILES) {
     const int64_t tiles = job.tiles - t < GRADIENT_TILES ? job.tiles - t : GRADIENT_TILES;
     for (int64_t c = 0; c < inputs; c += GRADIENT_ROWS)
-      accumulate(a + c / V * V * job.tiles + t * V + c % V, b + t * BLOCK, to + c * apart, tiles);
+      accumulate(a + c / V * V * job.tiles + t * V + c % V, b + t * BLOCK, to + c * apart, tiles,
+                 job.first + t > 0);
   }
 }
 

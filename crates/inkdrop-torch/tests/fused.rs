@@ -176,7 +176,7 @@ fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
 fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
     manual_seed(6);
     let shapes =
-        [(2, 32, 64, 8, 8), (3, 64, 32, 9, 14), (2, 64, 96, 17, 19), (9, 128, 64, 16, 16)];
+        [(2, 64, 96, 8, 8), (3, 96, 64, 9, 14), (2, 64, 96, 17, 19), (9, 128, 64, 16, 16)];
     for (b, inputs, outputs, height, width) in shapes {
         let leaf = |shape: &[i64]| Tensor::randn(shape, F32).set_requires_grad(true);
         let weight = Tensor::randn([outputs, inputs, 3, 3], F32) / (9.0 * inputs as f64).sqrt();
@@ -246,16 +246,18 @@ fn a_gradient_does_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn what_is_not_trained_or_laid_out_so_is_left_to_libtorch() {
-    let weight = Tensor::zeros([32, 32, 3, 3], F32).set_requires_grad(true);
-    let bias = Tensor::zeros([32], F32);
-    let x = channels_last(&Tensor::ones([1, 32, 8, 8], F32));
+    let weight = Tensor::zeros([64, 64, 3, 3], F32).set_requires_grad(true);
+    let bias = Tensor::zeros([64], F32);
+    let x = channels_last(&Tensor::ones([1, 64, 8, 8], F32));
     let taken = |x: &Tensor| winograd_conv(x, &weight, &bias, None).unwrap().is_some();
     assert!(taken(&x) && no_grad(|| taken(&x)));
     assert!(!taken(&x.contiguous()));
-    assert!(!taken(&channels_last(&Tensor::ones([1, 32, 4, 4], F32))));
+    let narrow = Tensor::zeros([32, 64, 3, 3], F32).set_requires_grad(true);
+    assert!(winograd_conv(&x, &narrow, &Tensor::zeros([32], F32), None).unwrap().is_none());
+    assert!(!taken(&channels_last(&Tensor::ones([1, 64, 4, 4], F32))));
     assert!(!taken(&x.to_kind(Kind::Double)));
     assert!(winograd_conv(&x, &weight.detach(), &bias, None).unwrap().is_none());
-    assert!(winograd_conv(&x, &weight, &bias, Some(&Tensor::ones([1, 32, 8, 9], F32))).is_err());
+    assert!(winograd_conv(&x, &weight, &bias, Some(&Tensor::ones([1, 64, 8, 9], F32))).is_err());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use inkdrop_benches::Result;
+use inkdrop_benches::{Result, training_options};
 use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -34,6 +34,9 @@ pub struct Job {
     pub model: String,
     /// Image size, if it differs from the preset's.
     pub size: Option<i64>,
+    /// Gradient checkpointing, in training.
+    #[serde(default)]
+    pub checkpoint: bool,
     /// Images per batch.
     pub batch: i64,
     /// Steps of the sampler.
@@ -96,7 +99,21 @@ impl Job {
         if let Some(side) = self.size {
             config.resize(ImageSize::square(side))?;
         }
+        if self.what == What::Training {
+            self.prepare_training(&mut config);
+        }
         Ok(config)
+    }
+
+    /// No dropout, whose random numbers differ from PyTorch's, and no learned variance, whose loss is
+    /// another one.
+    fn prepare_training(&self, config: &mut ModelConfig) {
+        if let ModelConfig::Improved(config) = config {
+            config.outputs = config.channels;
+        }
+        if let Some((dropout, checkpoint)) = training_options(config) {
+            (*dropout, *checkpoint) = (0.0, self.checkpoint);
+        }
     }
 
     /// Builds the trainable network in f32, with the job's weights if it has a file of them.
