@@ -12,8 +12,7 @@ use inkdrop_torch::{PackedConv, PostOp, Result, TorchError};
 use crate::modulation::Modulation;
 use crate::{
     Activation, Block, BlockConditioning, Checkpointed, Conv, ConvConfig, ConvTranspose2d,
-    CudaGraphNetwork, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention,
-    attend,
+    CudaGraphNetwork, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention, attend,
 };
 
 /// Options of [`TrainableNetwork::compile`](crate::TrainableNetwork::compile).

@@ -5,6 +5,7 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{CudaGraph, Result, TorchError, cuda_graphs, grad_enabled};
@@ -15,7 +16,9 @@ use crate::{ClassIds, Conditioning, Network, NetworkError};
 /// replay saves the time that the CPU needs to launch hundreds of small kernels.
 ///
 /// A pass is recorded when inputs of the same shapes and dtypes occur for the second time, and
-/// replayed from the third on. Four recordings are kept, each with the memory of one pass. A replay
+/// replayed from the third on. The first replay of a recording is compared with the ordinary pass of the
+/// same inputs; if they differ, a line on stderr says so, and no pass of this process is recorded or
+/// replayed any more. Four recordings are kept, each with the memory of one pass. A replay
 /// copies the inputs to the recorded addresses and returns a copy of the output. All other passes are
 /// ordinary ones: passes that record gradients, the CPU, inputs on several devices, further shapes,
 /// and any pass if CUDA graphs are not available.
@@ -42,7 +45,8 @@ impl CudaGraphNetwork {
         self.0.recorded()
     }
 
-    /// The error of a recording that failed. After it, nothing more is recorded.
+    /// The error of a recording that failed, or how its first replay differed. After it, nothing more is
+    /// recorded.
     pub fn trouble(&self) -> Option<String> {
         self.0.trouble()
     }
@@ -82,16 +86,25 @@ trait Recorder: Send {
 
     /// Repeats the pass with the current values of the inputs, into the same output.
     fn replay(&self, graph: &Self::Graph, inputs: &Inputs, output: &Tensor) -> Result<()>;
+
+    /// Called when a replay differed from the ordinary pass: nothing may be recorded from now on.
+    fn give_up(&self, problem: &str);
 }
 
 /// Records with CUDA graphs.
 struct Gpu;
 
+/// True after a replay in this process differed from the ordinary pass.
+static DIFFERED: AtomicBool = AtomicBool::new(false);
+
+/// How to report a kernel that computes something else.
+const REPORT: &str = "please report it with the output of `inkdrop --version -v`";
+
 impl Recorder for Gpu {
     type Graph = CudaGraph;
 
     fn records(&self, device: Device) -> bool {
-        device.is_cuda() && cuda_graphs().is_ok()
+        device.is_cuda() && cuda_graphs().is_ok() && !DIFFERED.load(Relaxed)
     }
 
     fn record(&self, inputs: &Inputs, pass: &mut dyn FnMut() -> Result<()>) -> Result<CudaGraph> {
@@ -100,6 +113,12 @@ impl Recorder for Gpu {
 
     fn replay(&self, graph: &CudaGraph, _: &Inputs, _: &Tensor) -> Result<()> {
         graph.replay()
+    }
+
+    fn give_up(&self, problem: &str) {
+        if !DIFFERED.swap(true, Relaxed) {
+            eprintln!("warning: {problem}; CUDA graphs are off ({REPORT})");
+        }
     }
 }
 
@@ -170,7 +189,8 @@ impl<R: Recorder> Recordings<R> {
         // An error of the inputs occurs here, before anything is recorded.
         let out = ordinary()?;
         if state.occurred_once(&signature) {
-            match self.record(signature, x, t, conditioning) {
+            let recording = self.record(signature, x, t, conditioning);
+            match recording.and_then(|recording| self.checked(recording, &out)) {
                 Ok(recording) => state.recordings.push(recording),
                 Err(error) => state.trouble = Some(error.to_string()),
             }
@@ -199,6 +219,43 @@ impl<R: Recorder> Recordings<R> {
         let accepted = conditioning.classes.as_ref().map(ClassIds::range);
         Ok(Recording { graph, signature, inputs, output, accepted })
     }
+
+    /// Compares the first replay of a recording with the ordinary pass of the same inputs.
+    fn checked(
+        &self,
+        recording: Recording<R::Graph>,
+        expected: &Tensor,
+    ) -> Result<Recording<R::Graph>> {
+        let Recording { graph, inputs, output, .. } = &recording;
+        self.recorder.replay(graph, inputs, output)?;
+        match difference(output, expected)? {
+            None => Ok(recording),
+            Some(problem) => {
+                self.recorder.give_up(&problem);
+                Err(TorchError::message(problem))
+            }
+        }
+    }
+}
+
+/// How a replay differs from the ordinary pass; `None` within rounding. A pass that is not finite says
+/// nothing about the replay.
+fn difference(replayed: &Tensor, expected: &Tensor) -> Result<Option<String>> {
+    let bound = match expected.kind() {
+        Kind::Double => 1e-10,
+        Kind::Float => 1e-3, // TF32 included
+        _ => 5e-2,
+    };
+    let double = |x: &Tensor| x.f_to_kind(Kind::Double);
+    let number = |x: Tensor| x.f_abs()?.f_max()?.f_double_value(&[]);
+    let (replayed, expected) = (double(replayed)?, double(expected)?);
+    let largest = number(expected.shallow_clone())?;
+    let apart = number(replayed.f_sub(&expected)?)? / largest.max(1.0);
+    // Not `apart > bound`, which a NaN would pass.
+    let differs = largest.is_finite() && !(apart <= bound);
+    Ok(differs.then(|| {
+        format!("a recorded pass differs from the ordinary one by {apart:.1e}, expected at most {bound:.0e}")
+    }))
 }
 
 impl<G> State<G> {

@@ -1,10 +1,11 @@
-//! The instruction set of the processor that our kernels use.
+//! The kernels of this crate for the CPU: their instruction set, and whether they are used.
 
 use std::ffi::{c_char, c_int};
 use std::fmt;
+use std::sync::OnceLock;
 
-use crate::Result;
 use crate::ffi::call;
+use crate::{Result, TorchError};
 
 /// Instruction set that this crate's kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +52,78 @@ pub fn isa() -> Result<Isa> {
     })
 }
 
+/// How far this crate's kernels are used; the environment variable `INKDROP_KERNELS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// After a check in the first use: `checked`, or no variable.
+    Checked,
+    /// Without the check: `unchecked`.
+    Unchecked,
+    /// Not at all; libtorch's operations take their place: `off`.
+    Off,
+}
+
+impl Use {
+    fn of(name: Option<&str>) -> Result<Self> {
+        match name {
+            None | Some("checked") => Ok(Self::Checked),
+            Some("unchecked") => Ok(Self::Unchecked),
+            Some("off") => Ok(Self::Off),
+            Some(other) => Err(TorchError::message(format!(
+                "INKDROP_KERNELS is '{other}', expected checked, unchecked or off"
+            ))),
+        }
+    }
+}
+
+/// True if this crate's kernels for the CPU (Winograd's algorithm, group normalisation) are used in this
+/// process, as the environment variable `INKDROP_KERNELS` says, which is read once: `checked` (the
+/// default), `unchecked` or `off`. The check compares them with libtorch's operations once, which takes
+/// about a millisecond; if they differ, a line on stderr says so, and libtorch's are used.
+///
+/// # Errors
+/// `INKDROP_KERNELS` is something else, or [`isa`] returns an error.
+pub fn own_kernels() -> Result<bool> {
+    static USED: OnceLock<bool> = OnceLock::new();
+    if let Some(used) = USED.get() {
+        return Ok(*used);
+    }
+    let isa = isa()?;
+    let used = match Use::of(std::env::var("INKDROP_KERNELS").ok().as_deref())? {
+        Use::Off => false,
+        Use::Unchecked => true,
+        Use::Checked => {
+            let problem = crate::self_check::problem()?;
+            if let Some(problem) = &problem {
+                eprintln!(
+                    "warning: {problem} (kernels for {isa}); libtorch's are used instead (please \
+                     report it with the output of `inkdrop --version -v`)"
+                );
+            }
+            problem.is_none()
+        }
+    };
+    Ok(*USED.get_or_init(|| used))
+}
+
 // SAFETY: this is the declaration of shim/cpu.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn inkdrop_isa(isa: *mut c_int, error: *mut *mut c_char) -> c_int;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_has_three_values() {
+        let of = |name| Use::of(name).map_err(|error| error.to_string());
+        assert_eq!(of(None), Ok(Use::Checked));
+        assert_eq!(of(Some("checked")), Ok(Use::Checked));
+        assert_eq!(of(Some("unchecked")), Ok(Use::Unchecked));
+        assert_eq!(of(Some("off")), Ok(Use::Off));
+        let error = of(Some("fast")).expect_err("no such value");
+        assert!(error.contains("'fast', expected checked, unchecked or off"), "{error}");
+    }
 }

@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::Result;
 use crate::ffi::{call_for_tensor, pointer};
+use crate::{Result, own_kernels};
 
 /// Post-op: an activation that a fused kernel applies to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,12 +55,14 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
-/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], and channels in multiples of 16.
+/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], and channels in multiples of 16;
+/// false without [`own_kernels`](crate::own_kernels).
 pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
     let size = x.size();
     x.device() == Device::Cpu
         && x.kind() == Kind::Float
         && matches!(size[..], [b, c, h, w] if c % 16 == 0 && c % groups == 0 && b * h * w > 0)
+        && own_kernels().unwrap_or(false)
 }
 
 /// Fused group normalisation (Wu & He 2018): activation(norm(x + before)·scale + shift), with gradients
@@ -72,9 +74,8 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
 ///
 /// # Errors
 /// x is not supported, or the inputs have other shapes than documented.
-#[allow(unsafe_code)]
 pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Result<Tensor> {
-    let GroupNormInputs { groups, eps, before, scale, shift } = inputs;
+    let GroupNormInputs { groups, before, scale, shift, .. } = inputs;
     let size = x.size();
     let fits = |row: &Tensor| {
         matches!(row.size()[..], [b, c] if c == size[1] && (b == 1 || b == size[0]))
@@ -96,6 +97,17 @@ pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Resul
         );
         return Err(crate::TorchError::message(problem));
     }
+    run_group_norm(x, inputs, post_op)
+}
+
+/// Calls the kernel; all shapes and dtypes fit.
+#[allow(unsafe_code)]
+pub(crate) fn run_group_norm(
+    x: &Tensor,
+    inputs: GroupNormInputs,
+    post_op: PostOp,
+) -> Result<Tensor> {
+    let GroupNormInputs { groups, eps, before, scale, shift } = inputs;
     let dense = |row: &Tensor| row.f_contiguous();
     let (scale, shift, before) = (dense(scale)?, dense(shift)?, before.map(dense).transpose()?);
     // SAFETY: the pointers are those of live tensors, whose kinds and shapes were checked above.

@@ -12,13 +12,16 @@ mod graph;
 mod noise;
 mod optimiser;
 mod packed;
+mod self_check;
 mod settings;
 
 pub use checkpoint::{Pass, checkpoint};
-pub use cpu::{Isa, isa};
+pub use cpu::{Isa, isa, own_kernels};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
-pub use fused::{GroupNormInputs, PostOp, channels_last, group_norm, is_channels_last, takes_group_norm};
+pub use fused::{
+    GroupNormInputs, PostOp, channels_last, group_norm, is_channels_last, takes_group_norm,
+};
 pub use generator::DefaultGenerator;
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};

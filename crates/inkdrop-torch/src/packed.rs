@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{PostOp, Result, TorchError, is_channels_last};
+use crate::{PostOp, Result, TorchError, is_channels_last, own_kernels};
 
 /// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order for
 /// the size of x, so that no pass has to reorder it. 3×3 kernels over enough pixels use Winograd's
@@ -111,12 +111,12 @@ impl PackedConv {
 
     /// The weight in the best order for x.
     fn weight_for(&self, x: &Tensor) -> Result<Packed> {
-        let size = x.size();
+        let (size, own_kernels) = (x.size(), own_kernels()?);
         let mut known = self.packed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some((_, packed)) = known.iter().find(|(known, _)| *known == size) {
             return Ok(packed.shallow_clone());
         }
-        let packed = match self.winograd_tile(&size) {
+        let packed = match self.winograd_tile(&size).filter(|_| own_kernels) {
             Some(tile) => {
                 let same = |packed: &Packed| match packed {
                     Packed::Winograd(of, weight) if *of == tile => Some(weight.shallow_clone()),
@@ -290,8 +290,7 @@ fn can_pack() -> bool {
 /// - returns [B, outputs, H, W]
 ///
 /// # Errors
-/// `other` has another shape, or libtorch is out of memory.
-#[allow(unsafe_code)]
+/// `other` has another shape, or libtorch is out of memory; those of [`own_kernels`].
 pub fn winograd_conv(
     x: &Tensor,
     weight: &Tensor,
@@ -311,18 +310,28 @@ pub fn winograd_conv(
         && wide(kernel[1])
         && channels == kernel[1]
         && bias.size() == [kernel[0]];
-    let tile = winograd_tile(height, width);
-    let (true, Some(tile)) = (weight.requires_grad() && plain && fits && is_channels_last(x), tile)
-    else {
+    if !(weight.requires_grad() && plain && fits && is_channels_last(x) && own_kernels()?) {
         return Ok(None);
-    };
+    }
+    let tile = winograd_tile(height, width);
+    tile.map(|tile| run_winograd(x, weight, bias, other, tile)).transpose()
+}
+
+/// Calls the kernel. x has its channels innermost, and all shapes and dtypes fit.
+#[allow(unsafe_code)]
+pub(crate) fn run_winograd(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    other: Option<&Tensor>,
+    tile: i64,
+) -> Result<Tensor> {
     let (x, weight) = (pointer(Some(x)), pointer(Some(weight)));
     let (bias, other, tile) = (pointer(Some(bias)), pointer(other), tile as c_int);
     // SAFETY: the pointers are those of live tensors of the shapes and kinds that the shim takes.
     call_for_tensor(|out, error| unsafe {
         inkdrop_winograd_trained(x, weight, bias, other, tile, out, error)
     })
-    .map(Some)
 }
 
 // SAFETY: these are the declarations of shim/fused.h.

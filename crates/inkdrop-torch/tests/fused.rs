@@ -55,6 +55,43 @@ fn all_of_this_holds_with_every_instruction_set() {
     }
 }
 
+/// Runs one test of this file in a process of its own, with a variable set.
+fn run_alone(test: &str, variable: &str, value: &str) -> std::process::Output {
+    let program = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new(program);
+    command.args(["--exact", test, "--nocapture"]).env(variable, value).output().unwrap()
+}
+
+#[test]
+fn the_kernels_can_be_switched_off() {
+    const NAME: &str = "INKDROP_KERNELS";
+    let weight = Tensor::ones([64, 64, 3, 3], F32).set_requires_grad(true);
+    let x = channels_last(&Tensor::ones([1, 64, 8, 8], F32));
+    let taken = || winograd_conv(&x, &weight, &Tensor::zeros([64], F32), None).map(|y| y.is_some());
+    match std::env::var(NAME).as_deref() {
+        Ok("off") => {
+            assert!(!taken().unwrap() && !takes_group_norm(&x, 8));
+            let conv = PackedConv::new(&weight, &Tensor::zeros([64], F32), [1, 1], [1, 1]).unwrap();
+            let y = conv.unwrap().forward(&x, PostOp::None).unwrap();
+            assert_eq!(y.double_value(&[0, 0, 4, 4]), 9.0 * 64.0);
+        }
+        Ok("unchecked") => assert!(taken().unwrap() && takes_group_norm(&x, 8)),
+        Ok(_) => assert!(taken().unwrap_err().to_string().contains("INKDROP_KERNELS is 'fast'")),
+        Err(_) => {
+            assert!(taken().unwrap() && takes_group_norm(&x, 8));
+            for value in ["off", "unchecked", "fast"] {
+                let output = run_alone("the_kernels_can_be_switched_off", NAME, value);
+                assert!(
+                    output.status.success(),
+                    "{value}: {}",
+                    String::from_utf8_lossy(&output.stdout)
+                );
+                assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{value}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_instruction_set_is_the_one_asked_for() {
     match std::env::var(MAX_ISA) {
@@ -64,10 +101,8 @@ fn the_instruction_set_is_the_one_asked_for() {
         }
         Ok(name) => assert_eq!(isa().unwrap().to_string(), name),
         Err(_) => {
-            let program = std::env::current_exe().unwrap();
             let name = "the_instruction_set_is_the_one_asked_for";
-            let status = std::process::Command::new(program).arg(name).env(MAX_ISA, "none").status();
-            assert!(status.unwrap().success());
+            assert!(run_alone(name, MAX_ISA, "none").status.success());
         }
     }
 }
@@ -175,8 +210,7 @@ fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
 #[test]
 fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
     manual_seed(6);
-    let shapes =
-        [(2, 64, 96, 8, 8), (3, 96, 64, 9, 14), (2, 64, 96, 17, 19), (9, 128, 64, 16, 16)];
+    let shapes = [(2, 64, 96, 8, 8), (3, 96, 64, 9, 14), (2, 64, 96, 17, 19), (9, 128, 64, 16, 16)];
     for (b, inputs, outputs, height, width) in shapes {
         let leaf = |shape: &[i64]| Tensor::randn(shape, F32).set_requires_grad(true);
         let weight = Tensor::randn([outputs, inputs, 3, 3], F32) / (9.0 * inputs as f64).sqrt();
@@ -210,13 +244,8 @@ fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
 fn a_gradient_does_not_depend_on_the_number_of_threads() {
     const CHILD: &str = "INKDROP_TEST_THREADS";
     if std::env::var_os(CHILD).is_none() {
-        let program = std::env::current_exe().unwrap();
         let run = |threads: &str| {
-            std::process::Command::new(&program)
-                .args(["--exact", "a_gradient_does_not_depend_on_the_number_of_threads", "--nocapture"])
-                .env(CHILD, threads)
-                .output()
-                .unwrap()
+            run_alone("a_gradient_does_not_depend_on_the_number_of_threads", CHILD, threads)
         };
         let sums = ["1", "3"].map(|threads| {
             let output = String::from_utf8(run(threads).stdout).unwrap();
@@ -341,9 +370,12 @@ fn the_group_norm_has_the_gradients_of_libtorchs() {
             let leaf = |shape: &[i64]| Tensor::randn(shape, F32).set_requires_grad(true);
             let x = leaf(&[b, c, h, w]);
             let (before, scale, shift) = (leaf(&[b, c]), leaf(&[rows, c]), leaf(&[rows, c]));
-            for (with_before, act) in
-                [(true, PostOp::Silu), (false, PostOp::Silu), (false, PostOp::None), (true, PostOp::Relu)]
-            {
+            for (with_before, act) in [
+                (true, PostOp::Silu),
+                (false, PostOp::Silu),
+                (false, PostOp::None),
+                (true, PostOp::Relu),
+            ] {
                 let before = with_before.then_some(&before);
                 let inputs =
                     GroupNormInputs { groups, eps: 1e-5, before, scale: &scale, shift: &shift };
@@ -356,7 +388,11 @@ fn the_group_norm_has_the_gradients_of_libtorchs() {
 
                 let exact: Vec<_> = leaves.iter().map(|leaf| exact_leaf(leaf)).collect();
                 let wide = |row: &Tensor| row.view([-1, c, 1, 1]);
-                let sum = if with_before { &exact[0] + wide(&exact[1]) } else { exact[0].shallow_clone() };
+                let sum = if with_before {
+                    &exact[0] + wide(&exact[1])
+                } else {
+                    exact[0].shallow_clone()
+                };
                 let none: Option<&Tensor> = None;
                 let normed = sum.group_norm(groups, none, none, 1e-5, true);
                 let [scale, shift] = [&exact[exact.len() - 2], &exact[exact.len() - 1]];

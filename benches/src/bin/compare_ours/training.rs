@@ -55,7 +55,8 @@ fn trainer(job: &Job) -> Result<Trainer> {
     }
     let [channels, height, width] = job.config()?.image_shape().map(|length| length as usize);
     let shape = (IMAGES, height, width, channels);
-    let pixels = Array4::from_shape_fn(shape, |(n, y, x, c)| (n * 7 + y * 5 + x * 3 + c * 11) as u8);
+    let pixels =
+        Array4::from_shape_fn(shape, |(n, y, x, c)| (n * 7 + y * 5 + x * 3 + c * 11) as u8);
     let data = LabelledDataset { images: Arc::new(Images::new(pixels)?), labels: Labels::None };
     Ok(Trainer::builder(network, ema_network, process, data).build(recipe(job))?)
 }
@@ -78,7 +79,8 @@ fn outputs(job: &Job) -> Result<Vec<(&'static str, Tensor)>> {
             true => Conditioning::context(at(&inputs, "context", step)?),
             false => Conditioning::none(),
         };
-        let terms = objective.terms(live.as_ref(), (&x0, &t, &noise), &conditioning, Mode::Train)?;
+        let terms =
+            objective.terms(live.as_ref(), (&x0, &t, &noise), &conditioning, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
         master.zero_grad();
         loss.f_backward()?;

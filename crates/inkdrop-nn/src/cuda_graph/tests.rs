@@ -38,7 +38,11 @@ fn doubler(passes: &Arc<AtomicUsize>) -> Box<dyn Network> {
 #[derive(Default)]
 struct Fake {
     replays: Arc<AtomicUsize>,
+    /// Recording fails.
     fails: bool,
+    /// What replays add to the right numbers.
+    error: f64,
+    given_up: Arc<AtomicUsize>,
 }
 
 impl Recorder for Fake {
@@ -57,8 +61,12 @@ impl Recorder for Fake {
 
     fn replay(&self, _: &(), inputs: &Inputs, output: &Tensor) -> Result<()> {
         self.replays.fetch_add(1, SeqCst);
-        let out = double(&inputs.x, &inputs.t, &inputs.conditioning);
+        let out = double(&inputs.x, &inputs.t, &inputs.conditioning) + self.error;
         Ok(output.shallow_clone().f_copy_(&out)?)
+    }
+
+    fn give_up(&self, _: &str) {
+        self.given_up.fetch_add(1, SeqCst);
     }
 }
 
@@ -71,7 +79,7 @@ struct Bench {
 impl Bench {
     fn new(fails: bool) -> Self {
         let (passes, replays) = (Arc::default(), Arc::default());
-        let recorder = Fake { replays: Arc::clone(&replays), fails };
+        let recorder = Fake { replays: Arc::clone(&replays), fails, ..Fake::default() };
         Self { recordings: Recordings::new(doubler(&passes), recorder), passes, replays }
     }
 
@@ -98,8 +106,8 @@ fn what_comes_twice_is_recorded_and_then_replayed_with_new_values() {
     bench.check(2, &Conditioning::none());
     assert_eq!(bench.counts(), (1, 0, 0));
     bench.check(2, &Conditioning::none());
-    assert_eq!(bench.counts(), (3, 0, 1)); // the answer, and the recording
-    for replays in 1..4 {
+    assert_eq!(bench.counts(), (3, 1, 1)); // the answer, the recording, and its check
+    for replays in 2..5 {
         bench.check(2, &Conditioning::none());
         assert_eq!(bench.counts(), (3, replays, 1));
     }
@@ -138,9 +146,9 @@ fn four_shapes_are_recorded_and_a_fifth_is_not() {
         }
     }
     let most = MOST as i64;
-    assert_eq!(bench.counts(), (3 * MOST + 3, MOST, MOST));
+    assert_eq!(bench.counts(), (3 * MOST + 3, 2 * MOST, MOST));
     bench.check(most, &Conditioning::none());
-    assert_eq!(bench.counts(), (3 * MOST + 3, MOST + 1, MOST));
+    assert_eq!(bench.counts(), (3 * MOST + 3, 2 * MOST + 1, MOST));
 }
 
 #[test]
@@ -154,7 +162,7 @@ fn shapes_that_come_once_do_not_take_the_place_of_others() {
     for _ in 0..3 {
         bench.check(10, &Conditioning::none());
     }
-    assert_eq!(bench.counts(), (12, 1, 1));
+    assert_eq!(bench.counts(), (12, 2, 1));
 }
 
 #[test]
@@ -171,7 +179,7 @@ fn conditions_and_kinds_have_recordings_of_their_own() {
         let out = bench.recordings.forward(&x, &t, &none).unwrap();
         assert_eq!(out, double(&x, &t, &none));
     }
-    assert_eq!(bench.counts(), (12, 4, 4));
+    assert_eq!(bench.counts(), (12, 8, 4));
 }
 
 #[test]
@@ -182,18 +190,18 @@ fn classes_are_checked_before_a_replay() {
         bench.check(2, &ids(&[3, 5]));
     }
     bench.check(2, &ids(&[5, 4])); // between those that were accepted
-    assert_eq!(bench.counts(), (3, 1, 1));
+    assert_eq!(bench.counts(), (3, 2, 1));
     bench.check(2, &ids(&[1, 2])); // new ones get an ordinary pass,
-    assert_eq!(bench.counts(), (4, 1, 1));
-    bench.check(2, &ids(&[1, 5])); // and are known from then on
     assert_eq!(bench.counts(), (4, 2, 1));
+    bench.check(2, &ids(&[1, 5])); // and are known from then on
+    assert_eq!(bench.counts(), (4, 3, 1));
     let (x, t) = (Tensor::randn([2, 3], F32), Tensor::zeros([2], F32));
     for bad in [[3, 10], [-1, 5]] {
         let error = bench.recordings.forward(&x, &t, &ids(&bad)).unwrap_err();
         assert!(matches!(error, NetworkError::Class { count: 10, .. }), "{error}");
     }
     bench.check(2, &ids(&[2, 3]));
-    assert_eq!(bench.counts(), (6, 3, 1));
+    assert_eq!(bench.counts(), (6, 4, 1));
 }
 
 #[test]
@@ -216,6 +224,34 @@ fn a_recording_that_fails_costs_nothing_but_speed() {
     }
     assert_eq!(bench.counts(), (6, 0, 0));
     assert_eq!(bench.recordings.trouble().as_deref(), Some("out of tape"));
+}
+
+#[test]
+fn a_replay_that_differs_ends_recording() {
+    let _guard = no_grad_guard();
+    for (error, ends) in [(1.0, true), (f64::NAN, true), (1e-2, true), (1e-5, false)] {
+        let (passes, replays, given_up) = (Arc::default(), Arc::default(), Arc::default());
+        let (replays_of, given_up_of) = (Arc::clone(&replays), Arc::clone(&given_up));
+        let fake = Fake { replays: replays_of, error, given_up: given_up_of, fails: false };
+        let recordings = Recordings::new(doubler(&passes), fake);
+        for rows in [1, 1, 1, 2, 2, 2] {
+            let (x, t) = (Tensor::full([rows, 3], 0.5, F32), Tensor::zeros([rows], F32));
+            let out = recordings.forward(&x, &t, &Conditioning::none()).unwrap();
+            assert!(out.allclose(&(&x * 2.0), 1e-4, 1e-4, false), "{error}");
+        }
+        let problem = recordings.trouble();
+        assert_eq!(given_up.load(SeqCst), usize::from(ends), "{error}");
+        assert_eq!(problem.is_some_and(|p| p.contains("differs from the ordinary one")), ends);
+        assert_eq!(replays.load(SeqCst), if ends { 1 } else { 4 });
+    }
+}
+
+#[test]
+fn a_pass_that_is_not_finite_does_not_speak_against_its_replay() {
+    let nan = Tensor::full([2], f64::NAN, F32);
+    assert_eq!(super::difference(&nan, &nan).unwrap(), None);
+    let finite = Tensor::zeros([2], F32);
+    assert!(super::difference(&nan, &finite).unwrap().is_some());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod options;
 mod output;
 mod progress;
 mod stdout;
+mod version;
 
 use clap::{Parser, Subcommand};
 
@@ -25,9 +26,17 @@ use crate::interrupt::{INTERRUPTED, Interrupted};
 /// Train, sample and evaluate diffusion models
 #[derive(Debug, Parser)]
 #[command(name = "inkdrop", version, arg_required_else_help = true, term_width = 80)]
+#[command(disable_version_flag = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    /// Print the version
+    #[arg(short = 'V', long, required = true)]
+    version: bool,
+    /// With --version: the kernels in use, and the libtorch
+    #[arg(short, long, requires = "version")]
+    verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,7 +67,8 @@ fn print(message: &clap::Error) -> u8 {
 /// Runs a command. Returns the exit status.
 fn run(cli: Cli) -> u8 {
     inkdrop::torch::keep_freed_memory();
-    let result = match cli.command {
+    let Some(command) = cli.command else { return version(cli.verbose) };
+    let result = match command {
         Command::Sample(arguments) => commands::sample::run(&arguments),
         Command::Edit(arguments) => commands::edit::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
@@ -70,14 +80,28 @@ fn run(cli: Cli) -> u8 {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
-    result.unwrap_or_else(|error| {
-        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-            eprintln!("{interrupted}");
-            return INTERRUPTED;
-        }
-        eprintln!("error: {}", message(&error));
-        1
-    })
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+/// Prints the version and, if verbose, what computes. Returns the exit status.
+fn version(verbose: bool) -> u8 {
+    let details = if verbose { version::details() } else { Ok(Vec::new()) };
+    let text = details.map(|details| {
+        let lines = std::iter::once(concat!("inkdrop ", env!("CARGO_PKG_VERSION")).to_string());
+        lines.chain(details).collect::<Vec<_>>().join("\n")
+    });
+    let printed = text.and_then(|text| stdout::print_line(&text));
+    printed.map_or_else(|error| failed(&error), |()| 0)
+}
+
+/// Prints an error. Returns the exit status.
+fn failed(error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        eprintln!("{interrupted}");
+        return INTERRUPTED;
+    }
+    eprintln!("error: {}", message(error));
+    1
 }
 
 /// An error and its causes, without causes that the message already contains.

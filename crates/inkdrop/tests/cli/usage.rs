@@ -41,6 +41,29 @@ fn version_is_the_package_s() {
 }
 
 #[test]
+fn a_verbose_version_names_the_kernels() {
+    let place = Place::new();
+    let run = |variable: Option<(&str, &str)>| {
+        let mut command = place.command(&["--version", "-v"]);
+        command.env_remove("INKDROP_MAX_ISA").env_remove("INKDROP_KERNELS").envs(variable);
+        Outcome::of(&mut command)
+    };
+    let plain = run(None).succeeds().stdout;
+    assert!(plain.starts_with(concat!("inkdrop ", env!("CARGO_PKG_VERSION"), "\nkernels of ")));
+    assert!(plain.contains("\nlibtorch: 2.11.0\n") && !plain.contains("unknown"), "{plain}");
+    assert!(plain.lines().all(|line| line.chars().count() <= 80), "{plain}");
+    let capped = run(Some(("INKDROP_MAX_ISA", "baseline"))).succeeds().stdout;
+    assert!(capped.contains("kernels of inkdrop: baseline "), "{capped}");
+    let off = run(Some(("INKDROP_KERNELS", "off"))).succeeds().stdout;
+    assert!(off.contains("kernels of inkdrop: off "), "{off}");
+    let wrong = run(Some(("INKDROP_MAX_ISA", "sse")));
+    assert_eq!(wrong.code, Some(1));
+    let expected = "INKDROP_MAX_ISA is 'sse', expected avx512, avx2 or baseline";
+    assert!(wrong.stderr.contains(expected), "{}", wrong.stderr);
+    place.refuses(&["-v"], &["--version"]);
+}
+
+#[test]
 fn unknown_command_is_named() {
     let outcome = Place::new().refuses(&["trian"], &["trian", "train"]);
     assert_eq!(outcome.code, Some(2));

@@ -1,0 +1,77 @@
+//! The check of this crate's kernels in their first use: against libtorch's operations in f64.
+
+use tch::{Device, Kind, Tensor, no_grad_guard};
+
+use crate::fused::run_group_norm;
+use crate::packed::run_winograd;
+use crate::{GroupNormInputs, PostOp, Result, channels_last};
+
+/// Bound of the relative difference: a hundred times what rounding leaves.
+const BOUND: f64 = 1e-3;
+
+/// What a kernel computes wrongly; `None` if all agree with libtorch. It draws no random numbers.
+pub(crate) fn problem() -> Result<Option<String>> {
+    let _guard = no_grad_guard();
+    for tile in [2, 4] {
+        if let Some(apart) = difference(&winograd(tile)?)? {
+            return Ok(Some(format!(
+                "a convolution with {tile} x {tile} tiles is off by {apart:.1e}"
+            )));
+        }
+    }
+    let apart = difference(&normalisation()?)?;
+    Ok(apart.map(|apart| format!("a group normalisation is off by {apart:.1e}")))
+}
+
+/// Some numbers between -1 and 1.
+fn numbers(shape: &[i64], step: f64) -> Result<Tensor> {
+    let count: i64 = shape.iter().product();
+    let line = Tensor::f_arange(count, (Kind::Float, Device::Cpu))?;
+    Ok(line.f_mul_scalar(step)?.f_sin()?.f_reshape(shape)?)
+}
+
+/// What the kernel computes, and what libtorch does.
+fn winograd(tile: i64) -> Result<[Tensor; 2]> {
+    let (x, weight) = (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[32, 32, 3, 3], 1.3)?);
+    let given = run_winograd(&channels_last(&x)?, &weight, &numbers(&[32], 0.9)?, None, tile)?;
+    let double = |x: &Tensor| x.f_to_kind(Kind::Double);
+    let bias = double(&numbers(&[32], 0.9)?)?;
+    Ok([given, double(&x)?.f_conv2d(&double(&weight)?, Some(&bias), [1, 1], [1, 1], [1, 1], 1)?])
+}
+
+fn normalisation() -> Result<[Tensor; 2]> {
+    let (x, scale, shift) =
+        (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[1, 32], 0.9)?, numbers(&[1, 32], 1.1)?);
+    let inputs =
+        GroupNormInputs { groups: 4, eps: 1e-5, before: None, scale: &scale, shift: &shift };
+    let given = run_group_norm(&channels_last(&x)?, inputs, PostOp::Silu)?;
+    let double = |x: &Tensor| x.f_to_kind(Kind::Double);
+    let (scale, shift) = (double(&scale)?.f_view([32])?, double(&shift)?.f_view([32])?);
+    let expected = double(&x)?.f_group_norm(4, Some(&scale), Some(&shift), 1e-5, true)?;
+    Ok([given, expected.f_silu()?])
+}
+
+/// The relative difference if it is too large, or not a number.
+fn difference([given, expected]: &[Tensor; 2]) -> Result<Option<f64>> {
+    let largest = |x: Tensor| x.f_abs()?.f_max()?.f_double_value(&[]);
+    let apart = largest(given.f_to_kind(Kind::Double)?.f_sub(expected)?)?;
+    let apart = apart / largest(expected.shallow_clone())?;
+    // Not `apart > BOUND`, which a NaN would pass.
+    Ok((!(apart <= BOUND)).then_some(apart))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_are_right_and_a_wrong_one_is_seen() {
+        assert_eq!(problem().expect("libtorch computes"), None);
+        let [given, expected] = winograd(4).expect("libtorch computes");
+        assert_eq!(difference(&[given.shallow_clone(), expected.shallow_clone()]).ok(), Some(None));
+        let wrong =
+            |given: Tensor| difference(&[given, expected.shallow_clone()]).expect("numbers");
+        assert!(wrong(given.roll([1], [3])).is_some_and(|apart| apart > 0.1));
+        assert!(wrong(given.full_like(f64::NAN)).is_some());
+    }
+}
