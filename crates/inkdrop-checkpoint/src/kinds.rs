@@ -1,11 +1,12 @@
 //! Dtypes, their names in each format, and conversion between bytes and tensors.
 
-use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{TorchError, tensor_of_bytes};
 use safetensors::tensor::Dtype as StoredDtype;
 
 use crate::error::Fault;
 use crate::limits::AXES;
+use crate::source::Source;
 
 /// A dtype of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,16 +126,39 @@ fn brief(shape: &[i64]) -> String {
     }
 }
 
+/// A tensor on the CPU with the next `length` bytes of a file, little-endian values in C order, read into
+/// the tensor's own memory.
+pub(crate) fn read_tensor(
+    source: &mut dyn Source,
+    length: usize,
+    shape: &[i64],
+    kind: Kind,
+) -> Result<Tensor, Fault> {
+    check_size(length, shape, kind)?;
+    if kind == Kind::Bool || cfg!(target_endian = "big") {
+        let mut values = vec![0; length];
+        source.read_exact(&mut values)?;
+        return tensor(&values, shape, kind);
+    }
+    let (tensor, read) = tensor_of_bytes(shape, kind, |bytes| source.read_exact(bytes))?;
+    read?;
+    Ok(tensor)
+}
+
+fn check_size(length: usize, shape: &[i64], kind: Kind) -> Result<(), Fault> {
+    let expected = size_of(shape, kind)?;
+    if length as u64 == expected {
+        return Ok(());
+    }
+    Err(Fault::Problem(format!(
+        "{length} bytes of values, expected {expected} for shape {} of {kind:?}",
+        brief(shape)
+    )))
+}
+
 /// A tensor on the CPU with a copy of little-endian values in C order.
 pub(crate) fn tensor(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, Fault> {
-    let expected = size_of(shape, kind)?;
-    if bytes.len() as u64 != expected {
-        return Err(Fault::Problem(format!(
-            "{} bytes of values, expected {expected} for shape {} of {kind:?}",
-            bytes.len(),
-            brief(shape)
-        )));
-    }
+    check_size(bytes.len(), shape, kind)?;
     // Only 0 and 1 are values of a C++ bool.
     if kind == Kind::Bool && bytes.iter().any(|&byte| byte > 1) {
         let bytes: Vec<u8> = bytes.iter().map(|&byte| u8::from(byte != 0)).collect();

@@ -79,9 +79,7 @@ fn tensor(
 ) -> Result<Tensor, Fault> {
     let (from, to) = info.data_offsets;
     source.seek(SeekFrom::Start(start + from as u64))?;
-    let mut values = vec![0; to - from];
-    source.read_exact(&mut values)?;
-    kinds::tensor(&values, &shape(info), kind)
+    kinds::read_tensor(source, to - from, &shape(info), kind)
 }
 
 /// Writes a file with these weights. Tensors are copied one at a time, so that no second copy of all

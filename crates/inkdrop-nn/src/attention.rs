@@ -202,8 +202,8 @@ impl SelfAttention {
                 let to_qkv = ConvConfig::same(channels, 3 * inner, 1).over(dims);
                 let to_out = ConvConfig::same(inner, channels, 1).over(dims);
                 let conv = Conv::new(&mut scope.sub(keys.qkv[0]), to_qkv)?;
-                let out = Conv::new(&mut scope.sub(keys.out), to_out)?;
-                let out = if config.zero_out { out.zeroed()? } else { out };
+                let new = if config.zero_out { Conv::new_zero } else { Conv::new };
+                let out = new(&mut scope.sub(keys.out), to_out)?;
                 (ToQkv::Fused { conv, order }, ToOut::Conv(out))
             }
             Projection::Separate => {

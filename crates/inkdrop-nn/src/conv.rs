@@ -93,27 +93,30 @@ impl Conv {
         Ok(Self { weight, bias, config })
     }
 
-    /// Sets weight and bias to 0, so that a residual block starts as the identity.
-    /// The generator has advanced as for an initialised layer, as in PyTorch.
+    /// A layer whose weight and bias are 0, so that a residual block starts as the identity. The
+    /// generator advances as for [`Conv::new`], as in PyTorch.
     ///
     /// ```
     /// use inkdrop_nn::{Conv, ConvConfig, Params};
     /// use inkdrop_torch::tch::{Device, Kind, Tensor};
     ///
     /// let mut params = Params::new(Kind::Float, Device::Cpu);
-    /// let conv = Conv::new(&mut params.root(), ConvConfig::same(3, 3, 3))?.zeroed()?;
+    /// let conv = Conv::new_zero(&mut params.root(), ConvConfig::same(3, 3, 3))?;
     /// let x = Tensor::randn([1, 3, 8, 8], (Kind::Float, Device::Cpu));
     /// assert_eq!(conv.forward(&x)?, x.zeros_like());
     /// # Ok::<(), inkdrop_torch::TorchError>(())
     /// ```
     ///
     /// # Errors
-    /// libtorch cannot write them.
-    pub fn zeroed(self) -> Result<Self> {
-        let _guard = no_grad_guard();
-        let _ = self.weight.shallow_clone().f_zero_()?;
-        let _ = self.bias.shallow_clone().f_zero_()?;
-        Ok(self)
+    /// libtorch cannot allocate it.
+    pub fn new_zero(scope: &mut Scope, config: ConvConfig) -> Result<Self> {
+        let conv = Self::new(scope, config)?;
+        if scope.initializes() {
+            let _guard = no_grad_guard();
+            let _ = conv.weight.shallow_clone().f_zero_()?;
+            let _ = conv.bias.shallow_clone().f_zero_()?;
+        }
+        Ok(conv)
     }
 
     /// The layer of these tensors, without gradients.

@@ -190,6 +190,11 @@ impl Scope<'_> {
         self.trained(name, shape, init, self.kind)
     }
 
+    /// False in a network that is built uninitialised, whose memory is not to be written.
+    pub(crate) fn initializes(&self) -> bool {
+        self.params.initialize
+    }
+
     fn trained(&mut self, name: &str, shape: &[i64], init: Init, kind: Kind) -> Result<Weight> {
         let tensor = match self.params.initialize {
             true => self.filled(shape, init, kind)?,

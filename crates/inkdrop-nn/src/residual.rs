@@ -216,8 +216,8 @@ impl ResBlock {
     pub fn new(scope: &mut Scope, config: &ResBlockConfig) -> Result<Self> {
         let ResBlockConfig { inputs, outputs, norm, keys, .. } = *config;
         let conv2 = |scope: &mut Scope| -> Result<Conv> {
-            let conv = Conv::new(&mut scope.sub(keys.conv2), config.conv2())?;
-            if config.zero_out { conv.zeroed() } else { Ok(conv) }
+            let new = if config.zero_out { Conv::new_zero } else { Conv::new };
+            new(&mut scope.sub(keys.conv2), config.conv2())
         };
         let norm1 = Norm::new(&mut scope.sub(keys.norm1), norm, inputs)?;
         let conv1 = Conv::new(&mut scope.sub(keys.conv1), config.conv1())?;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bytes;
 mod checkpoint;
 mod cpu;
 mod device;
@@ -15,6 +16,7 @@ mod packed;
 mod self_check;
 mod settings;
 
+pub use bytes::tensor_of_bytes;
 pub use checkpoint::{Pass, checkpoint};
 pub use cpu::{Isa, isa, own_kernels};
 pub use device::{DeviceChoice, DeviceError};

@@ -329,8 +329,8 @@ struct Head<F: Form> {
 impl Head<Trained> {
     fn new(scope: &mut Scope, spec: &HeadSpec) -> Result<Self> {
         let norm = Norm::new(&mut scope.sub(spec.norm_key), spec.norm, spec.conv.inputs)?;
-        let conv = Conv::new(&mut scope.sub(spec.conv_key).full(), spec.conv)?;
-        let conv = if spec.zero { conv.zeroed()? } else { conv };
+        let new = if spec.zero { Conv::new_zero } else { Conv::new };
+        let conv = new(&mut scope.sub(spec.conv_key).full(), spec.conv)?;
         Ok(Self { norm, activation: spec.activation, conv })
     }
 }
