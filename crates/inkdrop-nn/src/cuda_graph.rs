@@ -251,8 +251,7 @@ fn difference(replayed: &Tensor, expected: &Tensor) -> Result<Option<String>> {
     let (replayed, expected) = (double(replayed)?, double(expected)?);
     let largest = number(expected.shallow_clone())?;
     let apart = number(replayed.f_sub(&expected)?)? / largest.max(1.0);
-    // Not `apart > bound`, which a NaN would pass.
-    let differs = largest.is_finite() && !(apart <= bound);
+    let differs = largest.is_finite() && (apart > bound || apart.is_nan());
     Ok(differs.then(|| {
         format!("a recorded pass differs from the ordinary one by {apart:.1e}, expected at most {bound:.0e}")
     }))

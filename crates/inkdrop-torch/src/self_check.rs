@@ -56,8 +56,7 @@ fn difference([given, expected]: &[Tensor; 2]) -> Result<Option<f64>> {
     let largest = |x: Tensor| x.f_abs()?.f_max()?.f_double_value(&[]);
     let apart = largest(given.f_to_kind(Kind::Double)?.f_sub(expected)?)?;
     let apart = apart / largest(expected.shallow_clone())?;
-    // Not `apart > BOUND`, which a NaN would pass.
-    Ok((!(apart <= BOUND)).then_some(apart))
+    Ok((apart > BOUND || apart.is_nan()).then_some(apart))
 }
 
 #[cfg(test)]
