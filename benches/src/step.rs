@@ -47,7 +47,7 @@ impl<'a> TrainingStep<'a> {
 
     /// Computes the loss and the gradients of the weights.
     fn backward(&mut self) -> Result<Tensor> {
-        self.master.zero_grad();
+        self.master.zero_grad()?;
         let [x0, noise, t] = &self.batch;
         let conditioning = self.case.conditioning(x0.size()[0], x0.device())?;
         let objective = Objective::new(&self.process, &ObjectiveConfig::default())?;

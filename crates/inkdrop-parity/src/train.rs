@@ -133,7 +133,7 @@ fn steps(
         let terms =
             objective.terms(network, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
-        master.zero_grad();
+        master.zero_grad()?;
         loss.f_backward()?;
         adam.step(&master.gradients(1.0)?, config.lr)?;
         ema.update(&master, step as usize)?;

@@ -64,12 +64,12 @@ void for_slices(const Arguments &given, const Run &run) {
     const int64_t last = std::min(first + width, channels);
     if (first >= last) return;
     NormSlice slice{};
-    slice.places = given.x.size(2) * given.x.size(3);
+    slice.pixels = given.x.size(2) * given.x.size(3);
     slice.channels = channels;
     slice.width = last - first;
     slice.in_group = in_group;
     slice.activation = static_cast<int>(given.activation);
-    slice.x = given.x.const_data_ptr<float>() + image * slice.places * channels + first;
+    slice.x = given.x.const_data_ptr<float>() + image * slice.pixels * channels + first;
     slice.before = row_of<const float>(given.before, image);
     if (slice.before) slice.before += first;
     slice.scale = row_of<const float>(given.scale, image) + first;
@@ -88,7 +88,7 @@ at::Tensor normalised(const Arguments &given, double eps) {
   auto result = at::empty_like(given.x);
   float *y = result.mutable_data_ptr<float>();
   for_slices(given, [&](const NormSlice &slice, int64_t image, int64_t first) {
-    kernel().forward({slice, eps, y + image * slice.places * slice.channels + first});
+    kernel().forward({slice, eps, y + image * slice.pixels * slice.channels + first});
   });
   return result;
 }
@@ -126,7 +126,7 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
     auto by_scale = rows(), by_shift = rows();
     auto by_before = given.before.defined() ? rows() : at::Tensor();
     for_slices(given, [&](const NormSlice &slice, int64_t image, int64_t first) {
-      const int64_t start = image * slice.places * channels + first;
+      const int64_t start = image * slice.pixels * channels + first;
       NormBackward job{};
       job.slice = slice;
       job.gradient = gradient.const_data_ptr<float>() + start;

@@ -13,14 +13,14 @@ constexpr int64_t ROWS = 64;  // rows that are summed up in f32; their sums are 
 constexpr int PARTS = NORM_CHANNELS / V;
 constexpr int CHAINS = PARTS == 1 ? 2 : 1;  // rows at a time, so that additions do not wait
 
-// Sums over all places of COUNT numbers for each channel, which `row(index, channel, to)` gives for a
-// place and a vector of channels.
+// Sums over all pixels of COUNT numbers for each channel, which `row(index, channel, to)` gives for a
+// pixel and a vector of channels.
 template <int COUNT, typename Row>
-INLINE void sum_places(const NormSlice &s, const Row &row) {
+INLINE void sum_pixels(const NormSlice &s, const Row &row) {
   for (int64_t c = 0; c < s.width; c += NORM_CHANNELS) {
     double total[COUNT][NORM_CHANNELS] = {};
-    for (int64_t first = 0; first < s.places; first += ROWS) {
-      const int64_t last = first + ROWS < s.places ? first + ROWS : s.places;
+    for (int64_t first = 0; first < s.pixels; first += ROWS) {
+      const int64_t last = first + ROWS < s.pixels ? first + ROWS : s.pixels;
       vec sums[CHAINS][COUNT][PARTS] = {};
       const auto add = [&](int64_t p, int chain) {
         for (int part = 0; part < PARTS; ++part) {
@@ -47,7 +47,7 @@ INLINE double before(const NormSlice &s, int64_t c) { return s.before ? s.before
 template <int activation>
 INLINE void apply(const NormForward &job, const float *centre, const float *factor) {
   const NormSlice &s = job.slice;
-  for (int64_t p = 0; p < s.places; ++p) {
+  for (int64_t p = 0; p < s.pixels; ++p) {
     const float *from = s.x + p * s.channels;
     float *to = job.y + p * s.channels;
     for (int64_t c = 0; c < s.width; c += V)
@@ -59,19 +59,19 @@ INLINE void apply(const NormForward &job, const float *centre, const float *fact
 void forward(const NormForward &job) {
   const NormSlice &s = job.slice;
   float *centre = s.rows, *factor = centre + s.width;
-  const double count = static_cast<double>(s.places * s.in_group);
+  const double count = static_cast<double>(s.pixels * s.in_group);
 
-  sum_places<1>(s, [&](int64_t p, int64_t c, vec *to) { to[0] = load(s.x + p + c); });
+  sum_pixels<1>(s, [&](int64_t p, int64_t c, vec *to) { to[0] = load(s.x + p + c); });
   for (int64_t g = 0; g < s.width; g += s.in_group) {
     double sum = 0;
     for (int64_t c = g; c < g + s.in_group; ++c)
-      sum += s.sums[c] + static_cast<double>(s.places) * before(s, c);
+      sum += s.sums[c] + static_cast<double>(s.pixels) * before(s, c);
     s.mean[g / s.in_group] = static_cast<float>(sum / count);
     // x + before - mean = x - (mean - before)
     for (int64_t c = g; c < g + s.in_group; ++c)
       centre[c] = static_cast<float>(sum / count - before(s, c));
   }
-  sum_places<1>(s, [&](int64_t p, int64_t c, vec *to) {
+  sum_pixels<1>(s, [&](int64_t p, int64_t c, vec *to) {
     const vec apart = load(s.x + p + c) - load(centre + c);
     to[0] = apart * apart;
   });
@@ -100,7 +100,7 @@ INLINE void backward(const NormBackward &job) {
     centre[c] = static_cast<float>(s.mean[c / s.in_group] - before(s, c));
   }
   // a'(z)·g goes to by_x, until the sums are known.
-  sum_places<3>(s, [&](int64_t p, int64_t c, vec *to) {
+  sum_pixels<3>(s, [&](int64_t p, int64_t c, vec *to) {
     const vec n = (load(s.x + p + c) - load(centre + c)) * load(factor + c);
     const vec z = n * load(s.scale + c) + load(s.shift + c);
     const vec d = load(job.gradient + p + c) * slope_of<activation>(z);
@@ -109,7 +109,7 @@ INLINE void backward(const NormBackward &job) {
     to[1] = d * n;
     to[2] = n;
   });
-  const double places = static_cast<double>(s.places), count = places * s.in_group;
+  const double pixels = static_cast<double>(s.pixels), count = pixels * s.in_group;
   const double *sum_d = s.sums, *sum_dn = sum_d + s.width, *sum_n = sum_dn + s.width;
   for (int64_t g = 0; g < s.width; g += s.in_group) {
     double mean_d = 0, mean_dn = 0;
@@ -123,13 +123,13 @@ INLINE void backward(const NormBackward &job) {
       job.by_scale[c] = static_cast<float>(sum_dn[c]);
       if (job.by_before)
         job.by_before[c] = static_cast<float>(
-            spread * (s.scale[c] * sum_d[c] - places * mean_d - mean_dn * sum_n[c]));
+            spread * (s.scale[c] * sum_d[c] - pixels * mean_d - mean_dn * sum_n[c]));
       factor[c] = static_cast<float>(spread * s.scale[c]);
       slope[c] = static_cast<float>(-spread * spread * mean_dn);
       offset[c] = static_cast<float>(-spread * mean_d);
     }
   }
-  for (int64_t p = 0; p < s.places; ++p) {
+  for (int64_t p = 0; p < s.pixels; ++p) {
     const float *x = s.x + p * s.channels;
     float *to = job.by_x + p * s.channels;
     for (int64_t c = 0; c < s.width; c += V)

@@ -7,10 +7,10 @@ namespace inkdrop {
 // Channels come in multiples of this.
 constexpr int NORM_CHANNELS = 16;
 
-// Some channels of one image: a row of `width` numbers for each place, rows `channels` apart. `width`
+// Some channels of one image: a row of `width` numbers for each pixel, rows `channels` apart. `width`
 // is a multiple of NORM_CHANNELS and of `in_group`.
 struct NormSlice {
-  int64_t places, channels, width, in_group;
+  int64_t pixels, channels, width, in_group;
   const float *x;
   const float *before;  // added to x first, or null
   const float *scale, *shift;

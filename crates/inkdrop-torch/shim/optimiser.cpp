@@ -53,6 +53,12 @@ int inkdrop_norm_of_all(const void *const *tensors, size_t count, void **out, ch
   });
 }
 
+int inkdrop_free_gradients(const void *const *tensors, size_t count, char **error) {
+  return guarded(error, [&] {
+    for (const auto &tensor : list(tensors, count)) tensor.mutable_grad() = at::Tensor();
+  });
+}
+
 int inkdrop_scale_all(const void *const *tensors, size_t count, const void *factor, char **error) {
   return guarded(error, [&] {
     c10::AutoGradMode no_graph(false);

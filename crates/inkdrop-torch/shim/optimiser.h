@@ -19,6 +19,9 @@ int inkdrop_lerp_all(const void *const *from, const void *const *to, size_t coun
 // The norm of all numbers of all tensors: a tensor of no axes.
 int inkdrop_norm_of_all(const void *const *tensors, size_t count, void **out, char **error);
 
+// Frees the gradients of all tensors.
+int inkdrop_free_gradients(const void *const *tensors, size_t count, char **error);
+
 // tensors[i] *= factor, a tensor of no axes.
 int inkdrop_scale_all(const void *const *tensors, size_t count, const void *factor, char **error);
 }

@@ -12,7 +12,8 @@ using namespace inkdrop;
 constexpr int BLOCK = 2 * V;              // outputs computed together
 constexpr int ROWS = V_REGISTERS >= 32 ? 12 : 6;  // tiles whose sums fill the registers
 constexpr int STEP = ROWS / 3;
-constexpr int GRADIENT_ROWS = V_REGISTERS >= 32 ? 8 : 4;
+constexpr int GRADIENT_ROWS = V_REGISTERS >= 32 && V >= 8 ? 8 : 4;
+static_assert(V % GRADIENT_ROWS == 0, "rows of one panel");
 constexpr int64_t GRADIENT_TILES = 128;   // tiles whose panels stay in the first cache
 
 // ---------------------------------------------------------------- transforms along one axis
@@ -161,19 +162,19 @@ BOTH_AXES(transform_kernel, kernel_axis, M + 2, 3)
 // ---------------------------------------------------------------- tiles in memory
 
 // The first pixel of a tile of results.
-struct Place {
+struct Pixel {
   int64_t image, row, column;
 };
 
 template <int M>
-INLINE Place place(const WinogradShape &shape, int64_t tile) {
+INLINE Pixel first_pixel(const WinogradShape &shape, int64_t tile) {
   const int64_t across = (shape.width + M - 1) / M, down = (shape.height + M - 1) / M;
   return {tile / (across * down), tile / across % down * M, tile % across * M};
 }
 
-// SIDE x SIDE pixels of some channels from a place on; zeros beyond the image.
+// SIDE x SIDE pixels of some channels from one on; zeros beyond the image.
 template <int SIDE>
-INLINE void read_pixels(const WinogradShape &shape, const float *from, int64_t channels, Place at,
+INLINE void read_pixels(const WinogradShape &shape, const float *from, int64_t channels, Pixel at,
                         int64_t channel, vec (&to)[SIDE][SIDE]) {
   const float *image = from + at.image * shape.height * shape.width * channels + channel;
   for (int i = 0; i < SIDE; ++i) {
@@ -190,7 +191,7 @@ INLINE void read_pixels(const WinogradShape &shape, const float *from, int64_t c
 template <int M>
 INLINE void input_of_tile(const WinogradShape &shape, const float *x, int64_t tile, int64_t channel,
                           vec (&to)[M + 2][M + 2]) {
-  Place at = place<M>(shape, tile);
+  Pixel at = first_pixel<M>(shape, tile);
   at.row -= 1;
   at.column -= 1;
   vec pixels[M + 2][M + 2];
@@ -269,7 +270,7 @@ INLINE void write_tile(const WinogradForward &job, int64_t tile, const float *fr
                        int64_t first) {
   constexpr int N = M + 2;
   const WinogradShape &shape = *job.shape;
-  const Place at = place<M>(shape, tile);
+  const Pixel at = first_pixel<M>(shape, tile);
   for (int64_t c = 0; c < BLOCK; c += V) {
     vec numbers[N][N], results[M][M];
     for (int i = 0; i < N; ++i)
@@ -341,7 +342,7 @@ INLINE void transform_chunk(const WinogradGradient &job, int64_t first, int64_t 
       for (int i = 0; i < N * N; ++i)
         store(job.inputs + i * inputs_apart + c * job.tiles + t * V, to[i / N][i % N]);
     }
-    const Place at = place<M>(shape, job.first + t);
+    const Pixel at = first_pixel<M>(shape, job.first + t);
     for (int64_t o = 0; o < shape.outputs; o += V) {
       vec pixels[M][M], to[N][N];
       read_pixels(shape, job.gradient, shape.outputs, at, o, pixels);

@@ -28,7 +28,9 @@ pub use generator::DefaultGenerator;
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
-pub use optimiser::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
+pub use optimiser::{
+    AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
+};
 pub use packed::{PackedConv, winograd_conv};
 pub use settings::{allow_tf32, exit_process, keep_freed_memory};
 pub use tch;

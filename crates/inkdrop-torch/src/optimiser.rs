@@ -114,6 +114,18 @@ pub fn norm_of_all(tensors: &[&Tensor]) -> Result<Tensor> {
     })
 }
 
+/// Frees the gradients of all tensors (`zero_grad(set_to_none=True)`): the next backward pass writes them
+/// anew, instead of adding to zeros, and until then their memory is free.
+///
+/// # Errors
+/// libtorch fails.
+#[allow(unsafe_code)]
+pub fn free_gradients(tensors: &[&Tensor]) -> Result<()> {
+    let all = pointers(tensors.iter().copied());
+    // SAFETY: a list of pointers to live tensors.
+    call(|error| unsafe { inkdrop_free_gradients(all.as_ptr(), tensors.len(), error) })
+}
+
 /// Multiplies all tensors by a scalar tensor on their device.
 ///
 /// # Errors
@@ -170,6 +182,11 @@ unsafe extern "C" {
         tensors: *const *const c_void,
         count: usize,
         out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_free_gradients(
+        tensors: *const *const c_void,
+        count: usize,
         error: *mut *mut c_char,
     ) -> c_int;
     fn inkdrop_scale_all(

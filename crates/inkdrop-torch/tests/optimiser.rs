@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_torch::{AdamNumbers, AdamTensors, adamw, lerp_all, norm_of_all, scale_all};
+use inkdrop_torch::{
+    AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
+};
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 const NUMBERS: AdamNumbers =
@@ -92,4 +94,18 @@ fn empty_lists_are_fine_and_other_shapes_are_named() {
     assert!(error.contains("[2, 3]") && error.contains("[3, 2]"), "{error}");
     let wrong = [AdamTensors { parameter: &a, gradient: &b, mean: &a, square: &a }];
     assert!(adamw(&wrong, &Tensor::from(1f32), NUMBERS, None).is_err());
+}
+
+#[test]
+fn gradients_are_freed_and_written_anew() {
+    let x = Tensor::ones([3], F32).set_requires_grad(true);
+    let backward = || (&x * 2.0).sum(Kind::Float).backward();
+    backward();
+    backward();
+    assert_eq!(x.grad(), Tensor::full([3], 4.0, F32));
+    free_gradients(&[&x]).unwrap();
+    assert!(!x.grad().defined());
+    free_gradients(&[&x, &Tensor::ones([1], F32)]).unwrap(); // none is fine, too
+    backward();
+    assert_eq!(x.grad(), Tensor::full([3], 2.0, F32));
 }

@@ -2,6 +2,7 @@
 
 use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_nn::{Param, Params, Role};
+use inkdrop_torch::free_gradients;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use serde::{Deserialize, Serialize};
 
@@ -197,11 +198,13 @@ impl MasterWeights {
         weights
     }
 
-    /// Clears the gradients of all trained weights.
-    pub fn zero_grad(&mut self) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.role == Role::Trained) {
-            entry.model.zero_grad();
-        }
+    /// Frees the gradients of all trained weights.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn zero_grad(&mut self) -> Result<(), TrainError> {
+        let trained: Vec<&Tensor> = self.trained().map(|entry| &entry.model).collect();
+        Ok(free_gradients(&trained)?)
     }
 
     /// The gradients in f32, divided by the loss scale. Call it once after `backward`: gradients that are

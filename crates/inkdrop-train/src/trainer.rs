@@ -219,7 +219,7 @@ impl Trainer {
 
     /// Gradient accumulation: sums the gradients of the batch over its microbatches.
     fn accumulate_gradients(&mut self, batch: &TrainingBatch) -> Result<BatchLoss, TrainError> {
-        self.master.zero_grad();
+        self.master.zero_grad()?;
         let scale = self.loss_scaler.factor() / batch.len() as f64;
         let mut batch_loss = BatchLossBuilder::default();
         for range in microbatches(batch.len(), self.config.microbatch) {

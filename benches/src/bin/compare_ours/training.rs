@@ -82,7 +82,7 @@ fn outputs(job: &Job) -> Result<Vec<(&'static str, Tensor)>> {
         let terms =
             objective.terms(live.as_ref(), (&x0, &t, &noise), &conditioning, Mode::Train)?;
         let loss = terms.loss.f_mean(Kind::Float)?;
-        master.zero_grad();
+        master.zero_grad()?;
         loss.f_backward()?;
         if first.is_none() {
             first = Some(gradients(live.as_ref())?);

@@ -25,7 +25,7 @@ fn adam_and_adamw_step_as_pytorchs_do() {
         let config = AdamConfig { weight_decay, ..AdamConfig::default() };
         let mut adam = Adam::new(&master, config).unwrap();
         for _ in 0..5 {
-            master.zero_grad();
+            master.zero_grad().unwrap();
             (p.square() * Tensor::from_slice(&[1.0f32, 0.1, 3.0])).sum(Kind::Float).backward();
             adam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
         }
@@ -44,7 +44,7 @@ fn eps_and_betas_are_as_they_are_set() {
         let mut master = MasterWeights::new(&params).unwrap();
         let mut adam = Adam::new(&master, config).unwrap();
         for slope in [2.0, -1.0].into_iter().take(steps) {
-            master.zero_grad();
+            master.zero_grad().unwrap();
             (&*p * slope).sum(Kind::Float).backward();
             adam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
         }
@@ -65,7 +65,7 @@ fn long_gradients_are_scaled_down_together() {
     let b = weight(&mut params, "b", &[1.0]);
     let mut master = MasterWeights::new(&params).unwrap();
     for (most, factor) in [(2.0, 2.0 / 13.000001), (20.0, 1.0)] {
-        master.zero_grad();
+        master.zero_grad().unwrap();
         let slopes = Tensor::from_slice(&[3.0f32, 4.0, 0.0]);
         ((&*a * slopes).sum(Kind::Float) + (&*b * 12.0).sum(Kind::Float)).backward();
         let mut gradients = master.gradients(1.0).unwrap();
@@ -92,7 +92,7 @@ fn groups_have_their_own_rates_and_decays() {
     let groups = vec![group(&["*.bias"], 0.0, None), group(&["norm*", "*bias"], 0.5, Some(0.0))];
     let config = AdamConfig { weight_decay: 2.0, groups, ..AdamConfig::default() };
     let mut adam = Adam::new(&master, config).unwrap();
-    master.zero_grad();
+    master.zero_grad().unwrap();
     weights.iter().map(|w| w.sum(Kind::Float)).reduce(|a, b| a + b).unwrap().backward();
     adam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
     let after = weights.map(|w| w.double_value(&[0]));
@@ -116,7 +116,7 @@ fn small_steps_add_up_beside_a_half_network() {
         let mut master = MasterWeights::new(&params).unwrap();
         let mut adam = Adam::new(&master, AdamConfig::default()).unwrap();
         for _ in 0..100 {
-            master.zero_grad();
+            master.zero_grad().unwrap();
             (w.to_kind(Kind::Float) * 1024.0).sum(Kind::Float).backward();
             adam.step(&master.gradients(1024.0).unwrap(), 1e-4).unwrap();
             master.sync_to_model().unwrap();
@@ -146,7 +146,7 @@ fn patterns_of_groups_match_any_text_at_their_stars() {
         let group = GroupConfig { names: vec![pattern.into()], lr: 0.0, weight_decay: None };
         let config = AdamConfig { groups: vec![group], ..AdamConfig::default() };
         let mut adam = Adam::new(&master, config).unwrap();
-        master.zero_grad();
+        master.zero_grad().unwrap();
         weights.iter().map(|w| w.sum(Kind::Float)).reduce(|a, b| a + b).unwrap().backward();
         adam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
         let frozen = weights.map(|w| w.double_value(&[0]) == 1.0);
@@ -169,7 +169,7 @@ fn weights_that_the_loss_does_not_use_stay() {
     assert_eq!(gradients.norm().unwrap().double_value(&[]), 1.0);
     adam.step(&gradients, 0.1).unwrap();
     assert!(a.double_value(&[0]) < 1.0 && b.double_value(&[0]) == 1.0);
-    master.zero_grad();
+    master.zero_grad().unwrap();
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub fn train() -> Result<Classifier> {
     for step in 0..300 {
         let (x, classes) = batch(step * 100, (step + 1) * 100)?;
         let loss = classifier.forward(&x, Mode::Train)?.cross_entropy_for_logits(&classes);
-        master.zero_grad();
+        master.zero_grad()?;
         loss.f_backward()?;
         adam.step(&master.gradients(1.0)?, 2e-3)?;
     }
