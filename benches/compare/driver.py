@@ -83,6 +83,8 @@ SERIES = [
     ("batch/ddpm_cifar10", "forward", "ddpm_cifar10", "batch", [1, 2, 4, 8]),
     ("pixels/ddpm_cifar10", "forward", "ddpm_cifar10", "side", [16, 32, 64]),
     ("steps/context", "sampling", "sprites", "steps", [10, 20, 40, 80]),
+    ("training_batch/ddpm_cifar10", "training", "ddpm_cifar10", "batch", [1, 2, 4, 8]),
+    ("training_pixels/ddpm_cifar10", "training", "ddpm_cifar10", "side", [16, 32, 64]),
 ]
 
 Pair = tuple[float, float]

@@ -6,31 +6,35 @@ mod cpu;
 mod device;
 mod error;
 mod ffi;
-mod fused;
 mod generator;
 mod gpu;
 mod graph;
+mod kernels;
+mod layout;
 mod noise;
+mod norm;
 mod optimiser;
 mod packed;
 mod self_check;
 mod settings;
+mod winograd;
 
 pub use bytes::tensor_of_bytes;
 pub use checkpoint::{Pass, checkpoint};
 pub use cpu::{Isa, isa, own_kernels};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{Result, TorchError};
-pub use fused::{
-    GroupNormInputs, PostOp, channels_last, group_norm, is_channels_last, takes_group_norm,
-};
 pub use generator::DefaultGenerator;
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
+pub use kernels::{GroupNormInputs, PostOp};
+pub use layout::{channels_last, is_channels_last};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
+pub use norm::{group_norm, takes_group_norm};
 pub use optimiser::{
     AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
 };
-pub use packed::{PackedConv, winograd_conv};
+pub use packed::PackedConv;
 pub use settings::{allow_tf32, exit_process, keep_freed_memory};
 pub use tch;
+pub use winograd::winograd_conv;

@@ -7,7 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::{PostOp, Result, TorchError, is_channels_last, own_kernels};
+use crate::winograd::winograd_tile;
+use crate::{PostOp, Result, TorchError, kernels, own_kernels};
 
 /// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order for
 /// the size of x, so that no pass has to reorder it. 3×3 kernels over enough pixels use Winograd's
@@ -62,22 +63,6 @@ impl Packed {
 /// Maximum number of sizes with a packed weight: those of whole batches and of a smaller last one.
 const SIZES: usize = 2;
 
-/// Minimum number of tiles per image for Winograd's algorithm. With fewer tiles, reading its larger
-/// weights costs more than it saves. It counts tiles per image, so that results do not depend on the batch.
-const LEAST_TILES: i64 = 16;
-
-/// Minimum number of channels of a trained layer for Winograd's algorithm. Five steps of AdamW on a network
-/// of 32 channels (the golden case `train_adamw`) multiply rounding errors so much that PyTorch with two
-/// threads is 1.1e-4 from PyTorch with one; with Winograd's algorithm we were at 1.9e-4, without at 7.3e-5.
-const LEAST_TRAINED: i64 = 64;
-
-/// Side of the tiles for a 3×3 kernel over images of this size; `None` where they are too small for
-/// Winograd's algorithm.
-fn winograd_tile(height: i64, width: i64) -> Option<i64> {
-    let tiles = |side: i64| ((height + side - 1) / side) * ((width + side - 1) / side);
-    [4, 2].into_iter().find(|side| tiles(*side) >= LEAST_TILES)
-}
-
 impl PackedConv {
     /// A layer that shares the weight until its first pass copies it.
     ///
@@ -123,7 +108,8 @@ impl PackedConv {
                     _ => None,
                 };
                 let known = known.iter().find_map(|(_, packed)| same(packed));
-                let weight = known.map_or_else(|| winograd_weight(&self.weight, tile), Ok)?;
+                let weight =
+                    known.map_or_else(|| kernels::winograd_weight(&self.weight, tile), Ok)?;
                 Packed::Winograd(tile, weight)
             }
             None => Packed::Direct(pack(&self.weight, self.stride, self.padding, &size)?),
@@ -201,21 +187,21 @@ impl PackedConv {
                 PostOp::Gelu => y.f_gelu_("none")?,
             });
         }
-        let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
-        let (x, other) = (pointer(Some(x)), pointer(other));
-        let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
         match &packed {
-            // SAFETY: the pointers are those of live tensors; the weight is in the form that
-            // inkdrop_winograd_weight made.
-            Packed::Winograd(_, weight) => call_for_tensor(|out, error| unsafe {
-                let weight = pointer(Some(weight));
-                inkdrop_winograd_conv(x, weight, bias, other, post_op, out, error)
-            }),
-            // SAFETY: the pointers are those of live tensors and of two numbers each.
-            Packed::Direct(weight) => call_for_tensor(|out, error| unsafe {
-                let weight = pointer(Some(weight));
-                inkdrop_packed_conv(x, weight, bias, other, stride, padding, post_op, out, error)
-            }),
+            Packed::Winograd(_, weight) => {
+                kernels::winograd_packed(x, weight, &self.bias, other, post_op)
+            }
+            Packed::Direct(weight) => {
+                let (bias, post_op) = (pointer(Some(&self.bias)), post_op as c_int);
+                let (x, weight, other) = (pointer(Some(x)), pointer(Some(weight)), pointer(other));
+                let (stride, padding) = (self.stride.as_ptr(), self.padding.as_ptr());
+                // SAFETY: the pointers are those of live tensors and of two numbers each.
+                call_for_tensor(|out, error| unsafe {
+                    inkdrop_packed_conv(
+                        x, weight, bias, other, stride, padding, post_op, out, error,
+                    )
+                })
+            }
         }
     }
 }
@@ -233,15 +219,6 @@ impl Clone for PackedConv {
 fn pack(weight: &Tensor, stride: [i64; 2], padding: [i64; 2], size: &[i64]) -> Result<Tensor> {
     let ours = weight.f_to_mkldnn(Kind::Float)?;
     Ok(ours.f_mkldnn_reorder_conv2d_weight(padding, stride, [1, 1], 1, size)?)
-}
-
-/// The weight in the form of Winograd's algorithm.
-#[allow(unsafe_code)]
-fn winograd_weight(weight: &Tensor, tile: i64) -> Result<Tensor> {
-    // SAFETY: the pointer is that of a live tensor, whose shape the shim checks.
-    call_for_tensor(|out, error| unsafe {
-        inkdrop_winograd_weight(pointer(Some(weight)), tile as c_int, out, error)
-    })
 }
 
 /// True if oneDNN can apply an activation inside the convolution. On some processors its fused ReLU
@@ -278,89 +255,9 @@ fn can_pack() -> bool {
     })
 }
 
-/// A 3×3 convolution with stride 1 and padding 1 by Winograd's algorithm, gradients included, for a
-/// weight that is trained; `None` where another algorithm is as good (see [`PackedConv`]) or the layout
-/// is another one: x must have its channels innermost already, and inputs and outputs come in multiples
-/// of 32, from 64 on. Narrower layers, of which small networks consist, keep the smaller rounding errors of
-/// a direct convolution.
-///
-/// # Shapes
-/// - x: [B, inputs, H, W], weight: [outputs, inputs, 3, 3], bias: `[outputs]`
-/// - other: added to the result, [B, outputs, H, W]
-/// - returns [B, outputs, H, W]
-///
-/// # Errors
-/// `other` has another shape, or libtorch is out of memory; those of [`own_kernels`].
-pub fn winograd_conv(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    other: Option<&Tensor>,
-) -> Result<Option<Tensor>> {
-    let kernel = weight.size();
-    let plain = [Some(x), Some(weight), Some(bias), other]
-        .into_iter()
-        .flatten()
-        .all(|tensor| tensor.device() == Device::Cpu && tensor.kind() == Kind::Float);
-    let [_, channels, height, width] = x.size()[..] else { return Ok(None) };
-    let wide = |channels: i64| channels >= LEAST_TRAINED && channels % 32 == 0;
-    let fits = kernel.len() == 4
-        && kernel[2..] == [3, 3]
-        && wide(kernel[0])
-        && wide(kernel[1])
-        && channels == kernel[1]
-        && bias.size() == [kernel[0]];
-    if !(weight.requires_grad() && plain && fits && is_channels_last(x) && own_kernels()?) {
-        return Ok(None);
-    }
-    let tile = winograd_tile(height, width);
-    tile.map(|tile| run_winograd(x, weight, bias, other, tile)).transpose()
-}
-
-/// Calls the kernel. x has its channels innermost, and all shapes and dtypes fit.
-#[allow(unsafe_code)]
-pub(crate) fn run_winograd(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    other: Option<&Tensor>,
-    tile: i64,
-) -> Result<Tensor> {
-    let (x, weight) = (pointer(Some(x)), pointer(Some(weight)));
-    let (bias, other, tile) = (pointer(Some(bias)), pointer(other), tile as c_int);
-    // SAFETY: the pointers are those of live tensors of the shapes and kinds that the shim takes.
-    call_for_tensor(|out, error| unsafe {
-        inkdrop_winograd_trained(x, weight, bias, other, tile, out, error)
-    })
-}
-
 // SAFETY: these are the declarations of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
-    fn inkdrop_winograd_weight(
-        weight: *const c_void,
-        tile: c_int,
-        out: *mut *mut c_void,
-        error: *mut *mut c_char,
-    ) -> c_int;
-    fn inkdrop_winograd_conv(
-        x: *const c_void,
-        weight: *const c_void,
-        bias: *const c_void,
-        other: *const c_void,
-        activation: c_int,
-        out: *mut *mut c_void,
-        error: *mut *mut c_char,
-    ) -> c_int;
-    fn inkdrop_winograd_trained(
-        x: *const c_void,
-        weight: *const c_void,
-        bias: *const c_void,
-        other: *const c_void,
-        tile: c_int,
-        out: *mut *mut c_void,
-        error: *mut *mut c_char,
-    ) -> c_int;
     fn inkdrop_can_pack(can: *mut c_int, error: *mut *mut c_char) -> c_int;
     fn inkdrop_packed_conv(
         x: *const c_void,

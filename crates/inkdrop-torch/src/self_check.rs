@@ -2,9 +2,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::fused::run_group_norm;
-use crate::packed::run_winograd;
-use crate::{GroupNormInputs, PostOp, Result, channels_last};
+use crate::{GroupNormInputs, PostOp, Result, channels_last, kernels};
 
 /// Bound of the relative difference: a hundred times what rounding leaves.
 const BOUND: f64 = 1e-3;
@@ -33,7 +31,8 @@ fn numbers(shape: &[i64], step: f64) -> Result<Tensor> {
 /// What the kernel computes, and what libtorch does.
 fn winograd(tile: i64) -> Result<[Tensor; 2]> {
     let (x, weight) = (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[32, 32, 3, 3], 1.3)?);
-    let given = run_winograd(&channels_last(&x)?, &weight, &numbers(&[32], 0.9)?, None, tile)?;
+    let given =
+        kernels::winograd_trained(&channels_last(&x)?, &weight, &numbers(&[32], 0.9)?, None, tile)?;
     let double = |x: &Tensor| x.f_to_kind(Kind::Double);
     let bias = double(&numbers(&[32], 0.9)?)?;
     Ok([given, double(&x)?.f_conv2d(&double(&weight)?, Some(&bias), [1, 1], [1, 1], [1, 1], 1)?])
@@ -44,7 +43,7 @@ fn normalisation() -> Result<[Tensor; 2]> {
         (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[1, 32], 0.9)?, numbers(&[1, 32], 1.1)?);
     let inputs =
         GroupNormInputs { groups: 4, eps: 1e-5, before: None, scale: &scale, shift: &shift };
-    let given = run_group_norm(&channels_last(&x)?, inputs, PostOp::Silu)?;
+    let given = kernels::group_norm(&channels_last(&x)?, inputs, PostOp::Silu)?;
     let double = |x: &Tensor| x.f_to_kind(Kind::Double);
     let (scale, shift) = (double(&scale)?.f_view([32])?, double(&shift)?.f_view([32])?);
     let expected = double(&x)?.f_group_norm(4, Some(&scale), Some(&shift), 1e-5, true)?;
