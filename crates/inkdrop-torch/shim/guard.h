@@ -2,6 +2,7 @@
 #pragma once
 #include "text.h"
 
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
 #include <string>
@@ -22,4 +23,10 @@ int guarded(char **error, Body body) noexcept {
   }
   *error = inkdrop_text(text.data(), text.size());
   return 1;
+}
+
+// Throws in the backward pass of a function of our own if its gradients would be differentiated, too: they
+// have no graph.
+inline void refuse_create_graph(const char *what) {
+  TORCH_CHECK(!c10::GradMode::is_enabled(), what, " has no gradients of gradients (create_graph)");
 }

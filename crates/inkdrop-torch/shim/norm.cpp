@@ -115,6 +115,7 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &upstream) {
+    refuse_create_graph("a fused group normalisation (INKDROP_KERNELS=off avoids it)");
     const auto saved = context->get_saved_variables();
     const Arguments given{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5],
                           context->saved_data["groups"].toInt(),

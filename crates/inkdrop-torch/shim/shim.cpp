@@ -100,8 +100,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &upstream) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-                "a checkpointed block has no gradients of gradients (create_graph)");
+    refuse_create_graph("a checkpointed block");
     auto saved = context->get_saved_variables();
     auto capsule = context->saved_data["closure"].toCapsule();
     auto &closure = static_cast<Closure &>(*capsule);

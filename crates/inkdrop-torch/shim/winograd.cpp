@@ -190,6 +190,7 @@ struct Convolution : torch::autograd::Function<Convolution> {
 
   // The gradient by x is a convolution, too, with kernels turned round and inputs for outputs.
   static variable_list backward(AutogradContext *context, const variable_list &upstream) {
+    refuse_create_graph("a fused convolution (INKDROP_KERNELS=off avoids it)");
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
     const int64_t tile = context->saved_data["tile"].toInt();

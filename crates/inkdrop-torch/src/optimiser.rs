@@ -114,8 +114,8 @@ pub fn norm_of_all(tensors: &[&Tensor]) -> Result<Tensor> {
     })
 }
 
-/// Frees the gradients of all tensors (`zero_grad(set_to_none=True)`): the next backward pass writes them
-/// anew, instead of adding to zeros, and until then their memory is free.
+/// Frees the gradients of all tensors (`zero_grad(set_to_none=True)`). The next backward pass allocates new
+/// ones.
 ///
 /// # Errors
 /// libtorch fails.

@@ -273,6 +273,23 @@ fn a_gradient_does_not_depend_on_the_number_of_threads() {
     println!("\ngradients {found:?}");
 }
 
+/// Their gradients have no graph: without an error, those of a gradient penalty would be 0.
+#[test]
+fn gradients_of_gradients_are_refused() {
+    let leaf = |shape: &[i64]| Tensor::ones(shape, F32).set_requires_grad(true);
+    let (x, row) = (leaf(&[1, 64, 8, 8]), leaf(&[1, 64]));
+    let last = channels_last(&x);
+    let inputs = GroupNormInputs { groups: 8, eps: 1e-5, before: None, scale: &row, shift: &row };
+    let norm = group_norm(&last, inputs, PostOp::Silu).unwrap();
+    let conv = winograd_conv(&last, &leaf(&[64, 64, 3, 3]), &leaf(&[64]), None).unwrap().unwrap();
+    for y in [norm, conv] {
+        let loss = y.square().sum(Kind::Float);
+        let error = Tensor::f_run_backward(&[&loss], &[&x], true, true).unwrap_err().to_string();
+        assert!(error.contains("no gradients of gradients"), "{error}");
+        assert!(Tensor::f_run_backward(&[&loss], &[&x], true, false).is_ok());
+    }
+}
+
 #[test]
 fn what_is_not_trained_or_laid_out_so_is_left_to_libtorch() {
     let weight = Tensor::zeros([64, 64, 3, 3], F32).set_requires_grad(true);
