@@ -36,29 +36,42 @@ fn announce(lib: &Path) {
 
 /// With the headers and the ABI that torch-sys uses.
 fn build_shim(lib: &Path) {
+    let files = [
+        "shim/shim.cpp",
+        "shim/generator.cpp",
+        "shim/text.cpp",
+        "shim/cpu.cpp",
+        "shim/packed.cpp",
+        "shim/winograd.cpp",
+        "shim/norm.cpp",
+        "shim/optimiser.cpp",
+        "shim/cuda.cpp",
+    ];
+    shim_of(lib, "c++17").files(files).compile("inkdrop_shim");
+    if env::var_os("CARGO_FEATURE_DISTRIBUTED").is_some() {
+        // c10d's headers need C++20, and name Gloo's types.
+        shim_of(lib, "c++20")
+            .define("USE_C10D_GLOO", None)
+            .include("shim/gloo_stubs")
+            .file("shim/distributed.cpp")
+            .compile("inkdrop_distributed");
+    }
+    build_kernels();
+}
+
+fn shim_of(lib: &Path, standard: &str) -> cc::Build {
     let root = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from);
     let include = root.unwrap_or_else(|| lib.join("..")).join("include");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_string());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
-        .std("c++17")
+        .std(standard)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .files([
-            "shim/shim.cpp",
-            "shim/generator.cpp",
-            "shim/text.cpp",
-            "shim/cpu.cpp",
-            "shim/packed.cpp",
-            "shim/winograd.cpp",
-            "shim/norm.cpp",
-            "shim/optimiser.cpp",
-            "shim/cuda.cpp",
-        ])
-        .warnings(false)
-        .compile("inkdrop_shim");
-    build_kernels();
+        .warnings(false);
+    build
 }
 
 /// Each kernel once for each instruction set; the shim asks which one the processor has.

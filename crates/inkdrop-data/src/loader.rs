@@ -102,9 +102,9 @@ impl DataLoader {
         self.reader.shape()
     }
 
-    /// Number of images in step `step`.
-    pub fn images_at(&self, step: usize) -> usize {
-        self.batches.len_at(step)
+    /// The order of the images, and this process's share of each batch.
+    pub fn batches(&self) -> &BatchSampler {
+        &self.batches
     }
 
     /// Total time that calls of [`DataLoader::batch`] have waited.

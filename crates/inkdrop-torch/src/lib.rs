@@ -4,6 +4,8 @@ mod bytes;
 mod checkpoint;
 mod cpu;
 mod device;
+#[cfg(feature = "distributed")]
+pub mod distributed;
 mod error;
 mod ffi;
 mod generator;

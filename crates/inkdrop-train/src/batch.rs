@@ -8,42 +8,87 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::{SampledTimesteps, TrainError};
 
-/// A batch with all its random numbers.
+/// This process's share of a batch, with all its random numbers.
+///
+/// Noise, timesteps and label dropout are drawn for the whole batch of B images, so that image i gets the
+/// same numbers however many processes share the batch.
 #[derive(Debug)]
 pub(crate) struct TrainingBatch {
-    /// [B, C, H, W] in [-1, 1]
+    /// [b, C, H, W] in [-1, 1]
     pub x0: Tensor,
-    /// [B, C, H, W]
+    /// [b, C, H, W]
     pub noise: Tensor,
-    /// `[B]`
+    /// `[b]`
     pub t: Tensor,
+    /// Of the whole batch, B images.
     pub timesteps: SampledTimesteps,
+    /// Of the whole batch.
     labels: BatchLabels,
-    /// Low-resolution images for super-resolution, [B, C, h, w].
+    /// Low-resolution images for super-resolution, [b, C, h, w].
     low_res: Option<Tensor>,
+    share: Share,
+}
+
+/// The images of a batch that one process trains on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Their positions in the whole batch.
+    pub positions: Range<usize>,
+    /// False for a stand-in: a process without images computes zero gradients of one blank image, since
+    /// all processes take part in averaging gradients.
+    pub counts: bool,
+}
+
+impl Share {
+    /// - positions: may be empty
+    pub(crate) fn new(positions: Range<usize>) -> Self {
+        match positions.is_empty() {
+            true => Self { positions: 0..1, counts: false },
+            false => Self { positions, counts: true },
+        }
+    }
 }
 
 impl TrainingBatch {
     /// Draws the noise of a batch.
     ///
-    /// - x0: [B, C, H, W] in [-1, 1], on the network's device
+    /// - x0: the images of the share, [b, C, H, W] in [-1, 1], on the network's device
+    /// - timesteps, labels: of the whole batch
     /// - low_res: side of the low-resolution images, for super-resolution networks
     pub(crate) fn new(
-        x0: Tensor,
+        (x0, share): (Tensor, Share),
         timesteps: SampledTimesteps,
         labels: BatchLabels,
         low_res: Option<i64>,
     ) -> Result<Self, TrainError> {
-        let t: Vec<i64> = timesteps.t.iter().map(|&t| t as i64).collect();
+        let t: Vec<i64> = timesteps.t[share.positions.clone()].iter().map(|&t| t as i64).collect();
         let t = Tensor::f_from_slice(&t)?.f_to_device(x0.device())?;
-        let noise = x0.f_randn_like()?;
+        let whole = [timesteps.t.len() as i64].into_iter().chain(x0.size().into_iter().skip(1));
+        let noise = Tensor::f_randn(whole.collect::<Vec<_>>(), (x0.kind(), x0.device()))?;
+        let noise = Self::part(&noise, &share.positions)?;
         let low_res = low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
-        Ok(Self { x0, noise, t, timesteps, labels, low_res })
+        Ok(Self { x0, noise, t, timesteps, labels, low_res, share })
     }
 
-    /// Number of images.
-    pub(crate) fn len(&self) -> usize {
+    /// Number of images of the whole batch.
+    pub(crate) fn global_len(&self) -> usize {
         self.timesteps.t.len()
+    }
+
+    /// Number of images of this process.
+    pub(crate) fn len(&self) -> usize {
+        self.share.positions.len()
+    }
+
+    /// This process's images.
+    pub(crate) fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// The positions of a microbatch in the whole batch.
+    fn positions(&self, range: &Range<usize>) -> Range<usize> {
+        let start = self.share.positions.start;
+        start + range.start..start + range.end
     }
 
     /// The part of a tensor that belongs to a microbatch.
@@ -56,17 +101,20 @@ impl TrainingBatch {
         let low_res = self.low_res.as_ref();
         Ok(Conditioning {
             low_res: low_res.map(|images| Self::part(images, range)).transpose()?,
-            ..self.labels.conditioning(range.clone(), self.x0.device())?
+            ..self.labels.conditioning(self.positions(range), self.x0.device())?
         })
     }
 
-    /// The importance weights of a microbatch, with the dtype and on the device of `loss`.
+    /// The importance weights of a microbatch, with the dtype and on the device of `loss`; 0 for a
+    /// stand-in.
     pub(crate) fn importance_weights(
         &self,
-        range: Range<usize>,
+        range: &Range<usize>,
         loss: &Tensor,
     ) -> Result<Tensor, TrainError> {
-        let weights = Tensor::f_from_slice(&self.timesteps.importance_weights[range])?;
+        let weights = &self.timesteps.importance_weights[self.positions(range)];
+        let weights = Tensor::f_from_slice(weights)?;
+        let weights = if self.share.counts { weights } else { weights.f_zeros_like()? };
         Ok(weights.f_to_kind(loss.kind())?.f_to_device(loss.device())?)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict};
+use serde_json::Value;
 
 use crate::{EmaDecay, LossScaler, Precision, RunFolder, TrainError, Trainer};
 
@@ -64,11 +65,15 @@ impl Trainer {
             problem: format!("{} has none: it is not a training checkpoint", path.display()),
         })?;
         self.check_data(&state, other_data)?;
+        self.set_state(&state, step)
+    }
+
+    fn set_state(&mut self, state: &StateDict, step: usize) -> Result<(), TrainError> {
         let network = state.below("network.");
         self.master.set(self.network.params(), &network, &[])?;
-        self.restore_ema(&state, &network)?;
-        self.optimizer.restore(&state)?;
-        self.timestep_sampler.restore(&state)?;
+        self.restore_ema(state, &network)?;
+        self.optimizer.restore(state)?;
+        self.timestep_sampler.restore(state)?;
         // A checkpoint of another precision has no loss scale for this one.
         let log2: Option<f64> = state.metadata("loss_scale")?;
         if let Some(log2) = log2.filter(|_| self.config.precision == Precision::F16) {
@@ -80,6 +85,47 @@ impl Trainer {
         (self.last_batch, self.pending) = (None, None);
         self.step = step;
         Ok(())
+    }
+
+    /// Gives all processes of a run the state of process 0, after a check that they train the same.
+    ///
+    /// # Errors
+    /// The config or the data differ from process 0's, or a process ended.
+    pub(crate) fn synchronize(&mut self) -> Result<(), TrainError> {
+        if self.processes.count() == 1 {
+            return Ok(());
+        }
+        let own = self.description();
+        let expected = self.processes.broadcast_text(&own)?;
+        if let Some((given, expected)) = first_difference(&own, &expected) {
+            return Err(TrainError::Differs(format!(
+                "it has {given:?}, process 0 has {expected:?}"
+            )));
+        }
+        let mut state = self.state()?;
+        for key in METADATA {
+            let text = state.metadata_text(key).unwrap_or_default();
+            let text = self.processes.broadcast_text(text)?;
+            if !text.is_empty() {
+                state.set_metadata_text(key, text);
+            }
+        }
+        self.processes.broadcast(&state.iter().map(|(_, tensor)| tensor).collect::<Vec<_>>())?;
+        let step: Option<usize> = state.metadata("step")?;
+        self.set_state(&state, step.unwrap_or(self.step))
+    }
+
+    /// What all processes of a run have in common, one property a line.
+    fn description(&self) -> String {
+        let mut lines = vec![format!("inkdrop {}", env!("CARGO_PKG_VERSION"))];
+        if let Ok(Value::Object(fields)) = serde_json::to_value(&self.config) {
+            lines.extend(fields.iter().map(|(key, value)| format!("train.{key} = {value}")));
+        }
+        lines.push(format!("data: {}", self.data));
+        lines.extend(self.network.params().iter().map(|param| {
+            format!("{}: {:?} {:?}", param.name, param.tensor.size(), param.tensor.kind())
+        }));
+        lines.join("\n")
     }
 
     fn check_data(&self, state: &StateDict, other_data: OtherData) -> Result<(), TrainError> {
@@ -99,6 +145,21 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+}
+
+/// The metadata of [`Trainer::state`].
+const METADATA: [&str; 7] = ["step", "data", "origin", "window", "ema", "loss_scale", "adam_steps"];
+
+/// The first line in which two texts differ.
+fn first_difference<'a>(own: &'a str, other: &'a str) -> Option<(&'a str, &'a str)> {
+    let (mut own, mut other) = (own.lines(), other.lines());
+    loop {
+        match (own.next(), other.next()) {
+            (None, None) => return None,
+            (one, two) if one == two => {}
+            (one, two) => return Some((one.unwrap_or("nothing"), two.unwrap_or("nothing"))),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use inkdrop_process::ProcessError;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::TchError;
 
+use crate::data_parallel::ProcessesError;
+
 /// An error of training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -55,6 +57,12 @@ pub enum TrainError {
         /// The data of this run.
         now: String,
     },
+    /// The config or the data of another process of the run is another one.
+    #[error("this process does not train what process 0 trains: {0}")]
+    Differs(String),
+    /// A process of the run has ended or does not answer.
+    #[error("{0}")]
+    Processes(#[source] ProcessesError),
     /// The run directory is not empty.
     #[error("{} already holds a run; continue it with --resume, or choose another directory", .0.display())]
     Occupied(PathBuf),

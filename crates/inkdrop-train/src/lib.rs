@@ -3,6 +3,7 @@
 mod batch;
 mod checkpoint;
 mod config;
+mod data_parallel;
 mod ema;
 mod error;
 mod metrics;
@@ -17,6 +18,7 @@ mod validation;
 pub use batch::LabelUse;
 pub use checkpoint::OtherData;
 pub use config::{LrSchedule, TrainConfig};
+pub use data_parallel::{DataParallel, ProcessesError};
 pub use ema::{EmaDecay, EmaSet};
 pub use error::TrainError;
 pub use metrics::{LogLine, LossCurve, StepMetrics};

@@ -6,6 +6,8 @@ use inkdrop_process::LossTerms;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::batch::{Share, TrainingBatch};
+use crate::data_parallel::Processes;
 use crate::{SampledTimesteps, TrainError};
 
 /// The metrics of one optimizer step.
@@ -73,6 +75,37 @@ impl BatchLossBuilder {
             false => Some([mean(&self.errors)?, mean(&self.bounds)?]),
         };
         Ok(BatchLoss { losses: Tensor::f_cat(&self.losses, 0)?, error_and_bound })
+    }
+}
+
+impl BatchLoss {
+    /// The losses of the whole batch, from those of each process's share.
+    pub(crate) fn gather(
+        self,
+        batch: &TrainingBatch,
+        processes: &Processes,
+    ) -> Result<Self, TrainError> {
+        if processes.count() == 1 {
+            return Ok(self);
+        }
+        let all = batch.global_len() as i64;
+        let mut values = Tensor::f_zeros([all + 2], (Kind::Double, Device::Cpu))?;
+        let Share { positions, counts } = batch.share();
+        if *counts {
+            TrainingBatch::part(&values, positions)?.f_copy_(&self.losses)?;
+            let weight = positions.len() as f64 / all as f64;
+            for (place, mean) in self.error_and_bound.iter().flatten().enumerate() {
+                let weighted = mean.f_to_device(Device::Cpu)?.f_mul_scalar(weight)?;
+                values.f_get(all + place as i64)?.f_copy_(&weighted)?;
+            }
+        }
+        values = processes.sum(values)?;
+        let mean = |place: i64| values.f_get(all + place);
+        let error_and_bound = match self.error_and_bound {
+            Some(_) => Some([mean(0)?, mean(1)?]),
+            None => None,
+        };
+        Ok(Self { losses: values.f_narrow(0, 0, all)?, error_and_bound })
     }
 }
 

@@ -112,6 +112,11 @@ impl MasterWeight {
         Ok(Self { name: param.name.clone(), role: param.role, model, master })
     }
 
+    /// The network's tensor, which has the gradient.
+    pub(crate) fn model(&self) -> &Tensor {
+        &self.model
+    }
+
     /// The value in full precision.
     pub fn value(&self) -> &Tensor {
         self.master.as_ref().unwrap_or(&self.model)

@@ -43,12 +43,15 @@ pub struct TrainingRun<'a> {
 impl Trainer {
     /// Starts a run, at the trainer's step; with a folder, log and checkpoints are written there.
     ///
+    /// With several processes, all start with the state of process 0, which alone has a folder.
+    ///
     /// # Errors
-    /// The log cannot be opened.
+    /// The log cannot be opened, or another process trains something else.
     pub fn start_run<'a>(
         &'a mut self,
         folder: Option<&'a RunFolder>,
     ) -> Result<TrainingRun<'a>, TrainError> {
+        self.synchronize()?;
         let mut log = None;
         if let Some(folder) = folder {
             let (opened, lines) = Log::open(&folder.log(), self.step)?;
@@ -87,7 +90,7 @@ impl Trainer {
                 let network = run.trainer().ema_network();
                 callback.on_sample(step.step, network).map_err(TrainError::Callback)?;
             }
-            if callback.should_stop() {
+            if run.any_process(callback.should_stop())? {
                 run.save()?.iter().for_each(|metrics| callback.on_step(metrics));
                 if !run.trainer().is_finished() {
                     return Ok(Outcome::Stopped);
@@ -128,6 +131,14 @@ impl TrainingRun<'_> {
     /// The trainer.
     pub fn trainer(&self) -> &Trainer {
         self.trainer
+    }
+
+    /// True if the flag is true in any process of the run: to stop all of them after the same step.
+    ///
+    /// # Errors
+    /// A process ended.
+    pub fn any_process(&self, flag: bool) -> Result<bool, TrainError> {
+        self.trainer.processes.any(flag)
     }
 
     /// Takes the next optimizer step; writes the log and, if due, the checkpoint of the step

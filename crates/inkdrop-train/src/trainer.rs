@@ -4,20 +4,22 @@ use std::ops::Range;
 use std::time::Duration;
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
-use inkdrop_data::{Images, LabelledDataset, Labels};
+use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
+use inkdrop_data::{DataError, Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{LossTerms, Objective, Process, pixels};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::batch::{LabelTable, TrainingBatch, microbatches, step_seed};
+use crate::batch::{LabelTable, Share, TrainingBatch, microbatches, step_seed};
+use crate::data_parallel::Processes;
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
 use crate::optimizer::Gradients;
 use crate::validation::Validation;
 use crate::{
-    Adam, EmaDecay, EmaSet, LabelUse, LossCurve, LossScaler, MasterWeights, Precision, StepMetrics,
-    TimestepConfig, TimestepSampler, TrainConfig, TrainError,
+    Adam, DataParallel, EmaDecay, EmaSet, LabelUse, LossCurve, LossScaler, MasterWeight,
+    MasterWeights, Precision, StepMetrics, TimestepConfig, TimestepSampler, TrainConfig,
+    TrainError,
 };
 
 /// Trains a network: takes optimizer steps, one at a time.
@@ -61,6 +63,7 @@ pub struct Trainer {
     pub(crate) loader: DataLoader,
     labels: LabelTable,
     validation: Option<Validation>,
+    pub(crate) processes: Processes,
     /// Number of steps done.
     pub(crate) step: usize,
     pub(crate) metrics: MetricsAccumulator,
@@ -87,6 +90,7 @@ pub struct TrainerBuilder {
     labels: LabelUse,
     class_names: Vec<String>,
     validation: Option<LabelledDataset>,
+    data_parallel: Option<Box<dyn DataParallel>>,
 }
 
 impl TrainerBuilder {
@@ -111,10 +115,17 @@ impl TrainerBuilder {
         Self { validation: Some(validation.into()), ..self }
     }
 
+    /// Trains together with other processes, each on its share of every batch. All of them build the
+    /// same trainer.
+    pub fn data_parallel(self, processes: Box<dyn DataParallel>) -> Self {
+        Self { data_parallel: Some(processes), ..self }
+    }
+
     /// Builds the trainer, at step 0.
     ///
     /// # Errors
-    /// The config is invalid, or the data does not fit the network.
+    /// The config is invalid, the data does not fit the network, or a batch has fewer images than there
+    /// are processes.
     pub fn build(self, config: TrainConfig) -> Result<Trainer, TrainError> {
         config.check()?;
         let Self { network, ema_network, process, data, image_shape, .. } = self;
@@ -122,7 +133,10 @@ impl TrainerBuilder {
         let steps = process.schedule().num_timesteps();
         let master = MasterWeights::new(network.params())?;
         let crop = crop_window(&data, image_shape, config.crop)?;
+        let mut processes = Processes::new(self.data_parallel);
         let batches = BatchSampler::new(data.images.len(), config.batch, config.seed)?;
+        let batches = batches.shard(processes.rank(), processes.count())?;
+        processes.register(&master.trained().map(MasterWeight::model).collect::<Vec<_>>())?;
         let augmentation = DataLoaderConfig { flip: config.flip, crop, workers: config.workers };
         let validation = self.validation.map(|data| {
             let crop = crop_window(&data, image_shape, config.crop)?;
@@ -138,6 +152,7 @@ impl TrainerBuilder {
             labels: LabelTable::new(&data.labels, labels)?,
             loader: DataLoader::new(data.images, batches, augmentation)?,
             validation: validation.transpose()?,
+            processes,
             step: 0,
             metrics: MetricsAccumulator::default(),
             throughput: Throughput::start(Duration::ZERO),
@@ -174,7 +189,7 @@ impl Trainer {
         // Noise, label dropout and dropout: another run in this process must not draw in between.
         let _generator = DefaultGenerator::seeded(step_seed(self.config.seed, self.step) as i64);
         let batch = self.load_batch()?;
-        let loss = self.accumulate_gradients(&batch)?;
+        let loss = self.accumulate_gradients(&batch)?.gather(&batch, &self.processes)?;
         // Mixed precision: gradients in f32, with the loss scaling undone.
         let mut gradients = self.master.gradients(self.loss_scaler.factor())?;
         let grad_norm = gradients.norm()?;
@@ -206,28 +221,48 @@ impl Trainer {
         Ok(Some(metrics))
     }
 
-    /// Loads the batch of this step, and samples its timesteps and noise. All random numbers
-    /// follow from (seed, step) and, with importance sampling of timesteps, from the losses so far.
+    /// Loads this process's share of the batch of this step, and samples timesteps and noise. All
+    /// random numbers follow from (seed, step) and, with importance sampling of timesteps, from the
+    /// losses so far.
     fn load_batch(&mut self) -> Result<TrainingBatch, TrainError> {
-        let loaded = self.loader.batch(self.step)?; // prefetched by the data loader
-        let x0 = self.to_device(&loaded.images)?;
-        let labels = self.labels.batch(&loaded.indices, self.config.label_dropout)?;
+        let loaded = self.loader.batch(self.step); // prefetched by the data loader
+        if self.processes.any(loaded.is_err())? && loaded.is_ok() {
+            return Err(TrainError::Images(DataError::Images(
+                "the images of another process cannot be read; its message says why".to_string(),
+            )));
+        }
+        let Batch { indices, images } = loaded?;
+        let (mut all, positions) = {
+            let batches = self.loader.batches();
+            (batches.global_indices(self.step), batches.positions(self.step))
+        };
+        all[positions.clone()].copy_from_slice(&indices); // where unreadable images were replaced
+        let labels = self.labels.batch(&all, self.config.label_dropout)?;
+        let share = Share::new(positions);
+        let x0 = match share.counts {
+            true => self.to_device(&images)?,
+            false => self.blank_image()?,
+        };
         let seed = step_seed(self.config.seed, self.step);
-        let timesteps = self.timestep_sampler.sample(loaded.indices.len(), seed);
-        TrainingBatch::new(x0, timesteps, labels, self.config.low_res)
+        let timesteps = self.timestep_sampler.sample(all.len(), seed);
+        TrainingBatch::new((x0, share), timesteps, labels, self.config.low_res)
     }
 
-    /// Gradient accumulation: sums the gradients of the batch over its microbatches.
+    /// Gradient accumulation: sums the gradients of the batch over its microbatches, and over all
+    /// processes.
     fn accumulate_gradients(&mut self, batch: &TrainingBatch) -> Result<BatchLoss, TrainError> {
         self.master.zero_grad()?;
-        let scale = self.loss_scaler.factor() / batch.len() as f64;
+        // The gradient of the whole batch is the average over the processes.
+        let processes = self.processes.count() as f64;
+        let scale = self.loss_scaler.factor() * processes / batch.global_len() as f64;
         let mut batch_loss = BatchLossBuilder::default();
         for range in microbatches(batch.len(), self.config.microbatch) {
             let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
-            let weights = batch.importance_weights(range, &terms.loss)?;
+            let weights = batch.importance_weights(&range, &terms.loss)?;
             // Importance sampling of timesteps: the weights keep the expected loss the same.
             let loss = terms.loss.f_mul(&weights)?.f_sum(terms.loss.kind())?;
-            loss.f_mul_scalar(scale)?.f_backward()?; // loss scaling
+            let is_last = range.end == batch.len();
+            self.processes.backward(&loss.f_mul_scalar(scale)?, is_last)?; // loss scaling
             batch_loss.add(terms, &weights)?;
         }
         batch_loss.finish()
@@ -271,6 +306,13 @@ impl Trainer {
         let device = self.network.params().device();
         Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
     }
+
+    /// [1, C, H, W] of zeros.
+    fn blank_image(&self) -> Result<Tensor, TrainError> {
+        let [height, width, channels] = self.loader.shape().map(|axis| axis as i64);
+        let device = self.network.params().device();
+        Ok(Tensor::f_zeros([1, channels, height, width], (Kind::Float, device))?)
+    }
 }
 
 /// Stepping and metrics.
@@ -298,6 +340,7 @@ impl Trainer {
             labels: LabelUse::None,
             class_names: Vec::new(),
             validation: None,
+            data_parallel: None,
         }
     }
 
@@ -385,7 +428,9 @@ impl Trainer {
         let _guard = no_grad_guard();
         let first = microbatches(batch.len(), self.config.microbatch).next().unwrap_or(0..0);
         let terms = self.loss_terms(self.network.as_ref(), batch, &first, Mode::Eval)?;
-        Ok(Some(terms.loss.f_mean(Kind::Float)?.f_double_value(&[])?))
+        // The sum over all processes, so that all of them stop where one is not finite.
+        let loss = self.processes.sum(terms.loss.f_mean(Kind::Float)?.f_to_device(Device::Cpu)?)?;
+        Ok(Some(loss.f_double_value(&[])? / self.processes.count() as f64))
     }
 
     /// The mean loss of the EMA network on the validation images; `None` without such images.
@@ -397,6 +442,11 @@ impl Trainer {
     /// An image cannot be read; libtorch failed.
     pub fn validate(&self) -> Result<Option<f64>, TrainError> {
         self.validation.as_ref().map(|validation| validation.loss(self)).transpose()
+    }
+
+    /// True in the process that writes files; always, if there is one alone.
+    pub fn is_main_process(&self) -> bool {
+        self.processes.is_main()
     }
 
     /// Number of steps done.

@@ -6,9 +6,9 @@ use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{Dataset, LabelledDataset};
 use inkdrop_nn::Mode;
 use inkdrop_torch::DefaultGenerator;
-use inkdrop_torch::tch::{Kind, no_grad_guard};
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::batch::{LabelTable, TrainingBatch};
+use crate::batch::{LabelTable, Share, TrainingBatch};
 use crate::{LabelUse, SampledTimesteps, TrainError, Trainer};
 
 /// Images per forward pass, whatever the training batch: the noise must not depend on that.
@@ -43,20 +43,22 @@ impl Validation {
         let batches = BatchSampler::new(self.images.len(), self.count.min(BATCH), 0)?;
         let config = DataLoaderConfig { crop: self.crop, ..DataLoaderConfig::default() };
         let mut loader = DataLoader::new(self.images.clone(), batches, config)?;
-        let (mut done, mut sum) = (0, 0.0);
-        for step in 0.. {
-            if done >= self.count {
-                break;
-            }
+        let steps = self.count.div_ceil(BATCH);
+        // Each process takes every other batch; each sum has its place, so that the total does not
+        // depend on the number of processes.
+        let mut sums = vec![0.0; steps];
+        let (rank, processes) = (trainer.processes.rank(), trainer.processes.count());
+        for step in (rank..steps).step_by(processes) {
             let loaded = loader.batch(step)?;
-            let images = loaded.indices.len().min(self.count - done);
-            let batch = self.batch(trainer, &loaded, done)?;
+            let first = step * BATCH;
+            let images = loaded.indices.len().min(self.count - first);
+            let batch = self.batch(trainer, &loaded, first)?;
             let network = trainer.ema_network();
             let terms = trainer.loss_terms(network, &batch, &(0..images), Mode::Eval)?;
-            sum += terms.loss.f_sum(Kind::Double)?.f_double_value(&[])?;
-            done += images;
+            sums[step] = terms.loss.f_sum(Kind::Double)?.f_double_value(&[])?;
         }
-        Ok(sum / self.count as f64)
+        let sums = Vec::<f64>::try_from(&trainer.processes.sum(Tensor::f_from_slice(&sums)?)?)?;
+        Ok(sums.iter().sum::<f64>() / self.count as f64)
     }
 
     /// - first: number of the batch's first image among all validation images
@@ -76,6 +78,7 @@ impl Validation {
         let t: Vec<usize> = images.map(|image| (position(image) * steps as f64) as usize).collect();
         let importance_weights = vec![1.0; t.len()];
         let timesteps = SampledTimesteps { t, importance_weights };
-        TrainingBatch::new(x0, timesteps, labels, trainer.config().low_res)
+        let share = Share::new(0..loaded.indices.len());
+        TrainingBatch::new((x0, share), timesteps, labels, trainer.config().low_res)
     }
 }

@@ -1,5 +1,6 @@
 //! Which images step `s` of a run takes: shuffled epochs cut into batches.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use rand_chacha::ChaCha8Rng;
@@ -65,9 +66,10 @@ impl ShuffledIndices {
 /// assert_eq!(batches.steps_per_epoch(), 3);
 /// assert_eq!(batches.indices(2).len(), 2);
 ///
-/// // The second of two machines takes every other item of each batch.
+/// // The second of two processes takes the second half of each batch.
 /// let second = batches.clone().shard(1, 2)?;
-/// assert_eq!(second.indices(0), [batches.indices(0)[1], batches.indices(0)[3]]);
+/// assert_eq!(second.indices(0), batches.indices(0)[2..]);
+/// assert_eq!(second.positions(0), 2..4);
 /// # Ok::<(), inkdrop_data::DataError>(())
 /// ```
 #[derive(Debug)]
@@ -93,10 +95,10 @@ impl BatchSampler {
         Ok(Self { len, batch, seed, rank: 0, ranks: 1, latest: Mutex::new(None) })
     }
 
-    /// Shards each batch over several ranks (data parallel training): this rank takes items `rank`,
-    /// `rank + ranks`, …. All shards together are the unsharded batch.
+    /// Shards each batch over several ranks (data-parallel training): this rank takes the items from
+    /// rank·B/ranks up to (rank + 1)·B/ranks. All shards together are the unsharded batch.
     ///
-    /// The shards of an epoch's last batch differ by at most one item; some are empty if it has
+    /// The shards of a batch differ by at most one item. Some are empty if an epoch's last batch has
     /// fewer items than ranks.
     ///
     /// - rank: 0 to `ranks` − 1
@@ -134,19 +136,28 @@ impl BatchSampler {
 
     /// Number of items in step `step`, over all ranks.
     pub fn global_len_at(&self, step: usize) -> usize {
-        let (start, end) = self.span(step);
-        end - start
+        self.span(step).len()
     }
 
     /// Number of items in step `step` on this rank, without computing their indices.
     pub fn len_at(&self, step: usize) -> usize {
-        self.global_len_at(step).saturating_sub(self.rank).div_ceil(self.ranks)
+        self.positions(step).len()
+    }
+
+    /// Positions of this rank's items in the batch of step `step`.
+    pub fn positions(&self, step: usize) -> Range<usize> {
+        let items = self.global_len_at(step);
+        self.rank * items / self.ranks..(self.rank + 1) * items / self.ranks
     }
 
     /// The indices of step `step`, from 0, on this rank.
     pub fn indices(&self, step: usize) -> Vec<usize> {
+        self.global_indices(step)[self.positions(step)].to_vec()
+    }
+
+    /// The indices of step `step`, from 0, over all ranks.
+    pub fn global_indices(&self, step: usize) -> Vec<usize> {
         let (epoch, _) = self.epoch_and_position(step);
-        let (start, end) = self.span(step);
         // A panic of another thread cannot leave the cached order incomplete.
         let mut latest = self.latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let fresh = || (epoch, ShuffledIndices::new(self.len, self.seed, epoch as u64));
@@ -154,16 +165,15 @@ impl BatchSampler {
             Some(known) if known.0 == epoch => known,
             _ => fresh(),
         };
-        let all = &entry.1.indices()[start..end];
-        let items = all.iter().skip(self.rank).step_by(self.ranks).copied().collect();
+        let items = entry.1.indices()[self.span(step)].to_vec();
         *latest = Some(entry);
         items
     }
 
     /// Start and end of a step in its epoch.
-    fn span(&self, step: usize) -> (usize, usize) {
+    fn span(&self, step: usize) -> Range<usize> {
         let start = self.epoch_and_position(step).1 * self.batch;
-        (start, (start + self.batch).min(self.len))
+        start..(start + self.batch).min(self.len)
     }
 }
 

@@ -1,0 +1,132 @@
+//! Data-parallel training: the processes that train one network together, as the trainer sees them.
+
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+use crate::TrainError;
+
+/// An error of the processes of a run, such as the end of one of them.
+pub type ProcessesError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Data parallelism: each process computes the gradients of its share of every batch, and all take the
+/// same optimizer step with their average (Li et al. 2020).
+///
+/// `inkdrop-dist` implements it with libtorch's process groups. All processes call the same methods in
+/// the same order; each waits for the others.
+pub trait DataParallel: Send {
+    /// Number of this process, 0 to `world_size` − 1. Process 0 writes all files.
+    fn rank(&self) -> usize;
+
+    /// Number of processes.
+    fn world_size(&self) -> usize;
+
+    /// Registers the trained tensors, once, before the first step.
+    ///
+    /// # Errors
+    /// Another process has other tensors, or ended.
+    fn register(&mut self, trained: &[&Tensor]) -> Result<(), ProcessesError>;
+
+    /// Makes the next backward pass average the gradients of the trained tensors over all processes.
+    /// Without this call, a backward pass adds to this process's gradients alone.
+    ///
+    /// # Errors
+    /// A process ended.
+    fn prepare_for_backward(&self) -> Result<(), ProcessesError>;
+
+    /// Sums a tensor over all processes, in place; each gets the same bits.
+    ///
+    /// # Errors
+    /// A process ended.
+    fn all_reduce(&self, tensor: &mut Tensor) -> Result<(), ProcessesError>;
+
+    /// Copies the values of process 0 into the tensors of all others.
+    ///
+    /// # Errors
+    /// A process ended.
+    fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), ProcessesError>;
+
+    /// Improves an error of libtorch from a pass in which gradients are averaged: names the process
+    /// that ended.
+    fn explain(&self, error: TrainError) -> TrainError {
+        error
+    }
+}
+
+/// The processes of a run; `None` for one process alone, where each method does nothing.
+pub(crate) struct Processes(Option<Box<dyn DataParallel>>);
+
+impl Processes {
+    pub(crate) fn new(all: Option<Box<dyn DataParallel>>) -> Self {
+        Self(all)
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.0.as_ref().map_or(0, |all| all.rank())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.as_ref().map_or(1, |all| all.world_size())
+    }
+
+    /// True in the process that writes files.
+    pub(crate) fn is_main(&self) -> bool {
+        self.rank() == 0
+    }
+
+    pub(crate) fn register(&mut self, trained: &[&Tensor]) -> Result<(), TrainError> {
+        match &mut self.0 {
+            Some(all) => all.register(trained).map_err(TrainError::Processes),
+            None => Ok(()),
+        }
+    }
+
+    /// A backward pass.
+    ///
+    /// - average: true to average the gradients over all processes
+    pub(crate) fn backward(&self, loss: &Tensor, average: bool) -> Result<(), TrainError> {
+        let Some(all) = &self.0 else { return Ok(loss.f_backward()?) };
+        if average {
+            all.prepare_for_backward().map_err(TrainError::Processes)?;
+        }
+        loss.f_backward().map_err(|error| all.explain(error.into()))
+    }
+
+    /// The sum of a tensor over all processes.
+    pub(crate) fn sum(&self, mut tensor: Tensor) -> Result<Tensor, TrainError> {
+        if let Some(all) = &self.0 {
+            all.all_reduce(&mut tensor).map_err(TrainError::Processes)?;
+        }
+        Ok(tensor)
+    }
+
+    pub(crate) fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), TrainError> {
+        match &self.0 {
+            Some(all) => all.broadcast(tensors).map_err(TrainError::Processes),
+            None => Ok(()),
+        }
+    }
+
+    /// True if the flag is true in any process.
+    pub(crate) fn any(&self, flag: bool) -> Result<bool, TrainError> {
+        if self.0.is_none() {
+            return Ok(flag);
+        }
+        let count = self.sum(Tensor::f_from_slice(&[f64::from(u8::from(flag))])?)?;
+        Ok(count.f_double_value(&[])? > 0.0)
+    }
+
+    /// Process 0's text.
+    pub(crate) fn broadcast_text(&self, text: &str) -> Result<String, TrainError> {
+        if self.0.is_none() {
+            return Ok(text.to_string());
+        }
+        let length = Tensor::f_from_slice(&[text.len() as i64])?;
+        self.broadcast(&[&length])?;
+        let length = length.f_int64_value(&[0])?;
+        let bytes = match self.is_main() {
+            true => Tensor::f_from_slice(text.as_bytes())?,
+            false => Tensor::f_zeros([length], (Kind::Uint8, Device::Cpu))?,
+        };
+        self.broadcast(&[&bytes])?;
+        Ok(String::from_utf8_lossy(&Vec::<u8>::try_from(&bytes)?).into_owned())
+    }
+}
