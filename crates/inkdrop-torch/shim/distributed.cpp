@@ -96,6 +96,7 @@ int inkdrop_group_all_reduce(void *group, void *tensor, char **error) noexcept {
 
 int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, char **error) noexcept {
   return guarded(error, [&] {
+    at::NoGradGuard no_grad; // parameters are written to
     // The size that DistributedDataParallel sends at once.
     c10d::broadcast_coalesced(group_of(group), tensors_of(tensors, count), 250 * 1024 * 1024, 0);
   });

@@ -121,6 +121,7 @@ impl Trainer {
         if let Ok(Value::Object(fields)) = serde_json::to_value(&self.config) {
             lines.extend(fields.iter().map(|(key, value)| format!("train.{key} = {value}")));
         }
+        lines.push(format!("process: {:?}", self.process().config()));
         lines.push(format!("data: {}", self.data));
         lines.extend(self.network.params().iter().map(|param| {
             format!("{}: {:?} {:?}", param.name, param.tensor.size(), param.tensor.kind())

@@ -45,11 +45,12 @@ impl CheckpointPolicy {
 /// `config.toml`, `log.jsonl`, `events/`, `checkpoints/step-NNNNNNN.safetensors`,
 /// `samples/step-NNNNNNN.png`, and `final.safetensors` at the end.
 ///
-/// One process uses a folder at a time: `.lock` is locked while this value lives.
+/// One process writes to a folder at a time: `.lock` is locked while this value lives.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    /// `None` in a process that only reads.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -63,7 +64,7 @@ impl RunFolder {
         }
         let file = |source| TrainError::File { path: path.to_path_buf(), source };
         fs::create_dir_all(path).map_err(file)?;
-        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), _lock: Some(lock(path)?) };
         // Checked again under the lock, since another run may have begun here meanwhile.
         if occupied(path)? {
             return Err(TrainError::Occupied(path.to_path_buf()));
@@ -85,15 +86,28 @@ impl RunFolder {
     /// # Errors
     /// The folder holds no run, or another process uses it.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        if !path.join(CONFIG).is_file() {
-            return Err(TrainError::NothingToResume {
-                folder: path.to_path_buf(),
-                problem: format!("it has no {CONFIG}"),
-            });
-        }
-        let folder = Self { path: path.to_path_buf(), _lock: lock(path)? };
+        let folder = Self { _lock: Some(lock(path)?), ..Self::read(path)? };
         folder.sweep()?;
         Ok(folder)
+    }
+
+    /// The folder of a run, without a lock: to read it.
+    ///
+    /// # Errors
+    /// The folder holds no run.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        match path.join(CONFIG).is_file() {
+            true => Ok(Self::unlocked(path)),
+            false => Err(TrainError::NothingToResume {
+                folder: path.to_path_buf(),
+                problem: format!("it has no {CONFIG}"),
+            }),
+        }
+    }
+
+    /// The folder that another process of the run writes to, whether it exists yet or not.
+    pub fn unlocked(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), _lock: None }
     }
 
     /// Deletes the temporary files of a process that was killed while writing.

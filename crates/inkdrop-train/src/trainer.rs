@@ -449,6 +449,14 @@ impl Trainer {
         self.processes.is_main()
     }
 
+    /// Waits until all processes of the run are here.
+    ///
+    /// # Errors
+    /// A process ended.
+    pub fn wait_for_all(&self) -> Result<(), TrainError> {
+        self.processes.any(false).map(drop)
+    }
+
     /// Number of steps done.
     pub fn step(&self) -> usize {
         self.step

@@ -16,6 +16,7 @@ pub use training::{Init, TrainedRun, Training, TrainingSession, TrainingStep, Tr
 
 pub use inkdrop_checkpoint as checkpoint;
 pub use inkdrop_data as data;
+pub use inkdrop_dist as dist;
 pub use inkdrop_eval as eval;
 pub use inkdrop_nn as nn;
 pub use inkdrop_process as process;

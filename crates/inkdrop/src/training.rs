@@ -6,6 +6,7 @@ mod session;
 use std::path::{Path, PathBuf};
 
 use inkdrop_data::LabelledDataset;
+use inkdrop_dist::World;
 use inkdrop_train::RunFolder;
 use toml::{Table, Value};
 
@@ -37,6 +38,7 @@ pub struct Training {
     resume: bool,
     strict_resume: bool,
     allow_changes: bool,
+    world: Option<World>,
     callback: Option<Callback>,
 }
 
@@ -90,6 +92,7 @@ impl Training {
             resume: false,
             strict_resume: false,
             allow_changes: false,
+            world: None,
             callback: None,
         })
     }
@@ -170,6 +173,12 @@ impl Training {
     /// Accepts another config or other data when a run is resumed.
     pub fn allow_changes(self, allow: bool) -> Self {
         Self { allow_changes: allow, ..self }
+    }
+
+    /// Trains together with the other processes of a world, each on its share of every batch. All of them
+    /// start the same training; process 0 writes the run directory.
+    pub fn processes(self, world: World) -> Self {
+        Self { world: Some(world), ..self }
     }
 
     /// Calls a function after every step, with the metrics, and with images when they are due.

@@ -8,6 +8,7 @@ mod init;
 mod model;
 mod output;
 mod overrides;
+mod processes;
 mod sampler;
 mod tf32;
 
@@ -19,5 +20,6 @@ pub use init::InitArgs;
 pub use model::ModelArgs;
 pub use output::OutputArgs;
 pub use overrides::OverrideArgs;
+pub use processes::ProcessesArgs;
 pub use sampler::SamplerArgs;
 pub use tf32::Tf32;

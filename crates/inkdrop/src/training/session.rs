@@ -6,6 +6,7 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Images, LabelledDataset};
+use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::{CompileOptions, TrainableNetwork};
 use inkdrop_process::Process;
 use inkdrop_report::EventWriter;
@@ -35,13 +36,44 @@ pub struct TrainingSession {
     metadata: ModelMetadata,
     config: RunConfig,
     notes: Vec<String>,
+    /// Tells the other processes of the run why this one ends.
+    failure: Option<FailureReport>,
+}
+
+/// Tells the other processes of an error, unless the error is that one of them ended.
+fn report_failure<T>(failure: Option<&FailureReport>, result: Result<T>) -> Result<T> {
+    if let (Some(failure), Err(error)) = (failure, &result)
+        && !matches!(error, Error::Train(TrainError::Processes(_)))
+    {
+        failure.send(&error.report());
+    }
+    result
 }
 
 impl TrainingSession {
     pub(super) fn start(training: Training, out: &Path) -> Result<Self> {
+        let failure = training.world.as_ref().map(World::failure_report);
+        let started = Self::start_alone_or_with_others(training, out);
+        report_failure(failure.as_ref(), started).map(|session| Self { failure, ..session })
+    }
+
+    fn start_alone_or_with_others(mut training: Training, out: &Path) -> Result<Self> {
         let config = training.config()?;
         let mut notes = Vec::new();
-        let (mut trainer, metadata) = build(&training, &config, &mut notes)?;
+        let world = training.world.take();
+        let (mut trainer, metadata) = build(&training, world, &config, &mut notes)?;
+        if !trainer.is_main_process() {
+            // Process 0 sends its state when the run starts.
+            let folder = RunFolder::unlocked(out);
+            return Ok(Self {
+                trainer,
+                folder,
+                metadata,
+                config,
+                notes: Vec::new(),
+                failure: None,
+            });
+        }
         let folder = if training.resume {
             resume(&mut trainer, &config, out, &training, &mut notes)?
         } else {
@@ -54,7 +86,7 @@ impl TrainingSession {
         };
         let text = config.to_toml()?;
         write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
-        Ok(Self { trainer, folder, metadata, config, notes })
+        Ok(Self { trainer, folder, metadata, config, notes, failure: None })
     }
 
     /// What the start has to say: files that were left out, changes of the config, where it resumes.
@@ -72,12 +104,23 @@ impl TrainingSession {
     /// # Errors
     /// The log or the event file cannot be opened.
     pub fn steps(&mut self) -> Result<TrainingSteps<'_>> {
-        let Self { trainer, folder, metadata, config, .. } = self;
-        let mut events = EventWriter::open(folder.events(), trainer.step() as u64)?;
-        if events.is_first() {
-            events.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
+        let failure = self.failure.clone();
+        report_failure(failure.as_ref(), self.start_steps())
+    }
+
+    fn start_steps(&mut self) -> Result<TrainingSteps<'_>> {
+        let Self { trainer, folder, metadata, config, failure, .. } = self;
+        let (failure, mut events) = (failure.as_ref(), None);
+        if !trainer.is_main_process() {
+            let run = trainer.start_run(None)?;
+            return Ok(TrainingSteps { run, events, folder, metadata, failure });
         }
-        Ok(TrainingSteps { run: trainer.start_run(Some(folder))?, events, folder, metadata })
+        let writer = events.insert(EventWriter::open(folder.events(), trainer.step() as u64)?);
+        if writer.is_first() {
+            writer.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
+        }
+        let run = trainer.start_run(Some(folder))?;
+        Ok(TrainingSteps { run, events, folder, metadata, failure })
     }
 
     /// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
@@ -86,12 +129,20 @@ impl TrainingSession {
     /// # Errors
     /// A file cannot be written.
     pub fn finish(self) -> Result<TrainedRun> {
+        let failure = self.failure.clone();
+        report_failure(failure.as_ref(), self.write_models())
+    }
+
+    fn write_models(self) -> Result<TrainedRun> {
         let Self { trainer, folder, metadata, config, .. } = self;
-        let steps = trainer.step();
+        let (steps, writes) = (trainer.step(), trainer.is_main_process());
         let curve = trainer.loss_curve().downsampled(CURVE_POINTS);
         let loss = curve.last().map_or(f64::NAN, |(_, loss)| *loss);
         let curve = rounded(curve);
         let save = |mut weights: StateDict, average: Option<EmaDecay>, path: &Path| -> Result<()> {
+            if !writes {
+                return Ok(());
+            }
             metadata.write(&mut weights)?;
             let training = json!({
                 "inkdrop": env!("CARGO_PKG_VERSION"),
@@ -122,6 +173,7 @@ impl TrainingSession {
         if let Some(path) = &raw {
             save(trainer.weights(), None, path)?;
         }
+        trainer.wait_for_all()?; // the files are there for every process
         Ok(TrainedRun { folder, loss, steps, models, raw, notes })
     }
 }
@@ -158,9 +210,11 @@ pub struct TrainingStep {
 /// The steps of a run; made by [`TrainingSession::steps`].
 pub struct TrainingSteps<'a> {
     run: TrainingRun<'a>,
-    events: EventWriter,
+    /// `None` if another process writes the files of the run.
+    events: Option<EventWriter>,
     folder: &'a RunFolder,
     metadata: &'a ModelMetadata,
+    failure: Option<&'a FailureReport>,
 }
 
 impl TrainingSteps<'_> {
@@ -170,32 +224,54 @@ impl TrainingSteps<'_> {
     /// # Errors
     /// The loss is NaN or infinite, an image cannot be read, or a file cannot be written.
     pub fn next_step(&mut self) -> Result<Option<TrainingStep>> {
+        let step = self.take_step();
+        report_failure(self.failure, step)
+    }
+
+    fn take_step(&mut self) -> Result<Option<TrainingStep>> {
         let Some(step) = self.run.next_step()? else { return Ok(None) };
         let RunStep { step, metrics, log_line, skipped, sample_due } = step;
-        if let Some(line) = &log_line {
+        if let (Some(line), Some(events)) = (&log_line, &mut self.events) {
             for (tag, value) in line.numbers() {
-                self.events.scalar(tag, line.step as u64, value)?;
+                events.scalar(tag, line.step as u64, value)?;
             }
-            self.events.flush()?;
+            events.flush()?;
         }
         let mut problems: Vec<Error> = skipped.into_iter().map(Error::from).collect();
         // A super-resolution network samples only from low-resolution images.
         let samples = match sample_due && !self.is_upscaler() {
             false => None,
-            true => match self.draw_samples(step) {
-                Ok((images, png)) => {
-                    self.events.image("samples", step as u64, &png)?;
-                    self.events.flush()?;
-                    Some(images)
-                }
-                // Failed samples are no reason to stop training.
-                Err(error) => {
-                    problems.push(invalid!("no samples after step {step}: {}", error.report()));
-                    None
-                }
-            },
+            true => self.write_samples(step, &mut problems)?,
         };
         Ok(Some(TrainingStep { step, metrics, samples, problems }))
+    }
+
+    /// Samples a grid into the run directory; a failure is no reason to stop training.
+    fn write_samples(&mut self, step: usize, problems: &mut Vec<Error>) -> Result<Option<Images>> {
+        if self.events.is_none() {
+            return Ok(None);
+        }
+        let drawn = self.draw_samples(step);
+        let Some(events) = &mut self.events else { return Ok(None) };
+        match drawn {
+            Ok((images, png)) => {
+                events.image("samples", step as u64, &png)?;
+                events.flush()?;
+                Ok(Some(images))
+            }
+            Err(error) => {
+                problems.push(invalid!("no samples after step {step}: {}", error.report()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// True if the flag is true in any process of the run: to stop all of them after the same step.
+    ///
+    /// # Errors
+    /// A process ended.
+    pub fn any_process(&self, flag: bool) -> Result<bool> {
+        Ok(self.run.any_process(flag)?)
     }
 
     /// Saves a checkpoint now, to stop and to resume later. Returns true if the run is finished.
@@ -203,7 +279,8 @@ impl TrainingSteps<'_> {
     /// # Errors
     /// The loss is NaN or infinite, or the checkpoint cannot be written.
     pub fn save(&mut self) -> Result<bool> {
-        self.run.save()?;
+        let saved = self.run.save().map_err(Error::from);
+        report_failure(self.failure, saved)?;
         Ok(self.run.trainer().is_finished())
     }
 
@@ -254,6 +331,7 @@ fn preview(
 /// Builds the trainer at step 0, and the metadata of its model files.
 fn build(
     training: &Training,
+    world: Option<World>,
     config: &RunConfig,
     notes: &mut Vec<String>,
 ) -> Result<(Trainer, ModelMetadata)> {
@@ -286,6 +364,9 @@ fn build(
         .class_names(names);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
+    }
+    if let Some(world) = world {
+        builder = builder.data_parallel(Box::new(DistributedDataParallel::new(world)));
     }
     Ok((builder.build(config.train.clone())?, metadata))
 }

@@ -11,7 +11,7 @@ use inkdrop::train::{RunFolder, Trainer};
 use inkdrop::{Training, TrainingSession, TrainingStep};
 
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::options::{InitArgs, Tf32};
+use crate::options::{InitArgs, ProcessesArgs, Tf32};
 use crate::progress;
 use crate::stdout::print_line;
 
@@ -57,6 +57,8 @@ pub struct Arguments {
     list: bool,
     #[command(flatten)]
     start: InitArgs,
+    #[command(flatten)]
+    processes: ProcessesArgs,
 }
 
 /// What to do about a damaged newest checkpoint.
@@ -73,15 +75,25 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         return Ok(0);
     };
     arguments.tf32.apply()?;
-    let mut session = arguments.training(out)?.start(out)?;
+    let mut training = arguments.training(out)?;
+    if let Some(world) = arguments.processes.join()? {
+        training = training.processes(world);
+    }
+    let mut session = training.start(out)?;
     session.notes().iter().for_each(|note| eprintln!("{note}"));
     let stop = Interrupt::listen()?;
     if !train(&mut session, &stop)? {
-        let step = session.trainer().step();
-        eprintln!("stopped and saved after step {step}; continue with --resume");
+        if session.trainer().is_main_process() {
+            let step = session.trainer().step();
+            eprintln!("stopped and saved after step {step}; continue with --resume");
+        }
         return Ok(INTERRUPTED);
     }
+    let writes = session.trainer().is_main_process();
     let run = session.finish()?;
+    if !writes {
+        return Ok(0);
+    }
     for path in run.models() {
         eprintln!("{} contains the EMA weights", path.display());
     }
@@ -95,7 +107,7 @@ fn train(session: &mut TrainingSession, stop: &Interrupt) -> Result<bool> {
     let mut steps = session.steps()?;
     while let Some(step) = steps.next_step()? {
         progress.show(&step);
-        if stop.raised() && !steps.save()? {
+        if steps.any_process(stop.raised())? && !steps.save()? {
             return Ok(false);
         }
     }
@@ -114,7 +126,10 @@ struct TrainingProgress {
 
 impl TrainingProgress {
     fn new(trainer: &Trainer) -> Self {
-        let bar = progress::bar(trainer.config().steps, "steps");
+        let bar = match trainer.is_main_process() {
+            true => progress::bar(trainer.config().steps, "steps"),
+            false => ProgressBar::hidden(),
+        };
         bar.set_position(trainer.step() as u64);
         bar.reset_eta();
         Self { bar, loss: 0.0, steps: 0, images: 0, started: Instant::now() }
@@ -149,7 +164,7 @@ impl Arguments {
         let mut training = match &self.config {
             Some(name) if name.ends_with(".toml") => Training::file(name)?,
             Some(name) => Training::preset(name)?,
-            None => Training::file(RunFolder::open(out)?.config())?,
+            None => Training::file(RunFolder::read(out)?.config())?,
         };
         for text in &self.settings {
             training = training.change(&ConfigOverride::parse(text)?)?;

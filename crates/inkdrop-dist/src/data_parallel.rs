@@ -1,0 +1,72 @@
+//! Distributed data-parallel training with libtorch's reducer of gradients (Li et al. 2020).
+
+use inkdrop_torch::distributed::GradientReducer;
+use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_train::{DataParallel, ProcessesError, TrainError};
+
+use crate::{DistError, World};
+
+/// Largest size of a bucket of gradients, and of the first bucket: those of PyTorch's
+/// DistributedDataParallel.
+const BUCKET_BYTES: [i64; 2] = [25 << 20, 1 << 20];
+
+/// Data-parallel training: averages gradients over the processes of a [`World`] while the backward
+/// pass runs, for [`TrainerBuilder::data_parallel`](inkdrop_train::TrainerBuilder::data_parallel).
+#[derive(Debug)]
+pub struct DistributedDataParallel {
+    // Before the world, whose group it uses.
+    reducer: Option<GradientReducer>,
+    world: World,
+}
+
+impl DistributedDataParallel {
+    /// Data-parallel training by all processes of the world.
+    pub fn new(world: World) -> Self {
+        Self { reducer: None, world }
+    }
+
+    fn explained(&self, result: inkdrop_torch::Result<()>) -> Result<(), ProcessesError> {
+        result.map_err(|error| self.world.explain(error).into())
+    }
+}
+
+impl DataParallel for DistributedDataParallel {
+    fn rank(&self) -> usize {
+        self.world.rank()
+    }
+
+    fn world_size(&self) -> usize {
+        self.world.world_size()
+    }
+
+    fn register(&mut self, trained: &[&Tensor]) -> Result<(), ProcessesError> {
+        if trained.iter().any(|tensor| tensor.device() != Device::Cpu) {
+            return Err(DistError::Device.into());
+        }
+        let reducer = GradientReducer::new(self.world.group(), trained, BUCKET_BYTES);
+        self.reducer = Some(reducer.map_err(|error| self.world.explain(error))?);
+        Ok(())
+    }
+
+    fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
+        match &self.reducer {
+            Some(reducer) => self.explained(reducer.prepare_for_backward()),
+            None => Err("the trained tensors are not registered".into()),
+        }
+    }
+
+    fn all_reduce(&self, tensor: &mut Tensor) -> Result<(), ProcessesError> {
+        self.explained(self.world.group().all_reduce(tensor))
+    }
+
+    fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), ProcessesError> {
+        self.explained(self.world.group().broadcast(tensors))
+    }
+
+    fn explain(&self, error: TrainError) -> TrainError {
+        match error {
+            TrainError::Torch(error) => TrainError::Processes(self.world.explain(error).into()),
+            other => other,
+        }
+    }
+}

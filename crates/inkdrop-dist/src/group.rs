@@ -1,0 +1,196 @@
+//! The processes of a run: joining, agreement, and what to say when one ends.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use inkdrop_torch::TorchError;
+use inkdrop_torch::distributed::{ProcessGroup, Store};
+
+use crate::heartbeat::{Heartbeat, find_failure, report_failure};
+use crate::{DistError, WorkerEnv};
+
+/// Time between two looks at who has joined.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The processes of a run, joined by a store and a process group.
+#[derive(Debug)]
+pub struct World {
+    worker: WorkerEnv,
+    // Before the store: the thread uses it.
+    _heartbeat: Heartbeat,
+    group: ProcessGroup,
+    store: Arc<Store>,
+}
+
+/// Tells the other processes of a run why this one ends; made by [`World::failure_report`].
+#[derive(Debug, Clone)]
+pub struct FailureReport {
+    store: Arc<Store>,
+    rank: usize,
+}
+
+impl FailureReport {
+    /// Writes down the reason, which the errors of the other processes quote.
+    pub fn send(&self, reason: &str) {
+        report_failure(&self.store, self.rank, reason);
+    }
+}
+
+/// Time limits of the processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// Until all processes have started.
+    pub start: Duration,
+    /// Until all processes have reached the same point, such as the end of a step.
+    pub answer: Duration,
+}
+
+impl Default for TimeLimits {
+    /// Five minutes to start, ten to answer: a process may load data or write a checkpoint meanwhile.
+    fn default() -> Self {
+        Self { start: Duration::from_secs(300), answer: Duration::from_secs(600) }
+    }
+}
+
+impl World {
+    /// Joins the other processes; returns when all have joined.
+    ///
+    /// # Errors
+    /// The store cannot be served or reached, a process is absent, or one has another version or
+    /// another number of processes.
+    pub fn join(worker: WorkerEnv, limits: TimeLimits) -> Result<Self, DistError> {
+        let store = open_store(&worker, limits.start)?;
+        agree(&store, &worker, limits.start)?;
+        wait_for_all(&store, &worker, limits.start)?;
+        let (host, port) = (worker.master_host.as_str(), worker.master_port);
+        let beats = Store::connect(host, port, limits.start)?;
+        let heartbeat = Heartbeat::start(beats.with_prefix(&worker.key_prefix())?, worker.rank);
+        let address = local_address(host, port)?.to_string();
+        let (rank, size) = (worker.rank, worker.world_size);
+        let group = ProcessGroup::join(&store, rank, size, &address, limits.answer);
+        let group = group.map_err(|error| explained(error, &store, &worker))?;
+        Ok(Self { worker, _heartbeat: heartbeat, group, store: Arc::new(store) })
+    }
+
+    /// Number of this process, 0 to `world_size` − 1.
+    pub fn rank(&self) -> usize {
+        self.worker.rank
+    }
+
+    /// Number of processes.
+    pub fn world_size(&self) -> usize {
+        self.worker.world_size
+    }
+
+    /// The process group.
+    pub fn group(&self) -> &ProcessGroup {
+        &self.group
+    }
+
+    /// Tells the other processes why this one ends, after the world was handed to a trainer.
+    pub fn failure_report(&self) -> FailureReport {
+        FailureReport { store: Arc::clone(&self.store), rank: self.rank() }
+    }
+
+    /// Improves an error of a collective operation: names the process that ended. Takes two seconds.
+    pub fn explain(&self, error: TorchError) -> DistError {
+        explained(error, &self.store, &self.worker)
+    }
+}
+
+fn explained(error: TorchError, store: &Store, worker: &WorkerEnv) -> DistError {
+    match find_failure(store, worker.rank, worker.world_size) {
+        Some(failure) => DistError::Lost(failure),
+        None => DistError::Torch(error),
+    }
+}
+
+/// Process 0 serves the store, unless the launcher does.
+fn open_store(worker: &WorkerEnv, limit: Duration) -> Result<Store, DistError> {
+    let (host, port) = (worker.master_host.as_str(), worker.master_port);
+    let serves = worker.rank == 0 && !worker.agent_store;
+    let store = match serves {
+        true => Store::serve(host, port, limit).map_err(|error| {
+            DistError::Store(format!(
+                "port {port} cannot be opened for the other processes; choose another MASTER_PORT ({error})"
+            ))
+        })?,
+        false => Store::connect(host, port, limit).map_err(|_| {
+            DistError::Store(format!(
+                "nothing answers at {host}:{port} within {} s: check MASTER_ADDR and MASTER_PORT, and that process 0 was started",
+                limit.as_secs()
+            ))
+        })?,
+    };
+    Ok(store.with_prefix(&worker.key_prefix())?)
+}
+
+/// Checks that this process belongs to the run that the store serves.
+fn agree(store: &Store, worker: &WorkerEnv, limit: Duration) -> Result<(), DistError> {
+    let WorkerEnv { rank, world_size, .. } = *worker;
+    let facts = [
+        ("the version", env!("CARGO_PKG_VERSION").to_string()),
+        ("a number of processes of", world_size.to_string()),
+    ];
+    for (what, given) in facts {
+        if rank == 0 {
+            store.set(what, &given)?;
+        }
+        let expected = store.get(what, limit).map_err(|_| DistError::Absent {
+            absent: vec![0],
+            world_size,
+            seconds: limit.as_secs(),
+        })?;
+        if given != expected {
+            return Err(DistError::Differs { what, given, expected });
+        }
+    }
+    match store.add(&joined(rank), 1)? {
+        1 => Ok(()),
+        _ => {
+            let address = format!("{}:{}", worker.master_host, worker.master_port);
+            Err(DistError::Taken { rank, address })
+        }
+    }
+}
+
+fn joined(rank: usize) -> String {
+    format!("joined/{rank}")
+}
+
+fn wait_for_all(store: &Store, worker: &WorkerEnv, limit: Duration) -> Result<(), DistError> {
+    let started = Instant::now();
+    let mut absent: Vec<usize> = (0..worker.world_size).collect();
+    loop {
+        let mut still = Vec::new();
+        for &rank in &absent {
+            if !store.has(&joined(rank))? {
+                still.push(rank);
+            }
+        }
+        if still.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > limit {
+            let (world_size, seconds) = (worker.world_size, limit.as_secs());
+            return Err(DistError::Absent { absent: still, world_size, seconds });
+        }
+        absent = still;
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The address of this machine on the way to the store. The name of a machine often stands for an
+/// address that other machines cannot reach.
+fn local_address(host: &str, port: u16) -> Result<IpAddr, DistError> {
+    let unknown = |error: std::io::Error| DistError::Store(format!("no way to {host}: {error}"));
+    let known: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
+    // IPv4 first, as `localhost` stands for both.
+    let to = known.iter().find(|address| address.is_ipv4()).or(known.first());
+    let Some(to) = to else { return Err(DistError::Store(format!("{host} has no address"))) };
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // Nothing is sent: connecting a UDP socket asks for the route alone.
+    let socket = UdpSocket::bind(any).and_then(|socket| socket.connect(to).map(|()| socket));
+    Ok(socket.and_then(|socket| socket.local_addr()).map_err(unknown)?.ip())
+}

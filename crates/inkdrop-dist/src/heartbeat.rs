@@ -1,0 +1,105 @@
+//! Signs of life in the store, by which a failure names the process that ended.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use inkdrop_torch::distributed::Store;
+
+use crate::error::ranks;
+
+/// Time between two signs of life.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// A process without a sign of life for this long has ended or stands still.
+const SILENCE: Duration = Duration::from_millis(1800);
+
+/// Time for an error that has begun to be written down.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Raises this process's counter in the store, in a thread of its own, while it lives.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    /// Closing it ends the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// - store: a connection of its own, since a request may wait for another one
+    pub(crate) fn start(store: Store, rank: usize) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let beat = move || {
+            // Without a store there is nobody left to tell.
+            while store.add(&beat_key(rank), 1).is_ok()
+                && stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout)
+            {}
+        };
+        let thread = thread::Builder::new().name("heartbeat".to_string()).spawn(beat).ok();
+        Self { stop: Some(stop), thread }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn beat_key(rank: usize) -> String {
+    format!("beat/{rank}")
+}
+
+fn failure_key(rank: usize) -> String {
+    format!("failed/{rank}")
+}
+
+/// Writes down why this process ends.
+pub(crate) fn report_failure(store: &Store, rank: usize, reason: &str) {
+    // The store may have ended first.
+    let _ = store.set(&failure_key(rank), reason);
+}
+
+/// Says which of the other processes ended, and why; `None` if all are alive.
+pub(crate) fn find_failure(store: &Store, rank: usize, world_size: usize) -> Option<String> {
+    let others = (0..world_size).filter(|&other| other != rank);
+    match look(store, others.collect()) {
+        Ok(found) => found,
+        Err(_) => Some("the process that serves the store has ended".to_string()),
+    }
+}
+
+fn look(store: &Store, others: Vec<usize>) -> inkdrop_torch::Result<Option<String>> {
+    thread::sleep(GRACE);
+    if let Some(failure) = first_failure(store, &others)? {
+        return Ok(Some(failure));
+    }
+    let beats = |ranks: &[usize]| -> inkdrop_torch::Result<Vec<i64>> {
+        ranks.iter().map(|&rank| store.add(&beat_key(rank), 0)).collect()
+    };
+    let before = beats(&others)?;
+    thread::sleep(SILENCE);
+    if let Some(failure) = first_failure(store, &others)? {
+        return Ok(Some(failure));
+    }
+    let after = beats(&others)?;
+    let pairs = others.iter().zip(before.iter().zip(&after));
+    let silent: Vec<usize> =
+        pairs.filter(|(_, (before, after))| before == after).map(|(&rank, _)| rank).collect();
+    Ok((!silent.is_empty()).then(|| format!("{} ended or does not answer", ranks(&silent))))
+}
+
+/// The first error that another process has written down. An error that was caused by the end of a
+/// third process is not one.
+fn first_failure(store: &Store, others: &[usize]) -> inkdrop_torch::Result<Option<String>> {
+    for &rank in others {
+        if store.has(&failure_key(rank))? {
+            let reason = store.get(&failure_key(rank), INTERVAL)?;
+            return Ok(Some(format!("process {rank} failed: {reason}")));
+        }
+    }
+    Ok(None)
+}
