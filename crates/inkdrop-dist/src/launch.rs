@@ -4,6 +4,7 @@
 
 mod config;
 mod error;
+mod group;
 mod output;
 mod report;
 mod stop;
@@ -93,7 +94,8 @@ enum State {
 /// The running workers of this node.
 ///
 /// When one fails, the others get SIGTERM, and SIGKILL after the grace period; dropping a launch
-/// does the same. Signals go to process groups, so that descendants of workers end, too. A process
+/// does the same. Signals go to process groups, so that descendants of workers end, too. What is left
+/// of a group when its worker has ended gets SIGTERM and the grace period as well. A process
 /// that starts a session of its own escapes. For a launcher that is killed by SIGKILL see
 /// [`watch_parent`](crate::watch_parent).
 pub struct Launch {

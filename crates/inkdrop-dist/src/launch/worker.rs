@@ -7,12 +7,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::Signal;
 
+use super::group::ProcessGroup;
 use super::output::{Pump, Stream, WorkerOutput};
 
-/// How long a process group may exist after SIGKILL. The init process of some containers never
-/// removes ended orphans, which still count as members.
+/// How long a process group may exist after SIGKILL, where the system does not say whether its
+/// members have ended.
 const REMOVAL: Duration = Duration::from_secs(1);
 
 /// How a process ended.
@@ -77,7 +78,7 @@ impl fmt::Display for WorkerEnd {
 pub(super) struct Worker {
     rank: usize,
     child: Child,
-    group: Pid,
+    group: ProcessGroup,
     pumps: Vec<Pump>,
     end: Option<WorkerEnd>,
     signalled: bool,
@@ -96,7 +97,7 @@ impl Worker {
         // A terminal stops background process groups that read from it.
         command.process_group(0).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let group = Pid::from_child(&child);
+        let group = ProcessGroup::led_by(&child);
         // Complete before the pumps start: if they fail, the drop of this value ends the process.
         let mut worker = Self {
             rank,
@@ -157,10 +158,16 @@ impl Worker {
 
     /// Once the group is gone its ID may name another one, which must get no signal.
     fn look_for_group(&mut self) {
-        if self.end.is_some() && !self.group_gone {
-            let removed = self.killed_at.is_some_and(|at| at.elapsed() > REMOVAL);
-            self.group_gone = removed || test_kill_process_group(self.group).is_err();
+        if self.end.is_none() || self.group_gone {
+            return;
         }
+        if self.group.exists() && self.group.has_ended() {
+            // A member may have started another one while the list of processes was read.
+            self.kill();
+            self.group_gone = true;
+        }
+        let late = self.killed_at.is_some_and(|at| at.elapsed() > REMOVAL);
+        self.group_gone |= late || !self.group.exists();
     }
 
     /// True if no process of the group is left.
@@ -170,7 +177,10 @@ impl Worker {
 
     /// True if all output is written as well.
     pub(super) fn is_drained(&mut self) -> bool {
-        self.group_gone && self.pumps.iter_mut().all(Pump::is_done)
+        if self.group_gone {
+            self.pumps.retain_mut(|pump| !pump.is_done());
+        }
+        self.group_gone && self.pumps.is_empty()
     }
 
     /// The end of the worker, once, when all output is written.
@@ -198,8 +208,7 @@ impl Worker {
     pub(super) fn signal(&mut self, signal: Signal) {
         self.signalled = true;
         if !self.group_gone {
-            // The one possible error is that the group has just ended.
-            let _ = kill_process_group(self.group, signal);
+            self.group.signal(signal);
         }
     }
 
