@@ -80,14 +80,16 @@ fn the_second_request_kills() {
     lifeline.assert_all_ended();
 }
 
-/// And there is no restart after a stop.
+/// After the grace period, and without a second signal, which could cut a save short. There is no
+/// restart after a stop.
 #[test]
 fn a_failure_after_the_request_ends_the_others() {
     let lifeline = Lifeline::new();
-    let script = "trap '' INT TERM; [ $RANK = 0 ] && trap 'exit 3' INT
+    let script = "trap '' INT; trap 'echo again' TERM; [ $RANK = 0 ] && trap 'exit 3' INT
 meet; echo ready; while :; do nap; done";
     let config = LaunchConfig { max_restarts: 5, ..lifeline.sh(script, 2) };
-    let (report, _) = stopped(config, &[StopSignal::Interrupt]);
+    let (report, capture) = stopped(config, &[StopSignal::Interrupt]);
+    assert_eq!(capture.stdout.lines(), ["[0] ready", "[1] ready"]);
     assert_eq!(report.outcome, LaunchOutcome::Failed(report.workers[0]));
     assert_eq!((report.exit_code(), report.restarts), (3, 0));
     assert_eq!(report.workers[1].status, WorkerStatus::Signaled(9));
