@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// From the ground up: a crate knows only those before it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "inkdrop-schedule",
     "inkdrop-report",
     "inkdrop-sprites",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 15] = [
     "inkdrop-process",
     "inkdrop-sampler",
     "inkdrop-train",
+    "inkdrop-dist",
     "inkdrop",
     "inkdrop-parity",
     "inkdrop-benches",

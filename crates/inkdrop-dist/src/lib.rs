@@ -2,11 +2,24 @@
 
 mod data_parallel;
 mod error;
-mod group;
 mod heartbeat;
+// Process groups and signals are those of Unix.
+#[cfg(unix)]
+mod launch;
+#[cfg(unix)]
+mod watch;
 mod worker_env;
+mod world;
 
 pub use data_parallel::DistributedDataParallel;
 pub use error::DistError;
-pub use group::{FailureReport, TimeLimits, World};
+#[cfg(unix)]
+pub use launch::{
+    HookError, Launch, LaunchBuilder, LaunchConfig, LaunchError, LaunchEvent, LaunchOutcome,
+    LaunchReport, MasterAddress, Rendezvous, StopHandle, StopSignal, WorkerEnd, WorkerOutput,
+    WorkerStatus,
+};
+#[cfg(unix)]
+pub use watch::{LAUNCHER_PID, watch_parent};
 pub use worker_env::WorkerEnv;
+pub use world::{FailureReport, TimeLimits, World};

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod edit;
 pub mod eval;
 pub mod inspect;
+pub mod launch;
 pub mod plan;
 pub mod report;
 pub mod sample;

@@ -4,6 +4,7 @@
 //! inkdrop sample sprites -n 16 --class hero --out heroes.png
 //! inkdrop edit inpaint sprites hero.png --box 4,9,8,5 --out inpainted.png
 //! inkdrop train sprites --out runs/sprites
+//! inkdrop launch -n 2 train sprites --out runs/sprites
 //! inkdrop inspect runs/sprites/final.safetensors
 //! inkdrop convert model.pt model.safetensors --config improved_cifar10
 //! inkdrop plan improved_cifar10 --batch 8
@@ -44,6 +45,7 @@ enum Command {
     Sample(Box<commands::sample::Arguments>),
     Edit(Box<commands::edit::Arguments>),
     Train(Box<commands::train::Arguments>),
+    Launch(commands::launch::Arguments),
     Inspect(commands::inspect::Arguments),
     Convert(commands::convert::Arguments),
     Plan(commands::plan::Arguments),
@@ -72,6 +74,7 @@ fn run(cli: Cli) -> u8 {
         Command::Sample(arguments) => commands::sample::run(&arguments),
         Command::Edit(arguments) => commands::edit::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Launch(arguments) => commands::launch::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),

@@ -11,7 +11,7 @@ use inkdrop::train::{RunFolder, Trainer};
 use inkdrop::{Training, TrainingSession, TrainingStep};
 
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::options::{InitArgs, ProcessesArgs, Tf32};
+use crate::options::{InitArgs, ProcessesArgs, Tf32, is_restarted};
 use crate::progress;
 use crate::stdout::print_line;
 
@@ -76,6 +76,9 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     };
     arguments.tf32.apply()?;
     let mut training = arguments.training(out)?;
+    if is_restarted()? && RunFolder::read(out).is_ok() {
+        training = training.resume(true);
+    }
     if let Some(world) = arguments.processes.join()? {
         training = training.processes(world);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use inkdrop::dist::{TimeLimits, WorkerEnv, World};
+use inkdrop::dist::{TimeLimits, WorkerEnv, World, watch_parent};
 
 /// Time limits of several processes, started by `inkdrop launch` or torchrun.
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,18 @@ pub struct ProcessesArgs {
 impl ProcessesArgs {
     /// Joins the other processes of the run; `None` if this process is alone.
     pub fn join(&self) -> Result<Option<World>> {
-        let worker = WorkerEnv::from_env()?.filter(|worker| worker.world_size > 1);
+        let Some(worker) = WorkerEnv::from_env()? else { return Ok(None) };
+        watch_parent()?;
+        if worker.world_size == 1 {
+            return Ok(None);
+        }
         let start = Duration::from_secs(self.start_timeout);
         let limits = TimeLimits { start, answer: Duration::from_secs(self.process_timeout) };
-        Ok(worker.map(|worker| World::join(worker, limits)).transpose()?)
+        Ok(Some(World::join(worker, limits)?))
     }
+}
+
+/// True if the launcher has started this process again, after a failure.
+pub fn is_restarted() -> Result<bool> {
+    Ok(WorkerEnv::from_env()?.is_some_and(|worker| worker.restart_count > 0))
 }

@@ -1,0 +1,12 @@
+//! Launched processes from start to end, with /bin/sh as worker.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod configs;
+mod ends;
+mod environment;
+mod orphans;
+mod output;
+mod restarts;
+mod stops;
+mod support;
