@@ -3,6 +3,7 @@
 #include "text.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -25,6 +27,12 @@ using std::chrono::milliseconds;
 StorePointer &store_of(void *store) { return *static_cast<StorePointer *>(store); }
 GroupPointer &group_of(void *group) { return *static_cast<GroupPointer *>(group); }
 
+// c10d prints stack traces of errors that it also throws. TORCH_CPP_LOG_LEVEL brings them back.
+void quiet() {
+  constexpr int fatal = 3;
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = fatal;
+}
+
 std::vector<at::Tensor> tensors_of(const void *const *tensors, size_t count) {
   std::vector<at::Tensor> list;
   list.reserve(count);
@@ -36,6 +44,7 @@ std::vector<at::Tensor> tensors_of(const void *const *tensors, size_t count) {
 int inkdrop_store_new(const char *host, uint16_t port, int serve, int64_t timeout_ms, void **store, uint16_t *bound,
                       char **error) noexcept {
   return guarded(error, [&] {
+    quiet();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = serve != 0;

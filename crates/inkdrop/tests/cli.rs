@@ -21,6 +21,7 @@ mod cli {
     mod foreign_weights;
     mod inspect;
     mod inspect_foreign;
+    mod launch;
     mod many;
     mod many_input;
     mod many_stopped;
