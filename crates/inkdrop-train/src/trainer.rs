@@ -11,7 +11,7 @@ use inkdrop_process::{LossTerms, Objective, Process, pixels};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::batch::{LabelTable, TrainingBatch, microbatches, step_seed};
+use crate::batch::{LabelTable, TrainingBatch, dropout_seed, microbatches, step_seed};
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
 use crate::optimizer::Gradients;
 use crate::validation::Validation;
@@ -222,7 +222,11 @@ impl Trainer {
         self.master.zero_grad()?;
         let scale = self.loss_scaler.factor() / batch.len() as f64;
         let mut batch_loss = BatchLossBuilder::default();
+        let seed = dropout_seed(self.config.seed, self.step);
         for range in microbatches(batch.len(), self.config.microbatch) {
+            // Each layer draws the same dropout key in all microbatches; with the index of the image,
+            // the masks of a batch do not depend on its division.
+            let _generator = DefaultGenerator::seeded(seed as i64);
             let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
             let weights = batch.importance_weights(range, &terms.loss)?;
             // Importance sampling of timesteps: the weights keep the expected loss the same.
