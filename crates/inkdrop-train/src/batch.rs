@@ -51,7 +51,7 @@ impl TrainingBatch {
         Ok(tensor.f_narrow(0, range.start as i64, range.len() as i64)?)
     }
 
-    /// The conditioning of a microbatch.
+    /// The conditioning of a microbatch, with its place in the batch.
     pub(crate) fn conditioning(&self, range: &Range<usize>) -> Result<Conditioning, TrainError> {
         let low_res = self.low_res.as_ref();
         Ok(Conditioning {

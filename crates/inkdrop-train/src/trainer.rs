@@ -25,6 +25,11 @@ use crate::{
 /// All random numbers of step s follow from (seed, s) and from the state in checkpoints, so that
 /// a resumed run equals an uninterrupted one.
 ///
+/// libtorch's default generator is seeded anew for each microbatch, so that all of them draw the same
+/// dropout keys. A network of one's own should call [`inkdrop_torch::dropout`] with
+/// [`Conditioning::first_image`](inkdrop_nn::Conditioning::first_image); what it draws otherwise is the
+/// same in each microbatch.
+///
 /// ```
 /// # use inkdrop_data::sprites;
 /// # use inkdrop_process::{Process, ProcessConfig};
