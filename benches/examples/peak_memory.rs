@@ -77,7 +77,7 @@ fn pass(
     let ids = vec![0; shape[0] as usize];
     let classes = config.classes().map(|_| ClassIds::new(&ids, Device::Cpu)).transpose()?;
     let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_)).then(|| x.shallow_clone());
-    let conditioning = Conditioning { context: None, classes, low_res };
+    let conditioning = Conditioning { classes, low_res, ..Conditioning::none() };
     let mode = if train { Mode::Train } else { Mode::Eval };
     let out = network.forward_mode(&x, &t, &conditioning, mode)?;
     if train {

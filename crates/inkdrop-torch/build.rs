@@ -44,6 +44,7 @@ fn build_shim(lib: &Path) {
         "shim/packed.cpp",
         "shim/winograd.cpp",
         "shim/norm.cpp",
+        "shim/dropout.cpp",
         "shim/optimiser.cpp",
         "shim/cuda.cpp",
     ];
@@ -83,7 +84,7 @@ fn build_kernels() {
         ("avx512", &["-march=skylake-avx512", "-mprefer-vector-width=512"]),
     ];
     for (set, flags) in sets.iter().take(if x86 { 3 } else { 1 }) {
-        for kernel in ["norm", "winograd"] {
+        for kernel in ["norm", "dropout", "winograd"] {
             let mut build = cc::Build::new();
             for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
                 build.flag_if_supported(flag);

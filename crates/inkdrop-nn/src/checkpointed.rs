@@ -65,6 +65,7 @@ impl<B: Block> Checkpointed<B> {
         let embedded = conditioning.embedding.is_some();
         let class_conditional = conditioning.class_ids.is_some();
         let weights: Vec<&Tensor> = self.weights.iter().map(|weight| &**weight).collect();
+        let first_image = conditioning.first_image;
         let random = self.block.random() && mode != Mode::Eval;
         let block = self.block.clone();
         checkpoint(&inputs, &weights, random, move |inputs, pass| {
@@ -73,7 +74,8 @@ impl<B: Block> Checkpointed<B> {
             let class_ids = if class_conditional { rest.next() } else { None };
             let again = pass == Pass::Again && mode == Mode::Train;
             let mode = if again { Mode::Recompute } else { mode };
-            let conditioning = BlockConditioning { embedding, class_ids, modulation: None };
+            let conditioning =
+                BlockConditioning { embedding, class_ids, modulation: None, first_image };
             block.forward(&inputs[0], &conditioning, mode)
         })
     }
@@ -91,7 +93,9 @@ impl<B: Block> Block for Checkpointed<B> {
         let alias = |t: &Tensor| inkdrop_torch::Result::Ok(t.f_alias()?);
         let embedding = conditioning.embedding.as_ref().map(alias).transpose()?;
         let class_ids = conditioning.class_ids.as_ref().map(Tensor::shallow_clone);
-        let conditioning = BlockConditioning { embedding, class_ids, modulation: None };
+        let first_image = conditioning.first_image;
+        let conditioning =
+            BlockConditioning { embedding, class_ids, modulation: None, first_image };
         self.block.forward(&alias(x)?, &conditioning, mode)
     }
 

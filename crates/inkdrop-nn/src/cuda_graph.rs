@@ -318,7 +318,7 @@ fn tensors<'a>(
     t: &'a Tensor,
     conditioning: &'a Conditioning,
 ) -> [Option<&'a Tensor>; 5] {
-    let Conditioning { context, classes, low_res } = conditioning;
+    let Conditioning { context, classes, low_res, first_image: _ } = conditioning; // no dropout
     let classes = classes.as_ref().map(|classes| classes.tensor());
     [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref()]
 }
@@ -337,6 +337,7 @@ impl Inputs {
             context: copied(&conditioning.context)?,
             classes: conditioning.classes.as_ref().map(|ids| ids.copied()).transpose()?,
             low_res: copied(&conditioning.low_res)?,
+            first_image: conditioning.first_image,
         };
         Ok(Self { x: copy(x)?, t: copy(t)?, conditioning })
     }

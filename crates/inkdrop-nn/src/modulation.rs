@@ -21,6 +21,9 @@ pub struct BlockConditioning {
     /// Projections for all blocks of a compiled network, [B, ...], or [1, ...] for all images;
     /// computed by [`FusedProjection`].
     pub modulation: Option<Tensor>,
+    /// Index of the first image in the batch of the whole step, on which dropout masks depend; see
+    /// [`Conditioning::first_image`].
+    pub first_image: i64,
 }
 
 impl BlockConditioning {

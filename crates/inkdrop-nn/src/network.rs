@@ -113,6 +113,10 @@ pub struct Conditioning {
     pub classes: Option<ClassIds>,
     /// Low-resolution images for super-resolution, [B, C, h, w].
     pub low_res: Option<Tensor>,
+    /// Index of the first image in the batch of the whole step; 0 for a whole batch. In training,
+    /// the dropout mask of image i follows from `first_image + i`, so that a microbatch has the masks
+    /// of its part of the batch.
+    pub first_image: i64,
 }
 
 impl Conditioning {

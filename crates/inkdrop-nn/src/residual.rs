@@ -1,7 +1,7 @@
 //! The residual block of the U-Nets: normalisation, convolution, timestep embedding, skip.
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::{Result, draw_dropout_key, dropout};
 
 use crate::compiled::{Compiled, Convolution, Form, Normalization, Trained};
 use crate::modulation::{EmbeddingProjection, Modulation};
@@ -277,6 +277,15 @@ impl<F: Form> ResBlock<F> {
             Resample::Double => double(x),
         }
     }
+
+    /// Dropout in training, with one key for each call. It draws nothing at a probability of 0.
+    fn dropout(&self, h: Tensor, first_image: i64, mode: Mode) -> Result<Tensor> {
+        let probability = self.config.dropout;
+        if mode == Mode::Eval || probability == 0.0 {
+            return Ok(h);
+        }
+        dropout(&h, probability, draw_dropout_key()?, first_image)
+    }
 }
 
 impl<F: Form> Block for ResBlock<F> {
@@ -290,7 +299,7 @@ impl<F: Form> Block for ResBlock<F> {
         // The timestep embedding enters here: as a bias, or as a scale-shift norm.
         let modulation = self.projection.modulation(conditioning, &self.config)?;
         let h = self.norm2.forward_modulated(&h, &modulation, activation, mode)?;
-        let h = h.f_dropout(self.config.dropout, mode != Mode::Eval)?;
+        let h = self.dropout(h, conditioning.first_image, mode)?;
         let x = self.resample(x)?;
         let skip = self.skip.as_ref().map(|conv| conv.forward(&x)).transpose()?.unwrap_or(x);
         let sum = self.conv2.forward_add(&h, &skip)?; // residual connection

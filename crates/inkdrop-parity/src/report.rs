@@ -16,6 +16,13 @@ pub struct Comparison {
     pub status: Status,
 }
 
+impl Comparison {
+    /// The same with a note behind the name of the tensors.
+    pub(crate) fn noted(self, note: &str) -> Self {
+        Self { what: self.what + note, ..self }
+    }
+}
+
 /// Outcome of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {

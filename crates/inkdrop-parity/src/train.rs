@@ -1,14 +1,19 @@
 //! Training steps: losses, weights and their exponential moving average.
 
-use anyhow::{Result, ensure};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{
     Objective, ObjectiveConfig, PredictionType, Process, ProcessConfig, TimeInput, Variance,
 };
 use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::distributed::{GradientReducer, ProcessGroup, Store};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
+use inkdrop_unet::ModelConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -80,11 +85,10 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
             }
         }
     }
-    let (network, ema_network) =
-        (network(&model, &weights, Kind::Float)?, network(&model, &weights, Kind::Float)?);
-    let master = MasterWeights::new(network.params())?;
-    let mut ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
-    let losses = steps(case, &config, &process, network.as_ref(), (master, &mut ema))?;
+    let build = || Run::new(&config, &model, &weights);
+    let mut run = build()?;
+    let batches = Batches::of(case)?;
+    let losses = run.take_steps(&config, process, &batches, None)?;
     let tolerance = Tolerance::Scaled(1e-4);
     if let Some(window) = config.window {
         let recorded = case.tensor("losses")?.size()[0];
@@ -96,56 +100,151 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
         ]);
     }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
-    let of = |network: &dyn TrainableNetwork, key: &str| {
-        network.params().get(key).map(|param| param.tensor.detach())
-    };
-    rows.extend(case.compare_group(
-        "after:",
-        tolerance,
-        |_| true,
-        |key| of(network.as_ref(), key),
-    )?);
-    rows.extend(case.compare_group("ema:", tolerance, |_| true, |key| of(ema.network(), key))?);
+    rows.extend(run.compare(case, "")?);
+    if case.family == "ddp" {
+        for processes in [2, 4] {
+            rows.extend(several_processes(case, &config, processes, &batches, build)?);
+        }
+    }
     Ok(rows)
 }
 
-/// Runs the recorded training steps and returns the loss before each.
-fn steps(
-    case: &Case,
-    config: &Arguments,
-    process: &Process,
-    network: &dyn TrainableNetwork,
-    (mut master, ema): (MasterWeights, &mut EmaSet),
-) -> Result<Tensor> {
-    let (beta1, beta2) = config.betas;
-    let adam = AdamConfig {
-        betas: [beta1, beta2],
-        eps: config.eps,
-        weight_decay: config.weight_decay,
-        groups: Vec::new(),
-    };
-    let mut adam = Adam::new(&master, adam)?;
-    let objective = Objective::new(process, &config.loss_type)?;
-    let mut losses = Vec::new();
-    for step in 0..case.tensor("t")?.size()[0] {
-        let at = |name: &str| -> Result<Tensor> { Ok(case.tensor(name)?.f_get(step)?) };
-        let (x0, t, noise) = (at("x_start")?, at("t")?, at("noise")?);
-        let terms =
-            objective.terms(network, (&x0, &t, &noise), &labels(case, step)?, Mode::Train)?;
-        let loss = terms.loss.f_mean(Kind::Float)?;
-        master.zero_grad()?;
-        loss.f_backward()?;
-        adam.step(&master.gradients(1.0)?, config.lr)?;
-        ema.update(&master, step as usize)?;
-        losses.push(loss.detach());
-    }
-    Ok(Tensor::f_stack(&losses, 0)?)
+/// The batches of all steps.
+struct Batches {
+    /// [steps, B, C, H, W]
+    x0: Tensor,
+    /// [steps, B]
+    t: Tensor,
+    noise: Tensor,
+    /// Class labels, [steps, B]; none for unconditional networks.
+    y: Option<Tensor>,
 }
 
-/// The class labels of a step, `y`; unconditional cases have none.
-fn labels(case: &Case, step: i64) -> Result<Conditioning> {
-    let Some(y) = case.weights.get("y") else { return Ok(Conditioning::none()) };
-    Ok(Conditioning::classes(class_ids(&y.f_get(step)?)?))
+impl Batches {
+    fn of(case: &Case) -> Result<Self> {
+        let tensor = |name: &str| Ok::<_, anyhow::Error>(case.tensor(name)?.shallow_clone());
+        let y = case.weights.get("y").map(Tensor::shallow_clone);
+        Ok(Self { x0: tensor("x_start")?, t: tensor("t")?, noise: tensor("noise")?, y })
+    }
+
+    /// The rows of each batch that a process takes.
+    fn part(&self, rank: usize, processes: usize) -> Result<Self> {
+        let size = self.t.size()[1] / processes as i64;
+        let rows = |x: &Tensor| x.f_narrow(1, rank as i64 * size, size);
+        let y = self.y.as_ref().map(rows).transpose()?;
+        Ok(Self { x0: rows(&self.x0)?, t: rows(&self.t)?, noise: rows(&self.noise)?, y })
+    }
+}
+
+/// A network in training, with its average.
+struct Run {
+    network: Box<dyn TrainableNetwork>,
+    master: MasterWeights,
+    ema: EmaSet,
+}
+
+impl Run {
+    fn new(config: &Arguments, model: &ModelConfig, weights: &StateDict) -> Result<Self> {
+        let network = network(model, weights, Kind::Float)?;
+        let ema_network = network(model, weights, Kind::Float)?;
+        let master = MasterWeights::new(network.params())?;
+        let ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
+        Ok(Self { network, master, ema })
+    }
+
+    /// Takes the recorded steps and returns the loss before each.
+    ///
+    /// - reducer: averages the gradients over several processes
+    fn take_steps(
+        &mut self,
+        config: &Arguments,
+        process: Process,
+        batches: &Batches,
+        reducer: Option<&GradientReducer>,
+    ) -> Result<Tensor> {
+        let (beta1, beta2) = config.betas;
+        let adam = AdamConfig {
+            betas: [beta1, beta2],
+            eps: config.eps,
+            weight_decay: config.weight_decay,
+            groups: Vec::new(),
+        };
+        let mut adam = Adam::new(&self.master, adam)?;
+        let objective = Objective::new(process, &config.loss_type)?;
+        let mut losses = Vec::new();
+        for step in 0..batches.t.size()[0] {
+            let at = |tensor: &Tensor| tensor.f_get(step);
+            let (x0, t, noise) = (at(&batches.x0)?, at(&batches.t)?, at(&batches.noise)?);
+            let labels = match &batches.y {
+                Some(y) => Conditioning::classes(class_ids(&at(y)?)?),
+                None => Conditioning::none(),
+            };
+            let network = self.network.as_ref();
+            let terms = objective.terms(network, (&x0, &t, &noise), &labels, Mode::Train)?;
+            let loss = terms.loss.f_mean(Kind::Float)?;
+            self.master.zero_grad()?;
+            reducer.map(GradientReducer::prepare_for_backward).transpose()?;
+            loss.f_backward()?;
+            adam.step(&self.master.gradients(1.0)?, config.lr)?;
+            self.ema.update(&self.master, step as usize)?;
+            losses.push(loss.detach());
+        }
+        Ok(Tensor::f_stack(&losses, 0)?)
+    }
+
+    /// The weights and their average against the recorded ones.
+    fn compare(&self, case: &Case, note: &str) -> Result<Vec<Comparison>> {
+        let mut rows = Vec::new();
+        for (prefix, network) in [("after:", self.network.as_ref()), ("ema:", self.ema.network())] {
+            let value = |key: &str| network.params().get(key).map(|param| param.tensor.detach());
+            let found = case.compare_group(prefix, Tolerance::Scaled(1e-4), |_| true, value)?;
+            rows.extend(found.into_iter().map(|row| row.noted(note)));
+        }
+        Ok(rows)
+    }
+}
+
+/// The same steps by several processes, each with its rows of the batch; threads stand for processes.
+fn several_processes(
+    case: &Case,
+    config: &Arguments,
+    processes: usize,
+    batches: &Batches,
+    build: impl Fn() -> Result<Run>,
+) -> Result<Vec<Comparison>> {
+    const HERE: &str = "127.0.0.1";
+    let limit = Duration::from_secs(60);
+    let store = Store::serve(HERE, 0, limit)?;
+    let mut ranks = Vec::new();
+    for rank in 0..processes {
+        ranks.push((rank, build()?, process(case, config)?, batches.part(rank, processes)?));
+    }
+    let port = store.port();
+    let train = |(rank, mut run, process, batches): (usize, Run, Process, Batches)| {
+        let store = Store::connect(HERE, port, limit)?;
+        let group = ProcessGroup::join(&store, rank, processes, HERE, limit)?;
+        let trained: Vec<&Tensor> = run.network.params().trained().map(|p| &p.tensor).collect();
+        let reducer = GradientReducer::new(&group, &trained, [1 << 16, 1 << 12])?;
+        let mut losses = run.take_steps(config, process, &batches, Some(&reducer))?;
+        group.all_reduce(&mut losses)?;
+        Ok::<_, anyhow::Error>((losses.f_div_scalar(processes as f64)?, run))
+    };
+    let results: Vec<Result<(Tensor, Run)>> = thread::scope(|scope| {
+        let train = &train;
+        let threads: Vec<_> =
+            ranks.into_iter().map(|rank| scope.spawn(move || train(rank))).collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended.map(|end| end.unwrap_or_else(|_| bail!("a process panicked"))).collect()
+    });
+    let note = format!(", {processes} processes");
+    let mut rows = Vec::new();
+    for (rank, result) in results.into_iter().enumerate() {
+        let (losses, run) = result?;
+        let note = format!("{note}, rank {rank}");
+        rows.push(case.compare("losses", &losses, Tolerance::Scaled(1e-5))?.noted(&note));
+        rows.extend(run.compare(case, &note)?);
+    }
+    Ok(rows)
 }
 
 fn process(case: &Case, config: &Arguments) -> Result<Process> {

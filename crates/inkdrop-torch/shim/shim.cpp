@@ -38,23 +38,34 @@ void restore(c10::Device device, const at::Tensor &state) {
   random.set_state(state);
 }
 
-// Gives the generator the state of the first pass, and on leaving the one it had.
-struct Replay {
-  std::optional<c10::Device> device;
-  at::Tensor before;
+// A default generator and its state at some time.
+struct Moment {
+  c10::Device device;
+  at::Tensor state;
+};
 
-  Replay(const std::optional<c10::Device> &where, const at::Tensor &state) : device(where) {
-    if (device) {
-      before = state_of(*device);
-      restore(*device, state);
-    }
+// The generators that a block on this device may draw from: keys of dropout are drawn on the CPU.
+std::vector<Moment> moments(c10::Device device) {
+  std::vector<Moment> now{{c10::kCPU, state_of(c10::kCPU)}};
+  if (!device.is_cpu()) now.push_back({device, state_of(device)});
+  return now;
+}
+
+// Gives the generators the states of the first pass, and on leaving those they had.
+struct Replay {
+  std::vector<Moment> before;
+
+  explicit Replay(const std::vector<Moment> &first) {
+    for (const auto &[device, state] : first) before.push_back({device, state_of(device)});
+    for (const auto &[device, state] : first) restore(device, state);
   }
   ~Replay() {
-    if (!device) return;
-    try {
-      restore(*device, before);
-    } catch (...) {
-      // A state that the generator gave itself; leaving it as replayed is all that is left to do.
+    for (const auto &[device, state] : before) {
+      try {
+        restore(device, state);
+      } catch (...) {
+        // A state that the generator gave itself; leaving it as replayed is all that is left to do.
+      }
     }
   }
 };
@@ -65,11 +76,11 @@ struct Closure : torch::CustomClassHolder {
   inkdrop_run run;
   inkdrop_drop drop;
   size_t inputs;
-  std::optional<c10::Device> random;
-  at::Tensor random_state;
+  bool random;
+  std::vector<Moment> first;  // of the generators, where the block is random
 
-  Closure(void *state, inkdrop_run run, inkdrop_drop drop, size_t inputs)
-      : state(state), run(run), drop(drop), inputs(inputs) {}
+  Closure(void *state, inkdrop_run run, inkdrop_drop drop, size_t inputs, bool random)
+      : state(state), run(run), drop(drop), inputs(inputs), random(random) {}
   ~Closure() override { drop(state); }
 
   at::Tensor call(const variable_list &tensors, bool again) const {
@@ -92,7 +103,7 @@ using Shared = c10::intrusive_ptr<Closure>;
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
   static at::Tensor forward(AutogradContext *context, const Shared &closure,
                             at::TensorList tensors) {
-    if (closure->random) closure->random_state = state_of(*closure->random);
+    if (closure->random) closure->first = moments(tensors[0].device());
     context->save_for_backward(tensors.vec());
     context->saved_data["closure"] =
         c10::IValue::make_capsule(c10::intrusive_ptr<torch::CustomClassHolder>(closure));
@@ -116,7 +127,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
     at::AutoGradMode with_graph(true);
     at::Tensor out;
     {
-      Replay replay(closure.random, closure.random_state);
+      Replay replay(closure.first);
       out = closure.call({all.begin(), all.begin() + closure.inputs}, true);
     }
     // As without checkpointing, what does not depend on anything trained has no gradients.
@@ -137,11 +148,10 @@ int inkdrop_checkpoint(void *state, inkdrop_run run, inkdrop_drop drop, const vo
                        size_t inputs, size_t count, int random, void **out, char **error) {
   return guarded(error, [&] {
     std::unique_ptr<void, inkdrop_drop> owned(state, drop);  // until the closure has it
-    auto closure = c10::make_intrusive<Closure>(state, run, drop, inputs);
+    auto closure = c10::make_intrusive<Closure>(state, run, drop, inputs, random && inputs > 0);
     owned.release();
     variable_list all;
     for (size_t i = 0; i < count; ++i) all.push_back(*static_cast<const at::Tensor *>(tensors[i]));
-    if (random && inputs > 0) closure->random = all[0].device();
     *out = new at::Tensor(Checkpoint::apply(closure, at::TensorList(all)));
   });
 }

@@ -30,8 +30,8 @@ type Block = dyn FnMut(&[Tensor], Pass) -> Result<Tensor> + Send;
 ///
 /// - inputs: inputs of the block; at least one
 /// - parameters: all other trained tensors that the block uses, each once
-/// - random: true if the block draws from libtorch's generator (dropout); the second run then
-///   repeats the draws of the first
+/// - random: true if the block draws from libtorch's default generators of the CPU or of the first
+///   input's device (dropout); the second run then repeats the draws of the first
 ///
 /// ```
 /// use inkdrop_torch::checkpoint;

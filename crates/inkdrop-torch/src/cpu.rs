@@ -76,8 +76,8 @@ impl Use {
     }
 }
 
-/// True if this crate's kernels for the CPU (Winograd's algorithm, group normalisation) are used in this
-/// process, as the environment variable `INKDROP_KERNELS` says, which is read once: `checked` (the
+/// True if this crate's kernels for the CPU (Winograd's algorithm, group normalisation, dropout) are used in
+/// this process, as the environment variable `INKDROP_KERNELS` says, which is read once: `checked` (the
 /// default), `unchecked` or `off`. The check compares them with libtorch's operations once, which takes
 /// about a millisecond; if they differ, a line on stderr says so, and libtorch's are used.
 ///

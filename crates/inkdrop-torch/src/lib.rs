@@ -6,6 +6,7 @@ mod cpu;
 mod device;
 #[cfg(feature = "distributed")]
 pub mod distributed;
+mod dropout;
 mod error;
 mod ffi;
 mod generator;
@@ -25,6 +26,7 @@ pub use bytes::tensor_of_bytes;
 pub use checkpoint::{Pass, checkpoint};
 pub use cpu::{Isa, isa, own_kernels};
 pub use device::{DeviceChoice, DeviceError};
+pub use dropout::{draw_dropout_key, dropout};
 pub use error::{Result, TorchError};
 pub use generator::DefaultGenerator;
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};

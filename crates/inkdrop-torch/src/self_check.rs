@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
+use crate::dropout::{Mask, word};
 use crate::{GroupNormInputs, PostOp, Result, channels_last, kernels};
 
 /// Bound of the relative difference: a hundred times what rounding leaves.
@@ -17,8 +18,10 @@ pub(crate) fn problem() -> Result<Option<String>> {
             )));
         }
     }
-    let apart = difference(&normalisation()?)?;
-    Ok(apart.map(|apart| format!("a group normalisation is off by {apart:.1e}")))
+    if let Some(apart) = difference(&normalisation()?)? {
+        return Ok(Some(format!("a group normalisation is off by {apart:.1e}")));
+    }
+    Ok((!same_mask()?).then(|| "dropout has a wrong mask".to_string()))
 }
 
 /// Some numbers between -1 and 1.
@@ -48,6 +51,15 @@ fn normalisation() -> Result<[Tensor; 2]> {
     let (scale, shift) = (double(&scale)?.f_view([32])?, double(&shift)?.f_view([32])?);
     let expected = double(&x)?.f_group_norm(4, Some(&scale), Some(&shift), 1e-5, true)?;
     Ok([given, expected.f_silu()?])
+}
+
+/// True if the kernel of dropout keeps what Philox in scalars says.
+fn same_mask() -> Result<bool> {
+    let (key, image) = (0x0123_4567_89ab_cdef, 3);
+    let mask = Mask { probability: 0.5, key, first_image: image };
+    let y = mask.by_kernel(&Tensor::f_ones([1, 100], (Kind::Float, Device::Cpu))?)?;
+    let kept = Vec::<f32>::try_from(&y.f_view([-1])?)?.into_iter().map(|value| value != 0.0);
+    Ok(kept.eq((0..100).map(|element| word(key, image, element) >= 1 << 31)))
 }
 
 /// The relative difference if it is too large, or not a number.

@@ -96,11 +96,12 @@ impl TrainingBatch {
         Ok(tensor.f_narrow(0, range.start as i64, range.len() as i64)?)
     }
 
-    /// The conditioning of a microbatch.
+    /// The conditioning of a microbatch, with its place in the batch.
     pub(crate) fn conditioning(&self, range: &Range<usize>) -> Result<Conditioning, TrainError> {
         let low_res = self.low_res.as_ref();
         Ok(Conditioning {
             low_res: low_res.map(|images| Self::part(images, range)).transpose()?,
+            first_image: self.positions(range).start as i64, // of its dropout masks
             ..self.labels.conditioning(self.positions(range), self.x0.device())?
         })
     }
@@ -134,6 +135,11 @@ pub(crate) fn step_seed(seed: u64, step: usize) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// The seed of the dropout masks of one step, the same for all its microbatches.
+pub(crate) fn dropout_seed(seed: u64, step: usize) -> u64 {
+    step_seed(step_seed(seed, step), 0)
 }
 
 /// Conditioning of the network on labels.

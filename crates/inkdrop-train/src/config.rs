@@ -21,8 +21,8 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Gradient accumulation: the largest number of images in one forward pass.
     ///
-    /// Larger batches are split into microbatches. Gradients are the same with less memory, except
-    /// for dropout and for BatchNorm's statistics, which are per microbatch.
+    /// Larger batches are split into microbatches. Gradients are the same with less memory, dropout
+    /// included, except for BatchNorm's statistics, which are per microbatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microbatch: Option<usize>,
     /// Peak learning rate.

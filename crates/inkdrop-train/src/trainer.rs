@@ -11,7 +11,7 @@ use inkdrop_process::{LossTerms, Objective, Process, pixels};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::batch::{LabelTable, Share, TrainingBatch, microbatches, step_seed};
+use crate::batch::{LabelTable, Share, TrainingBatch, dropout_seed, microbatches, step_seed};
 use crate::data_parallel::Processes;
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
 use crate::optimizer::Gradients;
@@ -26,6 +26,11 @@ use crate::{
 ///
 /// All random numbers of step s follow from (seed, s) and from the state in checkpoints, so that
 /// a resumed run equals an uninterrupted one.
+///
+/// libtorch's default generator is seeded anew for each microbatch, so that all of them draw the same
+/// dropout keys. A network of one's own should call [`inkdrop_torch::dropout`] with
+/// [`Conditioning::first_image`](inkdrop_nn::Conditioning::first_image); what it draws otherwise is the
+/// same in each microbatch.
 ///
 /// ```
 /// # use inkdrop_data::sprites;
@@ -256,7 +261,11 @@ impl Trainer {
         let processes = self.processes.count() as f64;
         let scale = self.loss_scaler.factor() * processes / batch.global_len() as f64;
         let mut batch_loss = BatchLossBuilder::default();
+        let seed = dropout_seed(self.config.seed, self.step);
         for range in microbatches(batch.len(), self.config.microbatch) {
+            // Each layer draws the same dropout key in all microbatches; with the index of the image,
+            // the masks of a batch do not depend on its division.
+            let _generator = DefaultGenerator::seeded(seed as i64);
             let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
             let weights = batch.importance_weights(&range, &terms.loss)?;
             // Importance sampling of timesteps: the weights keep the expected loss the same.

@@ -90,7 +90,7 @@ impl InputSpec {
         size: &[i64],
         conditioning: &Conditioning,
     ) -> std::result::Result<(), NetworkError> {
-        let Conditioning { context, classes, low_res } = conditioning;
+        let Conditioning { context, classes, low_res, first_image: _ } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
         }

@@ -99,10 +99,20 @@ impl Unet {
         mode: Mode,
     ) -> std::result::Result<Features, NetworkError> {
         self.inputs.check(x, t, conditioning)?;
-        let class_ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let embedding = self.embedding.forward(t, class_ids)?;
+        let embedding = self.block_conditioning(t, conditioning)?;
         let x = self.inputs.prepare(x, conditioning)?;
         Ok(self.backbone.features(&x, &embedding, mode)?)
+    }
+
+    /// The conditioning of all blocks: the embedding of timestep and class, and the place in the batch.
+    fn block_conditioning(
+        &self,
+        t: &Tensor,
+        conditioning: &Conditioning,
+    ) -> Result<BlockConditioning> {
+        let class_ids = conditioning.classes.as_ref().map(ClassIds::tensor);
+        let first_image = conditioning.first_image;
+        Ok(BlockConditioning { first_image, ..self.embedding.forward(t, class_ids)? })
     }
 }
 
@@ -117,8 +127,7 @@ impl TrainableNetwork for Unet {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.inputs.check(x, t, conditioning)?;
-        let class_ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let embedding = self.embedding.forward(t, class_ids)?;
+        let embedding = self.block_conditioning(t, conditioning)?;
         let input = self.inputs.prepare(x, conditioning)?;
         let out = self.backbone.forward(&input, &embedding, mode)?;
         Ok(self.inputs.crop(out, x)?)

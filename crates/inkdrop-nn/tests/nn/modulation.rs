@@ -134,7 +134,7 @@ fn the_fused_projection_gives_each_block_its_own_modulation() {
                 let conditioning = BlockConditioning {
                     embedding: config.embedding.map(|_| embedding.narrow(0, 0, batch)),
                     class_ids: config.classes.map(|_| classes.narrow(0, 0, batch)),
-                    modulation: None,
+                    ..BlockConditioning::default()
                 };
                 let modulation = layers.rows(&conditioning).unwrap();
                 let projected = config.embedding.is_some() || config.classes.is_some();
@@ -153,7 +153,7 @@ fn the_fused_projection_gives_each_block_its_own_modulation() {
                     BlockConditioning {
                         embedding: conditioning.embedding.as_ref().map(all),
                         class_ids: conditioning.class_ids.as_ref().map(all),
-                        modulation: None,
+                        ..BlockConditioning::default()
                     }
                 } else {
                     conditioning

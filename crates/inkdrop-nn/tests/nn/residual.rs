@@ -75,7 +75,7 @@ fn a_class_bias_is_added_like_the_times() {
     let with = BlockConditioning {
         embedding: embedding.as_ref().map(Tensor::shallow_clone),
         class_ids: Some(classes),
-        modulation: None,
+        ..BlockConditioning::default()
     };
     let plain = BlockConditioning { embedding, ..BlockConditioning::default() };
     let (a, b) = (block.forward(&x, &with, Mode::Eval), block.forward(&x, &plain, Mode::Eval));

@@ -60,6 +60,38 @@ fn microbatches_have_the_gradients_of_the_batch() {
     assert!(apart(whole.ema_network().params(), other.ema_network().params()) > 1e-5);
 }
 
+/// Masks follow from the index in the batch. Five images in parts of three leave a smaller last part.
+#[test]
+fn the_dropout_of_a_step_does_not_depend_on_microbatches() {
+    let ModelConfig::Ddpm(base) = model(Some(6)) else { panic!("a ddpm network") };
+    for (checkpoint, batch) in [(false, 6), (true, 5)] {
+        let model = ModelConfig::Ddpm(DdpmConfig { dropout: 0.3, checkpoint, ..base.clone() });
+        let run = |microbatch, seed| {
+            let mut losses = Losses::default();
+            let config = TrainConfig { batch, microbatch, seed, eps: 1.0, lr: 0.1, ..config(3) };
+            let mut trainer = classes(config, &model, labelled().into());
+            trainer.run(None, &mut losses).unwrap();
+            (losses.0, trainer)
+        };
+        let (whole, trained) = run(None, 0);
+        for microbatch in [1, 3] {
+            let (parts, trainer) = run(Some(microbatch), 0);
+            for (a, b) in whole.iter().zip(&parts) {
+                assert!((a - b).abs() < 1e-6 * a, "parts of {microbatch}: {a} and {b}");
+            }
+            let apart = apart(trained.ema_network().params(), trainer.ema_network().params());
+            assert!(apart < 1e-6, "parts of {microbatch}: {apart}");
+        }
+        assert_ne!(run(None, 1).0, whole);
+        let ModelConfig::Ddpm(config) = &model else { continue };
+        let without = ModelConfig::Ddpm(DdpmConfig { dropout: 0.0, ..config.clone() });
+        let mut losses = Losses::default();
+        let config = TrainConfig { batch, eps: 1.0, lr: 0.1, ..self::config(3) };
+        classes(config, &without, labelled().into()).run(None, &mut losses).unwrap();
+        assert_ne!(losses.0, whole, "nothing was dropped");
+    }
+}
+
 #[test]
 fn sixteen_bits_learn_as_thirty_two_do() {
     let losses = |precision| {

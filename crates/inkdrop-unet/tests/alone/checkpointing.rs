@@ -1,7 +1,8 @@
 //! Gradient checkpointing changes no bit.
 
-use inkdrop_nn::{Mode, NormKind};
-use inkdrop_torch::tch::{Kind, Tensor, manual_seed};
+use inkdrop_nn::{ClassIds, Conditioning, Mode, NormKind, TrainableNetwork};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
 
 use crate::support::{build, ddpm, improved, inputs, stir, unet2d};
@@ -58,6 +59,55 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
             {
                 assert!(ours.equal(&theirs), "{name} of {} in {mode:?}", plain.family());
             }
+        }
+    }
+}
+
+/// Output and gradient of some images of a batch, as a microbatch.
+fn microbatch(network: &dyn TrainableNetwork, x: &Tensor, first: i64, images: i64) -> Tensor {
+    let x = x.narrow(0, first, images).set_requires_grad(true);
+    let t = Tensor::full([images], 500, (Kind::Int64, Device::Cpu));
+    let ids = vec![2; images as usize];
+    let classes = Some(ClassIds::new(&ids, Device::Cpu).unwrap());
+    let conditioning = Conditioning { classes, first_image: first, ..Conditioning::none() };
+    let _generator = DefaultGenerator::seeded(3); // the same keys for each microbatch
+    let out = network.forward_mode(&x, &t, &conditioning, Mode::Train).unwrap();
+    out.square().sum(Kind::Float).backward();
+    Tensor::cat(&[out.detach(), x.grad()], 1)
+}
+
+#[test]
+fn the_dropout_of_an_image_does_not_depend_on_its_microbatch() {
+    let _alone = crate::alone();
+    let classes = Some(5);
+    for checkpoint in [false, true] {
+        for config in [
+            ModelConfig::Ddpm(DdpmConfig { checkpoint, classes, dropout: 0.3, ..ddpm() }),
+            ModelConfig::Improved(ImprovedConfig {
+                checkpoint,
+                classes,
+                dropout: 0.3,
+                ..improved()
+            }),
+        ] {
+            manual_seed(5);
+            let network = build(&config);
+            stir(network.as_ref());
+            let (x, ..) = inputs(&config);
+            let x = Tensor::cat(&[&x, &(&x + 0.1)], 0);
+            let whole = microbatch(network.as_ref(), &x, 0, 4);
+            let apart = |given: &Tensor, expected: &Tensor| {
+                let largest = |x: Tensor| x.abs().max().double_value(&[]);
+                largest(given - expected) / largest(expected.shallow_clone())
+            };
+            for (first, images) in [(0, 1), (1, 3), (3, 1)] {
+                let part = microbatch(network.as_ref(), &x, first, images);
+                let apart = apart(&part, &whole.narrow(0, first, images));
+                assert!(apart < 1e-5, "image {first} of {}: {apart:e}", config.family());
+            }
+            // The same images elsewhere in the batch have other masks.
+            let elsewhere = microbatch(network.as_ref(), &x.narrow(0, 1, 3), 0, 3);
+            assert!(apart(&elsewhere, &whole.narrow(0, 1, 3)) > 1e-2);
         }
     }
 }

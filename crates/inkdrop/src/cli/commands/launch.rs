@@ -13,13 +13,14 @@ use inkdrop::torch::distributed::Store;
 const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The commands that share their work among processes.
-const COMMANDS: [&str; 1] = ["train"];
+const COMMANDS: [&str; 2] = ["train", "sample"];
 
 /// Run a command in several processes that share the work
 ///
-/// Each process trains on its share of every batch. The output has the number of the process before each
-/// line. When a process fails, all end; with --max-restarts they start again from the last checkpoint.
-/// Ctrl-C saves a checkpoint and stops. `torchrun --no-python inkdrop train …` does the same.
+/// `train`: each process trains on its share of every batch. `sample`: each generates one shard of the
+/// images, into a directory or x.I-of-N.npz. The number of the process stands before each line of output.
+/// When a process fails, all end; with --max-restarts they start again and continue. Ctrl-C saves and
+/// stops. `torchrun --no-python inkdrop …` does the same.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Number of processes on this machine

@@ -6,7 +6,9 @@ use inkdrop::{Pipeline, Rng, SamplingPlan};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::options::{ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, SamplerArgs};
+use crate::options::{
+    ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, SamplerArgs, process_shard,
+};
 use crate::output::job::{self, SamplingJob, Shard};
 use crate::output::run::Run;
 
@@ -126,7 +128,7 @@ impl Arguments {
             image: [height, width, channels],
             count: self.count,
             batch,
-            shard: self.shard,
+            shard: process_shard(self.shard)?,
             resumable: self.rng.parse::<Rng>()? == Rng::PerImage,
             restart: false,
         };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use inkdrop::dist::{TimeLimits, WorkerEnv, World, watch_parent};
+
+use crate::output::job::Shard;
 
 /// Time limits of several processes, started by `inkdrop launch` or torchrun.
 #[derive(Debug, clap::Args)]
@@ -28,6 +30,19 @@ impl ProcessesArgs {
         let limits = TimeLimits { start, answer: Duration::from_secs(self.process_timeout) };
         Ok(Some(World::join(worker, limits)?))
     }
+}
+
+/// This process's shard of independent images; the given one if this process is alone.
+pub fn process_shard(given: Option<Shard>) -> Result<Option<Shard>> {
+    let Some(worker) = WorkerEnv::from_env()?.filter(|worker| worker.world_size > 1) else {
+        return Ok(given);
+    };
+    ensure!(
+        given.is_none(),
+        "--shard: several processes divide the images themselves; leave it out"
+    );
+    watch_parent()?;
+    Ok(Some(Shard::new(worker.rank, worker.world_size)))
 }
 
 /// True if the launcher has started this process again, after a failure.

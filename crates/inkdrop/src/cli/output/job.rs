@@ -152,6 +152,11 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
+    /// Part `index` of `of`; the index is below the number of parts.
+    pub fn new(index: usize, of: usize) -> Self {
+        Self { index, of }
+    }
+
     /// Number of parts.
     pub fn of(self) -> usize {
         self.of
