@@ -145,8 +145,8 @@ struct Run {
 
 impl Run {
     fn new(config: &Arguments, model: &ModelConfig, weights: &StateDict) -> Result<Self> {
-        let network = network(model, weights, Kind::Float)?;
-        let ema_network = network(model, weights, Kind::Float)?;
+        let [network, ema_network] = [(); 2].map(|()| network(model, weights, Kind::Float));
+        let (network, ema_network) = (network?, ema_network?);
         let master = MasterWeights::new(network.params())?;
         let ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
         Ok(Self { network, master, ema })

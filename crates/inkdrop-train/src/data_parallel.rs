@@ -1,6 +1,6 @@
 //! Data-parallel training: the processes that train one network together, as the trainer sees them.
 
-use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::TrainError;
 
@@ -96,6 +96,22 @@ impl Processes {
             all.all_reduce(&mut tensor).map_err(TrainError::Processes)?;
         }
         Ok(tensor)
+    }
+
+    /// Replaces tensors in f32 by their means over all processes, in one operation.
+    pub(crate) fn average(&self, tensors: &[&Tensor]) -> Result<(), TrainError> {
+        if self.0.is_none() || tensors.is_empty() {
+            return Ok(());
+        }
+        let _guard = no_grad_guard();
+        let flat = tensors.iter().map(|tensor| tensor.f_reshape([-1]));
+        let flat = Tensor::f_cat(&flat.collect::<Result<Vec<_>, _>>()?, 0)?;
+        let mean = self.sum(flat)?.f_div_scalar(self.count() as f64)?;
+        let lengths: Vec<i64> = tensors.iter().map(|tensor| tensor.numel() as i64).collect();
+        for (tensor, mean) in tensors.iter().zip(mean.f_split_with_sizes(&lengths, 0)?) {
+            tensor.shallow_clone().f_copy_(&mean.f_view_as(tensor)?)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), TrainError> {

@@ -157,6 +157,12 @@ impl MasterWeights {
         self.entries.iter().filter(|entry| entry.role == Role::Trained)
     }
 
+    /// The running statistics of batch normalisation.
+    pub(crate) fn statistics(&self) -> Vec<&Tensor> {
+        let buffers = self.entries.iter().filter(|entry| entry.role != Role::Trained);
+        buffers.map(MasterWeight::value).filter(|value| value.kind() == Kind::Float).collect()
+    }
+
     /// Copies the f32 weights into the network's 16-bit weights.
     ///
     /// # Errors

@@ -301,6 +301,7 @@ impl Trainer {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         self.optimizer.step_unless(gradients, lr, skip)?;
+        self.processes.average(&self.master.statistics())?;
         self.master.sync_to_model()?;
         self.ema.update(&self.master, self.step) // exponential moving average
     }
