@@ -52,7 +52,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("loss", "improved") => loss::check(&case),
         ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
-        ("train", "improved") => train::check(&case),
+        ("train", "improved" | "ddp") => train::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),

@@ -1,4 +1,4 @@
-//! Launched processes from start to end, with /bin/sh as worker.
+//! The environment of workers, and launched processes from start to end, with /bin/sh as worker.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -10,3 +10,4 @@ mod output;
 mod restarts;
 mod stops;
 mod support;
+mod worker_env;
