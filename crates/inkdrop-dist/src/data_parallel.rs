@@ -1,6 +1,9 @@
 //! Distributed data-parallel training with libtorch's reducer of gradients (Li et al. 2020).
 
-use inkdrop_torch::distributed::GradientReducer;
+use std::sync::{Mutex, PoisonError};
+
+use inkdrop_nn::SumOverProcesses;
+use inkdrop_torch::distributed::{GradientReducer, ProcessGroup};
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_train::{DataParallel, ProcessesError, TrainError};
 
@@ -48,6 +51,11 @@ impl DataParallel for DistributedDataParallel {
         Ok(())
     }
 
+    fn batch_statistics(&self) -> Result<Option<Box<dyn SumOverProcesses>>, ProcessesError> {
+        let group = self.world.group().share()?;
+        Ok(Some(Box::new(SumByGroup(Mutex::new(group)))))
+    }
+
     fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
         match &self.reducer {
             Some(reducer) => self.explained(reducer.prepare_for_backward()),
@@ -68,5 +76,14 @@ impl DataParallel for DistributedDataParallel {
             TrainError::Torch(error) => TrainError::Processes(self.world.explain(error).into()),
             other => other,
         }
+    }
+}
+
+/// Sums of batch normalisations; the mutex lets layers of any thread share the group.
+struct SumByGroup(Mutex<ProcessGroup>);
+
+impl SumOverProcesses for SumByGroup {
+    fn sum(&self, x: &Tensor) -> inkdrop_torch::Result<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).sum(x)
     }
 }

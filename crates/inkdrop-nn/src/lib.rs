@@ -17,6 +17,7 @@ mod params;
 mod resample;
 mod residual;
 mod sequential;
+mod synchronization;
 
 pub use activation::Activation;
 pub use attention::{
@@ -44,3 +45,4 @@ pub use params::{Init, Param, Params, Role, Scope, Weight};
 pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
 pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
 pub use sequential::{Block, EmbedSequential, LayerConfig};
+pub use synchronization::SumOverProcesses;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compiled::Normalization;
 use crate::modulation::Modulation;
+use crate::synchronization::{SumOverProcesses, Synchronization};
 use crate::{Activation, CompiledNorm, Init, Mode, Scope, Weight};
 
 /// PyTorch's default ε of every normalisation.
@@ -51,6 +52,7 @@ pub struct BatchNorm {
     running_mean: Weight,
     running_var: Weight,
     batches: Weight,
+    synchronization: Synchronization,
 }
 
 impl BatchNorm {
@@ -67,6 +69,7 @@ impl BatchNorm {
             running_mean: scope.buffer("running_mean", &[channels], 0.0)?,
             running_var: scope.buffer("running_var", &[channels], 1.0)?,
             batches: scope.counter("num_batches_tracked")?,
+            synchronization: scope.synchronization(),
         })
     }
 
@@ -99,6 +102,9 @@ impl BatchNorm {
             let _guard = no_grad_guard();
             let _ = self.batches.shallow_clone().f_add_scalar_(1)?;
         }
+        if let Some(processes) = self.synchronization.get().filter(|_| mode != Mode::Eval) {
+            return in_kind_of(&self.affine.0, x, |x| self.synchronized(x, mode, processes));
+        }
         let running = (mode != Mode::Recompute).then_some((&self.running_mean, &self.running_var));
         let (mean, variance) = (running.map(|r| &**r.0), running.map(|r| &**r.1));
         let (weight, bias) = (Some(&*self.affine.0), Some(&*self.affine.1));
@@ -107,6 +113,50 @@ impl BatchNorm {
             let momentum = Self::MOMENTUM;
             Ok(x.f_batch_norm(weight, bias, mean, variance, train, momentum, EPS, true)?)
         })
+    }
+}
+
+impl BatchNorm {
+    /// Training with the statistics of all processes.
+    fn synchronized(
+        &self,
+        x: &Tensor,
+        mode: Mode,
+        processes: &dyn SumOverProcesses,
+    ) -> Result<Tensor> {
+        let axes: Vec<i64> = (0..x.dim() as i64).filter(|&axis| axis != 1).collect();
+        let channels = self.affine.0.numel();
+        let (variance, mean) = x.f_var_mean_correction(axes.as_slice(), 0, false)?;
+        // Moments of a channel are summed in f64, where E[x²] − E[x]² loses nothing.
+        let (variance, mean) = (variance.f_to_kind(Kind::Double)?, mean.f_to_kind(Kind::Double)?);
+        let count = (x.numel() / channels) as f64;
+        let square = variance.f_add(&mean.f_square()?)?;
+        let counts = mean.f_full_like(count)?;
+        let own = [mean.f_mul_scalar(count)?, square.f_mul_scalar(count)?, counts];
+        let sums = processes.sum(&Tensor::f_stack(&own, 0)?)?;
+        let [mean, square, count] = [0, 1, 2].map(|row| sums.f_get(row));
+        let count = count?.f_detach()?;
+        let mean = mean?.f_div(&count)?;
+        let variance = square?.f_div(&count)?.f_sub(&mean.f_square()?)?.f_clamp_min(0.0)?;
+        if mode == Mode::Train {
+            self.record(&mean, &variance, &count)?;
+        }
+        let scale = variance.f_add_scalar(EPS)?.f_rsqrt()?.f_mul(&self.affine.0)?;
+        let shift = self.affine.1.f_sub(&mean.f_mul(&scale)?)?;
+        let shape: Vec<i64> = (0..x.dim()).map(|axis| if axis == 1 { -1 } else { 1 }).collect();
+        let spread = |value: &Tensor| value.f_to_kind(x.kind())?.f_view(shape.as_slice());
+        Ok(spread(&shift)?.f_addcmul(x, &spread(&scale)?)?)
+    }
+
+    /// Updates the running statistics; the variance is unbiased there, as in PyTorch.
+    fn record(&self, mean: &Tensor, variance: &Tensor, count: &Tensor) -> Result<()> {
+        let _guard = no_grad_guard();
+        let unbiased = variance.f_mul(count)?.f_div(&count.f_sub_scalar(1.0)?.f_clamp_min(1.0)?)?;
+        for (running, new) in [(&self.running_mean, mean), (&self.running_var, &unbiased)] {
+            let new = new.f_to_kind(running.kind())?;
+            let _ = running.shallow_clone().f_lerp_(&new, Self::MOMENTUM)?;
+        }
+        Ok(())
     }
 }
 

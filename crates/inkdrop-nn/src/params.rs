@@ -6,6 +6,8 @@ use std::ops::Deref;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{DefaultGenerator, Result};
 
+use crate::synchronization::{SumOverProcesses, Synchronization};
+
 /// All named parameters and buffers of one network.
 #[derive(Debug)]
 pub struct Params {
@@ -14,6 +16,8 @@ pub struct Params {
     torso: Kind,
     device: Device,
     initialize: bool,
+    /// Of the batch normalisations.
+    synchronization: Synchronization,
 }
 
 /// One named tensor of a network.
@@ -81,7 +85,8 @@ impl Params {
     pub fn new(torso: Kind, device: Device) -> Self {
         let half = matches!(torso, Kind::Half | Kind::BFloat16);
         let kind = if half { Kind::Float } else { torso };
-        Self { entries: Vec::new(), kind, torso, device, initialize: true }
+        let synchronization = Synchronization::default();
+        Self { entries: Vec::new(), kind, torso, device, initialize: true, synchronization }
     }
 
     /// An empty list whose trained parameters are allocated but not initialised, for a network that
@@ -142,6 +147,18 @@ impl Params {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// True if a layer is a batch normalisation.
+    pub fn has_batch_norm(&self) -> bool {
+        self.iter().any(|param| param.name.ends_with("running_var"))
+    }
+
+    /// Makes every batch normalisation of the network use the statistics of a batch over all
+    /// processes in training, as PyTorch's SyncBatchNorm does. All of them call forward and backward
+    /// equally often.
+    pub fn synchronize_batch_norm(&self, processes: Box<dyn SumOverProcesses>) {
+        self.synchronization.set(processes);
+    }
+
     /// Number of trained values.
     pub fn trained_count(&self) -> usize {
         self.trained().map(|entry| entry.tensor.numel()).sum()
@@ -188,6 +205,11 @@ impl Scope<'_> {
     /// The name is taken.
     pub fn torso_weight(&mut self, name: &str, shape: &[i64], init: Init) -> Result<Weight> {
         self.trained(name, shape, init, self.kind)
+    }
+
+    /// The processes whose batch statistics are shared.
+    pub(crate) fn synchronization(&self) -> Synchronization {
+        self.params.synchronization.clone()
     }
 
     /// False in a network that is built uninitialised, whose memory is not to be written.

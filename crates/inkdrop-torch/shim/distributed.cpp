@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/util/Logging.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -39,6 +40,25 @@ std::vector<at::Tensor> tensors_of(const void *const *tensors, size_t count) {
   for (size_t i = 0; i < count; i++) list.push_back(*static_cast<const at::Tensor *>(tensors[i]));
   return list;
 }
+at::Tensor summed(const GroupPointer &group, const at::Tensor &x) {
+  std::vector<at::Tensor> one{x.clone(at::MemoryFormat::Contiguous)};
+  group->allreduce(one)->wait();
+  return one[0];
+}
+
+struct Sum : torch::autograd::Function<Sum> {
+  static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x, GroupPointer group) {
+    context->saved_data["group"] = c10::IValue::make_capsule(group);
+    return summed(group, x);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
+                                                 const torch::autograd::variable_list &upstream) {
+    refuse_create_graph("a sum over processes");
+    auto capsule = context->saved_data["group"].toCapsule();
+    return {summed(c10::static_intrusive_pointer_cast<c10d::ProcessGroup>(capsule), upstream[0]), {}};
+  }
+};
 } // namespace
 
 int inkdrop_store_new(const char *host, uint16_t port, int serve, int64_t timeout_ms, void **store, uint16_t *bound,
@@ -101,6 +121,16 @@ int inkdrop_group_all_reduce(void *group, void *tensor, char **error) noexcept {
     std::vector<at::Tensor> one{*static_cast<at::Tensor *>(tensor)};
     group_of(group)->allreduce(one)->wait();
   });
+}
+
+int inkdrop_group_sum(void *group, const void *tensor, void **out, char **error) noexcept {
+  return guarded(error, [&] {
+    *out = new at::Tensor(Sum::apply(*static_cast<const at::Tensor *>(tensor), group_of(group)));
+  });
+}
+
+int inkdrop_group_share(void *group, void **out, char **error) noexcept {
+  return guarded(error, [&] { *out = new GroupPointer(group_of(group)); });
 }
 
 int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, char **error) noexcept {

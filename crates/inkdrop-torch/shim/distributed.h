@@ -21,6 +21,10 @@ int inkdrop_group_new(void *store, int rank, int size, const char *address, int6
                       char **error) noexcept;
 // Sum over the processes, in place.
 int inkdrop_group_all_reduce(void *group, void *tensor, char **error) noexcept;
+// The sum over the processes with its gradient, which is the sum of the gradients over the processes.
+int inkdrop_group_sum(void *group, const void *tensor, void **out, char **error) noexcept;
+// Another reference to the same group.
+int inkdrop_group_share(void *group, void **out, char **error) noexcept;
 // Values of process 0 into all others.
 int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, char **error) noexcept;
 // `out`, [size, ...]: the tensor of each process.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tch::Tensor;
 
-use crate::ffi::{call, inkdrop_free};
+use crate::ffi::{call, call_for_tensor, inkdrop_free};
 use crate::{Result, TorchError};
 
 /// A client of a TCP store: keys and values that all processes of a group share.
@@ -224,6 +224,31 @@ impl ProcessGroup {
         call(|error| unsafe { inkdrop_group_all_reduce(self.handle, tensor, error) })
     }
 
+    /// The sum of a tensor over all processes, with its gradient: the sum of the sum's gradients over all
+    /// processes.
+    ///
+    /// # Errors
+    /// As [`ProcessGroup::all_reduce`].
+    #[allow(unsafe_code)]
+    pub fn sum(&self, tensor: &Tensor) -> Result<Tensor> {
+        // SAFETY: the handle is alive, and the tensor during the call.
+        call_for_tensor(|out, error| unsafe {
+            inkdrop_group_sum(self.handle, tensor.as_ptr().cast(), out, error)
+        })
+    }
+
+    /// Another handle of the same group.
+    ///
+    /// # Errors
+    /// Out of memory.
+    #[allow(unsafe_code)]
+    pub fn share(&self) -> Result<Self> {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the handle is alive; the shim counts references.
+        call(|error| unsafe { inkdrop_group_share(self.handle, &mut handle, error) })?;
+        Ok(Self { handle, rank: self.rank, size: self.size })
+    }
+
     /// Copies the values of process 0 into the tensors of all others.
     ///
     /// # Errors
@@ -385,6 +410,17 @@ unsafe extern "C" {
     fn inkdrop_group_all_reduce(
         group: *mut c_void,
         tensor: *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_group_sum(
+        group: *mut c_void,
+        tensor: *const c_void,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_group_share(
+        group: *mut c_void,
+        out: *mut *mut c_void,
         error: *mut *mut c_char,
     ) -> c_int;
     fn inkdrop_group_broadcast(

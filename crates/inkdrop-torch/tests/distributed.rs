@@ -101,6 +101,20 @@ fn reduced_gradients_are_those_of_the_whole_batch_also_accumulated() {
     }
 }
 
+/// The loss of process r is r + 1 times the square of the sum of all x: its gradient by any x is the sum of
+/// the processes' gradients by the sum, 2·(1 + 2 + 3)·Σx.
+#[test]
+fn the_gradient_of_a_sum_is_the_sum_of_the_gradients() {
+    let gradients = together(3, |group| {
+        let rank = group.rank() as f64;
+        let x = Tensor::from_slice(&[rank, 1.0]).set_requires_grad(true);
+        let sum = group.share().unwrap().sum(&x).unwrap();
+        (sum.square() * (rank + 1.0)).sum(Kind::Double).backward();
+        [sum, x.grad()].map(|t| Vec::<f64>::try_from(t.detach()).unwrap())
+    });
+    assert_eq!(gradients, vec![[vec![3.0, 3.0], vec![36.0, 36.0]]; 3]);
+}
+
 #[test]
 fn a_store_counts_and_waits_and_says_what_is_missing() {
     let store = Store::serve(HERE, 0, LIMIT).unwrap();

@@ -25,6 +25,10 @@ pub struct TrainConfig {
     /// included, except for BatchNorm's statistics, which are per microbatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microbatch: Option<usize>,
+    /// Training by several processes: batch normalisation uses the statistics of all of them, so that
+    /// their number does not matter.
+    #[serde(skip_serializing_if = "is_true")]
+    pub sync_batch_norm: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// Decay of the learning rate over the steps.
@@ -85,6 +89,10 @@ pub struct TrainConfig {
     pub workers: usize,
 }
 
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         let adam = AdamConfig::default();
@@ -92,6 +100,7 @@ impl Default for TrainConfig {
             steps: 16_000,
             batch: 100,
             microbatch: None,
+            sync_batch_norm: true,
             lr: 1e-3,
             lr_schedule: LrSchedule::Linear,
             warm_up: 0,

@@ -1,5 +1,6 @@
 //! Data-parallel training: the processes that train one network together, as the trainer sees them.
 
+use inkdrop_nn::SumOverProcesses;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::TrainError;
@@ -24,6 +25,14 @@ pub trait DataParallel: Send {
     /// # Errors
     /// Another process has other tensors, or ended.
     fn register(&mut self, trained: &[&Tensor]) -> Result<(), ProcessesError>;
+
+    /// Sums for synchronised batch normalisation; `None` if each process has statistics of its own.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    fn batch_statistics(&self) -> Result<Option<Box<dyn SumOverProcesses>>, ProcessesError> {
+        Ok(None)
+    }
 
     /// Makes the next backward pass average the gradients of the trained tensors over all processes.
     /// Without this call, a backward pass adds to this process's gradients alone.
@@ -76,6 +85,13 @@ impl Processes {
         match &mut self.0 {
             Some(all) => all.register(trained).map_err(TrainError::Processes),
             None => Ok(()),
+        }
+    }
+
+    pub(crate) fn batch_statistics(&self) -> Result<Option<Box<dyn SumOverProcesses>>, TrainError> {
+        match &self.0 {
+            Some(all) => all.batch_statistics().map_err(TrainError::Processes),
+            None => Ok(None),
         }
     }
 

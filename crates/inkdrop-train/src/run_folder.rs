@@ -86,7 +86,8 @@ impl RunFolder {
     /// # Errors
     /// The folder holds no run, or another process uses it.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let folder = Self { _lock: Some(lock(path)?), ..Self::read(path)? };
+        let run = Self::read(path)?;
+        let folder = Self { _lock: Some(lock(path)?), ..run };
         folder.sweep()?;
         Ok(folder)
     }

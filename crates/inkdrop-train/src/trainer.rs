@@ -142,6 +142,12 @@ impl TrainerBuilder {
         let batches = BatchSampler::new(data.images.len(), config.batch, config.seed)?;
         let batches = batches.shard(processes.rank(), processes.count())?;
         processes.register(&master.trained().map(MasterWeight::model).collect::<Vec<_>>())?;
+        if network.params().has_batch_norm() && config.sync_batch_norm && processes.count() > 1 {
+            check_equal_passes(&config, data.images.len(), processes.count())?;
+            if let Some(sums) = processes.batch_statistics()? {
+                network.params().synchronize_batch_norm(sums);
+            }
+        }
         let augmentation = DataLoaderConfig { flip: config.flip, crop, workers: config.workers };
         let validation = self.validation.map(|data| {
             let crop = crop_window(&data, image_shape, config.crop)?;
@@ -615,6 +621,32 @@ fn describe(data: &LabelledDataset, class_names: &[String]) -> String {
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64;
     bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Returns an error unless all processes take equally many passes in every step, and each has images:
+/// synchronised batch normalisation waits for all of them in each pass.
+fn check_equal_passes(
+    config: &TrainConfig,
+    images: usize,
+    processes: usize,
+) -> Result<(), TrainError> {
+    let last = match images % config.batch {
+        0 => config.batch,
+        rest => rest,
+    };
+    for batch in [config.batch, last] {
+        let (least, most) = (batch / processes, batch.div_ceil(processes));
+        let passes = |share| microbatches(share, config.microbatch).count();
+        if least == 0 || passes(least) != passes(most) {
+            let given = format!(
+                "true with a batch of {batch} of {images} images for {processes} processes"
+            );
+            let expected = "equally many passes in each process; choose another train.batch, or \
+                            train.sync_batch_norm = false";
+            return Err(TrainError::Field { field: "train.sync_batch_norm", given, expected });
+        }
+    }
+    Ok(())
 }
 
 /// The size of random crops; `None` if the images have the network's size.

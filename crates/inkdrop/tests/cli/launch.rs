@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::Kind;
 
-use super::support::{Outcome, Place, contents, tensors};
+use super::support::{Outcome, Place, contents, tensors, train_args};
 
 /// A small ddpm U-Net without BatchNorm, with classes, dropout, dropped labels and flips.
 ///
@@ -92,6 +92,34 @@ fn two_and_four_processes_train_the_network_of_one() {
             assert_eq!(files("one"), files(processes), "one process writes");
         }
     }
+}
+
+/// The ContextUnet has batch normalisation, whose statistics are those of the whole batch.
+///
+/// Losses are compared: biases before a normalisation have no gradient but rounding errors, which Adam makes
+/// steps of.
+#[test]
+fn synchronised_batch_normalisation_makes_several_processes_one() {
+    let place = Place::new();
+    place.train("one", "5", &[]).succeeds();
+    place.run(&launch("2", &[], &train_args("two", "5", &[]))).succeeds();
+    let apart = |name: &str| {
+        let [one, other] =
+            ["one", name].map(|name| losses(&place.path(&format!("{name}/log.jsonl"))));
+        assert_eq!(one.len(), 5);
+        one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f64::max)
+    };
+    assert!(apart("two") < 1e-5, "{:e}", apart("two"));
+    let own = ["--set", "train.sync_batch_norm=false"];
+    place.run(&launch("2", &[], &train_args("own", "5", &own))).succeeds();
+    assert!(apart("own") > 1e-3, "{:e}", apart("own"));
+    let uneven = ["--set", "data.count=65"];
+    let args = launch("2", &[], &train_args("bad", "5", &uneven));
+    place.run(&args).fails_saying(&[
+        "train.sync_batch_norm",
+        "a batch of 1 of 65 images",
+        "train.batch",
+    ]);
 }
 
 /// A launched run; its workers' ids by rank.
