@@ -213,7 +213,7 @@ impl ProcessGroup {
         self.size
     }
 
-    /// Sums a tensor over all processes, in place; each gets the same bits.
+    /// All-reduce: sums a tensor over all processes, in place; each gets the same bits.
     ///
     /// # Errors
     /// A process ended, is late, or has another shape.
