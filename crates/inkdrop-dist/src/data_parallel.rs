@@ -3,11 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use inkdrop_nn::SumOverProcesses;
+use inkdrop_torch::TorchError;
 use inkdrop_torch::distributed::{GradientReducer, ProcessGroup};
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_train::{DataParallel, ProcessesError, TrainError};
 
-use crate::{DistError, World};
+use crate::{DistError, FailureReport, World};
 
 /// Largest size of a bucket of gradients, and of the first bucket: those of PyTorch's
 /// DistributedDataParallel.
@@ -53,7 +54,8 @@ impl DataParallel for DistributedDataParallel {
 
     fn batch_statistics(&self) -> Result<Option<Box<dyn SumOverProcesses>>, ProcessesError> {
         let group = self.world.group().share()?;
-        Ok(Some(Box::new(SumByGroup(Mutex::new(group)))))
+        let failures = self.world.failure_report();
+        Ok(Some(Box::new(SumByGroup { group: Mutex::new(group), failures })))
     }
 
     fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
@@ -80,10 +82,15 @@ impl DataParallel for DistributedDataParallel {
 }
 
 /// Sums of batch normalisations; the mutex lets layers of any thread share the group.
-struct SumByGroup(Mutex<ProcessGroup>);
+struct SumByGroup {
+    group: Mutex<ProcessGroup>,
+    failures: FailureReport,
+}
 
 impl SumOverProcesses for SumByGroup {
     fn sum(&self, x: &Tensor) -> inkdrop_torch::Result<Tensor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).sum(x)
+        let group = self.group.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = group.sum(x);
+        sum.map_err(|error| TorchError::message(self.failures.explain(error).to_string()))
     }
 }

@@ -1,7 +1,7 @@
 //! Signs of life in the store, by which a failure names the process that ended.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use inkdrop_torch::distributed::Store;
@@ -14,20 +14,23 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// A process without a sign of life for this long has ended or stands still.
 const SILENCE: Duration = Duration::from_millis(1800);
 
+/// The error where nothing can be asked.
+pub(crate) const NO_STORE: &str =
+    "the process that serves the store has ended, or the network to it is cut";
+
 /// Time for an error that has begun to be written down.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Raises this process's counter in the store, in a thread of its own, while it lives.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    /// Closing it ends the thread.
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Closing it ends the thread. Nobody waits for that: the store may not answer.
+    _stop: Sender<()>,
 }
 
 impl Heartbeat {
     /// - store: a connection of its own, since a request may wait for another one
-    pub(crate) fn start(store: Store, rank: usize) -> Self {
+    pub(crate) fn start(store: Store, rank: usize) -> std::io::Result<Self> {
         let (stop, stopped) = channel::<()>();
         let beat = move || {
             // Without a store there is nobody left to tell.
@@ -35,17 +38,8 @@ impl Heartbeat {
                 && stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout)
             {}
         };
-        let thread = thread::Builder::new().name("heartbeat".to_string()).spawn(beat).ok();
-        Self { stop: Some(stop), thread }
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        thread::Builder::new().name("heartbeat".to_string()).spawn(beat)?;
+        Ok(Self { _stop: stop })
     }
 }
 
@@ -68,7 +62,7 @@ pub(crate) fn find_failure(store: &Store, rank: usize, world_size: usize) -> Opt
     let others = (0..world_size).filter(|&other| other != rank);
     match look(store, others.collect()) {
         Ok(found) => found,
-        Err(_) => Some("the process that serves the store has ended".to_string()),
+        Err(_) => Some(NO_STORE.to_string()),
     }
 }
 

@@ -2,38 +2,59 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use inkdrop_torch::TorchError;
 use inkdrop_torch::distributed::{ProcessGroup, Store};
 
-use crate::heartbeat::{Heartbeat, find_failure, report_failure};
+use crate::heartbeat::{Heartbeat, NO_STORE, find_failure, report_failure};
 use crate::{DistError, WorkerEnv};
 
 /// Time between two looks at who has joined.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Limit of the search for the process that ended.
+const EXPLAIN_LIMIT: Duration = Duration::from_secs(4);
+
 /// The processes of a run, joined by a store and a process group.
 #[derive(Debug)]
 pub struct World {
-    worker: WorkerEnv,
-    // Before the store: the thread uses it.
     _heartbeat: Heartbeat,
     group: ProcessGroup,
-    store: Arc<Store>,
+    failures: FailureReport,
 }
 
-/// Tells the other processes of a run why this one ends; made by [`World::failure_report`].
+/// Tells the other processes of a run why this one ends, and which of them ended; made by
+/// [`World::failure_report`].
 #[derive(Debug, Clone)]
 pub struct FailureReport {
     store: Arc<Store>,
     rank: usize,
+    world_size: usize,
 }
 
 impl FailureReport {
     /// Writes down the reason, which the errors of the other processes quote.
     pub fn send(&self, reason: &str) {
         report_failure(&self.store, self.rank, reason);
+    }
+
+    /// Improves an error of a collective operation: names the process that ended. Takes two seconds.
+    pub fn explain(&self, error: TorchError) -> DistError {
+        let (found, answer) = channel();
+        let report = self.clone();
+        // In a thread of its own: a request to a store behind a cut network may wait for minutes.
+        let look = move || {
+            let _ = found.send(find_failure(&report.store, report.rank, report.world_size));
+        };
+        let looking = thread::Builder::new().name("find-failure".to_string()).spawn(look);
+        match looking.map(|_| answer.recv_timeout(EXPLAIN_LIMIT)) {
+            Ok(Ok(Some(failure))) => DistError::Lost(failure),
+            Ok(Ok(None)) => DistError::Torch(error),
+            _ => DistError::Lost(NO_STORE.to_string()),
+        }
     }
 }
 
@@ -65,22 +86,25 @@ impl World {
         wait_for_all(&store, &worker, limits.start)?;
         let (host, port) = (worker.master_host.as_str(), worker.master_port);
         let beats = Store::connect(host, port, limits.start)?;
-        let heartbeat = Heartbeat::start(beats.with_prefix(&worker.key_prefix())?, worker.rank);
+        let beats = beats.with_prefix(&worker.key_prefix())?;
+        let heartbeat = Heartbeat::start(beats, worker.rank)
+            .map_err(|error| DistError::Store(format!("a thread cannot start: {error}")))?;
         let address = local_address(host, port)?.to_string();
-        let (rank, size) = (worker.rank, worker.world_size);
-        let group = ProcessGroup::join(&store, rank, size, &address, limits.answer);
-        let group = group.map_err(|error| explained(error, &store, &worker))?;
-        Ok(Self { worker, _heartbeat: heartbeat, group, store: Arc::new(store) })
+        let (rank, world_size) = (worker.rank, worker.world_size);
+        let failures = FailureReport { store: Arc::new(store), rank, world_size };
+        let group = ProcessGroup::join(&failures.store, rank, world_size, &address, limits.answer);
+        let group = group.map_err(|error| failures.explain(error))?;
+        Ok(Self { _heartbeat: heartbeat, group, failures })
     }
 
     /// Number of this process, 0 to `world_size` − 1.
     pub fn rank(&self) -> usize {
-        self.worker.rank
+        self.failures.rank
     }
 
     /// Number of processes.
     pub fn world_size(&self) -> usize {
-        self.worker.world_size
+        self.failures.world_size
     }
 
     /// The process group.
@@ -90,19 +114,12 @@ impl World {
 
     /// Tells the other processes why this one ends, after the world was handed to a trainer.
     pub fn failure_report(&self) -> FailureReport {
-        FailureReport { store: Arc::clone(&self.store), rank: self.rank() }
+        self.failures.clone()
     }
 
-    /// Improves an error of a collective operation: names the process that ended. Takes two seconds.
+    /// As [`FailureReport::explain`].
     pub fn explain(&self, error: TorchError) -> DistError {
-        explained(error, &self.store, &self.worker)
-    }
-}
-
-fn explained(error: TorchError, store: &Store, worker: &WorkerEnv) -> DistError {
-    match find_failure(store, worker.rank, worker.world_size) {
-        Some(failure) => DistError::Lost(failure),
-        None => DistError::Torch(error),
+        self.failures.explain(error)
     }
 }
 
@@ -177,7 +194,7 @@ fn wait_for_all(store: &Store, worker: &WorkerEnv, limit: Duration) -> Result<()
             return Err(DistError::Absent { absent: still, world_size, seconds });
         }
         absent = still;
-        std::thread::sleep(POLL);
+        thread::sleep(POLL);
     }
 }
 

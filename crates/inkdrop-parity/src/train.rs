@@ -48,6 +48,8 @@ struct Arguments {
     /// Number of steps that a point of the loss curve averages. If set, the curve is compared
     /// instead of the weights.
     window: Option<i64>,
+    /// Images of a batch that several processes share.
+    global_batch: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -101,7 +103,8 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     }
     let mut rows = vec![case.compare("losses", &losses, tolerance)?];
     rows.extend(run.compare(case, "")?);
-    if case.family == "ddp" {
+    if let Some(images) = config.global_batch {
+        ensure!(batches.t.size()[1] == images, "{}: batches of {images} images", case.name);
         for processes in [2, 4] {
             rows.extend(several_processes(case, &config, processes, &batches, build)?);
         }
@@ -236,11 +239,10 @@ fn several_processes(
         let ended = threads.into_iter().map(|thread| thread.join());
         ended.map(|end| end.unwrap_or_else(|_| bail!("a process panicked"))).collect()
     });
-    let note = format!(", {processes} processes");
     let mut rows = Vec::new();
     for (rank, result) in results.into_iter().enumerate() {
         let (losses, run) = result?;
-        let note = format!("{note}, rank {rank}");
+        let note = format!(", {rank} of {processes}"); // which process
         rows.push(case.compare("losses", &losses, Tolerance::Scaled(1e-5))?.noted(&note));
         rows.extend(run.compare(case, &note)?);
     }

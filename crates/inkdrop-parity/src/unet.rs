@@ -35,7 +35,9 @@ pub(crate) fn model_config(case: &Case, arguments: Value, images: &Tensor) -> Re
         [.., height, width] => ImageSize { height, width },
         _ => ImageSize::square(32),
     };
-    ModelConfig::from_arguments(&case.family, arguments, size).with_context(|| case.name.clone())
+    // `ddp` says how the network was trained.
+    let family = if case.family == "ddp" { "improved" } else { &case.family };
+    ModelConfig::from_arguments(family, arguments, size).with_context(|| case.name.clone())
 }
 
 /// Compares a case in f32, and in evaluation mode in f64, too.

@@ -221,15 +221,18 @@ impl TrainingRun<'_> {
     }
 
     /// Saves the state before the error of an image stops the run. No step has begun: batches are loaded
-    /// first.
+    /// first. All processes of a run come here, since saving is a step of all.
     fn save_before(&mut self, source: DataError) -> TrainError {
         let step = self.trainer.step;
-        match self.folder.filter(|_| step > 0) {
-            None => TrainError::Images(source),
-            Some(folder) => match self.save() {
-                Ok(_) => TrainError::BrokenImage { source, step, saved: folder.checkpoint(step) },
-                Err(error) => error,
-            },
+        if step == 0 || (self.folder.is_none() && self.trainer.is_main_process()) {
+            return TrainError::Images(source);
+        }
+        match (self.save(), self.folder) {
+            (Err(error), _) => error,
+            (Ok(_), None) => TrainError::Images(source),
+            (Ok(_), Some(folder)) => {
+                TrainError::BrokenImage { source, step, saved: folder.checkpoint(step) }
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::Kind;
 
-use super::support::{Outcome, Place, contents, tensors, train_args};
+use super::support::{Outcome, Place, contents, put_run, tensors, train_args};
 
 /// A small ddpm U-Net without BatchNorm, with classes, dropout, dropped labels and flips.
 ///
@@ -122,6 +122,20 @@ fn synchronised_batch_normalisation_makes_several_processes_one() {
     ]);
 }
 
+/// Waits until a run has a whole checkpoint.
+fn wait_for_checkpoint(folder: &Path) {
+    let whole = |name: &str| name.starts_with("step-");
+    let saved = || {
+        let names = fs::read_dir(folder).into_iter().flatten().flatten();
+        names.into_iter().any(|entry| whole(&entry.file_name().to_string_lossy()))
+    };
+    let begun = Instant::now();
+    while !saved() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint");
+        sleep(Duration::from_millis(2));
+    }
+}
+
 /// A launched run; its workers' ids by rank.
 struct Launched {
     child: Child,
@@ -133,17 +147,7 @@ impl Launched {
         let mut command = place.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let launched = Self { child: command.spawn().expect("a process") };
-        let first = place.path(&format!("{out}/checkpoints"));
-        let begun = Instant::now();
-        let saved = || {
-            contents(&first).into_keys().any(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"))
-            })
-        };
-        while !first.is_dir() || !saved() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint");
-            sleep(Duration::from_millis(5));
-        }
+        wait_for_checkpoint(&place.path(&format!("{out}/checkpoints")));
         launched
     }
 
@@ -268,6 +272,48 @@ fn processes_that_do_not_fit_together_say_so() {
     assert!(twice.iter().any(|outcome| outcome.stderr.contains("do two runs use one port")));
 }
 
+/// One process finds the picture, and process 0 saves: they may be two.
+#[test]
+fn a_broken_picture_of_any_process_saves_the_state_first() {
+    let place = Place::new();
+    place.run(&["data", "-n", "8", "--seed", "1", "--out", "x/"]).succeeds();
+    put_run(&place, "3", "1", "kind = \"folder\"\npath = \"x\"\nmemory_mib = 0");
+    let steps = ["train", "mine.toml", "--steps", "8", "--set", "train.batch=2", "--out"];
+    for broken in ["x/00002.png", "x/00003.png", "x/00006.png"] {
+        let path = place.path(broken);
+        let whole = fs::read(&path).expect("a picture");
+        fs::write(&path, &whole[..whole.len() / 2]).expect("a writable folder");
+        let run = broken.replace(['/', '.'], "-");
+        let late = [&steps[..], &[run.as_str()]].concat();
+        let stopped = place.run(&launch("2", &[], &late)).fails_saying(&[broken]);
+        let saved = contents(&place.path(&format!("{run}/checkpoints")));
+        let named = |path: &std::path::PathBuf| {
+            path.file_name().is_some_and(|name| stopped.stderr.contains(&*name.to_string_lossy()))
+        };
+        assert!(saved.is_empty() || saved.keys().any(named), "{}", stopped.stderr);
+        let tries = stopped.stderr.matches("error: ").count();
+        assert_eq!(tries, 2, "each process has one error: {}", stopped.stderr);
+        fs::write(&path, &whole).expect("a writable folder");
+        if !saved.is_empty() {
+            place.run(&launch("2", &[], &[&late[..], &["--resume"]].concat())).succeeds();
+        }
+    }
+}
+
+/// A limit of the shell on the size of files stands for a disk that is full.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_of_process_0_ends_all_with_its_error() {
+    let place = Place::new();
+    let command = place.command(&launch("2", &[], &train("run", "6", &[])));
+    let mut limited = Command::new("bash");
+    limited.args(["-c", r#"trap '' XFSZ; ulimit -f 16; exec "$0" "$@""#]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(place.0.path()).env("OMP_NUM_THREADS", "1").stdin(Stdio::null());
+    let outcome = Outcome::of(&mut limited);
+    outcome.fails_saying(&["[0] error: ", "File too large", "[1] error: process 0 failed: "]);
+}
+
 #[test]
 fn bad_launches_are_refused() {
     let place = Place::new();
@@ -310,4 +356,86 @@ fn one_process_under_a_launcher_is_one_process() {
     place.run(&launch("1", &[], &train("launched", "3", &[]))).succeeds();
     let of = |name: &str| tensors(&place.path(&format!("{name}/final.safetensors")));
     assert!(of("alone") == of("launched"));
+}
+
+/// Two network namespaces with a cable between them stand for two machines.
+struct Machines {
+    names: [String; 2],
+}
+
+impl Machines {
+    /// `None` where this user may not make namespaces, or the program `ip` is missing.
+    fn new() -> Option<Self> {
+        let number = std::process::id();
+        let machines = Self { names: ["a", "b"].map(|side| format!("inkdrop-{side}-{number}")) };
+        let [a, b] = &machines.names;
+        let made = ip(&["netns", "add", a]) && ip(&["netns", "add", b]);
+        let cable = ["link", "add", "cable", "netns", a, "type", "veth"];
+        let ready = made && ip(&[&cable[..], &["peer", "name", "cable", "netns", b]].concat());
+        let up = |(name, address): (&String, &str)| {
+            ip(&["-n", name, "addr", "add", address, "dev", "cable"])
+                && ip(&["-n", name, "link", "set", "lo", "up"])
+                && ip(&["-n", name, "link", "set", "cable", "up"])
+        };
+        let addresses = [(a, "10.99.0.1/24"), (b, "10.99.0.2/24")];
+        (ready && addresses.into_iter().all(up)).then_some(machines)
+    }
+
+    /// Starts the part of a launch on one machine.
+    fn start(&self, place: &Place, node: usize, out: &str, command: &[&str]) -> Launched {
+        let number = node.to_string();
+        let master = ["--nodes", "2", "--node", &number, "--master", "10.99.0.1:29511"];
+        let inner = place.command(&launch("1", &master, command));
+        let mut outer = Command::new("ip");
+        outer.args(["netns", "exec", &self.names[node]]).arg(inner.get_program());
+        outer.args(inner.get_args()).current_dir(place.0.path()).env("OMP_NUM_THREADS", "1");
+        let log = fs::File::create(place.path(&format!("{out}-{node}.log"))).expect("a log");
+        let child = outer.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        Launched { child: child.expect("a process") }
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for name in &self.names {
+            ip(&["netns", "del", name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> bool {
+    let mut command = Command::new("ip");
+    command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn two_machines_train_together_and_a_cut_between_them_ends_both() {
+    let place = Place::new();
+    let Some(machines) = Machines::new() else {
+        println!("skipped: no network namespaces");
+        return;
+    };
+    let both =
+        |out: &str, command: &[&str]| [0, 1].map(|node| machines.start(&place, node, out, command));
+    let text = |out: &str, node: usize| {
+        fs::read_to_string(place.path(&format!("{out}-{node}.log"))).expect("a log")
+    };
+    for run in both("whole", &train("whole", "5", &[])) {
+        assert_eq!(run.end().code, Some(0), "{} {}", text("whole", 0), text("whole", 1));
+    }
+    place.run(&train("one", "5", &[])).succeeds();
+    let of = |name: &str| place.path(&format!("{name}/final.safetensors"));
+    assert!(difference(&of("one"), &of("whole")) < 1e-6);
+    let runs = both("cut", &train("cut", "100000", &["--process-timeout", "3"]));
+    wait_for_checkpoint(&place.path("cut/checkpoints"));
+    assert!(ip(&["-n", &machines.names[0], "link", "set", "cable", "down"]));
+    let cut = Instant::now();
+    for (node, run) in runs.into_iter().enumerate() {
+        assert_eq!(run.end().code, Some(1), "{}", text("cut", node));
+    }
+    assert!(cut.elapsed() < Duration::from_secs(30), "after {:?}", cut.elapsed());
+    assert!(text("cut", 0).contains("process 1 ended or does not answer"), "{}", text("cut", 0));
+    assert!(text("cut", 1).contains("the network to it is cut"), "{}", text("cut", 1));
 }

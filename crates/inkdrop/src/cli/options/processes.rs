@@ -22,13 +22,21 @@ impl ProcessesArgs {
     /// Joins the other processes of the run; `None` if this process is alone.
     pub fn join(&self) -> Result<Option<World>> {
         let Some(worker) = WorkerEnv::from_env()? else { return Ok(None) };
-        watch_parent()?;
+        watch_launcher(&worker)?;
         if worker.world_size == 1 {
             return Ok(None);
         }
         let start = Duration::from_secs(self.start_timeout);
         let limits = TimeLimits { start, answer: Duration::from_secs(self.process_timeout) };
         Ok(Some(World::join(worker, limits)?))
+    }
+}
+
+/// Ends this process with its launcher. A process that was started by hand may outlive its shell.
+fn watch_launcher(worker: &WorkerEnv) -> Result<()> {
+    match worker.run_id.is_empty() {
+        true => Ok(()),
+        false => Ok(watch_parent()?),
     }
 }
 
@@ -41,7 +49,7 @@ pub fn process_shard(given: Option<Shard>) -> Result<Option<Shard>> {
         given.is_none(),
         "--shard: several processes divide the images themselves; leave it out"
     );
-    watch_parent()?;
+    watch_launcher(&worker)?;
     Ok(Some(Shard::new(worker.rank, worker.world_size)))
 }
 
