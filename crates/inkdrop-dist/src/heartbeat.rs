@@ -1,4 +1,4 @@
-//! Signs of life in the store, by which a failure names the process that ended.
+//! Heartbeats: counters in the store that show which process ended.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -8,17 +8,17 @@ use inkdrop_torch::distributed::Store;
 
 use crate::error::ranks;
 
-/// Time between two signs of life.
+/// Time between two heartbeats.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// A process without a sign of life for this long has ended or stands still.
+/// A process without a heartbeat for this long has ended or stands still.
 const SILENCE: Duration = Duration::from_millis(1800);
 
-/// The error where nothing can be asked.
+/// The error if the store does not answer.
 pub(crate) const NO_STORE: &str =
     "the process that serves the store has ended, or the network to it is cut";
 
-/// Time for an error that has begun to be written down.
+/// Time in which a process that fails writes its error to the store.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Raises this process's counter in the store, in a thread of its own, while it lives.
@@ -33,7 +33,7 @@ impl Heartbeat {
     pub(crate) fn start(store: Store, rank: usize) -> std::io::Result<Self> {
         let (stop, stopped) = channel::<()>();
         let beat = move || {
-            // Without a store there is nobody left to tell.
+            // Without a store no process can read the counter.
             while store.add(&beat_key(rank), 1).is_ok()
                 && stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout)
             {}
@@ -51,13 +51,13 @@ fn failure_key(rank: usize) -> String {
     format!("failed/{rank}")
 }
 
-/// Writes down why this process ends.
+/// Writes the error of this process to the store.
 pub(crate) fn report_failure(store: &Store, rank: usize, reason: &str) {
     // The store may have ended first.
     let _ = store.set(&failure_key(rank), reason);
 }
 
-/// Says which of the other processes ended, and why; `None` if all are alive.
+/// Returns which of the other processes ended, and why; `None` if all are alive.
 pub(crate) fn find_failure(store: &Store, rank: usize, world_size: usize) -> Option<String> {
     let others = (0..world_size).filter(|&other| other != rank);
     match look(store, others.collect()) {
@@ -86,8 +86,7 @@ fn look(store: &Store, others: Vec<usize>) -> inkdrop_torch::Result<Option<Strin
     Ok((!silent.is_empty()).then(|| format!("{} ended or does not answer", ranks(&silent))))
 }
 
-/// The first error that another process has written down. An error that was caused by the end of a
-/// third process is not one.
+/// The first error that another process has written to the store.
 fn first_failure(store: &Store, others: &[usize]) -> inkdrop_torch::Result<Option<String>> {
     for &rank in others {
         if store.has(&failure_key(rank))? {

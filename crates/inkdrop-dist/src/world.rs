@@ -1,4 +1,4 @@
-//! The processes of a run: joining, agreement, and what to say when one ends.
+//! The processes of a run: joining, checks that they belong together, and errors that name the one that ended.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct World {
     failures: FailureReport,
 }
 
-/// Tells the other processes of a run why this one ends, and which of them ended; made by
+/// Sends the error of this process to the others, and finds the process that ended; made by
 /// [`World::failure_report`].
 #[derive(Debug, Clone)]
 pub struct FailureReport {
@@ -36,7 +36,7 @@ pub struct FailureReport {
 }
 
 impl FailureReport {
-    /// Writes down the reason, which the errors of the other processes quote.
+    /// Sends the reason, which the errors of the other processes quote.
     pub fn send(&self, reason: &str) {
         report_failure(&self.store, self.rank, reason);
     }
@@ -112,7 +112,7 @@ impl World {
         &self.group
     }
 
-    /// Tells the other processes why this one ends, after the world was handed to a trainer.
+    /// The report of this process, for use after a trainer has taken the world.
     pub fn failure_report(&self) -> FailureReport {
         self.failures.clone()
     }

@@ -159,6 +159,11 @@ impl Params {
         self.synchronization.set(processes);
     }
 
+    /// True after [`Params::synchronize_batch_norm`]: running statistics are the same in all processes.
+    pub fn batch_norm_is_synchronized(&self) -> bool {
+        self.synchronization.get().is_some()
+    }
+
     /// Number of trained values.
     pub fn trained_count(&self) -> usize {
         self.trained().map(|entry| entry.tensor.numel()).sum()

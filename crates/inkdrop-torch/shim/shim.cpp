@@ -39,23 +39,23 @@ void restore(c10::Device device, const at::Tensor &state) {
 }
 
 // A default generator and its state at some time.
-struct Moment {
+struct GeneratorState {
   c10::Device device;
   at::Tensor state;
 };
 
 // The generators that a block on this device may draw from: keys of dropout are drawn on the CPU.
-std::vector<Moment> moments(c10::Device device) {
-  std::vector<Moment> now{{c10::kCPU, state_of(c10::kCPU)}};
+std::vector<GeneratorState> generator_states(c10::Device device) {
+  std::vector<GeneratorState> now{{c10::kCPU, state_of(c10::kCPU)}};
   if (!device.is_cpu()) now.push_back({device, state_of(device)});
   return now;
 }
 
 // Gives the generators the states of the first pass, and on leaving those they had.
 struct Replay {
-  std::vector<Moment> before;
+  std::vector<GeneratorState> before;
 
-  explicit Replay(const std::vector<Moment> &first) {
+  explicit Replay(const std::vector<GeneratorState> &first) {
     for (const auto &[device, state] : first) before.push_back({device, state_of(device)});
     for (const auto &[device, state] : first) restore(device, state);
   }
@@ -77,7 +77,7 @@ struct Closure : torch::CustomClassHolder {
   inkdrop_drop drop;
   size_t inputs;
   bool random;
-  std::vector<Moment> first;  // of the generators, where the block is random
+  std::vector<GeneratorState> first;  // of the generators, where the block is random
 
   Closure(void *state, inkdrop_run run, inkdrop_drop drop, size_t inputs, bool random)
       : state(state), run(run), drop(drop), inputs(inputs), random(random) {}
@@ -103,7 +103,7 @@ using Shared = c10::intrusive_ptr<Closure>;
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
   static at::Tensor forward(AutogradContext *context, const Shared &closure,
                             at::TensorList tensors) {
-    if (closure->random) closure->first = moments(tensors[0].device());
+    if (closure->random) closure->first = generator_states(tensors[0].device());
     context->save_for_backward(tensors.vec());
     context->saved_data["closure"] =
         c10::IValue::make_capsule(c10::intrusive_ptr<torch::CustomClassHolder>(closure));

@@ -53,7 +53,7 @@ fn normalisation() -> Result<[Tensor; 2]> {
     Ok([given, expected.f_silu()?])
 }
 
-/// True if the kernel of dropout keeps what Philox in scalars says.
+/// True if the kernel of dropout has the mask of Philox in scalars.
 fn same_mask() -> Result<bool> {
     let (key, image) = (0x0123_4567_89ab_cdef, 3);
     let mask = Mask { probability: 0.5, key, first_image: image };

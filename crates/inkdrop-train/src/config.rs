@@ -25,8 +25,8 @@ pub struct TrainConfig {
     /// included, except for BatchNorm's statistics, which are per microbatch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microbatch: Option<usize>,
-    /// Training by several processes: batch normalisation uses the statistics of all of them, so that
-    /// their number does not matter.
+    /// Synchronised batch normalisation (SyncBatchNorm): several processes use the statistics of the whole
+    /// batch, so that their number does not matter. No effect on a single process.
     #[serde(skip_serializing_if = "is_true")]
     pub sync_batch_norm: bool,
     /// Peak learning rate.

@@ -162,3 +162,61 @@ impl Processes {
         Ok(String::from_utf8_lossy(&Vec::<u8>::try_from(&bytes)?).into_owned())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Process 0 of two; the other one has the values 10 times as large.
+    struct Two;
+
+    impl DataParallel for Two {
+        fn rank(&self) -> usize {
+            0
+        }
+
+        fn world_size(&self) -> usize {
+            2
+        }
+
+        fn register(&mut self, _: &[&Tensor]) -> Result<(), ProcessesError> {
+            Ok(())
+        }
+
+        fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
+            Ok(())
+        }
+
+        fn all_reduce(&self, tensor: &mut Tensor) -> Result<(), ProcessesError> {
+            let _ = tensor.f_mul_scalar_(11)?;
+            Ok(())
+        }
+
+        fn broadcast(&self, _: &[&Tensor]) -> Result<(), ProcessesError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn averages_are_means_over_processes_in_every_shape() {
+        let [flat, square] =
+            [Tensor::from_slice(&[2f32, 4.0]), Tensor::from_slice(&[6f32; 4]).view([2, 2])];
+        Processes::new(Some(Box::new(Two))).average(&[&flat, &square]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&flat).unwrap(), [11.0, 22.0]);
+        assert_eq!(Vec::<f32>::try_from(square.view([-1])).unwrap(), [33.0; 4]);
+        Processes::new(None).average(&[&flat]).unwrap();
+        assert_eq!(Vec::<f32>::try_from(&flat).unwrap(), [11.0, 22.0]);
+    }
+
+    #[test]
+    fn a_flag_of_any_process_counts() {
+        for (processes, flag) in
+            [(Some(Box::new(Two) as Box<dyn DataParallel>), true), (None, true)]
+        {
+            let processes = Processes::new(processes);
+            assert!(processes.any(flag).unwrap());
+            assert!(!processes.any(false).unwrap());
+        }
+    }
+}

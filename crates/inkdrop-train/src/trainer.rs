@@ -27,10 +27,10 @@ use crate::{
 /// All random numbers of step s follow from (seed, s) and from the state in checkpoints, so that
 /// a resumed run equals an uninterrupted one.
 ///
-/// libtorch's default generator is seeded anew for each microbatch, so that all of them draw the same
-/// dropout keys. A network of one's own should call [`inkdrop_torch::dropout`] with
-/// [`Conditioning::first_image`](inkdrop_nn::Conditioning::first_image); what it draws otherwise is the
-/// same in each microbatch.
+/// The trainer seeds libtorch's default generator before each microbatch. So every layer draws the same
+/// dropout key in all microbatches, and so does a network of one's own that calls
+/// [`inkdrop_torch::dropout`] with [`Conditioning::first_image`](inkdrop_nn::Conditioning::first_image).
+/// Other random numbers of a network repeat in each microbatch.
 ///
 /// ```
 /// # use inkdrop_data::sprites;
@@ -307,7 +307,9 @@ impl Trainer {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         self.optimizer.step_unless(gradients, lr, skip)?;
-        self.processes.average(&self.master.statistics())?;
+        if !self.network.params().batch_norm_is_synchronized() {
+            self.processes.average(&self.master.statistics())?;
+        }
         self.master.sync_to_model()?;
         self.ema.update(&self.master, self.step) // exponential moving average
     }

@@ -5,11 +5,11 @@ use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
-/// A process group that a child leads.
+/// A process group of Unix that a child leads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ProcessGroup(Pid);
+pub(super) struct UnixProcessGroup(Pid);
 
-impl ProcessGroup {
+impl UnixProcessGroup {
     pub(super) fn led_by(child: &Child) -> Self {
         Self(Pid::from_child(child))
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::group::ProcessGroup;
+use super::group::UnixProcessGroup;
 use super::output::{Pump, Stream, WorkerOutput};
 
 /// How long a process group may exist after SIGKILL, where the system does not say whether its
@@ -78,7 +78,7 @@ impl fmt::Display for WorkerEnd {
 pub(super) struct Worker {
     rank: usize,
     child: Child,
-    group: ProcessGroup,
+    group: UnixProcessGroup,
     pumps: Vec<Pump>,
     end: Option<WorkerEnd>,
     signalled: bool,
@@ -97,7 +97,7 @@ impl Worker {
         // A terminal stops background process groups that read from it.
         command.process_group(0).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let group = ProcessGroup::led_by(&child);
+        let group = UnixProcessGroup::led_by(&child);
         // Complete before the pumps start: if they fail, the drop of this value ends the process.
         let mut worker = Self {
             rank,
