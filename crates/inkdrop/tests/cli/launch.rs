@@ -68,9 +68,8 @@ fn losses(log: &Path) -> Vec<f64> {
 /// The epoch of ten images ends with a batch of two: with four processes two of them have none.
 #[test]
 fn two_and_four_processes_train_the_network_of_one() {
-    for more in
-        [&[][..], &["--set", "train.microbatch=1", "--set", "train.timesteps=loss-second-moment"]]
-    {
+    let importance = ["--set", "train.microbatch=1", "--set", "train.timesteps=loss-second-moment"];
+    for more in [&[][..], &importance, &["--set", "model.checkpoint=true"]] {
         let place = Place::new();
         place.run(&train("one", "5", more)).succeeds();
         for processes in ["2", "4"] {
