@@ -8,7 +8,7 @@ pub struct NoiseLevel {
     /// ᾱ, the fraction of the data's variance in x, in [0, 1].
     pub alpha_cumprod: f64,
     /// Timestep of the full process, 0 to T − 1. A fraction lies between two timesteps; −1 is the
-    /// noiseless data.
+    /// noiseless data. In a process of continuous noise levels, the time that the network receives.
     pub timestep: f64,
 }
 
