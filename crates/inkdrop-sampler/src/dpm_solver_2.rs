@@ -1,7 +1,7 @@
 //! DPM-Solver-2, singlestep (Lu et al. 2022; k-diffusion's `sample_dpm_2`).
 
 use inkdrop_process::Denoiser;
-use inkdrop_schedule::{SamplingSchedule, Schedule, SolverStep};
+use inkdrop_schedule::{NoiseLevels, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
@@ -13,13 +13,13 @@ use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, Sol
 /// Euler step; n steps take 2n − 1 network calls.
 #[derive(Debug, Clone, Copy)]
 pub struct DpmSolver2<'a> {
-    noise_schedule: &'a Schedule,
+    levels: &'a dyn NoiseLevels,
 }
 
 impl<'a> DpmSolver2<'a> {
-    /// - noise_schedule: the full process, for the timesteps of the middle noise levels
-    pub fn new(noise_schedule: &'a Schedule) -> Self {
-        Self { noise_schedule }
+    /// - levels: of the process, for the times of the middle noise levels
+    pub fn new(levels: &'a dyn NoiseLevels) -> Self {
+        Self { levels }
     }
 }
 
@@ -36,7 +36,7 @@ impl Solver for DpmSolver2<'_> {
             return Ok(SolverOutput { x: renoise(step.to, &first)?, x0: first.x0 });
         }
         let (from, to) = (step.from.sigma(), step.to.sigma());
-        let middle = self.noise_schedule.level_at_sigma((from * to).sqrt());
+        let middle = self.levels.level_at_sigma((from * to).sqrt());
         let second = SolverStep::new(middle, step.to);
         let slope = denoiser.denoise(&renoise(middle, &first)?, &second)?.eps;
         let signal = step.to.signal();
@@ -49,9 +49,9 @@ impl Solver for DpmSolver2<'_> {
 /// [`Sampler::sample`](crate::Sampler::sample).
 pub fn dpm_solver_2(
     denoiser: &dyn Denoiser,
-    noise_schedule: &Schedule,
+    levels: &dyn NoiseLevels,
     schedule: &SamplingSchedule,
     x: Tensor,
 ) -> Result<Tensor, SamplerError> {
-    SamplingSteps::new(denoiser, DpmSolver2::new(noise_schedule), schedule, x, NoNoise).finish()
+    SamplingSteps::new(denoiser, DpmSolver2::new(levels), schedule, x, NoNoise).finish()
 }

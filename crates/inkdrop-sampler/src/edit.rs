@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_process::Denoiser;
-use inkdrop_schedule::{NoiseLevel, SamplingSchedule, Schedule, SolverStep};
+use inkdrop_schedule::{NoiseLevel, NoiseLevels, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
@@ -60,13 +60,13 @@ pub fn img2img_start(
 pub fn img2img(
     denoiser: &dyn Denoiser,
     sampler: &Sampler,
-    (noise_schedule, schedule): (&Schedule, &SamplingSchedule),
+    (levels, schedule): (&dyn NoiseLevels, &SamplingSchedule),
     images: &Tensor,
     strength: f64,
     noise: &mut dyn NoiseSource,
 ) -> Result<Tensor, SamplerError> {
     let (x, schedule) = img2img_start(schedule, images, strength, noise)?;
-    sampler.sample(denoiser, noise_schedule, &schedule, x, noise)
+    sampler.sample(denoiser, levels, &schedule, x, noise)
 }
 
 /// Resampling of RePaint: how often each part of the schedule is repeated, so that the inpainted region

@@ -1,7 +1,7 @@
 //! Heun's method and the stochastic EDM sampler (Karras et al. 2022).
 
 use inkdrop_process::{Denoiser, Prediction};
-use inkdrop_schedule::{NoiseLevel, SamplingSchedule, Schedule, SolverStep};
+use inkdrop_schedule::{NoiseLevel, NoiseLevels, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
@@ -81,18 +81,18 @@ impl Churn {
 /// (Karras et al. 2022, algorithm 2).
 #[derive(Debug, Clone, Copy)]
 pub struct Edm<'a> {
-    noise_schedule: &'a Schedule,
+    levels: &'a dyn NoiseLevels,
     churn: Churn,
 }
 
 impl<'a> Edm<'a> {
-    /// - noise_schedule: the full process, for the timesteps of the raised noise levels
+    /// - levels: of the process, for the times of the raised noise levels
     ///
     /// # Errors
     /// A churn below 0, a noise of 0 or less, or min above max.
-    pub fn new(noise_schedule: &'a Schedule, churn: Churn) -> Result<Self, SamplerError> {
+    pub fn new(levels: &'a dyn NoiseLevels, churn: Churn) -> Result<Self, SamplerError> {
         churn.check()?;
-        Ok(Self { noise_schedule, churn })
+        Ok(Self { levels, churn })
     }
 
     /// x at the raised noise level, and the step from there.
@@ -107,7 +107,7 @@ impl<'a> Edm<'a> {
         if gamma <= 0.0 {
             return Ok((x.shallow_clone(), *step));
         }
-        let raised = self.noise_schedule.level_at_sigma(sigma * (1.0 + gamma));
+        let raised = self.levels.level_at_sigma(sigma * (1.0 + gamma));
         let added = self.churn.noise * (raised.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
         let ratio = raised.signal() / step.from.signal();
         let x = combine(&[(ratio, x), (raised.signal() * added, &noise_like(noise, x)?)])?;
@@ -133,13 +133,13 @@ impl Solver for Edm<'_> {
 /// [`Sampler::sample`](crate::Sampler::sample).
 pub fn edm(
     denoiser: &dyn Denoiser,
-    noise_schedule: &Schedule,
+    levels: &dyn NoiseLevels,
     schedule: &SamplingSchedule,
     x: Tensor,
     churn: Churn,
     noise: &mut dyn NoiseSource,
 ) -> Result<Tensor, SamplerError> {
-    SamplingSteps::new(denoiser, Edm::new(noise_schedule, churn)?, schedule, x, noise).finish()
+    SamplingSteps::new(denoiser, Edm::new(levels, churn)?, schedule, x, noise).finish()
 }
 
 /// One Heun step, with the prediction at its start.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use inkdrop_process::Denoiser;
 use inkdrop_schedule::solver_coefficients::BKind;
-use inkdrop_schedule::{SamplingSchedule, Schedule};
+use inkdrop_schedule::{NoiseLevels, SamplingSchedule};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
@@ -113,13 +113,13 @@ impl Sampler {
 
     /// A fresh solver for one run.
     ///
-    /// - noise_schedule: the full process, for samplers that evaluate between its timesteps
+    /// - levels: of the process, for samplers that evaluate between those of their schedule
     ///
     /// # Errors
-    /// Settings outside their range.
+    /// Settings outside their range, or [`Pndm`] for a process without timesteps.
     pub fn solver<'a>(
         &self,
-        noise_schedule: &'a Schedule,
+        levels: &'a dyn NoiseLevels,
     ) -> Result<Box<dyn Solver + 'a>, SamplerError> {
         Ok(match *self {
             Self::Ddpm => Box::new(Ddpm),
@@ -127,13 +127,13 @@ impl Sampler {
             Self::Euler => Box::new(Euler),
             Self::EulerAncestral { eta } => Box::new(EulerAncestral::new(eta)?),
             Self::Heun => Box::new(Heun),
-            Self::Edm(churn) => Box::new(Edm::new(noise_schedule, churn)?),
+            Self::Edm(churn) => Box::new(Edm::new(levels, churn)?),
             Self::Lms { order } => Box::new(Lms::new(order)?),
-            Self::Dpm2 => Box::new(DpmSolver2::new(noise_schedule)),
+            Self::Dpm2 => Box::new(DpmSolver2::new(levels)),
             Self::Dpm(config) => Box::new(DpmSolverMultistep::new(config)?),
             Self::UniPc(config) => Box::new(UniPcSolver::new(config)?),
             Self::Plms => Box::new(Plms::default()),
-            Self::Pndm => Box::new(Pndm::new(noise_schedule)),
+            Self::Pndm => Box::new(Pndm::new(levels.timesteps().ok_or_else(no_timesteps)?)),
         })
     }
 
@@ -150,12 +150,12 @@ impl Sampler {
     pub fn steps<'a>(
         &self,
         denoiser: impl Denoiser + 'a,
-        noise_schedule: &'a Schedule,
+        levels: &'a dyn NoiseLevels,
         schedule: &SamplingSchedule,
         x: Tensor,
         noise: impl NoiseSource + 'a,
     ) -> Result<SamplingSteps<'a>, SamplerError> {
-        let solver = self.solver(noise_schedule)?;
+        let solver = self.solver(levels)?;
         Ok(match self {
             Self::Ddpm | Self::Ddim { .. } => {
                 SamplingSteps::new(denoiser, solver, schedule, x, noise)
@@ -176,12 +176,12 @@ impl Sampler {
     pub fn sample(
         &self,
         denoiser: &dyn Denoiser,
-        noise_schedule: &Schedule,
+        levels: &dyn NoiseLevels,
         schedule: &SamplingSchedule,
         x: Tensor,
         noise: &mut dyn NoiseSource,
     ) -> Result<Tensor, SamplerError> {
-        self.steps(denoiser, noise_schedule, schedule, x, noise)?.finish()
+        self.steps(denoiser, levels, schedule, x, noise)?.finish()
     }
 }
 
@@ -216,6 +216,14 @@ impl FromStr for Sampler {
         let name = if name == "euler-a" { "euler-ancestral".to_string() } else { name };
         let known = Self::all().into_iter().find(|(known, _)| *known == name);
         known.map(|(_, sampler)| sampler).ok_or_else(|| unknown(text, &name))
+    }
+}
+
+fn no_timesteps() -> SamplerError {
+    SamplerError::Request {
+        field: "sampler",
+        given: "pndm for a process with continuous noise levels".into(),
+        expected: "another sampler: the steps of pndm are timesteps".into(),
     }
 }
 

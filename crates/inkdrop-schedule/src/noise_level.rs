@@ -1,6 +1,6 @@
 //! Noise levels: how noisy x is, and the timestep of the process with that noise.
 
-use crate::Schedule;
+use crate::{Preconditioning, Schedule};
 
 /// A noise level of x = √ᾱ·x0 + √(1−ᾱ)·ε, and the timestep at which a process has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +52,37 @@ impl NoiseLevel {
     /// True if x is clean data.
     pub fn is_noiseless(&self) -> bool {
         self.alpha_cumprod >= 1.0
+    }
+}
+
+/// The noise levels of a process, for solvers that evaluate between those of a schedule.
+pub trait NoiseLevels: std::fmt::Debug {
+    /// The level with noise σ, and the time at which the process has it.
+    ///
+    /// - sigma: > 0
+    fn level_at_sigma(&self, sigma: f64) -> NoiseLevel;
+
+    /// The schedule over timesteps; `None` if noise levels are continuous.
+    fn timesteps(&self) -> Option<&Schedule>;
+}
+
+impl NoiseLevels for Schedule {
+    fn level_at_sigma(&self, sigma: f64) -> NoiseLevel {
+        self.level_at_sigma(sigma)
+    }
+
+    fn timesteps(&self) -> Option<&Schedule> {
+        Some(self)
+    }
+}
+
+impl NoiseLevels for Preconditioning {
+    fn level_at_sigma(&self, sigma: f64) -> NoiseLevel {
+        self.level(sigma)
+    }
+
+    fn timesteps(&self) -> Option<&Schedule> {
+        None
     }
 }
 

@@ -3,28 +3,36 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-use crate::NoiseLevel;
+use serde::{Deserialize, Serialize};
+
+use crate::error::require;
+use crate::{NoiseLevel, ScheduleError};
 
 /// How a network F becomes a denoiser D(x; σ) = c_skip·x + c_out·F(c_in·x; c_noise) of x = x0 + σ·ε
 /// (Karras et al. 2022, eq. 7).
 ///
-/// `Edm`, `Vp`, `Ve` and `Iddpm` are the columns of table 1 there.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// `Edm`, `Vp`, `Ve` and `Iddpm` are the columns of table 1 there. In a config: `name = "edm"`,
+/// `sigma_data = 0.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Preconditioning {
     /// EDM: input and target of F have unit variance; c_noise = ¼·ln σ.
     Edm {
-        /// σ_data, the standard deviation of the data; > 0, 0.5 in the paper.
+        /// σ_data, the standard deviation of the data; > 0, 0.5 by default.
+        #[serde(default = "half")]
         sigma_data: f64,
     },
     /// EDM with the opposite sign of F (`v_prediction` of diffusers' EDM schedulers).
     EdmVelocity {
         /// σ_data; > 0.
+        #[serde(default = "half")]
         sigma_data: f64,
     },
     /// A consistency model: EDM with D(x; σ_min) = x (Song et al. 2023, appendix C);
     /// c_noise = 250·ln σ.
     Consistency {
         /// σ_data; > 0.
+        #[serde(default = "half")]
         sigma_data: f64,
         /// σ_min, the noise level at which D is the identity; > 0.
         sigma_min: f64,
@@ -41,20 +49,32 @@ pub enum Preconditioning {
     /// (Lipman et al. 2023, Liu et al. 2023).
     Flow {
         /// The path.
+        #[serde(default)]
         path: FlowPath,
-        /// c_noise = time_scale·t; > 0, 1000 in diffusers.
+        /// c_noise = time_scale·t; > 0, 1000 by default as in diffusers.
+        #[serde(default = "thousand")]
         time_scale: f64,
     },
     /// TrigFlow: x_t = cos t·x0 + sin t·ε with ε of standard deviation σ_data; F·σ_data predicts the
     /// velocity; c_noise = t = atan(σ/σ_data) (Lu & Song 2025, section 3).
     TrigFlow {
         /// σ_data; > 0.
+        #[serde(default = "half")]
         sigma_data: f64,
     },
 }
 
+fn half() -> f64 {
+    0.5
+}
+
+fn thousand() -> f64 {
+    1000.0
+}
+
 /// The linear β(t) = β_min + β_d·t of a variance-preserving process (Song et al. 2021).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct BetaRange {
     /// β_d; > 0.
     pub beta_d: f64,
@@ -69,9 +89,11 @@ impl Default for BetaRange {
 }
 
 /// A path x_t = α_t·x0 + σ_t·ε from data to noise, t from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FlowPath {
     /// α = 1 − t, σ = t: rectified flow (Liu et al. 2023).
+    #[default]
     Linear,
     /// α = cos(πt/2), σ = sin(πt/2) (Albergo & Vanden-Eijnden 2023).
     Cosine,
@@ -96,6 +118,46 @@ pub struct PreconditioningCoefs {
 impl Preconditioning {
     /// Number of timesteps of `Vp` and `Iddpm`, M in the paper.
     const STEPS: usize = 1000;
+
+    /// Validates the numbers.
+    ///
+    /// # Errors
+    /// A number that is not finite and above 0.
+    pub fn check(&self) -> Result<(), ScheduleError> {
+        let betas =
+            |betas: &BetaRange| vec![("beta_d", betas.beta_d), ("beta_min", betas.beta_min)];
+        let numbers = match self {
+            Self::Edm { sigma_data }
+            | Self::EdmVelocity { sigma_data }
+            | Self::TrigFlow { sigma_data } => vec![("sigma_data", *sigma_data)],
+            Self::Consistency { sigma_data, sigma_min } => {
+                vec![("sigma_data", *sigma_data), ("sigma_min", *sigma_min)]
+            }
+            Self::Vp(range) => betas(range),
+            Self::Ve | Self::Iddpm => Vec::new(),
+            Self::Flow { path: FlowPath::Vp(range), time_scale } => {
+                [betas(range), vec![("time_scale", *time_scale)]].concat()
+            }
+            Self::Flow { time_scale, .. } => vec![("time_scale", *time_scale)],
+        };
+        numbers.into_iter().try_for_each(|(name, value)| {
+            require(value > 0.0 && value.is_finite(), name, value, "a finite number above 0")
+        })
+    }
+
+    /// The noise levels of sampling, smallest and largest σ (Karras et al. 2022, tables 1 and 7). Flows
+    /// start at pure noise, where σ is infinite.
+    pub fn sigma_range(&self) -> (f64, f64) {
+        match self {
+            Self::Edm { .. } | Self::EdmVelocity { .. } | Self::Consistency { .. } => (0.002, 80.0),
+            Self::TrigFlow { .. } => (0.002, 80.0),
+            Self::Vp(betas) => (betas.sigma(1e-3), betas.sigma(1.0)),
+            Self::Ve => (0.02, 100.0),
+            Self::Iddpm => (0.002, 81.0),
+            Self::Flow { path: FlowPath::Vp(betas), .. } => (betas.sigma(1e-3), betas.sigma(1.0)),
+            Self::Flow { .. } => (1e-3, f64::INFINITY),
+        }
+    }
 
     /// The noise level σ, with the time that the network receives.
     ///
@@ -159,6 +221,11 @@ impl BetaRange {
     /// β(t).
     fn beta(&self, t: f64) -> f64 {
         self.beta_min + self.beta_d * t
+    }
+
+    /// σ(t) = √(exp(½·β_d·t² + β_min·t) − 1).
+    pub fn sigma(&self, t: f64) -> f64 {
+        (0.5 * self.beta_d * t * t + self.beta_min * t).exp_m1().sqrt()
     }
 
     /// t at which ln ᾱ = −½·β_d·t² − β_min·t.
@@ -324,8 +391,7 @@ mod tests {
     fn the_time_of_vp_inverts_its_sigma() {
         let betas = BetaRange::default();
         for t in [1e-5, 1e-3, 0.5, 1.0] {
-            let sigma = ((0.5 * betas.beta_d * t * t + betas.beta_min * t).exp_m1()).sqrt();
-            let level = Preconditioning::Vp(betas).level(sigma);
+            let level = Preconditioning::Vp(betas).level(betas.sigma(t));
             assert!((level.timestep / 999.0 / t - 1.0).abs() < 1e-6, "{t} {}", level.timestep);
         }
     }
