@@ -27,7 +27,7 @@ const fn flags(name: &'static str, about: &'static str, flags: &'static str) -> 
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self {
             name: "sprites",
             about: "the sprites notebook's ContextUnet, 16x16, 5 contexts",
@@ -102,6 +102,16 @@ impl Preset {
             "guided_lsun",
             "lsun_bedroom.pt, lsun_cat.pt, lsun_horse.pt",
             "--attention_resolutions 32,16,8 --dropout 0.1 --image_size 256 --learn_sigma True --num_channels 256 --num_head_channels 64 --num_res_blocks 2 --resblock_updown True",
+        ),
+        flags(
+            "consistency_imagenet64",
+            "cd_imagenet64_l2.pt, ct_imagenet64.pt and their siblings, 1000 classes",
+            "--attention_resolutions 32,16,8 --class_cond True --image_size 64 --num_channels 192 --num_head_channels 64 --num_res_blocks 3 --resblock_updown True --use_new_attention_order True",
+        ),
+        flags(
+            "consistency_lsun256",
+            "cd_bedroom256_l2.pt, ct_cat256.pt and their siblings",
+            "--attention_resolutions 32,16,8 --image_size 256 --num_channels 256 --num_head_channels 64 --num_res_blocks 2 --resblock_updown True --use_new_attention_order True --use_scale_shift_norm False",
         ),
         Self {
             name: "unet2d_cifar10",

@@ -27,6 +27,8 @@ impl ImprovedConfig {
         let learned =
             levels == 1 || shapes.has(&format!("input_blocks.{}.0.op.weight", blocks + 1));
         let resblock_updown = doubled_res(shapes);
+        // openai/consistency_models has the images' axes in its attention, and all q, k, v in turn.
+        let consistency = shapes.axes("middle_block.1.qkv.weight") == Some(4);
         let attention: Vec<i64> = (0..levels).filter(attends).map(|level| 1 << level).collect();
         let config = Self {
             size: ImageSize::square(64),
@@ -39,7 +41,10 @@ impl ImprovedConfig {
             heads: 4,
             heads_upsample: None,
             head_channels: None,
-            attention_order: AttentionOrder::Legacy,
+            attention_order: match consistency {
+                true => AttentionOrder::New,
+                false => AttentionOrder::Legacy,
+            },
             classes: shapes.axis("label_emb.weight", 0),
             scale_shift: embedded == width.checked_mul(2)?,
             dropout: 0.0,
@@ -55,7 +60,9 @@ impl ImprovedConfig {
         if resblock_updown {
             // guided-diffusion's networks, where both of these occur.
             undetermined.push(UndeterminedField::new("head_channels", "none"));
-            undetermined.push(UndeterminedField::new("attention_order", "legacy"));
+            if !consistency {
+                undetermined.push(UndeterminedField::new("attention_order", "legacy"));
+            }
         }
         let config = match super_res {
             true => ModelConfig::ImprovedSuperRes(config),

@@ -102,8 +102,8 @@ impl Unet2dArguments {
             outputs: self.out_channels,
             features: self.block_out_channels.clone(),
             blocks: self.layers_per_block,
-            down_attention: wrong.blocks("down_block_types", &self.down_block_types, "DownBlock2D"),
-            up_attention: wrong.blocks("up_block_types", &self.up_block_types, "UpBlock2D"),
+            down_attention: wrong.blocks("down_block_types", &self.down_block_types, DOWN),
+            up_attention: wrong.blocks("up_block_types", &self.up_block_types, UP),
             middle: self.mid_block_type.is_some(),
             middle_attention: self.add_attention,
             middle_divisor: self.mid_block_scale_factor,
@@ -129,6 +129,8 @@ impl Unet2dArguments {
                 self.upsample_type.as_deref().unwrap_or("conv"),
                 ["conv", "resnet"],
             ),
+            plain_resblock_down: wrong.plain("down_block_types", &self.down_block_types, DOWN),
+            plain_resblock_up: wrong.plain("up_block_types", &self.up_block_types, UP),
             time_features: self.time_embedding_dim,
             cosine_first: self.flip_sin_to_cos,
             frequency_shift: self.freq_shift,
@@ -175,9 +177,15 @@ impl Unet2dArguments {
             time_embedding_dim: config.time_features,
             freq_shift: config.frequency_shift,
             flip_sin_to_cos: config.cosine_first,
-            down_block_types: types(&config.down_attention, ["DownBlock2D", "AttnDownBlock2D"]),
+            down_block_types: types(
+                &config.down_attention,
+                [DOWN[usize::from(config.plain_resblock_down)], "AttnDownBlock2D"],
+            ),
             mid_block_type: config.middle.then(|| "UNetMidBlock2D".to_string()),
-            up_block_types: types(&config.up_attention, ["UpBlock2D", "AttnUpBlock2D"]),
+            up_block_types: types(
+                &config.up_attention,
+                [UP[usize::from(config.plain_resblock_up)], "AttnUpBlock2D"],
+            ),
             block_out_channels: config.features.clone(),
             layers_per_block: config.blocks,
             mid_block_scale_factor: config.middle_divisor,
@@ -208,6 +216,10 @@ impl Unet2dArguments {
     }
 }
 
+/// Levels without attention, which resample by a convolution or by a residual block.
+const DOWN: [&str; 2] = ["DownBlock2D", "ResnetDownsampleBlock2D"];
+const UP: [&str; 2] = ["UpBlock2D", "ResnetUpsampleBlock2D"];
+
 /// The fields that have no counterpart, so far.
 struct Wrong(Vec<String>);
 
@@ -230,16 +242,28 @@ impl Wrong {
         given == names[1]
     }
 
-    fn blocks(&mut self, field: &str, given: &[String], plain: &str) -> Vec<bool> {
+    /// Levels with attention.
+    fn blocks(&mut self, field: &str, given: &[String], [plain, resnet]: [&str; 2]) -> Vec<bool> {
         let attention = format!("Attn{plain}");
         let mut attends = |name: &String| {
             let name = name.strip_prefix("UNetRes").unwrap_or(name);
-            if name != plain && name != attention {
-                self.push(field, name, &format!("{plain} or {attention}"));
+            if ![plain, resnet, &attention].contains(&name) {
+                self.push(field, name, &format!("{plain}, {resnet} or {attention}"));
             }
             name == attention
         };
         given.iter().map(&mut attends).collect()
+    }
+
+    /// Whether the levels without attention resample by a residual block. The last level does not
+    /// resample.
+    fn plain(&mut self, field: &str, given: &[String], [plain, resnet]: [&str; 2]) -> bool {
+        let resampling = &given[..given.len().saturating_sub(1)];
+        let has = |name: &str| resampling.iter().any(|given| given == name);
+        if has(plain) && has(resnet) {
+            self.push(field, format!("{plain} and {resnet}"), "one of both");
+        }
+        has(resnet)
     }
 
     fn activation(&mut self, name: &str) -> Activation {

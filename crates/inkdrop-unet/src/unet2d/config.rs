@@ -62,6 +62,12 @@ pub struct Unet2dConfig {
     /// Levels with attention upsample by a residual block (`upsample_type` resnet).
     #[serde(default)]
     pub resblock_up: bool,
+    /// Levels without attention downsample by a residual block (`ResnetDownsampleBlock2D`).
+    #[serde(default)]
+    pub plain_resblock_down: bool,
+    /// Levels without attention upsample by a residual block (`ResnetUpsampleBlock2D`).
+    #[serde(default)]
+    pub plain_resblock_up: bool,
     /// Width of the timestep embedding (`time_embedding_dim`). `None`: 4 times the channels of the
     /// first level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +147,8 @@ impl Unet2dConfig {
             far_padding: true,
             resblock_down: false,
             resblock_up: false,
+            plain_resblock_down: false,
+            plain_resblock_up: false,
             time_features: None,
             cosine_first: false,
             frequency_shift: 1.0,

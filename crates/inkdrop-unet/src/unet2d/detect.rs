@@ -16,6 +16,13 @@ impl Unet2dConfig {
         let embedding = shapes.axis("time_embedding.linear_1.weight", 0)?;
         let outputs = *features.first()?;
         let (twice, four_times) = (outputs.checked_mul(2)?, outputs.checked_mul(4)?);
+        let resblock = |list: &str, resampler: &str, attention: bool| {
+            let level = |n: i64| format!("{list}.{n}");
+            (0..levels).any(|n| {
+                shapes.any(&format!("{}.{resampler}.0.norm1.", level(n)))
+                    && shapes.any(&format!("{}.attentions.", level(n))) == attention
+            })
+        };
         let table = shapes.axis("class_embedding.weight", 0);
         let timestep = shapes.has("class_embedding.linear_1.weight");
         let config = Self {
@@ -28,10 +35,10 @@ impl Unet2dConfig {
             middle: shapes.any("mid_block."),
             middle_attention: shapes.any("mid_block.attentions."),
             scale_shift: shapes.axis(&format!("{res}.time_emb_proj.weight"), 0)? == twice,
-            resblock_down: (0..levels)
-                .any(|n| shapes.any(&format!("down_blocks.{n}.downsamplers.0.norm1."))),
-            resblock_up: (0..levels)
-                .any(|n| shapes.any(&format!("up_blocks.{n}.upsamplers.0.norm1."))),
+            resblock_down: resblock("down_blocks", "downsamplers", true),
+            resblock_up: resblock("up_blocks", "upsamplers", true),
+            plain_resblock_down: resblock("down_blocks", "downsamplers", false),
+            plain_resblock_up: resblock("up_blocks", "upsamplers", false),
             time_features: (embedding != four_times).then_some(embedding),
             classes: if timestep { Some(1 << 20) } else { table },
             class_embedding: if timestep {

@@ -93,7 +93,8 @@ impl Unet2dConfig {
             }
             if level + 1 < self.features.len() {
                 let key = format!("{block}.downsamplers.0");
-                let layer = if attends && self.resblock_down {
+                let resblock = if attends { self.resblock_down } else { self.plain_resblock_down };
+                let layer = if resblock {
                     let resample = Resample::Halve;
                     (
                         key.clone(),
@@ -146,7 +147,8 @@ impl Unet2dConfig {
             }
             if level + 1 < widths.len() {
                 let key = format!("{block}.upsamplers.0");
-                let layer = if attends && self.resblock_up {
+                let resblock = if attends { self.resblock_up } else { self.plain_resblock_up };
+                let layer = if resblock {
                     let resample = Resample::Double;
                     (
                         key.clone(),

@@ -50,6 +50,15 @@ pub fn all() -> Vec<ModelConfig> {
             up_attention: vec![true; 2],
             ..unet2d()
         },
+        // A network of diffusers' ConsistencyModelPipeline.
+        Unet2dConfig {
+            resblock_down: true,
+            resblock_up: true,
+            plain_resblock_down: true,
+            plain_resblock_up: true,
+            scale_shift: true,
+            ..unet2d()
+        },
         Unet2dConfig {
             classes: Some(1 << 20),
             class_embedding: ClassEmbedding::Timestep,

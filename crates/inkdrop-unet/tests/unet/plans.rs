@@ -48,6 +48,8 @@ fn presets_have_the_published_sizes() {
         ("guided_upsample_64_256", 311.8, None),
         ("guided_upsample_128_512", 308.8, None),
         ("guided_lsun", 552.8, None),
+        ("consistency_imagenet64", 295.9, None),
+        ("consistency_lsun256", 526.3, None),
         ("unet2d_cifar10", 35.75, Some(12.4)),
     ];
     assert_eq!(published.len(), Preset::ALL.len());
