@@ -1,7 +1,7 @@
 //! A training step on a fixed batch, with the components of the training loop.
 
 use inkdrop_nn::{Mode, TrainableNetwork};
-use inkdrop_process::{Objective, ObjectiveConfig, Process};
+use inkdrop_process::{Objective, ObjectiveConfig, Process, TrainingObjective};
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_train::{Adam, AdamConfig, LossScaler, MasterWeights, Precision};
 

@@ -22,6 +22,7 @@ mod chain;
 mod improved;
 mod layer;
 mod loss;
+mod phema;
 mod report;
 mod rng;
 mod schedule;
@@ -60,8 +61,9 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("layer", "ddpm-attention") => layer::check_ddpm_attention(&case),
         ("layer", "improved-attention") => layer::check_improved_attention(&case),
         ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
+        ("phema", "edm2") => phema::check(&case),
         ("rng", _) => rng::check(&case),
-        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train", family) => {
+        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "phema", family) => {
             let what = format!("{} of {family}", case.kind);
             Ok(vec![case.row(what, Status::NotCovered)])
         }

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{
-    BitsPerDim, LossTerms, LossType, Objective, ObjectiveConfig, Process, bits_per_dim,
+    BitsPerDim, LossTerms, LossType, Objective, ObjectiveConfig, Process, TrainingObjective,
+    bits_per_dim,
 };
 use inkdrop_torch::tch::{Kind, Tensor};
 use serde::de::IntoDeserializer;

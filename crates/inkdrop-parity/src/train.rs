@@ -7,7 +7,8 @@ use anyhow::{Result, bail, ensure};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{
-    Objective, ObjectiveConfig, PredictionType, Process, ProcessConfig, TimeInput, Variance,
+    Objective, ObjectiveConfig, PredictionType, Process, ProcessConfig, TimeInput,
+    TrainingObjective, Variance,
 };
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::distributed::{GradientReducer, ProcessGroup, Store};
@@ -170,7 +171,7 @@ impl Run {
             betas: [beta1, beta2],
             eps: config.eps,
             weight_decay: config.weight_decay,
-            groups: Vec::new(),
+            ..AdamConfig::default()
         };
         let mut adam = Adam::new(&self.master, adam)?;
         let objective = Objective::new(process, &config.loss_type)?;

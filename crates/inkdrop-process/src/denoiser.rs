@@ -1,12 +1,10 @@
 //! Denoisers: the trait that samplers take, and the denoiser of a network with its process.
 
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_schedule::{PredictionType, SolverStep};
+use inkdrop_schedule::SolverStep;
 use inkdrop_torch::tch::Tensor;
 
-use crate::prediction::prediction_from_output;
-use crate::tables::Scales;
-use crate::{Prediction, Process, ProcessError};
+use crate::{DiffusionProcess, Prediction, ProcessError};
 
 /// A denoiser D(x; σ): predicts the clean image and the noise in x. Every sampler takes one.
 ///
@@ -64,7 +62,7 @@ impl<F: Fn(&Tensor, f64) -> Result<Tensor, ProcessError>> Denoiser for FnDenoise
 
 /// A network with its diffusion process and the conditioning of a batch.
 pub struct NetworkDenoiser<'a> {
-    process: &'a Process,
+    process: &'a dyn DiffusionProcess,
     network: &'a dyn Network,
     conditioning: Conditioning,
     clip: bool,
@@ -73,8 +71,12 @@ pub struct NetworkDenoiser<'a> {
 impl<'a> NetworkDenoiser<'a> {
     /// A denoiser in evaluation mode with the same conditioning at every step. x0 is clipped if the
     /// process config says so.
-    pub fn new(process: &'a Process, network: &'a dyn Network, conditioning: Conditioning) -> Self {
-        Self { process, network, conditioning, clip: process.config().clip }
+    pub fn new(
+        process: &'a dyn DiffusionProcess,
+        network: &'a dyn Network,
+        conditioning: Conditioning,
+    ) -> Self {
+        Self { process, network, conditioning, clip: process.clips() }
     }
 
     /// Disables clipping, for wrappers that clip their own result.
@@ -85,28 +87,11 @@ impl<'a> NetworkDenoiser<'a> {
 
 impl Denoiser for NetworkDenoiser<'_> {
     fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
-        let config = self.process.config();
         if x.dim() < 2 {
             let (what, expected) = ("x", "[B, C, ...]".to_string());
             return Err(ProcessError::Shape { what, given: x.size(), expected });
         }
-        let t = self.process.network_time_at(step.from, x.size()[0])?;
-        let out = self.network.forward(x, &t, &self.conditioning)?;
-        // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
-        if config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
-            return Err(ProcessError::NoSignal);
-        }
-        // A posterior mean was learned for the step of the full process, whatever the sampling schedule.
-        let own = match config.prediction {
-            PredictionType::PosteriorMean => self.process.own_step(step.from),
-            _ => *step,
-        };
-        let scales = Scales::of_step(step, &own, x)?;
-        let mut prediction = prediction_from_output(config, &out, x, &scales)?;
-        if own.to != step.to {
-            // The network predicts the posterior mean of its own step, not of this one.
-            prediction.mean = None;
-        }
+        let prediction = self.process.predict(self.network, x, step, &self.conditioning)?;
         if self.clip { prediction.clipped(x, step) } else { Ok(prediction) }
     }
 }

@@ -59,6 +59,12 @@ pub enum ProcessError {
         "x is pure noise at the first step (zero terminal SNR), and predicted noise does not determine the image: use a network that predicts v or x0, or start at a later step"
     )]
     NoSignal,
+    /// A process with continuous noise levels has no timesteps.
+    #[error("{0} needs a process with timesteps; this one has continuous noise levels")]
+    NeedsTimesteps(&'static str),
+    /// A setting for continuous noise levels, in a process with timesteps.
+    #[error("{0} is a setting of processes with continuous noise levels; this one has timesteps")]
+    Timesteps(&'static str),
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod continuous;
 mod denoiser;
+mod diffusion_process;
 mod error;
 mod likelihood;
 mod objective;
@@ -11,9 +13,11 @@ mod process;
 mod tables;
 
 pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
+pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};
+pub use diffusion_process::{DiffusionConfig, DiffusionProcess, TrainingObjective};
 pub use error::ProcessError;
-pub use inkdrop_schedule::PredictionType;
+pub use inkdrop_schedule::{NoiseDistribution, Preconditioning, PredictionType};
 pub use likelihood::{BitsPerDim, BoundTerm, BoundTerms, bits_per_dim, prior_bits};
 pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
 pub use prediction::Prediction;

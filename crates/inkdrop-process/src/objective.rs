@@ -3,14 +3,14 @@
 use std::borrow::Borrow;
 
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
-use inkdrop_schedule::{PredictionType, loss_weights};
+use inkdrop_schedule::{NoiseDistribution, PredictionType, loss_weights};
 use inkdrop_torch::tch::{Reduction, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::vb_bits;
 use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
-use crate::{ForwardNoise, Process, ProcessError};
+use crate::{ForwardNoise, Process, ProcessError, TrainingObjective};
 
 /// A loss by name.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -49,6 +49,11 @@ pub enum Weighting {
         /// γ; 5 is usual.
         gamma: f64,
     },
+    /// γ·SNR/(γ + SNR) on the error of x0, a smooth form of `MinSnr` (Crowson et al. 2024, eq. 2).
+    SoftMinSnr {
+        /// γ; 5 is usual.
+        gamma: f64,
+    },
     /// 1/(k + SNR)^γ on the error of ε (Choi et al. 2022).
     P2 {
         /// γ; 1 or 0.5 are usual.
@@ -56,6 +61,24 @@ pub enum Weighting {
         /// k; 1 is usual.
         k: f64,
     },
+}
+
+impl Weighting {
+    /// Validates the numbers.
+    pub(crate) fn check(&self) -> Result<(), ProcessError> {
+        let numbers: &[(&'static str, f64)] = match self {
+            Self::None => &[],
+            Self::MinSnr { gamma } | Self::SoftMinSnr { gamma } => &[("gamma", *gamma)],
+            Self::P2 { k, .. } => &[("k", *k)],
+        };
+        let invalid = numbers.iter().find(|(_, given)| !(*given > 0.0 && given.is_finite()));
+        match invalid {
+            Some(&(field, given)) => {
+                Err(ProcessError::Field { field, given, expected: "a finite number above 0" })
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Config of a training objective.
@@ -69,9 +92,24 @@ pub struct ObjectiveConfig {
     /// Formula that adds noise to training images.
     #[serde(alias = "noising")]
     pub forward_noise: ForwardNoise,
+    /// Distribution of the noise level, for processes of continuous noise levels; that of the
+    /// preconditioning's paper if `None`.
+    pub noise_distribution: Option<NoiseDistribution>,
 }
 
-/// The loss of a network for a process.
+impl ObjectiveConfig {
+    pub(crate) fn check_delta(&self) -> Result<(), ProcessError> {
+        match self.loss {
+            LossType::Huber { delta: given } if !(given > 0.0 && given.is_finite()) => {
+                let (field, expected) = ("huber delta", "a number above 0");
+                Err(ProcessError::Field { field, given, expected })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The loss of a network for a process with timesteps.
 ///
 /// `P` is `&Process` or, for an objective that owns its process, [`Process`].
 #[derive(Debug)]
@@ -127,13 +165,14 @@ impl<P: Borrow<Process>> Objective<P> {
         let table = match config.weighting {
             Weighting::None => None,
             Weighting::MinSnr { gamma } => Some(loss_weights::min_snr(schedule, mean, gamma)?),
+            Weighting::SoftMinSnr { gamma } => {
+                Some(loss_weights::soft_min_snr(schedule, mean, gamma)?)
+            }
             Weighting::P2 { gamma, k } => Some(loss_weights::p2(schedule, mean, gamma, k)?),
         };
-        if let LossType::Huber { delta } = config.loss {
-            let expected = "a number above 0";
-            if !(delta > 0.0 && delta.is_finite()) {
-                return Err(ProcessError::Field { field: "huber delta", given: delta, expected });
-            }
+        config.check_delta()?;
+        if config.noise_distribution.is_some() {
+            return Err(ProcessError::Timesteps("noise_distribution"));
         }
         let upload = |table: ndarray::Array1<f64>| {
             Tensor::f_from_slice(&table.to_vec())?.f_to_device(process.device())
@@ -145,36 +184,6 @@ impl<P: Borrow<Process>> Objective<P> {
     /// The process that the loss is defined for.
     pub fn process(&self) -> &Process {
         self.process.borrow()
-    }
-
-    /// The loss of a batch, image by image.
-    ///
-    /// # Shapes
-    /// - x0, noise: [B, C, H, W]
-    /// - t: `[B]`, i64 in 0..T
-    ///
-    /// # Errors
-    /// Shapes do not match, t is out of range, or the output channels do not match the process.
-    pub fn terms(
-        &self,
-        network: &dyn TrainableNetwork,
-        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
-        conditioning: &Conditioning,
-        mode: Mode,
-    ) -> Result<LossTerms, ProcessError> {
-        let process = self.process();
-        let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
-        let time = process.network_time(t)?;
-        let out = network.forward_mode(&x, &time, conditioning, mode)?;
-        let batch = NoisyBatch { x0, noise, x: &x, t, scales: Scales::at(&process.tables, t, &x)? };
-        let steps = process.schedule().num_timesteps() as f64;
-        match self.config.loss {
-            LossType::Kl => Ok(LossTerms::bound_alone(self.bound(&batch, &out)?)),
-            LossType::RescaledKl => {
-                Ok(LossTerms::bound_alone(self.bound(&batch, &out)?.f_mul_scalar(steps)?))
-            }
-            _ => self.error_terms(&batch, &out),
-        }
     }
 
     /// The term of the variational lower bound, in bits per dimension, `[B]`.
@@ -230,6 +239,31 @@ impl<P: Borrow<Process>> Objective<P> {
         match &self.weights {
             None => Ok(error.shallow_clone()),
             Some(weights) => Ok(error.f_mul(&like(&weights.f_index_select(0, t)?, error)?)?),
+        }
+    }
+}
+
+impl<P: Borrow<Process> + std::fmt::Debug> TrainingObjective for Objective<P> {
+    fn terms(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<LossTerms, ProcessError> {
+        let process = self.process();
+        let t = &t.f_to_device(x0.device())?;
+        let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
+        let time = process.network_time(t)?;
+        let out = network.forward_mode(&x, &time, conditioning, mode)?;
+        let batch = NoisyBatch { x0, noise, x: &x, t, scales: Scales::at(&process.tables, t, &x)? };
+        let steps = process.schedule().num_timesteps() as f64;
+        match self.config.loss {
+            LossType::Kl => Ok(LossTerms::bound_alone(self.bound(&batch, &out)?)),
+            LossType::RescaledKl => {
+                Ok(LossTerms::bound_alone(self.bound(&batch, &out)?.f_mul_scalar(steps)?))
+            }
+            _ => self.error_terms(&batch, &out),
         }
     }
 }

@@ -27,12 +27,15 @@ impl Prediction {
     /// # Errors
     /// Shapes that do not match.
     pub fn from_x0(x0: Tensor, x: &Tensor, step: &SolverStep) -> Result<Self, ProcessError> {
+        Self::new(x.shallow_clone(), x.shallow_clone(), step)?.with_x0(x0, x, step)
+    }
+
+    /// The prediction with the posterior variance of the step.
+    pub(crate) fn new(x0: Tensor, eps: Tensor, step: &SolverStep) -> Result<Self, ProcessError> {
         // The variance of the last step is 0; its logarithm must stay finite.
         let log_variance = step.posterior_variance().max(1e-20).ln();
-        let log_variance = Tensor::f_scalar_tensor(log_variance, (x.kind(), Device::Cpu))?;
-        let prediction =
-            Self { eps: x.shallow_clone(), x0: x.shallow_clone(), log_variance, mean: None };
-        prediction.with_x0(x0, x, step)
+        let log_variance = Tensor::f_scalar_tensor(log_variance, (x0.kind(), Device::Cpu))?;
+        Ok(Self { x0, eps, log_variance, mean: None })
     }
 
     /// Replaces x0 and recomputes ε. The variance is kept, a directly predicted mean is dropped.

@@ -1,15 +1,21 @@
-//! The diffusion process: its tables on a device, the forward process and the posterior.
+//! The diffusion process with timesteps: its tables on a device, the forward process, the posterior.
 
+use inkdrop_nn::{Conditioning, Network};
 use inkdrop_schedule::{
-    NoiseLevel, PredictionType, SamplingSchedule, Schedule, SolverStep, TimestepSpacing,
+    LevelSpacing, NoiseLevel, NoiseLevels, PredictionType, SamplingSchedule, Schedule, SolverStep,
+    TimestepSpacing,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
+use crate::prediction::prediction_from_output;
 use crate::tables::{Scales, Tables, like};
-use crate::{ForwardNoise, ProcessConfig, ProcessError};
+use crate::{
+    DiffusionConfig, DiffusionProcess, ForwardNoise, Objective, ObjectiveConfig, Prediction,
+    ProcessConfig, ProcessError, TrainingObjective,
+};
 
-/// A diffusion process with its tables on a device.
+/// A diffusion process over timesteps (Ho et al. 2020), with its tables on a device.
 #[derive(Debug)]
 pub struct Process {
     config: ProcessConfig,
@@ -215,6 +221,80 @@ impl Process {
         let total = self.config.schedule.num_timesteps();
         let at = |level: NoiseLevel| f64::from(self.config.time.at(level.timestep, total) as f32);
         schedule.steps().iter().map(|step| at(step.from)).collect()
+    }
+}
+
+impl DiffusionProcess for Process {
+    fn config(&self) -> DiffusionConfig {
+        self.config.clone().into()
+    }
+
+    fn device(&self) -> Device {
+        self.device()
+    }
+
+    fn predict(
+        &self,
+        network: &dyn Network,
+        x: &Tensor,
+        step: &SolverStep,
+        conditioning: &Conditioning,
+    ) -> Result<Prediction, ProcessError> {
+        let t = self.network_time_at(step.from, x.size()[0])?;
+        let out = network.forward(x, &t, conditioning)?;
+        // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
+        if self.config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
+            return Err(ProcessError::NoSignal);
+        }
+        // A posterior mean was learned for the step of the full process, whatever the sampling schedule.
+        let own = match self.config.prediction {
+            PredictionType::PosteriorMean => self.own_step(step.from),
+            _ => *step,
+        };
+        let scales = Scales::of_step(step, &own, x)?;
+        let mut prediction = prediction_from_output(&self.config, &out, x, &scales)?;
+        if own.to != step.to {
+            // The network predicts the posterior mean of its own step, not of this one.
+            prediction.mean = None;
+        }
+        Ok(prediction)
+    }
+
+    fn clips(&self) -> bool {
+        self.config.clip
+    }
+
+    fn prediction_type(&self) -> PredictionType {
+        self.config.prediction
+    }
+
+    fn noise_levels(&self) -> &dyn NoiseLevels {
+        &self.schedule
+    }
+
+    fn spaced(&self, spacing: &LevelSpacing) -> Result<SamplingSchedule, ProcessError> {
+        Ok(spacing.sampling_schedule(&self.schedule)?)
+    }
+
+    fn network_times(&self, schedule: &SamplingSchedule) -> Vec<f64> {
+        self.network_times(schedule)
+    }
+
+    fn training_levels(&self) -> usize {
+        self.schedule.num_timesteps()
+    }
+
+    fn objective(
+        &self,
+        config: &ObjectiveConfig,
+    ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
+        let (schedule, map) = (self.schedule.clone(), self.timestep_map.clone());
+        let process = Self::with_tables(&self.config, schedule, map, self.device())?;
+        Ok(Box::new(Objective::new(process, config)?))
+    }
+
+    fn timesteps(&self) -> Option<&Process> {
+        Some(self)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use inkdrop_process::{Denoiser, Process};
+use inkdrop_process::{Denoiser, DiffusionProcess};
 use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError, TorchNoise};
@@ -96,8 +96,8 @@ pub type BoxedDenoiser<'a> = Box<dyn Denoiser + 'a>;
 
 /// A model for runs over many images.
 pub trait BatchModel {
-    /// The full process.
-    fn process(&self) -> &Process;
+    /// The diffusion process.
+    fn process(&self) -> &dyn DiffusionProcess;
 
     /// Shape of one image, [C, H, W].
     fn image_shape(&self) -> [i64; 3];
@@ -121,13 +121,13 @@ pub trait BatchModel {
         noise: Box<dyn NoiseSource + 's>,
         config: &SampleConfig,
     ) -> Result<SamplingSteps<'s>, SamplerError> {
-        let noise_schedule = self.process().schedule();
-        config.sampler.steps(self.denoiser(images)?, noise_schedule, &config.schedule, x, noise)
+        let levels = self.process().noise_levels();
+        config.sampler.steps(self.denoiser(images)?, levels, &config.schedule, x, noise)
     }
 }
 
 impl<M: BatchModel + ?Sized> BatchModel for &M {
-    fn process(&self) -> &Process {
+    fn process(&self) -> &dyn DiffusionProcess {
         (**self).process()
     }
 

@@ -10,6 +10,7 @@ mod error;
 mod euler;
 mod guidance;
 mod heun;
+mod likelihood;
 mod lms;
 mod pndm;
 mod sampler;
@@ -27,6 +28,7 @@ pub use guidance::{
     ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, DynamicThresholding, GuidanceInterval,
 };
 pub use heun::{Churn, Edm, Heun, edm, heun};
+pub use likelihood::{FlowLikelihood, Trace};
 pub use lms::{Lms, lms};
 pub use pndm::{Plms, Pndm, plms, pndm};
 pub use sampler::Sampler;

@@ -7,6 +7,8 @@ mod edits;
 mod guidance;
 #[path = "sampler/laws.rs"]
 mod laws;
+#[path = "sampler/likelihood.rs"]
+mod likelihood;
 #[path = "sampler/many.rs"]
 mod many;
 #[path = "sampler/orders.rs"]

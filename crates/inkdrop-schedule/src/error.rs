@@ -40,6 +40,11 @@ pub enum ScheduleError {
     /// The schedule has no zero-terminal-SNR form.
     #[error("zero-terminal-snr of {0}: expected another schedule of 2 steps or more")]
     ZeroTerminal(&'static str),
+    /// A spacing of timesteps for continuous noise levels.
+    #[error(
+        "spacing {0} counts timesteps, this process has continuous noise levels: expected karras, exponential, polyexponential, vp or flow with a number of steps, such as karras18"
+    )]
+    NoTimesteps(String),
     /// A number outside its range.
     #[error("{name} = {value}: expected {expected}")]
     Field {
@@ -134,7 +139,7 @@ pub enum ScheduleError {
     },
     /// Unknown level spacing.
     #[error(
-        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20 (20 is the number of steps; karras20:5 sets rho) or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20, flow20 (20 is the number of steps; karras20:5 sets rho) or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
     )]
     LevelSpacing(String),
     /// Unknown timestep spacing.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ndarray::Array1;
 
-use crate::{SamplingSchedule, Schedule, ScheduleError, TimestepSpacing, sigmas};
+use crate::{NoiseLevel, SamplingSchedule, Schedule, ScheduleError, TimestepSpacing, sigmas};
 
 /// The spacing of noise levels in a sampling run: timesteps of the process, or a grid of σ.
 ///
@@ -43,10 +43,18 @@ pub enum LevelSpacing {
         /// Number of sampling steps.
         steps: usize,
     },
+    /// Even spacing in the time t = σ/(1 + σ) of rectified flow, down to 0; `flow20`, or `flow20:3` to
+    /// shift it to t' = s·t/(1 + (s − 1)·t) (Esser et al. 2024, eq. 23).
+    Flow {
+        /// Number of sampling steps.
+        steps: usize,
+        /// s; > 0, 1 by default. Above 1 there are more steps at high noise.
+        shift: f64,
+    },
 }
 
 impl LevelSpacing {
-    /// The sampling schedule with this spacing for a process.
+    /// The sampling schedule with this spacing for a process with timesteps.
     ///
     /// # Errors
     /// No steps, more timesteps than the process has, or ρ outside its range.
@@ -54,21 +62,36 @@ impl LevelSpacing {
         &self,
         schedule: &Schedule,
     ) -> Result<SamplingSchedule, ScheduleError> {
+        if let Self::Timesteps(spacing) = self {
+            let timesteps = spacing.timesteps(schedule.num_timesteps())?;
+            return SamplingSchedule::from_timesteps(schedule, &timesteps);
+        }
         let low = schedule.level(0).sigma();
         let high = schedule.level(schedule.num_timesteps() - 1).with_min_signal().sigma();
-        let levels: Array1<f64> = match *self {
-            Self::Timesteps(ref spacing) => {
-                return SamplingSchedule::from_timesteps(
-                    schedule,
-                    &spacing.timesteps(schedule.num_timesteps())?,
-                );
+        SamplingSchedule::from_sigmas(schedule, self.sigmas(low, high)?)
+    }
+
+    /// The noise levels σ between two, the largest first, without a final 0.
+    ///
+    /// - low: > 0
+    /// - high: > low; infinite for pure noise, of which grids in σ start at
+    ///   [`NoiseLevel::MIN_ALPHA_CUMPROD`]
+    ///
+    /// # Errors
+    /// A spacing of timesteps, no steps, or a number outside its range.
+    pub fn sigmas(&self, low: f64, high: f64) -> Result<Array1<f64>, ScheduleError> {
+        let start = NoiseLevel { alpha_cumprod: 0.0, timestep: 0.0 }.with_min_signal().sigma();
+        let finite = high.min(start.max(low));
+        match *self {
+            Self::Timesteps(_) => Err(ScheduleError::NoTimesteps(self.to_string())),
+            Self::Karras { steps, rho } => sigmas::karras(steps, low, finite, rho),
+            Self::Exponential { steps } => sigmas::exponential(steps, low, finite),
+            Self::PolyExponential { steps, rho } => {
+                sigmas::polyexponential(steps, low, finite, rho)
             }
-            Self::Karras { steps, rho } => sigmas::karras(steps, low, high, rho)?,
-            Self::Exponential { steps } => sigmas::exponential(steps, low, high)?,
-            Self::PolyExponential { steps, rho } => sigmas::polyexponential(steps, low, high, rho)?,
-            Self::Vp { steps } => sigmas::vp(steps, 19.9, 0.1, 1e-3)?,
-        };
-        SamplingSchedule::from_sigmas(schedule, levels)
+            Self::Vp { steps } => sigmas::vp(steps, 19.9, 0.1, 1e-3),
+            Self::Flow { steps, shift } => sigmas::flow(steps, high, shift),
+        }
     }
 }
 
@@ -91,6 +114,9 @@ impl FromStr for LevelSpacing {
             Ok(Self::PolyExponential { steps, rho })
         } else if let Some(rest) = text.strip_prefix("exponential") {
             Ok(Self::Exponential { steps: plain(rest)? })
+        } else if let Some(rest) = text.strip_prefix("flow") {
+            let (steps, shift) = numbers(rest, 1.0)?;
+            Ok(Self::Flow { steps, shift })
         } else if let Some(rest) = text.strip_prefix("vp") {
             Ok(Self::Vp { steps: plain(rest)? })
         } else {
@@ -109,6 +135,8 @@ impl fmt::Display for LevelSpacing {
             Self::PolyExponential { steps, rho: 1.0 } => write!(f, "polyexponential{steps}"),
             Self::PolyExponential { steps, rho } => write!(f, "polyexponential{steps}:{rho}"),
             Self::Vp { steps } => write!(f, "vp{steps}"),
+            Self::Flow { steps, shift: 1.0 } => write!(f, "flow{steps}"),
+            Self::Flow { steps, shift } => write!(f, "flow{steps}:{shift}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Loss weighting by timestep: min-SNR and P2.
+//! Loss weighting by timestep: min-SNR, soft min-SNR and P2.
 
 use ndarray::{Array1, Zip};
 
@@ -32,6 +32,36 @@ pub fn min_snr(
             PredictionType::Sample => snr.min(gamma),
             PredictionType::PosteriorMean => snr.min(gamma) / coef1.powi(2),
             PredictionType::Velocity => snr.min(gamma) / (snr + 1.0),
+        },
+    ))
+}
+
+/// γ·SNR/(γ + SNR), the smooth minimum of SNR and γ.
+///
+/// - snr: ≥ 0
+pub fn soft_min(snr: f64, gamma: f64) -> f64 {
+    snr / (1.0 + snr / gamma)
+}
+
+/// Soft min-SNR loss weights (Crowson et al. 2024, eq. 2): weight the squared error of x0 by
+/// [`soft_min`].
+///
+/// Range, conversion to other prediction targets and result are those of [`min_snr`].
+///
+/// # Errors
+/// gamma outside its range.
+pub fn soft_min_snr(
+    schedule: &Schedule,
+    prediction: PredictionType,
+    gamma: f64,
+) -> Result<Array1<f64>, ScheduleError> {
+    require(gamma > 0.0 && gamma.is_finite(), "gamma", gamma, "a finite number above 0")?;
+    Ok(Zip::from(&schedule.snr()).and(schedule.posterior_mean_coef1()).map_collect(
+        |&snr, &coef1| match prediction {
+            PredictionType::Epsilon => 1.0 / (1.0 + snr / gamma),
+            PredictionType::Sample => soft_min(snr, gamma),
+            PredictionType::PosteriorMean => soft_min(snr, gamma) / coef1.powi(2),
+            PredictionType::Velocity => soft_min(snr, gamma) / (snr + 1.0),
         },
     ))
 }

@@ -38,6 +38,32 @@ pub fn karras(
     between(n, sigma_min, sigma_max, |u| sigma_max * (1.0 + u * (root - 1.0)).powf(rho))
 }
 
+/// Noise levels of rectified flow: σ = t/(1 − t) for t evenly spaced from σ_max/(1 + σ_max) down, the
+/// last one 1/n of that, shifted to s·t/(1 + (s − 1)·t) (Esser et al. 2024, eq. 23).
+///
+/// - sigma_max: > 0; may be infinite
+/// - shift: s > 0; 1 keeps t
+///
+/// Returns `[n]`, decreasing.
+///
+/// # Errors
+/// n is not 1 to a million, or a number is outside its range.
+pub fn flow(n: usize, sigma_max: f64, shift: f64) -> Result<Array1<f64>, ScheduleError> {
+    check_levels(n)?;
+    require(sigma_max > 0.0, "sigma_max", sigma_max, "a number above 0")?;
+    require(shift > 0.0 && shift.is_finite(), "shift", shift, "a finite number above 0")?;
+    // t/(1 − t) of the shifted time is s·t/(1 − t).
+    Ok(Array1::from_shape_fn(n, |i| match i {
+        0 => sigma_max,
+        _ => {
+            let start = 1.0 / (1.0 + 1.0 / sigma_max); // shifted already
+            let unshifted = start / (shift - (shift - 1.0) * start);
+            let t = unshifted * (n - i) as f64 / n as f64;
+            shift * t / (1.0 - t)
+        }
+    }))
+}
+
 /// Exponential noise levels: linear in ln σ.
 ///
 /// Ranges and result are those of [`karras`].

@@ -18,7 +18,7 @@ pub(crate) struct TrainingBatch {
     pub x0: Tensor,
     /// [b, C, H, W]
     pub noise: Tensor,
-    /// `[b]`
+    /// Timestep, or quantile of the noise distribution, `[b]` on the CPU.
     pub t: Tensor,
     /// Of the whole batch, B images.
     pub timesteps: SampledTimesteps,
@@ -27,6 +27,15 @@ pub(crate) struct TrainingBatch {
     /// Low-resolution images for super-resolution, [b, C, h, w].
     low_res: Option<Tensor>,
     share: Share,
+}
+
+/// Settings of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BatchOptions {
+    /// Side of the low-resolution images, for super-resolution networks.
+    pub low_res: Option<i64>,
+    /// Standard deviation of the noise that all pixels of a channel share.
+    pub offset_noise: f64,
 }
 
 /// The images of a batch that one process trains on.
@@ -54,19 +63,25 @@ impl TrainingBatch {
     ///
     /// - x0: the images of the share, [b, C, H, W] in [-1, 1], on the network's device
     /// - timesteps, labels: of the whole batch
-    /// - low_res: side of the low-resolution images, for super-resolution networks
     pub(crate) fn new(
         (x0, share): (Tensor, Share),
         timesteps: SampledTimesteps,
         labels: BatchLabels,
-        low_res: Option<i64>,
+        options: BatchOptions,
     ) -> Result<Self, TrainError> {
         let t: Vec<i64> = timesteps.t[share.positions.clone()].iter().map(|&t| t as i64).collect();
-        let t = Tensor::f_from_slice(&t)?.f_to_device(x0.device())?;
-        let whole = [timesteps.t.len() as i64].into_iter().chain(x0.size().into_iter().skip(1));
-        let noise = Tensor::f_randn(whole.collect::<Vec<_>>(), (x0.kind(), x0.device()))?;
+        let t = Tensor::f_from_slice(&t)?;
+        let mut whole = x0.size();
+        whole[0] = timesteps.t.len() as i64;
+        let mut noise = Tensor::f_randn(&whole, (x0.kind(), x0.device()))?;
+        if options.offset_noise > 0.0 {
+            whole[2..].fill(1);
+            let offset = Tensor::f_randn(&whole, (x0.kind(), x0.device()))?;
+            noise = noise.f_add(&offset.f_mul_scalar(options.offset_noise)?)?;
+        }
         let noise = Self::part(&noise, &share.positions)?;
-        let low_res = low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
+        let low_res =
+            options.low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
         Ok(Self { x0, noise, t, timesteps, labels, low_res, share })
     }
 
@@ -279,6 +294,26 @@ mod tests {
             assert!(parts.iter().all(|part| (1..=most).contains(&part.len())), "{parts:?}");
             assert_eq!(parts.len(), images.div_ceil(most));
             assert!(parts.into_iter().flatten().eq(0..images));
+        }
+    }
+
+    /// Noise of variance 1 plus a channel mean of variance 0.25 for each image.
+    #[test]
+    fn offset_noise_shifts_whole_channels() {
+        let _generator = inkdrop_torch::DefaultGenerator::seeded(0);
+        let batch = |offset_noise| {
+            let x0 = Tensor::zeros([200, 3, 16, 16], (Kind::Float, Device::Cpu));
+            let timesteps =
+                SampledTimesteps { t: vec![0; 200], importance_weights: vec![1.0; 200] };
+            let options = BatchOptions { low_res: None, offset_noise };
+            let share = Share::new(0..200);
+            TrainingBatch::new((x0, share), timesteps, BatchLabels::None, options).unwrap().noise
+        };
+        for (offset, variance) in [(0.0, 1.0 / 256.0), (0.5, 0.25 + 1.0 / 256.0)] {
+            let means = batch(offset).mean_dim([2i64, 3].as_slice(), false, Kind::Float);
+            let found = means.square().mean(Kind::Float).double_value(&[]);
+            // 600 means: relative standard deviation √(2/600) = 0.058.
+            assert!((found / variance - 1.0).abs() < 0.25, "{offset}: {found}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict};
+use inkdrop_process::DiffusionConfig;
 use serde_json::Value;
 
 use crate::{EmaDecay, LossScaler, Precision, RunFolder, TrainError, Trainer};
@@ -121,7 +122,10 @@ impl Trainer {
         if let Ok(Value::Object(fields)) = serde_json::to_value(&self.config) {
             lines.extend(fields.iter().map(|(key, value)| format!("train.{key} = {value}")));
         }
-        lines.push(format!("process: {:?}", self.process().config()));
+        lines.push(match self.process().config() {
+            DiffusionConfig::Timesteps(config) => format!("process: {config:?}"),
+            DiffusionConfig::Continuous(config) => format!("process: {config:?}"),
+        });
         lines.push(format!("data: {}", self.data));
         lines.extend(self.network.params().iter().map(|param| {
             format!("{}: {:?} {:?}", param.name, param.tensor.size(), param.tensor.kind())
@@ -165,7 +169,7 @@ fn first_difference<'a>(own: &'a str, other: &'a str) -> Option<(&'a str, &'a st
 }
 
 /// The key prefix of an EMA. No decay contains a `/`.
-fn prefix(decay: EmaDecay) -> String {
+pub(crate) fn prefix(decay: EmaDecay) -> String {
     format!("average/{decay}/")
 }
 

@@ -2,11 +2,14 @@
 
 use std::f64::consts::PI;
 
-use inkdrop_process::{ForwardNoise, LossType, ObjectiveConfig, Weighting};
+use inkdrop_process::{ForwardNoise, LossType, NoiseDistribution, ObjectiveConfig, Weighting};
 use serde::{Deserialize, Serialize};
 
+use crate::batch::BatchOptions;
 use crate::run_folder::CheckpointPolicy;
-use crate::{AdamConfig, EmaDecay, GroupConfig, Precision, TimestepConfig, TrainError};
+use crate::{
+    AdamConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig, TrainError,
+};
 
 /// Hyperparameters of a training run.
 ///
@@ -29,6 +32,9 @@ pub struct TrainConfig {
     /// batch, so that their number does not matter. No effect on a single process.
     #[serde(skip_serializing_if = "is_true")]
     pub sync_batch_norm: bool,
+    /// The optimizer; Adam by default.
+    #[serde(skip_serializing_if = "is_adam")]
+    pub optimizer: OptimizerType,
     /// Peak learning rate.
     pub lr: f64,
     /// Decay of the learning rate over the steps.
@@ -54,6 +60,10 @@ pub struct TrainConfig {
     pub label_dropout: f64,
     /// Distribution of the timesteps: uniform, or importance sampling of timesteps.
     pub timesteps: TimestepConfig,
+    /// Distribution of the noise level in training, for processes of continuous noise levels; that of
+    /// the preconditioning's paper by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_distribution: Option<NoiseDistribution>,
     /// The loss function.
     pub loss: LossType,
     /// Loss weight of each timestep.
@@ -61,6 +71,14 @@ pub struct TrainConfig {
     /// Formula that adds noise to training images.
     #[serde(alias = "noising")]
     pub forward_noise: ForwardNoise,
+    /// Offset noise: standard deviation of further noise that all pixels of a channel share, so that the
+    /// brightness of whole images is learned (Guttenberg 2023); 0 for none, 0.05 to 0.1 is usual.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub offset_noise: f64,
+    /// Immiscible diffusion: noise is assigned to the images of a batch by optimal transport (Li et al.
+    /// 2024). For a single process.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub immiscible: bool,
     /// Data augmentation: mirrors each image left to right with probability 0.5.
     pub flip: bool,
     /// Data augmentation: crops images that are larger than the network's input at random places.
@@ -89,6 +107,14 @@ pub struct TrainConfig {
     pub workers: usize,
 }
 
+fn is_adam(value: &OptimizerType) -> bool {
+    *value == OptimizerType::Adam
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -101,6 +127,7 @@ impl Default for TrainConfig {
             batch: 100,
             microbatch: None,
             sync_batch_norm: true,
+            optimizer: OptimizerType::Adam,
             lr: 1e-3,
             lr_schedule: LrSchedule::Linear,
             warm_up: 0,
@@ -113,9 +140,12 @@ impl Default for TrainConfig {
             precision: Precision::F32,
             label_dropout: 0.1,
             timesteps: TimestepConfig::Uniform,
+            noise_distribution: None,
             loss: LossType::Mse,
             weighting: Weighting::None,
             forward_noise: ForwardNoise::Standard,
+            offset_noise: 0.0,
+            immiscible: false,
             flip: false,
             crop: false,
             low_res: None,
@@ -143,17 +173,24 @@ pub enum LrSchedule {
     Linear,
     /// Cosine decay to 0 (Loshchilov & Hutter 2017).
     Cosine,
+    /// √(from/step) after a constant start (Karras et al. 2024, eq. 67).
+    InverseSqrt {
+        /// Number of steps before the decay; ≥ 1, 70,000 in the paper.
+        from: usize,
+    },
 }
 
 impl LrSchedule {
     /// The factor of the learning rate, 1 to 0.
     ///
-    /// - progress: fraction of the steps that are done, 0 to 1
-    fn factor(self, progress: f64) -> f64 {
+    /// - step: counted from 0, of `steps`
+    fn factor(self, step: usize, steps: usize) -> f64 {
+        let progress = step as f64 / steps as f64;
         match self {
             Self::Constant => 1.0,
             Self::Linear => 1.0 - progress,
             Self::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
+            Self::InverseSqrt { from } => (step as f64 / from as f64).max(1.0).sqrt().recip(),
         }
     }
 }
@@ -165,7 +202,13 @@ impl TrainConfig {
             loss: self.loss,
             weighting: self.weighting,
             forward_noise: self.forward_noise,
+            noise_distribution: self.noise_distribution,
         }
+    }
+
+    /// The settings of a batch.
+    pub(crate) fn batch_options(&self) -> BatchOptions {
+        BatchOptions { low_res: self.low_res, offset_noise: self.offset_noise }
     }
 
     /// The optimizer's hyperparameters.
@@ -175,6 +218,7 @@ impl TrainConfig {
             eps: self.eps,
             weight_decay: self.weight_decay,
             groups: self.groups.clone(),
+            optimizer: self.optimizer,
         }
     }
 
@@ -186,7 +230,7 @@ impl TrainConfig {
             0 => 1.0,
             steps => ((step + 1) as f64 / steps as f64).min(1.0),
         };
-        self.lr * warmup * self.lr_schedule.factor(step as f64 / self.steps as f64)
+        self.lr * warmup * self.lr_schedule.factor(step, self.steps)
     }
 
     /// When checkpoints are saved and which are kept.
@@ -234,12 +278,17 @@ impl TrainConfig {
         let above = |number: f64| number > 0.0 && number.is_finite();
         let share = |number: f64| (0.0..1.0).contains(&number);
         field(above(self.lr), "train.lr", self.lr, "a number above 0")?;
+        if let LrSchedule::InverseSqrt { from } = self.lr_schedule {
+            field(from > 0, "train.lr_schedule.inverse-sqrt.from", from, "at least 1")?;
+        }
         let clip = self.clip_norm.unwrap_or(1.0);
         field(above(clip), "train.clip_norm", clip, "a number above 0")?;
         for beta in self.betas {
             field(share(beta), "train.betas", beta, "0 to below 1")?;
         }
         field(above(self.eps), "train.eps", self.eps, "a number above 0")?;
+        let offset = self.offset_noise;
+        field((0.0..=1.0).contains(&offset), "train.offset_noise", offset, "0 to 1")?;
         let decay = self.weight_decay;
         field(decay >= 0.0 && decay.is_finite(), "train.weight_decay", decay, "0 or more")?;
         let dropout = self.label_dropout;

@@ -45,14 +45,14 @@ pub enum EmaDecay {
     /// A power-function profile.
     Power {
         /// Standard deviation of the profile as a share of the run so far; above 0 and below
-        /// 0.28 (γ ≈ 0.01).
+        /// 0.288 (γ ≈ 0.01).
         width: f64,
     },
 }
 
 impl EmaDecay {
     /// The widest power profile: γ is near 0 there.
-    const WIDEST: f64 = 0.28;
+    pub(crate) const WIDEST: f64 = 0.288;
 
     /// A constant decay from the first step on.
     pub const fn constant(decay: f64) -> Self {
@@ -112,7 +112,7 @@ impl EmaDecay {
 
 /// The exponent γ of a power profile: the positive root of σ²·(γ+2)²·(γ+3) = γ+1
 /// (Karras et al. 2024, eq. 126), by bisection.
-fn gamma(width: f64) -> f64 {
+pub(crate) fn gamma(width: f64) -> f64 {
     let wide = |gamma: f64| ((gamma + 1.0) / ((gamma + 2.0).powi(2) * (gamma + 3.0))).sqrt();
     let (mut low, mut high) = (0.0, 1.0);
     while wide(high) > width {
@@ -148,7 +148,7 @@ impl FromStr for EmaDecay {
             field: "train.ema",
             given: text.to_string(),
             expected: "DECAY from 0 to below 1, perhaps with :start=STEP or :warm-up, or \
-                       power=WIDTH above 0 and below 0.28",
+                       power=WIDTH above 0 and below 0.288",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Adam and AdamW with parameter groups, and gradient clipping.
+//! Adam, AdamW and RAdam with parameter groups, and gradient clipping.
 
 use inkdrop_checkpoint::{CheckpointError, Mismatch, StateDict};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MasterWeights, TrainError};
 
-/// Hyperparameters of Adam and AdamW, without the learning rate.
+/// Hyperparameters of Adam, AdamW and RAdam, without the learning rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamConfig {
     /// Decay rates β₁, β₂ of the first and second moment estimates, in [0, 1).
@@ -18,12 +18,43 @@ pub struct AdamConfig {
     pub weight_decay: f64,
     /// Parameter groups with their own learning rate or weight decay.
     pub groups: Vec<GroupConfig>,
+    /// Adam, or RAdam.
+    pub optimizer: OptimizerType,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, groups: Vec::new() }
+        Self {
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            groups: Vec::new(),
+            optimizer: OptimizerType::Adam,
+        }
     }
+}
+
+/// An optimizer by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerType {
+    /// Adam (Kingma & Ba 2015); with a weight decay AdamW.
+    #[default]
+    Adam,
+    /// RAdam: Adam whose step is scaled by the variance of its second moment estimate, and without that
+    /// estimate in the first steps (Liu et al. 2020). Equal to `torch.optim.RAdam` with
+    /// `decoupled_weight_decay`.
+    Radam,
+}
+
+/// The rectification r of RAdam at a step, counted from 1; `None` while the variance of the second moment
+/// estimate is intractable (Liu et al. 2020, algorithm 2).
+fn rectification(step: i32, beta2: f64) -> Option<f64> {
+    let limit = 2.0 / (1.0 - beta2) - 1.0;
+    let power = beta2.powi(step);
+    let length = limit - 2.0 * f64::from(step) * power / (1.0 - power);
+    let ratio = (length - 4.0) * (length - 2.0) * limit;
+    (length > 5.0).then(|| (ratio / ((limit - 4.0) * (limit - 2.0) * length)).sqrt())
 }
 
 /// A parameter group: weights with their own learning rate or weight decay.
@@ -145,9 +176,47 @@ impl Adam {
             })
             .collect();
         let AdamConfig { betas, eps, .. } = self.config;
-        let lr = lr * hyper.lr_factor;
-        let numbers = AdamNumbers { lr, betas, weight_decay: hyper.weight_decay, eps };
-        Ok(adamw(&tensors, &step, numbers, skip)?)
+        let (lr, weight_decay) = (lr * hyper.lr_factor, hyper.weight_decay);
+        let numbers = AdamNumbers { lr, betas, weight_decay, eps };
+        match self.config.optimizer {
+            OptimizerType::Adam => Ok(adamw(&tensors, &step, numbers, skip)?),
+            OptimizerType::Radam => self.radam(&tensors, &step, numbers, skip),
+        }
+    }
+
+    /// RAdam as a step of Adam: with the learning rate r·lr once the rectification r exists, before that
+    /// for the moments alone.
+    fn radam(
+        &self,
+        tensors: &[AdamTensors],
+        step: &Tensor,
+        numbers: AdamNumbers,
+        skip: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
+        let AdamNumbers { lr, betas: [beta1, beta2], weight_decay, eps } = numbers;
+        if let Some(r) = rectification(self.steps, beta2) {
+            // PyTorch adds ε before the correction of the second moment's bias, Adam after it.
+            let eps = eps / (1.0 - beta2.powi(self.steps)).sqrt();
+            let (lr, weight_decay) = (lr * r, weight_decay / r);
+            return Ok(adamw(
+                tensors,
+                step,
+                AdamNumbers { lr, weight_decay, eps, ..numbers },
+                skip,
+            )?);
+        }
+        adamw(tensors, step, AdamNumbers { lr: 0.0, ..numbers }, skip)?;
+        let factor = lr / (1.0 - beta1.powi(self.steps));
+        for AdamTensors { parameter, mean, .. } in tensors {
+            let decayed = parameter.f_mul_scalar(1.0 - lr * weight_decay)?;
+            let updated = decayed.f_sub(&mean.f_mul_scalar(factor)?)?;
+            let updated = match skip {
+                Some(skip) => updated.f_lerp_tensor(parameter, skip)?,
+                None => updated,
+            };
+            parameter.shallow_clone().f_copy_(&updated)?;
+        }
+        Ok(())
     }
 
     /// The distinct hyperparameters, in the order of the weights.

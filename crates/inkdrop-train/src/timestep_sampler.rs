@@ -22,7 +22,8 @@ pub enum TimestepConfig {
     LossSecondMoment,
 }
 
-/// The timesteps of a batch and their importance weights.
+/// The timesteps of a batch and their importance weights. In a process of continuous noise levels, a
+/// timestep is a quantile of the noise distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledTimesteps {
     /// The timestep of each image, 0 to T − 1.
@@ -43,6 +44,8 @@ pub struct TimestepSampler {
 impl TimestepSampler {
     /// Number of losses kept per timestep.
     pub const HISTORY: usize = 10;
+    /// Largest number of timesteps whose probabilities are tabulated; there are at most a million.
+    const MAX_TABLE: usize = 1 << 20;
     /// Probability that a timestep is sampled uniformly in spite of the losses.
     pub const UNIFORM_PROB: f64 = 0.001;
 
@@ -77,12 +80,17 @@ impl TimestepSampler {
     /// Samples the timesteps of a batch; a function of the seed and of the losses so far.
     pub fn sample(&self, batch: usize, seed: u64) -> SampledTimesteps {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // 53 random bits give a uniform f64 in [0, 1).
+        let mut uniform = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        if self.steps > Self::MAX_TABLE {
+            let t = (0..batch).map(|_| (uniform() * self.steps as f64) as usize).collect();
+            return SampledTimesteps { t, importance_weights: vec![1.0; batch] };
+        }
         let probabilities = self.probabilities();
         let cumulative = cumulative_sums(&probabilities);
         let total = cumulative.last().copied().unwrap_or(1.0);
         let mut one = || {
-            // 53 random bits give a uniform f64 in [0, 1).
-            let uniform = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+            let uniform = uniform();
             cumulative.partition_point(|&sum| sum <= uniform * total).min(self.steps - 1)
         };
         let t: Vec<usize> = (0..batch).map(|_| one()).collect();

@@ -7,12 +7,13 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{DataError, Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
-use inkdrop_process::{LossTerms, Objective, Process, pixels};
+use inkdrop_process::{DiffusionProcess, LossTerms, TrainingObjective, pixels};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::batch::{LabelTable, Share, TrainingBatch, dropout_seed, microbatches, step_seed};
 use crate::data_parallel::Processes;
+use crate::immiscible::assign_noise;
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
 use crate::optimizer::Gradients;
 use crate::validation::Validation;
@@ -59,7 +60,8 @@ use crate::{
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) network: Box<dyn TrainableNetwork>,
-    objective: Objective<Process>,
+    process: Box<dyn DiffusionProcess>,
+    objective: Box<dyn TrainingObjective + Send>,
     pub(crate) master: MasterWeights,
     pub(crate) ema: EmaSet,
     pub(crate) optimizer: Adam,
@@ -89,7 +91,7 @@ pub struct Trainer {
 pub struct TrainerBuilder {
     network: Box<dyn TrainableNetwork>,
     ema_network: Box<dyn TrainableNetwork>,
-    process: Process,
+    process: Box<dyn DiffusionProcess>,
     data: LabelledDataset,
     image_shape: [usize; 3],
     labels: LabelUse,
@@ -135,7 +137,8 @@ impl TrainerBuilder {
         config.check()?;
         let Self { network, ema_network, process, data, image_shape, .. } = self;
         let (labels, class_names) = (self.labels, self.class_names);
-        let steps = process.schedule().num_timesteps();
+        check_timesteps(&config, process.as_ref())?;
+        check_immiscible(&config, self.data_parallel.is_some())?;
         let master = MasterWeights::new(network.params())?;
         let crop = crop_window(&data, image_shape, config.crop)?;
         let mut processes = Processes::new(self.data_parallel);
@@ -154,11 +157,12 @@ impl TrainerBuilder {
             Validation::new(&data, labels, crop, config.validation_images)
         });
         Ok(Trainer {
-            objective: Objective::new(process, &config.objective())?,
+            objective: process.objective(&config.objective())?,
             ema: EmaSet::new(ema_network, &master, &config.ema)?,
             optimizer: Adam::new(&master, config.adam())?,
             loss_scaler: LossScaler::for_precision(config.precision),
-            timestep_sampler: TimestepSampler::new(config.timesteps, steps),
+            timestep_sampler: TimestepSampler::new(config.timesteps, process.training_levels()),
+            process,
             data: describe(&data, &class_names),
             labels: LabelTable::new(&data.labels, labels)?,
             loader: DataLoader::new(data.images, batches, augmentation)?,
@@ -256,7 +260,12 @@ impl Trainer {
         };
         let seed = step_seed(self.config.seed, self.step);
         let timesteps = self.timestep_sampler.sample(all.len(), seed);
-        TrainingBatch::new((x0, share), timesteps, labels, self.config.low_res)
+        let mut batch =
+            TrainingBatch::new((x0, share), timesteps, labels, self.config.batch_options())?;
+        if self.config.immiscible {
+            batch.noise = assign_noise(&batch.x0, &batch.noise)?;
+        }
+        Ok(batch)
     }
 
     /// Gradient accumulation: sums the gradients of the batch over its microbatches, and over all
@@ -344,7 +353,7 @@ impl Trainer {
     pub fn builder(
         network: Box<dyn TrainableNetwork>,
         ema_network: Box<dyn TrainableNetwork>,
-        process: Process,
+        process: impl Into<Box<dyn DiffusionProcess>>,
         data: impl Into<LabelledDataset>,
     ) -> TrainerBuilder {
         let data = data.into();
@@ -352,7 +361,7 @@ impl Trainer {
         TrainerBuilder {
             network,
             ema_network,
-            process,
+            process: process.into(),
             data,
             image_shape: [channels, height, width],
             labels: LabelUse::None,
@@ -424,7 +433,7 @@ impl Trainer {
         if self.config.precision != Precision::F16 || self.loss_scaler.is_exhausted() {
             check_finite("gradient", metrics.grad_norm, metrics.step)?;
         }
-        self.metrics.add(&metrics, self.objective.process().schedule().num_timesteps());
+        self.metrics.add(&metrics, self.process.training_levels());
         self.throughput.add(metrics.images());
         Ok(metrics)
     }
@@ -496,8 +505,8 @@ impl Trainer {
     }
 
     /// The diffusion process that the network is trained for.
-    pub fn process(&self) -> &Process {
-        self.objective.process()
+    pub fn process(&self) -> &dyn DiffusionProcess {
+        self.process.as_ref()
     }
 
     /// The network with the EMA weights of the first decay.
@@ -623,6 +632,28 @@ fn describe(data: &LabelledDataset, class_names: &[String]) -> String {
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64;
     bytes.fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Returns an error for importance sampling without timesteps.
+fn check_timesteps(config: &TrainConfig, process: &dyn DiffusionProcess) -> Result<(), TrainError> {
+    if config.timesteps == TimestepConfig::Uniform || process.timesteps().is_some() {
+        return Ok(());
+    }
+    Err(TrainError::Field {
+        field: "train.timesteps",
+        given: "loss-second-moment with continuous noise levels".to_string(),
+        expected: "uniform; train.noise_distribution weighs the noise levels",
+    })
+}
+
+/// Returns an error if noise would be assigned to a share of the batch only.
+fn check_immiscible(config: &TrainConfig, several: bool) -> Result<(), TrainError> {
+    if !(config.immiscible && several) {
+        return Ok(());
+    }
+    let (field, given) = ("train.immiscible", "true with several processes".to_string());
+    let expected = "false: noise is assigned within the whole batch, by one process";
+    Err(TrainError::Field { field, given, expected })
 }
 
 /// Returns an error unless all processes take equally many passes in every step, and each has images:

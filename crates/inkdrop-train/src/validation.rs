@@ -71,7 +71,7 @@ impl Validation {
         let _generator = DefaultGenerator::seeded(first as i64);
         let x0 = trainer.to_device(&loaded.images)?;
         let labels = self.labels.batch(&loaded.indices, 0.0)?;
-        let steps = trainer.process().schedule().num_timesteps();
+        let steps = trainer.process().training_levels();
         // Multiples of the golden ratio cover [0, 1) evenly for any number of images.
         let position = |image: usize| (image as f64 * 0.618_033_988_749_895).fract();
         let images = first..first + loaded.indices.len();
@@ -79,6 +79,6 @@ impl Validation {
         let importance_weights = vec![1.0; t.len()];
         let timesteps = SampledTimesteps { t, importance_weights };
         let share = Share::new(0..loaded.indices.len());
-        TrainingBatch::new((x0, share), timesteps, labels, trainer.config().low_res)
+        TrainingBatch::new((x0, share), timesteps, labels, trainer.config().batch_options())
     }
 }

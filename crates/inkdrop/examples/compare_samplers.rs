@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use inkdrop_checkpoint::{StateDict, load};
 use inkdrop_eval::{kernel_distance, sliced_wasserstein};
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+use inkdrop_process::{DiffusionProcess, NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
 };
@@ -155,7 +155,7 @@ impl Judging {
 }
 
 impl BatchModel for Judging {
-    fn process(&self) -> &Process {
+    fn process(&self) -> &dyn DiffusionProcess {
         &self.process
     }
 

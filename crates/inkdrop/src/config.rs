@@ -9,7 +9,7 @@ mod values;
 use std::path::Path;
 
 pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
-use inkdrop_process::ProcessConfig;
+use inkdrop_process::DiffusionConfig;
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
 pub use overrides::ConfigOverride;
@@ -29,7 +29,7 @@ pub struct RunConfig {
     /// The network.
     pub model: ModelConfig,
     /// The diffusion process.
-    pub process: ProcessConfig,
+    pub process: DiffusionConfig,
     /// The training data.
     pub data: DataConfig,
     /// The validation data.
@@ -139,9 +139,11 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub static BUILT_IN: [BuiltIn; 6] = [
+pub static BUILT_IN: [BuiltIn; 8] = [
     built_in!("sprites"),
     built_in!("sprites-classes"),
+    built_in!("sprites-edm"),
+    built_in!("sprites-flow"),
     built_in!("digits"),
     built_in!("folder"),
     built_in!("cifar10-ddpm"),

@@ -12,7 +12,9 @@ mod training;
 pub use error::{Error, Result};
 pub use pipeline::{Pipeline, PipelineBuilder, SamplesIter, SamplingPlan, SamplingSession};
 pub use samples::Samples;
-pub use training::{Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps};
+pub use training::{
+    Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps, posthoc_ema,
+};
 
 pub use inkdrop_checkpoint as checkpoint;
 pub use inkdrop_data as data;

@@ -10,8 +10,9 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
-use inkdrop_process::Process;
+use inkdrop_process::DiffusionProcess;
 use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::TorchNoise;
 
 pub use builder::PipelineBuilder;
@@ -44,7 +45,7 @@ pub struct Pipeline {
     model: Option<Model>,
     /// The network to compile; `None` if it is compiled already.
     network: Option<Box<dyn TrainableNetwork>>,
-    process: Process,
+    process: Box<dyn DiffusionProcess>,
     settings: Settings,
     autoguide: Option<Box<Pipeline>>,
     compiled: OnceCell<Box<dyn Network>>,
@@ -80,7 +81,7 @@ impl Pipeline {
     /// # Errors
     /// The process of the metadata is invalid.
     pub fn from_network(metadata: ModelMetadata, network: Box<dyn Network>) -> Result<Self> {
-        let process = Process::new(&metadata.process, network.device())?;
+        let process = metadata.process.build(network.device())?;
         let pipeline = Self::new(metadata, None, process);
         Ok(Self { compiled: OnceCell::from(network), ..pipeline })
     }
@@ -88,7 +89,7 @@ impl Pipeline {
     fn new(
         metadata: ModelMetadata,
         network: Option<Box<dyn TrainableNetwork>>,
-        process: Process,
+        process: Box<dyn DiffusionProcess>,
     ) -> Self {
         Self {
             name: "the network".to_string(),
@@ -114,8 +115,8 @@ impl Pipeline {
     }
 
     /// The diffusion process, on the device of the network.
-    pub fn process(&self) -> &Process {
-        &self.process
+    pub fn process(&self) -> &dyn DiffusionProcess {
+        self.process.as_ref()
     }
 
     /// The model that guidance leads away from, if there is one.
@@ -212,8 +213,9 @@ impl Pipeline {
         self.changed()
     }
 
-    /// Timestep spacing or σ grid by name: `trailing` (the default), `leading`, `linspace`, `karras`, …;
-    /// or with its number of steps, such as `karras20:5`. [`LevelSpacing`](inkdrop_schedule::LevelSpacing)
+    /// Timestep spacing or σ grid by name: `trailing` (the default with timesteps), `leading`, `linspace`,
+    /// `karras` (the default for continuous noise levels), `flow` (that of flows), …; or with its number
+    /// of steps, such as `karras20:5`. [`LevelSpacing`](inkdrop_schedule::LevelSpacing)
     /// has all names.
     pub fn spacing(mut self, spacing: impl Into<String>) -> Self {
         self.settings.spacing = Some(spacing.into());
@@ -285,8 +287,7 @@ impl Pipeline {
     /// # Errors
     /// As for [`Pipeline::plan`].
     pub fn sampler_plan(&self) -> Result<SamplingPlan<'_>> {
-        let available = self.process.schedule().num_timesteps();
-        SamplingPlan::new(self, self.settings.levels(available)?)
+        SamplingPlan::new(self, self.settings.levels(self.process())?)
     }
 
     /// The plan of an editing run: timesteps with trailing spacing.
@@ -296,8 +297,7 @@ impl Pipeline {
     /// # Errors
     /// As for [`Pipeline::plan`].
     pub fn edit_plan(&self, steps: usize) -> Result<SamplingPlan<'_>> {
-        let available = self.process.schedule().num_timesteps();
-        SamplingPlan::new(self, self.settings.trailing(steps, available))
+        SamplingPlan::new(self, self.settings.edit_levels(steps, self.process()))
     }
 
     /// Samples `count` images.
@@ -359,6 +359,11 @@ impl Pipeline {
         let compiled = self.compiled.get().map(Box::as_ref);
         compiled.ok_or_else(|| crate::error::invalid!("{} has no network", self.name))
     }
+}
+
+/// The default noise levels of a number of steps; at most all timesteps.
+pub(crate) fn default_levels(steps: usize, process: &dyn DiffusionProcess) -> LevelSpacing {
+    Settings::default().edit_levels(steps, process)
 }
 
 /// The batches of a run; made by [`Pipeline::batches`].

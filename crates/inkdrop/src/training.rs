@@ -1,6 +1,7 @@
 //! Training runs: config, data, loop, and the trained model.
 
 mod init;
+mod posthoc;
 mod session;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use inkdrop_train::RunFolder;
 use toml::{Table, Value};
 
 pub use init::Init;
+pub use posthoc::posthoc_ema;
 pub use session::{TrainingSession, TrainingStep, TrainingSteps};
 
 use crate::config::{BuiltIn, ConfigOverride, DataConfig, RunConfig};

@@ -5,6 +5,7 @@
 mod cli {
     mod bad_files;
     mod built_in;
+    mod continuous;
     mod convert;
     mod convert_folder;
     mod convert_input;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "library/consistency.rs"]
+mod consistency;
 #[path = "library/edit.rs"]
 mod edit;
 #[path = "library/layers.rs"]

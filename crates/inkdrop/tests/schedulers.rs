@@ -40,6 +40,19 @@ fn a_directory_gives_the_bytes_of_its_pipeline() {
     }
 }
 
+/// A ConsistencyModelPipeline with random weights, and the images of diffusers 0.35.2 for seed 7.
+#[test]
+fn a_consistency_directory_gives_the_bytes_of_its_pipeline() {
+    let _alone = TORCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/consistency");
+    for steps in [1, 2, 4] {
+        let images = npz::load(folder.join(format!("steps_{steps}.npz"))).unwrap().images;
+        let pipeline = Pipeline::open(&folder).unwrap().rng(Rng::Torch).seed(7).steps(steps);
+        let samples = pipeline.class("0,1,2").sample(3).unwrap();
+        assert_eq!(samples.images(), images.view(), "{steps} steps");
+    }
+}
+
 #[test]
 fn a_sampler_replaces_the_scheduler() {
     let Some((folder, _, images)) = case("ddim") else { return };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::{Images, LabelledDataset, Labels, sprites};
 use inkdrop_nn::{Conditioning, Mode, Param, TrainableNetwork};
-use inkdrop_process::Objective;
+use inkdrop_process::{Objective, TrainingObjective};
 use inkdrop_torch::tch::{Kind, Tensor};
 use inkdrop_train::{Adam, EmaSet, LabelUse, MasterWeights, TrainConfig, Trainer};
 use ndarray::Array4;

@@ -4,7 +4,7 @@ use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Conditioning, Init, Mode, Params};
 use inkdrop_process::{
     ForwardNoise, LossTerms, LossType, Objective, ObjectiveConfig, PredictionType, Process,
-    ProcessConfig, TimeInput, Variance, Weighting, bits_per_dim,
+    ProcessConfig, TimeInput, TrainingObjective, Variance, Weighting, bits_per_dim,
 };
 use inkdrop_schedule::ScheduleConfig;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -21,7 +21,7 @@ fn terms(process: &Process, oracle: &Oracle, config: ObjectiveConfig) -> LossTer
 }
 
 fn of(loss: LossType, weighting: Weighting) -> ObjectiveConfig {
-    ObjectiveConfig { loss, weighting, forward_noise: ForwardNoise::Standard }
+    ObjectiveConfig { loss, weighting, ..ObjectiveConfig::default() }
 }
 
 fn numbers(x: &Tensor) -> Vec<f64> {
@@ -84,7 +84,7 @@ fn losses_are_means_of_their_formula() {
         let oracle = Oracle { error: 0.2, ..Oracle::of(&process) };
         for (loss, formula) in losses {
             for forward_noise in [ForwardNoise::Standard, ForwardNoise::SpritesNotebook] {
-                let config = ObjectiveConfig { loss, weighting: Weighting::None, forward_noise };
+                let config = ObjectiveConfig { loss, forward_noise, ..ObjectiveConfig::default() };
                 let objective = Objective::new(&process, &config).unwrap();
                 let (batch, none) = ((&batch.0, &t, &batch.1), Conditioning::none());
                 let terms = objective.terms(&oracle, batch, &none, Mode::Eval).unwrap();

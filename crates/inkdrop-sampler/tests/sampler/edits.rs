@@ -46,8 +46,9 @@ fn strength_says_how_far_from_the_image_a_variation_lies() {
     assert!(largest(&(free - varied(1.0))) < 0.2);
     for strength in [0.0, -0.5, 1.01, f64::NAN] {
         let (model, schedule) = (Mixture::two(), schedule());
-        let (sampler, schedules) = (Sampler::DDIM, (&schedule, &path));
-        let error = img2img(&model, &sampler, schedules, &images(), strength, &mut noise());
+        let sampler = Sampler::DDIM;
+        let error =
+            img2img(&model, &sampler, (&schedule, &path), &images(), strength, &mut noise());
         assert!(error.unwrap_err().to_string().contains("strength"));
     }
 }

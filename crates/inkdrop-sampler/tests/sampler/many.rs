@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{NetworkDenoiser, Process, ProcessConfig};
+use inkdrop_process::{DiffusionProcess, NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
 };
@@ -32,7 +32,7 @@ struct Unconditional<'a> {
 }
 
 impl BatchModel for Unconditional<'_> {
-    fn process(&self) -> &Process {
+    fn process(&self) -> &dyn DiffusionProcess {
         &self.process
     }
 

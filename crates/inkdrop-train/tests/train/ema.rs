@@ -96,7 +96,7 @@ fn decays_are_text_and_back() {
         "0.9:late",
         "0.9:start=x",
         "power=0",
-        "power=0.28",
+        "power=0.288",
         "power=",
     ] {
         let error = wrong.parse::<EmaDecay>().unwrap_err().to_string();

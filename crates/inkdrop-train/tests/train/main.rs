@@ -4,6 +4,7 @@
 mod config;
 mod ema;
 mod optimizer;
+mod posthoc;
 mod resume;
 mod run;
 mod steps;

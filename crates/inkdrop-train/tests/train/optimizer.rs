@@ -2,7 +2,9 @@
 
 use inkdrop_nn::{Init, Params, Weight};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad};
-use inkdrop_train::{Adam, AdamConfig, GroupConfig, LossScaler, MasterWeights, TrainError};
+use inkdrop_train::{
+    Adam, AdamConfig, GroupConfig, LossScaler, MasterWeights, OptimizerType, TrainError,
+};
 
 fn weight(params: &mut Params, name: &str, values: &[f32]) -> Weight {
     let shape = [values.len() as i64];
@@ -31,6 +33,34 @@ fn adam_and_adamw_step_as_pytorchs_do() {
         }
         for (i, expected) in expected.into_iter().enumerate() {
             assert!((p.double_value(&[i as i64]) - expected).abs() < 2e-7, "{weight_decay}");
+        }
+    }
+}
+
+/// The same by torch.optim.RAdam(lr=0.1, decoupled_weight_decay=True): five steps without
+/// rectification, then seven with it.
+#[test]
+fn radam_steps_as_pytorchs_does() {
+    for (weight_decay, steps, expected) in [
+        (0.0, 5, [0.201647937, -1.80431747, -0.223020986]),
+        (0.0, 12, [0.180145666, -1.77446747, -0.209554464]),
+        (0.2, 5, [0.157374144, -1.62402999, -0.215088934]),
+        (0.2, 12, [0.117770426, -1.38205659, -0.174236327]),
+    ] {
+        let mut params = Params::new(Kind::Float, Device::Cpu);
+        let p = weight(&mut params, "p", &[1.0, -2.0, 0.5]);
+        let mut master = MasterWeights::new(&params).unwrap();
+        let optimizer = OptimizerType::Radam;
+        let config = AdamConfig { weight_decay, optimizer, ..AdamConfig::default() };
+        let mut radam = Adam::new(&master, config).unwrap();
+        for _ in 0..steps {
+            master.zero_grad().unwrap();
+            (p.square() * Tensor::from_slice(&[1.0f32, 0.1, 3.0])).sum(Kind::Float).backward();
+            radam.step(&master.gradients(1.0).unwrap(), 0.1).unwrap();
+        }
+        for (i, expected) in expected.into_iter().enumerate() {
+            let found = p.double_value(&[i as i64]);
+            assert!((found - expected).abs() < 2e-7, "{weight_decay} {steps}: {found}");
         }
     }
 }

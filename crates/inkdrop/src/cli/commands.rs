@@ -4,6 +4,7 @@ pub mod convert;
 pub mod data;
 pub mod demo;
 pub mod edit;
+pub mod ema;
 pub mod eval;
 pub mod inspect;
 pub mod launch;

@@ -10,6 +10,7 @@
 //! inkdrop plan improved_cifar10 --batch 8
 //! inkdrop eval distance samples.npz sprites
 //! inkdrop report runs/sprites
+//! inkdrop ema runs/sprites --width 0.1
 //! ```
 
 mod commands;
@@ -51,6 +52,7 @@ enum Command {
     Plan(commands::plan::Arguments),
     Eval(commands::eval::Arguments),
     Report(commands::report::Arguments),
+    Ema(commands::ema::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -80,6 +82,7 @@ fn run(cli: Cli) -> u8 {
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Ema(arguments) => commands::ema::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

@@ -146,7 +146,7 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
             "train.low_res={side}: expected a side that divides {height} x {width}, for a network of family improved-super-res"
         ),
     }
-    let (variance, outputs) = (process.variance, model.outputs());
+    let (variance, outputs) = (process.variance(), model.outputs());
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(
         outputs == expected,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
 use inkdrop_nn::TrainableNetwork;
-use inkdrop_process::ProcessConfig;
+use inkdrop_process::DiffusionConfig;
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
@@ -23,7 +23,7 @@ pub struct ModelMetadata {
     /// The network.
     pub model: ModelConfig,
     /// The diffusion process of its training.
-    pub process: ProcessConfig,
+    pub process: DiffusionConfig,
     /// Names of its contexts, in order; empty if they have none.
     pub contexts: Vec<String>,
     /// Its classes.
@@ -159,7 +159,7 @@ impl Model {
         resolved.config.plan().with_context(|| name)?;
         let process = resolve_process(&source, overrides, Some(&resolved))?.with_context(|| {
             format!(
-                "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr"
+                "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr; edm or flow"
             )
         })?;
         let (contexts, classes) = (resolved.contexts(name)?, classes(name, &resolved)?);
@@ -214,18 +214,19 @@ impl Model {
 fn note_of_buffers(
     source: &Source,
     overrides: &ModelOverrides,
-    process: &ProcessConfig,
+    process: &DiffusionConfig,
 ) -> Result<Option<String>> {
     let Some(found) = buffers::process(&source.whole, None) else { return Ok(None) };
     let schedule = serde_json::to_string(&found.schedule)?;
-    if !buffers::agrees(&source.whole, &process.schedule) {
+    let schedule_in_use = process.timesteps().map(|process| &process.schedule);
+    if schedule_in_use.is_some_and(|schedule| !buffers::agrees(&source.whole, schedule)) {
         let name = &source.name;
         return Ok(Some(format!(
             "the schedule buffers of {name} hold another noise schedule than the process in use: {schedule}"
         )));
     }
     let given = overrides.process.is_some() || overrides.flags.is_some();
-    let stored = stored_metadata::<ProcessConfig>(&source.whole, "process")?.is_some();
+    let stored = stored_metadata::<DiffusionConfig>(&source.whole, "process")?.is_some();
     let known = given || stored || source.scheduler.is_some();
     Ok((!known).then(|| {
         format!(

@@ -1,23 +1,69 @@
 //! Diffusion processes by name, and those of published checkpoints.
 
-use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
-use inkdrop_schedule::ScheduleConfig;
+use inkdrop_process::{
+    ContinuousConfig, DiffusionConfig, Preconditioning, PredictionType, ProcessConfig, TimeInput,
+    Variance,
+};
+use inkdrop_schedule::{BetaRange, FlowPath, ScheduleConfig};
 use inkdrop_unet::{ImprovedFlags, ModelConfig};
 
 use crate::Result;
 use crate::error::{Context, bail, ensure};
 use crate::model::spec::read_table;
 
-/// Parses `sprites` or `ddpm`; a noise schedule with options, such as `cosine:4000:rescaled`; or a .toml
-/// or .json file.
-pub fn parse(text: &str) -> Result<ProcessConfig> {
-    match text {
-        "sprites" => return Ok(ProcessConfig::sprites()),
-        "ddpm" => return parse("linear:unclipped"),
-        _ => {}
-    }
+/// Parses `sprites` or `ddpm`; a noise schedule with options, such as `cosine:4000:rescaled`; a process of
+/// continuous noise levels, such as `edm` or `flow`; or a .toml or .json file.
+pub fn parse(text: &str) -> Result<DiffusionConfig> {
     if let Some(table) = read_table(text)? {
         return serde_json::from_value(table.into()).with_context(|| text.to_string());
+    }
+    Ok(match continuous(text)? {
+        Some(config) => config.into(),
+        None => with_timesteps(text)?.into(),
+    })
+}
+
+/// Parses `edm`, `trig-flow` or `consistency`, optionally with σ_data; `vp`, `ve`, `iddpm`; `flow`, `flow:cosine` or
+/// `flow:vp`. `None` for another name.
+fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
+    let (name, option) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, option)) => (name, Some(option)),
+    };
+    let sigma_data = || {
+        let given = option.map_or(Ok(0.5), str::parse).ok().filter(|&given: &f64| given > 0.0);
+        given.with_context(|| format!("process `{text}`: expected σ_data, as in {name}:0.5"))
+    };
+    let path = || match option {
+        None | Some("linear") => Ok(FlowPath::Linear),
+        Some("cosine") => Ok(FlowPath::Cosine),
+        Some("vp") => Ok(FlowPath::Vp(BetaRange::default())),
+        Some(_) => bail!("process `{text}`: expected flow, flow:cosine or flow:vp"),
+    };
+    let consistency = |sigma_data| Preconditioning::Consistency { sigma_data, sigma_min: 0.002 };
+    let plain = |preconditioning| match option {
+        None => Ok(preconditioning),
+        Some(_) => bail!("process `{text}`: {name} has no option"),
+    };
+    let preconditioning = match name {
+        "edm" => Preconditioning::Edm { sigma_data: sigma_data()? },
+        "consistency" => consistency(sigma_data()?),
+        "trig-flow" => Preconditioning::TrigFlow { sigma_data: sigma_data()? },
+        "flow" => Preconditioning::Flow { path: path()?, time_scale: 1000.0 },
+        "vp" => plain(Preconditioning::Vp(BetaRange::default()))?,
+        "ve" => plain(Preconditioning::Ve)?,
+        "iddpm" => plain(Preconditioning::Iddpm)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(ContinuousConfig::new(preconditioning)))
+}
+
+/// Parses a process with timesteps by name.
+fn with_timesteps(text: &str) -> Result<ProcessConfig> {
+    match text {
+        "sprites" => return Ok(ProcessConfig::sprites()),
+        "ddpm" => return with_timesteps("linear:unclipped"),
+        _ => {}
     }
     let (name, options) = text.split_once(':').unwrap_or((text, ""));
     let mut options = ProcessOptions::parse(text, options)?;
@@ -29,7 +75,7 @@ pub fn parse(text: &str) -> Result<ProcessConfig> {
         "scaled-linear" => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
         "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         _ => bail!(
-            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; or a .toml or .json file"
+            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, vp, ve or iddpm; or a .toml or .json file"
         ),
     };
     let of = || Box::new(schedule.clone());
@@ -106,19 +152,20 @@ impl ProcessOptions {
 
 /// Sets the learned-range variance of improved-diffusion for a network with twice the output channels, if
 /// the process does not name a learned variance.
-pub fn fit(process: ProcessConfig, network: &ModelConfig) -> ProcessConfig {
+pub fn fit(process: DiffusionConfig, network: &ModelConfig) -> DiffusionConfig {
     let learns = network.outputs() == 2 * network.image_shape()[0];
-    match (learns, process.variance) {
-        (true, Variance::FixedSmall | Variance::FixedLarge) => {
-            ProcessConfig { variance: Variance::LearnedRange, ..process }
+    match process {
+        DiffusionConfig::Timesteps(process) if learns && !process.variance.is_learned() => {
+            ProcessConfig { variance: Variance::LearnedRange, ..process }.into()
         }
-        _ => process,
+        other => other,
     }
 }
 
 /// DIFFUSION_FLAGS of the READMEs of improved-diffusion and guided-diffusion, by preset.
-pub fn of_preset(name: &str) -> Option<ProcessConfig> {
+pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
     let text = match name {
+        "consistency_imagenet64" | "consistency_lsun256" => "consistency",
         "sprites" => "sprites",
         "ddpm_cifar10" => "ddpm",
         "unet2d_cifar10" => "linear:1000",
@@ -162,7 +209,7 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
         (other("sigma_small").is_some_and(truth), ":fixed-small"),
     ];
     text.extend(options.iter().filter(|(given, _)| *given).map(|(_, word)| *word));
-    parse(&text).context("--flags").map(Some)
+    with_timesteps(&text).context("--flags").map(Some)
 }
 
 #[cfg(test)]
@@ -178,6 +225,7 @@ mod tests {
             assert!(of_preset(preset.name).is_some(), "{}", preset.name);
         }
         let cifar = of_preset("improved_cifar10").unwrap();
+        let cifar = cifar.timesteps().unwrap();
         assert_eq!(cifar.schedule, ScheduleConfig::cosine(4000));
         assert_eq!(cifar.time, TimeInput::Rescaled);
     }
@@ -187,18 +235,37 @@ mod tests {
         let of = |text| of_flags(text).unwrap();
         assert_eq!(of("--image_size 32"), None);
         let cifar = "--learn_sigma True --diffusion_steps 4000 --noise_schedule cosine";
-        assert_eq!(of(cifar), of_preset("improved_cifar10"));
+        assert_eq!(of(cifar).map(DiffusionConfig::from), of_preset("improved_cifar10"));
         let cond = "--diffusion_steps 4000 --noise_schedule cosine --rescale_timesteps False";
-        assert_eq!(of(cond), of_preset("improved_imagenet64_cond"));
+        assert_eq!(of(cond).map(DiffusionConfig::from), of_preset("improved_imagenet64_cond"));
         let guided = "--num_head_channels 64 --diffusion_steps 1000 --noise_schedule cosine";
-        assert_eq!(of(guided), of_preset("guided_imagenet64"));
+        assert_eq!(of(guided).map(DiffusionConfig::from), of_preset("guided_imagenet64"));
         let start = "--diffusion_steps 10 --predict_xstart True --sigma_small True";
-        assert_eq!(of(start), Some(parse("linear:10:rescaled:sample:fixed-small").unwrap()));
+        assert_eq!(
+            of(start),
+            Some(with_timesteps("linear:10:rescaled:sample:fixed-small").unwrap())
+        );
         assert!(of_flags("--diffusion_steps no").is_err());
     }
 
     #[test]
+    fn continuous_processes_have_names() {
+        let of = |text| match parse(text).unwrap() {
+            DiffusionConfig::Continuous(config) => config.preconditioning,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of("edm"), Preconditioning::Edm { sigma_data: 0.5 });
+        assert_eq!(of("trig-flow:0.25"), Preconditioning::TrigFlow { sigma_data: 0.25 });
+        let flow = Preconditioning::Flow { path: FlowPath::Cosine, time_scale: 1000.0 };
+        assert_eq!(of("flow:cosine"), flow);
+        assert!(parse("ddpm").unwrap().timesteps().is_some());
+    }
+
+    #[test]
     fn options_that_mean_nothing_are_refused() {
+        for text in ["edm:no", "edm:-1", "flow:linear:1", "ve:1"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
         for text in [
             "",
             "sprite",
@@ -209,17 +276,17 @@ mod tests {
             "linear:velocity:sample",
             "linear:10:20",
         ] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(with_timesteps(text).is_err(), "{text}");
         }
-        assert_eq!(parse("linear:unclipped").unwrap(), parse("ddpm").unwrap());
+        assert_eq!(with_timesteps("linear:unclipped").unwrap(), with_timesteps("ddpm").unwrap());
         for (old, new) in
             [("start-x", "sample"), ("previous-x", "posterior-mean"), ("v", "velocity")]
         {
-            let of = |name| parse(&format!("linear:{name}")).unwrap();
+            let of = |name| with_timesteps(&format!("linear:{name}")).unwrap();
             assert_eq!(of(old), of(new), "names of earlier versions are accepted");
         }
-        assert!(parse("cosine:50").unwrap().clip);
-        let v = parse("scaled-linear:zero-snr:v").unwrap();
+        assert!(with_timesteps("cosine:50").unwrap().clip);
+        let v = with_timesteps("scaled-linear:zero-snr:v").unwrap();
         assert_eq!(v.prediction, PredictionType::Velocity);
         assert_eq!(v.schedule.build().unwrap().snr()[999], 0.0);
     }

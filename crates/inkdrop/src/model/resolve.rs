@@ -3,7 +3,8 @@
 use std::fmt;
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_process::ProcessConfig;
+use inkdrop_process::DiffusionConfig;
+use inkdrop_torch::tch::Tensor;
 use inkdrop_unet::{ImageSize, ModelConfig, UndeterminedField};
 use serde_json::Value;
 
@@ -78,7 +79,26 @@ pub fn resolve(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedMo
         });
     }
     config.check().with_context(|| &source.name)?;
+    let weights = without_image_axes(weights, &config)?;
     Ok(ResolvedModel { weights, config, origin, undetermined })
+}
+
+/// The weights with the attention's projections over one axis, [C', C, 1]: openai/consistency_models has
+/// them over the axes of the images, [C', C, 1, 1].
+fn without_image_axes(mut weights: StateDict, config: &ModelConfig) -> Result<StateDict> {
+    if !matches!(config, ModelConfig::Improved(_)) {
+        return Ok(weights);
+    }
+    let projection = |key: &str| key.ends_with(".qkv.weight") || key.ends_with(".proj_out.weight");
+    let wide: Vec<(String, Tensor)> = weights
+        .iter()
+        .filter(|(key, tensor)| projection(key) && tensor.size().get(2..) == Some(&[1, 1]))
+        .map(|(key, tensor)| Ok((key.to_string(), tensor.f_squeeze_dim(3)?)))
+        .collect::<Result<_>>()?;
+    for (key, tensor) in wide {
+        weights.insert(key, tensor);
+    }
+    Ok(weights)
 }
 
 /// Resolves the process of a source: from the file, else from the options, else from schedule buffers.
@@ -92,19 +112,19 @@ pub fn resolve_process(
     source: &Source,
     overrides: &ModelOverrides,
     known: Option<&ResolvedModel>,
-) -> Result<Option<ProcessConfig>> {
+) -> Result<Option<DiffusionConfig>> {
     let fit = |process| match known {
         Some(known) => processes::fit(process, &known.config),
         None => process,
     };
     let named = match (&overrides.process, &overrides.flags) {
         (Some(text), _) => Some(processes::parse(text)?),
-        (None, Some(flags)) => processes::of_flags(flags)?,
+        (None, Some(flags)) => processes::of_flags(flags)?.map(DiffusionConfig::from),
         (None, None) => None,
     };
     let stored = match (&source.scheduler, stored_metadata(&source.whole, "process")?) {
         (_, Some(process)) => Some(process),
-        (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
+        (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?.into()),
         _ => None,
     };
     match (stored.map(fit), named.map(fit)) {
@@ -119,6 +139,7 @@ pub fn resolve_process(
                 _ => None,
             };
             Ok(buffers::process(&source.whole, known.map(|known| &known.config))
+                .map(DiffusionConfig::from)
                 .or(preset)
                 .map(fit))
         }

@@ -90,8 +90,14 @@ fn snapshot(path: &Path) -> PathBuf {
 }
 
 /// Pipelines of diffusers that generate pixels.
-const PIXEL_PIPELINES: [&str; 5] =
-    ["DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "KarrasVePipeline", "ScoreSdeVePipeline"];
+const PIXEL_PIPELINES: [&str; 6] = [
+    "DDPMPipeline",
+    "DDIMPipeline",
+    "PNDMPipeline",
+    "KarrasVePipeline",
+    "ScoreSdeVePipeline",
+    "ConsistencyModelPipeline",
+];
 
 /// The part of a pipeline's directory that makes its images latents.
 fn latents(path: &Path) -> Option<String> {

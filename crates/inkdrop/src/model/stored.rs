@@ -1,7 +1,7 @@
 //! Metadata entries of a file: ours, and those of other programs with the same names.
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_process::ProcessConfig;
+use inkdrop_process::DiffusionConfig;
 use inkdrop_unet::ModelConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub fn stored_metadata<T: DeserializeOwned>(weights: &StateDict, key: &str) -> R
 pub fn ignored_metadata(weights: &StateDict) -> Vec<&'static str> {
     let read = |key: &str| match key {
         "model" => matches!(stored_metadata::<ModelConfig>(weights, key), Ok(None)),
-        "process" => matches!(stored_metadata::<ProcessConfig>(weights, key), Ok(None)),
+        "process" => matches!(stored_metadata::<DiffusionConfig>(weights, key), Ok(None)),
         _ => matches!(stored_metadata::<Value>(weights, key), Ok(None)),
     };
     let ours = ["model", "process", "contexts", "classes", "training"];

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use inkdrop_process::Process;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_unet::ImageSize;
 
@@ -139,7 +138,7 @@ impl PipelineBuilder {
             draw_shortcut: self.draw_shortcut,
         };
         let network = model.build(&options)?;
-        let process = Process::new(&model.metadata.process, options.device)?;
+        let process = model.metadata.process.build(options.device)?;
         let pipeline = Pipeline::new(model.metadata.clone(), Some(network), process);
         Ok(Pipeline { name: model.name.clone(), model: Some(model), ..pipeline })
     }

@@ -1,7 +1,7 @@
 //! Guidance of a sampling run: its settings, and the guided denoiser of a batch.
 
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::{NetworkDenoiser, Process};
+use inkdrop_process::{DiffusionProcess, NetworkDenoiser};
 use inkdrop_sampler::{
     BoxedDenoiser, ClassifierFreeGuidance, ClipDenoised, DynamicThresholding, GuidanceInterval,
 };
@@ -89,7 +89,7 @@ impl<'a> Guidance<'a> {
     pub fn denoiser(
         &self,
         network: &'a dyn Network,
-        process: &'a Process,
+        process: &'a dyn DiffusionProcess,
         conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
         if let (GuidanceTarget::None, None) = (&self.target, self.settings.threshold) {
@@ -99,7 +99,7 @@ impl<'a> Guidance<'a> {
         let guided = self.unclipped(network, process, conditioning)?;
         Ok(match self.settings.threshold {
             Some(quantile) => Box::new(DynamicThresholding::new(guided, quantile)),
-            None if process.config().clip => Box::new(ClipDenoised(guided)),
+            None if process.clips() => Box::new(ClipDenoised(guided)),
             None => guided,
         })
     }
@@ -108,7 +108,7 @@ impl<'a> Guidance<'a> {
     pub fn unclipped(
         &self,
         network: &'a dyn Network,
-        process: &'a Process,
+        process: &'a dyn DiffusionProcess,
         conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
         let GuidanceSettings { scale, interval, rescale, .. } = self.settings;
@@ -125,6 +125,6 @@ impl<'a> Guidance<'a> {
         let scale = scale.unwrap_or(1.0);
         let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
         let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
-        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), process.config().prediction)))
+        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), process.prediction_type())))
     }
 }

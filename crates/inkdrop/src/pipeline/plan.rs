@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_nn::CompileOptions;
+use inkdrop_process::{DiffusionProcess, PredictionType};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use inkdrop_unet::ModelConfig;
@@ -81,7 +82,7 @@ impl<'a> SamplingPlan<'a> {
             !pipeline.settings.use_clipped_model_output,
             "--use-clipped-model-output is an argument of a DDIMScheduler, the sampler is {sampler}: samplers always recompute the noise of a clipped prediction"
         );
-        let schedule = spacing.sampling_schedule(pipeline.process().schedule())?;
+        let schedule = pipeline.process().spaced(&spacing)?;
         Self::of(pipeline, sampler, spacing.to_string(), schedule, None)
     }
 
@@ -177,9 +178,10 @@ impl<'a> SamplingPlan<'a> {
 }
 
 impl Settings {
-    /// The noise levels by name, for a process with `available` timesteps.
-    pub fn levels(&self, available: usize) -> Result<LevelSpacing> {
-        let spacing = self.spacing.as_deref().unwrap_or("trailing");
+    /// The noise levels by name.
+    pub fn levels(&self, process: &dyn DiffusionProcess) -> Result<LevelSpacing> {
+        let default = default_spacing(process);
+        let spacing = self.spacing.as_deref().unwrap_or(default);
         if spacing.contains(|letter: char| letter.is_ascii_digit()) {
             let whole: LevelSpacing = spacing.parse()?;
             ensure!(
@@ -188,15 +190,16 @@ impl Settings {
             );
             return Ok(whole);
         }
+        let available = process.timesteps().map(|process| process.schedule().num_timesteps());
         let default = match self.sampler()? {
-            Sampler::Ddpm => available,
+            Sampler::Ddpm => available.unwrap_or(STEPS.0),
             Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
             _ => STEPS.1,
         };
-        let steps = self.steps.unwrap_or(default.min(available));
-        Ok(match if spacing == "sections" { "" } else { spacing } {
-            "trailing" => trailing(steps, available),
-            name => format!("{name}{steps}").parse()?,
+        let steps = self.steps.unwrap_or(default.min(available.unwrap_or(default)));
+        Ok(match (if spacing == "sections" { "" } else { spacing }, available) {
+            ("trailing", Some(available)) => trailing(steps, available),
+            (name, _) => format!("{name}{steps}").parse()?,
         })
     }
 
@@ -213,11 +216,15 @@ impl Settings {
         Ok(self.eta.map_or(Ok(sampler), |eta| sampler.with_eta(eta))?)
     }
 
-    /// Timesteps with trailing spacing, for editing.
+    /// The noise levels of editing: timesteps with trailing spacing, or the default of continuous noise
+    /// levels.
     ///
     /// - default: number of steps if none is set; at most all timesteps
-    pub fn trailing(&self, default: usize, available: usize) -> LevelSpacing {
-        trailing(self.steps.unwrap_or(default.min(available)), available)
+    pub fn edit_levels(&self, default: usize, process: &dyn DiffusionProcess) -> LevelSpacing {
+        match process.timesteps().map(|process| process.schedule().num_timesteps()) {
+            Some(available) => trailing(self.steps.unwrap_or(default.min(available)), available),
+            None => continuous_spacing(process, self.steps.unwrap_or(default)),
+        }
     }
 
     /// The conditions of the images.
@@ -239,6 +246,23 @@ impl Settings {
                 Conditions::new(vec![Condition::none(metadata)])
             }
         }
+    }
+}
+
+/// Name of the spacing if none is set.
+fn default_spacing(process: &dyn DiffusionProcess) -> &'static str {
+    match (process.timesteps(), process.prediction_type()) {
+        (Some(_), _) => "trailing",
+        (None, PredictionType::Velocity) => "flow",
+        (None, _) => "karras",
+    }
+}
+
+/// The default spacing of continuous noise levels.
+fn continuous_spacing(process: &dyn DiffusionProcess, steps: usize) -> LevelSpacing {
+    match default_spacing(process) {
+        "flow" => LevelSpacing::Flow { steps, shift: 1.0 },
+        _ => LevelSpacing::Karras { steps, rho: 7.0 },
     }
 }
 

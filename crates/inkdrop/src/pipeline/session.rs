@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::Process;
+use inkdrop_process::DiffusionProcess;
 use inkdrop_sampler::edit::{Inpaint, Repaint, img2img_start};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SampleConfig,
@@ -31,7 +31,7 @@ pub struct SamplingSession<'a> {
 
 impl<'a> SamplingSession<'a> {
     /// The diffusion process.
-    pub fn process(&self) -> &'a Process {
+    pub fn process(&self) -> &'a dyn DiffusionProcess {
         self.plan.pipeline.process()
     }
 
@@ -135,7 +135,7 @@ impl<'a> SamplingSession<'a> {
     {
         let SamplingPlan { sampler, schedule, scheduler, .. } = &self.plan;
         match scheduler {
-            None => sampler.steps(denoiser, self.process().schedule(), schedule, x, noise),
+            None => sampler.steps(denoiser, self.process().noise_levels(), schedule, x, noise),
             Some(run) => run.steps(denoiser, &x, noise),
         }
     }
@@ -156,7 +156,7 @@ impl<'a> SamplingSession<'a> {
         let mut noise = self.noise(&images);
         let (x, schedule) = img2img_start(&self.plan.schedule, x, strength, &mut noise)?;
         let denoiser = self.denoiser(images, None)?;
-        Ok(self.plan.sampler.steps(denoiser, self.process().schedule(), &schedule, x, noise)?)
+        Ok(self.plan.sampler.steps(denoiser, self.process().noise_levels(), &schedule, x, noise)?)
     }
 
     /// RePaint inpainting.
@@ -210,7 +210,7 @@ impl<'a> SamplingSession<'a> {
 }
 
 impl BatchModel for SamplingSession<'_> {
-    fn process(&self) -> &Process {
+    fn process(&self) -> &dyn DiffusionProcess {
         self.process()
     }
 

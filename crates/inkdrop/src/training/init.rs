@@ -1,7 +1,7 @@
 //! Initial weights, EMA weights and optimizer state of a run.
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_process::ProcessConfig;
+use inkdrop_process::DiffusionConfig;
 use inkdrop_train::{EmaDecay, Trainer};
 use inkdrop_unet::ModelConfig;
 
@@ -107,7 +107,7 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
 
 /// A note if the weights were trained for another process; training may adapt them.
 fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
-    let theirs: Option<ProcessConfig> = crate::model::stored_metadata(&source.whole, "process")?;
+    let theirs: Option<DiffusionConfig> = crate::model::stored_metadata(&source.whole, "process")?;
     let other = theirs.is_some_and(|theirs| theirs != metadata.process);
     Ok(other
         .then(|| format!("note: {} was trained for another process than [process]", source.name)))

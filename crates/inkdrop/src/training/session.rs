@@ -8,9 +8,7 @@ use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::{CompileOptions, TrainableNetwork};
-use inkdrop_process::Process;
 use inkdrop_report::EventWriter;
-use inkdrop_schedule::{SamplingSchedule, TimestepSpacing};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_torch::tch::Kind;
@@ -24,6 +22,7 @@ use super::{TrainedRun, Training};
 use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::error::{Context, bail, ensure, invalid};
 use crate::model::{Condition, ModelMetadata};
+use crate::pipeline::default_levels;
 use crate::{Error, Pipeline, Result, samples};
 
 /// Number of points of the loss curve in a model file.
@@ -298,7 +297,10 @@ impl TrainingSteps<'_> {
     }
 }
 
-/// Some images per context or class, by 25 DDIM steps, with the name of each row.
+/// Number of steps of sample grids.
+const PREVIEW_STEPS: usize = 25;
+
+/// Some images per context or class, by DDIM, with the name of each row.
 fn preview(
     network: &dyn TrainableNetwork,
     metadata: &ModelMetadata,
@@ -317,15 +319,12 @@ fn preview(
         };
         conditions.extend(vec![condition; columns]);
     }
-    let process = Process::new(&metadata.process, network.device())?;
-    let schedule = process.schedule();
-    let steps = schedule.num_timesteps().min(25);
-    let timesteps = TimestepSpacing::Trailing(steps).timesteps(schedule.num_timesteps())?;
-    let levels = SamplingSchedule::from_timesteps(schedule, &timesteps)?;
+    let process = metadata.process.build(network.device())?;
+    let levels = process.spaced(&default_levels(PREVIEW_STEPS, process.as_ref()))?;
     let network = network.compile(&CompileOptions::at(process.network_times(&levels)))?;
     let count = conditions.len();
     let pipeline = Pipeline::from_network(metadata.clone(), network)?.conditions(conditions);
-    Ok((pipeline.steps(steps).batch(count).sample(count)?.to_images(), names))
+    Ok((pipeline.steps(levels.len()).batch(count).sample(count)?.to_images(), names))
 }
 
 /// Builds the trainer at step 0, and the metadata of its model files.
@@ -357,7 +356,7 @@ fn build(
         config.model.build(config.train.precision.torso(), device)?
     };
     let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
-    let process = Process::new(&config.process, device)?;
+    let process = config.process.build(device)?;
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
         .labels(label_use)

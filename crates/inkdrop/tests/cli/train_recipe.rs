@@ -49,10 +49,19 @@ fn built_in_configs_are_listed_and_begin() {
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         names,
-        ["sprites", "sprites-classes", "digits", "folder", "cifar10-ddpm", "cifar10-improved"]
+        [
+            "sprites",
+            "sprites-classes",
+            "sprites-edm",
+            "sprites-flow",
+            "digits",
+            "folder",
+            "cifar10-ddpm",
+            "cifar10-improved"
+        ]
     );
     assert!(listed.lines().all(|line| line.len() <= 80), "{listed}");
-    for name in &names[2..] {
+    for name in &names[4..] {
         place.refuses(&["train", name, "--out", "run", "--data", "nowhere"], &["nowhere"]);
     }
 }

@@ -6,7 +6,7 @@ use inkdrop::model::{
     ModelOverrides, ResolvedModel, Source, ignored_metadata, resolve, resolve_process,
     stored_metadata,
 };
-use inkdrop::process::ProcessConfig;
+use inkdrop::process::DiffusionConfig;
 use inkdrop::torch::tch::{Kind, Tensor};
 use inkdrop::unet::ModelConfig;
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Report {
     /// The reason why the network is unknown.
     problem: Option<String>,
     /// The process, or the reason why it is unknown.
-    process: Result<ProcessConfig, String>,
+    process: Result<DiffusionConfig, String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {

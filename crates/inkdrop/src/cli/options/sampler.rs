@@ -20,9 +20,9 @@ pub struct SamplerArgs {
     #[arg(long, help_heading = "Sampler")]
     steps: Option<usize>,
     /// Timestep spacing or sigma grid: trailing, leading, linspace, quadratic, ddim, sections,
-    /// karras, exponential, polyexponential or vp; or with its number of steps, such as
-    /// sections10,15,20, karras20:5 (rho 5), leading20+1 or at:0,10,500
-    /// [default: trailing]
+    /// karras, exponential, polyexponential, vp or flow; or with its number of steps, such as
+    /// sections10,15,20, karras20:5 (rho 5), flow20:3 (shift 3), leading20+1 or at:0,10,500
+    /// [default: trailing; karras or flow for continuous noise levels]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
     spacing: Option<String>,
     /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for euler-ancestral]

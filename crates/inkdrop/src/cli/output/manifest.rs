@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use inkdrop::data::output::write_atomic;
-use inkdrop::process::ProcessConfig;
+use inkdrop::process::DiffusionConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ fn migrate(request: &mut Value) {
     }
     let process = request.pointer_mut("/model/process");
     let Some(process) = process else { return };
-    if let Ok(config) = ProcessConfig::deserialize(&*process) {
+    if let Ok(config) = DiffusionConfig::deserialize(&*process) {
         *process = serde_json::to_value(config).unwrap_or_default();
     }
 }

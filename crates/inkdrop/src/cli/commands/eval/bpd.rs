@@ -61,9 +61,13 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     );
     let found = arguments.data.load(shape[0], arguments.fit.then_some(shape[1]))?;
     let (images, conditions) = arguments.images(pipeline.metadata(), &found, shape)?;
-    let respaced = arguments.steps.as_ref().map(|steps| pipeline.process().respaced(steps));
+    let process = pipeline
+        .process()
+        .timesteps()
+        .context("eval bpd needs a model with timesteps; this one has continuous noise levels")?;
+    let respaced = arguments.steps.as_ref().map(|steps| process.respaced(steps));
     let respaced = respaced.transpose().context("--steps")?;
-    let process = respaced.as_ref().unwrap_or(pipeline.process());
+    let process = respaced.as_ref().unwrap_or(process);
     let bar = progress::bar(images.len() * process.schedule().num_timesteps(), "image steps");
     let interrupt = Interrupt::listen()?;
     let (network, interrupt) = (pipeline.network()?, &interrupt);

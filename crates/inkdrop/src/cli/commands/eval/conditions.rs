@@ -136,7 +136,7 @@ mod tests {
     fn metadata(preset: &str) -> ModelMetadata {
         let model = ModelConfig::preset(preset).expect("a preset");
         let (contexts, classes) = (Vec::new(), Classes::default());
-        ModelMetadata { model, process: ProcessConfig::sprites(), contexts, classes }
+        ModelMetadata { model, process: ProcessConfig::sprites().into(), contexts, classes }
     }
 
     fn rows(preset: &str, labels: &Labels) -> Result<Vec<Condition>> {

@@ -18,10 +18,11 @@ const ROWS: usize = 6;
 
 /// Denoises some images with the model of a finished run, by DDIM.
 ///
-/// - steps: DDIM steps; at most the number of timesteps of the process
+/// - steps: DDIM steps; at most the number of timesteps, if the process has them
 pub fn denoising(run: &Path, steps: usize, device: DeviceChoice) -> Result<Animation> {
     let pipeline = Pipeline::builder(run.join("final.safetensors")).device(device).build()?;
-    let steps = steps.min(pipeline.process().schedule().num_timesteps());
+    let timesteps = pipeline.process().timesteps();
+    let steps = timesteps.map_or(steps, |process| steps.min(process.timestep_map().len()));
     let (names, conditions) = conditions(pipeline.metadata())?;
     let count = conditions.len();
     let pipeline = pipeline.conditions(conditions).steps(steps).batch(count);

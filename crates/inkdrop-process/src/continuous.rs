@@ -1,0 +1,322 @@
+//! Processes of continuous noise levels: EDM, VP, VE, flows, TrigFlow (Karras et al. 2022).
+
+use inkdrop_nn::{Conditioning, Mode, Network, TrainableNetwork};
+use inkdrop_schedule::{
+    LevelSpacing, NoiseDistribution, NoiseLevel, NoiseLevels, Preconditioning,
+    PreconditioningCoefs, PredictionType, SamplingSchedule, SolverStep, loss_weights,
+};
+use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::objective::{LossType, Weighting};
+use crate::tables::{like, mean_flat};
+use crate::{
+    DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms, ObjectiveConfig, Prediction,
+    Process, ProcessError, TrainingObjective,
+};
+
+/// The config of a process of continuous noise levels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContinuousConfig {
+    /// How the network becomes a denoiser.
+    pub preconditioning: Preconditioning,
+    /// Smallest σ of sampling; that of the preconditioning's paper if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_min: Option<f64>,
+    /// Largest σ of sampling; that of the preconditioning's paper if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_max: Option<f64>,
+    /// Clips the predicted x0 to [−1, 1] in sampling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clip: bool,
+}
+
+impl ContinuousConfig {
+    /// The config of a preconditioning with the noise levels of its paper.
+    pub fn new(preconditioning: Preconditioning) -> Self {
+        Self { preconditioning, sigma_min: None, sigma_max: None, clip: false }
+    }
+
+    /// Smallest and largest σ of sampling; the largest may be infinite.
+    pub fn sigma_range(&self) -> (f64, f64) {
+        let (min, max) = self.preconditioning.sigma_range();
+        (self.sigma_min.unwrap_or(min), self.sigma_max.unwrap_or(max))
+    }
+}
+
+/// A process of continuous noise levels: a network F with its preconditioning is a denoiser
+/// D(x; σ) = c_skip·x + c_out·F(c_in·x; c_noise) (Karras et al. 2022, eq. 7).
+#[derive(Debug, Clone, Copy)]
+pub struct ContinuousProcess {
+    config: ContinuousConfig,
+    device: Device,
+}
+
+impl ContinuousProcess {
+    /// Number of quantiles of the noise distribution, those of a random f32 in [0, 1).
+    const QUANTILES: usize = 1 << 24;
+
+    /// # Errors
+    /// A number of the config is out of range.
+    pub fn new(config: &ContinuousConfig, device: Device) -> Result<Self, ProcessError> {
+        config.preconditioning.check()?;
+        let (min, max) = config.sigma_range();
+        for (field, given) in [("sigma_min", min), ("sigma_max", max)] {
+            if !(given > 0.0 && (given.is_finite() || config.sigma_max.is_none())) {
+                let expected = "a finite number above 0";
+                return Err(ProcessError::Field { field, given, expected });
+            }
+        }
+        if min >= max {
+            let expected = "a number below sigma_max";
+            return Err(ProcessError::Field { field: "sigma_min", given: min, expected });
+        }
+        Ok(Self { config: *config, device })
+    }
+
+    /// The config.
+    pub fn config(&self) -> &ContinuousConfig {
+        &self.config
+    }
+
+    /// The output F(input·x; time) of the network.
+    ///
+    /// - coefs: one for each image, or one for all
+    fn output(
+        coefs: &[PreconditioningCoefs],
+        x: &Tensor,
+        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+    ) -> Result<Tensor, ProcessError> {
+        let times: Vec<f64> = coefs.iter().map(|coefs| coefs.time).collect();
+        let time = Tensor::f_from_slice(&times)?.f_to_kind(Kind::Float)?.f_to_device(x.device())?;
+        let time = time.f_expand([x.size()[0]], false)?.f_contiguous()?;
+        let out = forward(&x.f_mul(&per_image(coefs, |coefs| coefs.input, x)?)?, &time)?;
+        if out.size() != x.size() {
+            let (given, expected) = (out.size(), format!("{:?}, that of x", x.size()));
+            return Err(ProcessError::Shape { what: "the network's output", given, expected });
+        }
+        Ok(out)
+    }
+}
+
+/// A number of each image, [B, 1, …] or [] in the dtype and on the device of x.
+fn per_image<T>(items: &[T], of: impl Fn(&T) -> f64, x: &Tensor) -> Result<Tensor, ProcessError> {
+    let values: Vec<f64> = items.iter().map(of).collect();
+    match values[..] {
+        // A number on the CPU is an argument of the kernel on any device.
+        [value] => Ok(Tensor::f_scalar_tensor(value, (x.kind(), Device::Cpu))?),
+        _ => like(&Tensor::f_from_slice(&values)?.f_to_device(x.device())?, x),
+    }
+}
+
+impl DiffusionProcess for ContinuousProcess {
+    fn config(&self) -> DiffusionConfig {
+        self.config.into()
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn predict(
+        &self,
+        network: &dyn Network,
+        x: &Tensor,
+        step: &SolverStep,
+        conditioning: &Conditioning,
+    ) -> Result<Prediction, ProcessError> {
+        let coefs = self.config.preconditioning.coefs(step.from);
+        let forward =
+            |input: &Tensor, time: &Tensor| Ok(network.forward(input, time, conditioning)?);
+        let out = Self::output(&[coefs], x, forward)?;
+        let mix = |of_x: f64, of_out: f64| -> Result<Tensor, ProcessError> {
+            Ok(x.f_mul_scalar(of_x)?.f_add(&out.f_mul_scalar(of_out)?)?)
+        };
+        let x0 = mix(coefs.skip, coefs.output)?;
+        // ε = (x − √ᾱ·x0)/√(1−ᾱ), with the difference taken in f64.
+        let (signal, noise) = (step.from.signal(), step.from.noise());
+        let eps = mix((1.0 - signal * coefs.skip) / noise, -signal * coefs.output / noise)?;
+        Prediction::new(x0, eps, step)
+    }
+
+    fn clips(&self) -> bool {
+        self.config.clip
+    }
+
+    fn prediction_type(&self) -> PredictionType {
+        match self.config.preconditioning {
+            Preconditioning::Vp(_) | Preconditioning::Ve | Preconditioning::Iddpm => {
+                PredictionType::Epsilon
+            }
+            Preconditioning::Flow { .. } | Preconditioning::TrigFlow { .. } => {
+                PredictionType::Velocity
+            }
+            _ => PredictionType::Sample,
+        }
+    }
+
+    fn noise_levels(&self) -> &dyn NoiseLevels {
+        &self.config.preconditioning
+    }
+
+    fn spaced(&self, spacing: &LevelSpacing) -> Result<SamplingSchedule, ProcessError> {
+        let (min, max) = self.config.sigma_range();
+        let levels = match (spacing, self.config.preconditioning) {
+            // At σ_min a consistency model changes nothing: its grid ends before it.
+            (LevelSpacing::Karras { steps, rho }, Preconditioning::Consistency { .. }) => {
+                let longer = LevelSpacing::Karras { steps: steps.saturating_add(1), rho: *rho };
+                let levels = longer.sigmas(min, max)?;
+                levels.slice_move(ndarray::s![..*steps])
+            }
+            _ => spacing.sigmas(min, max)?,
+        };
+        let levels = levels.iter().map(|&sigma| self.config.preconditioning.level(sigma));
+        let levels: Vec<NoiseLevel> = levels.chain([NoiseLevel::NOISELESS]).collect();
+        Ok(SamplingSchedule::from_levels(&levels)?)
+    }
+
+    fn network_times(&self, schedule: &SamplingSchedule) -> Vec<f64> {
+        let time = |step: &SolverStep| self.config.preconditioning.coefs(step.from).time;
+        schedule.steps().iter().map(|step| f64::from(time(step) as f32)).collect()
+    }
+
+    fn training_levels(&self) -> usize {
+        Self::QUANTILES
+    }
+
+    fn objective(
+        &self,
+        config: &ObjectiveConfig,
+    ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
+        Ok(Box::new(ContinuousObjective::new(*self, config)?))
+    }
+
+    fn timesteps(&self) -> Option<&Process> {
+        None
+    }
+}
+
+/// The loss for a process of continuous noise levels: the error of F, which has weight 1 at every noise
+/// level (Karras et al. 2022, eq. 8; for flows, Lipman et al. 2023, eq. 14).
+#[derive(Debug)]
+pub struct ContinuousObjective {
+    process: ContinuousProcess,
+    config: ObjectiveConfig,
+    distribution: NoiseDistribution,
+}
+
+impl ContinuousObjective {
+    /// # Errors
+    /// A loss that needs timesteps, or a number out of range.
+    pub fn new(process: ContinuousProcess, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
+        if !matches!(config.loss, LossType::Mse | LossType::L1 | LossType::Huber { .. }) {
+            return Err(ProcessError::NeedsTimesteps("the variational lower bound"));
+        }
+        if config.forward_noise != ForwardNoise::Standard {
+            return Err(ProcessError::NeedsTimesteps("another forward noise than the standard"));
+        }
+        config.check_delta()?;
+        config.weighting.check()?;
+        let preconditioning = &process.config.preconditioning;
+        let distribution =
+            config.noise_distribution.unwrap_or_else(|| NoiseDistribution::of(preconditioning));
+        distribution.check()?;
+        Ok(Self { process, config: *config, distribution })
+    }
+
+    /// The noise level of a quantile, of [`DiffusionProcess::training_levels`].
+    pub fn level(&self, quantile: i64) -> NoiseLevel {
+        let u = (quantile as f64 + 0.5) / ContinuousProcess::QUANTILES as f64;
+        self.distribution.level(u, &self.process.config.preconditioning)
+    }
+
+    /// The loss at given noise levels, `[B]`.
+    ///
+    /// # Shapes
+    /// - x0, noise: [B, C, H, W]
+    /// - levels: B
+    ///
+    /// # Errors
+    /// Shapes that do not match.
+    pub fn terms_at(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, levels, noise): (&Tensor, &[NoiseLevel], &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<LossTerms, ProcessError> {
+        if x0.size() != noise.size() || x0.size().first() != Some(&(levels.len() as i64)) {
+            let expected = format!("{:?}, that of x0, and {} levels", x0.size(), levels.len());
+            return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
+        }
+        let at = |of: fn(&NoiseLevel) -> f64| per_image(levels, of, x0);
+        let signal = x0.f_mul(&at(NoiseLevel::signal)?)?;
+        let x = signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?;
+        let preconditioning = &self.process.config.preconditioning;
+        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
+        let forward = |input: &Tensor, time: &Tensor| {
+            Ok(network.forward_mode(input, time, conditioning, mode)?)
+        };
+        let out = ContinuousProcess::output(&coefs, &x, forward)?;
+        let error = self.error(&out, &target(&coefs, levels, x0, noise)?)?;
+        let weights = Tensor::f_from_slice(&self.weights(levels, &coefs))?;
+        let weights = weights.f_to_kind(error.kind())?.f_to_device(error.device())?;
+        let loss = error.f_mul(&weights)?;
+        Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
+    }
+
+    /// The weight of each image on the error of F.
+    fn weights(&self, levels: &[NoiseLevel], coefs: &[PreconditioningCoefs]) -> Vec<f64> {
+        let weight = |(level, coefs): (&NoiseLevel, &PreconditioningCoefs)| {
+            let snr = level.sigma().powi(-2);
+            // An error of F is c_out² times as large as one of x0, squared.
+            match self.config.weighting {
+                Weighting::None => 1.0,
+                Weighting::MinSnr { gamma } => snr.min(gamma) * coefs.output.powi(2),
+                Weighting::SoftMinSnr { gamma } => {
+                    loss_weights::soft_min(snr, gamma) * coefs.output.powi(2)
+                }
+                Weighting::P2 { gamma, k } => snr * coefs.output.powi(2) / (k + snr).powf(gamma),
+            }
+        };
+        levels.iter().zip(coefs).map(weight).collect()
+    }
+
+    /// - returns `[B]`
+    fn error(&self, out: &Tensor, target: &Tensor) -> Result<Tensor, ProcessError> {
+        mean_flat(&match self.config.loss {
+            LossType::L1 => out.f_sub(target)?.f_abs()?,
+            LossType::Huber { delta } => out.f_huber_loss(target, Reduction::None, delta)?,
+            _ => out.f_sub(target)?.f_square()?,
+        })
+    }
+}
+
+/// The output F for which D(x; σ) = x0: (x0 − skip·x)/output with x = √ᾱ·x0 + √(1−ᾱ)·ε, where the
+/// difference is taken in f64.
+fn target(
+    coefs: &[PreconditioningCoefs],
+    levels: &[NoiseLevel],
+    x0: &Tensor,
+    noise: &Tensor,
+) -> Result<Tensor, ProcessError> {
+    let pairs: Vec<_> = coefs.iter().zip(levels).collect();
+    let of_x0 = per_image(&pairs, |(c, level)| (1.0 - c.skip * level.signal()) / c.output, x0)?;
+    let of_noise = per_image(&pairs, |(c, level)| -c.skip * level.noise() / c.output, x0)?;
+    Ok(x0.f_mul(&of_x0)?.f_add(&noise.f_mul(&of_noise)?)?)
+}
+
+impl TrainingObjective for ContinuousObjective {
+    fn terms(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<LossTerms, ProcessError> {
+        let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
+        let levels: Vec<NoiseLevel> = quantiles.into_iter().map(|t| self.level(t)).collect();
+        self.terms_at(network, (x0, &levels, noise), conditioning, mode)
+    }
+}

@@ -1,0 +1,126 @@
+//! Models with continuous noise levels: trained, resumed, sampled, edited and inspected.
+
+use std::fs;
+
+use super::support::{Place, tensors};
+
+/// A tiny ContextUnet.
+const TINY: [&str; 18] = [
+    "--set",
+    "model.features=8",
+    "--set",
+    "train.batch=4",
+    "--set",
+    "data.count=64",
+    "--set",
+    "validation.count=8",
+    "--set",
+    "train.checkpoint_every=2",
+    "--set",
+    "train.checkpoints_kept=20",
+    "--set",
+    "train.log_every=1",
+    "--set",
+    "train.validate_every=2",
+    "--set",
+    "train.sample_every=2",
+];
+
+fn train(place: &Place, config: &str, out: &str, more: &[&str]) {
+    let command = ["train", config, "--out", out];
+    place.run(&[&command, &TINY[..], more].concat()).succeeds();
+}
+
+/// Restarts after step 2 of 6 and ends with the same weights.
+#[test]
+fn resumed_runs_equal_uninterrupted_ones() {
+    for config in ["sprites-edm", "sprites-flow"] {
+        let place = Place::new();
+        train(&place, config, "run", &["--steps", "6"]);
+        let last = place.path("run/final.safetensors");
+        let whole = tensors(&last);
+        for file in ["checkpoints/step-0000006", "checkpoints/step-0000004", "final"] {
+            fs::remove_file(place.path(&format!("run/{file}.safetensors"))).unwrap();
+        }
+        train(&place, config, "run", &["--steps", "6", "--resume"]);
+        assert!(tensors(&last) == whole, "{config}");
+    }
+}
+
+#[test]
+fn all_samplers_take_continuous_noise_levels() {
+    let place = Place::new();
+    for config in ["sprites-edm", "sprites-flow"] {
+        train(&place, config, config, &["--steps", "2"]);
+        let model = format!("{config}/final.safetensors");
+        let sample = |more: &[&str]| {
+            let command = ["sample", &model, "-n", "2", "--class", "hero", "--out", "x.png"];
+            place.run(&[&command[..], more].concat())
+        };
+        for sampler in ["ddim", "ddpm", "euler", "euler-ancestral", "heun", "edm", "lms"] {
+            sample(&["--sampler", sampler, "--steps", "3"]).succeeds();
+        }
+        for sampler in ["dpm-solver-2", "dpm++2m", "dpm++3m-sde", "unipc", "plms"] {
+            sample(&["--sampler", sampler, "--steps", "4", "--guidance", "2"]).succeeds();
+        }
+        for spacing in ["karras3:5", "exponential3", "flow3", "flow3:3", "vp3"] {
+            sample(&["--spacing", spacing]).succeeds();
+        }
+        sample(&["--sampler", "pndm", "--steps", "4"]).fails_saying(&["pndm", "timesteps"]);
+        sample(&["--spacing", "trailing3"]).fails_saying(&["trailing3", "continuous noise levels"]);
+        sample(&["--spacing", "trailing"]).fails_saying(&["trailing", "continuous noise levels"]);
+    }
+}
+
+#[test]
+fn models_are_inspected_edited_and_refused_in_words() {
+    let place = Place::new();
+    train(&place, "sprites-edm", "run", &["--steps", "2"]);
+    let model = "run/final.safetensors";
+    let text = place.run(&["inspect", model]).succeeds().stdout;
+    assert!(text.contains("preconditioning.name=edm"), "{text}");
+    place.run(&["sample", model, "-n", "1", "--class", "food", "--out", "food.png"]).succeeds();
+    let vary = ["edit", "img2img", model, "food.png", "--strength", "0.5", "--out", "varied.png"];
+    place.run(&vary).succeeds();
+    place.refuses(&["eval", "bpd", model, "sprites"], &["timesteps", "continuous"]);
+    let other = ["sample", model, "--process", "flow", "--out", "x.png"];
+    place.refuses(&other, &["another process"]);
+    let copy = ["convert", model, "copy.safetensors"];
+    place.run(&copy).succeeds();
+    assert!(tensors(&place.path("copy.safetensors")) == tensors(&place.path(model)));
+}
+
+#[test]
+fn settings_that_do_not_fit_are_refused() {
+    let place = Place::new();
+    let refuses = |config: &str, setting: &str, words: &[&str]| {
+        let command = ["train", config, "--out", "run", "--steps", "1", "--set", setting];
+        place.refuses(&command, words);
+    };
+    refuses("sprites-edm", "train.timesteps=loss-second-moment", &["uniform"]);
+    refuses("sprites-edm", "train.loss=kl", &["timesteps"]);
+    refuses("sprites-edm", "process.sigma_min=100.0", &["sigma_min"]);
+    refuses("sprites-edm", "process.preconditioning.sigma_data=0.0", &["sigma_data"]);
+    refuses("sprites-edm", "process.time=index", &["time", "preconditioning"]);
+    refuses("sprites", "train.noise_distribution=uniform", &["noise_distribution"]);
+    refuses("sprites", "process.sigma_min=1.0", &["sigma_min"]);
+}
+
+/// Averages of other widths, from a run with two.
+#[test]
+fn post_hoc_averages_are_models() {
+    let place = Place::new();
+    let averages = "train.ema=[\"power=0.05\",\"power=0.1\"]";
+    train(&place, "sprites-edm", "run", &["--steps", "8", "--set", averages]);
+    place.run(&["ema", "run", "--width", "0.1,0.2"]).succeeds();
+    let same = tensors(&place.path("run/ema-0.1.safetensors"));
+    let trained = tensors(&place.path("run/final-power-0.1.safetensors"));
+    for (name, tensor) in &trained {
+        assert_eq!((&tensor.0, &tensor.1), (&same[name].0, &same[name].1), "{name}");
+    }
+    place.run(&["sample", "run/ema-0.2.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
+    place.refuses(&["ema", "run", "--width", "0.5"], &["0.5", "0.288"]);
+    place.refuses(&["ema", "run", "--width", "0.1,0.2", "--out", "x.safetensors"], &["--out"]);
+    train(&place, "sprites-edm", "plain", &["--steps", "2"]);
+    place.refuses(&["ema", "plain", "--width", "0.1"], &["power=", "keep_every"]);
+}
