@@ -153,6 +153,9 @@ impl TrainerBuilder {
             let crop = crop_window(&data, image_shape, config.crop)?;
             Validation::new(&data, labels, crop, config.validation_images)
         });
+        // Losses are gathered on the host after each step.
+        let deferred_metrics =
+            processes.count() == 1 && can_defer_metrics(network.as_ref(), &config);
         Ok(Trainer {
             objective: Objective::new(process, &config.objective())?,
             ema: EmaSet::new(ema_network, &master, &config.ema)?,
@@ -169,7 +172,7 @@ impl TrainerBuilder {
             throughput: Throughput::start(Duration::ZERO),
             loss_curve: LossCurve::default(),
             last_batch: None,
-            deferred_metrics: can_defer_metrics(network.as_ref(), &config),
+            deferred_metrics,
             pending: None,
             origin: String::new(),
             master,
@@ -280,6 +283,7 @@ impl Trainer {
             self.processes.backward(&loss.f_mul_scalar(scale)?, is_last)?; // loss scaling
             batch_loss.add(terms, &weights)?;
         }
+        self.throughput.add_all_reduces(&self.processes.take_all_reduces()?);
         batch_loss.finish()
     }
 
