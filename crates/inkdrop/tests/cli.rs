@@ -22,6 +22,7 @@ mod cli {
     mod inspect;
     mod inspect_foreign;
     mod launch;
+    mod launch_eval;
     mod launch_nccl;
     mod many;
     mod many_input;

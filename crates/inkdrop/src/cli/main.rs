@@ -16,6 +16,7 @@ mod commands;
 mod interrupt;
 mod options;
 mod output;
+mod processes;
 mod progress;
 mod stdout;
 mod version;
