@@ -29,6 +29,11 @@ pub struct TrainConfig {
     /// batch, so that their number does not matter. No effect on a single process.
     #[serde(skip_serializing_if = "is_true")]
     pub sync_batch_norm: bool,
+    /// Optimizer state sharding (ZeRO stage 1): each of several processes keeps Adam's moments of its share of
+    /// the weights. The result is the same; a step sends the weights once more. No effect on a single
+    /// process.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shard_optimizer: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// Decay of the learning rate over the steps.
@@ -93,6 +98,10 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         let adam = AdamConfig::default();
@@ -101,6 +110,7 @@ impl Default for TrainConfig {
             batch: 100,
             microbatch: None,
             sync_batch_norm: true,
+            shard_optimizer: false,
             lr: 1e-3,
             lr_schedule: LrSchedule::Linear,
             warm_up: 0,

@@ -164,8 +164,17 @@ impl Processes {
     }
 
     pub(crate) fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), TrainError> {
+        self.broadcast_from(tensors, 0)
+    }
+
+    /// Copies the values of process `root` into the tensors of all others.
+    pub(crate) fn broadcast_from(
+        &self,
+        tensors: &[&Tensor],
+        root: usize,
+    ) -> Result<(), TrainError> {
         match &self.0 {
-            Some(all) => all.broadcast(tensors, 0).map_err(TrainError::Processes),
+            Some(all) => all.broadcast(tensors, root).map_err(TrainError::Processes),
             None => Ok(()),
         }
     }

@@ -213,8 +213,9 @@ impl TrainingRun<'_> {
             let step = self.trainer.step + 1;
             check_finite("loss", loss, step).map_err(|error| self.name_checkpoint(error))?;
         }
-        if let Some(folder) = self.folder {
-            self.trainer.save(folder)?;
+        match self.folder {
+            Some(folder) => self.trainer.save(folder)?,
+            None => self.trainer.send_state()?,
         }
         self.checkpoint_due = false;
         Ok(())

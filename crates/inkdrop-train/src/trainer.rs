@@ -311,11 +311,19 @@ impl Trainer {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         self.optimizer.step_unless(gradients, lr, skip)?;
+        if self.shards_optimizer() {
+            self.optimizer.share_weights(&self.processes)?;
+        }
         if !self.network.params().batch_norm_is_synchronized() {
             self.processes.average(&self.master.statistics())?;
         }
         self.master.sync_to_model()?;
         self.ema.update(&self.master, self.step) // exponential moving average
+    }
+
+    /// True if each process keeps a share of the optimizer state.
+    pub(crate) fn shards_optimizer(&self) -> bool {
+        self.config.shard_optimizer && self.processes.count() > 1
     }
 
     fn complete_step(&mut self, batch: TrainingBatch) {

@@ -24,6 +24,7 @@ mod cli {
     mod launch;
     mod launch_eval;
     mod launch_nccl;
+    mod launch_sharded;
     mod many;
     mod many_input;
     mod many_stopped;
