@@ -54,7 +54,7 @@ fn build_shim(lib: &Path) {
         shim_of(lib, "c++20")
             .define("USE_C10D_GLOO", None)
             .include("shim/gloo_stubs")
-            .file("shim/distributed.cpp")
+            .files(["shim/distributed.cpp", "shim/nccl.cpp"])
             .compile("inkdrop_distributed");
     }
     build_kernels();

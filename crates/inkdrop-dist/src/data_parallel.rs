@@ -6,9 +6,9 @@ use inkdrop_nn::SumOverProcesses;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::distributed::{GradientReducer, ProcessGroup};
 use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_train::{DataParallel, ProcessesError, TrainError};
+use inkdrop_train::{AllReduce, DataParallel, ProcessesError, TrainError};
 
-use crate::{DistError, FailureReport, World};
+use crate::{FailureReport, World};
 
 /// Largest size of a bucket of gradients, and of the first bucket: those of PyTorch's
 /// DistributedDataParallel.
@@ -44,9 +44,8 @@ impl DataParallel for DistributedDataParallel {
     }
 
     fn register(&mut self, trained: &[&Tensor]) -> Result<(), ProcessesError> {
-        if trained.iter().any(|tensor| tensor.device() != Device::Cpu) {
-            return Err(DistError::Device.into());
-        }
+        let device = trained.first().map_or(Device::Cpu, |tensor| tensor.device());
+        self.world.use_device(device)?;
         let reducer = GradientReducer::new(self.world.group(), trained, BUCKET_BYTES);
         self.reducer = Some(reducer.map_err(|error| self.world.explain(error))?);
         Ok(())
@@ -69,8 +68,13 @@ impl DataParallel for DistributedDataParallel {
         self.explained(self.world.group().all_reduce(tensor))
     }
 
-    fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), ProcessesError> {
-        self.explained(self.world.group().broadcast(tensors))
+    fn broadcast(&self, tensors: &[&Tensor], root: usize) -> Result<(), ProcessesError> {
+        self.explained(self.world.group().broadcast(tensors, root))
+    }
+
+    fn take_all_reduces(&self) -> Result<Vec<AllReduce>, ProcessesError> {
+        let all = self.world.group().take_all_reduces()?.into_iter();
+        Ok(all.map(|one| AllReduce { start: one.start, end: one.end, bytes: one.bytes }).collect())
     }
 
     fn explain(&self, error: TrainError) -> TrainError {

@@ -56,9 +56,15 @@ pub enum DistError {
     /// Processes have ended, or do not answer.
     #[error("{0}")]
     Lost(String),
-    /// GPUs need another kind of group.
-    #[error("several processes train on CPUs for now: give --device cpu")]
+    /// The backend has no known name.
+    #[error("unknown backend `{0}`: expected auto, gloo or nccl")]
+    Backend(String),
+    /// Gloo cannot use a GPU.
+    #[error("the backend gloo works on CPUs: give --backend nccl, or --device cpu")]
     Device,
+    /// The communicator of NCCL cannot be made.
+    #[error("NCCL cannot join the processes: {0}; each needs a GPU of its own")]
+    Nccl(TorchError),
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

@@ -57,6 +57,17 @@ pub(crate) fn report_failure(store: &Store, rank: usize, reason: &str) {
     let _ = store.set(&failure_key(rank), reason);
 }
 
+fn loss_key(rank: usize) -> String {
+    format!("lost/{rank}")
+}
+
+/// Writes to the store which process was lost. This process ends, too, and must not be taken for the
+/// cause.
+pub(crate) fn report_loss(store: &Store, rank: usize, loss: &str) {
+    // The store may have ended first.
+    let _ = store.set(&loss_key(rank), loss);
+}
+
 /// Returns which of the other processes ended, and why; `None` if all are alive.
 pub(crate) fn find_failure(store: &Store, rank: usize, world_size: usize) -> Option<String> {
     let others = (0..world_size).filter(|&other| other != rank);
@@ -86,13 +97,21 @@ fn look(store: &Store, others: Vec<usize>) -> inkdrop_torch::Result<Option<Strin
     Ok((!silent.is_empty()).then(|| format!("{} ended or does not answer", ranks(&silent))))
 }
 
-/// The first error that another process has written to the store.
+/// The first error that another process has written to the store, or the loss that one has found.
 fn first_failure(store: &Store, others: &[usize]) -> inkdrop_torch::Result<Option<String>> {
     for &rank in others {
-        if store.has(&failure_key(rank))? {
-            let reason = store.get(&failure_key(rank), INTERVAL)?;
+        if let Some(reason) = written(store, &failure_key(rank))? {
             return Ok(Some(format!("process {rank} failed: {reason}")));
         }
     }
+    for &rank in others {
+        if let Some(loss) = written(store, &loss_key(rank))? {
+            return Ok(Some(loss));
+        }
+    }
     Ok(None)
+}
+
+fn written(store: &Store, key: &str) -> inkdrop_torch::Result<Option<String>> {
+    store.has(key)?.then(|| store.get(key, INTERVAL)).transpose()
 }

@@ -2,15 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use inkdrop_torch::TorchError;
-use inkdrop_torch::distributed::{ProcessGroup, Store};
+use inkdrop_torch::distributed::{NcclId, ProcessGroup, Store, check_nccl};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use crate::heartbeat::{Heartbeat, NO_STORE, find_failure, report_failure};
-use crate::{DistError, WorkerEnv};
+use crate::heartbeat::{Heartbeat, NO_STORE, find_failure, report_failure, report_loss};
+use crate::nccl_watch::NcclWatch;
+use crate::{Backend, DistError, WorkerEnv};
 
 /// Time between two looks at who has joined.
 const POLL: Duration = Duration::from_millis(20);
@@ -22,8 +25,12 @@ const EXPLAIN_LIMIT: Duration = Duration::from_secs(4);
 #[derive(Debug)]
 pub struct World {
     _heartbeat: Heartbeat,
+    _nccl_watch: Option<NcclWatch>,
     group: ProcessGroup,
     failures: FailureReport,
+    backend: Backend,
+    local_rank: usize,
+    limit: Duration,
 }
 
 /// Sends the error of this process to the others, and finds the process that ended; made by
@@ -33,12 +40,22 @@ pub struct FailureReport {
     store: Arc<Store>,
     rank: usize,
     world_size: usize,
+    /// True after the loss of another process: the errors that follow are not this process's own.
+    lost: Arc<AtomicBool>,
 }
 
 impl FailureReport {
-    /// Sends the reason, which the errors of the other processes quote.
+    /// Sends the reason, which the errors of the other processes quote. Does nothing after the loss of
+    /// another process: the others name that one by themselves.
     pub fn send(&self, reason: &str) {
-        report_failure(&self.store, self.rank, reason);
+        if !self.lost.load(Ordering::Relaxed) {
+            report_failure(&self.store, self.rank, reason);
+        }
+    }
+
+    /// Which of the other processes ended, and why; `None` if all are alive. Takes two seconds.
+    pub(crate) fn find(&self) -> Option<String> {
+        find_failure(&self.store, self.rank, self.world_size)
     }
 
     /// Improves an error of a collective operation: names the process that ended. Takes two seconds.
@@ -47,14 +64,19 @@ impl FailureReport {
         let report = self.clone();
         // In a thread of its own: a request to a store behind a cut network may wait for minutes.
         let look = move || {
-            let _ = found.send(find_failure(&report.store, report.rank, report.world_size));
+            let _ = found.send(report.find());
         };
         let looking = thread::Builder::new().name("find-failure".to_string()).spawn(look);
-        match looking.map(|_| answer.recv_timeout(EXPLAIN_LIMIT)) {
-            Ok(Ok(Some(failure))) => DistError::Lost(failure),
-            Ok(Ok(None)) => DistError::Torch(error),
-            _ => DistError::Lost(NO_STORE.to_string()),
+        let failure = match looking.map(|_| answer.recv_timeout(EXPLAIN_LIMIT)) {
+            Ok(Ok(Some(failure))) => failure,
+            Ok(Ok(None)) => return DistError::Torch(error),
+            _ => NO_STORE.to_string(),
+        };
+        let is_first = !self.lost.swap(true, Ordering::Relaxed);
+        if is_first && failure != NO_STORE {
+            report_loss(&self.store, self.rank, &failure);
         }
+        DistError::Lost(failure)
     }
 }
 
@@ -91,10 +113,55 @@ impl World {
             .map_err(|error| DistError::Store(format!("a thread cannot start: {error}")))?;
         let address = local_address(host, port)?.to_string();
         let (rank, world_size) = (worker.rank, worker.world_size);
-        let failures = FailureReport { store: Arc::new(store), rank, world_size };
+        let lost = Arc::new(AtomicBool::new(false));
+        let failures = FailureReport { store: Arc::new(store), rank, world_size, lost };
         let group = ProcessGroup::join(&failures.store, rank, world_size, &address, limits.answer);
         let group = group.map_err(|error| failures.explain(error))?;
-        Ok(Self { _heartbeat: heartbeat, group, failures })
+        Ok(Self {
+            _heartbeat: heartbeat,
+            _nccl_watch: None,
+            group,
+            failures,
+            backend: Backend::default(),
+            local_rank: worker.local_rank,
+            limit: limits.answer,
+        })
+    }
+
+    /// Sets the library of the collectives; the default is [`Backend::Auto`].
+    pub fn backend(self, backend: Backend) -> Self {
+        Self { backend, ..self }
+    }
+
+    /// Prepares collectives of tensors on this device; all processes call it.
+    pub(crate) fn use_device(&mut self, device: Device) -> Result<(), DistError> {
+        match (self.backend, device) {
+            (Backend::Auto | Backend::Gloo, Device::Cpu) => Ok(()),
+            (Backend::Gloo, _) => Err(DistError::Device),
+            (Backend::Auto | Backend::Nccl, _) => self.use_nccl(device),
+        }
+    }
+
+    /// Before they wait in NCCL, where no process finds the others' errors, all have its library.
+    fn use_nccl(&mut self, device: Device) -> Result<(), DistError> {
+        check_nccl()?;
+        let all = self.all_gather(&Tensor::from(1i64))?;
+        debug_assert_eq!(all.len(), self.world_size());
+        let own = match self.rank() {
+            0 => NcclId::new()?.to_string(),
+            _ => String::new(),
+        };
+        let id: NcclId = self.broadcast_text(&own)?.parse()?;
+        self.group.use_nccl(&id, device).map_err(DistError::Nccl)?;
+        let watch = NcclWatch::start(self.group.share()?, self.failure_report(), self.limit);
+        let thread = |error| DistError::Store(format!("a thread cannot start: {error}"));
+        self._nccl_watch = Some(watch.map_err(thread)?);
+        Ok(())
+    }
+
+    /// Number of this process on its machine, which chooses its GPU.
+    pub fn local_rank(&self) -> usize {
+        self.local_rank
     }
 
     /// Number of this process, 0 to `world_size` − 1.
@@ -115,6 +182,55 @@ impl World {
     /// The report of this process, for use after a trainer has taken the world.
     pub fn failure_report(&self) -> FailureReport {
         self.failures.clone()
+    }
+
+    /// Checks that all processes compute the same: compares their facts with those of process 0.
+    ///
+    /// - facts: properties, each with its name; all processes have the same names
+    ///
+    /// # Errors
+    /// A fact differs, or a process ended.
+    pub fn agree(&self, facts: &[(&'static str, String)]) -> Result<(), DistError> {
+        for (what, given) in facts {
+            let expected = self.broadcast_text(given)?;
+            if *given != expected {
+                return Err(DistError::Differs { what, given: given.clone(), expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of process 0.
+    ///
+    /// # Errors
+    /// A process ended.
+    pub fn broadcast_text(&self, text: &str) -> Result<String, DistError> {
+        let length = Tensor::f_from_slice(&[text.len() as i64]).map_err(TorchError::from)?;
+        self.broadcast(&length)?;
+        let length = length.f_int64_value(&[0]).map_err(TorchError::from)?;
+        let bytes = match self.rank() {
+            0 => Tensor::f_from_slice(text.as_bytes()),
+            _ => Tensor::f_zeros([length], (Kind::Uint8, Device::Cpu)),
+        };
+        let bytes = bytes.map_err(TorchError::from)?;
+        self.broadcast(&bytes)?;
+        let bytes = Vec::<u8>::try_from(&bytes).map_err(TorchError::from)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn broadcast(&self, tensor: &Tensor) -> Result<(), DistError> {
+        self.group.broadcast(&[tensor], 0).map_err(|error| self.explain(error))
+    }
+
+    /// The tensors of all processes, in the order of their ranks; all have one shape.
+    ///
+    /// # Errors
+    /// A process ended, or has another shape.
+    pub fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, DistError> {
+        let all = self.group.all_gather(tensor).map_err(|error| self.explain(error))?;
+        (0..self.world_size() as i64)
+            .map(|rank| Ok(all.f_get(rank).map_err(TorchError::from)?))
+            .collect()
     }
 
     /// As [`FailureReport::explain`].

@@ -1,4 +1,5 @@
 #include "distributed.h"
+#include "group.h"
 #include "guard.h"
 #include "text.h"
 
@@ -6,7 +7,6 @@
 #include <c10/util/Logging.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
@@ -26,7 +26,8 @@ using GroupPointer = c10::intrusive_ptr<c10d::ProcessGroup>;
 using std::chrono::milliseconds;
 
 StorePointer &store_of(void *store) { return *static_cast<StorePointer *>(store); }
-GroupPointer &group_of(void *group) { return *static_cast<GroupPointer *>(group); }
+inkdrop::Group &handle_of(void *group) { return *static_cast<inkdrop::Group *>(group); }
+GroupPointer &group_of(void *group) { return handle_of(group).group; }
 
 // c10d prints stack traces of errors that it also throws. TORCH_CPP_LOG_LEVEL brings them back.
 void quiet() {
@@ -110,16 +111,22 @@ int inkdrop_group_new(void *store, int rank, int size, const char *address, int6
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address));
     auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store_of(store), rank, size, std::move(options));
     auto all = c10::make_intrusive<c10d::ProcessGroup>(store_of(store), rank, size);
-    all->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
+    auto all_reduces = std::make_shared<inkdrop::AllReduces>();
+    auto measured = c10::make_intrusive<inkdrop::Measured>(std::move(gloo), all_reduces);
+    all->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, measured);
     all->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
-    *group = new GroupPointer(std::move(all));
+    *group = new inkdrop::Group{std::move(all), std::move(all_reduces), {}};
   });
 }
 
 int inkdrop_group_all_reduce(void *group, void *tensor, char **error) noexcept {
   return guarded(error, [&] {
+    const auto &nccl = handle_of(group).nccl;
+    if (nccl) nccl->check_alive();
     std::vector<at::Tensor> one{*static_cast<at::Tensor *>(tensor)};
     group_of(group)->allreduce(one)->wait();
+    // An abort ends the waiting for gradients, too, and leaves anything in them.
+    if (nccl) nccl->check_alive();
   });
 }
 
@@ -130,14 +137,14 @@ int inkdrop_group_sum(void *group, const void *tensor, void **out, char **error)
 }
 
 int inkdrop_group_share(void *group, void **out, char **error) noexcept {
-  return guarded(error, [&] { *out = new GroupPointer(group_of(group)); });
+  return guarded(error, [&] { *out = new inkdrop::Group(handle_of(group)); });
 }
 
-int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, char **error) noexcept {
+int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, int root, char **error) noexcept {
   return guarded(error, [&] {
     at::NoGradGuard no_grad; // parameters are written to
     // The size that DistributedDataParallel sends at once.
-    c10d::broadcast_coalesced(group_of(group), tensors_of(tensors, count), 250 * 1024 * 1024, 0);
+    c10d::broadcast_coalesced(group_of(group), tensors_of(tensors, count), 250 * 1024 * 1024, root);
   });
 }
 
@@ -149,7 +156,25 @@ int inkdrop_group_all_gather(void *group, const void *tensor, void *out, char **
   });
 }
 
-void inkdrop_group_drop(void *group) noexcept { delete static_cast<GroupPointer *>(group); }
+int inkdrop_group_take_all_reduces(void *group, inkdrop_all_reduce *list, size_t room, size_t *count,
+                                   char **error) noexcept {
+  return guarded(error, [&] {
+    const auto ended = handle_of(group).all_reduces->take();
+    const auto now = inkdrop::Clock::now();
+    *count = std::min(room, ended.size());
+    for (size_t i = 0; i < *count; i++) {
+      const auto age = [&](auto time) { return std::chrono::duration<double>(now - time).count(); };
+      list[i] = {age(ended[i].start), age(*ended[i].end), ended[i].bytes};
+    }
+  });
+}
+
+void inkdrop_group_drop(void *group) noexcept {
+  try {
+    delete static_cast<inkdrop::Group *>(group);
+  } catch (...) {
+  }
+}
 
 int inkdrop_reducer_new(void *group, const void *const *parameters, size_t count, int64_t bucket_bytes,
                         int64_t first_bucket_bytes, void **reducer, char **error) noexcept {

@@ -25,11 +25,29 @@ int inkdrop_group_all_reduce(void *group, void *tensor, char **error) noexcept;
 int inkdrop_group_sum(void *group, const void *tensor, void **out, char **error) noexcept;
 // Another reference to the same group.
 int inkdrop_group_share(void *group, void **out, char **error) noexcept;
-// Values of process 0 into all others.
-int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, char **error) noexcept;
+// Values of process `root` into all others.
+int inkdrop_group_broadcast(void *group, const void *const *tensors, size_t count, int root, char **error) noexcept;
 // `out`, [size, ...]: the tensor of each process.
 int inkdrop_group_all_gather(void *group, const void *tensor, void *out, char **error) noexcept;
+// An all-reduce that has ended: seconds since its start and since its end, on the host, and its size.
+struct inkdrop_all_reduce {
+  double start, end;
+  int64_t bytes;
+};
+// The all-reduces since the last call, at most `room`.
+int inkdrop_group_take_all_reduces(void *group, inkdrop_all_reduce *list, size_t room, size_t *count,
+                                   char **error) noexcept;
 void inkdrop_group_drop(void *group) noexcept;
+
+// A new identification of a communicator of NCCL, 128 bytes. Null: checks the library only.
+int inkdrop_nccl_id(char *id, char **error) noexcept;
+// Collectives of the group's tensors on this GPU use NCCL from now on; waits for all processes. `device`: -1 is the
+// CPU, for a library of the tests.
+int inkdrop_group_add_nccl(void *group, const char *id, int device, char **error) noexcept;
+// Age of the oldest collective that has not ended (0 without one); an error that NCCL found in the background, a text
+// of inkdrop_text, or null.
+int inkdrop_group_nccl_state(void *group, int64_t *oldest_ms, char **found, char **error) noexcept;
+int inkdrop_group_nccl_abort(void *group, const char *reason, char **error) noexcept;
 
 // c10d's Reducer: averages gradients in buckets while the backward pass still runs.
 int inkdrop_reducer_new(void *group, const void *const *parameters, size_t count, int64_t bucket_bytes,

@@ -73,6 +73,16 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// The device of one of several processes on a machine: each has a GPU of its own, in the order of
+    /// their local ranks. The first process has the named GPU.
+    pub fn for_local_rank(self, local_rank: usize) -> Self {
+        match self {
+            Self::Auto if cuda_state().is_ok() => Self::Cuda(local_rank),
+            Self::Auto | Self::Cpu => Self::Cpu,
+            Self::Cuda(first) => Self::Cuda(first + local_rank),
+        }
+    }
+
     /// The device to compute on; loads libtorch_cuda if necessary.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 //! Process groups of libtorch's c10d: a store of keys, collectives, and the reduction of gradients.
 
+mod nccl;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tch::Tensor;
 
 use crate::ffi::{call, call_for_tensor, inkdrop_free};
 use crate::{Result, TorchError};
+
+pub use nccl::{NcclId, NcclState, check_nccl};
 
 /// A client of a TCP store: keys and values that all processes of a group share.
 ///
@@ -249,16 +253,21 @@ impl ProcessGroup {
         Ok(Self { handle, rank: self.rank, size: self.size })
     }
 
-    /// Copies the values of process 0 into the tensors of all others.
+    /// Copies the values of one process into the tensors of all others.
+    ///
+    /// - root: number of that process
     ///
     /// # Errors
     /// As [`ProcessGroup::all_reduce`].
     #[allow(unsafe_code)]
-    pub fn broadcast(&self, tensors: &[&Tensor]) -> Result<()> {
+    pub fn broadcast(&self, tensors: &[&Tensor], root: usize) -> Result<()> {
+        let Some(from) = c_int::try_from(root).ok().filter(|_| root < self.size) else {
+            return Err(TorchError::message(format!("rank {root} of {} processes", self.size)));
+        };
         let tensors: Vec<*const c_void> = tensors.iter().map(|t| t.as_ptr().cast()).collect();
         let (first, count) = (tensors.as_ptr(), tensors.len());
         // SAFETY: the handle is alive, and `count` tensors during the call.
-        call(|error| unsafe { inkdrop_group_broadcast(self.handle, first, count, error) })
+        call(|error| unsafe { inkdrop_group_broadcast(self.handle, first, count, from, error) })
     }
 
     /// The tensors of all processes, [size, ...] in the order of their ranks.
@@ -274,6 +283,53 @@ impl ProcessGroup {
         // SAFETY: the handle is alive, and both tensors during the call.
         call(|error| unsafe { inkdrop_group_all_gather(self.handle, own, out, error) })?;
         Ok(all)
+    }
+}
+
+/// An all-reduce of a group, as this process's host saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllReduce {
+    /// When it was started.
+    pub start: Instant,
+    /// When it ended. On a GPU: when it was queued.
+    pub end: Instant,
+    /// Size of the tensor.
+    pub bytes: u64,
+}
+
+/// The shim's form of an all-reduce: seconds since its start and since its end.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct EndedAllReduce {
+    start: f64,
+    end: f64,
+    bytes: i64,
+}
+
+impl ProcessGroup {
+    /// The all-reduces since the last call, in the order of their starts. Those that are still running
+    /// end now.
+    ///
+    /// # Errors
+    /// Out of memory.
+    #[allow(unsafe_code)]
+    pub fn take_all_reduces(&self) -> Result<Vec<AllReduce>> {
+        const ROOM: usize = 4096; // a step has one for each 25 MiB of gradients
+        let mut list = vec![EndedAllReduce::default(); ROOM];
+        let mut count = 0;
+        // SAFETY: the handle is alive, and the list has room for ROOM values.
+        call(|error| unsafe {
+            let first = list.as_mut_ptr();
+            inkdrop_group_take_all_reduces(self.handle, first, ROOM, &mut count, error)
+        })?;
+        let now = Instant::now();
+        let ago = |age: f64| now.checked_sub(Duration::from_secs_f64(age)).unwrap_or(now);
+        let all = list[..count].iter().map(|one| AllReduce {
+            start: ago(one.start),
+            end: ago(one.end),
+            bytes: one.bytes.unsigned_abs(),
+        });
+        Ok(all.collect())
     }
 }
 
@@ -427,6 +483,14 @@ unsafe extern "C" {
         group: *mut c_void,
         tensors: *const *const c_void,
         count: usize,
+        root: c_int,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_group_take_all_reduces(
+        group: *mut c_void,
+        list: *mut EndedAllReduce,
+        room: usize,
+        count: *mut usize,
         error: *mut *mut c_char,
     ) -> c_int;
     fn inkdrop_group_all_gather(

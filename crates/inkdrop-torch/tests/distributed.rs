@@ -36,12 +36,23 @@ fn all_ranks_get_the_same_sum() {
 }
 
 #[test]
+fn any_process_can_be_the_root_of_a_broadcast() {
+    let all = together(3, |group| {
+        let tensor = Tensor::from_slice(&[group.rank() as f32]);
+        group.broadcast(&[&tensor], 2).unwrap();
+        let error = group.broadcast(&[&tensor], 3).unwrap_err().to_string();
+        (tensor.double_value(&[0]), error)
+    });
+    assert_eq!(all, vec![(2.0, "rank 3 of 3 processes".to_string()); 3]);
+}
+
+#[test]
 fn broadcast_copies_rank_0_and_gather_keeps_the_order_of_ranks() {
     let all = together(3, |group| {
         let rank = group.rank() as f32;
         let tensors = [Tensor::from_slice(&[rank, 5.0]), Tensor::from_slice(&[rank + 7.0; 3])];
         let gathered = group.all_gather(&tensors[0]).unwrap();
-        group.broadcast(&tensors.iter().collect::<Vec<_>>()).unwrap();
+        group.broadcast(&tensors.iter().collect::<Vec<_>>(), 0).unwrap();
         [&gathered, &tensors[0], &tensors[1]]
             .map(|t| Vec::<f32>::try_from(t.reshape([-1])).unwrap())
     });
@@ -99,6 +110,42 @@ fn reduced_gradients_are_those_of_the_whole_batch_also_accumulated() {
             }
         }
     }
+}
+
+/// The weight of the last layer has its gradient long before that of the first: thirty products lie between.
+#[test]
+fn the_first_bucket_is_reduced_while_the_backward_pass_still_runs() {
+    const SIDE: i64 = 512;
+    let matrix = |from: f64| {
+        (Tensor::arange(SIDE * SIDE, (Kind::Float, Device::Cpu)) * 0.37 + from)
+            .sin()
+            .reshape([SIDE, SIDE])
+            * 0.05
+    };
+    let overlaps = together(2, |group| {
+        let weights = [matrix(0.0), matrix(1.0)].map(|weight| weight.set_requires_grad(true));
+        let refs: Vec<&Tensor> = weights.iter().collect();
+        let reducer = GradientReducer::new(&group, &refs, [16, 16]).unwrap();
+        let between = matrix(2.0);
+        let mut overlapped = 0;
+        for _ in 0..5 {
+            let first = matrix(3.0).matmul(&weights[0]);
+            let deep = (0..30).fold(first, |h, _| h.matmul(&between).tanh());
+            let loss = deep.matmul(&weights[1]).square().sum(Kind::Float);
+            group.take_all_reduces().unwrap();
+            reducer.prepare_for_backward().unwrap();
+            loss.backward();
+            let all = group.take_all_reduces().unwrap();
+            let bytes: u64 = all.iter().map(|one| one.bytes).sum();
+            assert_eq!(bytes, 2 * 4 * (SIDE * SIDE) as u64);
+            let [early, late] = all[..] else { panic!("{} all-reduces", all.len()) };
+            assert!(early.start < late.start && late.end >= late.start);
+            overlapped += usize::from(early.end < late.start);
+        }
+        overlapped
+    });
+    // The threads of a busy machine may be late, but not always.
+    assert!(overlaps.iter().all(|&overlapped| overlapped > 0), "{overlaps:?}");
 }
 
 /// The loss of process r is r + 1 times the square of the sum of all x: its gradient by any x is the sum of

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict};
 use inkdrop_process::DiffusionConfig;
+use inkdrop_torch::tch::Tensor;
 use serde_json::Value;
 
 use crate::{EmaDecay, LossScaler, Precision, RunFolder, TrainError, Trainer};
@@ -21,6 +22,8 @@ impl Trainer {
     /// The complete state: f32 weights, EMA, optimizer state, loss scale, timestep sampler and
     /// step. Data order and random numbers follow from the step.
     ///
+    /// With several processes and a sharded optimizer state, all of them call it together.
+    ///
     /// # Errors
     /// libtorch failed.
     pub fn state(&self) -> Result<StateDict, TrainError> {
@@ -31,7 +34,10 @@ impl Trainer {
                 put(&mut state, &prefix(decay), &weights);
             }
         }
-        self.optimizer.save(&mut state)?;
+        match self.optimizer.is_sharded() {
+            true => self.optimizer.gather(&self.processes, Some(&mut state))?,
+            false => self.optimizer.save(&mut state)?,
+        }
         self.timestep_sampler.save(&mut state)?;
         state.set_metadata("step", &self.step)?;
         state.set_metadata("data", &self.data)?;
@@ -50,6 +56,14 @@ impl Trainer {
     /// The checkpoint cannot be written.
     pub fn save(&self, folder: &RunFolder) -> Result<(), TrainError> {
         folder.save(&self.state()?, self.step, self.config.checkpoints())
+    }
+
+    /// Sends this process's share of the optimizer state to process 0, which saves it.
+    pub(crate) fn send_state(&self) -> Result<(), TrainError> {
+        match self.optimizer.is_sharded() {
+            true => self.optimizer.gather(&self.processes, None),
+            false => Ok(()),
+        }
     }
 
     /// Restores the state of a checkpoint. An EMA that the checkpoint lacks starts from the
@@ -103,6 +117,7 @@ impl Trainer {
                 "it has {given:?}, process 0 has {expected:?}"
             )));
         }
+        self.match_sharding()?;
         let mut state = self.state()?;
         for key in METADATA {
             let text = state.metadata_text(key).unwrap_or_default();
@@ -113,7 +128,23 @@ impl Trainer {
         }
         self.processes.broadcast(&state.iter().map(|(_, tensor)| tensor).collect::<Vec<_>>())?;
         let step: Option<usize> = state.metadata("step")?;
-        self.set_state(&state, step.unwrap_or(self.step))
+        self.set_state(&state, step.unwrap_or(self.step))?;
+        if self.shards_optimizer() {
+            self.optimizer.shard(&self.processes);
+        }
+        Ok(())
+    }
+
+    /// Process 0 has the whole optimizer state after a restore, and before the first run: then all others
+    /// get room for it. Else the shares are gathered.
+    fn match_sharding(&mut self) -> Result<(), TrainError> {
+        let sharded = Tensor::f_from_slice(&[i64::from(self.optimizer.is_sharded())])?;
+        self.processes.broadcast(&[&sharded])?;
+        if sharded.f_int64_value(&[0])? == 0 {
+            return self.optimizer.make_whole();
+        }
+        self.optimizer.shard(&self.processes);
+        Ok(())
     }
 
     /// What all processes of a run have in common, one property a line.

@@ -35,6 +35,11 @@ pub struct TrainConfig {
     /// The optimizer; Adam by default.
     #[serde(skip_serializing_if = "is_adam")]
     pub optimizer: OptimizerType,
+    /// Optimizer state sharding (ZeRO stage 1): each of several processes keeps Adam's moments of its share of
+    /// the weights. The result is the same; a step sends the weights once more. No effect on a single
+    /// process.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shard_optimizer: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// Decay of the learning rate over the steps.
@@ -119,6 +124,10 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         let adam = AdamConfig::default();
@@ -128,6 +137,7 @@ impl Default for TrainConfig {
             microbatch: None,
             sync_batch_norm: true,
             optimizer: OptimizerType::Adam,
+            shard_optimizer: false,
             lr: 1e-3,
             lr_schedule: LrSchedule::Linear,
             warm_up: 0,

@@ -1,5 +1,7 @@
 //! Data-parallel training: the processes that train one network together, as the trainer sees them.
 
+use std::time::Instant;
+
 use inkdrop_nn::SumOverProcesses;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -7,6 +9,17 @@ use crate::TrainError;
 
 /// An error of the processes of a run, such as the end of one of them.
 pub type ProcessesError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An all-reduce of gradients, as the host saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllReduce {
+    /// When it was started.
+    pub start: Instant,
+    /// When it ended; on a GPU, when it was queued.
+    pub end: Instant,
+    /// Size of the gradients.
+    pub bytes: u64,
+}
 
 /// Data parallelism: each process computes the gradients of its share of every batch, and all take the
 /// same optimizer step with their average (Li et al. 2020).
@@ -47,11 +60,22 @@ pub trait DataParallel: Send {
     /// A process ended.
     fn all_reduce(&self, tensor: &mut Tensor) -> Result<(), ProcessesError>;
 
-    /// Copies the values of process 0 into the tensors of all others.
+    /// Copies the values of one process into the tensors of all others.
+    ///
+    /// - root: number of that process
     ///
     /// # Errors
     /// A process ended.
-    fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), ProcessesError>;
+    fn broadcast(&self, tensors: &[&Tensor], root: usize) -> Result<(), ProcessesError>;
+
+    /// The all-reduces since the last call, in the order of their starts, for the log; empty if they are
+    /// not measured.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    fn take_all_reduces(&self) -> Result<Vec<AllReduce>, ProcessesError> {
+        Ok(Vec::new())
+    }
 
     /// Improves an error of libtorch from a pass in which gradients are averaged: names the process
     /// that ended.
@@ -101,9 +125,18 @@ impl Processes {
     pub(crate) fn backward(&self, loss: &Tensor, average: bool) -> Result<(), TrainError> {
         let Some(all) = &self.0 else { return Ok(loss.f_backward()?) };
         if average {
+            all.take_all_reduces().map_err(TrainError::Processes)?; // measured from here on
             all.prepare_for_backward().map_err(TrainError::Processes)?;
         }
         loss.f_backward().map_err(|error| all.explain(error.into()))
+    }
+
+    /// The all-reduces of the last averaged backward pass; empty for one process alone.
+    pub(crate) fn take_all_reduces(&self) -> Result<Vec<AllReduce>, TrainError> {
+        match &self.0 {
+            Some(all) => all.take_all_reduces().map_err(TrainError::Processes),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The sum of a tensor over all processes.
@@ -131,8 +164,17 @@ impl Processes {
     }
 
     pub(crate) fn broadcast(&self, tensors: &[&Tensor]) -> Result<(), TrainError> {
+        self.broadcast_from(tensors, 0)
+    }
+
+    /// Copies the values of process `root` into the tensors of all others.
+    pub(crate) fn broadcast_from(
+        &self,
+        tensors: &[&Tensor],
+        root: usize,
+    ) -> Result<(), TrainError> {
         match &self.0 {
-            Some(all) => all.broadcast(tensors).map_err(TrainError::Processes),
+            Some(all) => all.broadcast(tensors, root).map_err(TrainError::Processes),
             None => Ok(()),
         }
     }
@@ -193,7 +235,7 @@ mod tests {
             Ok(())
         }
 
-        fn broadcast(&self, _: &[&Tensor]) -> Result<(), ProcessesError> {
+        fn broadcast(&self, _: &[&Tensor], _: usize) -> Result<(), ProcessesError> {
             Ok(())
         }
     }

@@ -20,7 +20,7 @@ mod validation;
 pub use batch::LabelUse;
 pub use checkpoint::OtherData;
 pub use config::{LrSchedule, TrainConfig};
-pub use data_parallel::{DataParallel, ProcessesError};
+pub use data_parallel::{AllReduce, DataParallel, ProcessesError};
 pub use ema::{EmaDecay, EmaSet};
 pub use error::TrainError;
 pub use metrics::{LogLine, LossCurve, StepMetrics};

@@ -7,7 +7,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Share, TrainingBatch};
-use crate::data_parallel::Processes;
+use crate::data_parallel::{AllReduce, Processes};
 use crate::{SampledTimesteps, TrainError};
 
 /// The metrics of one optimizer step.
@@ -234,27 +234,92 @@ impl MetricsAccumulator {
             validation: None,
             images_per_s: 0.0,
             data_wait_fraction: 0.0,
+            all_reduce_bytes: None,
+            all_reduce_seconds: None,
+            all_reduce_hidden_fraction: None,
             seconds: 0.0,
         }
     }
 }
 
-/// Measures images per second and the fraction of time spent on waiting for data.
+/// Measures images per second, the fraction of time spent on waiting for data, and the averaging of
+/// gradients over processes.
 #[derive(Debug)]
 pub(crate) struct Throughput {
     started: Instant,
     /// The data loader's total wait when the measurement began.
     data_wait: Duration,
     images: usize,
+    all_reduces: AllReduceTotals,
+}
+
+/// Totals of the all-reduces of gradients of some steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct AllReduceTotals {
+    steps: usize,
+    bytes: u64,
+    /// Time in which at least one all-reduce was running.
+    busy: Duration,
+    /// The part of it after the last gradient was there, for which the step waits.
+    waited: Duration,
+}
+
+impl AllReduceTotals {
+    /// Adds a step. The last all-reduce starts when the backward pass has computed its last gradient.
+    ///
+    /// - all: in the order of their starts
+    fn add(&mut self, all: &[AllReduce]) {
+        let Some(last) = all.last() else { return };
+        self.steps += 1;
+        let mut until = all[0].start;
+        for one in all {
+            self.bytes += one.bytes;
+            self.busy += one.end.saturating_duration_since(until.max(one.start));
+            until = until.max(one.end);
+        }
+        self.waited += until.saturating_duration_since(last.start);
+    }
+
+    /// Means over the steps; `None` without all-reduces.
+    fn means(&self) -> Option<AllReduceMeans> {
+        let steps = self.steps as f64;
+        (self.steps > 0).then(|| AllReduceMeans {
+            bytes: self.bytes as f64 / steps,
+            seconds: self.busy.as_secs_f64() / steps,
+            hidden: 1.0 - self.waited.as_secs_f64() / self.busy.as_secs_f64().max(1e-9),
+        })
+    }
+}
+
+/// Means of the all-reduces of gradients over steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct AllReduceMeans {
+    /// Size of the gradients.
+    pub bytes: f64,
+    /// Seconds in which at least one all-reduce was running.
+    pub seconds: f64,
+    /// Fraction of these seconds in which the backward pass was still running.
+    pub hidden: f64,
 }
 
 impl Throughput {
     pub(crate) fn start(data_wait: Duration) -> Self {
-        Self { started: Instant::now(), data_wait, images: 0 }
+        let all_reduces = AllReduceTotals::default();
+        Self { started: Instant::now(), data_wait, images: 0, all_reduces }
     }
 
     pub(crate) fn add(&mut self, images: usize) {
         self.images += images;
+    }
+
+    /// Adds the all-reduces of one step.
+    pub(crate) fn add_all_reduces(&mut self, all: &[AllReduce]) {
+        self.all_reduces.add(all);
+    }
+
+    /// Means of the all-reduces over the steps; `None` for one process alone.
+    pub(crate) fn all_reduces(&self) -> Option<AllReduceMeans> {
+        self.all_reduces.means()
     }
 
     /// Excludes time that was not spent on steps.
@@ -313,6 +378,16 @@ pub struct LogLine {
     /// Fraction of time spent on waiting for the data loader.
     #[serde(default, alias = "waiting")]
     pub data_wait_fraction: f64,
+    /// Several processes: mean size of the gradients that a step averages over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_reduce_bytes: Option<f64>,
+    /// Several processes: mean seconds of a step in which at least one all-reduce of gradients was
+    /// running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_reduce_seconds: Option<f64>,
+    /// Several processes: fraction of these seconds in which the backward pass was still running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_reduce_hidden_fraction: Option<f64>,
     /// Seconds since the run was started or resumed.
     pub seconds: f64,
 }
@@ -334,6 +409,9 @@ impl LogLine {
             ("lr", Some(self.lr)),
             ("speed/images_per_s", Some(self.images_per_s)),
             ("speed/data_wait_fraction", Some(self.data_wait_fraction)),
+            ("all_reduce/bytes", self.all_reduce_bytes),
+            ("all_reduce/seconds", self.all_reduce_seconds),
+            ("all_reduce/hidden_fraction", self.all_reduce_hidden_fraction),
         ];
         numbers.into_iter().filter_map(|(name, number)| Some((name, number?)))
     }
@@ -404,6 +482,27 @@ mod tests {
         assert_eq!((line.error, line.bound, line.grad_norm), (Some(0.5), Some(0.25), Some(6.0)));
         let quarters = [line.loss_q0, line.loss_q1, line.loss_q2, line.loss_q3];
         assert_eq!(quarters, [Some(7.5 / 1.5), None, Some(18.0 / 3.0), Some(7.0 / 4.0)]);
+    }
+
+    /// Two all-reduces that overlap, a gap, and one that ends after the backward pass.
+    #[test]
+    fn all_reduces_are_hidden_until_the_last_one_starts() {
+        let from = Instant::now();
+        let one = |start, end| AllReduce {
+            start: from + Duration::from_millis(start),
+            end: from + Duration::from_millis(end),
+            bytes: 10,
+        };
+        let mut totals = AllReduceTotals::default();
+        assert_eq!(totals.means(), None);
+        totals.add(&[]);
+        assert_eq!(totals.means(), None, "a step without all-reduces does not count");
+        totals.add(&[one(0, 20), one(10, 40), one(60, 120)]);
+        totals.add(&[one(0, 100), one(40, 60)]);
+        let means = totals.means().expect("two steps");
+        assert_eq!(means.bytes, 25.0);
+        assert!((means.seconds - 0.1).abs() < 1e-9, "{means:?}");
+        assert!((means.hidden - 0.4).abs() < 1e-9, "{means:?}");
     }
 
     /// Bounds from the clock around it, which holds on a busy machine, too.

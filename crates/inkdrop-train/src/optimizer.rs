@@ -1,5 +1,7 @@
 //! Adam, AdamW and RAdam with parameter groups, and gradient clipping.
 
+mod sharded;
+
 use inkdrop_checkpoint::{CheckpointError, Mismatch, StateDict};
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{AdamNumbers, AdamTensors, adamw, norm_of_all, scale_all};
@@ -82,6 +84,8 @@ pub struct Adam {
     states: Vec<ParamState>,
     config: AdamConfig,
     steps: i32,
+    /// True if each process keeps the moments of its share of the weights.
+    sharded: bool,
 }
 
 /// A trained weight with its moment estimates and hyperparameters.
@@ -89,11 +93,23 @@ pub struct Adam {
 struct ParamState {
     name: String,
     parameter: Tensor,
-    /// First moment estimate.
-    mean: Tensor,
-    /// Second moment estimate.
-    square: Tensor,
+    /// `None` if another process updates the weight.
+    moments: Option<Moments>,
     hyper: Hyper,
+}
+
+/// First and second moment estimate of a weight.
+#[derive(Debug)]
+struct Moments {
+    mean: Tensor,
+    square: Tensor,
+}
+
+impl Moments {
+    fn zeros(parameter: &Tensor) -> Result<Self, TrainError> {
+        let _guard = no_grad_guard();
+        Ok(Self { mean: parameter.f_zeros_like()?, square: parameter.f_zeros_like()? })
+    }
 }
 
 /// Learning rate factor and weight decay of a parameter group.
@@ -115,14 +131,14 @@ impl Adam {
         let mut states = Vec::new();
         for entry in master.trained() {
             let parameter = entry.value().shallow_clone();
-            let (mean, square) = (parameter.f_zeros_like()?, parameter.f_zeros_like()?);
+            let moments = Some(Moments::zeros(&parameter)?);
             let hyper = hyper_of(&config, &entry.name);
-            states.push(ParamState { name: entry.name.clone(), parameter, mean, square, hyper });
+            states.push(ParamState { name: entry.name.clone(), parameter, moments, hyper });
         }
-        Ok(Self { states, config, steps: 0 })
+        Ok(Self { states, config, steps: 0, sharded: false })
     }
 
-    /// Updates every parameter that has a gradient.
+    /// Updates every parameter that has a gradient; with a sharded state, those of this process.
     ///
     /// - lr: learning rate; > 0
     ///
@@ -158,21 +174,25 @@ impl Adam {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         let pairs = self.states.iter().zip(&gradients.tensors);
-        let group: Vec<(&ParamState, Tensor)> = pairs
+        let group: Vec<(&ParamState, &Moments, Tensor)> = pairs
             .filter(|(state, _)| state.hyper == hyper)
-            .filter_map(|(state, gradient)| Some((state, gradient.as_ref()?)))
-            .map(|(state, gradient)| Ok((state, laid_out_like(gradient, &state.parameter)?)))
+            .filter_map(|(state, gradient)| {
+                Some((state, state.moments.as_ref()?, gradient.as_ref()?))
+            })
+            .map(|(state, moments, gradient)| {
+                Ok((state, moments, laid_out_like(gradient, &state.parameter)?))
+            })
             .collect::<Result<_, TrainError>>()?;
-        let Some((first, _)) = group.first() else { return Ok(()) };
+        let Some((_, first, _)) = group.first() else { return Ok(()) };
         let on_device = (Kind::Float, first.mean.device());
         let step = Tensor::f_full([], f64::from(self.steps), on_device)?;
         let tensors: Vec<AdamTensors> = group
             .iter()
-            .map(|(state, gradient)| AdamTensors {
+            .map(|(state, moments, gradient)| AdamTensors {
                 parameter: &state.parameter,
                 gradient,
-                mean: &state.mean,
-                square: &state.square,
+                mean: &moments.mean,
+                square: &moments.square,
             })
             .collect();
         let AdamConfig { betas, eps, .. } = self.config;
@@ -236,8 +256,9 @@ impl Adam {
     /// The number of steps cannot be written.
     pub fn save(&self, weights: &mut StateDict) -> Result<(), TrainError> {
         for state in &self.states {
-            weights.insert(format!("adam.mean.{}", state.name), state.mean.shallow_clone());
-            weights.insert(format!("adam.square.{}", state.name), state.square.shallow_clone());
+            let Some(Moments { mean, square }) = &state.moments else { continue };
+            weights.insert(format!("adam.mean.{}", state.name), mean.shallow_clone());
+            weights.insert(format!("adam.square.{}", state.name), square.shallow_clone());
         }
         Ok(weights.set_metadata("adam_steps", &self.steps)?)
     }
@@ -253,8 +274,10 @@ impl Adam {
         };
         let steps: Option<i32> = weights.metadata("adam_steps")?;
         self.steps = steps.ok_or_else(|| absent("adam_steps".to_string()))?;
+        self.make_whole()?;
         for state in &mut self.states {
-            for (part, tensor) in [("mean", &mut state.mean), ("square", &mut state.square)] {
+            let Some(Moments { mean, square }) = &mut state.moments else { continue };
+            for (part, tensor) in [("mean", mean), ("square", square)] {
                 let key = format!("adam.{part}.{}", state.name);
                 match weights.get(&key) {
                     Some(saved) if saved.size() == tensor.size() => tensor.f_copy_(saved)?,
@@ -281,6 +304,7 @@ impl Adam {
         step: usize,
     ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
+        self.make_whole()?;
         for (mut tensor, saved) in self.pytorch_pairs(weights, order)? {
             tensor.f_copy_(saved)?;
         }
@@ -304,7 +328,8 @@ impl Adam {
         }
         let (mut pairs, mut mismatch) = (Vec::new(), Mismatch::default());
         for (i, state) in states.into_iter().enumerate() {
-            for (part, tensor) in [("exp_avg", &state.mean), ("exp_avg_sq", &state.square)] {
+            let Some(Moments { mean, square }) = &state.moments else { continue };
+            for (part, tensor) in [("exp_avg", mean), ("exp_avg_sq", square)] {
                 let key = format!("state.{i}.{part}");
                 match weights.get(&key) {
                     None => mismatch.missing.push(key),

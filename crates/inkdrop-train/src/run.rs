@@ -213,8 +213,9 @@ impl TrainingRun<'_> {
             let step = self.trainer.step + 1;
             check_finite("loss", loss, step).map_err(|error| self.name_checkpoint(error))?;
         }
-        if let Some(folder) = self.folder {
-            self.trainer.save(folder)?;
+        match self.folder {
+            Some(folder) => self.trainer.save(folder)?,
+            None => self.trainer.send_state()?,
         }
         self.checkpoint_due = false;
         Ok(())
@@ -255,6 +256,7 @@ impl Trainer {
         let lr = self.config.lr_at(self.step.saturating_sub(1));
         // Rates are read first, because validation does not count as training time.
         let (images_per_s, data_wait_fraction) = self.throughput.rates(self.loader.waited());
+        let all_reduces = self.throughput.all_reduces();
         let scaled = self.config.precision == Precision::F16;
         let validation = match self.validation_is_due() {
             true => self.validate()?,
@@ -263,6 +265,9 @@ impl Trainer {
         Ok(LogLine {
             images_per_s,
             data_wait_fraction,
+            all_reduce_bytes: all_reduces.map(|all| all.bytes),
+            all_reduce_seconds: all_reduces.map(|all| all.seconds),
+            all_reduce_hidden_fraction: all_reduces.map(|all| all.hidden),
             seconds,
             loss_scale: scaled.then(|| self.loss_scaler.log2()),
             validation,

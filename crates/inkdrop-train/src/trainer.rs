@@ -156,6 +156,9 @@ impl TrainerBuilder {
             let crop = crop_window(&data, image_shape, config.crop)?;
             Validation::new(&data, labels, crop, config.validation_images)
         });
+        // Losses are gathered on the host after each step.
+        let deferred_metrics =
+            processes.count() == 1 && can_defer_metrics(network.as_ref(), &config);
         Ok(Trainer {
             objective: process.objective(&config.objective())?,
             ema: EmaSet::new(ema_network, &master, &config.ema)?,
@@ -173,7 +176,7 @@ impl TrainerBuilder {
             throughput: Throughput::start(Duration::ZERO),
             loss_curve: LossCurve::default(),
             last_batch: None,
-            deferred_metrics: can_defer_metrics(network.as_ref(), &config),
+            deferred_metrics,
             pending: None,
             origin: String::new(),
             master,
@@ -289,6 +292,7 @@ impl Trainer {
             self.processes.backward(&loss.f_mul_scalar(scale)?, is_last)?; // loss scaling
             batch_loss.add(terms, &weights)?;
         }
+        self.throughput.add_all_reduces(&self.processes.take_all_reduces()?);
         batch_loss.finish()
     }
 
@@ -316,11 +320,19 @@ impl Trainer {
         skip: Option<&Tensor>,
     ) -> Result<(), TrainError> {
         self.optimizer.step_unless(gradients, lr, skip)?;
+        if self.shards_optimizer() {
+            self.optimizer.share_weights(&self.processes)?;
+        }
         if !self.network.params().batch_norm_is_synchronized() {
             self.processes.average(&self.master.statistics())?;
         }
         self.master.sync_to_model()?;
         self.ema.update(&self.master, self.step) // exponential moving average
+    }
+
+    /// True if each process keeps a share of the optimizer state.
+    pub(crate) fn shards_optimizer(&self) -> bool {
+        self.config.shard_optimizer && self.processes.count() > 1
     }
 
     fn complete_step(&mut self, batch: TrainingBatch) {

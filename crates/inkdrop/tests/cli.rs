@@ -23,6 +23,9 @@ mod cli {
     mod inspect;
     mod inspect_foreign;
     mod launch;
+    mod launch_eval;
+    mod launch_nccl;
+    mod launch_sharded;
     mod many;
     mod many_input;
     mod many_stopped;

@@ -17,6 +17,7 @@ mod commands;
 mod interrupt;
 mod options;
 mod output;
+mod processes;
 mod progress;
 mod stdout;
 mod version;

@@ -20,6 +20,6 @@ pub use init::InitArgs;
 pub use model::ModelArgs;
 pub use output::OutputArgs;
 pub use overrides::OverrideArgs;
-pub use processes::{ProcessesArgs, is_restarted, process_shard};
+pub use processes::{ProcessesArgs, is_restarted, local_device, process_shard};
 pub use sampler::SamplerArgs;
 pub use tf32::Tf32;

@@ -39,11 +39,9 @@ pub struct TrainingSession {
     failure: Option<FailureReport>,
 }
 
-/// Tells the other processes of an error, unless the error is that one of them ended.
+/// Tells the other processes of an error.
 fn report_failure<T>(failure: Option<&FailureReport>, result: Result<T>) -> Result<T> {
-    if let (Some(failure), Err(error)) = (failure, &result)
-        && !matches!(error, Error::Train(TrainError::Processes(_)))
-    {
+    if let (Some(failure), Err(error)) = (failure, &result) {
         failure.send(&error.report());
     }
     result
@@ -334,7 +332,11 @@ fn build(
     config: &RunConfig,
     notes: &mut Vec<String>,
 ) -> Result<(Trainer, ModelMetadata)> {
-    let device = training.device.parse::<DeviceChoice>()?.resolve()?;
+    let device = training.device.parse::<DeviceChoice>()?;
+    let device = match &world {
+        Some(world) => device.for_local_rank(world.local_rank()).resolve()?,
+        None => device.resolve()?,
+    };
     let shape = config.model.image_shape();
     let loaded = match &training.data {
         Some(data) => {

@@ -37,16 +37,16 @@ const SMALL: [&str; 16] = [
     "validation.count=40",
 ];
 
-fn train<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn train<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", "sprites-classes", "--out", out, "--steps", steps], &SMALL[..], more].concat()
 }
 
-fn launch<'a>(processes: &'a str, options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+pub fn launch<'a>(processes: &'a str, options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
     [&["launch", "-n", processes], options, command].concat()
 }
 
 /// The largest difference of two files of weights, all tensors, in f64.
-fn difference(one: &Path, other: &Path) -> f64 {
+pub fn difference(one: &Path, other: &Path) -> f64 {
     let [one, other] = [one, other].map(|path| StateDict::open(path).expect("weights"));
     assert_eq!(one.iter().count(), other.iter().count());
     let apart = one.iter().map(|(key, tensor)| {
@@ -122,7 +122,7 @@ fn synchronised_batch_normalisation_makes_several_processes_one() {
 }
 
 /// Waits until a run has a whole checkpoint.
-fn wait_for_checkpoint(folder: &Path) {
+pub fn wait_for_checkpoint(folder: &Path) {
     let whole = |name: &str| name.starts_with("step-");
     let saved = || {
         let names = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -136,13 +136,13 @@ fn wait_for_checkpoint(folder: &Path) {
 }
 
 /// A launched run; its workers' ids by rank.
-struct Launched {
-    child: Child,
+pub struct Launched {
+    pub child: Child,
 }
 
 impl Launched {
     /// Starts a run, and waits for its first checkpoint.
-    fn start(place: &Place, args: &[&str], out: &str) -> Self {
+    pub fn start(place: &Place, args: &[&str], out: &str) -> Self {
         let mut command = place.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let launched = Self { child: command.spawn().expect("a process") };
@@ -163,7 +163,7 @@ impl Launched {
         children.split_whitespace().filter_map(rank).collect()
     }
 
-    fn end(self) -> Outcome {
+    pub fn end(self) -> Outcome {
         let output = self.child.wait_with_output().expect("an end");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Outcome {
@@ -174,7 +174,7 @@ impl Launched {
     }
 }
 
-fn signal(name: &str, pid: &str) {
+pub fn signal(name: &str, pid: &str) {
     assert!(Command::new("kill").args([name, pid]).status().expect("kill").success());
 }
 
@@ -206,6 +206,26 @@ fn a_killed_process_is_named_and_the_run_starts_again_to_the_same_weights() {
     }
 }
 
+/// With batch normalisation the processes also wait for each other in the forward pass. The survivors name
+/// the process that was killed, not each other.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_killed_in_any_pass_is_named_by_all_others() {
+    let place = Place::new();
+    let args = train_args("run", "100000", &["--set", "train.batch=6"]);
+    let port = free_port();
+    let [first, second, third] =
+        ["0", "1", "2"].map(|rank| worker(place.command(&args), port, [rank, "3"]));
+    wait_for_checkpoint(&place.path("run/checkpoints"));
+    signal("-KILL", &third.child.id().to_string());
+    third.end();
+    for end in [first, second].map(Launched::end) {
+        assert_eq!(end.code, Some(1), "{}", end.stderr);
+        assert!(end.stderr.contains("process 2 ended or does not answer"), "{}", end.stderr);
+        assert!(!end.stderr.contains("failed: "), "{}", end.stderr);
+    }
+}
+
 #[test]
 fn an_interrupt_stops_all_after_one_step_and_another_number_resumes() {
     let place = Place::new();
@@ -223,23 +243,20 @@ fn an_interrupt_stops_all_after_one_step_and_another_number_resumes() {
 
 /// Workers as torchrun starts them, with one argument list for each.
 fn workers(place: &Place, port: u16, all: &[(&str, Vec<&str>)]) -> Vec<Outcome> {
-    let start = |(rank, args): &(&str, Vec<&str>)| {
-        let mut command = place.command(args);
-        command.env("RANK", rank).env("WORLD_SIZE", "2").env("MASTER_ADDR", "127.0.0.1");
-        command.env("MASTER_PORT", port.to_string());
-        Launched {
-            child: command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("a process"),
-        }
-    };
+    let start = |(rank, args): &(&str, Vec<&str>)| worker(place.command(args), port, [rank, "2"]);
     let running: Vec<Launched> = all.iter().map(start).collect();
     running.into_iter().map(Launched::end).collect()
 }
 
-fn free_port() -> u16 {
+/// One of several workers.
+pub fn worker(mut command: Command, port: u16, [rank, size]: [&str; 2]) -> Launched {
+    command.env("RANK", rank).env("WORLD_SIZE", size).env("MASTER_ADDR", "127.0.0.1");
+    command.env("MASTER_PORT", port.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Launched { child: command.spawn().expect("a process") }
+}
+
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }

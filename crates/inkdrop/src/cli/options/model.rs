@@ -6,7 +6,7 @@ use inkdrop::unet::ImageSize;
 use inkdrop::{Pipeline, PipelineBuilder};
 use serde::Serialize;
 
-use crate::options::{OverrideArgs, Tf32};
+use crate::options::{OverrideArgs, Tf32, local_device};
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct ModelArgs {
@@ -59,7 +59,7 @@ impl ModelArgs {
         self.tf32.apply()?;
         let mut builder = Pipeline::builder(name)
             .overrides(self.overrides.overrides())
-            .device(self.device)
+            .device(local_device(self.device)?)
             .precision(&self.precision);
         if let Some(ImageSize { height, width }) = self.size {
             builder = builder.size(height, width);

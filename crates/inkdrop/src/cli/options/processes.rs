@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use inkdrop::dist::{TimeLimits, WorkerEnv, World, watch_parent};
+use inkdrop::dist::{Backend, TimeLimits, WorkerEnv, World, watch_parent};
+use inkdrop::torch::DeviceChoice;
 
 use crate::output::job::Shard;
 
@@ -16,6 +17,9 @@ pub struct ProcessesArgs {
     /// Several processes: time until all have finished a step, a checkpoint or the validation
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     process_timeout: u64,
+    /// Several processes: library of the collectives: auto, gloo (CPUs) or nccl (GPUs)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    backend: Backend,
 }
 
 impl ProcessesArgs {
@@ -28,7 +32,7 @@ impl ProcessesArgs {
         }
         let start = Duration::from_secs(self.start_timeout);
         let limits = TimeLimits { start, answer: Duration::from_secs(self.process_timeout) };
-        Ok(Some(World::join(worker, limits)?))
+        Ok(Some(World::join(worker, limits)?.backend(self.backend)))
     }
 }
 
@@ -56,4 +60,10 @@ pub fn process_shard(given: Option<Shard>) -> Result<Option<Shard>> {
 /// True if the launcher has started this process again, after a failure.
 pub fn is_restarted() -> Result<bool> {
     Ok(WorkerEnv::from_env()?.is_some_and(|worker| worker.restart_count > 0))
+}
+
+/// The device of this process: with several on a machine, each has a GPU of its own.
+pub fn local_device(choice: DeviceChoice) -> Result<DeviceChoice> {
+    let worker = WorkerEnv::from_env()?.filter(|worker| worker.world_size > 1);
+    Ok(worker.map_or(choice, |worker| choice.for_local_rank(worker.local_rank)))
 }

@@ -10,7 +10,9 @@ use inkdrop::torch::tch::Tensor;
 use serde_json::{Value, json};
 
 use super::features::{FeatureOptions, Features};
-use crate::options::ImageSet;
+use super::hash_of;
+use crate::options::{ImageSet, ProcessesArgs};
+use crate::processes::Processes;
 use crate::stdout::{entry, print_line};
 
 /// Maximum number of images per side for pairwise comparison of pixels.
@@ -20,6 +22,8 @@ const PAIRED: i64 = 10_000;
 const ENOUGH: i64 = 10_000;
 
 /// Distances between samples and data: pixels, and features of a network (FID, KID)
+///
+/// Several processes (`inkdrop launch -n N eval distance …`) divide the batches of the extractor.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Samples: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
@@ -44,6 +48,8 @@ pub struct Arguments {
     json: bool,
     #[command(flatten)]
     features: FeatureOptions,
+    #[command(flatten)]
+    processes: ProcessesArgs,
 }
 
 /// Distances between pixels.
@@ -66,13 +72,28 @@ struct InFeatures {
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
+    Processes::run(&arguments.processes, |processes| evaluate(arguments, processes))
+}
+
+fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
     let extractor = arguments.features.open()?;
     let (samples, data) = arguments.load()?;
+    if processes.count() > 1 {
+        processes.agree(&arguments.facts(extractor.as_ref(), [&samples, &data]))?;
+    }
     let size = [samples.height(), samples.width(), samples.channels()];
     let sides = [tensor(&samples)?, tensor(&data)?];
+    let features = extractor.as_ref().map(|extractor| {
+        let [samples, data] = &sides;
+        anyhow::Ok([extractor.of(samples, processes)?, extractor.of(data, processes)?])
+    });
+    let features = features.transpose()?;
+    if !processes.is_main() {
+        return Ok(0); // one process computes the distances of all features, and prints them
+    }
     let pixels = arguments.pixels(&sides)?;
-    let features = extractor.as_ref().map(|extractor| arguments.features(extractor, &sides));
-    let features = extractor.as_ref().zip(features.transpose()?);
+    let features = features.map(|sides| arguments.features(&sides)).transpose()?;
+    let features = extractor.as_ref().zip(features);
     let counts = [samples.len(), data.len()];
     print_line(&match arguments.json {
         true => {
@@ -109,6 +130,21 @@ impl Arguments {
         Ok((samples, data))
     }
 
+    /// What the result depends on, for several processes.
+    fn facts(
+        &self,
+        extractor: Option<&Features>,
+        [samples, data]: [&Images; 2],
+    ) -> [(&'static str, String); 4] {
+        let extractor = extractor.map(|extractor| extractor.sha256.clone());
+        [
+            ("samples of", hash_of(samples)),
+            ("data of", hash_of(data)),
+            ("the extractor", extractor.unwrap_or_default()),
+            ("the extractor's input", self.features.describe()),
+        ]
+    }
+
     fn pixels(&self, [samples, data]: &[Tensor; 2]) -> Result<Pixels> {
         let sliced = sliced_wasserstein(samples, data, self.seed)?;
         let (samples, data) = (self.subset(samples)?, self.subset(data)?);
@@ -128,8 +164,8 @@ impl Arguments {
         Ok(images.f_index_select(0, &Tensor::f_from_slice(&indices)?)?)
     }
 
-    fn features(&self, extractor: &Features, [samples, data]: &[Tensor; 2]) -> Result<InFeatures> {
-        let (samples, data) = (extractor.of(samples)?, extractor.of(data)?);
+    /// - samples, data: [N, D] in f32
+    fn features(&self, [samples, data]: &[Tensor; 2]) -> Result<InFeatures> {
         let (width, fewest) = (samples.size()[1], samples.size()[0].min(data.size()[0]));
         if samples.size()[0] < ENOUGH {
             eprintln!(
@@ -150,12 +186,12 @@ impl Arguments {
             );
         }
         let config = KidConfig { subsets: self.kid_subsets, size: kid_size, seed: self.seed };
-        let fid = frechet_distance(&Moments::of(&samples)?, &Moments::of(&data)?)?;
-        let kid = kid(&samples, &data, &config)?;
+        let fid = frechet_distance(&Moments::of(samples)?, &Moments::of(data)?)?;
+        let kid = kid(samples, data, &config)?;
         let rows = [samples.size()[0], data.size()[0]];
         let enough = enough("precision and recall", &rows, NEIGHBOURS + 1);
         let precision_recall =
-            enough.then(|| precision_recall(&samples, &data, NEIGHBOURS)).transpose()?;
+            enough.then(|| precision_recall(samples, data, NEIGHBOURS)).transpose()?;
         Ok(InFeatures { width, fid, kid, kid_size, precision_recall })
     }
 
