@@ -92,15 +92,15 @@ impl<'a> FlowLikelihood<'a> {
         Ok(prior.f_add(&self.divergence)?.f_add_scalar(constant)?)
     }
 
-    /// The bits per dimension of images with 256 levels whose values have been spread evenly over their
-    /// bins of width 2/256 (uniform dequantisation, Theis et al. 2016), `[B]` in f64.
+    /// The bits per dimension of images with 256 levels in [−1, 1], whose values have been spread evenly
+    /// over their bins of width 2/255 (uniform dequantisation, Theis et al. 2016), `[B]` in f64.
     ///
     /// # Errors
     /// As for [`FlowLikelihood::log_density`].
     pub fn bits_per_dim(self) -> Result<Tensor, SamplerError> {
         let elements = (self.x.numel() as i64 / self.x.size()[0]) as f64;
         let nats = self.log_density()?;
-        Ok(nats.f_mul_scalar(-1.0 / (elements * LN_2))?.f_add_scalar(7.0)?)
+        Ok(nats.f_mul_scalar(-1.0 / (elements * LN_2))?.f_add_scalar(127.5f64.log2())?)
     }
 
     /// One step of Heun's method for x, and of the trapezoidal rule for the divergence.

@@ -3,6 +3,7 @@
 mod builder;
 mod edit;
 mod guidance;
+mod likelihood;
 mod plan;
 mod session;
 

@@ -20,8 +20,8 @@ impl DiffusersFolder {
     /// `scheduler/scheduler_config.json` and `model_index.json`. Without one, a network
     /// alone: `config.json` and its weights.
     ///
-    /// Each file is written atomically, the weights last. The pipeline is a DDPMPipeline, or a
-    /// DDIMPipeline for a DDIMScheduler. Metadata of the weights is not written.
+    /// Each file is written atomically, the weights last. The pipeline is a DDPMPipeline, a DDIMPipeline
+    /// for a DDIMScheduler, or a ConsistencyModelPipeline for its scheduler. Metadata of the weights is not written.
     ///
     /// # Errors
     /// The path is a file or a folder with other contents; it contains other weights, which
@@ -87,9 +87,13 @@ impl DiffusersFolder {
             value["_class_name"].as_str().unwrap_or(otherwise).to_string()
         };
         let scheduler = class(scheduler, "DDPMScheduler");
-        let ddim = scheduler == "DDIMScheduler";
+        let pipeline = match scheduler.as_str() {
+            "DDIMScheduler" => "DDIMPipeline",
+            "CMStochasticIterativeScheduler" => "ConsistencyModelPipeline",
+            _ => "DDPMPipeline",
+        };
         json!({
-            "_class_name": if ddim { "DDIMPipeline" } else { "DDPMPipeline" },
+            "_class_name": pipeline,
             "_diffusers_version": self.config["_diffusers_version"].as_str().unwrap_or(VERSION),
             "scheduler": ["diffusers", scheduler],
             "unet": ["diffusers", class(&self.config, "UNet2DModel")],

@@ -105,14 +105,14 @@ fn hutchinsons_estimate_is_unbiased() {
     assert!((mean - expected).abs() < 4.0 * deviation / 20.0, "{mean} {expected} {deviation}");
 }
 
-/// 256 levels of values: a density of 1/2 on [−1, 1] is 8 bits per dimension.
+/// 256 levels: a bin of width 2/255 has the probability p·2/255.
 #[test]
 fn bits_per_dim_count_256_levels() {
     let model = Mixture::gaussian(0.0, 0.5);
     let x0 = normal(5, &[2, 1, 2, 2]) * 0.5;
     let bits = likelihood(&model, 200, &x0, Trace::Exact).bits_per_dim().unwrap();
     let nats = likelihood(&model, 200, &x0, Trace::Exact).log_density().unwrap();
-    let expected = nats / (-4.0 * LN_2) - (2.0f64 / 256.0).log2();
+    let expected = nats / (-4.0 * LN_2) - (2.0f64 / 255.0).log2();
     assert!(largest(&(bits - expected)) < 1e-12);
 }
 

@@ -177,12 +177,7 @@ impl Pipeline {
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         check_upscaler(&self.name, &self.metadata.model, false)?;
-        let [channels, height, width] = self.metadata().model.image_shape();
-        let [_, h, w, c] = images.nhwc();
-        ensure!(
-            [h, w, c] == [height, width, channels],
-            "the images are {h} x {w} x {c} (height, width, channels), the model needs {height} x {width} x {channels}"
-        );
+        self.check_size(images)?;
         Ok(Tensor::f_cat(&self.batchwise(plan, images, each)?, 0)?)
     }
 

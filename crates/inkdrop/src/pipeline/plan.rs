@@ -228,7 +228,7 @@ impl Settings {
     }
 
     /// The conditions of the images.
-    fn conditions(&self, metadata: &ModelMetadata) -> Result<Conditions> {
+    pub fn conditions(&self, metadata: &ModelMetadata) -> Result<Conditions> {
         match &self.condition {
             RequestedCondition::Class(text) => Conditions::classes(metadata, text),
             RequestedCondition::Context(weights) => {

@@ -82,7 +82,7 @@ fn models_are_inspected_edited_and_refused_in_words() {
     place.run(&["sample", model, "-n", "1", "--class", "food", "--out", "food.png"]).succeeds();
     let vary = ["edit", "img2img", model, "food.png", "--strength", "0.5", "--out", "varied.png"];
     place.run(&vary).succeeds();
-    place.refuses(&["eval", "bpd", model, "sprites"], &["timesteps", "continuous"]);
+    place.refuses(&["eval", "bpd", model, "sprites"], &["timesteps", "eval likelihood"]);
     let other = ["sample", model, "--process", "flow", "--out", "x.png"];
     place.refuses(&other, &["another process"]);
     let copy = ["convert", model, "copy.safetensors"];
@@ -123,4 +123,29 @@ fn post_hoc_averages_are_models() {
     place.refuses(&["ema", "run", "--width", "0.1,0.2", "--out", "x.safetensors"], &["--out"]);
     train(&place, "sprites-edm", "plain", &["--steps", "2"]);
     place.refuses(&["ema", "plain", "--width", "0.1"], &["power=", "keep_every"]);
+}
+
+/// Image i has the same bits in any batch, and the estimate of the trace is close to the exact one.
+#[test]
+fn likelihoods_do_not_depend_on_the_batch() {
+    let place = Place::new();
+    train(&place, "sprites-flow", "run", &["--steps", "2"]);
+    for model in ["run/final.safetensors", "sprites"] {
+        let bits = |more: &[&str]| -> Vec<f64> {
+            let command = ["eval", "likelihood", model, "sprites:1:5", "--steps", "4", "--json"];
+            let text = place.run(&[&command[..], more].concat()).succeeds().stdout;
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            serde_json::from_value(report["each"].clone()).unwrap()
+        };
+        let all = bits(&[]);
+        assert_eq!(all.len(), 5);
+        assert!(all.iter().all(|bits| bits.is_finite()));
+        for (one, other) in all.iter().zip(bits(&["--batch", "2"])) {
+            assert!((one - other).abs() < 1e-3, "{one} {other}");
+        }
+    }
+    let likelihood = ["eval", "likelihood", "sprites", "sprites"];
+    place.refuses(&[&likelihood[..], &["--batch", "0"]].concat(), &["--batch 0"]);
+    place.refuses(&[&likelihood[..], &["--steps", "1"]].concat(), &["at least 2"]);
+    place.refuses(&[&likelihood[..], &["--images", "0"]].concat(), &["--images 0"]);
 }

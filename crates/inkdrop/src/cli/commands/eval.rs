@@ -5,6 +5,7 @@ mod conditions;
 mod distance;
 mod features;
 mod figures;
+mod likelihood;
 
 use anyhow::{Context, Result};
 use inkdrop::Pipeline;
@@ -22,12 +23,14 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Task {
     Bpd(Box<bpd::Arguments>),
+    Likelihood(likelihood::Arguments),
     Distance(distance::Arguments),
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.task {
         Task::Bpd(arguments) => bpd::run(arguments),
+        Task::Likelihood(arguments) => likelihood::run(arguments),
         Task::Distance(arguments) => distance::run(arguments),
     }
 }

@@ -75,7 +75,7 @@ fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
     let process = pipeline
         .process()
         .timesteps()
-        .context("eval bpd needs a model with timesteps; this one has continuous noise levels")?;
+        .context("eval bpd needs a model with timesteps, this one has continuous noise levels: use eval likelihood")?;
     let respaced = arguments.steps.as_ref().map(|steps| process.respaced(steps));
     let respaced = respaced.transpose().context("--steps")?;
     let process = respaced.as_ref().unwrap_or(process);
