@@ -215,7 +215,7 @@ impl Settings {
     /// The run of a diffusers directory's own scheduler.
     pub fn scheduler_run(&self, scheduler: &Scheduler) -> Result<SchedulerRun> {
         let Self { steps, eta, use_clipped_model_output, .. } = *self;
-        let options = StepOptions { eta: eta.unwrap_or(0.0), use_clipped_model_output };
+        let options = StepOptions { eta, use_clipped_model_output, ..StepOptions::default() };
         scheduler.run(steps.unwrap_or(scheduler.default_steps()), options, &[])
     }
 
