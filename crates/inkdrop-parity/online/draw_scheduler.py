@@ -24,7 +24,7 @@ def schedule(dice: random.Random, name: str) -> Options:
 
 def curve(dice: random.Random, name: str) -> Options:
     """How sigmas are spread."""
-    kinds = ["use_karras_sigmas", "use_exponential_sigmas"] + ["use_lu_lambdas"] * (name == "dpm")
+    kinds = ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"] + ["use_lu_lambdas"] * (name == "dpm")
     return {dice.choice(kinds): True} if dice.random() < 0.5 else {}
 
 

@@ -1,11 +1,11 @@
 """Checks process.py, toy_network.py and draw_solver.py against the golden `chain`, `loss`, `bpd` and `solver` cases."""
 
-import diffusers
 import torch
 
 from case import GRADIENT, Case, line, worst
 from draw_process import compute
-from draw_solver import Tape, walk
+from draw_further import Run
+from draw_solver import CLASSES, Tape, build, walk
 from toy_network import of_weights
 
 # What only this program's own f32 rounding may add, beside the same operations in the same order.
@@ -25,11 +25,13 @@ def check_process(case: Case) -> bool:
 
 def check_solver(case: Case) -> bool:
     """The states of a scheduler, and its timesteps."""
-    scheduler = getattr(diffusers, case.family)(**case.config["scheduler"])
-    scheduler.set_timesteps(case.config["num_inference_steps"])
+    config = case.config
+    name = next(name for name, family in CLASSES.items() if family == case.family)
+    run = Run(config["scheduler"], config["num_inference_steps"], config.get("set_timesteps", {}), tau=config.get("tau"))
+    scheduler, step = build(name, run), config.get("step", {})
     tape = Tape(0, list(case.tensors.get("noise_tape", [])))
     with torch.no_grad():
-        states = walk(scheduler, of_weights(case.below("weight:"), damped=True), case.tensors["x_T"], tape, {})
+        states = walk(scheduler, of_weights(case.below("weight:"), damped=True), case.tensors["x_T"], tape, step)
     found = {"timesteps": scheduler.timesteps, "sample_step_1": states[0], "sample": states[-1],
              "sample_mid": states[case.config["sample_mid_index"]]}
     return line(case.name, "solver", worst(found, {key: case.tensors[key] for key in found}), SAME)

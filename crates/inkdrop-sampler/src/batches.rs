@@ -6,7 +6,7 @@ use std::str::FromStr;
 use inkdrop_process::{Denoiser, DiffusionProcess};
 use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError, TorchNoise};
+use inkdrop_torch::{BrownianTreeNoise, NoiseSource, PerImageNoise, TorchError, TorchNoise};
 
 use crate::{Sampler, SamplerError, SamplingRun, SamplingSteps};
 
@@ -16,6 +16,8 @@ pub enum Rng {
     /// [`PerImageNoise`]: image i of a seed is always the same.
     #[default]
     PerImage,
+    /// [`BrownianTreeNoise`]: [`Rng::PerImage`], and one path of noise for any number of steps.
+    BrownianTree,
     /// [`TorchNoise`]: the draws of `torch.manual_seed`, in the order of a PyTorch program.
     Torch,
 }
@@ -26,11 +28,12 @@ impl FromStr for Rng {
     fn from_str(text: &str) -> Result<Self, SamplerError> {
         match text {
             "per-sample" => Ok(Self::PerImage),
+            "brownian-tree" => Ok(Self::BrownianTree),
             "torch" => Ok(Self::Torch),
             _ => Err(SamplerError::Request {
                 field: "rng",
                 given: format!("`{text}`"),
-                expected: "per-sample or torch".into(),
+                expected: "per-sample, brownian-tree or torch".into(),
             }),
         }
     }
@@ -203,12 +206,11 @@ impl<'a> SampleBatches<'a> {
         let images = *next..(*next + config.batch).min(config.images.end);
         let first = *next == config.images.start;
         *next = images.end;
-        let mut noise: Box<dyn NoiseSource + '_> = match torch {
-            Some(torch) => Box::new(FullBatch { torch, batch: config.batch as i64 }),
-            None => {
-                let range = images.start as u64..images.end as u64;
-                Box::new(PerImageNoise::new(config.seed, range))
-            }
+        let range = images.start as u64..images.end as u64;
+        let mut noise: Box<dyn NoiseSource + '_> = match (torch, config.rng) {
+            (Some(torch), _) => Box::new(FullBatch { torch, batch: config.batch as i64 }),
+            (None, Rng::BrownianTree) => Box::new(BrownianTreeNoise::new(config.seed, range)),
+            (None, _) => Box::new(PerImageNoise::new(config.seed, range)),
         };
         let ([c, h, w], device) = (model.image_shape(), model.process().device());
         let shape = [images.len() as i64, c, h, w];

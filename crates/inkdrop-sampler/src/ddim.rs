@@ -5,7 +5,7 @@ use inkdrop_schedule::{NoiseLevel, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
 
-use crate::solver::{combine, noise_like, renoise};
+use crate::solver::{combine, renoise, step_noise};
 use crate::{
     SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput, StepState,
 };
@@ -43,7 +43,7 @@ impl Solver for Ddim {
         let mut next =
             combine(&[(step.to.signal(), &prediction.x0), (direction, &prediction.eps)])?;
         if variance > 0.0 {
-            next = next.f_add(&noise_like(noise, x)?.f_mul_scalar(variance.sqrt())?)?;
+            next = next.f_add(&step_noise(noise, x, &step)?.f_mul_scalar(variance.sqrt())?)?;
         }
         Ok(SolverOutput { x: next, x0: prediction.x0 })
     }

@@ -5,7 +5,7 @@ use inkdrop_schedule::SamplingSchedule;
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
-use crate::solver::noise_like;
+use crate::solver::step_noise;
 use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
 
 /// Ancestral sampling: x_{t−1} = posterior mean + σ·z, without noise in the last step
@@ -25,7 +25,7 @@ impl Solver for Ddpm {
         let mut next = prediction.posterior_mean(x, &step)?;
         if !step.to.is_noiseless() {
             let std = prediction.log_variance.f_mul_scalar(0.5)?.f_exp()?;
-            next = next.f_add(&noise_like(noise, x)?.f_mul(&std)?)?;
+            next = next.f_add(&step_noise(noise, x, &step)?.f_mul(&std)?)?;
         }
         Ok(SolverOutput { x: next, x0: prediction.x0 })
     }

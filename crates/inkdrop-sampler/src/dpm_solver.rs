@@ -5,7 +5,7 @@ use inkdrop_schedule::{SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
-use crate::solver::{History, combine, noise_like};
+use crate::solver::{History, combine, step_noise};
 use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
 
 /// Config of a multistep DPM-Solver.
@@ -73,6 +73,9 @@ impl DpmSolver {
     /// DPM-Solver++(3M).
     pub const PP_3M: Self = Self { order: 3, ..Self::PP_2M };
 
+    /// DPM-Solver++(3S): the exact third order (Lu et al. 2022a, appendix B.3, for predicted x0).
+    pub const PP_3S: Self = Self { second: SecondOrder::Heun, ..Self::PP_3M };
+
     /// SDE-DPM-Solver++(2M) (Lu et al. 2022b, section 5).
     pub const PP_2M_SDE: Self = Self { stochastic: true, ..Self::PP_2M };
 
@@ -121,7 +124,7 @@ impl Solver for DpmSolverMultistep {
         let order = self.config.order_at(step).min(self.history.len());
         let mut next = coefs.apply(x, &self.history, step.to.lambda(), order)?;
         if coefs.noise > 0.0 {
-            next = next.f_add(&noise_like(noise, x)?.f_mul_scalar(coefs.noise)?)?;
+            next = next.f_add(&step_noise(noise, x, &step)?.f_mul_scalar(coefs.noise)?)?;
         }
         Ok(SolverOutput { x: next, x0: prediction.x0 })
     }
@@ -140,16 +143,16 @@ pub fn dpm_solver(
 }
 
 /// Coefficients of x, of the newest prediction, of its derivatives in λ, and of fresh noise.
-struct Coefs {
-    x: f64,
-    value: f64,
+pub(crate) struct Coefs {
+    pub x: f64,
+    pub value: f64,
     /// Of the first difference, at second order.
-    second_order: f64,
+    pub second_order: f64,
     /// Of the first derivative, at third order.
-    first_derivative: f64,
+    pub first_derivative: f64,
     /// Of the second derivative, at third order.
-    second_derivative: f64,
-    noise: f64,
+    pub second_derivative: f64,
+    pub noise: f64,
 }
 
 impl Coefs {
@@ -198,6 +201,14 @@ impl Coefs {
             SecondOrder::Heun => first_derivative,
         };
         Self { x, value, second_order, first_derivative, second_derivative, noise }
+    }
+
+    /// Coefficients of a singlestep solver, whose published third order has no halved term.
+    pub(crate) fn singlestep(config: &DpmSolver, step: &SolverStep) -> Self {
+        let published_third = config.published_third && config.stochastic;
+        let coefs = Self::new(&DpmSolver { published_third, ..*config }, step);
+        let factor = if published_third { 2.0 } else { 1.0 };
+        Self { second_derivative: factor * coefs.second_derivative, ..coefs }
     }
 
     fn apply(

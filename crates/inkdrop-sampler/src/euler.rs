@@ -1,11 +1,11 @@
 //! Euler and Euler ancestral samplers (Karras et al. 2022; k-diffusion).
 
 use inkdrop_process::Denoiser;
-use inkdrop_schedule::SamplingSchedule;
+use inkdrop_schedule::{SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
-use crate::solver::{NoNoise, combine, noise_like, renoise};
+use crate::solver::{NoNoise, combine, renoise, step_noise};
 use crate::{SamplerError, SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput};
 
 /// Euler's method for dx/dσ = ε (Karras et al. 2022, algorithm 1 without the correction).
@@ -65,17 +65,30 @@ impl Solver for EulerAncestral {
         noise: &mut dyn NoiseSource,
     ) -> Result<SolverOutput, SamplerError> {
         let prediction = denoiser.denoise(x, &step)?;
-        let (from, to) = (step.from.sigma(), step.to.sigma());
-        let sigma_up = (self.eta * to * (1.0 - (to / from).powi(2)).max(0.0).sqrt()).min(to);
-        let sigma_down = (to * to - sigma_up * sigma_up).max(0.0).sqrt();
+        let AncestralSplit { down, up } = AncestralSplit::new(&step, self.eta);
         let signal = step.to.signal();
         // x has unit variance here: k-diffusion's x0 + σ·ε, times √ᾱ of the target level.
-        let mut next =
-            combine(&[(signal, &prediction.x0), (signal * sigma_down, &prediction.eps)])?;
-        if sigma_up > 0.0 {
-            next = next.f_add(&noise_like(noise, x)?.f_mul_scalar(signal * sigma_up)?)?;
+        let mut next = combine(&[(signal, &prediction.x0), (signal * down, &prediction.eps)])?;
+        if up > 0.0 {
+            next = next.f_add(&step_noise(noise, x, &step)?.f_mul_scalar(signal * up)?)?;
         }
         Ok(SolverOutput { x: next, x0: prediction.x0 })
+    }
+}
+
+/// The split of an ancestral step: σ to which the deterministic part goes, and σ of the fresh noise;
+/// down² + up² = σ'² (k-diffusion's `get_ancestral_step`).
+pub(crate) struct AncestralSplit {
+    pub down: f64,
+    pub up: f64,
+}
+
+impl AncestralSplit {
+    /// - eta: scale of the fresh noise, 0 to 1
+    pub(crate) fn new(step: &SolverStep, eta: f64) -> Self {
+        let (from, to) = (step.from.sigma(), step.to.sigma());
+        let up = (eta * to * (1.0 - (to / from).powi(2)).max(0.0).sqrt()).min(to);
+        Self { down: (to * to - up * up).max(0.0).sqrt(), up }
     }
 }
 

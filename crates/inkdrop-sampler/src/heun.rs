@@ -58,14 +58,36 @@ impl Default for Churn {
 }
 
 impl Churn {
-    /// γ_i: the relative increase of σ before a step.
-    fn gamma(&self, sigma: f64, steps: usize) -> f64 {
+    /// γ_i: the relative increase of σ before a step (Karras et al. 2022, algorithm 2).
+    ///
+    /// - steps: number of steps of the run
+    pub fn gamma(&self, sigma: f64, steps: usize) -> f64 {
         let max = std::f64::consts::SQRT_2 - 1.0;
         let in_range = (self.min..=self.max).contains(&sigma);
         if in_range { (self.churn / steps as f64).min(max) } else { 0.0 }
     }
 
-    fn check(&self) -> Result<(), SamplerError> {
+    /// x at the raised noise level, and the step from there.
+    pub(crate) fn add_noise(
+        &self,
+        levels: &dyn NoiseLevels,
+        step: ScheduledStep<'_>,
+        x: &Tensor,
+        noise: &mut dyn NoiseSource,
+    ) -> Result<(Tensor, SolverStep), SamplerError> {
+        let sigma = step.from.sigma();
+        let gamma = self.gamma(sigma, step.count());
+        if gamma <= 0.0 {
+            return Ok((x.shallow_clone(), *step));
+        }
+        let raised = levels.level_at_sigma(sigma * (1.0 + gamma));
+        let added = self.noise * (raised.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
+        let ratio = raised.signal() / step.from.signal();
+        let x = combine(&[(ratio, x), (raised.signal() * added, &noise_like(noise, x)?)])?;
+        Ok((x, SolverStep::new(raised, step.to)))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SamplerError> {
         if self.churn >= 0.0 && self.churn.is_finite() && self.noise > 0.0 && self.min <= self.max {
             return Ok(());
         }
@@ -94,25 +116,6 @@ impl<'a> Edm<'a> {
         churn.check()?;
         Ok(Self { levels, churn })
     }
-
-    /// x at the raised noise level, and the step from there.
-    fn add_noise(
-        &self,
-        step: ScheduledStep<'_>,
-        x: &Tensor,
-        noise: &mut dyn NoiseSource,
-    ) -> Result<(Tensor, SolverStep), SamplerError> {
-        let sigma = step.from.sigma();
-        let gamma = self.churn.gamma(sigma, step.count());
-        if gamma <= 0.0 {
-            return Ok((x.shallow_clone(), *step));
-        }
-        let raised = self.levels.level_at_sigma(sigma * (1.0 + gamma));
-        let added = self.churn.noise * (raised.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
-        let ratio = raised.signal() / step.from.signal();
-        let x = combine(&[(ratio, x), (raised.signal() * added, &noise_like(noise, x)?)])?;
-        Ok((x, SolverStep::new(raised, step.to)))
-    }
 }
 
 impl Solver for Edm<'_> {
@@ -123,7 +126,7 @@ impl Solver for Edm<'_> {
         x: &Tensor,
         noise: &mut dyn NoiseSource,
     ) -> Result<SolverOutput, SamplerError> {
-        let (x, raised_step) = self.add_noise(step, x, noise)?;
+        let (x, raised_step) = self.churn.add_noise(self.levels, step, x, noise)?;
         let (x, prediction) = heun_step(denoiser, &raised_step, step.next(), &x)?;
         Ok(SolverOutput { x, x0: prediction.x0 })
     }

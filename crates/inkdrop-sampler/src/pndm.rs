@@ -124,7 +124,10 @@ pub fn pndm(
 }
 
 /// Adams–Bashforth extrapolation of ε from up to four predictions, on even steps.
-fn extrapolate(last: &mut VecDeque<Tensor>, newest: Tensor) -> Result<Tensor, SamplerError> {
+pub(crate) fn extrapolate(
+    last: &mut VecDeque<Tensor>,
+    newest: Tensor,
+) -> Result<Tensor, SamplerError> {
     const WEIGHTS: [&[f64]; 4] = [
         &[1.0],
         &[3.0 / 2.0, -1.0 / 2.0],
@@ -138,7 +141,7 @@ fn extrapolate(last: &mut VecDeque<Tensor>, newest: Tensor) -> Result<Tensor, Sa
 }
 
 /// DDIM transfer with a given ε (Liu et al. 2022, eq. 9).
-fn transfer(
+pub(crate) fn transfer(
     x: &Tensor,
     eps: &Tensor,
     from: NoiseLevel,

@@ -10,8 +10,11 @@ use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::Tensor;
 
 use crate::{
-    Churn, Ddim, Ddpm, DpmSolver, DpmSolver2, DpmSolverMultistep, Edm, Euler, EulerAncestral, Heun,
-    Lms, Plms, Pndm, SamplerError, SamplingRun, SamplingSteps, Solver, UniPc, UniPcSolver,
+    Churn, Consistency, ConsistencySolver, Ddim, Ddpm, Deis, DeisSolver, DpmAdaptive,
+    DpmAdaptiveSolver, DpmSolver, DpmSolver2, DpmSolver2Ancestral, DpmSolverMultistep,
+    DpmSolverSinglestep, Edm, EdmEuler, Euler, EulerAncestral, FlowHeun, Heun, Ipndm, Lms, Plms,
+    Pndm, SaSolver, SaSolverMultistep, SamplerError, SamplingRun, SamplingSteps, Solver, Tcd,
+    UniPc, UniPcSolver,
 };
 
 /// A sampler by name, with its settings.
@@ -33,8 +36,12 @@ pub enum Sampler {
     },
     /// [`Heun`].
     Heun,
+    /// [`FlowHeun`].
+    FlowHeun,
     /// [`Edm`].
     Edm(Churn),
+    /// [`EdmEuler`].
+    EdmEuler(Churn),
     /// [`Lms`].
     Lms {
         /// Number of slopes, 1 to 4.
@@ -42,14 +49,36 @@ pub enum Sampler {
     },
     /// [`DpmSolver2`].
     Dpm2,
+    /// [`DpmSolver2Ancestral`].
+    Dpm2Ancestral {
+        /// η, 0 to 1.
+        eta: f64,
+    },
     /// [`DpmSolverMultistep`].
     Dpm(DpmSolver),
+    /// [`DpmSolverSinglestep`].
+    DpmSinglestep(DpmSolver),
+    /// [`DpmAdaptiveSolver`].
+    DpmAdaptive(DpmAdaptive),
+    /// [`DeisSolver`].
+    Deis(Deis),
+    /// [`SaSolverMultistep`].
+    SaSolver(SaSolver),
     /// [`UniPcSolver`].
     UniPc(UniPc),
     /// [`Plms`].
     Plms,
     /// [`Pndm`].
     Pndm,
+    /// [`Ipndm`].
+    Ipndm,
+    /// [`ConsistencySolver`].
+    Consistency(Consistency),
+    /// [`Tcd`].
+    Tcd {
+        /// γ, 0 to 1.
+        gamma: f64,
+    },
 }
 
 impl Sampler {
@@ -57,7 +86,8 @@ impl Sampler {
     pub const DDIM: Self = Self::Ddim { eta: 0.0 };
 
     /// All names with their default settings.
-    pub fn all() -> [(&'static str, Self); 20] {
+    pub fn all() -> [(&'static str, Self); 35] {
+        let deis = |order| Self::Deis(Deis { order, ..Deis::default() });
         let unipc = |order, b| Self::UniPc(UniPc { order, b, ..UniPc::default() });
         [
             ("ddpm", Self::Ddpm),
@@ -65,13 +95,24 @@ impl Sampler {
             ("euler", Self::Euler),
             ("euler-ancestral", Self::EulerAncestral { eta: 1.0 }),
             ("heun", Self::Heun),
+            ("flow-heun", Self::FlowHeun),
             ("edm", Self::Edm(Churn::default())),
+            ("edm-euler", Self::EdmEuler(Churn::default())),
             ("lms", Self::Lms { order: 4 }),
             ("dpm-solver-2", Self::Dpm2),
+            ("dpm2-ancestral", Self::Dpm2Ancestral { eta: 1.0 }),
+            ("dpm-adaptive", Self::DpmAdaptive(DpmAdaptive::default())),
+            ("dpm++2s", Self::DpmSinglestep(DpmSolver::PP_2M)),
+            ("dpm++3s", Self::DpmSinglestep(DpmSolver::PP_3S)),
             ("dpm++2m", Self::Dpm(DpmSolver::PP_2M)),
             ("dpm++3m", Self::Dpm(DpmSolver::PP_3M)),
             ("dpm++2m-sde", Self::Dpm(DpmSolver::PP_2M_SDE)),
             ("dpm++3m-sde", Self::Dpm(DpmSolver::PP_3M_SDE)),
+            ("deis", deis(2)),
+            ("deis-1", deis(1)),
+            ("deis-2", deis(2)),
+            ("deis-3", deis(3)),
+            ("sa-solver", Self::SaSolver(SaSolver::IMAGES)),
             ("unipc", unipc(2, BKind::Bh2)),
             ("unipc-1", unipc(1, BKind::Bh2)),
             ("unipc-2", unipc(2, BKind::Bh2)),
@@ -80,10 +121,14 @@ impl Sampler {
             ("unipc-3-bh1", unipc(3, BKind::Bh1)),
             ("plms", Self::Plms),
             ("pndm", Self::Pndm),
+            ("ipndm", Self::Ipndm),
+            ("consistency", Self::Consistency(Consistency::default())),
+            ("lcm", Self::Consistency(Consistency::LCM)),
+            ("tcd", Self::Tcd { gamma: 0.3 }),
         ]
     }
 
-    /// Sets η.
+    /// Sets η; γ of [`Tcd`].
     ///
     /// # Errors
     /// A sampler without η, or η outside 0 to 1.
@@ -92,22 +137,32 @@ impl Sampler {
         match self {
             Self::Ddim { .. } => Ok(Self::Ddim { eta }),
             Self::EulerAncestral { .. } => Ok(Self::EulerAncestral { eta }),
+            Self::Dpm2Ancestral { .. } => Ok(Self::Dpm2Ancestral { eta }),
+            Self::Tcd { .. } => Ok(Self::Tcd { gamma: eta }),
             other => Err(SamplerError::Request {
                 field: "eta",
                 given: format!("{eta} with {other}"),
-                expected: "the sampler ddim or euler-ancestral".into(),
+                expected: "the sampler ddim, euler-ancestral, dpm2-ancestral or tcd".into(),
             }),
         }
     }
 
-    /// Number of network calls for a schedule with so many steps.
+    /// Number of network calls for a schedule with so many steps; the smallest possible number for
+    /// dpm-adaptive, where it depends on the images.
     pub fn calls(&self, steps: usize) -> usize {
         match self {
-            Self::Heun | Self::Edm(_) | Self::Dpm2 => 2 * steps - 1,
+            Self::Heun
+            | Self::FlowHeun
+            | Self::Edm(_)
+            | Self::Dpm2
+            | Self::Dpm2Ancestral { .. } => 2 * steps - 1,
+            Self::DpmAdaptive(config) => config.order * (steps - 1) + 1,
             Self::Plms if steps > 1 => steps + 1,
             Self::Pndm => steps + 9,
             Self::Ddpm | Self::Ddim { .. } | Self::Euler | Self::EulerAncestral { .. } => steps,
             Self::Lms { .. } | Self::Dpm(_) | Self::UniPc(_) | Self::Plms => steps,
+            Self::EdmEuler(_) | Self::DpmSinglestep(_) | Self::Deis(_) | Self::SaSolver(_) => steps,
+            Self::Ipndm | Self::Consistency(_) | Self::Tcd { .. } => steps,
         }
     }
 
@@ -127,13 +182,23 @@ impl Sampler {
             Self::Euler => Box::new(Euler),
             Self::EulerAncestral { eta } => Box::new(EulerAncestral::new(eta)?),
             Self::Heun => Box::new(Heun),
+            Self::FlowHeun => Box::new(FlowHeun),
             Self::Edm(churn) => Box::new(Edm::new(levels, churn)?),
+            Self::EdmEuler(churn) => Box::new(EdmEuler::new(levels, churn)?),
             Self::Lms { order } => Box::new(Lms::new(order)?),
             Self::Dpm2 => Box::new(DpmSolver2::new(levels)),
+            Self::Dpm2Ancestral { eta } => Box::new(DpmSolver2Ancestral::new(levels, eta)?),
+            Self::DpmAdaptive(config) => Box::new(DpmAdaptiveSolver::new(levels, config)?),
             Self::Dpm(config) => Box::new(DpmSolverMultistep::new(config)?),
+            Self::DpmSinglestep(config) => Box::new(DpmSolverSinglestep::new(config)?),
+            Self::Deis(config) => Box::new(DeisSolver::new(config)?),
+            Self::SaSolver(config) => Box::new(SaSolverMultistep::new(config)?),
             Self::UniPc(config) => Box::new(UniPcSolver::new(config)?),
             Self::Plms => Box::new(Plms::default()),
             Self::Pndm => Box::new(Pndm::new(levels.timesteps().ok_or_else(no_timesteps)?)),
+            Self::Ipndm => Box::new(Ipndm::default()),
+            Self::Consistency(config) => Box::new(ConsistencySolver::new(config)?),
+            Self::Tcd { gamma } => Box::new(Tcd::new(levels, gamma)?),
         })
     }
 
@@ -195,10 +260,17 @@ impl fmt::Display for Sampler {
         let close = Self::all().into_iter().find(|(_, k)| std::mem::discriminant(k) == kind);
         let name = close.map_or("", |(name, _)| name);
         match self {
-            Self::Ddim { eta } | Self::EulerAncestral { eta } => write!(f, "{name}, eta {eta}"),
+            Self::Ddim { eta } | Self::EulerAncestral { eta } | Self::Dpm2Ancestral { eta } => {
+                write!(f, "{name}, eta {eta}")
+            }
+            Self::Tcd { gamma } => write!(f, "{name}, gamma {gamma}"),
             Self::Lms { order } => write!(f, "{name}, order {order}"),
-            Self::Edm(churn) => write!(f, "{name}, {churn:?}"),
-            Self::Dpm(dpm) => write!(f, "{name}, {dpm:?}"),
+            Self::Edm(churn) | Self::EdmEuler(churn) => write!(f, "{name}, {churn:?}"),
+            Self::Dpm(dpm) | Self::DpmSinglestep(dpm) => write!(f, "{name}, {dpm:?}"),
+            Self::DpmAdaptive(config) => write!(f, "{name}, {config:?}"),
+            Self::Deis(deis) => write!(f, "{name}, {deis:?}"),
+            Self::SaSolver(config) => write!(f, "{name}, {config:?}"),
+            Self::Consistency(config) => write!(f, "{name}, {config:?}"),
             Self::UniPc(unipc) => write!(f, "{name}, {unipc:?}"),
             _ => f.write_str(name),
         }

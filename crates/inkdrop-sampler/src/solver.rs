@@ -319,6 +319,18 @@ pub(crate) fn noise_like(noise: &mut dyn NoiseSource, x: &Tensor) -> Result<Tens
     Ok(noise.normal(&x.size(), x.device())?.f_to_kind(x.kind())?)
 }
 
+/// Standard normal noise that solves a step of the reverse SDE, with the shape, device and dtype of x.
+///
+/// Sources that remember a path of noise return the same path for any number of steps.
+pub(crate) fn step_noise(
+    noise: &mut dyn NoiseSource,
+    x: &Tensor,
+    step: &SolverStep,
+) -> Result<Tensor, SamplerError> {
+    let snr = [step.from, step.to].map(|level| level.alpha_cumprod / (1.0 - level.alpha_cumprod));
+    Ok(noise.increment(&x.size(), x.device(), snr)?.f_to_kind(x.kind())?)
+}
+
 /// x at a noise level from a prediction: √ᾱ·x0 + √(1−ᾱ)·ε.
 pub(crate) fn renoise(level: NoiseLevel, prediction: &Prediction) -> Result<Tensor, SamplerError> {
     combine(&[(level.signal(), &prediction.x0), (level.noise(), &prediction.eps)])

@@ -1,8 +1,14 @@
 //! Laws of the samplers.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "sampler/adaptive.rs"]
+mod adaptive;
+#[path = "sampler/brownian.rs"]
+mod brownian;
 #[path = "sampler/edits.rs"]
 mod edits;
+#[path = "sampler/few_steps.rs"]
+mod few_steps;
 #[path = "sampler/guidance.rs"]
 mod guidance;
 #[path = "sampler/laws.rs"]

@@ -1,4 +1,4 @@
-//! Coefficients of multistep solvers (Adams–Bashforth, UniPC), from small linear systems in f64.
+//! Coefficients of multistep solvers (Adams–Bashforth, exponential Adams, UniPC) in f64.
 
 /// Adams–Bashforth coefficients on an uneven grid: weights of the slopes at `nodes` in the integral of
 /// their interpolating polynomial from `nodes[0]` to `end`.
@@ -13,6 +13,58 @@ pub fn adams_weights(nodes: &[f64], end: f64) -> Vec<f64> {
         others.map(|(_, node)| (at - node) / (nodes[j] - node)).product()
     };
     (0..nodes.len()).map(|j| half * (basis(j, points[0]) + basis(j, points[1]))).collect()
+}
+
+/// Adams coefficients with an exponential factor: weights of the values at `nodes` in
+/// ∫ e^(rate·(u − end))·L(u) du from `start` to `end`, where L interpolates the values.
+///
+/// With `start = nodes[0]` this is a predictor (Adams–Bashforth), with `end = nodes[0]` a corrector
+/// (Adams–Moulton). DEIS has rate 1 in u = ln σ (Zhang & Chen 2023, eq. 15), SA-Solver rate 1 + τ² in
+/// u = λ (Xue et al. 2023, theorem 5.1).
+///
+/// - nodes: at most 4, all different
+/// - start, end: finite; the weights are 0 if they are equal
+pub fn exponential_adams_weights(nodes: &[f64], start: f64, end: f64, rate: f64) -> Vec<f64> {
+    let h = end - start;
+    let moments: Vec<f64> =
+        exponential_moments(rate * h, nodes.len()).zip(1..).map(|(j, k)| j * h.powi(k)).collect();
+    let weight = |i: usize| -> f64 {
+        // The polynomial that is 1 at node i and 0 at the others, in powers of u − start.
+        let mut basis = vec![1.0];
+        for (k, node) in nodes.iter().enumerate().filter(|(k, _)| *k != i) {
+            let (root, scale) = (node - start, nodes[i] - nodes[k]);
+            let mut next = vec![0.0; basis.len() + 1];
+            for (power, c) in basis.iter().enumerate() {
+                next[power] -= c * root / scale;
+                next[power + 1] += c / scale;
+            }
+            basis = next;
+        }
+        basis.iter().zip(&moments).map(|(c, moment)| c * moment).sum()
+    };
+    (0..nodes.len()).map(weight).collect()
+}
+
+/// J_k = ∫ e^(z·(v − 1))·v^k dv over [0, 1], k = 0…count − 1.
+fn exponential_moments(z: f64, count: usize) -> impl Iterator<Item = f64> {
+    let series = move |k: usize| -> f64 {
+        let terms = (0..30).scan(1.0, move |power, m| {
+            let term = *power / (m + k + 1) as f64;
+            *power *= z / (m + 1) as f64;
+            Some(term)
+        });
+        (-z).exp() * terms.sum::<f64>()
+    };
+    let mut before = 0.0;
+    (0..count).map(move |k| {
+        // The recursion (integration by parts) loses digits where |z| is small.
+        before = match k {
+            _ if z.abs() < 1.0 => series(k),
+            0 => -(-z).exp_m1() / z,
+            _ => (1.0 - k as f64 * before) / z,
+        };
+        before
+    })
 }
 
 /// The two choices of B(h) in UniPC (Zhao et al. 2023, section 3.1).
@@ -91,6 +143,39 @@ mod tests {
         let weights = adams_weights(&nodes, 2.0);
         let sum: f64 = weights.iter().zip(nodes).map(|(w, node)| w * slope(node)).sum();
         assert!((sum - (whole(2.0) - whole(3.0))).abs() < 1e-10);
+    }
+
+    /// Against Gauss and Legendre's rule on 2000 parts of the interval.
+    #[test]
+    fn exponential_adams_weights_integrate_polynomials() {
+        let integral = |start: f64, end: f64, f: &dyn Fn(f64) -> f64| -> f64 {
+            let half = (end - start) / 4000.0;
+            let part = |i: usize| {
+                let middle = start + (2 * i + 1) as f64 * half;
+                half * (f(middle - half / 3f64.sqrt()) + f(middle + half / 3f64.sqrt()))
+            };
+            (0..2000).map(part).sum()
+        };
+        for (nodes, start, end) in [
+            (vec![-1.0, -1.7, -2.0, -3.1], -1.0, -0.4),
+            (vec![2.5, 2.0, 1.2], 2.0, 2.5),
+            (vec![0.3, 0.1, -0.4], 0.3, 0.301),
+            (vec![0.0, -1.0], 0.0, 6.0),
+        ] {
+            for rate in [1.0, -1.0, 1.36, 2.0] {
+                let weights = exponential_adams_weights(&nodes, start, end, rate);
+                for power in 0..nodes.len() as i32 {
+                    let f = |u: f64| (rate * (u - end)).exp() * (u - start).powi(power);
+                    let exact = integral(start, end, &f);
+                    let values = nodes.iter().map(|node| (node - start).powi(power));
+                    let ours: f64 = weights.iter().zip(values).map(|(w, value)| w * value).sum();
+                    let scale = exact.abs().max(1e-3 * (end - start));
+                    assert!((ours - exact).abs() < 1e-9 * scale, "{nodes:?} {rate} {power}");
+                }
+            }
+        }
+        let none = exponential_adams_weights(&[1.0, 0.5, 0.2], 1.0, 1.0, 1.0);
+        assert_eq!(none, [0.0; 3]);
     }
 
     /// With D at the end alone the weight is h·φ_2/B; both kinds agree as h → 0: one half.

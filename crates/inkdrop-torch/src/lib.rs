@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod brownian;
 mod bytes;
 mod checkpoint;
 mod cpu;
@@ -22,6 +23,7 @@ mod self_check;
 mod settings;
 mod winograd;
 
+pub use brownian::BrownianTreeNoise;
 pub use bytes::tensor_of_bytes;
 pub use checkpoint::{Pass, checkpoint};
 pub use cpu::{Isa, isa, own_kernels};

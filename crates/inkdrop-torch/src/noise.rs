@@ -19,17 +19,38 @@ pub trait NoiseSource {
     /// # Errors
     /// The source has no draw of that shape, or libtorch is out of memory.
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor>;
+
+    /// The noise of a solver step from one signal-to-noise ratio to a higher one, N(0, 1) in f32.
+    ///
+    /// By default it is the next draw. [`BrownianTreeNoise`](crate::BrownianTreeNoise) returns the
+    /// increment of a path that does not depend on the steps.
+    ///
+    /// - snr: ᾱ/(1 − ᾱ) at the start and at the end of the step, 0 ≤ start ≤ end
+    ///
+    /// # Errors
+    /// Those of [`NoiseSource::normal`].
+    fn increment(&mut self, shape: &[i64], device: Device, _snr: [f64; 2]) -> Result<Tensor> {
+        self.normal(shape, device)
+    }
 }
 
 impl<N: NoiseSource + ?Sized> NoiseSource for &mut N {
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
         (**self).normal(shape, device)
     }
+
+    fn increment(&mut self, shape: &[i64], device: Device, snr: [f64; 2]) -> Result<Tensor> {
+        (**self).increment(shape, device, snr)
+    }
 }
 
 impl<N: NoiseSource + ?Sized> NoiseSource for Box<N> {
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
         (**self).normal(shape, device)
+    }
+
+    fn increment(&mut self, shape: &[i64], device: Device, snr: [f64; 2]) -> Result<Tensor> {
+        (**self).increment(shape, device, snr)
     }
 }
 

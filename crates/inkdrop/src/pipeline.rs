@@ -14,7 +14,7 @@ use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
 use inkdrop_process::DiffusionProcess;
 use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
 use inkdrop_schedule::LevelSpacing;
-use inkdrop_torch::TorchNoise;
+use inkdrop_torch::{BrownianTreeNoise, TorchNoise};
 
 pub use builder::PipelineBuilder;
 pub use plan::SamplingPlan;
@@ -230,8 +230,8 @@ impl Pipeline {
     }
 
     /// Random number generator of new images; editing has noise per image. With the default, image i of
-    /// a seed is the same in any batch. [`Rng::Torch`] draws as a PyTorch program does after
-    /// `torch.manual_seed`.
+    /// a seed is the same in any batch. [`Rng::BrownianTree`] has one path of noise for any number of steps
+    /// of a stochastic sampler. [`Rng::Torch`] draws as a PyTorch program does after `torch.manual_seed`.
     pub fn rng(mut self, rng: Rng) -> Self {
         self.settings.rng = rng;
         self
@@ -335,6 +335,10 @@ impl Pipeline {
         let session = plan.start()?;
         match self.settings.rng {
             Rng::PerImage => session.generate(0..count, None),
+            Rng::BrownianTree => {
+                let noise = BrownianTreeNoise::new(plan.seed(), 0..count as u64);
+                session.generate_with(0..count, None, noise)
+            }
             Rng::Torch => {
                 let noise = TorchNoise::seeded(plan.seed() as i64)?;
                 session.generate_with(0..count, None, noise)

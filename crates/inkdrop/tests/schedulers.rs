@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use inkdrop::data::npz;
-use inkdrop::scheduler::{Scheduler, StepOptions};
+use inkdrop::sampler::{Churn, Tau};
+use inkdrop::scheduler::{Class, Scheduler, StepOptions, TimestepOptions};
 use inkdrop::{Images, Pipeline, Rng};
 use serde_json::{Value, json};
 
@@ -94,6 +95,8 @@ fn default_steps_are_those_of_the_pipeline() {
     assert_eq!(steps("DDPMScheduler", 200), 200);
     assert_eq!(steps("DDIMScheduler", 1000), 50);
     assert_eq!(steps("DPMSolverMultistepScheduler", 20), 20);
+    assert_eq!(steps("LCMScheduler", 1000), 4);
+    assert_eq!(steps("CMStochasticIterativeScheduler", 40), 1);
 }
 
 #[test]
@@ -101,8 +104,8 @@ fn what_no_sampler_equals_is_named() {
     for (config, expected) in [
         (json!({"_class_name": "VQDiffusionScheduler"}), "VQDiffusionScheduler"),
         (
-            json!({"_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": true}),
-            "use_beta_sigmas",
+            json!({"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true}),
+            "use_flow_sigmas",
         ),
         (
             json!({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}),
@@ -115,6 +118,115 @@ fn what_no_sampler_equals_is_named() {
     let pndm = Scheduler::read(&json!({"_class_name": "PNDMScheduler"})).unwrap();
     let error = pndm.run(8, StepOptions::default(), &[]).unwrap_err().report();
     assert!(error.contains("expected an even stride"), "{error}");
+}
+
+/// Arguments of constructors that diffusers rejects, fails with, or gives NaN for.
+#[test]
+fn impossible_arguments_are_refused_in_a_sentence() {
+    for (class, arguments, expected) in [
+        ("EDMEuler", json!({"prediction_type": "sample"}), "prediction_type Sample: EDM"),
+        ("EDMEuler", json!({"sigma_schedule": "linear"}), "unknown variant `linear`"),
+        ("EDMEuler", json!({"sigma_min": 90.0}), "expected 0 < sigma_min < sigma_max"),
+        ("EDMEuler", json!({"sigma_data": 0.0}), "sigma_data 0: expected"),
+        ("EDMDPMSolverMultistep", json!({"solver_order": 4}), "solver_order 4: expected 1 to 3"),
+        (
+            "EDMDPMSolverMultistep",
+            json!({"algorithm_type": "sde-dpmsolver++", "solver_order": 3}),
+            "fails in the first step of third order",
+        ),
+        ("EDMDPMSolverMultistep", json!({"algorithm_type": "dpmsolver"}), "algorithm_type"),
+        ("CMStochasticIterative", json!({"rho": -1.0}), "rho -1: expected"),
+        ("DPMSolverSinglestep", json!({"algorithm_type": "dpmsolver"}), "expected sigma_min"),
+        (
+            "DPMSolverSinglestep",
+            json!({
+                "algorithm_type": "dpmsolver",
+                "final_sigmas_type": "sigma_min",
+                "thresholding": true,
+            }),
+            "thresholding",
+        ),
+        ("DPMSolverSinglestep", json!({"solver_order": 0}), "solver_order 0: expected 1 to 3"),
+        (
+            "DPMSolverSinglestep",
+            json!({"variance_type": "learned", "prediction_type": "sample"}),
+            "prediction_type epsilon only",
+        ),
+        ("DEISMultistep", json!({"beta_schedule": "sigmoid"}), "beta_schedule Sigmoid"),
+        ("DEISMultistep", json!({"prediction_type": "flow_prediction"}), "use_flow_sigmas"),
+        (
+            "DEISMultistep",
+            json!({"use_karras_sigmas": true, "use_beta_sigmas": true}),
+            "expected one of them",
+        ),
+        ("SASolver", json!({"predictor_order": 5}), "predictor_order 5: expected 1 to 4"),
+        ("SASolver", json!({"corrector_order": 0}), "corrector_order 0: expected 1 to 4"),
+        ("SASolver", json!({"algorithm_type": "dpmsolver++"}), "expected data_prediction"),
+        ("KDPM2AncestralDiscrete", json!({"prediction_type": "sample"}), "prediction_type sample"),
+        ("LCM", json!({"original_inference_steps": 2000}), "original_inference_steps 2000"),
+        ("LCM", json!({"timestep_scaling": 0.0}), "timestep_scaling 0"),
+        ("FlowMatchEulerDiscrete", json!({"shift": 0.0}), "shift 0: expected"),
+        ("FlowMatchHeunDiscrete", json!({"invert_sigmas": true}), "invert_sigmas"),
+        ("FlowMatchEulerDiscrete", json!({"solver_p": 2}), "solver_p"),
+    ] {
+        let name = format!("{class}Scheduler");
+        let class = Class::named(&name).unwrap();
+        let error = Scheduler::new(class, &name, &arguments).unwrap_err().report();
+        assert!(error.contains(expected) && error.contains(&name), "{error}");
+    }
+}
+
+/// Arguments of `set_timesteps` and `step`.
+#[test]
+fn impossible_timesteps_are_refused_in_a_sentence() {
+    let timesteps = |list: &[f64]| TimestepOptions {
+        timesteps: Some(list.to_vec()),
+        ..TimestepOptions::default()
+    };
+    let sigmas = |list: &[f64]| TimestepOptions {
+        sigmas: Some(list.to_vec()),
+        ..TimestepOptions::default()
+    };
+    let strength = |strength| TimestepOptions { strength: Some(strength), ..Default::default() };
+    for (class, given, expected) in [
+        ("LCM", timesteps(&[]), "the list is empty"),
+        ("LCM", timesteps(&[f64::NAN]), "expected finite numbers"),
+        ("LCM", timesteps(&[10.0, 500.0]), "expected descending numbers"),
+        ("TCD", timesteps(&[1000.0, 500.0]), "from 0 to 999"),
+        ("LCM", strength(0.0), "strength 0: expected"),
+        ("TCD", strength(0.05), "num_inference_steps 4: expected 1 to 2"),
+        ("CMStochasticIterative", timesteps(&[0.0, 22.0]), "expected descending numbers"),
+        ("CMStochasticIterative", timesteps(&[40.0]), "from 0 to 39"),
+        ("DPMSolverSinglestep", timesteps(&[5.0, 5.0]), "expected descending numbers"),
+        ("FlowMatchEulerDiscrete", sigmas(&[0.2, 0.8]), "expected noise to decrease"),
+        ("FlowMatchEulerDiscrete", sigmas(&[1.5]), "expected 0 to 1 after the shift"),
+        ("EDMEuler", sigmas(&[2.0]), "places on its curve"),
+        ("EDMEuler", timesteps(&[5.0]), "timesteps: not covered"),
+        ("DEISMultistep", sigmas(&[5.0]), "sigmas: not covered"),
+    ] {
+        let scheduler =
+            Scheduler::read(&json!({"_class_name": format!("{class}Scheduler")})).unwrap();
+        let run = scheduler.run_with(4, StepOptions::default(), &given, &[]);
+        let error = run.unwrap_err().report();
+        assert!(error.contains(expected), "{class}: {error}");
+    }
+    let run = |class: &str, options: StepOptions| {
+        let scheduler = Scheduler::read(&json!({"_class_name": class})).unwrap();
+        scheduler.run(0, options, &[]).and(scheduler.run(4, options, &[])).unwrap_err().report()
+    };
+    assert!(run("IPNDMScheduler", StepOptions::default()).contains("num_inference_steps is 0"));
+    let dynamic =
+        json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true});
+    let error = Scheduler::read(&dynamic).unwrap().run(4, StepOptions::default(), &[]);
+    assert!(error.unwrap_err().report().contains("mu is missing"));
+    let euler = Scheduler::read(&json!({"_class_name": "EDMEulerScheduler"})).unwrap();
+    let tau = StepOptions { tau: Some(Tau::default()), ..StepOptions::default() };
+    assert!(euler.run(4, tau, &[]).unwrap_err().report().contains("argument of SASolverScheduler"));
+    let deis = Scheduler::read(&json!({"_class_name": "DEISMultistepScheduler"})).unwrap();
+    let churn = StepOptions { churn: Some(Churn::default()), ..StepOptions::default() };
+    assert!(deis.run(4, churn, &[]).unwrap_err().report().contains("s_churn"));
+    let eta = StepOptions { eta: Some(0.5), ..StepOptions::default() };
+    assert!(deis.run(4, eta, &[]).unwrap_err().report().contains("arguments of DDIM"));
 }
 
 #[test]

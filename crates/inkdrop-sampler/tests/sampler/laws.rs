@@ -4,9 +4,11 @@ use std::cell::RefCell;
 
 use inkdrop_process::{Prediction, ProcessError};
 use inkdrop_sampler::{
-    Churn, Denoiser, DpmSolver, Inversion, Sampler, SamplerError, SamplingRun, SolverVariable,
-    UniPc, ddim, ddim_inversion, ddpm, dpm_solver, dpm_solver_2, edm, euler, euler_ancestral, heun,
-    lms, plms, pndm, unipc,
+    Churn, Consistency, Deis, Denoiser, DpmAdaptive, DpmSolver, Inversion, SaSolver, Sampler,
+    SamplerError, SamplingRun, SolverVariable, Tau, TauRange, UniPc, consistency, ddim,
+    ddim_inversion, ddpm, deis, dpm_adaptive, dpm_solver, dpm_solver_2, dpm_solver_2_ancestral,
+    dpm_solver_singlestep, edm, edm_euler, euler, euler_ancestral, flow_heun, heun, ipndm, lms,
+    plms, pndm, sa_solver, tcd, unipc,
 };
 use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::Tensor;
@@ -45,6 +47,14 @@ fn first_order_solvers_are_ddim() {
     same("dpm-solver++-1", Sampler::Dpm(one), Sampler::DDIM);
     let noise = DpmSolver { variable: SolverVariable::NoisePrediction, ..one };
     same("dpm-solver-1", Sampler::Dpm(noise), Sampler::DDIM);
+    same("singlestep dpm-solver++-1", Sampler::DpmSinglestep(one), Sampler::DDIM);
+    same("singlestep dpm-solver-1", Sampler::DpmSinglestep(noise), Sampler::DDIM);
+    same("deis-1", Sampler::Deis(Deis { order: 1, ..Deis::default() }), Sampler::DDIM);
+    for variable in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
+        let (predictor, corrector, tau) = (1, 0, Tau::ZERO);
+        let sa = SaSolver { predictor, corrector, variable, tau, lower_order_final: true };
+        same("sa-predictor of order 1", Sampler::SaSolver(sa), Sampler::DDIM);
+    }
     let unip = UniPc { order: 1, disable_corrector: usize::MAX, ..UniPc::default() };
     same("unip-1", Sampler::UniPc(unip), Sampler::DDIM);
 }
@@ -56,6 +66,11 @@ fn with_all_its_noise_ddim_is_the_posterior_of_ddpm() {
     same("euler-ancestral", Sampler::EulerAncestral { eta: 1.0 }, all);
     let sde = DpmSolver { order: 1, ..DpmSolver::PP_2M_SDE };
     same("sde-dpm-solver++-1", Sampler::Dpm(sde), all);
+    same("singlestep sde-dpm-solver++-1", Sampler::DpmSinglestep(sde), all);
+    // τ = 1 solves the reverse SDE.
+    let tau = Tau { value: 1.0, range: TauRange::Sigmas(0.0, f64::INFINITY) };
+    let sa = SaSolver { predictor: 1, corrector: 0, tau, ..SaSolver::IMAGES };
+    same("sa-solver-1", Sampler::SaSolver(sa), all);
     let full = path("");
     assert_eq!(full.len(), 1000);
     assert!(largest(&(run(Sampler::Ddpm, &full) - run(all, &full))) < 1e-9);
@@ -66,6 +81,64 @@ fn without_noise_the_stochastic_solvers_are_their_own_skeletons() {
     same("euler-ancestral", Sampler::EulerAncestral { eta: 0.0 }, Sampler::Euler);
     let still = Churn { churn: 0.0, ..Churn::default() };
     same("edm", Sampler::Edm(still), Sampler::Heun);
+    same("edm-euler", Sampler::EdmEuler(still), Sampler::Euler);
+    same("dpm2-ancestral", Sampler::Dpm2Ancestral { eta: 0.0 }, Sampler::Dpm2);
+    same("tcd", Sampler::Tcd { gamma: 0.0 }, Sampler::DDIM);
+    // Two steps of τ outside its range draw noise and use none.
+    let outside = Tau { value: 1.0, range: TauRange::Sigmas(1e6, 1e7) };
+    let with = |tau| Sampler::SaSolver(SaSolver { tau, ..SaSolver::IMAGES });
+    same("sa-solver outside its range", with(outside), with(Tau::ZERO));
+}
+
+/// Without stochasticity nothing is drawn.
+#[test]
+fn deterministic_solvers_draw_no_noise() {
+    let still = Churn { churn: 0.0, ..Churn::default() };
+    for (name, sampler) in [
+        ("sa-solver", Sampler::SaSolver(SaSolver { tau: Tau::ZERO, ..SaSolver::IMAGES })),
+        ("edm-euler", Sampler::EdmEuler(still)),
+        ("dpm2-ancestral", Sampler::Dpm2Ancestral { eta: 0.0 }),
+        ("tcd", Sampler::Tcd { gamma: 0.0 }),
+        ("deis", Sampler::Deis(Deis::default())),
+        ("dpm++3s", Sampler::DpmSinglestep(DpmSolver::PP_3S)),
+        ("ipndm", Sampler::Ipndm),
+        ("flow-heun", Sampler::FlowHeun),
+        ("dpm-adaptive", Sampler::DpmAdaptive(DpmAdaptive::default())),
+    ] {
+        let out = |_: i32| {
+            let mut noise = tape(0, &SHAPE);
+            let path = path("karras9");
+            sampler.sample(&Mixture::two(), &schedule(), &path, start(), &mut noise).unwrap()
+        };
+        assert_eq!(out(0), out(1), "{name}");
+    }
+}
+
+/// DDIM, Euler on the path of flow matching and Euler in x0 + σ·ε are one trajectory.
+#[test]
+fn euler_is_one_trajectory_on_every_path() {
+    let model = Mixture::gaussian(0.3, 0.5);
+    let path = crate::support::levels([40.0, 8.0, 2.5, 0.9, 0.4, 0.05]);
+    let mut noise = tape(0, &SHAPE);
+    let ddim = Sampler::DDIM.sample(&model, &schedule(), &path, start(), &mut noise).unwrap();
+    let (mut sigma_x, mut flow_x) = (start(), start());
+    // The scale of each convention, and its time: σ, and t of (1 − t)·x0 + t·ε.
+    let sigma_path = |level: NoiseLevel| (1.0 / level.signal(), level.sigma());
+    let flow_path = |level: NoiseLevel| {
+        let scale = 1.0 / (level.signal() + level.noise());
+        (scale, scale * level.noise())
+    };
+    for step in path.steps() {
+        for (x, of, is_flow) in
+            [(&mut sigma_x, &sigma_path as &dyn Fn(_) -> _, false), (&mut flow_x, &flow_path, true)]
+        {
+            let ((scale, from), (end, to)): ((f64, f64), (f64, f64)) = (of(step.from), of(step.to));
+            let prediction = model.denoise(x, step).unwrap();
+            let slope = if is_flow { prediction.eps - prediction.x0 } else { prediction.eps };
+            *x = (&*x * scale + slope * (to - from)) / end;
+        }
+    }
+    assert!(largest(&(&ddim - sigma_x)) < 1e-6 && largest(&(&ddim - flow_x)) < 1e-6);
 }
 
 /// Where all data is one image, any number of steps of anything ends there.
@@ -173,7 +246,7 @@ fn samplers_call_the_network_as_often_as_they_say() {
             self.0.denoise(x, step)
         }
     }
-    for (name, sampler) in Sampler::all() {
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| *name != "dpm-adaptive") {
         let model = Counting(Mixture::two(), 0.into());
         let mut noise = tape(20, &SHAPE);
         sampler
@@ -257,9 +330,30 @@ fn settings_that_cannot_be_are_refused() {
     let third = DpmSolver { order: 4, ..DpmSolver::PP_3M };
     assert!(text(Sampler::Dpm(third)).contains("order 4: expected 1 to 3"));
     assert!(text(Sampler::UniPc(UniPc { order: 0, ..UniPc::default() })).contains("order 0"));
+    assert!(
+        text(Sampler::Deis(Deis { order: 4, ..Deis::default() }))
+            .contains("order 4: expected 1 to 3")
+    );
+    let singlestep = DpmSolver { order: 0, ..DpmSolver::PP_2M };
+    assert!(text(Sampler::DpmSinglestep(singlestep)).contains("order 0: expected 1 to 3"));
+    let sa = SaSolver { predictor: 5, ..SaSolver::IMAGES };
+    assert!(text(Sampler::SaSolver(sa)).contains("order 5: expected 1 to 4 for the predictor"));
+    let sa = SaSolver { corrector: 5, ..SaSolver::IMAGES };
+    assert!(text(Sampler::SaSolver(sa)).contains("order 5: expected 1 to 4 for the corrector"));
+    let tau = Tau { value: -1.0, ..Tau::default() };
+    assert!(text(Sampler::SaSolver(SaSolver { tau, ..SaSolver::IMAGES })).contains("tau Tau"));
+    assert!(text(Sampler::Tcd { gamma: 1.5 }).contains("gamma 1.5: expected 0"));
+    assert!(text(Sampler::Dpm2Ancestral { eta: f64::NAN }).contains("eta NaN"));
+    let below = Consistency { sigma_min: -0.1, ..Consistency::default() };
+    assert!(text(Sampler::Consistency(below)).contains("sigma_min -0.1: expected"));
+    let adaptive = DpmAdaptive { order: 1, ..DpmAdaptive::default() };
+    assert!(text(Sampler::DpmAdaptive(adaptive)).contains("order 1: expected 2 or 3"));
+    let adaptive = DpmAdaptive { rtol: 0.0, ..DpmAdaptive::default() };
+    assert!(text(Sampler::DpmAdaptive(adaptive)).contains("rtol 0: expected"));
     assert!(text(Sampler::Pndm).contains("steps 3: expected at least 4"));
     let churn = Churn { churn: f64::NAN, ..Churn::default() };
     assert!(text(Sampler::Edm(churn)).contains("churn"));
+    assert!(text(Sampler::EdmEuler(churn)).contains("churn"));
     let error = Sampler::Heun.with_eta(0.5).unwrap_err().to_string();
     assert!(error.contains("0.5 with heun"), "{error}");
 }
@@ -293,7 +387,7 @@ fn functions_are_their_samplers() {
         tape(12, &SHAPE)
     }
     let dpm = DpmSolver::PP_2M_SDE;
-    let functions: [(Sampler, Function); 12] = [
+    let functions: [(Sampler, Function); 22] = [
         (Sampler::Ddpm, |path| ddpm(&Mixture::two(), path, start(), &mut noise())),
         (Sampler::Ddim { eta: 0.3 }, |path| {
             ddim(&Mixture::two(), path, start(), 0.3, &mut noise())
@@ -315,6 +409,36 @@ fn functions_are_their_samplers() {
         (Sampler::UniPc(UniPc::default()), |path| {
             unipc(&Mixture::two(), path, start(), UniPc::default())
         }),
+        (Sampler::Deis(Deis::default()), |path| {
+            deis(&Mixture::two(), path, start(), Deis::default())
+        }),
+        (Sampler::SaSolver(SaSolver::IMAGES), |path| {
+            sa_solver(&Mixture::two(), path, start(), SaSolver::IMAGES, &mut noise())
+        }),
+        (Sampler::DpmSinglestep(DpmSolver::PP_3S), |path| {
+            let config = DpmSolver::PP_3S;
+            dpm_solver_singlestep(&Mixture::two(), path, start(), config, &mut noise())
+        }),
+        (Sampler::DpmAdaptive(DpmAdaptive::default()), |path| {
+            let config = DpmAdaptive::default();
+            dpm_adaptive(&Mixture::two(), &schedule(), path, start(), config)
+        }),
+        (Sampler::Dpm2Ancestral { eta: 0.4 }, |path| {
+            let model = Mixture::two();
+            dpm_solver_2_ancestral(&model, &schedule(), path, start(), 0.4, &mut noise())
+        }),
+        (Sampler::EdmEuler(Churn::default()), |path| {
+            let churn = Churn::default();
+            edm_euler(&Mixture::two(), &schedule(), path, start(), churn, &mut noise())
+        }),
+        (Sampler::FlowHeun, |path| flow_heun(&Mixture::two(), path, start())),
+        (Sampler::Ipndm, |path| ipndm(&Mixture::two(), path, start())),
+        (Sampler::Consistency(Consistency::LCM), |path| {
+            consistency(&Mixture::two(), path, start(), Consistency::LCM, &mut noise())
+        }),
+        (Sampler::Tcd { gamma: 0.3 }, |path| {
+            tcd(&Mixture::two(), &schedule(), path, start(), 0.3, &mut noise())
+        }),
         (Sampler::Plms, |path| plms(&Mixture::two(), path, start())),
         (Sampler::Pndm, |path| pndm(&Mixture::two(), &schedule(), path, start())),
     ];
@@ -326,7 +450,9 @@ fn functions_are_their_samplers() {
 
 #[test]
 fn samplers_are_written_with_the_settings_that_are_not_usual() {
-    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| *name != "unipc-2") {
+    // The same as deis and unipc.
+    let again = ["deis-2", "unipc-2"];
+    for (name, sampler) in Sampler::all().into_iter().filter(|(name, _)| !again.contains(name)) {
         assert_eq!(sampler.to_string(), name);
     }
     let churn = Churn { churn: 3.0, ..Churn::default() };
@@ -338,6 +464,10 @@ fn samplers_are_written_with_the_settings_that_are_not_usual() {
         (Sampler::Edm(churn), "edm, Churn { churn: 3.0"),
         (Sampler::Dpm(DpmSolver { order: 1, ..DpmSolver::PP_2M }), "dpm++2m, DpmSolver { order: 1"),
         (Sampler::UniPc(unipc), "unipc, UniPc { order: 2"),
+        (Sampler::Tcd { gamma: 0.1 }, "tcd, gamma 0.1"),
+        (Sampler::Dpm2Ancestral { eta: 0.1 }, "dpm2-ancestral, eta 0.1"),
+        (Sampler::EdmEuler(churn), "edm-euler, Churn { churn: 3.0"),
+        (Sampler::SaSolver(SaSolver::default()), "sa-solver, SaSolver { predictor: 2"),
     ] {
         assert!(sampler.to_string().starts_with(text), "{sampler}");
     }
@@ -348,6 +478,9 @@ fn eta_is_set_where_there_is_one() {
     assert_eq!(Sampler::DDIM.with_eta(0.3).unwrap(), Sampler::Ddim { eta: 0.3 });
     let ancestral = Sampler::EulerAncestral { eta: 1.0 }.with_eta(0.3).unwrap();
     assert_eq!(ancestral, Sampler::EulerAncestral { eta: 0.3 });
+    assert_eq!(Sampler::Tcd { gamma: 0.3 }.with_eta(0.5).unwrap(), Sampler::Tcd { gamma: 0.5 });
+    let second = Sampler::Dpm2Ancestral { eta: 1.0 }.with_eta(0.3).unwrap();
+    assert_eq!(second, Sampler::Dpm2Ancestral { eta: 0.3 });
     assert!(Sampler::DDIM.with_eta(1.1).is_err());
 }
 

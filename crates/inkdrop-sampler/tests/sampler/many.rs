@@ -6,7 +6,7 @@ use inkdrop_nn::FnNetwork;
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::{DiffusionProcess, NetworkDenoiser, Process, ProcessConfig};
 use inkdrop_sampler::{
-    BatchModel, BoxedDenoiser, Rng, SampleBatches, SampleConfig, Sampler, SamplerError,
+    BatchModel, BoxedDenoiser, Rng, SaSolver, SampleBatches, SampleConfig, Sampler, SamplerError,
 };
 use inkdrop_schedule::{SamplingSchedule, ScheduleConfig, ScheduleError, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -72,11 +72,19 @@ fn nan_stops_at_the_step_where_it_appears() {
     assert!(matches!(error, SamplerError::NotFinite { number: 4, total: 4 }), "{error}");
 }
 
+/// Samplers of all kinds: with fresh noise, with two calls in a step, with a memory of steps. The step size
+/// of dpm-adaptive is that of the batch.
+fn independent() -> impl Iterator<Item = Sampler> {
+    ["ddim", "ddpm", "heun", "sa-solver", "dpm++3s", "dpm2-ancestral", "lcm", "tcd"]
+        .into_iter()
+        .map(|name| name.parse().unwrap())
+}
+
 #[test]
 fn images_do_not_depend_on_the_batch() {
     let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let network = ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap();
-    for sampler in [Sampler::DDIM, Sampler::Ddpm, Sampler::Heun] {
+    for sampler in independent() {
         let all = run(network.as_ref(), &SampleConfig { sampler, ..request(5, 5) }).unwrap();
         for (count, batch) in [(5, 2), (3, 1)] {
             let parts =
@@ -91,7 +99,9 @@ fn images_do_not_depend_on_the_batch() {
 fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
     let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let network = ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap();
-    for sampler in [Sampler::DDIM, Sampler::Ddpm, Sampler::Heun] {
+    for sampler in
+        [Sampler::DDIM, Sampler::Ddpm, Sampler::Heun, Sampler::SaSolver(SaSolver::IMAGES)]
+    {
         let of = |images| {
             run(network.as_ref(), &SampleConfig { images, sampler, ..request(7, 2) }).unwrap()
         };
@@ -101,6 +111,29 @@ fn a_part_of_the_images_is_that_part_of_all_to_the_bit() {
             assert!(of(images.clone()).equal(&all.narrow(0, start, length)), "{images:?}");
         }
     }
+}
+
+/// Image i of a Brownian tree is the same in any batch, and ends alike with more steps.
+#[test]
+fn brownian_trees_belong_to_images() {
+    let config = ContextConfig { features: 8, ..ContextConfig::sprites() };
+    let network = ModelConfig::Context(config).build(Kind::Float, Device::Cpu).unwrap();
+    let (sampler, rng) = (Sampler::Ddim { eta: 1.0 }, Rng::BrownianTree);
+    let of = |request: SampleConfig| {
+        run(network.as_ref(), &SampleConfig { sampler, rng, ..request }).unwrap()
+    };
+    let (all, parts) = (of(request(5, 5)), of(request(5, 2)));
+    assert!(f64::try_from((&parts - &all).abs().max()).unwrap() < 1e-4);
+    let of_steps = |count, rng| {
+        let config =
+            SampleConfig { schedule: steps(count).unwrap(), rng, sampler, ..request(2, 2) };
+        run(network.as_ref(), &config).unwrap()
+    };
+    let distance = |rng| {
+        let difference = (of_steps(50, rng) - of_steps(100, rng)).square().mean(Kind::Float);
+        f64::try_from(difference).unwrap().sqrt()
+    };
+    assert!(distance(Rng::BrownianTree) < 0.5 * distance(Rng::PerImage));
 }
 
 #[test]
@@ -135,10 +168,18 @@ fn requests_that_cannot_be_name_the_field() {
     let of = |count| steps(count).unwrap_err().to_string();
     assert!(of(0).contains("0 sampling steps: expected 1 to 500"));
     assert!(of(501).contains("501 sampling steps: expected 1 to 500"));
-    for (text, rng) in [("per-sample", Rng::PerImage), ("torch", Rng::Torch)] {
+    for (text, rng) in
+        [("per-sample", Rng::PerImage), ("brownian-tree", Rng::BrownianTree), ("torch", Rng::Torch)]
+    {
         assert_eq!(text.parse::<Rng>().unwrap(), rng);
     }
-    assert!("numpy".parse::<Rng>().unwrap_err().to_string().contains("per-sample or torch"));
+    assert!(
+        "numpy"
+            .parse::<Rng>()
+            .unwrap_err()
+            .to_string()
+            .contains("per-sample, brownian-tree or torch")
+    );
 }
 
 /// The originals sample whole batches and cut the last one.

@@ -1,7 +1,10 @@
 //! How fast each solver's error falls with its steps.
 
 use inkdrop_process::{Prediction, ProcessError};
-use inkdrop_sampler::{Churn, Denoiser, DpmSolver, Sampler, SecondOrder, SolverVariable, UniPc};
+use inkdrop_sampler::{
+    Churn, Deis, Denoiser, DpmSolver, SaSolver, Sampler, SecondOrder, SolverVariable, Tau,
+    TauRange, UniPc,
+};
 use inkdrop_schedule::solver_coefficients::BKind;
 use inkdrop_schedule::{NoiseLevel, SamplingSchedule, SolverStep, sigmas};
 use inkdrop_torch::NoiseTape;
@@ -32,11 +35,30 @@ fn check(name: &str, sampler: Sampler, order: f64) {
     assert!((order_seen - order).abs() < 0.35, "{name}: order {order_seen}, {points:?}");
 }
 
+fn deis(order: usize) -> Sampler {
+    Sampler::Deis(Deis { order, lower_order_final: false })
+}
+
+/// SA-Solver on predicted x0.
+fn sa_solver(predictor: usize, corrector: usize, tau: Tau) -> Sampler {
+    let lower_order_final = false;
+    Sampler::SaSolver(SaSolver { predictor, corrector, tau, lower_order_final, ..SaSolver::IMAGES })
+}
+
+/// SA-Solver on predicted ε.
+fn sa_solver_of_noise(predictor: usize, corrector: usize, tau: Tau) -> Sampler {
+    let variable = SolverVariable::NoisePrediction;
+    let lower_order_final = false;
+    Sampler::SaSolver(SaSolver { predictor, corrector, variable, tau, lower_order_final })
+}
+
 #[test]
 fn first_order_solvers_halve_their_error() {
     check("ddim", Sampler::DDIM, 1.0);
     check("euler", Sampler::Euler, 1.0);
     check("lms of order 1", Sampler::Lms { order: 1 }, 1.0);
+    check("deis of order 1", deis(1), 1.0);
+    check("sa-solver of order 1", sa_solver(1, 0, Tau::ZERO), 1.0);
     check("dpm++ of order 1", Sampler::Dpm(DpmSolver { order: 1, ..DpmSolver::PP_2M }), 1.0);
 }
 
@@ -47,10 +69,18 @@ fn second_order_solvers_quarter_their_error() {
     check("lms of order 2", Sampler::Lms { order: 2 }, 2.0);
     check("plms", Sampler::Plms, 2.0);
     check("pndm", Sampler::Pndm, 2.0);
+    check("ipndm", Sampler::Ipndm, 2.0);
+    check("flow-heun", Sampler::FlowHeun, 2.0);
+    check("dpm2-ancestral without noise", Sampler::Dpm2Ancestral { eta: 0.0 }, 2.0);
+    check("deis-2", deis(2), 2.0);
+    check("sa-predictor of order 2", sa_solver(2, 0, Tau::ZERO), 2.0);
+    check("sa-predictor of order 2 on noise", sa_solver_of_noise(2, 0, Tau::ZERO), 2.0);
+    check("sa-corrector of order 2", sa_solver(1, 2, Tau::ZERO), 2.0);
     for of in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
         for second in [SecondOrder::Midpoint, SecondOrder::Heun] {
             let dpm = DpmSolver { variable: of, second, ..DpmSolver::PP_2M };
             check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 2.0);
+            check(&format!("singlestep {dpm:?}"), Sampler::DpmSinglestep(dpm), 2.0);
         }
     }
 }
@@ -58,9 +88,20 @@ fn second_order_solvers_quarter_their_error() {
 #[test]
 fn third_order_solvers_divide_their_error_by_eight() {
     check("lms of order 3", Sampler::Lms { order: 3 }, 3.0);
+    check("deis-3", deis(3), 3.0);
+    check("sa-predictor of order 3", sa_solver(3, 0, Tau::ZERO), 3.0);
+    check("sa-predictor of order 3 on noise", sa_solver_of_noise(3, 0, Tau::ZERO), 3.0);
+    check("sa-corrector of order 3", sa_solver(2, 3, Tau::ZERO), 3.0);
+    check("sa-corrector of order 3 on noise", sa_solver_of_noise(2, 3, Tau::ZERO), 3.0);
     for of in [SolverVariable::DataPrediction, SolverVariable::NoisePrediction] {
         let dpm = DpmSolver { variable: of, ..DpmSolver::PP_3M };
         check(&format!("{dpm:?}"), Sampler::Dpm(dpm), 3.0);
+        // All these numbers of steps are multiples of 3, where a lower last order would be seen.
+        let exact = DpmSolver { variable: of, lower_order_final: false, ..DpmSolver::PP_3S };
+        check(&format!("singlestep {exact:?}"), Sampler::DpmSinglestep(exact), 3.0);
+        // The other form is of third order where a group's last node is at ⅔, as on these even levels.
+        let midpoint = DpmSolver { second: SecondOrder::Midpoint, ..exact };
+        check(&format!("singlestep {midpoint:?}"), Sampler::DpmSinglestep(midpoint), 3.0);
     }
 }
 
@@ -140,6 +181,13 @@ fn stochastic_solvers_find_the_spread_of_the_data_with_their_order() {
     check_spread("dpm2m-sde", Sampler::Dpm(noise), 2.0);
     let churn = Churn { churn: 2.0, min: 0.0, max: 50.0, noise: 1.0 };
     check_spread("edm", Sampler::Edm(churn), 2.0);
+    check_spread("edm-euler", Sampler::EdmEuler(churn), 1.0);
+    check_spread("dpm2-ancestral", Sampler::Dpm2Ancestral { eta: 1.0 }, 2.0);
+    let tau = Tau { value: 1.0, range: TauRange::Sigmas(0.0, 100.0) };
+    check_spread("sa-solver of order 1", sa_solver(1, 0, tau), 1.0);
+    check_spread("sa-solver of order 2", sa_solver(2, 0, tau), 2.0);
+    check_spread("sa-solver of order 2 on noise", sa_solver_of_noise(2, 0, tau), 2.0);
+    check_spread("sa-solver with its corrector", sa_solver(2, 2, tau), 2.0);
 }
 
 /// The third order as it is released is of second order.

@@ -101,7 +101,7 @@ fn config(prediction: PredictionType, variance: Variance, time: TimeInput) -> Pr
 
 /// Samplers that look only at steps.
 fn on_steps(name: &str) -> bool {
-    !["edm", "dpm-solver-2"].contains(&name)
+    !["edm", "edm-euler", "dpm-solver-2", "dpm2-ancestral", "dpm-adaptive"].contains(&name)
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! scheduler_config.json of diffusers: reading and writing a process.
 
-use inkdrop_process::{PredictionType, ProcessConfig, TimeInput, Variance};
-use inkdrop_schedule::ScheduleConfig;
+use inkdrop_process::{
+    ContinuousConfig, DiffusionConfig, PredictionType, ProcessConfig, TimeInput, Variance,
+};
+use inkdrop_schedule::{FlowPath, Preconditioning, ScheduleConfig};
 use serde_json::{Map, Value, json};
 
 use crate::Result;
-use crate::error::{bail, invalid};
+use crate::error::{bail, ensure, invalid};
 use crate::scheduler::{Arguments, Class, Predicts};
 
 /// Supported schedulers: their entries define the betas of a process.
-const BETAS: [&str; 11] = [
+const BETAS: [&str; 16] = [
     "DDPMScheduler",
     "DDIMScheduler",
     "PNDMScheduler",
@@ -21,6 +23,11 @@ const BETAS: [&str; 11] = [
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
     "DEISMultistepScheduler",
+    "SASolverScheduler",
+    "DPMSolverSinglestepScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
 ];
 
 /// Values of entries that a process can have.
@@ -37,7 +44,45 @@ const SUPPORTED: [(&str, &[&str]); 3] = [
 ///
 /// # Errors
 /// Entries that no process has; all of them are listed.
-pub fn read(config: &Value) -> Result<ProcessConfig> {
+pub fn read(config: &Value) -> Result<DiffusionConfig> {
+    let name = config.get("_class_name").and_then(Value::as_str);
+    match name.and_then(Class::named) {
+        Some(class) if !class.has_betas() && class != Class::Ipndm => {
+            Ok(continuous(class, config)?.into())
+        }
+        _ => Ok(discrete(config)?.into()),
+    }
+}
+
+/// The process of the EDM, consistency and flow matching schedulers.
+fn continuous(class: Class, config: &Value) -> Result<ContinuousConfig> {
+    let arguments = Arguments::read(class, config)
+        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
+    let Arguments { sigma_data, sigma_min, sigma_max, .. } = arguments;
+    let preconditioning = match (class, arguments.prediction_type) {
+        (Class::FlowEuler | Class::FlowHeun, _) => {
+            ensure!(
+                !arguments.invert_sigmas,
+                "scheduler_config.json has invert_sigmas: no process has the inverted time"
+            );
+            let time_scale = arguments.num_train_timesteps as f64;
+            let path = Preconditioning::Flow { path: FlowPath::Linear, time_scale };
+            return Ok(ContinuousConfig::new(path));
+        }
+        (Class::Consistency, _) => {
+            Preconditioning::Consistency { sigma_data, sigma_min: sigma_min.unwrap_or(0.002) }
+        }
+        (_, Predicts::VPrediction) => Preconditioning::EdmVelocity { sigma_data },
+        _ => Preconditioning::Edm { sigma_data },
+    };
+    let clip = class == Class::Consistency && arguments.clip_denoised;
+    let sigma_min = Some(sigma_min.unwrap_or(0.002));
+    let sigma_max = Some(sigma_max.unwrap_or(80.0));
+    Ok(ContinuousConfig { preconditioning, sigma_min, sigma_max, clip })
+}
+
+/// The process of the schedulers with betas.
+fn discrete(config: &Value) -> Result<ProcessConfig> {
     let text = |key: &str| config.get(key).and_then(Value::as_str);
     let name = text("_class_name").unwrap_or(BETAS[0]);
     let mut wrong = Vec::new();
@@ -62,9 +107,9 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
     };
     let mut config = config.clone();
     config["variance_type"] = Value::Null;
-    let arguments: Arguments = serde_json::from_value(config)
-        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
     let class = Class::named(name).unwrap_or(Class::Ddpm);
+    let arguments = Arguments::read(class, &config)
+        .map_err(|error| invalid!("scheduler_config.json: {error}; use --process instead"))?;
     let schedule =
         arguments.noise_schedule(class).map_or_else(|| ScheduleConfig::linear(1000), plain);
     let epsilon = arguments.rest.get("predict_epsilon").and_then(Value::as_bool).unwrap_or(true);
@@ -72,7 +117,7 @@ pub fn read(config: &Value) -> Result<ProcessConfig> {
         // The first releases of diffusers have predict_epsilon.
         Predicts::Epsilon if epsilon => PredictionType::Epsilon,
         Predicts::Epsilon | Predicts::Sample => PredictionType::Sample,
-        Predicts::VPrediction => PredictionType::Velocity,
+        Predicts::VPrediction | Predicts::FlowPrediction => PredictionType::Velocity,
     };
     // DDPM and DDIM clip by default; the other schedulers have no such entry.
     let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&name);
@@ -184,7 +229,7 @@ mod tests {
                     let (schedule, time) = (schedule.clone(), TimeInput::Index);
                     let process =
                         ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
-                    assert_eq!(read(&write(&process).unwrap()).unwrap(), process);
+                    assert_eq!(discrete(&write(&process).unwrap()).unwrap(), process);
                 }
             }
         }
@@ -194,11 +239,39 @@ mod tests {
             time: TimeInput::Index,
             ..ProcessConfig::sprites()
         };
-        let again = read(&write(&process).unwrap()).unwrap();
+        let again = discrete(&write(&process).unwrap()).unwrap();
         assert_eq!(again.schedule, ScheduleConfig::Betas { betas: vec![0.1; 3] });
         assert!(write(&ProcessConfig::sprites()).is_none());
         let learned = ProcessConfig { variance: Variance::Learned, ..process };
         assert!(write(&learned).is_none());
+    }
+
+    #[test]
+    fn schedulers_of_continuous_levels_have_a_preconditioning() {
+        let of = |config: Value| {
+            continuous(Class::named(config["_class_name"].as_str().unwrap()).unwrap(), &config)
+        };
+        let edm = of(json!({"_class_name": "EDMEulerScheduler", "sigma_max": 40.0})).unwrap();
+        assert_eq!(edm.preconditioning, Preconditioning::Edm { sigma_data: 0.5 });
+        assert_eq!(edm.sigma_range(), (0.002, 40.0));
+        let v = json!({"_class_name": "EDMDPMSolverMultistepScheduler", "prediction_type": "v_prediction"});
+        assert_eq!(
+            of(v).unwrap().preconditioning,
+            Preconditioning::EdmVelocity { sigma_data: 0.5 }
+        );
+        let consistency = of(json!({"_class_name": "CMStochasticIterativeScheduler"})).unwrap();
+        assert!(consistency.clip);
+        let flow =
+            json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 100});
+        let expected = Preconditioning::Flow { path: FlowPath::Linear, time_scale: 100.0 };
+        assert_eq!(of(flow).unwrap().preconditioning, expected);
+        let inverted =
+            json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": true});
+        assert!(of(inverted).unwrap_err().to_string().contains("invert_sigmas"));
+        let ipndm = read(&json!({"_class_name": "IPNDMScheduler"})).unwrap_err();
+        assert!(ipndm.to_string().contains("IPNDMScheduler (supported"));
+        let lcm = discrete(&json!({"_class_name": "LCMScheduler"})).unwrap();
+        assert!(matches!(lcm.schedule, ScheduleConfig::ScaledLinear { beta_start: 0.00085, .. }));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 /// Default number of steps: of first-order samplers with one network call per step, and of all others.
 const STEPS: (usize, usize) = (50, 25);
 
+/// Default number of steps of samplers for distilled models.
+const FEW_STEPS: usize = 4;
+
 /// Default batch size.
 const BATCH: usize = 64;
 
@@ -142,7 +145,7 @@ impl<'a> SamplingPlan<'a> {
     pub fn sample_config(&self, images: Range<usize>) -> SampleConfig {
         let Settings { seed, rng, batch, .. } = self.pipeline.settings;
         let batch = batch.unwrap_or(match rng {
-            Rng::PerImage => BATCH,
+            Rng::PerImage | Rng::BrownianTree => BATCH,
             Rng::Torch => images.end.max(1),
         });
         let (sampler, schedule) = (self.sampler, self.schedule.clone());
@@ -180,7 +183,10 @@ impl<'a> SamplingPlan<'a> {
 impl Settings {
     /// The noise levels by name.
     pub fn levels(&self, process: &dyn DiffusionProcess) -> Result<LevelSpacing> {
-        let default = default_spacing(process);
+        let sampler = self.sampler()?;
+        // dpm-adaptive finds its own levels between the ends of the schedule.
+        let adaptive = matches!(sampler, Sampler::DpmAdaptive(_)) && process.timesteps().is_some();
+        let default = if adaptive { "exponential" } else { default_spacing(process) };
         let spacing = self.spacing.as_deref().unwrap_or(default);
         if spacing.contains(|letter: char| letter.is_ascii_digit()) {
             let whole: LevelSpacing = spacing.parse()?;
@@ -191,9 +197,12 @@ impl Settings {
             return Ok(whole);
         }
         let available = process.timesteps().map(|process| process.schedule().num_timesteps());
-        let default = match self.sampler()? {
+        let default = match sampler {
             Sampler::Ddpm => available.unwrap_or(STEPS.0),
             Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
+            Sampler::EdmEuler(_) => STEPS.0,
+            Sampler::Consistency(_) | Sampler::Tcd { .. } => FEW_STEPS,
+            Sampler::DpmAdaptive(_) => 2,
             _ => STEPS.1,
         };
         let steps = self.steps.unwrap_or(default.min(available.unwrap_or(default)));
@@ -206,7 +215,7 @@ impl Settings {
     /// The run of a diffusers directory's own scheduler.
     pub fn scheduler_run(&self, scheduler: &Scheduler) -> Result<SchedulerRun> {
         let Self { steps, eta, use_clipped_model_output, .. } = *self;
-        let options = StepOptions { eta: eta.unwrap_or(0.0), use_clipped_model_output };
+        let options = StepOptions { eta, use_clipped_model_output, ..StepOptions::default() };
         scheduler.run(steps.unwrap_or(scheduler.default_steps()), options, &[])
     }
 

@@ -2,14 +2,14 @@
 
 use inkdrop_schedule::ScheduleConfig;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::names::{
-    Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SolverType, TimestepSpacing,
-    TimestepType, VarianceType,
+    Algorithm, BetaSchedule, Class, Interpolation, Last, Predicts, SigmaSchedule, SolverType,
+    Space, TimeShift, TimestepSpacing, TimestepType, VarianceType,
 };
 use crate::Result;
-use crate::error::{bail, ensure};
+use crate::error::{Context, invalid};
 
 /// The arguments of all classes; `None` is the default of the class.
 #[derive(Debug, Clone, Deserialize)]
@@ -41,12 +41,24 @@ pub struct Arguments {
     pub use_karras_sigmas: Option<bool>,
     /// `use_exponential_sigmas`.
     pub use_exponential_sigmas: Option<bool>,
+    /// `use_beta_sigmas`.
+    pub use_beta_sigmas: Option<bool>,
     /// `use_lu_lambdas`.
     pub use_lu_lambdas: Option<bool>,
+    /// `use_flow_sigmas`.
+    pub use_flow_sigmas: Option<bool>,
+    /// `flow_shift`.
+    pub flow_shift: f64,
     /// `sigma_min`.
     pub sigma_min: Option<f64>,
     /// `sigma_max`.
     pub sigma_max: Option<f64>,
+    /// `sigma_data`.
+    pub sigma_data: f64,
+    /// `sigma_schedule`.
+    pub sigma_schedule: SigmaSchedule,
+    /// `rho`.
+    pub rho: f64,
     /// `final_sigmas_type`.
     pub final_sigmas_type: Last,
     /// `lambda_min_clipped`.
@@ -81,6 +93,30 @@ pub struct Arguments {
     pub predict_x0: bool,
     /// `disable_corrector`.
     pub disable_corrector: Vec<usize>,
+    /// `predictor_order`.
+    pub predictor_order: usize,
+    /// `corrector_order`.
+    pub corrector_order: usize,
+    /// `original_inference_steps`.
+    pub original_inference_steps: usize,
+    /// `timestep_scaling`.
+    pub timestep_scaling: f64,
+    /// `clip_denoised`.
+    pub clip_denoised: bool,
+    /// `s_noise`.
+    pub s_noise: f64,
+    /// `shift`.
+    pub shift: f64,
+    /// `use_dynamic_shifting`.
+    pub use_dynamic_shifting: bool,
+    /// `time_shift_type`.
+    pub time_shift_type: TimeShift,
+    /// `shift_terminal`.
+    pub shift_terminal: Option<f64>,
+    /// `invert_sigmas`.
+    pub invert_sigmas: bool,
+    /// `stochastic_sampling`.
+    pub stochastic_sampling: bool,
     /// Arguments that are not read.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -102,9 +138,15 @@ impl Default for Arguments {
             interpolation_type: Interpolation::Linear,
             use_karras_sigmas: None,
             use_exponential_sigmas: None,
+            use_beta_sigmas: None,
             use_lu_lambdas: None,
+            use_flow_sigmas: None,
+            flow_shift: 1.0,
             sigma_min: None,
             sigma_max: None,
+            sigma_data: 0.5,
+            sigma_schedule: SigmaSchedule::Karras,
+            rho: 7.0,
             final_sigmas_type: Last::Zero,
             lambda_min_clipped: None,
             set_alpha_to_one: None,
@@ -122,21 +164,47 @@ impl Default for Arguments {
             euler_at_final: false,
             predict_x0: true,
             disable_corrector: Vec::new(),
+            predictor_order: 2,
+            corrector_order: 2,
+            original_inference_steps: 50,
+            timestep_scaling: 10.0,
+            clip_denoised: true,
+            s_noise: 1.0,
+            shift: 1.0,
+            use_dynamic_shifting: false,
+            time_shift_type: TimeShift::Exponential,
+            shift_terminal: None,
+            invert_sigmas: false,
+            stochastic_sampling: false,
             rest: Map::new(),
         }
     }
 }
 
-/// Arguments without effect: others, which are checked, have their defaults; the process has read
-/// `predict_epsilon`.
-const WITHOUT_EFFECT: [&str; 4] =
-    ["flow_shift", "time_shift_type", "predict_epsilon", "tensor_format"];
-
 impl Arguments {
+    /// Reads the arguments of a class, with its defaults.
+    ///
+    /// # Errors
+    /// An argument with an unknown value.
+    pub fn read(class: Class, config: &Value) -> Result<Self> {
+        let defaults = match class {
+            Class::Consistency => json!({"num_train_timesteps": 40}),
+            Class::DpmSinglestep => json!({"lower_order_final": false}),
+            Class::SaSolver => json!({"algorithm_type": "data_prediction"}),
+            Class::Lcm | Class::Tcd => json!({"beta_schedule": "scaled_linear"}),
+            _ => json!({}),
+        };
+        let mut all = defaults.as_object().cloned().unwrap_or_default();
+        let given = config.as_object().context("the arguments are no JSON object")?;
+        all.extend(given.clone());
+        serde_json::from_value(all.into()).map_err(|error| invalid!("{error}"))
+    }
+
     /// First and last β.
     pub(super) fn beta_range(&self, class: Class) -> (f64, f64) {
         let (start, end) = match class {
-            Class::Heun | Class::Kdpm2 => (0.00085, 0.012),
+            Class::Heun | Class::Kdpm2 | Class::Kdpm2Ancestral => (0.00085, 0.012),
+            Class::Lcm | Class::Tcd => (0.00085, 0.012),
             _ => (0.0001, 0.02),
         };
         (self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))
@@ -144,6 +212,9 @@ impl Arguments {
 
     /// inkdrop's noise schedule of these arguments; `None` if there is none.
     pub fn noise_schedule(&self, class: Class) -> Option<ScheduleConfig> {
+        if !class.has_betas() {
+            return None;
+        }
         let steps = self.num_train_timesteps;
         let (beta_start, beta_end) = self.beta_range(class);
         let schedule = match (&self.trained_betas, self.beta_schedule) {
@@ -161,58 +232,39 @@ impl Arguments {
             }
             (None, BetaSchedule::Exp) => return None,
         };
-        Some(match self.rescale_betas_zero_snr {
+        Some(match self.rescales(class) {
             true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
             false => schedule,
         })
     }
 
+    /// True if ᾱ is rescaled to a zero terminal SNR. Some classes have no such argument and ignore it.
+    pub(super) fn rescales(&self, class: Class) -> bool {
+        let ignores = matches!(
+            class,
+            Class::DpmSinglestep | Class::Deis | Class::SaSolver | Class::Kdpm2Ancestral
+        );
+        self.rescale_betas_zero_snr && !ignores
+    }
+
+    /// The scale of the samples.
+    pub fn space(&self, class: Class) -> Space {
+        if self.use_flow_sigmas == Some(true) { Space::Flow } else { class.space() }
+    }
+
+    /// True if σ is on a curve between the largest and the smallest.
+    pub(super) fn is_curved(&self) -> bool {
+        [self.use_karras_sigmas, self.use_exponential_sigmas, self.use_beta_sigmas]
+            .contains(&Some(true))
+    }
+
     /// The spacing, or the default of the class.
     pub fn spacing(&self, class: Class) -> TimestepSpacing {
+        if class == Class::DpmSinglestep {
+            return TimestepSpacing::Linspace; // It has no such argument.
+        }
         let usual =
             if class.by_index() { TimestepSpacing::Leading } else { TimestepSpacing::Linspace };
         self.timestep_spacing.unwrap_or(usual)
-    }
-
-    /// Returns an error for arguments that no sampler supports.
-    pub(super) fn check(&self, class: Class) -> Result<()> {
-        for (name, value) in &self.rest {
-            let off = matches!(value, Value::Null | Value::Bool(false));
-            let known = off || name.starts_with('_') || WITHOUT_EFFECT.contains(&name.as_str());
-            ensure!(
-                known,
-                "argument {name} = {value}: not covered, leave it out or set it to false"
-            );
-        }
-        ensure!(
-            self.num_train_timesteps > 1,
-            "num_train_timesteps {}: expected 2 or more",
-            self.num_train_timesteps
-        );
-        let least = self.sample_max_value;
-        ensure!(!self.thresholding || least >= 1.0, "sample_max_value {least}: expected 1 or more");
-        if class == Class::Pndm {
-            self.check_pndm()?;
-        }
-        if class == Class::UniPc {
-            let first = self.disable_corrector.iter().enumerate().all(|(i, &step)| i == step);
-            let given = &self.disable_corrector;
-            ensure!(
-                first,
-                "disable_corrector {given:?}: not covered, expected the first steps only"
-            );
-        }
-        Ok(())
-    }
-
-    fn check_pndm(&self) -> Result<()> {
-        match self.prediction_type {
-            Predicts::Epsilon => Ok(()),
-            Predicts::VPrediction => bail!(
-                "prediction_type v_prediction: PNDMScheduler extrapolates v over several x and \
-                 makes noise of the result with the newest x, where ours extrapolates noise"
-            ),
-            Predicts::Sample => bail!("prediction_type sample: not supported by PNDMScheduler"),
-        }
     }
 }

@@ -28,14 +28,19 @@ impl Clipping {
     pub(super) fn of(arguments: &Arguments, class: Class) -> Self {
         let dynamic = match class {
             Class::Ddpm | Class::Ddim | Class::DpmMultistep => true,
+            Class::Deis | Class::Lcm | Class::EdmDpmMultistep => true,
+            Class::DpmSinglestep | Class::SaSolver => arguments.algorithm_type.of_image(),
             Class::UniPc => arguments.predict_x0,
             _ => false,
         };
         let clips = match class {
             Class::Ddpm | Class::Ddim => arguments.clip_sample.unwrap_or(true),
-            Class::Heun => arguments.clip_sample.unwrap_or(false),
+            Class::Heun | Class::Lcm => arguments.clip_sample.unwrap_or(false),
             _ => false,
         };
+        if class == Class::Consistency && arguments.clip_denoised {
+            return Self::Range(1.0);
+        }
         if dynamic && arguments.thresholding {
             let (ratio, most) = (arguments.dynamic_thresholding_ratio, arguments.sample_max_value);
             Self::Dynamic { ratio, most }
@@ -71,11 +76,41 @@ pub struct SchedulerDenoiser<'a> {
     clipping: Clipping,
     /// True if ε is not recomputed from the clipped x0.
     keeps_noise: bool,
+    /// The boundary condition of latent consistency models.
+    boundary: Option<Boundary>,
+}
+
+/// The boundary condition of a latent consistency model: x0 becomes c_out·x0 + c_skip·x with
+/// c_skip = σ_d²/(s² + σ_d²), c_out = s/√(s² + σ_d²), s the scaled timestep and σ_d = ½
+/// (Luo et al. 2023, eq. 9, as in LCMScheduler).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Boundary {
+    /// `timestep_scaling`.
+    pub scaling: f64,
+}
+
+impl Boundary {
+    fn apply(
+        self,
+        prediction: Prediction,
+        x: &Tensor,
+        step: &SolverStep,
+    ) -> Result<Prediction, ProcessError> {
+        let scaled = self.scaling * step.from.timestep;
+        let sum = scaled * scaled + 0.25;
+        let skipped = x.f_mul_scalar(0.25 / sum)?;
+        let x0 = prediction.x0.f_mul_scalar(scaled / sum.sqrt())?.f_add(&skipped)?;
+        Ok(Prediction { x0, ..prediction })
+    }
 }
 
 impl<'a> SchedulerDenoiser<'a> {
     pub(super) fn new(denoiser: impl Denoiser + 'a, clipping: Clipping, keeps_noise: bool) -> Self {
-        Self { denoiser: Box::new(denoiser), clipping, keeps_noise }
+        Self { denoiser: Box::new(denoiser), clipping, keeps_noise, boundary: None }
+    }
+
+    pub(super) fn with_boundary(self, boundary: Option<Boundary>) -> Self {
+        Self { boundary, ..self }
     }
 }
 
@@ -83,7 +118,12 @@ impl Denoiser for SchedulerDenoiser<'_> {
     fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
         let prediction = self.denoiser.denoise(x, step)?;
         let clipped = self.clipping.apply(&prediction, x, step)?;
-        Ok(if self.keeps_noise { Prediction { eps: prediction.eps, ..clipped } } else { clipped })
+        let clipped =
+            if self.keeps_noise { Prediction { eps: prediction.eps, ..clipped } } else { clipped };
+        match self.boundary {
+            Some(boundary) => boundary.apply(clipped, x, step),
+            None => Ok(clipped),
+        }
     }
 }
 

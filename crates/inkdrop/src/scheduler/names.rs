@@ -1,5 +1,6 @@
 //! Names in diffusers' configs: scheduler classes and the values of their arguments.
 
+use inkdrop_schedule::NoiseLevel;
 use serde::Deserialize;
 
 /// Supported scheduler classes.
@@ -25,6 +26,30 @@ pub enum Class {
     DpmMultistep,
     /// `UniPCMultistepScheduler`.
     UniPc,
+    /// `KDPM2AncestralDiscreteScheduler`.
+    Kdpm2Ancestral,
+    /// `DPMSolverSinglestepScheduler`.
+    DpmSinglestep,
+    /// `DEISMultistepScheduler`.
+    Deis,
+    /// `SASolverScheduler`.
+    SaSolver,
+    /// `IPNDMScheduler`.
+    Ipndm,
+    /// `LCMScheduler`.
+    Lcm,
+    /// `TCDScheduler`.
+    Tcd,
+    /// `EDMEulerScheduler`.
+    EdmEuler,
+    /// `EDMDPMSolverMultistepScheduler`.
+    EdmDpmMultistep,
+    /// `CMStochasticIterativeScheduler`.
+    Consistency,
+    /// `FlowMatchEulerDiscreteScheduler`.
+    FlowEuler,
+    /// `FlowMatchHeunDiscreteScheduler`.
+    FlowHeun,
 }
 
 impl Class {
@@ -41,18 +66,78 @@ impl Class {
             "LMSDiscreteScheduler" => Self::Lms,
             "DPMSolverMultistepScheduler" => Self::DpmMultistep,
             "UniPCMultistepScheduler" => Self::UniPc,
+            "KDPM2AncestralDiscreteScheduler" => Self::Kdpm2Ancestral,
+            "DPMSolverSinglestepScheduler" => Self::DpmSinglestep,
+            "DEISMultistepScheduler" => Self::Deis,
+            "SASolverScheduler" => Self::SaSolver,
+            "IPNDMScheduler" => Self::Ipndm,
+            "LCMScheduler" => Self::Lcm,
+            "TCDScheduler" => Self::Tcd,
+            "EDMEulerScheduler" => Self::EdmEuler,
+            "EDMDPMSolverMultistepScheduler" => Self::EdmDpmMultistep,
+            "CMStochasticIterativeScheduler" => Self::Consistency,
+            "FlowMatchEulerDiscreteScheduler" => Self::FlowEuler,
+            "FlowMatchHeunDiscreteScheduler" => Self::FlowHeun,
             _ => return None,
         })
     }
 
     /// True if the class steps between timesteps and has no σ.
     pub fn by_index(self) -> bool {
-        matches!(self, Self::Ddpm | Self::Ddim | Self::Pndm)
+        matches!(self, Self::Ddpm | Self::Ddim | Self::Pndm | Self::Lcm | Self::Tcd)
     }
 
-    /// True if its samples are x0 + σ·ε. Those of the other classes have unit variance.
-    pub fn grows(self) -> bool {
-        !self.by_index() && !matches!(self, Self::DpmMultistep | Self::UniPc)
+    /// True if its noise levels follow from betas.
+    pub fn has_betas(self) -> bool {
+        !matches!(
+            self,
+            Self::Ipndm
+                | Self::EdmEuler
+                | Self::EdmDpmMultistep
+                | Self::Consistency
+                | Self::FlowEuler
+                | Self::FlowHeun
+        )
+    }
+
+    /// True if it chooses n of n + 1 timesteps and truncates them to whole numbers.
+    pub(super) fn is_multistep(self) -> bool {
+        matches!(
+            self,
+            Self::DpmMultistep | Self::UniPc | Self::DpmSinglestep | Self::Deis | Self::SaSolver
+        )
+    }
+
+    /// The scale of its samples, unless arguments change it.
+    pub(super) fn space(self) -> Space {
+        match self {
+            Self::FlowEuler | Self::FlowHeun => Space::Flow,
+            Self::Ipndm => Space::UnitVariance,
+            _ if self.by_index() || self.is_multistep() => Space::UnitVariance,
+            _ => Space::Sigma,
+        }
+    }
+}
+
+/// The scale of a scheduler's samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// √ᾱ·x0 + √(1−ᾱ)·ε.
+    UnitVariance,
+    /// x0 + σ·ε.
+    Sigma,
+    /// (1 − t)·x0 + t·ε.
+    Flow,
+}
+
+impl Space {
+    /// The factor from x of unit variance to x of this scale.
+    pub fn scale(self, level: NoiseLevel) -> f64 {
+        match self {
+            Self::UnitVariance => 1.0,
+            Self::Sigma => 1.0 / level.signal(),
+            Self::Flow => 1.0 / (level.signal() + level.noise()),
+        }
     }
 }
 
@@ -98,6 +183,8 @@ pub enum Predicts {
     Sample,
     /// `v_prediction`.
     VPrediction,
+    /// `flow_prediction`.
+    FlowPrediction,
 }
 
 /// `final_sigmas_type`.
@@ -148,6 +235,34 @@ pub enum Algorithm {
     /// `sde-dpmsolver++`.
     #[serde(rename = "sde-dpmsolver++")]
     SdeDpmsolverPp,
+    /// `data_prediction`, of SASolverScheduler.
+    #[serde(rename = "data_prediction")]
+    DataPrediction,
+    /// `noise_prediction`, of SASolverScheduler.
+    #[serde(rename = "noise_prediction")]
+    NoisePrediction,
+}
+
+/// `sigma_schedule` of the EDM schedulers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigmaSchedule {
+    /// `karras`.
+    #[default]
+    Karras,
+    /// `exponential`.
+    Exponential,
+}
+
+/// `time_shift_type` of the flow schedulers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeShift {
+    /// `exponential`.
+    #[default]
+    Exponential,
+    /// `linear`.
+    Linear,
 }
 
 /// `solver_type`.
@@ -185,6 +300,11 @@ pub enum VarianceType {
 impl Algorithm {
     /// True if the solver extrapolates the predicted x0, not ε.
     pub(super) fn of_image(self) -> bool {
-        matches!(self, Self::DpmsolverPp | Self::SdeDpmsolverPp)
+        matches!(self, Self::DpmsolverPp | Self::SdeDpmsolverPp | Self::DataPrediction)
+    }
+
+    /// True if the solver adds noise.
+    pub(super) fn is_stochastic(self) -> bool {
+        matches!(self, Self::SdeDpmsolver | Self::SdeDpmsolverPp)
     }
 }

@@ -10,12 +10,14 @@ use super::numpy::single;
 use crate::Result;
 use crate::error::ensure;
 
-const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
+pub(super) const SINGLE: (Kind, Device) = (Kind::Float, Device::Cpu);
 
 /// The tables, each `[T]`, f32 numbers as f64.
 ///
 /// They are computed in f32 by diffusers' operations, since the relative rounding error of 1 − ᾱ is
 /// 3e-4 at low noise. [`Arguments::noise_schedule`] is the schedule that they must agree with.
+/// Classes without betas have empty tables.
+#[derive(Default)]
 pub(super) struct Tables {
     pub betas: Vec<f64>,
     /// ᾱ before a last value of 0 is raised.
@@ -29,13 +31,16 @@ pub(super) struct Tables {
 
 impl Tables {
     pub(super) fn of(arguments: &Arguments, class: Class) -> Result<Self> {
+        if !class.has_betas() {
+            return Ok(Self::default());
+        }
         let mut betas = betas(arguments, class)?;
-        if arguments.rescale_betas_zero_snr {
+        if arguments.rescales(class) {
             betas = zero_terminal(&betas)?;
         }
         let plain = one_minus(&betas)?.f_cumprod(0, Kind::Float)?;
         let bars = plain.copy();
-        if arguments.rescale_betas_zero_snr && !class.by_index() {
+        if arguments.rescales(class) && !class.by_index() {
             let last = bars.size()[0] - 1;
             let _ = bars.f_get(last)?.f_fill_(2f64.powi(-24))?;
         }
@@ -57,9 +62,14 @@ impl Tables {
         self.bars.len()
     }
 
-    /// The tables as a [`Schedule`], for samplers that need levels between timesteps.
+    /// The tables as a [`Schedule`], for samplers that need levels between timesteps. A last timestep
+    /// without signal is left out.
     pub(super) fn schedule(&self) -> Result<Schedule> {
-        let (betas, bars) = (self.betas.clone(), self.bars.clone());
+        let (mut betas, mut bars) = (self.betas.clone(), self.bars.clone());
+        if bars.last() == Some(&0.0) {
+            betas.pop();
+            bars.pop();
+        }
         Ok(Schedule::from_parts(Array1::from(betas), Array1::from(bars))?)
     }
 
@@ -122,7 +132,7 @@ fn one_minus(x: &Tensor) -> Result<Tensor> {
     Ok(x.f_neg()?.f_add_scalar(1.0)?)
 }
 
-fn values(x: &Tensor) -> Result<Vec<f64>> {
+pub(super) fn values(x: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::try_from(x.f_to_kind(Kind::Double)?)?)
 }
 

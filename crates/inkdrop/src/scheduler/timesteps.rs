@@ -3,19 +3,32 @@
 use super::names::{Class, Predicts, TimestepSpacing, TimestepType};
 use super::numpy::{falling, linspace, single};
 use super::steps::Planner;
+use crate::Result;
+use crate::error::ensure;
 
 impl Planner<'_> {
     /// The timesteps of the spacing, falling.
-    pub(super) fn spaced(&self) -> Vec<f64> {
+    pub(super) fn spaced(&self) -> Result<Vec<f64>> {
         let (total, n) = (self.tables.steps(), self.count);
-        // DPM-Solver and UniPC drop the last of n + 1.
-        let inner = matches!(self.class, Class::DpmMultistep | Class::UniPc);
-        let last = if self.class == Class::DpmMultistep { self.last_timestep() } else { total };
+        if let Some(times) = &self.given.timesteps {
+            ensure!(
+                !self.arguments.is_curved(),
+                "timesteps beside use_karras_sigmas, use_exponential_sigmas or use_beta_sigmas"
+            );
+            self.check_descending(times, total)?;
+            return Ok(times.iter().map(|time| time.trunc()).collect());
+        }
+        // The multistep classes drop the last of n + 1.
+        let inner = self.class.is_multistep();
+        let last = match self.class {
+            Class::DpmMultistep | Class::DpmSinglestep | Class::SaSolver => self.last_timestep(),
+            _ => total,
+        };
         let points = if inner { n + 1 } else { n };
         let whole = inner || self.class.by_index();
         let fit = |t: f64| if whole { t.round_ties_even() } else { single(t) };
         let offset = self.arguments.steps_offset;
-        match self.arguments.spacing(self.class) {
+        Ok(match self.arguments.spacing(self.class) {
             TimestepSpacing::Linspace => {
                 let line = linspace(0.0, (last - 1) as f64, points);
                 line.into_iter().rev().take(n).map(fit).collect()
@@ -28,7 +41,7 @@ impl Planner<'_> {
                 let times = falling(last as f64, total as f64 / n as f64);
                 times.into_iter().map(|time| time.round_ties_even() - 1.0).collect()
             }
-        }
+        })
     }
 
     /// Number of timesteps with λ of at least `lambda_min_clipped`.
@@ -46,7 +59,7 @@ impl Planner<'_> {
             Class::Euler if continuous => {
                 sigmas[..sigmas.len() - 1].iter().map(|sigma| single(0.25 * sigma.ln())).collect()
             }
-            Class::DpmMultistep | Class::UniPc => {
+            class if class.is_multistep() => {
                 times.iter().enumerate().map(|(i, &time)| self.cut_off(i, time)).collect()
             }
             _ => times.into_iter().map(single).collect(),

@@ -37,7 +37,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Random number generator. per-sample: one generator per image, so image i is the same in any
-    /// batch; torch: one generator for all images, as torch.manual_seed
+    /// batch; brownian-tree: the same, with one path of noise for any number of steps of a stochastic
+    /// sampler; torch: one generator for all images, as torch.manual_seed
     #[arg(long, default_value = "per-sample")]
     rng: String,
     #[serde(skip)]
@@ -129,7 +130,7 @@ impl Arguments {
             count: self.count,
             batch,
             shard: process_shard(self.shard)?,
-            resumable: self.rng.parse::<Rng>()? == Rng::PerImage,
+            resumable: self.rng.parse::<Rng>()? != Rng::Torch,
             restart: false,
         };
         job.check()?;

@@ -10,29 +10,35 @@ const SAMPLER: &str = "ddim";
 
 #[derive(Debug, clap::Args)]
 pub struct SamplerArgs {
-    /// ddpm, ddim, euler, euler-ancestral, heun, edm, lms, dpm-solver-2, dpm++2m, dpm++3m,
-    /// dpm++2m-sde, dpm++3m-sde, unipc, unipc-1 to unipc-3, unipc-2-bh1, unipc-3-bh1, plms or pndm
+    /// ddpm, ddim, euler, euler-ancestral, heun, flow-heun, edm, edm-euler, lms, dpm-solver-2,
+    /// dpm2-ancestral, dpm-adaptive, dpm++2s, dpm++3s, dpm++2m, dpm++3m, dpm++2m-sde, dpm++3m-sde,
+    /// deis, deis-1 to deis-3, sa-solver, unipc, unipc-1 to unipc-3, unipc-2-bh1, unipc-3-bh1, plms,
+    /// pndm, ipndm; for distilled models consistency, lcm or tcd
     /// [default: the scheduler of a diffusers directory, ddim for other models]
     #[arg(long, help_heading = "Sampler")]
     sampler: Option<String>,
-    /// Sampling steps, 1 to the number of timesteps of the model; heun, edm and dpm-solver-2 call
-    /// the network twice per step [default: all for ddpm, 50 for ddim and euler, 25 for others]
+    /// Sampling steps, 1 to the number of timesteps of the model; heun, flow-heun, edm,
+    /// dpm-solver-2 and dpm2-ancestral call the network twice per step; dpm-adaptive chooses steps
+    /// between those of the spacing [default: all for ddpm, 50 for ddim, euler, euler-ancestral and
+    /// edm-euler, 4 for consistency, lcm and tcd, 2 for dpm-adaptive, 25 for others]
     #[arg(long, help_heading = "Sampler")]
     steps: Option<usize>,
     /// Timestep spacing or sigma grid: trailing, leading, linspace, quadratic, ddim, sections,
     /// karras, exponential, polyexponential, vp or flow; or with its number of steps, such as
     /// sections10,15,20, karras20:5 (rho 5), flow20:3 (shift 3), leading20+1 or at:0,10,500
-    /// [default: trailing; karras or flow for continuous noise levels]
+    /// [default: trailing; karras or flow for continuous noise levels, exponential for
+    /// dpm-adaptive]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
     spacing: Option<String>,
-    /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for euler-ancestral]
+    /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for
+    /// euler-ancestral and dpm2-ancestral, 0.3 for tcd (gamma)]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     eta: Option<f64>,
     /// With the DDIMScheduler of a diffusers directory: recompute the noise from the clipped
     /// prediction in every step, as samplers always do
     #[arg(long, help_heading = "Sampler")]
     use_clipped_model_output: bool,
-    /// Stochasticity of the edm sampler (S_churn of Karras et al. 2022) [default: 40]
+    /// Stochasticity of the samplers edm and edm-euler (S_churn of Karras et al. 2022) [default: 40]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     churn: Option<f64>,
 }
@@ -67,11 +73,14 @@ impl SamplerArgs {
         let named: Sampler = self.sampler.as_deref().unwrap_or(SAMPLER).parse()?;
         match (named, self.churn) {
             (Sampler::Edm(default), Some(churn)) => Ok(Sampler::Edm(Churn { churn, ..default })),
+            (Sampler::EdmEuler(default), Some(churn)) => {
+                Ok(Sampler::EdmEuler(Churn { churn, ..default }))
+            }
             (other, None) => Ok(other),
             (other, Some(churn)) => Err(SamplerError::Request {
                 field: "churn",
                 given: format!("{churn} with {other}"),
-                expected: "the sampler edm".into(),
+                expected: "the sampler edm or edm-euler".into(),
             }),
         }
     }
