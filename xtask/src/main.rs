@@ -8,6 +8,7 @@ mod libtorch;
 mod online;
 mod python;
 mod tasks;
+mod torchrun;
 mod workspace;
 
 use clap::error::ErrorKind;
@@ -65,6 +66,8 @@ enum Task {
         #[arg(long, value_name = "PATH")]
         python: Option<PathBuf>,
     },
+    /// Check that PyTorch's torchrun starts and restarts inkdrop to the bytes of `inkdrop launch`
+    Torchrun(torchrun::Options),
     /// Run the benchmarks; arguments go to `cargo bench`
     ///
     /// `--compare pytorch` compares with PyTorch instead: outputs first, then time and memory. `--growth`
@@ -98,6 +101,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         }
         Task::Parity(rest) => tasks::parity(&ws, &rest.args),
         Task::Tensorboard { python } => tasks::tensorboard(&ws, python),
+        Task::Torchrun(options) => torchrun::run(&ws, &options),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
         Task::GpuCheck(options) => tasks::gpu_check(&ws, &options),
         Task::Inkdrop(args) => tasks::inkdrop(&ws, &args),

@@ -10,5 +10,7 @@ mod edit;
 mod layers;
 #[path = "library/pipeline.rs"]
 mod pipeline;
+#[path = "library/processes.rs"]
+mod processes;
 #[path = "library/training.rs"]
 mod training;

@@ -40,8 +40,8 @@ impl Adam {
         for root in 0..processes.count() {
             let of_root = self.states.iter().zip(&owners).filter(|(_, owner)| **owner == root);
             let weights: Vec<&Tensor> = of_root.map(|(state, _)| &state.parameter).collect();
-            if !weights.is_empty() {
-                processes.broadcast_from(&weights, root)?;
+            for part in parts(&weights) {
+                processes.broadcast_from(part, root)?;
             }
         }
         Ok(())
@@ -85,6 +85,25 @@ impl Adam {
     }
 }
 
+/// Tensors are sent in parts of about this many numbers, which are copied into one buffer first.
+const PART: usize = 4 << 20;
+
+/// Consecutive tensors of at most [`PART`] numbers together, or one larger tensor.
+fn parts<'a, 'b>(mut tensors: &'a [&'b Tensor]) -> Vec<&'a [&'b Tensor]> {
+    let mut parts = Vec::new();
+    while !tensors.is_empty() {
+        let mut numbers = 0;
+        let fits = |tensor: &&&Tensor| {
+            numbers += tensor.numel();
+            numbers <= PART
+        };
+        let (part, rest) = tensors.split_at(tensors.iter().take_while(fits).count().max(1));
+        parts.push(part);
+        tensors = rest;
+    }
+    parts
+}
+
 fn owners(sizes: &[usize], processes: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&weight| std::cmp::Reverse(sizes[weight])); // stable
@@ -99,7 +118,24 @@ fn owners(sizes: &[usize], processes: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::owners;
+    use inkdrop_torch::tch::{Device, Kind, Tensor};
+
+    use super::{PART, owners, parts};
+
+    #[test]
+    fn parts_have_all_tensors_in_order_and_a_limit() {
+        let of = |sizes: &[usize]| -> Vec<Vec<usize>> {
+            let tensor = |&size: &usize| Tensor::zeros([size as i64], (Kind::Uint8, Device::Cpu));
+            let tensors: Vec<Tensor> = sizes.iter().map(tensor).collect();
+            let refs: Vec<&Tensor> = tensors.iter().collect();
+            let numbers = |part: &&[&Tensor]| part.iter().map(|tensor| tensor.numel()).collect();
+            parts(&refs).iter().map(numbers).collect()
+        };
+        let small = PART / 2;
+        assert!(of(&[]).is_empty());
+        assert_eq!(of(&[small, small, 1]), [vec![small, small], vec![1]]);
+        assert_eq!(of(&[PART + 1, 1, PART]), [vec![PART + 1], vec![1], vec![PART]]);
+    }
 
     #[test]
     fn shares_are_nearly_equal_and_each_weight_has_one_owner() {
