@@ -146,8 +146,60 @@ fn ends(steps: usize) -> (f64, f64) {
     (0.1 / steps as f64, 20.0 / steps as f64)
 }
 
-/// The config of a DDPMScheduler for a process, if one exists.
-pub fn write(process: &ProcessConfig) -> Option<Value> {
+/// The config of a scheduler for a process, if one exists: DDPMScheduler, EDMEulerScheduler,
+/// FlowMatchEulerDiscreteScheduler or CMStochasticIterativeScheduler.
+pub fn write(process: &DiffusionConfig) -> Option<Value> {
+    match process {
+        DiffusionConfig::Timesteps(config) => ddpm(config),
+        DiffusionConfig::Continuous(config) => continuous_scheduler(config),
+    }
+}
+
+/// The config of a scheduler of continuous noise levels.
+fn continuous_scheduler(config: &ContinuousConfig) -> Option<Value> {
+    let (sigma_min, sigma_max) = config.sigma_range();
+    let edm = |sigma_data: f64, prediction: &str| {
+        json!({
+            "_class_name": "EDMEulerScheduler",
+            "sigma_min": sigma_min,
+            "sigma_max": sigma_max,
+            "sigma_data": sigma_data,
+            "sigma_schedule": "karras",
+            "num_train_timesteps": 1000,
+            "prediction_type": prediction,
+            "rho": 7.0,
+        })
+    };
+    Some(match config.preconditioning {
+        Preconditioning::Consistency { sigma_data, .. } => json!({
+            "_class_name": "CMStochasticIterativeScheduler",
+            "sigma_min": sigma_min,
+            "sigma_max": sigma_max,
+            "sigma_data": sigma_data,
+            "num_train_timesteps": 40,
+            "s_noise": 1.0,
+            "rho": 7.0,
+            "clip_denoised": config.clip,
+        }),
+        // The other schedulers do not clip.
+        _ if config.clip => return None,
+        Preconditioning::Edm { sigma_data } => edm(sigma_data, "epsilon"),
+        Preconditioning::EdmVelocity { sigma_data } => edm(sigma_data, "v_prediction"),
+        Preconditioning::Flow { path: FlowPath::Linear, time_scale }
+            if time_scale.fract() == 0.0 && sigma_max.is_infinite() =>
+        {
+            json!({
+                "_class_name": "FlowMatchEulerDiscreteScheduler",
+                "num_train_timesteps": time_scale as u64,
+                "shift": 1.0,
+            })
+        }
+        _ => return None,
+    })
+}
+
+/// The config of a DDPMScheduler.
+fn ddpm(process: &ProcessConfig) -> Option<Value> {
     let steps = process.schedule.num_timesteps();
     let unscaled =
         process.time == TimeInput::Index || (process.time == TimeInput::Rescaled && steps == 1000);
@@ -229,7 +281,7 @@ mod tests {
                     let (schedule, time) = (schedule.clone(), TimeInput::Index);
                     let process =
                         ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
-                    assert_eq!(discrete(&write(&process).unwrap()).unwrap(), process);
+                    assert_eq!(discrete(&ddpm(&process).unwrap()).unwrap(), process);
                 }
             }
         }
@@ -239,11 +291,11 @@ mod tests {
             time: TimeInput::Index,
             ..ProcessConfig::sprites()
         };
-        let again = discrete(&write(&process).unwrap()).unwrap();
+        let again = discrete(&ddpm(&process).unwrap()).unwrap();
         assert_eq!(again.schedule, ScheduleConfig::Betas { betas: vec![0.1; 3] });
-        assert!(write(&ProcessConfig::sprites()).is_none());
+        assert!(write(&ProcessConfig::sprites().into()).is_none());
         let learned = ProcessConfig { variance: Variance::Learned, ..process };
-        assert!(write(&learned).is_none());
+        assert!(write(&learned.into()).is_none());
     }
 
     #[test]
@@ -272,6 +324,26 @@ mod tests {
         assert!(ipndm.to_string().contains("IPNDMScheduler (supported"));
         let lcm = discrete(&json!({"_class_name": "LCMScheduler"})).unwrap();
         assert!(matches!(lcm.schedule, ScheduleConfig::ScaledLinear { beta_start: 0.00085, .. }));
+    }
+
+    #[test]
+    fn continuous_processes_are_written_and_read_back() {
+        for preconditioning in [
+            Preconditioning::Edm { sigma_data: 0.7 },
+            Preconditioning::EdmVelocity { sigma_data: 0.5 },
+            Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002 },
+            Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1000.0 },
+        ] {
+            let config = ContinuousConfig::new(preconditioning);
+            let written = write(&config.into()).unwrap();
+            let DiffusionConfig::Continuous(again) = read(&written).unwrap() else { panic!() };
+            assert_eq!(again.preconditioning, preconditioning);
+            assert_eq!(again.sigma_range(), config.sigma_range());
+            assert_eq!(again.clip, config.clip);
+        }
+        let cosine = Preconditioning::Flow { path: FlowPath::Cosine, time_scale: 1000.0 };
+        assert!(write(&ContinuousConfig::new(cosine).into()).is_none());
+        assert!(write(&ContinuousConfig::new(Preconditioning::Ve).into()).is_none());
     }
 
     #[test]

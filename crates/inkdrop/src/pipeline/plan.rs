@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use inkdrop_nn::CompileOptions;
-use inkdrop_process::{DiffusionProcess, PredictionType};
+use inkdrop_process::{
+    ContinuousConfig, DiffusionConfig, DiffusionProcess, Preconditioning, PredictionType,
+};
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use inkdrop_unet::ModelConfig;
@@ -80,7 +82,7 @@ pub struct SamplingPlan<'a> {
 impl<'a> SamplingPlan<'a> {
     /// The plan of a sampler.
     pub(super) fn new(pipeline: &'a Pipeline, spacing: LevelSpacing) -> Result<Self> {
-        let sampler = pipeline.settings.sampler()?;
+        let sampler = pipeline.settings.sampler(pipeline.process())?;
         ensure!(
             !pipeline.settings.use_clipped_model_output,
             "--use-clipped-model-output is an argument of a DDIMScheduler, the sampler is {sampler}: samplers always recompute the noise of a clipped prediction"
@@ -183,7 +185,7 @@ impl<'a> SamplingPlan<'a> {
 impl Settings {
     /// The noise levels by name.
     pub fn levels(&self, process: &dyn DiffusionProcess) -> Result<LevelSpacing> {
-        let sampler = self.sampler()?;
+        let sampler = self.sampler(process)?;
         // dpm-adaptive finds its own levels between the ends of the schedule.
         let adaptive = matches!(sampler, Sampler::DpmAdaptive(_)) && process.timesteps().is_some();
         let default = if adaptive { "exponential" } else { default_spacing(process) };
@@ -220,8 +222,8 @@ impl Settings {
     }
 
     /// The sampler with its settings.
-    fn sampler(&self) -> Result<Sampler> {
-        let sampler = self.sampler.unwrap_or(Sampler::DDIM);
+    fn sampler(&self, process: &dyn DiffusionProcess) -> Result<Sampler> {
+        let sampler = self.sampler.map_or_else(|| default_sampler(process), Ok)?;
         Ok(self.eta.map_or(Ok(sampler), |eta| sampler.with_eta(eta))?)
     }
 
@@ -255,6 +257,17 @@ impl Settings {
                 Conditions::new(vec![Condition::none(metadata)])
             }
         }
+    }
+}
+
+/// DDIM, or the sampler of consistency models.
+fn default_sampler(process: &dyn DiffusionProcess) -> Result<Sampler> {
+    match process.config() {
+        DiffusionConfig::Continuous(ContinuousConfig {
+            preconditioning: Preconditioning::Consistency { .. },
+            ..
+        }) => Ok("consistency".parse()?),
+        _ => Ok(Sampler::DDIM),
     }
 }
 

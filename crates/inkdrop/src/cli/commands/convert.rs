@@ -247,8 +247,7 @@ fn scheduler(
         return Ok((Some(theirs.clone()), WITH));
     }
     let process = resolve_process(source, overrides, Some(network))?;
-    let timesteps = process.as_ref().and_then(|process| process.timesteps());
-    let scheduler = timesteps.and_then(scheduler::write);
+    let scheduler = process.as_ref().and_then(scheduler::write);
     let note = match (&process, &scheduler) {
         (_, Some(_)) => WITH,
         (Some(_), None) => {
