@@ -177,6 +177,8 @@ def flow_euler(dice: random.Random) -> Run:
                              "use_dynamic_shifting": dice.random() < 0.3, "invert_sigmas": dice.random() < 0.2,
                              "time_shift_type": dice.choice(["exponential", "linear"]),
                              "stochastic_sampling": dice.random() < 0.3}
+    # diffusers takes the inverted list for the share of noise.
+    options["stochastic_sampling"] &= not options["invert_sigmas"]
     if dice.random() < 0.3:
         options["shift_terminal"] = dice.choice([0.02, 0.1])
     run = Run(options, dice.randint(2, 20))

@@ -166,6 +166,11 @@ fn impossible_arguments_are_refused_in_a_sentence() {
         ("LCM", json!({"original_inference_steps": 2000}), "original_inference_steps 2000"),
         ("LCM", json!({"timestep_scaling": 0.0}), "timestep_scaling 0"),
         ("FlowMatchEulerDiscrete", json!({"shift": 0.0}), "shift 0: expected"),
+        (
+            "FlowMatchEulerDiscrete",
+            json!({"invert_sigmas": true, "stochastic_sampling": true}),
+            "the result is noise",
+        ),
         ("FlowMatchHeunDiscrete", json!({"invert_sigmas": true}), "invert_sigmas"),
         ("FlowMatchEulerDiscrete", json!({"solver_p": 2}), "solver_p"),
     ] {

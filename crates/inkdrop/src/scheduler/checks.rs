@@ -269,6 +269,11 @@ impl Arguments {
             shift > 0.0 && shift.is_finite(),
             "shift {shift}: expected a finite number above 0"
         );
+        ensure!(
+            !(self.invert_sigmas && self.stochastic_sampling),
+            "stochastic_sampling with invert_sigmas: diffusers takes the inverted list for the share of \
+             noise, so that the result is noise"
+        );
         if let Some(end) = self.shift_terminal {
             ensure!((0.0..1.0).contains(&end), "shift_terminal {end}: expected 0 to 1");
         }

@@ -34,8 +34,8 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     pub(super) fn steps(&self) -> Result<SchedulerSteps> {
-        ensure!(self.count > 0, "num_inference_steps is 0: expected 1 or more");
         self.check_given()?;
+        ensure!(self.count > 0, "num_inference_steps is 0: expected 1 or more");
         match self.class {
             Class::EdmEuler | Class::EdmDpmMultistep => self.edm(),
             Class::Consistency => self.consistency(),
