@@ -23,8 +23,8 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Task {
     Bpd(Box<bpd::Arguments>),
-    Likelihood(likelihood::Arguments),
-    Distance(distance::Arguments),
+    Likelihood(Box<likelihood::Arguments>),
+    Distance(Box<distance::Arguments>),
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
