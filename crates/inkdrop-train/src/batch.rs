@@ -274,6 +274,7 @@ impl BatchLabels {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -124,7 +124,7 @@ pub fn resolve_process(
     };
     let stored = match (&source.scheduler, stored_metadata(&source.whole, "process")?) {
         (_, Some(process)) => Some(process),
-        (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?.into()),
+        (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
         _ => None,
     };
     match (stored.map(fit), named.map(fit)) {
