@@ -10,7 +10,7 @@ fn distance(points: &Tensor) -> f64 {
 
 #[test]
 fn samples_of_a_short_run_lie_near_the_spiral() {
-    let network = train(400).unwrap();
+    let network = train(400).expect("a trained network");
     let _guard = no_grad_guard();
     let noise = Tensor::randn([500, 2], F32);
     // A normal distribution of the data's variance is no spiral.
@@ -23,6 +23,6 @@ fn samples_of_a_short_run_lie_near_the_spiral() {
     ] {
         assert!(distance(&points) < 0.08, "{}", distance(&points));
     }
-    let png = picture(&[&noise]).unwrap();
+    let png = picture(&[&noise]).expect("a picture");
     assert_eq!(&png[1..4], b"PNG");
 }

@@ -40,7 +40,8 @@ fn resumed_runs_equal_uninterrupted_ones() {
         let last = place.path("run/final.safetensors");
         let whole = tensors(&last);
         for file in ["checkpoints/step-0000006", "checkpoints/step-0000004", "final"] {
-            fs::remove_file(place.path(&format!("run/{file}.safetensors"))).unwrap();
+            fs::remove_file(place.path(&format!("run/{file}.safetensors")))
+                .expect("a file of the run");
         }
         train(&place, config, "run", &["--steps", "6", "--resume"]);
         assert!(tensors(&last) == whole, "{config}");
@@ -79,8 +80,9 @@ fn models_are_inspected_edited_and_refused_in_words() {
     let model = "run/final.safetensors";
     let text = place.run(&["inspect", model]).succeeds().stdout;
     assert!(text.contains("preconditioning.name=edm"), "{text}");
-    place.run(&["sample", model, "-n", "1", "--class", "food", "--out", "food.png"]).succeeds();
-    let vary = ["edit", "img2img", model, "food.png", "--strength", "0.5", "--out", "varied.png"];
+    place.run(&["sample", model, "-n", "1", "--class", "food", "--out", "food/"]).succeeds();
+    let vary =
+        ["edit", "img2img", model, "food/00000.png", "--strength", "0.5", "--out", "varied.png"];
     place.run(&vary).succeeds();
     place.refuses(&["eval", "bpd", model, "sprites"], &["timesteps", "eval likelihood"]);
     let other = ["sample", model, "--process", "flow", "--out", "x.png"];
@@ -134,8 +136,8 @@ fn likelihoods_do_not_depend_on_the_batch() {
         let bits = |more: &[&str]| -> Vec<f64> {
             let command = ["eval", "likelihood", model, "sprites:1:5", "--steps", "4", "--json"];
             let text = place.run(&[&command[..], more].concat()).succeeds().stdout;
-            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-            serde_json::from_value(report["each"].clone()).unwrap()
+            let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            serde_json::from_value(report["each"].clone()).expect("numbers")
         };
         let all = bits(&[]);
         assert_eq!(all.len(), 5);
