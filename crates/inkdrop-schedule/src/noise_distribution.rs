@@ -1,11 +1,11 @@
-//! Distributions of the noise level in training, for processes of continuous noise levels.
+//! Noise distribution: the noise levels of training images, for processes of continuous noise levels.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::require;
 use crate::{FlowPath, NoiseLevel, Preconditioning, ScheduleError};
 
-/// The distribution of the noise level of a training image.
+/// Noise distribution: how often each noise level occurs in training.
 ///
 /// [`NoiseDistribution::level`] is the quantile function: the level below which a fraction u of the
 /// images lies.
