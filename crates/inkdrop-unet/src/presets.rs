@@ -105,7 +105,7 @@ impl Preset {
         ),
         flags(
             "consistency_imagenet64",
-            "cd_imagenet64_l2.pt, ct_imagenet64.pt and their siblings, 1000 classes",
+            "cd_imagenet64_l2.pt, ct_imagenet64.pt, 1000 classes",
             "--attention_resolutions 32,16,8 --class_cond True --image_size 64 --num_channels 192 --num_head_channels 64 --num_res_blocks 3 --resblock_updown True --use_new_attention_order True",
         ),
         flags(
