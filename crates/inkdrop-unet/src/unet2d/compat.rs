@@ -258,12 +258,12 @@ impl Wrong {
     /// Whether the levels without attention resample by a residual block. The last level does not
     /// resample.
     fn plain(&mut self, field: &str, given: &[String], [plain, resnet]: [&str; 2]) -> bool {
+        let has = |levels: &[String], name: &str| levels.iter().any(|given| given == name);
         let resampling = &given[..given.len().saturating_sub(1)];
-        let has = |name: &str| resampling.iter().any(|given| given == name);
-        if has(plain) && has(resnet) {
+        if has(resampling, plain) && has(resampling, resnet) {
             self.push(field, format!("{plain} and {resnet}"), "one of both");
         }
-        has(resnet)
+        has(given, resnet) && !has(resampling, plain)
     }
 
     fn activation(&mut self, name: &str) -> Activation {

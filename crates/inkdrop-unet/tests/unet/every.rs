@@ -52,6 +52,9 @@ pub fn all() -> Vec<ModelConfig> {
         },
         // A network of diffusers' ConsistencyModelPipeline.
         Unet2dConfig {
+            features: vec![8, 16, 16],
+            down_attention: vec![false, true, true],
+            up_attention: vec![false, true, false],
             resblock_down: true,
             resblock_up: true,
             plain_resblock_down: true,
