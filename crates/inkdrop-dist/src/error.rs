@@ -62,7 +62,7 @@ pub enum DistError {
     /// Gloo cannot use a GPU.
     #[error("the backend gloo works on CPUs: give --backend nccl, or --device cpu")]
     Device,
-    /// The communicator of NCCL cannot be made.
+    /// NCCL failed to create its communicator.
     #[error("NCCL cannot join the processes: {0}; each needs a GPU of its own")]
     Nccl(TorchError),
     /// libtorch failed.
