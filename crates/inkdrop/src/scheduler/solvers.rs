@@ -25,8 +25,8 @@ impl Solver for DdpmScheduler {
         }
         let prediction = denoiser.denoise(x, &step)?;
         let std = prediction.log_variance.f_mul_scalar(0.5)?.f_exp()?;
-        let draw = noise.normal(&x.size(), x.device())?.f_to_kind(x.kind())?;
-        let next = prediction.posterior_mean(x, &step)?.f_add(&draw.f_mul(&std)?)?;
+        let added = draw(noise, x)?.f_mul(&std)?;
+        let next = prediction.posterior_mean(x, &step)?.f_add(&added)?;
         Ok(SolverOutput { x: next, x0: prediction.x0 })
     }
 }

@@ -127,7 +127,7 @@ fn post_hoc_averages_are_models() {
     place.refuses(&["ema", "plain", "--width", "0.1"], &["power=", "keep_every"]);
 }
 
-/// Image i has the same bits in any batch, and the estimate of the trace is close to the exact one.
+/// Image i has the same bits in any batch.
 #[test]
 fn likelihoods_do_not_depend_on_the_batch() {
     let place = Place::new();
@@ -150,4 +150,9 @@ fn likelihoods_do_not_depend_on_the_batch() {
     place.refuses(&[&likelihood[..], &["--batch", "0"]].concat(), &["--batch 0"]);
     place.refuses(&[&likelihood[..], &["--steps", "1"]].concat(), &["at least 2"]);
     place.refuses(&[&likelihood[..], &["--images", "0"]].concat(), &["--images 0"]);
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../inkdrop-data/tests/fixtures/gray.jpg");
+    std::fs::create_dir(place.path("x")).expect("a directory");
+    std::fs::copy(picture, place.path("x/gray.jpg")).expect("a picture");
+    let other_size = ["eval", "likelihood", "sprites", "x"];
+    place.refuses(&other_size, &["give data of that size", "--fit"]);
 }

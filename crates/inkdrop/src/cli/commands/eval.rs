@@ -5,6 +5,7 @@ mod conditions;
 mod distance;
 mod features;
 mod figures;
+mod images;
 mod likelihood;
 
 use anyhow::{Context, Result};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use inkdrop::data::Images;
-use inkdrop::model::{Condition, ModelMetadata, conditioning};
+use inkdrop::model::conditioning;
 use inkdrop::nn::{Conditioning, Network};
 use inkdrop::process::{BitsPerDim, BoundTerms, Process, pixels};
 use inkdrop::schedule::TimestepSpacing;
@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 
 use super::conditions::DataConditions;
 use super::figures::{BatchFigures, Figures, mean};
+use super::images::ImagesArgs;
 use super::{hash_of, model_hash};
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::options::{Found, ImageSet, ModelArgs, ProcessesArgs};
+use crate::options::{ModelArgs, ProcessesArgs};
 use crate::processes::Processes;
 use crate::stdout::{entry, print_line};
 
@@ -28,27 +29,14 @@ use crate::stdout::{entry, print_line};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
-    /// CIFAR-10's .bin file or directory, or an IDX file; with its labels
-    data: ImageSet,
-    /// Resize the pictures of a directory to the size of the model, as data.size does in training
-    #[arg(long)]
-    fit: bool,
-    /// Number of images, evenly spaced over the data set [default: all]
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
+    #[command(flatten)]
+    images: ImagesArgs,
     /// Batch size
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// Timestep spacing of a shorter process: 50, ddim50, trailing50, … [default: all timesteps]
     #[arg(long, value_name = "SPACING")]
     steps: Option<TimestepSpacing>,
-    /// Random seed; image i has the same noise in any batch
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Class of all images instead of the labels: a number, or the name of a context
-    #[arg(long, value_name = "N|NAME")]
-    class: Option<String>,
     /// Print JSON, with every timestep
     #[arg(long)]
     json: bool,
@@ -62,16 +50,9 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 
 fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
     ensure!(arguments.batch > 0, "--batch 0: expected at least 1");
-    let pipeline = arguments.model.open(arguments.seed)?;
+    let pipeline = arguments.model.open(arguments.images.seed)?;
     let shape = pipeline.metadata().model.image_shape().map(|side| side as usize);
-    ensure!(
-        !arguments.fit || shape[1] == shape[2],
-        "--fit: the model generates {} x {}, expected a square",
-        shape[1],
-        shape[2]
-    );
-    let found = arguments.data.load(shape[0], arguments.fit.then_some(shape[1]))?;
-    let (images, conditions) = arguments.images(pipeline.metadata(), &found, shape)?;
+    let (images, conditions) = arguments.images.load(pipeline.metadata())?;
     let process = pipeline
         .process()
         .timesteps()
@@ -108,35 +89,6 @@ fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
 }
 
 impl Arguments {
-    /// The images to evaluate, with the condition of each.
-    fn images(
-        &self,
-        metadata: &ModelMetadata,
-        Found { data, classes }: &Found,
-        [channels, height, width]: [usize; 3],
-    ) -> Result<(Images, DataConditions)> {
-        let given = [data.images.height(), data.images.width(), data.images.channels()];
-        ensure!(
-            given == [height, width, channels],
-            "{} has images of {} x {} x {} (height, width, channels), the model generates {height} x {width} x {channels}: give data of that size, --fit the pictures of a directory, or give another --size",
-            self.data,
-            given[0],
-            given[1],
-            given[2]
-        );
-        let all = data.len();
-        let count = self.images.unwrap_or(all);
-        ensure!(
-            (1..=all).contains(&count),
-            "--images {count}: expected 1 to {all}, which {} has",
-            self.data
-        );
-        let indices: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        let fixed = self.class.as_ref().map(|name| Condition::class(metadata, name)).transpose()?;
-        let conditions = DataConditions::of(metadata, (&data.labels, classes), &indices, fixed)?;
-        Ok((data.images.select(&indices)?, conditions))
-    }
-
     /// What the result depends on, for several processes.
     fn facts(
         &self,
@@ -149,7 +101,7 @@ impl Arguments {
             ("data of", hash_of(images)),
             ("the conditions", format!("{:?}", conditions.each)),
             ("--batch", self.batch.to_string()),
-            ("--seed", self.seed.to_string()),
+            ("--seed", self.images.seed.to_string()),
             ("--steps", self.steps.as_ref().map(ToString::to_string).unwrap_or_default()),
         ]
     }
@@ -164,9 +116,9 @@ impl Arguments {
             "mse": mean(&figures.per_step(&figures.eps_mse)),
             "xstart_mse": mean(&figures.per_step(&figures.x0_mse)),
             "images": figures.totals.len(),
-            "data": self.data.to_string(),
+            "data": self.images.data.to_string(),
             "condition": conditions.source,
-            "seed": self.seed,
+            "seed": self.images.seed,
             "steps": process.timestep_map(),
             "of_steps": process.config().schedule.num_timesteps(),
             "per_step": {
@@ -194,7 +146,7 @@ impl Arguments {
                 format!(
                     "{} of {}, {height} x {width} x {channels}",
                     figures.totals.len(),
-                    self.data
+                    self.images.data
                 ),
             ),
             ("steps", format!("{} of {}", steps.0, steps.1)),
@@ -281,7 +233,7 @@ impl Evaluation<'_> {
         let part = images.select(&indices)?;
         let device = self.process.device();
         let x0 = pixels::to_tensor(part.bytes(), part.nhwc(), device)?;
-        let noise = PerImageNoise::new(arguments.seed, range.start as u64..range.end as u64);
+        let noise = PerImageNoise::new(arguments.images.seed, range.start as u64..range.end as u64);
         let conditioning = conditioning(&conditions.each[range], device)?;
         let bits = self.batch(&x0, &conditioning, noise)?;
         bits.map(|bits| BatchFigures::new(&bits)).transpose()

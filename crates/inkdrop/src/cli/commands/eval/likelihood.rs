@@ -1,15 +1,14 @@
 //! `inkdrop eval likelihood`: bits per dimension of images under the probability flow.
 
-use anyhow::{Result, ensure};
-use inkdrop::model::Condition;
+use anyhow::Result;
 use inkdrop::sampler::Trace;
 use serde_json::json;
 
-use super::conditions::DataConditions;
 use super::figures::mean;
+use super::images::ImagesArgs;
 use super::model_hash;
 use crate::interrupt::{INTERRUPTED, Interrupt};
-use crate::options::{Found, ImageSet, ModelArgs};
+use crate::options::ModelArgs;
 use crate::progress;
 use crate::stdout::{entry, print_line};
 
@@ -21,15 +20,8 @@ use crate::stdout::{entry, print_line};
 pub struct Arguments {
     #[command(flatten)]
     model: ModelArgs,
-    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
-    /// CIFAR-10's .bin file or directory, or an IDX file; with its labels
-    data: ImageSet,
-    /// Resize the pictures of a directory to the size of the model, as data.size does in training
-    #[arg(long)]
-    fit: bool,
-    /// Number of images, evenly spaced over the data set [default: all]
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
+    #[command(flatten)]
+    images: ImagesArgs,
     /// Batch size
     #[arg(long, default_value_t = 16)]
     batch: usize,
@@ -40,32 +32,16 @@ pub struct Arguments {
     /// without, estimate it with one (Hutchinson)
     #[arg(long)]
     exact: bool,
-    /// Random seed; image i has the same noise in any batch
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Class of all images instead of the labels: a number, or the name of a context
-    #[arg(long, value_name = "N|NAME")]
-    class: Option<String>,
     /// Print JSON, with every image
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
-    let Arguments { data, steps, batch, seed, .. } = arguments;
+    let Arguments { steps, batch, images: ImagesArgs { data, seed, .. }, .. } = arguments;
     let pipeline = arguments.model.open(*seed)?;
-    let metadata = pipeline.metadata();
-    let shape = metadata.model.image_shape().map(|side| side as usize);
-    let size = arguments.fit.then_some(shape[1]);
-    let Found { data: found, classes } = data.load(shape[0], size)?;
-    let all = found.len();
-    let count = arguments.images.unwrap_or(all);
-    ensure!((1..=all).contains(&count), "--images {count}: expected 1 to {all}, which {data} has");
-    let indices: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-    let fixed =
-        arguments.class.as_ref().map(|name| Condition::class(metadata, name)).transpose()?;
-    let conditions = DataConditions::of(metadata, (&found.labels, &classes), &indices, fixed)?;
-    let images = found.images.select(&indices)?;
+    let (images, conditions) = arguments.images.load(pipeline.metadata())?;
+    let count = images.len();
     let weights = model_hash(&pipeline)?;
     let pipeline = pipeline.conditions(conditions.each).steps(*steps).batch(*batch).seed(*seed);
     let trace = if arguments.exact { Trace::Exact } else { Trace::Hutchinson };
