@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -34,6 +35,37 @@ void quiet() {
   constexpr int fatal = 3;
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = fatal;
 }
+
+// Starts collectives one after the other. c10d's flight recorder notes the groups of a process in a map without a
+// lock (FlightRecorder::recordWithResetEnabled of libtorch 2.11), so that groups of several threads break it.
+class Gloo : public c10d::ProcessGroupGloo {
+  static std::mutex &lock() {
+    static std::mutex mutex;
+    return mutex;
+  }
+
+public:
+  using c10d::ProcessGroupGloo::ProcessGroupGloo;
+
+  c10::intrusive_ptr<c10d::Work> allreduce(std::vector<at::Tensor> &tensors,
+                                           const c10d::AllreduceOptions &options) override {
+    std::lock_guard<std::mutex> guard(lock());
+    return ProcessGroupGloo::allreduce(tensors, options);
+  }
+
+  c10::intrusive_ptr<c10d::Work> broadcast(std::vector<at::Tensor> &tensors,
+                                           const c10d::BroadcastOptions &options) override {
+    std::lock_guard<std::mutex> guard(lock());
+    return ProcessGroupGloo::broadcast(tensors, options);
+  }
+
+  c10::intrusive_ptr<c10d::Work> allgather(std::vector<std::vector<at::Tensor>> &outputs,
+                                           std::vector<at::Tensor> &inputs,
+                                           const c10d::AllgatherOptions &options) override {
+    std::lock_guard<std::mutex> guard(lock());
+    return ProcessGroupGloo::allgather(outputs, inputs, options);
+  }
+};
 
 std::vector<at::Tensor> tensors_of(const void *const *tensors, size_t count) {
   std::vector<at::Tensor> list;
@@ -109,7 +141,7 @@ int inkdrop_group_new(void *store, int rank, int size, const char *address, int6
   return guarded(error, [&] {
     auto options = c10d::ProcessGroupGloo::Options::create(milliseconds(timeout_ms));
     options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address));
-    auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store_of(store), rank, size, std::move(options));
+    auto gloo = c10::make_intrusive<Gloo>(store_of(store), rank, size, std::move(options));
     auto all = c10::make_intrusive<c10d::ProcessGroup>(store_of(store), rank, size);
     auto all_reduces = std::make_shared<inkdrop::AllReduces>();
     auto measured = c10::make_intrusive<inkdrop::Measured>(std::move(gloo), all_reduces);
