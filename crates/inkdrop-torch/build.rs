@@ -83,20 +83,25 @@ fn build_kernels() {
         ("avx2", &["-march=haswell"]),
         ("avx512", &["-march=skylake-avx512", "-mprefer-vector-width=512"]),
     ];
-    for (set, flags) in sets.iter().take(if x86 { 3 } else { 1 }) {
-        for kernel in ["norm", "dropout", "winograd"] {
-            let mut build = cc::Build::new();
-            for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
-                build.flag_if_supported(flag);
-            }
-            build
-                .cpp(true)
-                .std("c++17")
-                .opt_level(3)
-                .define("INKDROP_KERNEL", format!("{kernel}_{set}").as_str())
-                .file(format!("shim/{kernel}_kernel.cpp"))
-                .warnings(false)
-                .compile(&format!("inkdrop_{kernel}_{set}"));
+    let bf16 = ["-march=skylake-avx512", "-mprefer-vector-width=512", "-mavx512bf16"];
+    let sets = sets.iter().take(if x86 { 3 } else { 1 });
+    let kernels = ["norm", "dropout", "winograd"];
+    let mut jobs: Vec<_> = sets.flat_map(|set| kernels.map(|kernel| (kernel, *set))).collect();
+    if x86 {
+        jobs.push(("winograd", ("avx512_bf16", &bf16)));
+    }
+    for (kernel, (set, flags)) in jobs {
+        let mut build = cc::Build::new();
+        for flag in flags.iter().chain(&["-ffp-contract=fast", "-Wno-psabi"]) {
+            build.flag_if_supported(flag);
         }
+        build
+            .cpp(true)
+            .std("c++17")
+            .opt_level(3)
+            .define("INKDROP_KERNEL", format!("{kernel}_{set}").as_str())
+            .file(format!("shim/{kernel}_kernel.cpp"))
+            .warnings(false)
+            .compile(&format!("inkdrop_{kernel}_{set}"));
     }
 }

@@ -6,8 +6,8 @@
 
 use std::fmt::Debug;
 
-use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_torch::{PackedConv, PostOp, Result, TorchError};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{PackedConv, PostOp, Result, TorchError, multiplies_bf16};
 
 use crate::modulation::Modulation;
 use crate::{
@@ -33,8 +33,9 @@ pub struct CompileOptions {
     pub times: Vec<f64>,
     /// Classes to combine with these timesteps, for a class-conditional network.
     pub classes: Vec<i64>,
-    /// Packs convolution weights in oneDNN's order and fuses normalisation with its neighbours;
-    /// CPU and f32 only.
+    /// Packs convolution weights in oneDNN's order and fuses normalisation with its neighbours; on the
+    /// CPU only, in f32, and in bf16 where the processor multiplies it
+    /// ([`multiplies_bf16`](inkdrop_torch::multiplies_bf16)).
     pub pack: bool,
     /// Records passes as CUDA graphs and replays them ([`CudaGraphNetwork`]); GPU only.
     pub graphs: bool,
@@ -61,6 +62,19 @@ impl CompileOptions {
             _ => network,
         }
     }
+}
+
+/// The dtype of the activations between compiled layers. Packed convolutions in bf16 take and return
+/// f32: only their factors are rounded.
+///
+/// - torso, device: of the weights
+/// - pack: as in [`CompileOptions::pack`]
+///
+/// # Errors
+/// Those of [`multiplies_bf16`](inkdrop_torch::multiplies_bf16).
+pub fn compiled_activations(torso: Kind, device: Device, pack: bool) -> Result<Kind> {
+    let full = torso == Kind::BFloat16 && device == Device::Cpu && pack && multiplies_bf16()?;
+    Ok(if full { Kind::Float } else { torso })
 }
 
 /// The form of the layers in a block: [`Trained`] or [`Compiled`].
@@ -176,7 +190,7 @@ pub trait Unit: Debug + Clone + Send + 'static {
 pub enum CompiledConv {
     /// libtorch's ordinary operation: f64, half precision, a GPU, one or three axes.
     Plain(Conv),
-    /// f32 over two axes on the CPU.
+    /// f32, or bf16 where the processor multiplies it, over two axes on the CPU.
     Packed(PackedConv),
 }
 
@@ -194,7 +208,11 @@ impl CompiledConv {
             true => PackedConv::new(weight, bias, [y, x], [p, p])?,
             false => None,
         };
-        let plain = || Ok(Self::Plain(Conv::detached(config, weight, bias)?));
+        let plain = || {
+            let kind = compiled_activations(weight.kind(), weight.device(), pack)?;
+            let (weight, bias) = (weight.f_to_kind(kind)?, bias.f_to_kind(kind)?);
+            Ok(Self::Plain(Conv::detached(config, &weight, &bias)?))
+        };
         packed.map_or_else(plain, |packed| Ok(Self::Packed(packed)))
     }
 

@@ -4,7 +4,7 @@ use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{Result, winograd_conv};
 
 use crate::compiled::{Convolution, TransposedConvolution};
-use crate::{CompiledConv, CompiledConvTranspose2d, Init, Scope, Weight};
+use crate::{CompiledConv, CompiledConvTranspose2d, Init, Scope, Weight, compiled_activations};
 
 /// Channels and geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,13 +250,17 @@ impl ConvTranspose2d {
     /// # Errors
     /// libtorch is out of memory.
     pub fn compile(&self, pack: bool) -> Result<CompiledConvTranspose2d> {
-        let detached = |tensor: &Tensor| -> Result<Weight> { Ok(Weight::new(tensor.f_detach()?)) };
-        let (weight, bias) = (detached(&self.weight)?, detached(&self.bias)?);
+        let kind = compiled_activations(self.weight.kind(), self.weight.device(), pack)?;
+        let detached = |tensor: &Tensor| -> Result<Weight> {
+            Ok(Weight::new(tensor.f_detach()?.f_to_kind(kind)?))
+        };
         let ConvConfig { kernel, strides, padding, .. } = self.config;
         // Patches that do not overlap are a 1×1 convolution, which oneDNN can pack.
         if pack && strides == [kernel; 3] && padding == 0 {
+            let (weight, bias) = (self.weight.f_detach()?, self.bias.f_detach()?);
             return CompiledConvTranspose2d::patches(self.config, &weight, &bias);
         }
+        let (weight, bias) = (detached(&self.weight)?, detached(&self.bias)?);
         Ok(CompiledConvTranspose2d::Plain(Self { weight, bias, config: self.config }))
     }
 

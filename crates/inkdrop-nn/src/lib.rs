@@ -27,7 +27,7 @@ pub use checkpointed::Checkpointed;
 pub use compiled::{
     CompileOptions, Compiled, CompiledConv, CompiledConvTranspose2d, CompiledConvUnit,
     CompiledNorm, CompiledSelfAttention, Convolution, Form, Normalization, Trained,
-    TransposedConvolution, Unit,
+    TransposedConvolution, Unit, compiled_activations,
 };
 pub use context::{ConvUnit, ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};

@@ -17,7 +17,7 @@ Isa of_processor() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-    return Isa::Avx512;
+    return __builtin_cpu_supports("avx512bf16") ? Isa::Avx512Bf16 : Isa::Avx512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::Avx2;
 #endif
   return Isa::Baseline;
@@ -26,10 +26,11 @@ Isa of_processor() {
 Isa allowed() {
   const char *given = std::getenv("INKDROP_MAX_ISA");
   const std::string name = given != nullptr ? given : "";
-  if (name.empty() || name == "avx512") return Isa::Avx512;
+  if (name.empty() || name == "avx512_bf16") return Isa::Avx512Bf16;
+  if (name == "avx512") return Isa::Avx512;
   if (name == "avx2") return Isa::Avx2;
   TORCH_CHECK(name == "baseline", "INKDROP_MAX_ISA is '", name,
-              "', expected avx512, avx2 or baseline");
+              "', expected avx512_bf16, avx512, avx2 or baseline");
   return Isa::Baseline;
 }
 

@@ -31,7 +31,7 @@ struct Mask {
 
 const DropoutKernel &kernel() {
 #if defined(__x86_64__)
-  if (isa() == Isa::Avx512) return dropout_avx512;
+  if (isa() >= Isa::Avx512) return dropout_avx512;
   if (isa() == Isa::Avx2) return dropout_avx2;
 #endif
   return dropout_baseline;

@@ -15,11 +15,16 @@ int inkdrop_packed_conv(const void *x, const void *weight, const void *bias, con
                         const long long *stride, const long long *padding, int activation,
                         void **out, char **error);
 
-// The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 with outputs in multiples of 32 and
-// inputs of 16, in the form that inkdrop_winograd_conv takes. Tile: 2 for F(2x2, 3x3), 4 for F(4x4, 3x3).
+// The weight of a 3x3 convolution, [outputs, inputs, 3, 3] in f32 or bf16 with outputs in multiples of 32
+// and inputs of 16, in the form that inkdrop_winograd_conv takes. Tile: 2 for F(2x2, 3x3), 4 for
+// F(4x4, 3x3), 1 for a 1x1 convolution.
+// 1 if weights in bf16 are taken: their products are summed in f32 (AVX512-BF16).
+int inkdrop_multiplies_bf16(int *found, char **error);
+
 int inkdrop_winograd_weight(const void *weight, int tile, void **out, char **error);
 
-// A 3x3 convolution with stride 1 and padding 1, as inkdrop_packed_conv.
+// A 3x3 convolution with stride 1 and padding 1, or a 1x1 one, as inkdrop_packed_conv. x is in f32 with any
+// weight.
 int inkdrop_winograd_conv(const void *x, const void *weight, const void *bias, const void *other,
                           int activation, void **out, char **error);
 

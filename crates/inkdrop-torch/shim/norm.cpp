@@ -23,7 +23,7 @@ using torch::autograd::variable_list;
 
 const NormKernel &kernel() {
 #if defined(__x86_64__)
-  if (isa() == Isa::Avx512) return norm_avx512;
+  if (isa() >= Isa::Avx512) return norm_avx512;
   if (isa() == Isa::Avx2) return norm_avx2;
 #endif
   return norm_baseline;

@@ -26,10 +26,30 @@ const at::Tensor &tensor(const void *pointer) { return *static_cast<const at::Te
 
 const WinogradKernel &kernel() {
 #if defined(__x86_64__)
-  if (isa() == Isa::Avx512) return winograd_avx512;
+  if (isa() >= Isa::Avx512) return winograd_avx512;
   if (isa() == Isa::Avx2) return winograd_avx2;
 #endif
   return winograd_baseline;
+}
+
+// Whether the processor, and the compiler that made the kernels, know AVX512-BF16.
+bool multiplies_bf16() {
+#if defined(__x86_64__)
+  return isa() >= Isa::Avx512Bf16 && winograd_avx512_bf16.factor_size == 2;
+#else
+  return false;
+#endif
+}
+
+// For factors of this dtype.
+const WinogradKernel &kernel(at::ScalarType factors) {
+  if (factors != at::kBFloat16) return kernel();
+  TORCH_CHECK(multiplies_bf16(), "this processor has no AVX512-BF16");
+#if defined(__x86_64__)
+  return winograd_avx512_bf16;
+#else
+  return kernel();
+#endif
 }
 
 int64_t rounded_up(int64_t value, int64_t multiple) {
@@ -38,26 +58,28 @@ int64_t rounded_up(int64_t value, int64_t multiple) {
 
 // ---------------------------------------------------------------- weights
 
-// [outputs, inputs, 3, 3] in the kernel's form; `turned`: [inputs, outputs, 3, 3], rotated.
+// [outputs, inputs, 3, 3] in the kernel's form and the dtype of the weight, f32 or bf16; `turned`:
+// [inputs, outputs, 3, 3], rotated. With tiles of 1, kernels are 1x1.
 at::Tensor packed(const at::Tensor &weight, int64_t tile, bool turned) {
-  const auto given = weight.contiguous();
+  const auto factors = weight.scalar_type();
+  const auto given = weight.contiguous().to(at::kFloat);
   WinogradShape shape{};
   shape.tile = tile;
   shape.outputs = given.size(turned ? 1 : 0);
   shape.inputs = given.size(turned ? 0 : 1);
-  const int64_t block = kernel().block;
-  TORCH_CHECK(shape.outputs % 32 == 0 && shape.inputs % 16 == 0 && given.size(2) == 3 &&
-                  given.size(3) == 3 && given.scalar_type() == at::kFloat,
-              "expected 3x3 kernels in f32, outputs in multiples of 32 and inputs of 16");
+  const int64_t block = kernel(factors).block, side = tile == 1 ? 1 : 3;
+  TORCH_CHECK(shape.outputs % 32 == 0 && shape.inputs % 16 == 0 && given.size(2) == side &&
+                  given.size(3) == side && (factors == at::kFloat || factors == at::kBFloat16),
+              "expected kernels of side ", side,
+              " in f32 or bf16, outputs in multiples of 32 and inputs of 16");
   auto result = at::empty({shape.outputs / block, shape.frequencies(),
-                           shape.inputs * block + WINOGRAD_PAD}, given.options());
-  WinogradWeights whole{&shape, given.const_data_ptr<float>(), result.mutable_data_ptr<float>(),
-                        turned, 0, 0};
+                           shape.inputs * block + WINOGRAD_PAD}, given.options().dtype(factors));
+  WinogradWeights whole{&shape, given.const_data_ptr<float>(), result.mutable_data_ptr(), turned, 0, 0};
   in_parallel(shape.outputs / block, [&](int64_t i) {
     WinogradWeights job = whole;
     job.first = i;
     job.last = i + 1;
-    kernel().weights(job);
+    kernel(factors).weights(job);
   });
   return result;
 }
@@ -75,10 +97,11 @@ int64_t tiles_at_once(const WinogradShape &shape) {
 // x [B, C, H, W] with packed weights, then `other` or an activation.
 at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Tensor &bias,
                     const at::Tensor &other, int activation) {
-  const int64_t block = kernel().block;
+  const WinogradKernel &chosen = kernel(weights.scalar_type());
+  const int64_t block = chosen.block;
   const auto input = x.contiguous(at::MemoryFormat::ChannelsLast);
   WinogradShape shape{};
-  shape.tile = weights.size(1) == 36 ? 4 : 2;
+  shape.tile = weights.size(1) == 36 ? 4 : weights.size(1) == 16 ? 2 : 1;
   shape.batch = input.size(0);
   shape.inputs = input.size(1);
   shape.height = input.size(2);
@@ -110,7 +133,7 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Te
   whole.shape = &shape;
   whole.x = input.const_data_ptr<float>();
   whole.y = result.mutable_data_ptr<float>();
-  whole.weights = weights.const_data_ptr<float>();
+  whole.weights = weights.const_data_ptr();
   whole.bias = bias.defined() ? bias.const_data_ptr<float>() : nullptr;
   whole.other = other.defined() ? term.const_data_ptr<float>() : nullptr;
   whole.activation = activation;
@@ -123,7 +146,7 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Te
     job.last_output = std::min(job.first_output + each, shape.outputs);
     room.resize(std::max<size_t>(room.size(), winograd_room(shape, job.last - job.first)));
     job.room = room.data();
-    kernel().forward(job);
+    chosen.forward(job);
   });
   return result;
 }
@@ -207,6 +230,10 @@ struct Convolution : torch::autograd::Function<Convolution> {
 Maybe maybe(const void *pointer) { return pointer ? Maybe(tensor(pointer)) : std::nullopt; }
 
 }  // namespace
+
+int inkdrop_multiplies_bf16(int *found, char **error) {
+  return guarded(error, [&] { *found = multiplies_bf16(); });
+}
 
 int inkdrop_winograd_weight(const void *weight, int tile, void **out, char **error) {
   return guarded(error, [&] {

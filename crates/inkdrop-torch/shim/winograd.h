@@ -1,5 +1,6 @@
 // 3x3 convolutions by Winograd's algorithm, F(2x2, 3x3) and F(4x4, 3x3) of Lavin & Gray 2016: 2.25
-// and 4 times fewer multiplications. Stride 1, padding 1, f32, channels innermost.
+// and 4 times fewer multiplications. Stride 1, padding 1, channels innermost; f32, or factors in bf16 with
+// sums in f32.
 //
 // An M x M tile of results depends on N x N pixels, N = M + 2. Both are brought to N² numbers a
 // channel (frequencies), where the convolution is one matrix product for each of them:
@@ -11,10 +12,10 @@ namespace inkdrop {
 
 // Geometry that all jobs of a convolution share.
 struct WinogradShape {
-  int64_t tile;  // M: 2 or 4
+  int64_t tile;  // M: 2 or 4; 1 is a 1x1 convolution without padding, a plain matrix product
   int64_t batch, height, width, inputs, outputs;
 
-  int64_t frequencies() const { return (tile + 2) * (tile + 2); }
+  int64_t frequencies() const { return tile == 1 ? 1 : (tile + 2) * (tile + 2); }
   int64_t across() const { return (width + tile - 1) / tile; }
   int64_t down() const { return (height + tile - 1) / tile; }
   int64_t tiles() const { return batch * down() * across(); }
@@ -29,7 +30,7 @@ constexpr int64_t WINOGRAD_PAD = 16;
 struct WinogradWeights {
   const WinogradShape *shape;
   const float *from;
-  float *to;
+  void *to;  // in the kernel's factors
   bool turned;  // `from` is [inputs, outputs, 3, 3], and its kernels are rotated by 180 degrees
   int64_t first, last;  // blocks of outputs
 };
@@ -39,7 +40,7 @@ struct WinogradForward {
   const WinogradShape *shape;
   const float *x;
   float *y;
-  const float *weights;
+  const void *weights;  // in the kernel's factors
   const float *bias;    // or null
   const float *other;   // added to the result, or null
   int activation;       // 0 none, 1 ReLU, 2 SiLU, 3 GELU; 0 with `other`
@@ -69,7 +70,8 @@ inline int64_t winograd_room(const WinogradShape &shape, int64_t tiles) {
 
 // One instruction set's kernel. Inputs and outputs are multiples of 32.
 struct WinogradKernel {
-  int block;  // outputs that are computed together
+  int block;        // outputs that are computed together
+  int factor_size;  // bytes of a factor: 4 (f32) or 2 (bf16)
   void (*weights)(const WinogradWeights &);
   void (*forward)(const WinogradForward &);
   // Tiles first..last of the chunk.
@@ -83,6 +85,8 @@ struct WinogradKernel {
 extern const WinogradKernel winograd_baseline;
 #if defined(__x86_64__)
 extern const WinogradKernel winograd_avx2, winograd_avx512;
+// Factors are bf16, sums f32.
+extern const WinogradKernel winograd_avx512_bf16;
 #endif
 
 }  // namespace inkdrop

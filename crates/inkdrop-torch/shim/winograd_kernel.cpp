@@ -5,6 +5,10 @@
 #include "winograd.h"
 #include "vectors.h"
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 using namespace inkdrop;
@@ -159,6 +163,60 @@ BOTH_AXES(transform_gradient, gradient_axis, M, M + 2)
 BOTH_AXES(transform_weight, weight_axis, 3, M + 2)
 BOTH_AXES(transform_kernel, kernel_axis, M + 2, 3)
 
+// ---------------------------------------------------------------- factors of the products
+
+// Transformed inputs and weights as they are multiplied: f32, or with AVX512-BF16 bf16 in pairs of
+// channels, whose two products are summed in f32.
+
+// Sides of a transformed tile and of a kernel; M = 1 is a 1x1 convolution, a plain matrix product.
+template <int M>
+constexpr int SIDE_OF = M == 1 ? 1 : M + 2;
+template <int M>
+constexpr int KERNEL_OF = M == 1 ? 1 : 3;
+
+#if defined(__AVX512BF16__)
+
+typedef uint16_t factor;
+typedef __m512bh factors;
+typedef int32_t pair __attribute__((aligned(2), may_alias));
+constexpr int PAIR = 2;
+
+INLINE factors load_factors(const factor *from) { return (factors)_mm512_loadu_si512(from); }
+
+// The same pair in all lanes.
+INLINE factors broadcast_factors(const factor *from) {
+  return (factors)_mm512_set1_epi32(*reinterpret_cast<const pair *>(from));
+}
+
+INLINE vec multiply_add(vec sum, factors a, factors b) {
+  return (vec)_mm512_dpbf16_ps((__m512)sum, a, b);
+}
+
+INLINE void store_factors(factor *to, vec values) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), (__m256i)_mm512_cvtneps_pbh((__m512)values));
+}
+
+// One channel's weights: every second number.
+INLINE void store_weights(factor *to, vec values) {
+  factor all[V];
+  store_factors(all, values);
+  for (int lane = 0; lane < V; ++lane) to[PAIR * lane] = all[lane];
+}
+
+#else
+
+typedef float factor;
+typedef vec factors;
+constexpr int PAIR = 1;
+
+INLINE factors load_factors(const factor *from) { return load(from); }
+INLINE factors broadcast_factors(const factor *from) { return broadcast(*from); }
+INLINE vec multiply_add(vec sum, factors a, factors b) { return sum + a * b; }
+INLINE void store_factors(factor *to, vec values) { store(to, values); }
+INLINE void store_weights(factor *to, vec values) { store(to, values); }
+
+#endif
+
 // ---------------------------------------------------------------- tiles in memory
 
 // The first pixel of a tile of results.
@@ -190,36 +248,42 @@ INLINE void read_pixels(const WinogradShape &shape, const float *from, int64_t c
 
 template <int M>
 INLINE void input_of_tile(const WinogradShape &shape, const float *x, int64_t tile, int64_t channel,
-                          vec (&to)[M + 2][M + 2]) {
+                          vec (&to)[SIDE_OF<M>][SIDE_OF<M>]) {
   Pixel at = first_pixel<M>(shape, tile);
-  at.row -= 1;
-  at.column -= 1;
-  vec pixels[M + 2][M + 2];
-  read_pixels(shape, x, shape.inputs, at, channel, pixels);
-  transform_input<M>(pixels, to);
+  if constexpr (M == 1) {
+    read_pixels(shape, x, shape.inputs, at, channel, to);
+  } else {
+    at.row -= 1;
+    at.column -= 1;
+    vec pixels[M + 2][M + 2];
+    read_pixels(shape, x, shape.inputs, at, channel, pixels);
+    transform_input<M>(pixels, to);
+  }
 }
 
 // ---------------------------------------------------------------- weights
 
 template <int M>
 INLINE void pack_weights(const WinogradWeights &job) {
-  constexpr int N = M + 2;
+  constexpr int N = SIDE_OF<M>, K = KERNEL_OF<M>, TAPS = K * K;
   const int64_t inputs = job.shape->inputs, outputs = job.shape->outputs;
   for (int64_t block = job.first; block < job.last; ++block)
     for (int64_t c = 0; c < inputs; ++c)
       for (int part = 0; part < BLOCK; part += V) {
         const int64_t o = block * BLOCK + part;
-        vec kernel[3][3], to[N][N];
-        for (int tap = 0; tap < 9; ++tap) {
-          vec &lanes = kernel[tap / 3][tap % 3];
+        vec kernel[K][K], to[N][N];
+        for (int tap = 0; tap < TAPS; ++tap) {
+          vec &lanes = kernel[tap / K][tap % K];
           for (int lane = 0; lane < V; ++lane)
-            lanes[lane] = job.turned ? job.from[(c * outputs + o + lane) * 9 + 8 - tap]
-                                     : job.from[((o + lane) * inputs + c) * 9 + tap];
+            lanes[lane] = job.turned ? job.from[(c * outputs + o + lane) * TAPS + TAPS - 1 - tap]
+                                     : job.from[((o + lane) * inputs + c) * TAPS + tap];
         }
-        transform_weight<M>(kernel, to);
+        if constexpr (M == 1) to[0][0] = kernel[0][0];
+        else transform_weight<M>(kernel, to);
         const int64_t apart = inputs * BLOCK + WINOGRAD_PAD;
-        float *at = job.to + block * N * N * apart + c * BLOCK + part;
-        for (int i = 0; i < N * N; ++i) store(at + i * apart, to[i / N][i % N]);
+        factor *at = static_cast<factor *>(job.to) + block * N * N * apart + c / PAIR * PAIR * BLOCK +
+                     part * PAIR + c % PAIR;
+        for (int i = 0; i < N * N; ++i) store_weights(at + i * apart, to[i / N][i % N]);
       }
 }
 
@@ -228,20 +292,20 @@ INLINE void pack_weights(const WinogradWeights &job) {
 // [rows, inputs] x [inputs, BLOCK]. Sums of at most SUM products are added up, whose errors are smaller
 // than those of one long sum.
 template <int rows>
-INLINE void multiply(const float *a, const float *b, float *to, int64_t inputs) {
+INLINE void multiply(const factor *a, const factor *b, float *to, int64_t inputs) {
   constexpr int64_t SUM = 128;
   for (int64_t first = 0; first < inputs; first += SUM) {
     const int64_t last = first + SUM < inputs ? first + SUM : inputs;
     vec sums[rows][2];
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = vec{};
-    for (int64_t k = first; k < last; ++k, b += BLOCK) {
-      const vec b0 = load(b), b1 = load(b + V);
+    for (int64_t k = first; k < last; k += PAIR, b += BLOCK * PAIR) {
+      const factors b0 = load_factors(b), b1 = load_factors(b + V * PAIR);
 #pragma GCC unroll 12
       for (int i = 0; i < rows; ++i) {
-        const vec factor = broadcast(a[i * inputs + k]);
-        sums[i][0] += factor * b0;
-        sums[i][1] += factor * b1;
+        const factors each = broadcast_factors(a + i * inputs + k);
+        sums[i][0] = multiply_add(sums[i][0], each, b0);
+        sums[i][1] = multiply_add(sums[i][1], each, b1);
       }
     }
 #pragma GCC unroll 12
@@ -254,7 +318,7 @@ INLINE void multiply(const float *a, const float *b, float *to, int64_t inputs) 
 }
 
 // The same for `tiles` rows, a multiple of STEP.
-INLINE void multiply_all(const float *a, const float *b, float *to, int64_t inputs, int64_t tiles) {
+INLINE void multiply_all(const factor *a, const factor *b, float *to, int64_t inputs, int64_t tiles) {
   int64_t t = 0;
   for (; t + ROWS <= tiles; t += ROWS) multiply<ROWS>(a + t * inputs, b, to + t * BLOCK, inputs);
   if (t + 2 * STEP <= tiles) {
@@ -268,14 +332,15 @@ INLINE void multiply_all(const float *a, const float *b, float *to, int64_t inpu
 template <int M, int activation, bool onto>
 INLINE void write_tile(const WinogradForward &job, int64_t tile, const float *from, int64_t apart,
                        int64_t first) {
-  constexpr int N = M + 2;
+  constexpr int N = SIDE_OF<M>;
   const WinogradShape &shape = *job.shape;
   const Pixel at = first_pixel<M>(shape, tile);
   for (int64_t c = 0; c < BLOCK; c += V) {
     vec numbers[N][N], results[M][M];
     for (int i = 0; i < N; ++i)
       for (int j = 0; j < N; ++j) numbers[i][j] = load(from + (N * i + j) * apart + c);
-    transform_output<M>(numbers, results);
+    if constexpr (M == 1) results[0][0] = numbers[0][0];
+    else transform_output<M>(numbers, results);
     const vec bias = job.bias ? load(job.bias + first + c) : vec{};
     for (int i = 0; i < M && at.row + i < shape.height; ++i)
       for (int j = 0; j < M && at.column + j < shape.width; ++j) {
@@ -289,25 +354,26 @@ INLINE void write_tile(const WinogradForward &job, int64_t tile, const float *fr
 
 template <int M, int activation, bool onto>
 INLINE void run(const WinogradForward &job) {
-  constexpr int N = M + 2;
+  constexpr int N = SIDE_OF<M>;
   const int64_t width = job.shape->inputs, tiles = job.last - job.first;
   const int64_t rows = (tiles + STEP - 1) / STEP * STEP;
   const int64_t apart = rows * width + WINOGRAD_PAD, results_apart = rows * BLOCK + WINOGRAD_PAD;
   const int64_t weights_apart = width * BLOCK + WINOGRAD_PAD;
-  float *inputs = job.room, *results = inputs + N * N * apart;
+  factor *inputs = reinterpret_cast<factor *>(job.room);
+  float *results = job.room + N * N * apart;
   for (int64_t t = 0; t < tiles; ++t)
     for (int64_t c = 0; c < width; c += V) {
       vec to[N][N];
       input_of_tile<M>(*job.shape, job.x, job.first + t, c, to);
       for (int i = 0; i < N; ++i)
-        for (int j = 0; j < N; ++j) store(inputs + (N * i + j) * apart + t * width + c, to[i][j]);
+        for (int j = 0; j < N; ++j) store_factors(inputs + (N * i + j) * apart + t * width + c, to[i][j]);
     }
   // Rows beyond the last tile are computed and not looked at; they must hold numbers.
   for (int i = 0; i < N * N; ++i)
-    for (int64_t n = tiles * width; n < rows * width; n += V) store(inputs + i * apart + n, vec{});
+    for (int64_t n = tiles * width; n < rows * width; n += V) store_factors(inputs + i * apart + n, vec{});
 
   for (int64_t first = job.first_output; first < job.last_output; first += BLOCK) {
-    const float *weights = job.weights + first / BLOCK * N * N * weights_apart;
+    const factor *weights = static_cast<const factor *>(job.weights) + first / BLOCK * N * N * weights_apart;
     for (int i = 0; i < N * N; ++i)
       multiply_all(inputs + i * apart, weights + i * weights_apart, results + i * results_apart,
                    width, rows);
@@ -415,11 +481,19 @@ INLINE void collect_weights(const WinogradGradient &job, int64_t block) {
 // ---------------------------------------------------------------- by the size of tiles
 
 void weights_of(const WinogradWeights &job) {
-  job.shape->tile == 4 ? pack_weights<4>(job) : pack_weights<2>(job);
+  switch (job.shape->tile) {
+    case 4: return pack_weights<4>(job);
+    case 2: return pack_weights<2>(job);
+    default: return pack_weights<1>(job);
+  }
 }
 
 void forward(const WinogradForward &job) {
-  job.shape->tile == 4 ? convolve<4>(job) : convolve<2>(job);
+  switch (job.shape->tile) {
+    case 4: return convolve<4>(job);
+    case 2: return convolve<2>(job);
+    default: return convolve<1>(job);
+  }
 }
 
 void gradient_transform(const WinogradGradient &job, int64_t first, int64_t last) {
@@ -434,7 +508,7 @@ void gradient_weights(const WinogradGradient &job, int64_t block) {
 
 namespace inkdrop {
 
-const WinogradKernel INKDROP_KERNEL = {BLOCK,          weights_of,     forward, gradient_transform,
-                                       multiply_chunk, gradient_weights};
+const WinogradKernel INKDROP_KERNEL = {BLOCK,   sizeof(factor),     weights_of,     forward,
+                                       gradient_transform, multiply_chunk, gradient_weights};
 
 }  // namespace inkdrop

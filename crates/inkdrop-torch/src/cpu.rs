@@ -16,6 +16,8 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
+    /// The same and BF16: products of bf16, summed in f32.
+    Avx512Bf16,
 }
 
 impl fmt::Display for Isa {
@@ -24,13 +26,14 @@ impl fmt::Display for Isa {
             Self::Baseline => "baseline",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512_bf16",
         })
     }
 }
 
 /// The instruction set that was chosen in this process: the best one of the processor, up to the
-/// environment variable `INKDROP_MAX_ISA` (`avx512`, `avx2` or `baseline`), which is read once. libtorch
-/// has variables of its own: `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
+/// environment variable `INKDROP_MAX_ISA` (`avx512_bf16`, `avx512`, `avx2` or `baseline`), which is read
+/// once. libtorch has variables of its own: `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
 ///
 /// ```
 /// let isa = inkdrop_torch::isa()?;
@@ -46,6 +49,7 @@ pub fn isa() -> Result<Isa> {
     // SAFETY: `isa` is a place for one integer.
     call(|error| unsafe { inkdrop_isa(&mut isa, error) })?;
     Ok(match isa {
+        3 => Isa::Avx512Bf16,
         2 => Isa::Avx512,
         1 => Isa::Avx2,
         _ => Isa::Baseline,
@@ -106,10 +110,29 @@ pub fn own_kernels() -> Result<bool> {
     Ok(*USED.get_or_init(|| used))
 }
 
-// SAFETY: this is the declaration of shim/cpu.h.
+/// True if convolutions on the CPU take weights in bf16 and sum the products in f32 in this process
+/// ([`PackedConv`](crate::PackedConv)): the processor has AVX512-BF16, and [`own_kernels`] are used.
+///
+/// # Errors
+/// As [`own_kernels`].
+pub fn multiplies_bf16() -> Result<bool> {
+    Ok(has_bf16_kernel()? && own_kernels()?)
+}
+
+/// True if the processor has AVX512-BF16, and the compiler knew it.
+#[allow(unsafe_code)]
+pub(crate) fn has_bf16_kernel() -> Result<bool> {
+    let mut found: c_int = 0;
+    // SAFETY: `found` is a place for one integer.
+    call(|error| unsafe { inkdrop_multiplies_bf16(&mut found, error) })?;
+    Ok(found != 0)
+}
+
+// SAFETY: these are the declarations of shim/cpu.h and of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn inkdrop_isa(isa: *mut c_int, error: *mut *mut c_char) -> c_int;
+    fn inkdrop_multiplies_bf16(found: *mut c_int, error: *mut *mut c_char) -> c_int;
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod winograd;
 pub use brownian::BrownianTreeNoise;
 pub use bytes::tensor_of_bytes;
 pub use checkpoint::{Pass, checkpoint};
-pub use cpu::{Isa, isa, own_kernels};
+pub use cpu::{Isa, isa, multiplies_bf16, own_kernels};
 pub use device::{DeviceChoice, DeviceError};
 pub use dropout::{draw_dropout_key, dropout};
 pub use error::{Result, TorchError};

@@ -7,13 +7,16 @@ use std::sync::{Mutex, OnceLock};
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::ffi::{call, call_for_tensor, pointer};
-use crate::winograd::winograd_tile;
-use crate::{PostOp, Result, TorchError, kernels, own_kernels};
+use crate::winograd::{winograd_tile, winograd_tile_bf16};
+use crate::{PostOp, Result, TorchError, kernels, multiplies_bf16, own_kernels};
 
 /// A 2-D convolution with a packed weight, without gradients. The weight is in oneDNN's own order for
 /// the size of x, so that no pass has to reorder it. 3×3 kernels over enough pixels use Winograd's
 /// algorithm, F(4×4, 3×3) or F(2×2, 3×3) of Lavin & Gray 2016, with 4 or 2.25 times fewer
 /// multiplications.
+///
+/// With a weight in bf16 ([`multiplies_bf16`](crate::multiplies_bf16)), 3×3 and 1×1 kernels round x to
+/// bf16, too, and sum the products in f32; other ones compute in f32. x and the result are in f32.
 ///
 /// ```
 /// use inkdrop_torch::{PackedConv, PostOp};
@@ -47,7 +50,7 @@ pub struct PackedConv {
 enum Packed {
     /// In oneDNN's order.
     Direct(Tensor),
-    /// For Winograd's algorithm with tiles of this side.
+    /// For Winograd's algorithm with tiles of this side; 1 for a 1×1 kernel.
     Winograd(i64, Tensor),
 }
 
@@ -66,10 +69,11 @@ const SIZES: usize = 2;
 impl PackedConv {
     /// A layer that shares the weight until its first pass copies it.
     ///
-    /// Returns `None` if it is not supported: only the CPU, f32 and kernels with two axes are, and libtorch
-    /// must have the operator.
+    /// Returns `None` if it is not supported: only the CPU, f32, bf16 where
+    /// [`multiplies_bf16`](crate::multiplies_bf16), and kernels with two axes are, and libtorch must have
+    /// the operator.
     ///
-    /// - weight: [outputs, inputs, height, width]; bias: `[outputs]`
+    /// - weight: [outputs, inputs, height, width]; bias: `[outputs]` in the same dtype
     /// - stride, padding: in height and width
     ///
     /// # Errors
@@ -80,9 +84,13 @@ impl PackedConv {
         stride: [i64; 2],
         padding: [i64; 2],
     ) -> Result<Option<Self>> {
-        let fits = weight.device() == Device::Cpu
-            && [weight.kind(), bias.kind()] == [Kind::Float; 2]
-            && weight.dim() == 4;
+        let kind = weight.kind();
+        let taken = match kind {
+            Kind::BFloat16 => multiplies_bf16()?,
+            kind => kind == Kind::Float,
+        };
+        let fits =
+            weight.device() == Device::Cpu && taken && bias.kind() == kind && weight.dim() == 4;
         if !fits || !can_pack() {
             return Ok(None);
         }
@@ -90,7 +98,7 @@ impl PackedConv {
         let weight = weight.f_detach()?.f_contiguous()?;
         let size = weight.size();
         let (kernel, packed) = ([size[1], size[2], size[3]], Mutex::default());
-        let bias = bias.f_detach_copy()?;
+        let bias = bias.f_detach_copy()?.f_to_kind(Kind::Float)?;
         Ok(Some(Self { weight, packed, bias, kernel, stride, padding }))
     }
 
@@ -101,7 +109,7 @@ impl PackedConv {
         if let Some((_, packed)) = known.iter().find(|(known, _)| *known == size) {
             return Ok(packed.shallow_clone());
         }
-        let packed = match self.winograd_tile(&size).filter(|_| own_kernels) {
+        let packed = match self.tile(&size).filter(|_| own_kernels) {
             Some(tile) => {
                 let same = |packed: &Packed| match packed {
                     Packed::Winograd(of, weight) if *of == tile => Some(weight.shallow_clone()),
@@ -112,7 +120,10 @@ impl PackedConv {
                     known.map_or_else(|| kernels::winograd_weight(&self.weight, tile), Ok)?;
                 Packed::Winograd(tile, weight)
             }
-            None => Packed::Direct(pack(&self.weight, self.stride, self.padding, &size)?),
+            None => {
+                let weight = self.weight.f_to_kind(Kind::Float)?;
+                Packed::Direct(pack(&weight, self.stride, self.padding, &size)?)
+            }
         };
         if known.len() == SIZES {
             drop(known.remove(0));
@@ -121,15 +132,17 @@ impl PackedConv {
         Ok(packed)
     }
 
-    /// Side of the tiles if Winograd's algorithm is the best one for x of this size.
-    fn winograd_tile(&self, size: &[i64]) -> Option<i64> {
-        let kernel = self.weight.size();
-        let fits = kernel[2..] == [3, 3]
-            && (self.stride, self.padding) == ([1, 1], [1, 1])
-            && kernel[0] % 32 == 0
-            && kernel[1] % 16 == 0;
-        match size {
-            [_, _, height, width] if fits => winograd_tile(*height, *width),
+    /// Side of the tiles if our kernel is the best one for x of this size.
+    fn tile(&self, size: &[i64]) -> Option<i64> {
+        let (kernel, bf16) = (self.weight.size(), self.weight.kind() == Kind::BFloat16);
+        let &[_, _, height, width] = size else { return None };
+        if kernel[0] % 32 != 0 || kernel[1] % 16 != 0 || self.stride != [1, 1] {
+            return None;
+        }
+        match (&kernel[2..], self.padding) {
+            ([3, 3], [1, 1]) if bf16 => Some(winograd_tile_bf16(height, width)),
+            ([3, 3], [1, 1]) => winograd_tile(height, width),
+            ([1, 1], [0, 0]) if bf16 => Some(1),
             _ => None,
         }
     }

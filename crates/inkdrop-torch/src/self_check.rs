@@ -2,23 +2,32 @@
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
+use crate::cpu::has_bf16_kernel;
 use crate::dropout::{Mask, word};
 use crate::{GroupNormInputs, PostOp, Result, channels_last, kernels};
 
 /// Bound of the relative difference: a hundred times what rounding leaves.
 const BOUND: f64 = 1e-3;
 
+/// The same for factors in bf16: ten times.
+const BOUND_BF16: f64 = 0.1;
+
 /// What a kernel computes wrongly; `None` if all agree with libtorch. It draws no random numbers.
 pub(crate) fn problem() -> Result<Option<String>> {
     let _guard = no_grad_guard();
     for tile in [2, 4] {
-        if let Some(apart) = difference(&winograd(tile)?)? {
+        if let Some(apart) = difference(&winograd(tile)?, BOUND)? {
             return Ok(Some(format!(
                 "a convolution with {tile} x {tile} tiles is off by {apart:.1e}"
             )));
         }
     }
-    if let Some(apart) = difference(&normalisation()?)? {
+    if has_bf16_kernel()?
+        && let Some(apart) = difference(&winograd_bf16()?, BOUND_BF16)?
+    {
+        return Ok(Some(format!("a convolution in bf16 is off by {apart:.1e}")));
+    }
+    if let Some(apart) = difference(&normalisation()?, BOUND)? {
         return Ok(Some(format!("a group normalisation is off by {apart:.1e}")));
     }
     Ok((!same_mask()?).then(|| "dropout has a wrong mask".to_string()))
@@ -39,6 +48,16 @@ fn winograd(tile: i64) -> Result<[Tensor; 2]> {
     let double = |x: &Tensor| x.f_to_kind(Kind::Double);
     let bias = double(&numbers(&[32], 0.9)?)?;
     Ok([given, double(&x)?.f_conv2d(&double(&weight)?, Some(&bias), [1, 1], [1, 1], [1, 1], 1)?])
+}
+
+/// The kernel with factors in bf16, and libtorch's convolution with the same weights.
+fn winograd_bf16() -> Result<[Tensor; 2]> {
+    let (x, weight) = (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[32, 32, 3, 3], 1.3)?);
+    let (weight, bias) = (weight.f_to_kind(Kind::BFloat16)?, numbers(&[32], 0.9)?);
+    let packed = kernels::winograd_weight(&weight, 4)?;
+    let given = kernels::winograd_packed(&channels_last(&x)?, &packed, &bias, None, PostOp::None)?;
+    let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.f_to_kind(Kind::Double));
+    Ok([given, x?.f_conv2d(&weight?, Some(&bias?), [1, 1], [1, 1], [1, 1], 1)?])
 }
 
 fn normalisation() -> Result<[Tensor; 2]> {
@@ -62,12 +81,12 @@ fn same_mask() -> Result<bool> {
     Ok(kept.eq((0..100).map(|element| word(key, image, element) >= 1 << 31)))
 }
 
-/// The relative difference if it is too large, or not a number.
-fn difference([given, expected]: &[Tensor; 2]) -> Result<Option<f64>> {
+/// The relative difference if it is above a bound, or not a number.
+fn difference([given, expected]: &[Tensor; 2], bound: f64) -> Result<Option<f64>> {
     let largest = |x: Tensor| x.f_abs()?.f_max()?.f_double_value(&[]);
     let apart = largest(given.f_to_kind(Kind::Double)?.f_sub(expected)?)?;
     let apart = apart / largest(expected.shallow_clone())?;
-    Ok((apart > BOUND || apart.is_nan()).then_some(apart))
+    Ok((apart > bound || apart.is_nan()).then_some(apart))
 }
 
 #[cfg(test)]
@@ -78,9 +97,9 @@ mod tests {
     fn the_kernels_are_right_and_a_wrong_one_is_seen() {
         assert_eq!(problem().expect("libtorch computes"), None);
         let [given, expected] = winograd(4).expect("libtorch computes");
-        assert_eq!(difference(&[given.shallow_clone(), expected.shallow_clone()]).ok(), Some(None));
-        let wrong =
-            |given: Tensor| difference(&[given, expected.shallow_clone()]).expect("numbers");
+        let apart = |given: Tensor| difference(&[given, expected.shallow_clone()], BOUND);
+        assert_eq!(apart(given.shallow_clone()).ok(), Some(None));
+        let wrong = |given: Tensor| apart(given).expect("numbers");
         assert!(wrong(given.roll([1], [3])).is_some_and(|apart| apart > 0.1));
         assert!(wrong(given.full_like(f64::NAN)).is_some());
     }

@@ -21,6 +21,12 @@ pub(crate) fn winograd_tile(height: i64, width: i64) -> Option<i64> {
     [4, 2].into_iter().find(|side| tiles(*side) >= LEAST_TILES)
 }
 
+/// The same for weights in bf16, which are as large in the form of F(2×2, 3×3) as those of a direct
+/// convolution in f32: no image is too small.
+pub(crate) fn winograd_tile_bf16(height: i64, width: i64) -> i64 {
+    winograd_tile(height, width).unwrap_or(2)
+}
+
 /// A 3×3 convolution with stride 1 and padding 1 by Winograd's algorithm, gradients included, for a
 /// weight that is trained; `None` where another algorithm is as good (see
 /// [`PackedConv`](crate::PackedConv)) or the layout is another one: x must have its channels innermost

@@ -26,7 +26,8 @@ fn all_of_this_holds_with_every_instruction_set() {
     if std::env::var_os(MAX_ISA).is_some() {
         return; // one of the runs below
     }
-    for below in [Isa::Baseline, Isa::Avx2].into_iter().filter(|below| *below < isa().unwrap()) {
+    let all = [Isa::Baseline, Isa::Avx2, Isa::Avx512];
+    for below in all.into_iter().filter(|below| *below < isa().unwrap()) {
         let output = run_with(&[], MAX_ISA, &below.to_string());
         assert!(output.status.success(), "{below}: {}", String::from_utf8_lossy(&output.stdout));
     }

@@ -3,7 +3,8 @@
 
 use inkdrop_torch::tch::{self, Device, Kind, Tensor, manual_seed, no_grad};
 use inkdrop_torch::{
-    GroupNormInputs, Isa, PackedConv, PostOp, group_norm, isa, takes_group_norm, winograd_conv,
+    GroupNormInputs, Isa, PackedConv, PostOp, group_norm, isa, multiplies_bf16, takes_group_norm,
+    winograd_conv,
 };
 
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -49,7 +50,8 @@ fn all_of_this_holds_with_every_instruction_set() {
     if std::env::var_os(MAX_ISA).is_some() {
         return; // one of the runs below
     }
-    for below in [Isa::Baseline, Isa::Avx2].into_iter().filter(|below| *below < isa().unwrap()) {
+    let all = [Isa::Baseline, Isa::Avx2, Isa::Avx512];
+    for below in all.into_iter().filter(|below| *below < isa().unwrap()) {
         let output = run_capped(&below.to_string());
         assert!(output.status.success(), "{below}: {}", String::from_utf8_lossy(&output.stdout));
     }
@@ -189,6 +191,85 @@ fn a_wide_packed_convolution_is_the_convolution() {
     }
 }
 
+const BF16: (Kind, Device) = (Kind::BFloat16, Device::Cpu);
+
+#[test]
+fn bf16_is_multiplied_where_the_processor_can() {
+    assert_eq!(multiplies_bf16().unwrap(), isa().unwrap() == Isa::Avx512Bf16);
+    let (weight, bias) = (Tensor::zeros([32, 16, 3, 3], BF16), Tensor::zeros([32], BF16));
+    let conv = PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap();
+    assert_eq!(conv.is_some(), multiplies_bf16().unwrap());
+    let mixed = PackedConv::new(&weight, &bias.to_kind(Kind::Float), [1, 1], [1, 1]).unwrap();
+    assert!(mixed.is_none(), "weight and bias have different dtypes");
+}
+
+/// Root mean square of the difference, in units of that of the expected numbers.
+fn relative(given: &Tensor, expected: &Tensor) -> f64 {
+    let rms = |x: Tensor| x.square().mean(Kind::Double).sqrt().double_value(&[]);
+    rms(double(given) - expected) / rms(expected.shallow_clone())
+}
+
+#[test]
+fn a_convolution_in_bf16_rounds_its_factors_and_sums_in_f32() {
+    if !multiplies_bf16().unwrap() {
+        return;
+    }
+    manual_seed(6);
+    // Batch, channels in and out, height, width, kernel, stride, and the bound. A factor is rounded by up to
+    // 2^-9 (on average 1.6e-3); F(2×2, 3×3) multiplies that by 2, F(4×4, 3×3) by 5 (docs/performance.md).
+    let shapes = [
+        (2, 64, 96, 16, 16, 3, 1, 1.6e-2),
+        (1, 272, 64, 17, 19, 3, 1, 1.6e-2),
+        (3, 128, 32, 8, 9, 3, 1, 6e-3),
+        (2, 512, 64, 4, 4, 3, 1, 6e-3),
+        (1, 64, 64, 1, 1, 3, 1, 6e-3),
+        (2, 256, 768, 7, 8, 1, 1, 3e-3),
+        (2, 3, 64, 9, 8, 3, 1, 1e-6),
+        (2, 64, 64, 8, 8, 3, 2, 1e-6),
+    ];
+    for (b, inputs, outputs, height, width, kernel, stride, bound) in shapes {
+        let fan_in = (kernel * kernel * inputs) as f64;
+        let weight = Tensor::randn([outputs, inputs, kernel, kernel], F32) / fan_in.sqrt();
+        let (weight, bias) = (weight.to_kind(Kind::BFloat16), Tensor::randn([outputs], BF16));
+        let (strides, padding) = ([stride; 2], [kernel / 2; 2]);
+        let conv = PackedConv::new(&weight, &bias, strides, padding).unwrap().unwrap();
+        let x = Tensor::randn([b, inputs, height, width], F32);
+        let (wide, offset) = (double(&weight), double(&bias));
+        let exact = double(&x).conv2d(&wide, Some(offset), strides, padding, [1, 1], 1);
+        for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
+            let given = conv.forward(&x, act).unwrap();
+            assert_eq!(given.kind(), Kind::Float);
+            let apart = relative(&given, &apply(&exact, act));
+            assert!(apart < bound, "{act:?} of {:?}: {apart:e}", x.size());
+        }
+        let other = exact.randn_like().to_kind(Kind::Float);
+        let apart = relative(&conv.forward_add(&x, &other).unwrap(), &(&exact + double(&other)));
+        assert!(apart < bound, "added to {:?}: {apart:e}", x.size());
+        let alone = conv.forward(&x.narrow(0, b - 1, 1), PostOp::None).unwrap();
+        let all = conv.forward(&x, PostOp::None).unwrap();
+        assert_eq!(all.narrow(0, b - 1, 1), alone, "the batch changes an image of {:?}", x.size());
+    }
+}
+
+/// Small whole numbers are exact in bf16, and so are their sums in f32.
+#[test]
+fn a_convolution_of_whole_numbers_in_bf16_is_exact() {
+    if !multiplies_bf16().unwrap() {
+        return;
+    }
+    let numbers = |shape: &[i64], step: i64| {
+        let count: i64 = shape.iter().product();
+        let line = Tensor::arange(count, (Kind::Int64, Device::Cpu)) * step;
+        (line.remainder(17) - 8).to_kind(Kind::Float).reshape(shape)
+    };
+    let (weight, x) = (numbers(&[64, 48, 1, 1], 5), numbers(&[3, 48, 5, 7], 11));
+    let bias = numbers(&[64], 3);
+    let [packed, offset] = [&weight, &bias].map(|tensor| tensor.to_kind(Kind::BFloat16));
+    let conv = PackedConv::new(&packed, &offset, [1, 1], [0, 0]).unwrap().unwrap();
+    let expected = double(&x).conv2d(&double(&weight), Some(double(&bias)), 1, 0, 1, 1);
+    assert_eq!(double(&conv.forward(&x, PostOp::None).unwrap()), expected);
+}
+
 #[test]
 fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
     let (weight, bias) = (Tensor::ones([32, 16, 3, 3], F32), Tensor::zeros([32], F32));
@@ -326,7 +407,7 @@ fn what_cannot_be_packed_is_left_to_libtorch() {
     };
     assert!(pack(&[4, 4, 1, 1], Kind::Float));
     assert!(!pack(&[4, 4, 1, 1], Kind::Double));
-    assert!(!pack(&[4, 4, 1, 1], Kind::BFloat16));
+    assert_eq!(pack(&[4, 4, 1, 1], Kind::BFloat16), multiplies_bf16().unwrap());
     assert!(!pack(&[4, 4, 1], Kind::Float));
     assert!(!pack(&[4, 4, 1, 1, 1], Kind::Float));
 }

@@ -4,7 +4,7 @@ use inkdrop_nn::{
     Activation, CompileOptions, Compiled, Conditioning, Conv, ConvConfig, ConvTranspose2d,
     Convolution, EmbedFc, EmbeddingCache, EmbeddingCacheKey, Form, GroupNorm, Mode, Network,
     NetworkError, Norm, Normalization, Params, ResidualConvBlock, Scope, TrainableNetwork, Trained,
-    TransposedConvolution, UnetDown, UnetUp,
+    TransposedConvolution, UnetDown, UnetUp, compiled_activations,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError, channels_last};
@@ -231,7 +231,7 @@ impl CompiledContextUnet {
         let rows =
             |t: &Tensor, _: Option<&Tensor>| Ok(Some(Tensor::f_cat(&embeddings.times(t)?, 1)?));
         let cache = EmbeddingCache::new(options, None, device, rows)?;
-        let layers = network.layers.compile(options.pack)?;
+        let layers = network.layers.compile(options.pack, device)?;
         Ok(Self { config, layers, embeddings, cache, device })
     }
 
@@ -291,7 +291,8 @@ impl Network for CompiledContextUnet {
 }
 
 impl Layers<Trained> {
-    fn compile(&self, pack: bool) -> Result<Layers<Compiled>> {
+    fn compile(&self, pack: bool, device: Device) -> Result<Layers<Compiled>> {
+        let [torso, full] = self.dtypes;
         let (up0, norm0) = &self.up0;
         let (out0, norm, out3) = &self.out;
         Ok(Layers {
@@ -302,7 +303,7 @@ impl Layers<Trained> {
             up1: self.up1.compile(pack)?,
             up2: self.up2.compile(pack)?,
             out: (out0.compile(pack)?, norm.compile(pack)?, out3.compile(pack)?),
-            dtypes: self.dtypes,
+            dtypes: [compiled_activations(torso, device, pack)?, full],
         })
     }
 }

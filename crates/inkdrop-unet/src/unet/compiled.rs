@@ -3,7 +3,7 @@
 use inkdrop_nn::{
     BlockConditioning, ClassIds, CompileOptions, Compiled, Conditioning, EmbedSequential,
     Embedding, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder, Mode,
-    Network, NetworkError, Trained,
+    Network, NetworkError, Trained, compiled_activations,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -38,7 +38,7 @@ impl CompiledUnet {
     pub(super) fn new(unet: &Unet, options: &CompileOptions) -> Result<Self> {
         let (inputs, device) = (unet.inputs.clone(), unet.params.device());
         let embedding = unet.embedding.detached()?;
-        let (backbone, projection) = unet.backbone.compile(options)?;
+        let (backbone, projection) = unet.backbone.compile(options, device)?;
         let rows = |t: &Tensor, ids: Option<&Tensor>| {
             Ok(project(&embedding, &projection, t, ids)?.modulation)
         };
@@ -99,7 +99,11 @@ impl Network for CompiledUnet {
 }
 
 impl Backbone<Trained> {
-    fn compile(&self, options: &CompileOptions) -> Result<(Backbone<Compiled>, FusedProjection)> {
+    fn compile(
+        &self,
+        options: &CompileOptions,
+        device: Device,
+    ) -> Result<(Backbone<Compiled>, FusedProjection)> {
         let mut builder = FusedProjectionBuilder::default();
         let mut stage = |stage: &EmbedSequential| stage.compile(options, &mut builder);
         let encoder = self.encoder.iter().map(&mut stage).collect::<Result<_>>()?;
@@ -113,7 +117,9 @@ impl Backbone<Trained> {
             activation: self.head.activation,
             conv: self.head.conv.compile(options.pack)?,
         };
-        let backbone = Backbone { encoder, middle, decoder, head, dtypes: self.dtypes };
+        let [torso, full] = self.dtypes;
+        let dtypes = [compiled_activations(torso, device, options.pack)?, full];
+        let backbone = Backbone { encoder, middle, decoder, head, dtypes };
         Ok((backbone, builder.finish()?))
     }
 }

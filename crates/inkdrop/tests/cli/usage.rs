@@ -58,7 +58,7 @@ fn a_verbose_version_names_the_kernels() {
     assert!(off.contains("kernels of inkdrop: off "), "{off}");
     let wrong = run(Some(("INKDROP_MAX_ISA", "sse")));
     assert_eq!(wrong.code, Some(1));
-    let expected = "INKDROP_MAX_ISA is 'sse', expected avx512, avx2 or baseline";
+    let expected = "INKDROP_MAX_ISA is 'sse', expected avx512_bf16, avx512, avx2 or baseline";
     assert!(wrong.stderr.contains(expected), "{}", wrong.stderr);
     place.refuses(&["-v"], &["--version"]);
 }
