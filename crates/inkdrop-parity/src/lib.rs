@@ -19,6 +19,7 @@ mod readme {}
 
 mod case;
 mod chain;
+mod consistency;
 mod improved;
 mod layer;
 mod loss;
@@ -50,6 +51,11 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         }
         ("chain", "context") => chain::check_sprites(&case),
         ("chain", "improved") => chain::check_improved(&case),
+        ("chain", "consistency" | "ect") => consistency::check_chain(&case),
+        ("schedule", "consistency") => consistency::check_grid(&case),
+        ("schedule", "ect") => consistency::check_targets(&case),
+        ("consistency", "ect") => consistency::check_tuning(&case),
+        ("consistency", "ct" | "cd") => consistency::check_distance(&case),
         ("loss", "improved") => loss::check(&case),
         ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
@@ -63,7 +69,11 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
         ("phema", "edm2") => phema::check(&case),
         ("rng", _) => rng::check(&case),
-        ("unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "phema", family) => {
+        (
+            "unet" | "layer" | "schedule" | "chain" | "loss" | "bpd" | "train" | "phema"
+            | "consistency" | "precond",
+            family,
+        ) => {
             let what = format!("{} of {family}", case.kind);
             Ok(vec![case.row(what, Status::NotCovered)])
         }

@@ -52,6 +52,8 @@ pub struct Distance {
 pub enum Tolerance {
     /// |Δ| ≤ tolerance · max(1, max|ref|) over the tensor.
     Scaled(f64),
+    /// |Δ| ≤ tolerance · max|ref| over the tensor.
+    OfLargest(f64),
     /// |Δ| ≤ tolerance · |ref| for every entry.
     Relative(f64),
     /// Bitwise equality.
@@ -72,7 +74,7 @@ impl Distance {
         );
         let (ours, theirs) = (values(ours)?, values(theirs)?);
         let finite = theirs.iter().filter(|v| v.is_finite());
-        let scale = finite.fold(1f64, |most, v| most.max(v.abs()));
+        let largest = finite.fold(0f64, |most, v| most.max(v.abs()));
         let mut distance = Self { absolute: 0.0, relative: 0.0, error: 0.0, tolerance: 0.0 };
         for (&a, &b) in ours.iter().zip(&theirs) {
             let absolute = if a == b { 0.0 } else { (a - b).abs() };
@@ -82,7 +84,8 @@ impl Distance {
             distance.relative = distance.relative.max(relative);
         }
         (distance.error, distance.tolerance) = match tolerance {
-            Tolerance::Scaled(tolerance) => (distance.absolute / scale, tolerance),
+            Tolerance::Scaled(tolerance) => (distance.absolute / largest.max(1.0), tolerance),
+            Tolerance::OfLargest(tolerance) => (distance.absolute / largest, tolerance),
             Tolerance::Relative(tolerance) => (distance.relative, tolerance),
             Tolerance::Exact => (distance.absolute, 0.0),
         };

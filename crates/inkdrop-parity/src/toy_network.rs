@@ -18,11 +18,23 @@ pub(crate) enum Form {
     /// (t/1000)·x + 0.3·h, for diffusers' schedulers, so that it removes noise. x is repeated if
     /// the output has two halves.
     Damped,
+    /// h + 0.1·x with the time itself instead of t/1000, for consistency models.
+    Residual,
 }
 
 /// The toy network with a case's weights.
 pub(crate) fn toy_network(case: &Case, form: Form, kind: Kind) -> Result<impl TrainableNetwork> {
-    let weights = case.weights.below("weight:");
+    toy_network_of(case, "weight:", form, kind)
+}
+
+/// The toy network with the weights of this prefix.
+pub(crate) fn toy_network_of(
+    case: &Case,
+    prefix: &str,
+    form: Form,
+    kind: Kind,
+) -> Result<impl TrainableNetwork + use<>> {
+    let weights = case.weights.below(prefix);
     let shape = weights.get("conv.weight").map(Tensor::size).unwrap_or_default();
     let [outputs, inputs, ..] = shape[..] else {
         bail!("tensor `conv.weight` of the toy network is missing")
@@ -34,7 +46,11 @@ pub(crate) fn toy_network(case: &Case, form: Form, kind: Kind) -> Result<impl Tr
     load(&params, &weights, &[])?;
     let forward = move |x: &Tensor, t: &Tensor, _: &Conditioning| {
         let failed = |error: TchError| NetworkError::from(TorchError::from(error));
-        let t = t.f_to_kind(x.kind()).and_then(|t| t.f_div_scalar(1000.0)).map_err(failed)?;
+        let scaled = |t: Tensor| match form {
+            Form::Residual => Ok(t),
+            Form::Plain | Form::Damped => t.f_div_scalar(1000.0),
+        };
+        let t = t.f_to_kind(x.kind()).and_then(scaled).map_err(failed)?;
         let time = time.forward(&t.f_unsqueeze(-1).map_err(failed)?)?;
         let conv = conv.forward(x)?;
         let h = || conv.f_add(&time.f_unsqueeze(-1)?.f_unsqueeze(-1)?)?.f_tanh();
@@ -42,6 +58,7 @@ pub(crate) fn toy_network(case: &Case, form: Form, kind: Kind) -> Result<impl Tr
         match form {
             Form::Plain => Ok(h),
             Form::Damped => damped(x, &t, &h).map_err(failed),
+            Form::Residual => h.f_add(&x.f_mul_scalar(0.1).map_err(failed)?).map_err(failed),
         }
     };
     Ok(FnNetwork::new(forward).trainable(params))

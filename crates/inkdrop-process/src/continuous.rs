@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::objective::{LossType, Weighting};
 use crate::tables::{like, mean_flat};
 use crate::{
-    DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms, ObjectiveConfig, Prediction,
-    Process, ProcessError, TrainingObjective,
+    ConsistencyObjective, DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms,
+    ObjectiveConfig, Prediction, Process, ProcessError, TrainingObjective,
 };
 
 /// The config of a process of continuous noise levels.
@@ -80,6 +80,56 @@ impl ContinuousProcess {
         &self.config
     }
 
+    /// D(x; σ) by a network in training.
+    ///
+    /// # Shapes
+    /// - x: x0 + σ·ε, [B, C, H, W]
+    /// - sigmas: one for each image; > 0
+    ///
+    /// # Errors
+    /// The network does not accept x, or its output has another shape.
+    pub fn denoise_trained(
+        &self,
+        network: &dyn TrainableNetwork,
+        x: &Tensor,
+        sigmas: &[f64],
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor, ProcessError> {
+        self.denoise_by(x, sigmas, |input, time| {
+            Ok(network.forward_mode(input, time, conditioning, mode)?)
+        })
+    }
+
+    /// D(x; σ) by a network in inference; as [`ContinuousProcess::denoise_trained`].
+    ///
+    /// # Errors
+    /// The network does not accept x, or its output has another shape.
+    pub fn denoise(
+        &self,
+        network: &dyn Network,
+        x: &Tensor,
+        sigmas: &[f64],
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, ProcessError> {
+        self.denoise_by(x, sigmas, |input, time| Ok(network.forward(input, time, conditioning)?))
+    }
+
+    fn denoise_by(
+        &self,
+        x: &Tensor,
+        sigmas: &[f64],
+        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+    ) -> Result<Tensor, ProcessError> {
+        let preconditioning = &self.config.preconditioning;
+        let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
+        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
+        let x = x.f_mul(&per_image(&levels, NoiseLevel::signal, x)?)?;
+        let out = Self::output(&coefs, &x, forward)?;
+        let skip = x.f_mul(&per_image(&coefs, |coefs| coefs.skip, &x)?)?;
+        Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, &x)?)?)?)
+    }
+
     /// The output F(input·x; time) of the network.
     ///
     /// - coefs: one for each image, or one for all
@@ -101,7 +151,11 @@ impl ContinuousProcess {
 }
 
 /// A number of each image, [B, 1, …] or [] in the dtype and on the device of x.
-fn per_image<T>(items: &[T], of: impl Fn(&T) -> f64, x: &Tensor) -> Result<Tensor, ProcessError> {
+pub(crate) fn per_image<T>(
+    items: &[T],
+    of: impl Fn(&T) -> f64,
+    x: &Tensor,
+) -> Result<Tensor, ProcessError> {
     let values: Vec<f64> = items.iter().map(of).collect();
     match values[..] {
         // A number on the CPU is an argument of the kernel on any device.
@@ -189,12 +243,20 @@ impl DiffusionProcess for ContinuousProcess {
         &self,
         config: &ObjectiveConfig,
     ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
+        if let Some(objective) = ConsistencyObjective::new(*self, config)? {
+            return Ok(Box::new(objective));
+        }
         Ok(Box::new(ContinuousObjective::new(*self, config)?))
     }
 
     fn timesteps(&self) -> Option<&Process> {
         None
     }
+}
+
+/// The quantile of an index below [`DiffusionProcess::training_levels`], in (0, 1).
+pub(crate) fn quantile(index: i64) -> f64 {
+    (index as f64 + 0.5) / ContinuousProcess::QUANTILES as f64
 }
 
 /// The loss for a process of continuous noise levels: the error of F, which has weight 1 at every noise
@@ -226,9 +288,8 @@ impl ContinuousObjective {
     }
 
     /// The noise level of a quantile, of [`DiffusionProcess::training_levels`].
-    pub fn level(&self, quantile: i64) -> NoiseLevel {
-        let u = (quantile as f64 + 0.5) / ContinuousProcess::QUANTILES as f64;
-        self.distribution.level(u, &self.process.config.preconditioning)
+    pub fn level(&self, index: i64) -> NoiseLevel {
+        self.distribution.level(quantile(index), &self.process.config.preconditioning)
     }
 
     /// The loss at given noise levels, `[B]`.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ContinuousConfig, ContinuousProcess, LossTerms, ObjectiveConfig, Prediction, Process,
-    ProcessConfig, ProcessError, TimeInput, Variance,
+    ProcessConfig, ProcessError, Teacher, TimeInput, Variance,
 };
 
 /// A diffusion process as samplers and trainers use it: [`Process`] with timesteps, or
@@ -76,6 +76,27 @@ pub trait DiffusionProcess: fmt::Debug + Send {
 
 /// The loss of a network for a process.
 pub trait TrainingObjective: fmt::Debug {
+    /// Tells the objective which step comes next, for losses that change in the course of a training.
+    ///
+    /// - step: counted from 0, of `steps`
+    fn start_step(&mut self, step: usize, steps: usize) {
+        let _ = (step, steps);
+    }
+
+    /// True if the loss is that of a student, which [`TrainingObjective::set_teacher`] gives its teacher.
+    fn needs_teacher(&self) -> bool {
+        false
+    }
+
+    /// Sets the teacher of a distillation.
+    ///
+    /// # Errors
+    /// The loss has no teacher.
+    fn set_teacher(&mut self, teacher: Teacher) -> Result<(), ProcessError> {
+        drop(teacher);
+        Err(ProcessError::UnusedTeacher)
+    }
+
     /// The loss of a batch, image by image.
     ///
     /// # Shapes

@@ -65,6 +65,15 @@ pub enum ProcessError {
     /// A setting for continuous noise levels, in a process with timesteps.
     #[error("{0} is a setting of processes with continuous noise levels; this one has timesteps")]
     Timesteps(&'static str),
+    /// A setting that consistency losses do not have.
+    #[error("{0} does not go with a consistency loss: leave it out")]
+    ConsistencyAlone(&'static str),
+    /// A distillation without a teacher.
+    #[error("consistency distillation needs a teacher: name its file with train.teacher")]
+    NeedsTeacher,
+    /// A teacher of a loss that has none.
+    #[error("train.teacher is for the loss consistency-distillation: leave it out")]
+    UnusedTeacher,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

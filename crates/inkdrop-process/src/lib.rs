@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod consistency;
 mod continuous;
 mod denoiser;
 mod diffusion_process;
@@ -13,6 +14,10 @@ mod process;
 mod tables;
 
 pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
+pub use consistency::{
+    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyObjective,
+    ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise, Teacher,
+};
 pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};
 pub use diffusion_process::{DiffusionConfig, DiffusionProcess, TrainingObjective};

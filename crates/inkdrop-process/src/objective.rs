@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::likelihood::vb_bits;
 use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
-use crate::{ForwardNoise, Process, ProcessError, TrainingObjective};
+use crate::{
+    ConsistencyGrid, ConsistencyTraining, ConsistencyTuning, ForwardNoise, Process, ProcessError,
+    TrainingObjective,
+};
 
 /// A loss by name.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -34,6 +37,24 @@ pub enum LossType {
         /// Error above which the loss is linear; > 0.
         delta: f64,
     },
+    /// Consistency tuning, for continuous noise levels.
+    ConsistencyTuning(ConsistencyTuning),
+    /// Consistency training, for continuous noise levels.
+    ConsistencyTraining(ConsistencyTraining),
+    /// Consistency distillation from a teacher, for continuous noise levels.
+    ConsistencyDistillation(ConsistencyGrid),
+}
+
+impl LossType {
+    /// True for losses of consistency models.
+    pub fn is_consistency(&self) -> bool {
+        matches!(
+            self,
+            Self::ConsistencyTuning(_)
+                | Self::ConsistencyTraining(_)
+                | Self::ConsistencyDistillation(_)
+        )
+    }
 }
 
 /// Loss weight of each timestep. The formulas are for squared errors of the network's output; L1 and
@@ -171,6 +192,9 @@ impl<P: Borrow<Process>> Objective<P> {
             Weighting::P2 { gamma, k } => Some(loss_weights::p2(schedule, mean, gamma, k)?),
         };
         config.check_delta()?;
+        if config.loss.is_consistency() {
+            return Err(ProcessError::Timesteps("a consistency loss"));
+        }
         if config.noise_distribution.is_some() {
             return Err(ProcessError::Timesteps("noise_distribution"));
         }

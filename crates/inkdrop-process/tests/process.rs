@@ -1,6 +1,8 @@
 //! Laws of the process.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "process/consistency.rs"]
+mod consistency;
 #[path = "process/continuous.rs"]
 mod continuous;
 #[path = "process/forward.rs"]

@@ -29,13 +29,17 @@ pub enum Preconditioning {
         sigma_data: f64,
     },
     /// A consistency model: EDM with D(x; σ_min) = x (Song et al. 2023, appendix C);
-    /// c_noise = 250·ln σ.
+    /// c_noise = time_scale·¼·ln σ.
     Consistency {
         /// σ_data; > 0.
         #[serde(default = "half")]
         sigma_data: f64,
         /// σ_min, the noise level at which D is the identity; > 0.
         sigma_min: f64,
+        /// Scale of the time that the network receives; > 0, 1000 by default as in OpenAI's models, 1 for
+        /// one that is tuned from EDM.
+        #[serde(default = "thousand", skip_serializing_if = "is_thousand")]
+        time_scale: f64,
     },
     /// Variance preserving (Song et al. 2021): F predicts ε; c_noise = 999·t, where
     /// σ(t)² = exp(½·β_d·t² + β_min·t) − 1.
@@ -70,6 +74,11 @@ fn half() -> f64 {
 
 fn thousand() -> f64 {
     1000.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_thousand(value: &f64) -> bool {
+    *value == thousand()
 }
 
 /// The linear β(t) = β_min + β_d·t of a variance-preserving process (Song et al. 2021).
@@ -130,9 +139,11 @@ impl Preconditioning {
             Self::Edm { sigma_data }
             | Self::EdmVelocity { sigma_data }
             | Self::TrigFlow { sigma_data } => vec![("sigma_data", *sigma_data)],
-            Self::Consistency { sigma_data, sigma_min } => {
-                vec![("sigma_data", *sigma_data), ("sigma_min", *sigma_min)]
-            }
+            Self::Consistency { sigma_data, sigma_min, time_scale } => vec![
+                ("sigma_data", *sigma_data),
+                ("sigma_min", *sigma_min),
+                ("time_scale", *time_scale),
+            ],
             Self::Vp(range) => betas(range),
             Self::Ve | Self::Iddpm => Vec::new(),
             Self::Flow { path: FlowPath::Vp(range), time_scale } => {
@@ -178,7 +189,9 @@ impl Preconditioning {
             Self::EdmVelocity { sigma_data } | Self::TrigFlow { sigma_data } => {
                 edm(a, b, sigma_data, 0.0, |skip, output, input| coefs(skip, -output, input))
             }
-            Self::Consistency { sigma_data, sigma_min } => edm(a, b, sigma_data, sigma_min, coefs),
+            Self::Consistency { sigma_data, sigma_min, .. } => {
+                edm(a, b, sigma_data, sigma_min, coefs)
+            }
             Self::Vp(_) | Self::Iddpm => coefs(1.0 / a, -b / a, 1.0),
             Self::Ve => coefs(1.0 / a, b / a, 1.0 / a),
             Self::Flow { path, .. } => {
@@ -193,7 +206,7 @@ impl Preconditioning {
         let (a, b) = (level.signal(), level.noise());
         match *self {
             Self::Edm { .. } | Self::EdmVelocity { .. } => 0.25 * (b / a).ln(),
-            Self::Consistency { .. } => 250.0 * (b / a).ln(),
+            Self::Consistency { time_scale, .. } => time_scale * 0.25 * (b / a).ln(),
             Self::Vp(betas) => (Self::STEPS - 1) as f64 * betas.time(level),
             Self::Ve => (0.5 * b / a).ln(),
             Self::Iddpm => iddpm_timestep(b / a) as f64,
@@ -301,7 +314,7 @@ mod tests {
     const ALL: [Preconditioning; 9] = [
         Preconditioning::Edm { sigma_data: 0.5 },
         Preconditioning::EdmVelocity { sigma_data: 0.5 },
-        Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002 },
+        Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 },
         Preconditioning::Vp(BetaRange { beta_d: 19.9, beta_min: 0.1 }),
         Preconditioning::Ve,
         Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1.0 },

@@ -71,6 +71,10 @@ pub struct TrainConfig {
     pub noise_distribution: Option<NoiseDistribution>,
     /// The loss function.
     pub loss: LossType,
+    /// Model file of the teacher, for consistency distillation. The caller opens it
+    /// ([`TrainerBuilder::teacher`](crate::TrainerBuilder::teacher)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<std::path::PathBuf>,
     /// Loss weight of each timestep.
     pub weighting: Weighting,
     /// Formula that adds noise to training images.
@@ -152,6 +156,7 @@ impl Default for TrainConfig {
             timesteps: TimestepConfig::Uniform,
             noise_distribution: None,
             loss: LossType::Mse,
+            teacher: None,
             weighting: Weighting::None,
             forward_noise: ForwardNoise::Standard,
             offset_noise: 0.0,

@@ -7,7 +7,9 @@ use inkdrop_checkpoint::StateDict;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{DataError, Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
-use inkdrop_process::{DiffusionProcess, LossTerms, TrainingObjective, pixels};
+use inkdrop_process::{
+    DiffusionProcess, LossTerms, ProcessError, Teacher, TrainingObjective, pixels,
+};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
@@ -98,6 +100,7 @@ pub struct TrainerBuilder {
     class_names: Vec<String>,
     validation: Option<LabelledDataset>,
     data_parallel: Option<Box<dyn DataParallel>>,
+    teacher: Option<Teacher>,
 }
 
 impl TrainerBuilder {
@@ -128,6 +131,11 @@ impl TrainerBuilder {
         Self { data_parallel: Some(processes), ..self }
     }
 
+    /// Sets the teacher of a distillation.
+    pub fn teacher(self, teacher: Teacher) -> Self {
+        Self { teacher: Some(teacher), ..self }
+    }
+
     /// Builds the trainer, at step 0.
     ///
     /// # Errors
@@ -139,6 +147,12 @@ impl TrainerBuilder {
         let (labels, class_names) = (self.labels, self.class_names);
         check_timesteps(&config, process.as_ref())?;
         check_immiscible(&config, self.data_parallel.is_some())?;
+        let mut objective = process.objective(&config.objective())?;
+        match self.teacher {
+            Some(teacher) => objective.set_teacher(teacher)?,
+            None if objective.needs_teacher() => return Err(ProcessError::NeedsTeacher.into()),
+            None => {}
+        }
         let master = MasterWeights::new(network.params())?;
         let crop = crop_window(&data, image_shape, config.crop)?;
         let mut processes = Processes::new(self.data_parallel);
@@ -160,7 +174,7 @@ impl TrainerBuilder {
         let deferred_metrics =
             processes.count() == 1 && can_defer_metrics(network.as_ref(), &config);
         Ok(Trainer {
-            objective: process.objective(&config.objective())?,
+            objective,
             ema: EmaSet::new(ema_network, &master, &config.ema)?,
             optimizer: Adam::new(&master, config.adam())?,
             loss_scaler: LossScaler::for_precision(config.precision),
@@ -206,6 +220,7 @@ impl Trainer {
     fn train_step(&mut self) -> Result<Option<StepMetrics>, TrainError> {
         // Noise, label dropout and dropout: another run in this process must not draw in between.
         let _generator = DefaultGenerator::seeded(step_seed(self.config.seed, self.step) as i64);
+        self.objective.start_step(self.step, self.config.steps);
         let batch = self.load_batch()?;
         let loss = self.accumulate_gradients(&batch)?.gather(&batch, &self.processes)?;
         // Mixed precision: gradients in f32, with the loss scaling undone.
@@ -380,6 +395,7 @@ impl Trainer {
             class_names: Vec::new(),
             validation: None,
             data_parallel: None,
+            teacher: None,
         }
     }
 

@@ -13,7 +13,8 @@ pub use error::{Error, Result};
 pub use pipeline::{Pipeline, PipelineBuilder, SamplesIter, SamplingPlan, SamplingSession};
 pub use samples::Samples;
 pub use training::{
-    Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps, posthoc_ema,
+    DistillationMethod, Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps,
+    posthoc_ema,
 };
 
 pub use inkdrop_checkpoint as checkpoint;

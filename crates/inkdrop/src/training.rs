@@ -1,5 +1,6 @@
 //! Training runs: config, data, loop, and the trained model.
 
+mod distill;
 mod init;
 mod posthoc;
 mod session;
@@ -11,6 +12,7 @@ use inkdrop_dist::World;
 use inkdrop_train::RunFolder;
 use toml::{Table, Value};
 
+pub use distill::DistillationMethod;
 pub use init::Init;
 pub use posthoc::posthoc_ema;
 pub use session::{TrainingSession, TrainingStep, TrainingSteps};
@@ -84,9 +86,13 @@ impl Training {
     }
 
     fn new(name: &str, text: &str) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::of_table(name, RunConfig::table(name, text)?))
+    }
+
+    fn of_table(name: &str, table: Table) -> Self {
+        Self {
             name: name.to_string(),
-            table: RunConfig::table(name, text)?,
+            table,
             data: None,
             class_names: Vec::new(),
             device: "cpu".to_string(),
@@ -96,7 +102,7 @@ impl Training {
             allow_changes: false,
             world: None,
             callback: None,
-        })
+        }
     }
 
     /// Sets a key of the config, such as `train.lr`. Unknown keys and invalid values are found by

@@ -279,7 +279,8 @@ fn settings_that_do_not_fit_are_refused() {
 /// A consistency model is the identity at σ_min, so no step starts there.
 #[test]
 fn consistency_models_end_before_their_smallest_noise() {
-    let consistency = Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002 };
+    let consistency =
+        Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 };
     let coefs = consistency.coefs(consistency.level(0.002));
     assert!((coefs.skip - 1.0).abs() < 1e-5 && coefs.output.abs() < 1e-12, "{coefs:?}");
     let spaced = |text: &str| process(consistency).spaced(&text.parse().unwrap()).unwrap();

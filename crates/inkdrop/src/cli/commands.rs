@@ -3,6 +3,7 @@
 pub mod convert;
 pub mod data;
 pub mod demo;
+pub mod distill;
 pub mod edit;
 pub mod ema;
 pub mod eval;

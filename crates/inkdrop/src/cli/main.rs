@@ -11,6 +11,7 @@
 //! inkdrop eval distance samples.npz sprites
 //! inkdrop report runs/sprites
 //! inkdrop ema runs/sprites --width 0.1
+//! inkdrop distill runs/sprites-edm/final.safetensors --out runs/fast
 //! ```
 
 mod commands;
@@ -54,6 +55,7 @@ enum Command {
     Eval(commands::eval::Arguments),
     Report(commands::report::Arguments),
     Ema(commands::ema::Arguments),
+    Distill(Box<commands::distill::Arguments>),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -84,6 +86,7 @@ fn run(cli: Cli) -> u8 {
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Ema(arguments) => commands::ema::run(&arguments),
+        Command::Distill(arguments) => commands::distill::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

@@ -40,7 +40,11 @@ fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
         Some("vp") => Ok(FlowPath::Vp(BetaRange::default())),
         Some(_) => bail!("process `{text}`: expected flow, flow:cosine or flow:vp"),
     };
-    let consistency = |sigma_data| Preconditioning::Consistency { sigma_data, sigma_min: 0.002 };
+    let consistency = |sigma_data| Preconditioning::Consistency {
+        sigma_data,
+        sigma_min: 0.002,
+        time_scale: 1000.0,
+    };
     let plain = |preconditioning| match option {
         None => Ok(preconditioning),
         Some(_) => bail!("process `{text}`: {name} has no option"),

@@ -70,7 +70,8 @@ fn continuous(class: Class, config: &Value) -> Result<ContinuousConfig> {
             return Ok(ContinuousConfig::new(path));
         }
         (Class::Consistency, _) => {
-            Preconditioning::Consistency { sigma_data, sigma_min: sigma_min.unwrap_or(0.002) }
+            let sigma_min = sigma_min.unwrap_or(0.002);
+            Preconditioning::Consistency { sigma_data, sigma_min, time_scale: 1000.0 }
         }
         (_, Predicts::VPrediction) => Preconditioning::EdmVelocity { sigma_data },
         _ => Preconditioning::Edm { sigma_data },
@@ -171,6 +172,8 @@ fn continuous_scheduler(config: &ContinuousConfig) -> Option<Value> {
         })
     };
     Some(match config.preconditioning {
+        // diffusers gives the network this time alone.
+        Preconditioning::Consistency { time_scale, .. } if time_scale != 1000.0 => return None,
         Preconditioning::Consistency { sigma_data, .. } => json!({
             "_class_name": "CMStochasticIterativeScheduler",
             "sigma_min": sigma_min,
@@ -331,7 +334,7 @@ mod tests {
         for preconditioning in [
             Preconditioning::Edm { sigma_data: 0.7 },
             Preconditioning::EdmVelocity { sigma_data: 0.5 },
-            Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002 },
+            Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 },
             Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1000.0 },
         ] {
             let config = ContinuousConfig::new(preconditioning);

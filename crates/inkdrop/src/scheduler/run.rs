@@ -145,7 +145,8 @@ impl SchedulerRun {
                 _ => Preconditioning::Edm { sigma_data },
             },
             Class::Consistency => {
-                Preconditioning::Consistency { sigma_data, sigma_min: arguments.sigma_range().0 }
+                let (sigma_min, _) = arguments.sigma_range();
+                Preconditioning::Consistency { sigma_data, sigma_min, time_scale: 1000.0 }
             }
             Class::FlowEuler | Class::FlowHeun => {
                 Preconditioning::Flow { path: FlowPath::Linear, time_scale }

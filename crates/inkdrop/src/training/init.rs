@@ -5,6 +5,7 @@ use inkdrop_process::DiffusionConfig;
 use inkdrop_train::{EmaDecay, Trainer};
 use inkdrop_unet::ModelConfig;
 
+use super::distill::tuned;
 use crate::Result;
 use crate::error::{Context, ensure};
 use crate::model::{ModelMetadata, SHORTCUT, Source};
@@ -108,7 +109,10 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
 /// A note if the weights were trained for another process; training may adapt them.
 fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
     let theirs: Option<DiffusionConfig> = crate::model::stored_metadata(&source.whole, "process")?;
-    let other = theirs.is_some_and(|theirs| theirs != metadata.process);
+    // A consistency model that is tuned from this one has another process on purpose.
+    let distills =
+        |theirs: &DiffusionConfig| tuned(theirs).is_ok_and(|ours| ours == metadata.process);
+    let other = theirs.is_some_and(|theirs| theirs != metadata.process && !distills(&theirs));
     Ok(other
         .then(|| format!("note: {} was trained for another process than [process]", source.name)))
 }

@@ -8,10 +8,11 @@ use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::{CompileOptions, TrainableNetwork};
+use inkdrop_process::{ContinuousProcess, DiffusionConfig, Teacher};
 use inkdrop_report::EventWriter;
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
-use inkdrop_torch::tch::Kind;
+use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_train::{
     EmaDecay, OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun,
 };
@@ -21,7 +22,7 @@ use serde_json::json;
 use super::{TrainedRun, Training};
 use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::error::{Context, bail, ensure, invalid};
-use crate::model::{Condition, ModelMetadata};
+use crate::model::{BuildOptions, Condition, Model, ModelMetadata, ModelOverrides};
 use crate::pipeline::default_levels;
 use crate::{Error, Pipeline, Result, samples};
 
@@ -366,10 +367,24 @@ fn build(
     if let Some(validation) = validation {
         builder = builder.validation(validation);
     }
+    if let Some(path) = &config.train.teacher {
+        builder = builder.teacher(teacher(path, device).context("train.teacher")?);
+    }
     if let Some(world) = world {
         builder = builder.data_parallel(Box::new(DistributedDataParallel::new(world)));
     }
     Ok((builder.build(config.train.clone())?, metadata))
+}
+
+/// Opens the teacher of a distillation.
+fn teacher(path: &Path, device: Device) -> Result<Teacher> {
+    let model = Model::open(path, &ModelOverrides::default())?;
+    let DiffusionConfig::Continuous(process) = &model.metadata.process else {
+        bail!("{} has timesteps: expected a model of continuous noise levels", model.name)
+    };
+    let network = model.build(&BuildOptions { device, ..BuildOptions::default() })?;
+    let network = network.compile(&CompileOptions::default())?;
+    Ok(Teacher::new(network, ContinuousProcess::new(process, device)?))
 }
 
 /// Loads images; the notes get those on the data, such as files that were left out.

@@ -48,6 +48,67 @@ fn resumed_runs_equal_uninterrupted_ones() {
     }
 }
 
+/// Tunes a model of two steps, stops in the middle, and ends with the same weights.
+#[test]
+fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
+    let place = Place::new();
+    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
+    let shorter = ["--set", "train.checkpoint_every=2", "--set", "train.sample_every=2"];
+    let command = ["distill", "edm/final.safetensors", "--out", "fast", "--steps", "4"];
+    let first = place.run(&[&command[..], &shorter[..]].concat()).succeeds();
+    assert!(!first.stderr.contains("trained for another process"), "{}", first.stderr);
+    let config = fs::read_to_string(place.path("fast/config.toml")).expect("the config");
+    for line in ["[train.loss.consistency-tuning]", "optimizer = \"radam\"", "count = 64"] {
+        assert!(config.contains(line), "{line} in {config}");
+    }
+    let last = place.path("fast/final.safetensors");
+    let whole = tensors(&last);
+    for file in ["checkpoints/step-0000004", "final"] {
+        fs::remove_file(place.path(&format!("fast/{file}.safetensors"))).expect("a file");
+    }
+    place.run(&["train", "--resume", "--out", "fast"]).succeeds();
+    assert!(tensors(&last) == whole);
+
+    let sample = |more: &[&str]| {
+        let command = ["sample", "fast/final.safetensors", "-n", "2", "--out", "x.png"];
+        place.run(&[&command[..], more].concat())
+    };
+    let told = sample(&["--steps", "2"]).succeeds().stderr;
+    assert!(told.contains("consistency"), "{told}");
+    let inspected = place.run(&["inspect", "fast/final.safetensors"]).succeeds().stdout;
+    assert!(inspected.contains("consistency"), "{inspected}");
+
+    let refuses = |more: &[&str], words| {
+        let command = ["distill", "--out", "no"];
+        place.refuses(&[&command[..], more].concat(), &[words]);
+    };
+    refuses(&["sprites"], "starts from one of continuous noise levels");
+    refuses(&["fast/final.safetensors"], "starts from EDM's preconditioning");
+    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect or cd");
+}
+
+#[test]
+fn consistency_distillation_has_the_model_as_its_teacher() {
+    let place = Place::new();
+    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
+    let model = "edm/final.safetensors";
+    let command = ["distill", model, "--method", "cd", "--out", "fast", "--steps", "2"];
+    place.run(&command).succeeds();
+    let config = fs::read_to_string(place.path("fast/config.toml")).expect("the config");
+    assert!(config.contains("teacher = \"edm/final.safetensors\""), "{config}");
+    place.run(&["sample", "fast/final.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
+
+    let refuses = |more: &[&str], words| {
+        let command = ["train", "sprites-edm", "--out", "no", "--steps", "2"];
+        place.refuses(&[&command[..], &TINY[..], more].concat(), &[words]);
+    };
+    let loss = "train.loss={consistency-distillation={levels=18}}";
+    refuses(&["--set", loss], "needs a teacher");
+    refuses(&["--set", "train.teacher=edm/final.safetensors"], "leave it out");
+    refuses(&["--set", loss, "--set", "train.teacher=sprites"], "has timesteps");
+    refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
+}
+
 #[test]
 fn all_samplers_take_continuous_noise_levels() {
     let place = Place::new();

@@ -13,12 +13,13 @@ use inkdrop::torch::distributed::Store;
 const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The commands that share their work among processes.
-const COMMANDS: [&str; 3] = ["train", "sample", "eval"];
+const COMMANDS: [&str; 4] = ["train", "distill", "sample", "eval"];
 
 /// Run a command in several processes that share the work
 ///
-/// `train`: each process trains on its share of every batch. `sample`: each generates one shard of the
-/// images, into a directory or x.I-of-N.npz. `eval`: each evaluates its share of the batches. The number of the process stands before each line of output.
+/// `train` and `distill`: each process trains on its share of every batch. `sample`: each generates one
+/// shard of the images, into a directory or x.I-of-N.npz. `eval`: each evaluates its share of the batches.
+/// The number of the process stands before each line of output.
 /// When a process fails, all end; with --max-restarts they start again and continue. Ctrl-C saves and
 /// stops. `torchrun --no-python inkdrop …` does the same.
 #[derive(Debug, clap::Args)]

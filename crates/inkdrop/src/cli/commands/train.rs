@@ -75,11 +75,15 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         return Ok(0);
     };
     arguments.tf32.apply()?;
-    let mut training = arguments.training(out)?;
+    run_to_end(arguments.training(out)?, out, &arguments.processes)
+}
+
+/// Trains in a run directory to the last step or until Ctrl-C. Returns the exit status.
+pub fn run_to_end(mut training: Training, out: &Path, processes: &ProcessesArgs) -> Result<u8> {
     if is_restarted()? && RunFolder::read(out).is_ok() {
         training = training.resume(true);
     }
-    if let Some(world) = arguments.processes.join()? {
+    if let Some(world) = processes.join()? {
         training = training.processes(world);
     }
     let mut session = training.start(out)?;

@@ -1,0 +1,202 @@
+//! Losses of consistency models, whose f(x, σ) is the clean end of the probability flow through x
+//! (Song et al. 2023).
+
+mod grid;
+mod teacher;
+mod tuning;
+
+pub use grid::{ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyWeighting};
+pub use teacher::Teacher;
+pub use tuning::ConsistencyTuning;
+
+use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
+use inkdrop_schedule::{NoiseDistribution, Preconditioning};
+use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
+use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
+
+use crate::continuous::{per_image, quantile};
+use crate::objective::{LossType, Weighting};
+use crate::{
+    ContinuousProcess, ForwardNoise, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective,
+};
+
+/// A denoiser of images x0 + σ·ε: D(x; σ), with one σ for each image. It is the consistency function f if
+/// it is trained as one.
+pub type Denoise<'a> = &'a dyn Fn(&Tensor, &[f64]) -> Result<Tensor, ProcessError>;
+
+/// Images of the forward process, and the noise levels that a loss compares.
+#[derive(Debug, Clone, Copy)]
+pub struct ConsistencyBatch<'a> {
+    /// Images x0, [B, C, H, W].
+    pub x0: &'a Tensor,
+    /// Noise ε, [B, C, H, W].
+    pub noise: &'a Tensor,
+    /// Noise level t of the student, one σ for each image; > 0.
+    pub sigmas: &'a [f64],
+    /// Noise level r of the target, one σ for each image; 0 ≤ r < t.
+    pub targets: &'a [f64],
+}
+
+impl ConsistencyBatch<'_> {
+    /// x0 + σ·ε.
+    fn noisy(&self, sigmas: &[f64]) -> Result<Tensor, ProcessError> {
+        let Self { x0, noise, .. } = self;
+        Ok(x0.f_add(&noise.f_mul(&numbers(sigmas, x0)?)?)?)
+    }
+}
+
+/// A number of each image, [B, 1, …] in the dtype and on the device of x.
+fn numbers(values: &[f64], x: &Tensor) -> Result<Tensor, ProcessError> {
+    per_image(values, |value| *value, x)
+}
+
+/// The consistency loss of a step.
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    Tuning(ConsistencyTuning),
+    Training(ConsistencyTraining),
+    Distillation(ConsistencyGrid),
+}
+
+/// A consistency loss as a training objective: the student is its own target, without gradient and with
+/// the same dropout masks.
+#[derive(Debug)]
+pub struct ConsistencyObjective {
+    process: ContinuousProcess,
+    method: Method,
+    distribution: NoiseDistribution,
+    teacher: Option<Teacher>,
+    /// Steps done, and all steps.
+    progress: (usize, usize),
+}
+
+impl ConsistencyObjective {
+    /// The objective if the config has a consistency loss.
+    ///
+    /// # Errors
+    /// A number out of range, or a setting that consistency losses do not have.
+    pub fn new(
+        process: ContinuousProcess,
+        config: &ObjectiveConfig,
+    ) -> Result<Option<Self>, ProcessError> {
+        let method = match config.loss {
+            LossType::ConsistencyTuning(tuning) => {
+                tuning.check()?;
+                Method::Tuning(tuning)
+            }
+            LossType::ConsistencyTraining(training) => {
+                training.check()?;
+                Method::Training(training)
+            }
+            LossType::ConsistencyDistillation(grid) => {
+                grid.check()?;
+                Method::Distillation(grid)
+            }
+            _ => return Ok(None),
+        };
+        if config.weighting != Weighting::None || config.forward_noise != ForwardNoise::Standard {
+            return Err(ProcessError::ConsistencyAlone("weighting and forward_noise"));
+        }
+        if !matches!(method, Method::Tuning(_)) && config.noise_distribution.is_some() {
+            return Err(ProcessError::ConsistencyAlone("noise_distribution with a grid of levels"));
+        }
+        let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024, appendix A
+        let distribution = config.noise_distribution.unwrap_or(usual);
+        distribution.check()?;
+        Ok(Some(Self { process, method, distribution, teacher: None, progress: (0, 1) }))
+    }
+
+    /// t and r of a quantile, of [`DiffusionProcess::training_levels`](crate::DiffusionProcess).
+    fn levels(&self, u: f64) -> (f64, f64) {
+        let (step, steps) = self.progress;
+        match self.method {
+            Method::Tuning(tuning) => {
+                let preconditioning = &self.process.config().preconditioning;
+                let sigma = self.distribution.level(u, preconditioning).sigma();
+                (sigma, tuning.at_step(step).target(sigma))
+            }
+            Method::Training(training) => {
+                self.neighbours(training.grid(training.levels(step, steps)), u)
+            }
+            Method::Distillation(grid) => self.neighbours(grid, u),
+        }
+    }
+
+    /// A level of a grid and the next lower one.
+    fn neighbours(&self, grid: ConsistencyGrid, u: f64) -> (f64, f64) {
+        let sigmas = grid.sigmas(self.process.config().sigma_range());
+        // The least noisy level has the first quantiles.
+        let least = sigmas.len() - 2;
+        let index = least - ((u * (least + 1) as f64) as usize).min(least);
+        (sigmas[index], sigmas[index + 1])
+    }
+}
+
+impl TrainingObjective for ConsistencyObjective {
+    fn start_step(&mut self, step: usize, steps: usize) {
+        self.progress = (step, steps);
+    }
+
+    fn set_teacher(&mut self, teacher: Teacher) -> Result<(), ProcessError> {
+        if !self.needs_teacher() {
+            return Err(ProcessError::UnusedTeacher);
+        }
+        self.teacher = Some(teacher);
+        Ok(())
+    }
+
+    fn needs_teacher(&self) -> bool {
+        matches!(self.method, Method::Distillation(_))
+    }
+
+    fn terms(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<LossTerms, ProcessError> {
+        if x0.size() != noise.size() {
+            let expected = format!("{:?}, that of x0", x0.size());
+            return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
+        }
+        let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
+        let levels = quantiles.into_iter().map(|t| self.levels(quantile(t)));
+        let (sigmas, targets): (Vec<f64>, Vec<f64>) = levels.unzip();
+        let batch = ConsistencyBatch { x0, noise, sigmas: &sigmas, targets: &targets };
+        let seed = draw_dropout_key()?;
+        let student = |x: &Tensor, sigmas: &[f64]| {
+            let _same_masks = DefaultGenerator::seeded(seed);
+            self.process.denoise_trained(network, x, sigmas, conditioning, mode)
+        };
+        let target = |x: &Tensor, sigmas: &[f64]| {
+            let _guard = no_grad_guard();
+            student(x, sigmas)
+        };
+        let data = sigma_data(&self.process.config().preconditioning);
+        let loss = match self.method {
+            Method::Tuning(tuning) => tuning.loss(batch, &student, &target)?,
+            // Metric and weights do not depend on the number of levels.
+            Method::Training(training) => {
+                training.grid(2).loss(batch, data, (&student, &target), None)?
+            }
+            Method::Distillation(grid) => {
+                let teacher = self.teacher.as_ref().ok_or(ProcessError::NeedsTeacher)?;
+                let teacher = |x: &Tensor, sigmas: &[f64]| teacher.denoise(x, sigmas, conditioning);
+                grid.loss(batch, data, (&student, &target), Some(&teacher))?
+            }
+        };
+        Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
+    }
+}
+
+/// σ_data of a preconditioning; 0.5 where it has none.
+fn sigma_data(preconditioning: &Preconditioning) -> f64 {
+    match *preconditioning {
+        Preconditioning::Edm { sigma_data }
+        | Preconditioning::EdmVelocity { sigma_data }
+        | Preconditioning::Consistency { sigma_data, .. }
+        | Preconditioning::TrigFlow { sigma_data } => sigma_data,
+        _ => 0.5,
+    }
+}

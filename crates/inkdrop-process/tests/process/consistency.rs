@@ -1,0 +1,201 @@
+//! Losses of consistency models.
+
+use inkdrop_nn::{Conditioning, FnNetwork, Mode, Params};
+use inkdrop_process::{
+    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyTuning,
+    ConsistencyWeighting, ContinuousConfig, ContinuousProcess, DiffusionProcess, ForwardNoise,
+    LossType, ObjectiveConfig, Preconditioning, Process, ProcessConfig, ProcessError, Weighting,
+};
+use inkdrop_schedule::NoiseDistribution;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{draw_dropout_key, dropout};
+
+use crate::support::F64;
+
+const EDM: Preconditioning = Preconditioning::Edm { sigma_data: 0.5 };
+
+const GRID: ConsistencyGrid = ConsistencyGrid {
+    levels: 18,
+    rho: 7.0,
+    metric: ConsistencyMetric::L2,
+    weighting: ConsistencyWeighting::Uniform,
+};
+
+fn images() -> [Tensor; 2] {
+    let line = Tensor::arange(3 * 2 * 16, F64).reshape([3, 2, 4, 4]);
+    [(&line * 0.7).sin(), (line * 1.3 + 0.4).cos()]
+}
+
+fn numbers(x: &Tensor) -> Vec<f64> {
+    Vec::try_from(x.to_kind(Kind::Double)).unwrap()
+}
+
+/// ‖ε‖ of each image.
+fn norms(noise: &Tensor) -> Vec<f64> {
+    numbers(&noise.square().flatten(1, -1).sum_dim_intlist(1, false, Kind::Double).sqrt())
+}
+
+type Result = std::result::Result<Tensor, ProcessError>;
+
+/// The denoiser that leaves x as it is.
+fn identity(x: &Tensor, _: &[f64]) -> Result {
+    Ok(x.shallow_clone())
+}
+
+/// The identity moves by (t − r)·ε between two levels of the same noise.
+#[test]
+fn the_loss_of_the_identity_is_the_length_of_the_noise() {
+    let [x0, noise] = images();
+    let tuning = ConsistencyTuning { q: 4.0, ..ConsistencyTuning::default() };
+    let sigmas = [0.05, 1.0, 60.0];
+    let targets = sigmas.map(|sigma| tuning.target(sigma));
+    assert_eq!(targets[0], 0.0, "1 + 8·sigmoid(−0.05) is above 4");
+    let batch = ConsistencyBatch { x0: &x0, noise: &noise, sigmas: &sigmas, targets: &targets };
+    let loss = tuning.loss(batch, &identity, &identity).unwrap();
+    for (given, expected) in numbers(&loss).iter().zip(norms(&noise)) {
+        assert!((given / expected - 1.0).abs() < 1e-12, "{given} {expected}");
+    }
+    let huber = ConsistencyTuning { c: 1e9, ..tuning }.loss(batch, &identity, &identity).unwrap();
+    // √(d² + c²) − c is d²/(2c) for a large c.
+    let gaps = sigmas.iter().zip(&targets).map(|(t, r)| t - r);
+    for ((given, norm), gap) in numbers(&huber).iter().zip(norms(&noise)).zip(gaps) {
+        let expected = norm * norm * gap / 2e9;
+        assert!((given - expected).abs() < 1e-6, "{given} {expected}");
+    }
+
+    let (sigmas, targets) = ([2.0; 3], [1.5; 3]);
+    let batch = ConsistencyBatch { sigmas: &sigmas, targets: &targets, ..batch };
+    for (metric, power) in [(ConsistencyMetric::L1, 1), (ConsistencyMetric::L2, 2)] {
+        let weighting = ConsistencyWeighting::Karras;
+        let grid = ConsistencyGrid { metric, weighting, ..GRID };
+        let loss = grid.loss(batch, 0.5, (&identity, &identity), None).unwrap();
+        let means = noise.abs().pow_tensor_scalar(power).flatten(1, -1);
+        let means = means.mean_dim([1i64].as_slice(), false, Kind::Double);
+        let weight = 0.25 + 4.0; // σ⁻² + σ_data⁻²
+        let expected = means * 0.5f64.powi(power as i32) * weight;
+        assert!(loss.allclose(&expected, 1e-12, 0.0, false));
+    }
+}
+
+/// If the data are one image, it is the end of every flow.
+#[test]
+fn the_consistency_function_of_one_image_has_no_loss_and_no_gradient() {
+    let [x0, noise] = images();
+    let scale = Tensor::ones([1], F64).set_requires_grad(true);
+    let exact = |_: &Tensor, _: &[f64]| Ok(&x0 * &scale);
+    let target = |_: &Tensor, _: &[f64]| Ok(x0.shallow_clone());
+    let tuning = ConsistencyTuning::default();
+    let (sigmas, targets) = ([0.1, 1.0, 10.0], [0.0, 0.9, 9.9]);
+    let batch = ConsistencyBatch { x0: &x0, noise: &noise, sigmas: &sigmas, targets: &targets };
+    let loss = tuning.loss(batch, &exact, &target).unwrap();
+    assert!(numbers(&loss).iter().all(|loss| *loss < 1e-12));
+    loss.sum(Kind::Double).backward();
+    assert_eq!(scale.grad().double_value(&[0]), 0.0);
+
+    // The teacher's flow to the image is a straight line, on which Heun's step is exact.
+    let targets = [0.05, 0.9, 9.9];
+    let batch = ConsistencyBatch { targets: &targets, ..batch };
+    let [trained, distilled] = [None, Some(&target as inkdrop_process::Denoise)]
+        .map(|teacher| GRID.loss(batch, 0.5, (&identity, &identity), teacher).unwrap());
+    assert!(trained.allclose(&distilled, 1e-12, 0.0, false));
+}
+
+#[test]
+fn stages_bring_the_levels_together() {
+    let tuning = ConsistencyTuning { q: 2.0, k: 0.0, stage_steps: Some(100), ..Default::default() };
+    let config = |tuning| ObjectiveConfig {
+        loss: LossType::ConsistencyTuning(tuning),
+        ..ObjectiveConfig::default()
+    };
+    let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    let [x0, noise] = images();
+    let network = FnNetwork::new(|x: &Tensor, _: &Tensor, _: &Conditioning| Ok(x.sin()));
+    let network = network.trainable(Params::new(Kind::Double, Device::Cpu));
+    let t = Tensor::from_slice(&[1i64 << 21, 1 << 22, 1 << 23]);
+    let terms = |tuning, step| {
+        let mut objective = process.objective(&config(tuning)).unwrap();
+        objective.start_step(step, 1000);
+        let (none, batch) = (Conditioning::none(), (&x0, &t, &noise));
+        numbers(&objective.terms(&network, batch, &none, Mode::Train).unwrap().loss)
+    };
+    let one = |stage| ConsistencyTuning { stage, stage_steps: None, ..tuning };
+    for (step, stage) in [(0, 0), (99, 0), (100, 1), (350, 3)] {
+        assert_eq!(terms(tuning, step), terms(one(stage), 0), "step {step}");
+    }
+    assert_ne!(terms(tuning, 0), terms(tuning, 100));
+    assert!((one(20).target(3.0) / 3.0 - 1.0).abs() < 1e-5);
+}
+
+/// At r ≈ t the difference of student and target vanishes only if both drop the same values.
+#[test]
+fn student_and_target_have_the_same_dropout_masks() {
+    let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    let network = FnNetwork::new(|x: &Tensor, _: &Tensor, _: &Conditioning| {
+        Ok(dropout(x, 0.5, draw_dropout_key()?, 0)?)
+    });
+    let network = network.trainable(Params::new(Kind::Double, Device::Cpu));
+    let tuning = ConsistencyTuning { q: 1e9, k: 0.0, ..ConsistencyTuning::default() };
+    let config = ObjectiveConfig {
+        loss: LossType::ConsistencyTuning(tuning),
+        noise_distribution: Some(NoiseDistribution::LogNormal { mean: 0.0, std: 0.1 }),
+        ..ObjectiveConfig::default()
+    };
+    let objective = process.objective(&config).unwrap();
+    let ([x0, noise], t) = (images(), Tensor::from_slice(&[1i64 << 23; 3]));
+    let (none, batch) = (Conditioning::none(), (&x0, &t, &noise));
+    let loss = numbers(&objective.terms(&network, batch, &none, Mode::Train).unwrap().loss);
+    // The loss is divided by t − r, 1e-9 of t: other masks would give a billion.
+    assert!(loss.iter().all(|loss| *loss < 100.0), "{loss:?}");
+}
+
+#[test]
+fn levels_of_consistency_training_grow_from_the_first_to_the_last_number() {
+    let training = ConsistencyTraining { first_levels: 10, last_levels: 40, ..Default::default() };
+    assert_eq!((training.levels(0, 500), training.levels(500, 500)), (10, 41));
+    let all: Vec<usize> = (0..=500).map(|step| training.levels(step, 500)).collect();
+    assert!(all.is_sorted());
+    let sigmas = training.grid(5).sigmas((0.002, 80.0));
+    assert!((sigmas[0] - 80.0).abs() < 1e-9 && (sigmas[4] - 0.002).abs() < 1e-12);
+}
+
+#[test]
+fn consistency_losses_that_cannot_be_say_why() {
+    let continuous = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    let tuning = |tuning| LossType::ConsistencyTuning(tuning);
+    let training = |training| LossType::ConsistencyTraining(training);
+    let (usual, grid) = (ConsistencyTuning::default(), ConsistencyTraining::default());
+    let of = |loss| ObjectiveConfig { loss, ..ObjectiveConfig::default() };
+    let wrong = [
+        (
+            of(tuning(ConsistencyTuning { q: 1.0, ..usual })),
+            "q 1: expected a finite number above 1",
+        ),
+        (of(tuning(ConsistencyTuning { c: f64::NAN, ..usual })), "c NaN"),
+        (of(tuning(ConsistencyTuning { stage_steps: Some(0), ..usual })), "stage_steps 0"),
+        (of(training(ConsistencyTraining { first_levels: 1, ..grid })), "first_levels 1"),
+        (of(training(ConsistencyTraining { last_levels: 1, ..grid })), "last_levels 1"),
+        (of(training(ConsistencyTraining { rho: 0.0, ..grid })), "rho 0"),
+        (
+            ObjectiveConfig { weighting: Weighting::MinSnr { gamma: 5.0 }, ..of(tuning(usual)) },
+            "weighting and forward_noise",
+        ),
+        (
+            ObjectiveConfig { forward_noise: ForwardNoise::SpritesNotebook, ..of(tuning(usual)) },
+            "weighting and forward_noise",
+        ),
+        (
+            ObjectiveConfig {
+                noise_distribution: Some(NoiseDistribution::LogNormal { mean: 0.0, std: 1.0 }),
+                ..of(training(grid))
+            },
+            "noise_distribution",
+        ),
+    ];
+    for (config, expected) in wrong {
+        let error = continuous.objective(&config).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let discrete = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
+    let error = DiffusionProcess::objective(&discrete, &of(tuning(usual))).unwrap_err();
+    assert!(error.to_string().contains("a consistency loss is a setting of processes"), "{error}");
+}

@@ -1,0 +1,60 @@
+//! `inkdrop distill`: makes a model of few steps from one of many.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use inkdrop::config::ConfigOverride;
+use inkdrop::torch::DeviceChoice;
+use inkdrop::{DistillationMethod, Training};
+
+use super::train;
+use crate::options::{ProcessesArgs, Tf32};
+
+/// Distill a model into one that samples in one or two steps
+///
+/// Training continues with a consistency loss, from the weights and with the data of the model, which
+/// must have EDM's preconditioning (as of `inkdrop train sprites-edm`). The run directory is that of
+/// `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Model file
+    model: PathBuf,
+    /// Run directory
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Method: ect (consistency tuning, Geng et al. 2024) or cd (consistency distillation, Song et al.
+    /// 2023)
+    #[arg(long, value_name = "NAME", default_value = "ect")]
+    method: DistillationMethod,
+    /// Path of the training images, for a model file that does not name its data
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Number of optimizer steps (short for --set train.steps=N) [default: 8000]
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Set a key of the config, such as train.loss.consistency-tuning.q=64; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Device: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    #[command(flatten)]
+    tf32: Tf32,
+    #[command(flatten)]
+    processes: ProcessesArgs,
+}
+
+pub fn run(arguments: &Arguments) -> Result<u8> {
+    arguments.tf32.apply()?;
+    let mut training = Training::distill(&arguments.model, arguments.method)?;
+    if let Some(path) = &arguments.data {
+        training = training.data_path(path)?;
+    }
+    for text in &arguments.settings {
+        training = training.change(&ConfigOverride::parse(text)?)?;
+    }
+    if let Some(steps) = arguments.steps {
+        training = training.set("train.steps", steps as i64)?;
+    }
+    train::run_to_end(training.device(arguments.device), &arguments.out, &arguments.processes)
+}
