@@ -3,7 +3,8 @@
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_torch::{
-    Isa, channels_last, checkpoint, draw_dropout_key, dropout, is_channels_last, isa, own_kernels,
+    DefaultGenerator, Isa, channels_last, checkpoint, draw_dropout_key, dropout, is_channels_last,
+    isa, own_kernels,
 };
 
 const MAX_ISA: &str = "INKDROP_MAX_ISA";
@@ -125,7 +126,7 @@ fn the_kept_share_is_one_minus_p() {
 
 #[test]
 fn what_is_kept_is_scaled_and_the_rest_is_zero() {
-    manual_seed(1);
+    let _held = DefaultGenerator::seeded(1);
     let x = Tensor::randn([4, 3, 9, 11], (Kind::Double, Device::Cpu));
     for kind in KINDS {
         let x = x.to_kind(kind);
@@ -164,7 +165,7 @@ fn the_result_has_the_layout_of_x() {
 /// Also where the gradient has another layout or dtype than x.
 #[test]
 fn the_gradient_is_the_mask_over_one_minus_p() {
-    manual_seed(2);
+    let _held = DefaultGenerator::seeded(2);
     for kind in KINDS {
         for last in [false, true] {
             let leaf = Tensor::randn([3, 6, 5, 7], (kind, Device::Cpu)).set_requires_grad(true);
@@ -220,10 +221,10 @@ fn gradients_of_gradients_are_refused() {
 #[test]
 fn a_seed_and_gradient_checkpointing_repeat_the_keys() {
     let draw = || [(); 3].map(|()| draw_dropout_key().unwrap());
-    let held = inkdrop_torch::DefaultGenerator::seeded(3);
+    let held = DefaultGenerator::seeded(3);
     let first = draw();
     assert!(first[0] != first[1] && first[1] != first[2]);
-    let _again = inkdrop_torch::DefaultGenerator::seeded(3);
+    let _again = DefaultGenerator::seeded(3);
     assert_eq!(draw(), first);
 
     let run = |checkpointed: bool| {

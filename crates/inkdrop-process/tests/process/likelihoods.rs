@@ -13,7 +13,7 @@ use crate::support::{F64, Oracle, largest, process, typed};
 
 /// Data in 256 levels, N(0.3, 0.25) as the oracle thinks.
 fn data() -> Tensor {
-    inkdrop_torch::tch::manual_seed(7);
+    let _held = inkdrop_torch::DefaultGenerator::seeded(7);
     let x = (Tensor::randn([2, 1, 32, 32], F64) * 0.5 + 0.3).clamp(-1.0, 1.0);
     ((x + 1.0) * 127.5).round() / 127.5 - 1.0
 }
@@ -118,7 +118,7 @@ fn check_terms(variance: Variance, clip: bool, error: f64) {
     let oracle = Oracle { error, variance: learned, ..Oracle::of(&process) };
     let pixels = [-0.4, 0.2];
     let x0 = Tensor::from_slice(&pixels).view([2, 1, 1, 1]);
-    inkdrop_torch::tch::manual_seed(3);
+    let _held = inkdrop_torch::DefaultGenerator::seeded(3);
     let draws = Tensor::randn([100, 2, 1, 1, 1], F64);
     let mut tape = NoiseTape::new(draws.shallow_clone());
     let none = Conditioning::none();

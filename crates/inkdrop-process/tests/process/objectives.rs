@@ -12,7 +12,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 use crate::support::{F64, MEANS, Oracle, largest, typed};
 
 fn terms(process: &Process, oracle: &Oracle, config: ObjectiveConfig) -> LossTerms {
-    inkdrop_torch::tch::manual_seed(5);
+    let _held = inkdrop_torch::DefaultGenerator::seeded(5);
     let x0 = (Tensor::randn([4, 3, 4, 4], F64) * 0.5).clamp(-1.0, 1.0);
     let noise = Tensor::randn([4, 3, 4, 4], F64);
     let t = Tensor::from_slice(&[0i64, 1, 50, 99]);

@@ -1,6 +1,6 @@
 //! Half precision: a half torso between norms, embeddings and a last layer in f32.
 
-use inkdrop_nn::{Mode, TrainableNetwork};
+use inkdrop_nn::{CompileOptions, Mode, TrainableNetwork};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
 use inkdrop_unet::ModelConfig;
@@ -38,6 +38,30 @@ fn every_family_runs_in_half_precision_near_its_f32_result() {
             drop(generator);
             let exact = network.forward(&x, &t, &conditioning).unwrap();
             let out = half.forward(&x, &t, &conditioning).unwrap();
+            assert_eq!(out.kind(), Kind::Float);
+            let spread = f64::try_from(exact.std(true)).unwrap();
+            let error = f64::try_from((&out - &exact).square().mean(Kind::Double).sqrt()).unwrap();
+            assert!(error < bound * spread, "{error} of {spread} in {kind:?}: {config:?}");
+            assert!(error > 0.0, "nothing was of half precision: {config:?}");
+        }
+    }
+}
+
+/// Compiled, a network in bf16 keeps its activations in f32 where the processor multiplies bf16.
+#[test]
+fn every_compiled_family_runs_in_half_precision_near_its_f32_result() {
+    let _guard = no_grad_guard();
+    for (kind, bound) in [(Kind::BFloat16, 0.05), (Kind::Half, 0.01)] {
+        for config in all() {
+            let generator = DefaultGenerator::seeded(0);
+            let network = build(&config);
+            stir(network.as_ref());
+            let half = halved(&config, network.as_ref(), kind);
+            let (x, t, conditioning) = inputs(&config);
+            drop(generator);
+            let exact = network.forward(&x, &t, &conditioning).unwrap();
+            let compiled = half.compile(&CompileOptions::default()).unwrap();
+            let out = compiled.forward(&x, &t, &conditioning).unwrap();
             assert_eq!(out.kind(), Kind::Float);
             let spread = f64::try_from(exact.std(true)).unwrap();
             let error = f64::try_from((&out - &exact).square().mean(Kind::Double).sqrt()).unwrap();
