@@ -7,7 +7,7 @@ use inkdrop::torch::{isa, own_kernels, torch_config};
 pub fn details() -> Result<Vec<String>> {
     let isa = isa()?;
     let kernels = match own_kernels()? {
-        true => format!("{isa} (at most INKDROP_MAX_ISA: avx512_bf16, avx512, avx2 or baseline)"),
+        true => format!("{isa} (INKDROP_MAX_ISA caps them)"),
         false => "off (INKDROP_KERNELS)".to_string(),
     };
     let config = torch_config()?;

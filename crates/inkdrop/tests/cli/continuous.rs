@@ -70,11 +70,13 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
     assert!(tensors(&last) == whole);
 
     let sample = |more: &[&str]| {
-        let command = ["sample", "fast/final.safetensors", "-n", "2", "--out", "x.png"];
-        place.run(&[&command[..], more].concat())
+        let command = ["sample", "fast/final.safetensors", "-n", "2", "--out", "x.npz"];
+        place.run(&[&command[..], more].concat()).succeeds();
+        fs::read(place.path("x.npz")).expect("the samples")
     };
-    let told = sample(&["--steps", "2"]).succeeds().stderr;
-    assert!(told.contains("consistency"), "{told}");
+    let two = sample(&["--steps", "2"]);
+    assert_eq!(two, sample(&["--steps", "2", "--sampler", "consistency"]));
+    assert_ne!(two, sample(&["--steps", "2", "--sampler", "ddim"]));
     let inspected = place.run(&["inspect", "fast/final.safetensors"]).succeeds().stdout;
     assert!(inspected.contains("consistency"), "{inspected}");
 
@@ -102,10 +104,13 @@ fn consistency_distillation_has_the_model_as_its_teacher() {
         let command = ["train", "sprites-edm", "--out", "no", "--steps", "2"];
         place.refuses(&[&command[..], &TINY[..], more].concat(), &[words]);
     };
-    let loss = "train.loss={consistency-distillation={levels=18}}";
-    refuses(&["--set", loss], "needs a teacher");
+    let (loss, levels) =
+        ("train.loss={consistency-distillation={levels=18}}", "train.noise_distribution");
+    refuses(&["--set", loss], "noise_distribution with a grid of levels");
+    refuses(&["--set", loss, "--unset", levels], "needs a teacher");
     refuses(&["--set", "train.teacher=edm/final.safetensors"], "leave it out");
-    refuses(&["--set", loss, "--set", "train.teacher=sprites"], "has timesteps");
+    let sprites = "train.teacher=sprites";
+    refuses(&["--set", loss, "--unset", levels, "--set", sprites], "has timesteps");
     refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
 }
 
