@@ -19,6 +19,8 @@ mod likelihood;
 mod many;
 #[path = "sampler/orders.rs"]
 mod orders;
+#[path = "sampler/schedule_fits.rs"]
+mod schedule_fits;
 #[path = "sampler/support.rs"]
 mod support;
 #[path = "sampler/types.rs"]

@@ -137,9 +137,19 @@ pub enum ScheduleError {
         /// The step, from 0.
         step: usize,
     },
+    /// A given noise level does not fit.
+    #[error("sigma {sigma}: expected decreasing noise levels between {sigma_max} and {sigma_min}")]
+    Sigma {
+        /// The noise level.
+        sigma: f64,
+        /// The smallest one of the process.
+        sigma_min: f64,
+        /// The largest one of the process.
+        sigma_max: f64,
+    },
     /// Unknown level spacing.
     #[error(
-        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20, flow20 (20 is the number of steps; karras20:5 sets rho) or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20, flow20 (20 is the number of steps; karras20:5 sets rho), sigmas:80,2.5,0.8 or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
     )]
     LevelSpacing(String),
     /// Unknown timestep spacing.

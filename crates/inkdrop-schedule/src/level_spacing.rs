@@ -51,6 +51,8 @@ pub enum LevelSpacing {
         /// s; > 0, 1 by default. Above 1 there are more steps at high noise.
         shift: f64,
     },
+    /// Given noise levels σ, the largest first, within the range of the process; `sigmas:80,2.5,0.8`.
+    Sigmas(Vec<f64>),
 }
 
 impl LevelSpacing {
@@ -91,6 +93,7 @@ impl LevelSpacing {
             }
             Self::Vp { steps } => sigmas::vp(steps, 19.9, 0.1, 1e-3),
             Self::Flow { steps, shift } => sigmas::flow(steps, high, shift),
+            Self::Sigmas(ref given) => sigmas::given(given, low, high),
         }
     }
 }
@@ -119,6 +122,9 @@ impl FromStr for LevelSpacing {
             Ok(Self::Flow { steps, shift })
         } else if let Some(rest) = text.strip_prefix("vp") {
             Ok(Self::Vp { steps: plain(rest)? })
+        } else if let Some(rest) = text.strip_prefix("sigmas:") {
+            let level = |text: &str| text.trim().parse::<f64>().map_err(|_| unknown());
+            Ok(Self::Sigmas(rest.split(',').map(level).collect::<Result<_, _>>()?))
         } else {
             text.parse().map(Self::Timesteps).map_err(|_| unknown())
         }
@@ -137,6 +143,10 @@ impl fmt::Display for LevelSpacing {
             Self::Vp { steps } => write!(f, "vp{steps}"),
             Self::Flow { steps, shift: 1.0 } => write!(f, "flow{steps}"),
             Self::Flow { steps, shift } => write!(f, "flow{steps}:{shift}"),
+            Self::Sigmas(ref levels) => {
+                let levels: Vec<String> = levels.iter().map(f64::to_string).collect();
+                write!(f, "sigmas:{}", levels.join(","))
+            }
         }
     }
 }

@@ -38,6 +38,24 @@ pub fn karras(
     between(n, sigma_min, sigma_max, |u| sigma_max * (1.0 + u * (root - 1.0)).powf(rho))
 }
 
+/// Noise levels as they are given.
+///
+/// - levels: strictly decreasing, from sigma_max to sigma_min at most (up to rounding to five digits)
+///
+/// # Errors
+/// There are none or more than a million, or they are not as above.
+pub fn given(levels: &[f64], sigma_min: f64, sigma_max: f64) -> Result<Array1<f64>, ScheduleError> {
+    check_levels(levels.len())?;
+    let falls = |i: usize| i == 0 || levels[i] < levels[i - 1];
+    let inside =
+        |level: f64| level >= sigma_min * (1.0 - 1e-5) && level <= sigma_max * (1.0 + 1e-5);
+    let wrong = (0..levels.len()).find(|&i| !(falls(i) && inside(levels[i])));
+    match wrong {
+        Some(i) => Err(ScheduleError::Sigma { sigma: levels[i], sigma_min, sigma_max }),
+        None => Ok(levels.iter().map(|level| level.clamp(sigma_min, sigma_max)).collect()),
+    }
+}
+
 /// Noise levels of rectified flow: σ = t/(1 − t) for t evenly spaced from σ_max/(1 + σ_max) down, the
 /// last one 1/n of that, shifted to s·t/(1 + (s − 1)·t) (Esser et al. 2024, eq. 23).
 ///

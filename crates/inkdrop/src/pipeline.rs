@@ -2,6 +2,7 @@
 
 mod builder;
 mod edit;
+mod fit_schedule;
 mod guidance;
 mod likelihood;
 mod plan;

@@ -19,6 +19,7 @@ fn spacings() -> Vec<(&'static str, LevelSpacing)> {
         ("polyexponential20", LevelSpacing::PolyExponential { steps: 20, rho: 1.0 }),
         ("polyexponential20:0.5", LevelSpacing::PolyExponential { steps: 20, rho: 0.5 }),
         ("polyexponential3:7", LevelSpacing::PolyExponential { steps: 3, rho: 7.0 }),
+        ("sigmas:80,2.5,0.02", LevelSpacing::Sigmas(vec![80.0, 2.5, 0.02])),
         ("vp30", LevelSpacing::Vp { steps: 30 }),
     ]
 }
@@ -44,6 +45,8 @@ fn unknown_texts_are_named() {
         "exponential",
         "exponential20:2",
         "polyexponential2.5",
+        "sigmas:",
+        "sigmas:3,x",
         "polyexponential9:x",
         "vp",
         "vp20:1",
@@ -108,5 +111,26 @@ fn timesteps_are_those_of_their_spacing() {
     for wrong in ["karras0", "karras5:0", "exponential0", "polyexponential5:-1", "vp0", "1001"] {
         let spacing: LevelSpacing = wrong.parse().unwrap();
         assert!(spacing.sampling_schedule(&schedule).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn given_noise_levels_are_taken_within_the_range_and_decreasing() {
+    let of = |levels: &[f64]| LevelSpacing::Sigmas(levels.to_vec()).sigmas(0.01, 80.0);
+    assert_eq!(of(&[80.0, 3.0, 0.01]).unwrap().to_vec(), [80.0, 3.0, 0.01]);
+    // Six printed digits of the ends.
+    assert_eq!(of(&[80.0001, 0.00999999]).unwrap().to_vec(), [80.0, 0.01]);
+    assert!(LevelSpacing::Sigmas(vec![1e9, 2.0]).sigmas(0.01, f64::INFINITY).is_ok());
+    for (levels, wrong) in [
+        (&[81.0, 1.0][..], "sigma 81"),
+        (&[1.0, 2.0], "sigma 2"),
+        (&[1.0, 1.0], "sigma 1"),
+        (&[1.0, 0.005], "sigma 0.005"),
+        (&[1.0, f64::NAN], "sigma NaN"),
+        (&[f64::INFINITY], "sigma inf"),
+        (&[], "n = 0"),
+    ] {
+        let error = of(levels).unwrap_err().to_string();
+        assert!(error.contains(wrong), "{error}");
     }
 }

@@ -7,6 +7,7 @@ pub mod distill;
 pub mod edit;
 pub mod ema;
 pub mod eval;
+pub mod fit_schedule;
 pub mod inspect;
 pub mod launch;
 pub mod plan;

@@ -12,6 +12,7 @@
 //! inkdrop report runs/sprites
 //! inkdrop ema runs/sprites --width 0.1
 //! inkdrop distill runs/sprites-edm/final.safetensors --out runs/fast
+//! inkdrop fit-schedule sprites --steps 5 --class each
 //! ```
 
 mod commands;
@@ -56,6 +57,7 @@ enum Command {
     Report(commands::report::Arguments),
     Ema(commands::ema::Arguments),
     Distill(Box<commands::distill::Arguments>),
+    FitSchedule(Box<commands::fit_schedule::Arguments>),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -87,6 +89,7 @@ fn run(cli: Cli) -> u8 {
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Ema(arguments) => commands::ema::run(&arguments),
         Command::Distill(arguments) => commands::distill::run(&arguments),
+        Command::FitSchedule(arguments) => commands::fit_schedule::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

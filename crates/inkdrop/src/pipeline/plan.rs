@@ -280,8 +280,8 @@ fn default_spacing(process: &dyn DiffusionProcess) -> &'static str {
     }
 }
 
-/// The default spacing of continuous noise levels.
-fn continuous_spacing(process: &dyn DiffusionProcess, steps: usize) -> LevelSpacing {
+/// The default spacing of continuous noise levels; for a process with timesteps, too.
+pub(super) fn continuous_spacing(process: &dyn DiffusionProcess, steps: usize) -> LevelSpacing {
     match default_spacing(process) {
         "flow" => LevelSpacing::Flow { steps, shift: 1.0 },
         _ => LevelSpacing::Karras { steps, rho: 7.0 },

@@ -114,6 +114,48 @@ fn consistency_distillation_has_the_model_as_its_teacher() {
     refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
 }
 
+/// The printed spacing is that of as many steps, and `sample` takes it.
+#[test]
+fn a_fitted_schedule_is_a_spacing_of_sample() {
+    let place = Place::new();
+    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
+    for model in ["sprites", "edm/final.safetensors"] {
+        let fit = |more: &[&str]| {
+            let command = ["fit-schedule", model, "--steps", "3", "--images", "4"];
+            place.run(&[&command[..], more].concat()).succeeds().stdout
+        };
+        let spacing = fit(&[]);
+        assert!(spacing.starts_with("sigmas:") && spacing.split(',').count() == 3, "{spacing}");
+        assert_eq!(fit(&["--batch", "3"]), spacing);
+        if model == "sprites" {
+            assert!(fit(&["--class", "hero"]) != spacing && fit(&["--seed", "1"]) != spacing);
+        }
+        let command = ["sample", model, "-n", "1", "--out", "x.png", "--spacing", spacing.trim()];
+        place.run(&command).succeeds();
+        place.refuses(&[&command[..], &["--steps", "3"]].concat(), &["contains the number"]);
+    }
+    for (steps, images, words) in [
+        ("0", "4", "--steps 0: expected 1 to 80"),
+        ("81", "4", "expected 1 to 80"),
+        ("3", "0", "expected 1 or more"),
+    ] {
+        let command = ["fit-schedule", "sprites", "--steps", steps, "--images", images];
+        place.refuses(&command, &[words]);
+    }
+    let sample = ["sample", "edm/final.safetensors", "-n", "1", "--out", "x.png", "--spacing"];
+    for (spacing, words) in [
+        ("sigmas:", "expected karras20"),
+        ("sigmas:80,x", "expected karras20"),
+        ("sigmas:90,1", "sigma 90: expected decreasing noise levels between 80 and 0.002"),
+        ("sigmas:1,2", "sigma 2: expected decreasing"),
+        ("sigmas:1,1", "sigma 1: expected decreasing"),
+        ("sigmas:1,0", "sigma 0: expected decreasing"),
+        ("sigmas:1,NaN", "sigma NaN: expected decreasing"),
+    ] {
+        place.refuses(&[&sample[..], &[spacing]].concat(), &[words]);
+    }
+}
+
 #[test]
 fn all_samplers_take_continuous_noise_levels() {
     let place = Place::new();

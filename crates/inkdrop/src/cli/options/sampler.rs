@@ -25,7 +25,8 @@ pub struct SamplerArgs {
     steps: Option<usize>,
     /// Timestep spacing or sigma grid: trailing, leading, linspace, quadratic, ddim, sections,
     /// karras, exponential, polyexponential, vp or flow; or with its number of steps, such as
-    /// sections10,15,20, karras20:5 (rho 5), flow20:3 (shift 3), leading20+1 or at:0,10,500
+    /// sections10,15,20, karras20:5 (rho 5), flow20:3 (shift 3), leading20+1, at:0,10,500 or
+    /// sigmas:80,2.5,0.8
     /// [default: trailing; karras or flow for continuous noise levels, exponential for
     /// dpm-adaptive]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
