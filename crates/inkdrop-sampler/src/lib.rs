@@ -52,7 +52,7 @@ pub use lms::{Lms, lms};
 pub use pndm::{Plms, Pndm, plms, pndm};
 pub use sa_solver::{SaSolver, SaSolverMultistep, Tau, TauRange, sa_solver};
 pub use sampler::Sampler;
-pub use schedule_fit::ScheduleFit;
+pub use schedule_fit::{ScheduleFit, total_distance};
 pub use solver::{SamplingRun, SamplingSteps, ScheduledStep, Solver, SolverOutput, StepState};
 pub use tcd::{Tcd, tcd};
 pub use unipc::{UniPc, UniPcSolver, unipc};

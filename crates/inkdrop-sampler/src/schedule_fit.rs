@@ -1,7 +1,7 @@
 //! Sampling schedules that are fitted to a model (Chen et al. 2024, "On the Trajectory Regularity of ODE-based
 //! Diffusion Sampling").
 
-use inkdrop_process::Denoiser;
+use inkdrop_process::{Denoiser, Prediction, ProcessError};
 use inkdrop_schedule::{NoiseLevel, SamplingSchedule};
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
@@ -44,7 +44,9 @@ impl<'a> ScheduleFit<'a> {
     }
 
     /// Follows the probability flow from x by a DDIM step to each level, and adds the errors of all longer
-    /// steps: the distance from where the flow is, in the scale of x0 + σ·ε.
+    /// steps: the distance from where the flow is, in the scale of unit variance. For Gaussian data of unit
+    /// variance, an error in this scale is as large at the end of the flow, whatever its noise level; in the
+    /// scale x0 + σ·ε of the paper, errors at high noise would count most.
     ///
     /// - x: [B, C, H, W] at the first level, of unit variance
     ///
@@ -55,14 +57,13 @@ impl<'a> ScheduleFit<'a> {
         let (mut x, mut predictions, mut flow) = (x, Vec::new(), Vec::new());
         for step in self.fine.steps() {
             let prediction = denoiser.denoise(&x, step)?;
-            x = combine(&[(step.to.signal(), &prediction.x0), (step.to.noise(), &prediction.eps)])?;
-            flow.push(x.f_div_scalar(step.to.signal()).map_err(TorchError::from)?);
+            x = ddim_step(&prediction, step.to)?;
+            flow.push(x.shallow_clone());
             predictions.push(prediction);
         }
         for (from, prediction) in predictions.iter().enumerate() {
             for (to, exact) in flow.iter().enumerate().skip(from) {
-                let sigma = self.fine.steps()[to].to.sigma();
-                let reached = combine(&[(1.0, &prediction.x0), (sigma, &prediction.eps)])?;
+                let reached = ddim_step(prediction, self.fine.steps()[to].to)?;
                 self.errors[from][to - from] += total_distance(&reached, exact)?;
             }
         }
@@ -77,6 +78,57 @@ impl<'a> ScheduleFit<'a> {
     /// # Errors
     /// Another number of steps.
     pub fn levels(&self, steps: usize) -> Result<Vec<NoiseLevel>, SamplerError> {
+        Ok(self.levels_at(&self.path(steps)?))
+    }
+
+    /// The same levels, moved one after the other as long as that makes a whole run better: for samplers
+    /// with other steps than DDIM's.
+    ///
+    /// - error: of a run with a schedule, such as the distance of its images from those of the fine one
+    ///
+    /// # Errors
+    /// Another number of steps, or those of `error`.
+    pub fn levels_for(
+        &self,
+        steps: usize,
+        mut error: impl FnMut(&SamplingSchedule) -> Result<f64, SamplerError>,
+    ) -> Result<Vec<NoiseLevel>, SamplerError> {
+        let mut path = self.path(steps)?;
+        let mut least = error(&self.schedule(&path)?)?;
+        for stride in [3, 1] {
+            for _sweep in 0..2 {
+                for place in 1..steps {
+                    let next = path.get(place + 1).copied().unwrap_or(self.fine.len());
+                    for to in [path[place].saturating_sub(stride), path[place] + stride] {
+                        if to <= path[place - 1] || to >= next {
+                            continue;
+                        }
+                        let mut moved = path.clone();
+                        moved[place] = to;
+                        let found = error(&self.schedule(&moved)?)?;
+                        if found < least {
+                            (path, least) = (moved, found);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(self.levels_at(&path))
+    }
+
+    fn levels_at(&self, path: &[usize]) -> Vec<NoiseLevel> {
+        path.iter().map(|&level| self.fine.steps()[level].from).collect()
+    }
+
+    /// The schedule through some levels to its end without noise.
+    fn schedule(&self, path: &[usize]) -> Result<SamplingSchedule, SamplerError> {
+        let levels = self.levels_at(path).into_iter().chain([NoiseLevel::NOISELESS]);
+        Ok(SamplingSchedule::from_levels(&levels.collect::<Vec<_>>())
+            .map_err(ProcessError::from)?)
+    }
+
+    /// Indices of the levels with the smallest sum of errors.
+    fn path(&self, steps: usize) -> Result<Vec<usize>, SamplerError> {
         let all = self.fine.len();
         if !(1..=all).contains(&steps) {
             let (field, given) = ("steps", steps.to_string());
@@ -103,12 +155,23 @@ impl<'a> ScheduleFit<'a> {
         for before in came.iter().rev() {
             path.push(before[path[path.len() - 1]]);
         }
-        Ok(path.iter().skip(1).rev().map(|&level| self.fine.steps()[level].from).collect())
+        Ok(path.into_iter().skip(1).rev().collect())
     }
 }
 
+/// √ᾱ·x0 + √(1−ᾱ)·ε.
+fn ddim_step(prediction: &Prediction, to: NoiseLevel) -> Result<Tensor, SamplerError> {
+    combine(&[(to.signal(), &prediction.x0), (to.noise(), &prediction.eps)])
+}
+
 /// Sum over the images of the Euclidean distance.
-fn total_distance(a: &Tensor, b: &Tensor) -> Result<f64, TorchError> {
+///
+/// # Shapes
+/// - a, b: [B, ...]
+///
+/// # Errors
+/// The shapes differ.
+pub fn total_distance(a: &Tensor, b: &Tensor) -> Result<f64, TorchError> {
     let squares = a.f_sub(b)?.f_to_kind(Kind::Double)?.f_square()?.f_flatten(1, -1)?;
     let distances = squares.f_sum_dim_intlist(1, false, Kind::Double)?.f_sqrt()?;
     Ok(distances.f_sum(Kind::Double)?.f_double_value(&[])?)

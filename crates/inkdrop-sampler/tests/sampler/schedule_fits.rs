@@ -1,6 +1,6 @@
 //! Schedules that are fitted to a denoiser.
 
-use inkdrop_sampler::{ScheduleFit, ddim};
+use inkdrop_sampler::{Sampler, SamplingRun, ScheduleFit, ddim, total_distance};
 use inkdrop_schedule::{LevelSpacing, NoiseLevel, SamplingSchedule};
 use inkdrop_torch::tch::Tensor;
 
@@ -55,6 +55,33 @@ fn levels_are_those_of_the_fine_schedule_and_all_of_them_with_as_many_steps() {
         let error = fit.levels(steps).unwrap_err().to_string();
         assert!(error.contains(&format!("steps {steps}: expected 1 to 12")), "{error}");
     }
+}
+
+/// For a sampler of second order, levels are moved from those of DDIM.
+#[test]
+fn levels_for_a_sampler_are_better_for_it() {
+    let (data, grid) = (Mixture::two(), fine(80));
+    let x = normal(7, &[128, 1, 2, 2]);
+    let mut fit = ScheduleFit::new(&grid);
+    fit.add(&data, x.shallow_clone()).unwrap();
+    let sampler: Sampler = "dpm++2m".parse().unwrap();
+    let end = |schedule: &SamplingSchedule, x: &Tensor| {
+        let path = crate::support::schedule();
+        sampler.steps(&data, &path, schedule, x.shallow_clone(), silence())?.finish()
+    };
+    for steps in [4, 6, 8] {
+        let exact = end(&grid, &x).unwrap();
+        let error = |schedule: &SamplingSchedule| Ok(total_distance(&end(schedule, &x)?, &exact)?);
+        let plain = to_the_end(fit.levels(steps).unwrap());
+        let moved = to_the_end(fit.levels_for(steps, error).unwrap());
+        assert!(error(&moved).unwrap() < error(&plain).unwrap(), "{steps} steps");
+        let unseen = normal(8, &[256, 1, 2, 2]);
+        let exact = end(&grid, &unseen).unwrap();
+        let error = |schedule| total_distance(&end(schedule, &unseen).unwrap(), &exact).unwrap();
+        assert!(error(&moved) < error(&plain), "{steps} steps, other noise");
+    }
+    let failing = |_: &SamplingSchedule| Err(fit.levels(0).unwrap_err());
+    assert!(fit.levels_for(4, failing).is_err());
 }
 
 /// Errors of single steps are sums over the images, in any division into batches.

@@ -142,6 +142,8 @@ fn a_fitted_schedule_is_a_spacing_of_sample() {
         let command = ["fit-schedule", "sprites", "--steps", steps, "--images", images];
         place.refuses(&command, &[words]);
     }
+    let noisy = ["fit-schedule", "sprites", "--steps", "3", "--sampler", "euler-ancestral"];
+    place.refuses(&noisy, &["expected a sampler that draws no noise"]);
     let sample = ["sample", "edm/final.safetensors", "-n", "1", "--out", "x.png", "--spacing"];
     for (spacing, words) in [
         ("sigmas:", "expected karras20"),
