@@ -190,7 +190,7 @@ impl Settings {
         let adaptive = matches!(sampler, Sampler::DpmAdaptive(_)) && process.timesteps().is_some();
         let default = if adaptive { "exponential" } else { default_spacing(process) };
         let spacing = self.spacing.as_deref().unwrap_or(default);
-        if spacing.contains(|letter: char| letter.is_ascii_digit()) {
+        if spacing.contains(|letter: char| letter.is_ascii_digit() || letter == ':') {
             let whole: LevelSpacing = spacing.parse()?;
             ensure!(
                 self.steps.is_none(),
