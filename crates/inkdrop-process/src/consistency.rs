@@ -59,7 +59,7 @@ enum Method {
 }
 
 /// A consistency loss as a training objective: the student is its own target, without gradient and with
-/// the same dropout masks.
+/// the same dropout masks. BatchNorm keeps its statistics (evaluation mode).
 #[derive(Debug)]
 pub struct ConsistencyObjective {
     process: ContinuousProcess,
@@ -164,6 +164,8 @@ impl TrainingObjective for ConsistencyObjective {
         let levels = quantiles.into_iter().map(|t| self.levels(quantile(t)));
         let (sigmas, targets): (Vec<f64>, Vec<f64>) = levels.unzip();
         let batch = ConsistencyBatch { x0, noise, sigmas: &sigmas, targets: &targets };
+        // Statistics of a batch would tie the images to one another, and hold only in training.
+        let mode = if network.params().has_batch_norm() { Mode::Eval } else { mode };
         let seed = draw_dropout_key()?;
         let student = |x: &Tensor, sigmas: &[f64]| {
             let _same_masks = DefaultGenerator::seeded(seed);

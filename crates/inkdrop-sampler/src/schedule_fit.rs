@@ -1,4 +1,4 @@
-//! Sampling schedules that are fitted to a model (Chen et al. 2024, "On the Trajectory Regularity of ODE-based
+//! Sampling schedules that are fitted to a model (GITS; Chen et al. 2024, "On the Trajectory Regularity of ODE-based
 //! Diffusion Sampling").
 
 use inkdrop_process::{Denoiser, Prediction, ProcessError};

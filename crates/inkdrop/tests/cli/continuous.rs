@@ -68,6 +68,13 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
     }
     place.run(&["train", "--resume", "--out", "fast"]).succeeds();
     assert!(tensors(&last) == whole);
+    // BatchNorm keeps the statistics of the model.
+    let model = tensors(&place.path("edm/final.safetensors"));
+    let same = |name: &str| whole[name] == model[name];
+    let (statistics, weights): (Vec<_>, Vec<_>) =
+        whole.keys().partition(|name| name.contains(".running_"));
+    assert!(!statistics.is_empty() && statistics.iter().all(|name| same(name)));
+    assert!(weights.iter().any(|name| !same(name)));
 
     let sample = |more: &[&str]| {
         let command = ["sample", "fast/final.safetensors", "-n", "2", "--out", "x.npz"];
