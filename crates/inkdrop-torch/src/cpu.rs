@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::ffi::call;
-use crate::{Result, TorchError};
+use crate::{Result, TorchError, kernels};
 
 /// Instruction set that this crate's kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,23 +116,13 @@ pub fn own_kernels() -> Result<bool> {
 /// # Errors
 /// As [`own_kernels`].
 pub fn multiplies_bf16() -> Result<bool> {
-    Ok(has_bf16_kernel()? && own_kernels()?)
+    Ok(kernels::has_bf16()? && own_kernels()?)
 }
 
-/// True if the processor has AVX512-BF16, and the compiler knew it.
-#[allow(unsafe_code)]
-pub(crate) fn has_bf16_kernel() -> Result<bool> {
-    let mut found: c_int = 0;
-    // SAFETY: `found` is a place for one integer.
-    call(|error| unsafe { inkdrop_multiplies_bf16(&mut found, error) })?;
-    Ok(found != 0)
-}
-
-// SAFETY: these are the declarations of shim/cpu.h and of shim/fused.h.
+// SAFETY: this is the declaration of shim/cpu.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn inkdrop_isa(isa: *mut c_int, error: *mut *mut c_char) -> c_int;
-    fn inkdrop_multiplies_bf16(found: *mut c_int, error: *mut *mut c_char) -> c_int;
 }
 
 #[cfg(test)]

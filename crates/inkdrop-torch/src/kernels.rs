@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 use tch::Tensor;
 
 use crate::Result;
-use crate::ffi::{call_for_tensor, pointer};
+use crate::ffi::{call, call_for_tensor, pointer};
 
 /// Post-op: an activation that a fused kernel applies to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +34,15 @@ pub struct GroupNormInputs<'a> {
     pub scale: &'a Tensor,
     /// Shift of the normalised x.
     pub shift: &'a Tensor,
+}
+
+/// True if the processor has AVX512-BF16, and the compiler of the kernels knew it.
+#[allow(unsafe_code)]
+pub(crate) fn has_bf16() -> Result<bool> {
+    let mut found: c_int = 0;
+    // SAFETY: `found` is a place for one integer.
+    call(|error| unsafe { inkdrop_multiplies_bf16(&mut found, error) })?;
+    Ok(found != 0)
 }
 
 /// The weight in the form of Winograd's algorithm.
@@ -105,6 +114,7 @@ pub(crate) fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -
 // SAFETY: these are the declarations of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
+    fn inkdrop_multiplies_bf16(found: *mut c_int, error: *mut *mut c_char) -> c_int;
     fn inkdrop_winograd_weight(
         weight: *const c_void,
         tile: c_int,

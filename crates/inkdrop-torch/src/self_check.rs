@@ -2,7 +2,6 @@
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::cpu::has_bf16_kernel;
 use crate::dropout::{Mask, word};
 use crate::{GroupNormInputs, PostOp, Result, channels_last, kernels};
 
@@ -22,7 +21,7 @@ pub(crate) fn problem() -> Result<Option<String>> {
             )));
         }
     }
-    if has_bf16_kernel()?
+    if kernels::has_bf16()?
         && let Some(apart) = difference(&winograd_bf16()?, BOUND_BF16)?
     {
         return Ok(Some(format!("a convolution in bf16 is off by {apart:.1e}")));
