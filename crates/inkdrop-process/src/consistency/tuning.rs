@@ -97,8 +97,12 @@ impl ConsistencyTuning {
         let pairs = sigmas.iter().zip(targets);
         let levels: Vec<f64> = pairs.map(|(&t, &r)| if r > 0.0 { r } else { t }).collect();
         let expected = target(&batch.noisy(&levels)?, &levels)?;
-        let noisy = numbers(targets, x0)?.f_gt(0.0)?;
-        let expected = expected.f_where_self(&noisy, x0)?;
+        let one_if = |holds: fn(f64) -> bool| {
+            let flags: Vec<f64> = targets.iter().map(|&r| f64::from(holds(r))).collect();
+            numbers(&flags, x0)
+        };
+        let noisy = expected.f_mul(&one_if(|r| r > 0.0)?)?;
+        let expected = noisy.f_add(&x0.f_mul(&one_if(|r| r == 0.0)?)?)?;
 
         let squares = given.f_sub(&expected)?.f_square()?.f_flatten(1, -1)?;
         let squares = squares.f_sum_dim_intlist(1, false, squares.kind())?;
