@@ -124,7 +124,7 @@ pub(crate) fn check_tuning(case: &Case) -> Result<Vec<Comparison>> {
         );
         let loss = tuning.loss(batch, &of, &fixed)?;
         let levels = Tensor::from_slice(&targets).f_view_as(case.tensor("r")?)?;
-        let mut rows = vec![case.compare("r", &levels, TOLERANCE)?];
+        let mut rows = vec![case.compare("r", &levels, Tolerance::OfLargest(1e-6))?];
         rows.extend(student.compare(case, &loss)?);
         Ok(rows)
     })

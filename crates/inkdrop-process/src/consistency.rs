@@ -100,7 +100,7 @@ impl ConsistencyObjective {
         if !matches!(method, Method::Tuning(_)) && config.noise_distribution.is_some() {
             return Err(ProcessError::ConsistencyAlone("noise_distribution with a grid of levels"));
         }
-        let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024, appendix A
+        let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
         distribution.check()?;
         Ok(Some(Self { process, method, distribution, teacher: None, progress: (0, 1) }))

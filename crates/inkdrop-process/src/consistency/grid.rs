@@ -147,8 +147,7 @@ fn heun(
     Ok(x.f_add(&first.f_add(&second)?.f_mul(&step)?.f_mul_scalar(0.5)?)?)
 }
 
-/// Consistency training from scratch, with a number of levels that grows (Song et al. 2023, algorithm 3
-/// and appendix C).
+/// Consistency training from scratch, with a number of levels that grows (Song et al. 2023, algorithm 3).
 ///
 /// In a config: `loss = { consistency-training = { last_levels = 150 } }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

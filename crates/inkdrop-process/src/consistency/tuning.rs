@@ -7,7 +7,7 @@ use super::{ConsistencyBatch, Denoise, numbers};
 use crate::ProcessError;
 
 /// Consistency tuning: a diffusion model becomes a consistency model. The target r of noise level t is
-/// t·(1 − n(t)/q^(stage + 1)), n(t) = 1 + k·sigmoid(−b·t), and at least 0 (Geng et al. 2024, eq. 12).
+/// t·(1 − n(t)/q^(stage + 1)), n(t) = 1 + k·sigmoid(−b·t), and at least 0 (Geng et al. 2024).
 ///
 /// In a config: `loss = { consistency-tuning = { q = 256.0 } }`.
 ///
@@ -69,17 +69,19 @@ impl ConsistencyTuning {
         Self { stage, ..self }
     }
 
-    /// The noise level r of the target.
+    /// The noise level r of the target; at most (1 − 10⁻⁶)·t, since in later stages f32 knows no difference
+    /// of the images, and at last f64 none of t and r.
     ///
     /// - sigma: noise level t; > 0
     pub fn target(&self, sigma: f64) -> f64 {
         let power = f64::from(self.stage) + 1.0;
         let sigmoid = 1.0 / (1.0 + (self.b * sigma).exp());
-        (sigma * (1.0 - self.q.powf(-power) * (1.0 + self.k * sigmoid))).max(0.0)
+        let gap = self.q.powf(-power) * (1.0 + self.k * sigmoid);
+        sigma * (1.0 - gap.clamp(1e-6, 1.0))
     }
 
     /// The loss of each image, `[B]`: (√(‖D(x_t; t) − D(x_r; r)‖² + c²) − c)/(t − r), where the target is
-    /// x0 at r = 0 (Geng et al. 2024, eq. 10).
+    /// x0 at r = 0 (Geng et al. 2024).
     ///
     /// - target: without gradient
     ///

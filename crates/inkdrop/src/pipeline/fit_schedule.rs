@@ -22,7 +22,7 @@ impl Pipeline {
     /// images of the pipeline's sampler are nearest to those of 80 steps.
     ///
     /// The images have the classes, the guidance, the seed and the batch size of the pipeline. The network
-    /// is called 160 times for each, and up to 8·(steps − 1) times in runs with the few steps.
+    /// is called 160 times for each, and in up to 8·(steps − 1) runs of the few steps.
     ///
     /// - steps: 1 to 80
     /// - images: number of images that the fit follows; ≥ 1
