@@ -6,6 +6,7 @@ use inkdrop_schedule::{
     PreconditioningCoefs, PredictionType, SamplingSchedule, SolverStep, loss_weights,
 };
 use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor};
+use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
 use crate::objective::{LossType, Weighting};
@@ -139,7 +140,8 @@ impl ContinuousProcess {
         forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
     ) -> Result<Tensor, ProcessError> {
         let times: Vec<f64> = coefs.iter().map(|coefs| coefs.time).collect();
-        let time = Tensor::f_from_slice(&times)?.f_to_kind(Kind::Float)?.f_to_device(x.device())?;
+        let time = Tensor::f_from_slice(&times)?.f_to_kind(Kind::Float)?;
+        let time = to_device_async(&time, x.device())?;
         let time = time.f_expand([x.size()[0]], false)?.f_contiguous()?;
         let out = forward(&x.f_mul(&per_image(coefs, |coefs| coefs.input, x)?)?, &time)?;
         if out.size() != x.size() {
@@ -160,7 +162,7 @@ pub(crate) fn per_image<T>(
     match values[..] {
         // A number on the CPU is an argument of the kernel on any device.
         [value] => Ok(Tensor::f_scalar_tensor(value, (x.kind(), Device::Cpu))?),
-        _ => like(&Tensor::f_from_slice(&values)?.f_to_device(x.device())?, x),
+        _ => like(&to_device_async(&Tensor::f_from_slice(&values)?, x.device())?, x),
     }
 }
 
@@ -322,7 +324,7 @@ impl ContinuousObjective {
         let out = ContinuousProcess::output(&coefs, &x, forward)?;
         let error = self.error(&out, &target(&coefs, levels, x0, noise)?)?;
         let weights = Tensor::f_from_slice(&self.weights(levels, &coefs))?;
-        let weights = weights.f_to_kind(error.kind())?.f_to_device(error.device())?;
+        let weights = to_device_async(&weights.f_to_kind(error.kind())?, error.device())?;
         let loss = error.f_mul(&weights)?;
         Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
     }

@@ -1,7 +1,7 @@
 //! Between uint8 images and tensors in [-1, 1].
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, to_device_async};
 
 /// Images as tensors in [-1, 1]: v/127.5 − 1.
 ///
@@ -12,7 +12,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 /// # Errors
 /// The bytes do not fill the shape.
 pub fn to_tensor(pixels: &[u8], shape: [i64; 4], device: Device) -> Result<Tensor> {
-    let nhwc = Tensor::f_from_slice(pixels)?.f_view(shape)?.f_to_device(device)?;
+    let nhwc = to_device_async(&Tensor::f_from_slice(pixels)?.f_view(shape)?, device)?;
     let x = nhwc.f_permute([0, 3, 1, 2])?.f_contiguous()?.f_to_kind(Kind::Float)?;
     Ok(x.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
 }

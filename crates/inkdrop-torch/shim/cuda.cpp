@@ -12,6 +12,7 @@
 #include "cuda.h"
 #include "guard.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Version.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -164,6 +165,15 @@ int inkdrop_reset_peak(int device, char **error) {
   return guarded(error, [&] {
     at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
     c10::getDeviceAllocator(c10::DeviceType::CUDA)->resetPeakStats(gpu(device).index());
+  });
+}
+
+int inkdrop_copy_to_gpu(const void *tensor, int device, void **out, char **error) {
+  return guarded(error, [&] {
+    at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);  // pins for the first accelerator
+    // libtorch keeps the pinned copy until the GPU has read it.
+    const auto pinned = static_cast<const at::Tensor *>(tensor)->pin_memory();
+    *out = new at::Tensor(pinned.to(gpu(device), pinned.scalar_type(), /*non_blocking=*/true));
   });
 }
 

@@ -15,6 +15,9 @@ int inkdrop_config(char **text, char **error);
 int inkdrop_memory(int device, int64_t *numbers, char **error);
 int inkdrop_reset_peak(int device, char **error);
 
+// A tensor of the CPU on the GPU `device`, copied asynchronously from pinned memory.
+int inkdrop_copy_to_gpu(const void *tensor, int device, void **out, char **error);
+
 // True if the libtorch of this process has the functions of CUDA graphs.
 int inkdrop_graph_ready(char **error);
 

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Tensor};
 
-use crate::{NoiseSource, PerImageNoise, Result, TorchError};
+use crate::{NoiseSource, PerImageNoise, Result, TorchError, to_device_async};
 
 /// Noise of stochastic samplers from a Brownian motion W(s) for each image, where s is the signal-to-noise
 /// ratio ᾱ/(1 − ᾱ). A step from s to s' draws (W(s') − W(s))/√(s' − s).
@@ -127,6 +127,6 @@ impl NoiseSource for BrownianTreeNoise {
         let scale = (to - from).sqrt();
         let values: Vec<f32> =
             start.iter().zip(&end).map(|(a, b)| ((b - a) / scale) as f32).collect();
-        Ok(Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(device)?)
+        to_device_async(&Tensor::f_from_slice(&values)?.f_view(shape)?, device)
     }
 }

@@ -1,11 +1,28 @@
-//! GPU memory statistics, and libtorch's build configuration.
+//! Copies to a GPU, its memory statistics, and libtorch's build configuration.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
-use tch::Device;
+use tch::{Device, Tensor};
 
-use crate::ffi::{call, inkdrop_free};
+use crate::ffi::{call, call_for_tensor, inkdrop_free, pointer};
 use crate::{Result, TorchError};
+
+/// A tensor on a device. From the CPU to a GPU the copy is asynchronous: neither waits for the other, as both
+/// do in [`Tensor::to_device`].
+///
+/// # Errors
+/// libtorch cannot copy it.
+#[allow(unsafe_code)]
+pub fn to_device_async(tensor: &Tensor, device: Device) -> Result<Tensor> {
+    if !device.is_cuda() || tensor.device() != Device::Cpu {
+        return Ok(tensor.f_to_device(device)?);
+    }
+    let index = index(device)?;
+    // SAFETY: the tensor outlives the call, which makes a new one.
+    call_for_tensor(|out, error| unsafe {
+        inkdrop_copy_to_gpu(pointer(Some(tensor)), index, out, error)
+    })
+}
 
 /// Memory of a GPU in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +91,12 @@ pub(crate) fn index(device: Device) -> Result<c_int> {
 // SAFETY: these are declarations of shim/cuda.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
+    fn inkdrop_copy_to_gpu(
+        tensor: *const c_void,
+        device: c_int,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
     fn inkdrop_memory(device: c_int, numbers: *mut i64, error: *mut *mut c_char) -> c_int;
     fn inkdrop_reset_peak(device: c_int, error: *mut *mut c_char) -> c_int;
     fn inkdrop_config(text: *mut *mut c_char, error: *mut *mut c_char) -> c_int;

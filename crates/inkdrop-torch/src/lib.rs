@@ -31,7 +31,7 @@ pub use device::{DeviceChoice, DeviceError};
 pub use dropout::{draw_dropout_key, dropout};
 pub use error::{Result, TorchError};
 pub use generator::DefaultGenerator;
-pub use gpu::{GpuMemory, gpu_memory, reset_peak, torch_config};
+pub use gpu::{GpuMemory, gpu_memory, reset_peak, to_device_async, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use kernels::{GroupNormInputs, PostOp};
 pub use layout::{channels_last, is_channels_last};

@@ -8,7 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 use tch::{Device, Tensor};
 
 use crate::generator::Generator;
-use crate::{Result, TorchError};
+use crate::{Result, TorchError, to_device_async};
 
 /// A source of standard normal noise for a batch of images.
 pub trait NoiseSource {
@@ -73,7 +73,7 @@ impl TorchNoise {
 
 impl NoiseSource for TorchNoise {
     fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor> {
-        Ok(self.0.normal(shape)?.f_to_device(device)?)
+        to_device_async(&self.0.normal(shape)?, device)
     }
 }
 
@@ -113,8 +113,7 @@ impl NoiseSource for PerImageNoise {
         for rng in &mut self.streams {
             values.extend((0..each).map(|_| -> f32 { StandardNormal.sample(rng) }));
         }
-        let x = Tensor::f_from_slice(&values)?.f_view(shape)?;
-        Ok(x.f_to_device(device)?)
+        to_device_async(&Tensor::f_from_slice(&values)?.f_view(shape)?, device)
     }
 }
 

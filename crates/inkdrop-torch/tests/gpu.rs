@@ -3,7 +3,8 @@
 
 use inkdrop_torch::tch::{self, Cuda, Device, Kind, Tensor};
 use inkdrop_torch::{
-    CudaGraph, DeviceChoice, cuda_graphs, gpu_memory, grad_enabled, reset_peak, torch_config,
+    CudaGraph, DeviceChoice, cuda_graphs, gpu_memory, grad_enabled, reset_peak, to_device_async,
+    torch_config,
 };
 
 #[test]
@@ -70,5 +71,23 @@ fn a_replay_sees_what_the_inputs_hold_then() {
         x.copy_(&Tensor::full([4], value, (Kind::Float, device)));
         graph.replay().unwrap();
         assert_eq!(Vec::<f64>::try_from(&out).unwrap(), [2.0 * value + 1.0; 4]);
+    }
+}
+
+/// The source is overwritten as soon as the copy is enqueued.
+#[test]
+fn a_copy_keeps_the_values_of_its_moment() {
+    let device = DeviceChoice::Auto.resolve().unwrap();
+    let mut copies = Vec::new();
+    for value in 0..50 {
+        let mut source = Tensor::full([1 << 16], value, (Kind::Float, Device::Cpu));
+        copies.push(to_device_async(&source, device).unwrap().shallow_clone());
+        if device.is_cuda() {
+            let _ = source.fill_(-1.0);
+        }
+    }
+    for (value, copy) in copies.iter().enumerate() {
+        assert_eq!(copy.device(), device);
+        assert_eq!(f64::try_from(copy.mean(Kind::Double)).unwrap(), value as f64);
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use inkdrop_data::Labels;
 use inkdrop_nn::{ClassIds, Conditioning};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::to_device_async;
 
 use crate::{SampledTimesteps, TrainError};
 
@@ -131,7 +132,7 @@ impl TrainingBatch {
         let weights = &self.timesteps.importance_weights[self.positions(range)];
         let weights = Tensor::f_from_slice(weights)?;
         let weights = if self.share.counts { weights } else { weights.f_zeros_like()? };
-        Ok(weights.f_to_kind(loss.kind())?.f_to_device(loss.device())?)
+        Ok(to_device_async(&weights.f_to_kind(loss.kind())?, loss.device())?)
     }
 }
 
@@ -266,7 +267,7 @@ impl BatchLabels {
             Self::None => Ok(Conditioning::none()),
             Self::Context(rows) => {
                 let rows = TrainingBatch::part(rows, &range)?;
-                Ok(Conditioning::context(rows.f_to_device(device)?))
+                Ok(Conditioning::context(to_device_async(&rows, device)?))
             }
             Self::Classes(ids) => Ok(Conditioning::classes(ClassIds::new(&ids[range], device)?)),
         }
