@@ -1,7 +1,7 @@
 //! The two traits of a denoising network: [`Network`] for sampling, [`TrainableNetwork`] for training.
 
-use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{TorchError, to_device_async};
 
 use crate::{CompileOptions, Params};
 
@@ -139,6 +139,24 @@ impl Conditioning {
     pub fn low_res(images: Tensor) -> Self {
         Self { low_res: Some(images), ..Self::default() }
     }
+
+    /// The conditions of a batch in which every image stands `times` times in succession. Each has a dropout
+    /// mask of its own.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn repeat_interleave(&self, times: i64) -> Result<Self, TorchError> {
+        let repeated = |x: &Tensor| x.f_repeat_interleave_self_int(times, 0, None);
+        let classes = self.classes.as_ref().map(|classes| -> Result<ClassIds, TorchError> {
+            Ok(ClassIds { ids: repeated(&classes.ids)?, ..*classes })
+        });
+        Ok(Self {
+            context: self.context.as_ref().map(repeated).transpose()?,
+            classes: classes.transpose()?,
+            low_res: self.low_res.as_ref().map(repeated).transpose()?,
+            first_image: self.first_image * times,
+        })
+    }
 }
 
 /// Class ids of a batch with their range, so that a network can check them without waiting for a
@@ -159,7 +177,7 @@ impl ClassIds {
         Ok(Self {
             lowest: ids.iter().copied().min().unwrap_or(0),
             highest: ids.iter().copied().max().unwrap_or(0),
-            ids: Tensor::f_from_slice(ids)?.f_to_device(device)?,
+            ids: to_device_async(&Tensor::f_from_slice(ids)?, device)?,
         })
     }
 

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{
-    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyTuning,
-    ConsistencyWeighting, ContinuousConfig, ContinuousProcess, FnDenoiser, Preconditioning,
-    ProcessError,
+    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
+    ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, ContinuousConfig,
+    ContinuousProcess, FnDenoiser, Preconditioning, ProcessError, TrajectoryMetric,
 };
 use inkdrop_sampler::{Consistency, ConsistencySolver, SamplingSteps, StepState};
 use inkdrop_schedule::{NoiseLevel, SamplingSchedule};
@@ -182,6 +182,49 @@ pub(crate) fn check_distance(case: &Case) -> Result<Vec<Comparison>> {
         };
         let mut rows = vec![row("t", &sigmas)?, row("r", &targets)?];
         rows.extend(student.compare(case, &loss)?);
+        Ok(rows)
+    })
+}
+
+/// Arguments of sony/cmt.
+#[derive(Debug, Deserialize)]
+struct MidTrainingArguments {
+    #[serde(rename = "NFE")]
+    steps: usize,
+    loss_metric: String,
+    t_min: f64,
+    t_max: f64,
+}
+
+/// Compares the loss of consistency mid-training, and the teacher's trajectory.
+pub(crate) fn check_mid_training(case: &Case) -> Result<Vec<Comparison>> {
+    let config: MidTrainingArguments = case.config()?;
+    let metric = match config.loss_metric.as_str() {
+        "MSE" => TrajectoryMetric::SquaredNorm,
+        _ => TrajectoryMetric::Norm,
+    };
+    let mid_training = ConsistencyMidTraining { steps: config.steps, metric };
+    let sigmas = mid_training.sigmas((config.t_min, config.t_max));
+    in_both(|kind| {
+        let student = Toy::new(case, "weight:", None, kind)?;
+        let teacher = Toy::new(case, "teacher:", None, kind)?;
+        let tensor = |key: &str| -> Result<Tensor> { Ok(case.tensor(key)?.f_to_kind(kind)?) };
+        let x = tensor("y")?.f_add(&tensor("eps")?.f_mul_scalar(config.t_max)?)?;
+        let images = x.size()[0] as usize;
+        let of = |x: &Tensor, sigmas: &[f64]| teacher.constant(x, sigmas);
+        let (states, end) = mid_training.trajectory(&of, x, &sigmas)?;
+        let mut losses = Vec::new();
+        for (state, &sigma) in states.iter().zip(&sigmas) {
+            let predicted = student.denoise(state, &vec![sigma; images])?;
+            losses.push(mid_training.loss(&predicted, &end)?);
+        }
+        let times = Tensor::from_slice(&sigmas);
+        let mut rows = vec![
+            case.compare("t", &times, Tolerance::OfLargest(1e-6))?,
+            case.compare("trajectory", &Tensor::f_stack(&states, 0)?, TOLERANCE)?,
+            case.compare("target", &end, TOLERANCE)?,
+        ];
+        rows.extend(student.compare(case, &Tensor::f_cat(&losses, 0)?)?);
         Ok(rows)
     })
 }

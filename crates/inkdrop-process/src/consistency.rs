@@ -2,10 +2,12 @@
 //! (Song et al. 2023).
 
 mod grid;
+mod mid_training;
 mod teacher;
 mod tuning;
 
 pub use grid::{ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyWeighting};
+pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric};
 pub use teacher::Teacher;
 pub use tuning::ConsistencyTuning;
 
@@ -54,6 +56,7 @@ fn numbers(values: &[f64], x: &Tensor) -> Result<Tensor, ProcessError> {
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Tuning(ConsistencyTuning),
+    MidTraining(ConsistencyMidTraining),
     Training(ConsistencyTraining),
     Distillation(ConsistencyGrid),
 }
@@ -84,6 +87,10 @@ impl ConsistencyObjective {
                 tuning.check()?;
                 Method::Tuning(tuning)
             }
+            LossType::ConsistencyMidTraining(mid_training) => {
+                mid_training.check()?;
+                Method::MidTraining(mid_training)
+            }
             LossType::ConsistencyTraining(training) => {
                 training.check()?;
                 Method::Training(training)
@@ -98,7 +105,9 @@ impl ConsistencyObjective {
             return Err(ProcessError::ConsistencyAlone("weighting and forward_noise"));
         }
         if !matches!(method, Method::Tuning(_)) && config.noise_distribution.is_some() {
-            return Err(ProcessError::ConsistencyAlone("noise_distribution with a grid of levels"));
+            return Err(ProcessError::ConsistencyAlone(
+                "noise_distribution where the noise levels are a grid",
+            ));
         }
         let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
@@ -114,6 +123,11 @@ impl ConsistencyObjective {
                 let preconditioning = &self.process.config().preconditioning;
                 let sigma = self.distribution.level(u, preconditioning).sigma();
                 (sigma, tuning.at_step(step).target(sigma))
+            }
+            // The trajectory leads from t to r.
+            Method::MidTraining(_) => {
+                let (min, max) = self.process.config().sigma_range();
+                (max, min)
             }
             Method::Training(training) => {
                 self.neighbours(training.grid(training.levels(step, steps)), u)
@@ -132,6 +146,82 @@ impl ConsistencyObjective {
     }
 }
 
+impl ConsistencyObjective {
+    /// The loss of each image, `[B]`.
+    fn loss(
+        &self,
+        student: &Student<'_>,
+        batch: ConsistencyBatch<'_>,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, ProcessError> {
+        let data = sigma_data(&self.process.config().preconditioning);
+        let trained = |x: &Tensor, sigmas: &[f64]| student.denoise(x, sigmas, conditioning);
+        let target = |x: &Tensor, sigmas: &[f64]| {
+            let _guard = no_grad_guard();
+            student.denoise(x, sigmas, conditioning)
+        };
+        let teacher = |x: &Tensor, sigmas: &[f64]| match &self.teacher {
+            Some(teacher) => teacher.denoise(x, sigmas, conditioning),
+            None => Err(ProcessError::NeedsTeacher),
+        };
+        match self.method {
+            Method::Tuning(tuning) => tuning.loss(batch, &trained, &target),
+            Method::MidTraining(mid_training) => {
+                let (points, sigmas, end) = self.trajectory(mid_training, batch, &teacher)?;
+                let steps = mid_training.steps as i64;
+                let conditioning = conditioning.repeat_interleave(steps)?;
+                let predicted = student.denoise(&points, &sigmas, &conditioning)?;
+                let losses = mid_training.loss(&predicted, &end)?.f_view([-1, steps])?;
+                Ok(losses.f_mean_dim(1, false, losses.kind())?)
+            }
+            // Metric and weights do not depend on the number of levels.
+            Method::Training(training) => {
+                training.grid(2).loss(batch, data, (&trained, &target), None)
+            }
+            Method::Distillation(grid) => {
+                grid.loss(batch, data, (&trained, &target), Some(&teacher))
+            }
+        }
+    }
+
+    /// The points of the teacher's trajectories with their noise levels, and the ends, each image's in
+    /// succession: [B·steps, C, H, W].
+    fn trajectory(
+        &self,
+        mid_training: ConsistencyMidTraining,
+        batch: ConsistencyBatch<'_>,
+        teacher: Denoise<'_>,
+    ) -> Result<(Tensor, Vec<f64>, Tensor), ProcessError> {
+        let sigmas = mid_training.sigmas(self.process.config().sigma_range());
+        let (states, end) =
+            mid_training.trajectory(teacher, batch.noisy(batch.sigmas)?, &sigmas)?;
+        let points = Tensor::f_stack(&states, 1)?.f_flatten(0, 1)?;
+        let ends = end.f_repeat_interleave_self_int(mid_training.steps as i64, 0, None)?;
+        let sigmas = sigmas[..mid_training.steps].repeat(batch.sigmas.len());
+        Ok((points, sigmas, ends))
+    }
+}
+
+/// The network in training, with the same dropout masks in every call.
+struct Student<'a> {
+    process: &'a ContinuousProcess,
+    network: &'a dyn TrainableNetwork,
+    mode: Mode,
+    seed: i64,
+}
+
+impl Student<'_> {
+    fn denoise(
+        &self,
+        x: &Tensor,
+        sigmas: &[f64],
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, ProcessError> {
+        let _same_masks = DefaultGenerator::seeded(self.seed);
+        self.process.denoise_trained(self.network, x, sigmas, conditioning, self.mode)
+    }
+}
+
 impl TrainingObjective for ConsistencyObjective {
     fn start_step(&mut self, step: usize, steps: usize) {
         self.progress = (step, steps);
@@ -146,7 +236,7 @@ impl TrainingObjective for ConsistencyObjective {
     }
 
     fn needs_teacher(&self) -> bool {
-        matches!(self.method, Method::Distillation(_))
+        matches!(self.method, Method::Distillation(_) | Method::MidTraining(_))
     }
 
     fn terms(
@@ -166,28 +256,8 @@ impl TrainingObjective for ConsistencyObjective {
         let batch = ConsistencyBatch { x0, noise, sigmas: &sigmas, targets: &targets };
         // Statistics of a batch would tie the images to one another, and hold only in training.
         let mode = if network.params().has_batch_norm() { Mode::Eval } else { mode };
-        let seed = draw_dropout_key()?;
-        let student = |x: &Tensor, sigmas: &[f64]| {
-            let _same_masks = DefaultGenerator::seeded(seed);
-            self.process.denoise_trained(network, x, sigmas, conditioning, mode)
-        };
-        let target = |x: &Tensor, sigmas: &[f64]| {
-            let _guard = no_grad_guard();
-            student(x, sigmas)
-        };
-        let data = sigma_data(&self.process.config().preconditioning);
-        let loss = match self.method {
-            Method::Tuning(tuning) => tuning.loss(batch, &student, &target)?,
-            // Metric and weights do not depend on the number of levels.
-            Method::Training(training) => {
-                training.grid(2).loss(batch, data, (&student, &target), None)?
-            }
-            Method::Distillation(grid) => {
-                let teacher = self.teacher.as_ref().ok_or(ProcessError::NeedsTeacher)?;
-                let teacher = |x: &Tensor, sigmas: &[f64]| teacher.denoise(x, sigmas, conditioning);
-                grid.loss(batch, data, (&student, &target), Some(&teacher))?
-            }
-        };
+        let student = Student { process: &self.process, network, mode, seed: draw_dropout_key()? };
+        let loss = self.loss(&student, batch, conditioning)?;
         Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
     }
 }

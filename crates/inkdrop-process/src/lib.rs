@@ -15,8 +15,9 @@ mod tables;
 
 pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
 pub use consistency::{
-    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyObjective,
-    ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise, Teacher,
+    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
+    ConsistencyObjective, ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise,
+    Teacher, TrajectoryMetric,
 };
 pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};

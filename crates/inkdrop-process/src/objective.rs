@@ -5,14 +5,15 @@ use std::borrow::Borrow;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{NoiseDistribution, PredictionType, loss_weights};
 use inkdrop_torch::tch::{Reduction, Tensor};
+use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
 use crate::likelihood::vb_bits;
 use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
 use crate::{
-    ConsistencyGrid, ConsistencyTraining, ConsistencyTuning, ForwardNoise, Process, ProcessError,
-    TrainingObjective,
+    ConsistencyGrid, ConsistencyMidTraining, ConsistencyTraining, ConsistencyTuning, ForwardNoise,
+    Process, ProcessError, TrainingObjective,
 };
 
 /// A loss by name.
@@ -39,6 +40,8 @@ pub enum LossType {
     },
     /// Consistency tuning, for continuous noise levels.
     ConsistencyTuning(ConsistencyTuning),
+    /// Consistency mid-training with a teacher, for continuous noise levels.
+    ConsistencyMidTraining(ConsistencyMidTraining),
     /// Consistency training, for continuous noise levels.
     ConsistencyTraining(ConsistencyTraining),
     /// Consistency distillation from a teacher, for continuous noise levels.
@@ -51,6 +54,7 @@ impl LossType {
         matches!(
             self,
             Self::ConsistencyTuning(_)
+                | Self::ConsistencyMidTraining(_)
                 | Self::ConsistencyTraining(_)
                 | Self::ConsistencyDistillation(_)
         )
@@ -276,7 +280,7 @@ impl<P: Borrow<Process> + std::fmt::Debug> TrainingObjective for Objective<P> {
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
         let process = self.process();
-        let t = &t.f_to_device(x0.device())?;
+        let t = &to_device_async(t, x0.device())?;
         let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
         let time = process.network_time(t)?;
         let out = network.forward_mode(&x, &time, conditioning, mode)?;

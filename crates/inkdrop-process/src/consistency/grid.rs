@@ -1,6 +1,7 @@
 //! Consistency training and distillation over a grid of noise levels (Song et al. 2023).
 
 use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
 use super::{ConsistencyBatch, Denoise, numbers};
@@ -126,7 +127,8 @@ impl ConsistencyGrid {
         })?;
         let weight = |&sigma: &f64| self.weighting.weight(sigma, sigma_data);
         let weights = Tensor::f_from_slice(&sigmas.iter().map(weight).collect::<Vec<f64>>())?;
-        Ok(distance.f_mul(&weights.f_to_kind(distance.kind())?.f_to_device(distance.device())?)?)
+        let weights = to_device_async(&weights.f_to_kind(distance.kind())?, distance.device())?;
+        Ok(distance.f_mul(&weights)?)
     }
 }
 

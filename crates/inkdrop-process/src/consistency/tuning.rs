@@ -1,6 +1,7 @@
 //! Consistency tuning (Geng et al. 2024, "Consistency Models Made Easy").
 
 use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
 use super::{ConsistencyBatch, Denoise, numbers};
@@ -111,7 +112,7 @@ impl ConsistencyTuning {
         // At 0 the root has no gradient.
         let distance = squares.f_add_scalar(self.c * self.c)?.f_clamp_min(1e-30)?.f_sqrt()?;
         let gaps: Vec<f64> = sigmas.iter().zip(targets).map(|(t, r)| 1.0 / (t - r)).collect();
-        let gaps = Tensor::f_from_slice(&gaps)?.f_to_device(x0.device())?;
-        Ok(distance.f_sub_scalar(self.c)?.f_mul(&gaps.f_to_kind(distance.kind())?)?)
+        let gaps = Tensor::f_from_slice(&gaps)?.f_to_kind(distance.kind())?;
+        Ok(distance.f_sub_scalar(self.c)?.f_mul(&to_device_async(&gaps, x0.device())?)?)
     }
 }

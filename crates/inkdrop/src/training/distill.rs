@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use inkdrop_process::{
-    ConsistencyGrid, ConsistencyTuning, ContinuousConfig, DiffusionConfig, LossType,
-    Preconditioning,
+    ConsistencyGrid, ConsistencyMidTraining, ConsistencyTuning, ContinuousConfig, DiffusionConfig,
+    LossType, Preconditioning,
 };
 use inkdrop_train::{EmaDecay, OptimizerType, TrainConfig};
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub enum DistillationMethod {
     /// Consistency tuning (Geng et al. 2024): training continues with a consistency loss.
     #[default]
     ConsistencyTuning,
+    /// Consistency mid-training (Hu et al. 2025), which prepares tuning: the model is also the teacher.
+    ConsistencyMidTraining,
     /// Consistency distillation (Song et al. 2023): the model is also the teacher.
     ConsistencyDistillation,
 }
@@ -31,8 +33,9 @@ impl std::str::FromStr for DistillationMethod {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "ect" => Ok(Self::ConsistencyTuning),
+            "cmt" => Ok(Self::ConsistencyMidTraining),
             "cd" => Ok(Self::ConsistencyDistillation),
-            _ => Err(invalid!("distillation method `{name}`: expected ect or cd")),
+            _ => Err(invalid!("distillation method `{name}`: expected ect, cmt or cd")),
         }
     }
 }
@@ -85,50 +88,62 @@ impl Training {
     }
 }
 
-/// The process of a consistency model that is tuned from a model with an EDM process.
+/// The process of a consistency model that is tuned from a model with an EDM process, or tuned further.
 pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
     let DiffusionConfig::Continuous(config) = process else {
         bail!(
             "a consistency model starts from one of continuous noise levels with EDM's preconditioning, such as one of `inkdrop train sprites-edm`; this one has timesteps"
         )
     };
-    let Preconditioning::Edm { sigma_data } = config.preconditioning else {
-        bail!(
-            "a consistency model starts from EDM's preconditioning; this model has {:?}",
-            config.preconditioning
-        )
+    let preconditioning = match config.preconditioning {
+        // The network receives EDM's time, ¼·ln σ.
+        Preconditioning::Edm { sigma_data } => {
+            let (sigma_min, _) = config.sigma_range();
+            Preconditioning::Consistency { sigma_data, sigma_min, time_scale: 1.0 }
+        }
+        consistency @ Preconditioning::Consistency { .. } => consistency,
+        other => {
+            bail!("a consistency model starts from EDM's preconditioning; this model has {other:?}")
+        }
     };
-    let (sigma_min, _) = config.sigma_range();
-    // The network receives EDM's time, ¼·ln σ.
-    let preconditioning = Preconditioning::Consistency { sigma_data, sigma_min, time_scale: 1.0 };
     Ok(ContinuousConfig { preconditioning, ..*config }.into())
 }
 
-/// The recipe of Geng et al. 2024, with the batch, the label dropout and the seed of the model's own training.
+/// The recipe of the method's paper, with the batch, the label dropout and the seed of the model's own training.
 fn recipe(stored: &Value, method: DistillationMethod, model: &Path) -> TrainConfig {
-    let (loss, teacher) = match method {
-        DistillationMethod::ConsistencyTuning => {
-            (LossType::ConsistencyTuning(ConsistencyTuning::default()), None)
-        }
-        DistillationMethod::ConsistencyDistillation => {
-            let grid = ConsistencyGrid::default();
-            (LossType::ConsistencyDistillation(grid), Some(model.to_path_buf()))
-        }
-    };
     let own = stored.get("train").cloned().unwrap_or_default();
     let own: TrainConfig = serde_json::from_value(own).unwrap_or_default();
-    TrainConfig {
+    let average = |decay| vec![EmaDecay::Constant { decay, start: 0, warmup: false }];
+    let tuning = TrainConfig {
         steps: 8000,
         batch: own.batch,
         lr: 1e-4,
         optimizer: OptimizerType::Radam,
-        ema: vec![EmaDecay::Constant { decay: 0.9993, start: 0, warmup: false }],
+        ema: average(0.9993),
         label_dropout: own.label_dropout,
         flip: own.flip,
         crop: own.crop,
         seed: own.seed,
-        loss,
-        teacher,
+        loss: LossType::ConsistencyTuning(ConsistencyTuning::default()),
         ..TrainConfig::default()
+    };
+    let teacher = Some(model.to_path_buf());
+    match method {
+        DistillationMethod::ConsistencyTuning => tuning,
+        DistillationMethod::ConsistencyMidTraining => {
+            let loss = ConsistencyMidTraining::default();
+            TrainConfig {
+                batch: own.batch.div_ceil(loss.steps),
+                lr: 2e-4,
+                ema: average(0.999),
+                loss: LossType::ConsistencyMidTraining(loss),
+                teacher,
+                ..tuning
+            }
+        }
+        DistillationMethod::ConsistencyDistillation => {
+            let loss = LossType::ConsistencyDistillation(ConsistencyGrid::default());
+            TrainConfig { loss, teacher, ..tuning }
+        }
     }
 }
