@@ -2,8 +2,8 @@
 //! on generated sprites; the samples are npz files of `inkdrop sample --class`.
 //!
 //! ```text
-//! inkdrop sample sprites -n 200 --class hero --out hero.npz
-//! cargo run --release -p inkdrop --example judge_sprites -- hero.npz …
+//! inkdrop sample sprites -n 500 --class each --out x.npz
+//! cargo run --release -p inkdrop --example judge_sprites -- x.npz
 //! ```
 
 #[path = "support/judge.rs"]
@@ -45,16 +45,21 @@ fn main() -> Result<()> {
     let right =
         predict(&classifier, &held_out)?.iter().zip(&classes).filter(|(a, b)| a == b).count();
     println!("classifier on 5000 held-out sprites: {:.2} %", right as f64 / 50.0);
-    let (mut right, mut total) = (0, 0);
     for path in &paths {
         let (x, labels) = samples(Path::new(path))?;
         let named = predict(&classifier, &x)?;
-        let good = named.iter().zip(&labels).filter(|(a, b)| a == b).count();
-        let class = labels.first().map_or("nothing", |&label| CLASSES[label as usize]);
-        println!("{path}: {good} of {} classified as {class}", labels.len());
-        right += good;
-        total += labels.len();
+        let share = |of: &[(i64, i64)]| {
+            let right = of.iter().filter(|(label, named)| label == named).count();
+            format!("{right} of {}, {:.1} %", of.len(), 100.0 * right as f64 / of.len() as f64)
+        };
+        let all: Vec<(i64, i64)> = labels.into_iter().zip(named).collect();
+        for (id, class) in CLASSES.iter().enumerate() {
+            let of: Vec<_> = all.iter().filter(|(label, _)| *label == id as i64).copied().collect();
+            if !of.is_empty() {
+                println!("{path}: {class} {}", share(&of));
+            }
+        }
+        println!("{path}: all {}", share(&all));
     }
-    println!("all: {right} of {total}, {:.1} %", 100.0 * right as f64 / total as f64);
     Ok(())
 }

@@ -139,8 +139,9 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub static BUILT_IN: [BuiltIn; 8] = [
+pub static BUILT_IN: [BuiltIn; 9] = [
     built_in!("sprites"),
+    built_in!("sprites-notebook"),
     built_in!("sprites-classes"),
     built_in!("sprites-edm"),
     built_in!("sprites-flow"),

@@ -1,6 +1,8 @@
 //! Model files: weights in any format, with their network, process, contexts and classes.
 
 mod buffers;
+mod built_in;
+mod card;
 mod condition;
 mod detect;
 mod identity;
@@ -14,6 +16,8 @@ pub mod processes;
 pub mod scheduler;
 pub mod spec;
 
+pub use built_in::{BUILT_IN_MODELS, BuiltInModel};
+pub use card::{ModelCard, SamplingDefaults};
 pub use condition::{Condition, Conditions, conditioning};
 pub use identity::sha256;
 pub use metadata::{BuildOptions, Classes, Model, ModelMetadata, SHORTCUT, precision};

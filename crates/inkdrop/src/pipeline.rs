@@ -93,13 +93,14 @@ impl Pipeline {
         network: Option<Box<dyn TrainableNetwork>>,
         process: Box<dyn DiffusionProcess>,
     ) -> Self {
+        let settings = Settings { defaults: metadata.sampling.clone(), ..Settings::default() };
         Self {
             name: "the network".to_string(),
             metadata,
             model: None,
             network,
             process,
-            settings: Settings::default(),
+            settings,
             autoguide: None,
             compiled: OnceCell::new(),
             scheduler_run: OnceCell::new(),

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod fit_schedule;
 pub mod inspect;
 pub mod launch;
+pub mod models;
 pub mod plan;
 pub mod report;
 pub mod sample;

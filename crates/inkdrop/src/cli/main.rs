@@ -58,6 +58,7 @@ enum Command {
     Ema(commands::ema::Arguments),
     Distill(Box<commands::distill::Arguments>),
     FitSchedule(Box<commands::fit_schedule::Arguments>),
+    Models(commands::models::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
 }
@@ -90,6 +91,7 @@ fn run(cli: Cli) -> u8 {
         Command::Ema(arguments) => commands::ema::run(&arguments),
         Command::Distill(arguments) => commands::distill::run(&arguments),
         Command::FitSchedule(arguments) => commands::fit_schedule::run(&arguments),
+        Command::Models(arguments) => commands::models::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resolve::{ResolvedModel, resolve, resolve_process};
 use super::stored::{MARK, stored_metadata};
-use super::{ModelOverrides, Source, buffers};
+use super::{ModelOverrides, SamplingDefaults, Source, buffers};
 use crate::error::{Context, bail, ensure};
 use crate::scheduler::Scheduler;
 use crate::{Error, Result};
@@ -28,6 +28,9 @@ pub struct ModelMetadata {
     pub contexts: Vec<String>,
     /// Its classes.
     pub classes: Classes,
+    /// How it is sampled unless told otherwise.
+    #[serde(default)]
+    pub sampling: SamplingDefaults,
 }
 
 /// Classes of a class-conditional network.
@@ -124,6 +127,9 @@ impl ModelMetadata {
         if self.classes != Classes::default() {
             weights.set_metadata("classes", &self.classes)?;
         }
+        if self.sampling != SamplingDefaults::default() {
+            weights.set_metadata("sampling", &self.sampling)?;
+        }
         Ok(())
     }
 }
@@ -163,6 +169,9 @@ impl Model {
             )
         })?;
         let (contexts, classes) = (resolved.contexts(name)?, classes(name, &resolved)?);
+        let sampling: SamplingDefaults =
+            stored_metadata(&resolved.weights, "sampling")?.unwrap_or_default();
+        sampling.check().with_context(|| name)?;
         let ResolvedModel { weights, config, .. } = resolved;
         // The scheduler belongs to the process of the directory.
         let scheduler = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
@@ -172,7 +181,7 @@ impl Model {
             Some(Err(error)) => (None, Some(error.report())),
         };
         let notes = note_of_buffers(&source, overrides, &process)?.into_iter().collect();
-        let metadata = ModelMetadata { model: config, process, contexts, classes };
+        let metadata = ModelMetadata { model: config, process, contexts, classes, sampling };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
     }

@@ -5,14 +5,10 @@ use std::path::{Path, PathBuf};
 use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
 
-use super::buffers;
 use super::detect::detect;
+use super::{BuiltInModel, buffers};
 use crate::Result;
 use crate::error::{Context, bail};
-
-/// The models that are compiled into the binary.
-const BUILT_IN: [(&str, &[u8]); 1] =
-    [("sprites", include_bytes!("../../assets/sprites.safetensors"))];
 
 /// An opened source of weights.
 pub struct Source {
@@ -37,26 +33,25 @@ impl Source {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let (whole, config, scheduler) =
-            match BUILT_IN.iter().find(|(known, _)| Path::new(known) == path) {
-                Some((_, bytes)) => (StateDict::from_bytes(bytes, &name)?, None, None),
-                None if path.is_symlink() && !path.exists() => {
-                    let target = std::fs::read_link(path).unwrap_or_default();
-                    bail!(
-                        "{name} is a link to {}, which does not exist: fetch the file again",
-                        target.display()
-                    )
-                }
-                None if !path.exists() => {
-                    let names = BUILT_IN.map(|(name, _)| name).join(", ");
-                    bail!("no file and no built-in model {name} (built in: {names})")
-                }
-                None if path.is_dir() => {
-                    let folder = DiffusersFolder::open(&snapshot(path))?;
-                    (folder.weights, Some(folder.config), folder.scheduler)
-                }
-                None => (StateDict::open(path)?, None, None),
-            };
+        let (whole, config, scheduler) = match BuiltInModel::find(&name) {
+            Some(built_in) => (built_in.open()?, None, None),
+            None if path.is_symlink() && !path.exists() => {
+                let target = std::fs::read_link(path).unwrap_or_default();
+                bail!(
+                    "{name} is a link to {}, which does not exist: fetch the file again",
+                    target.display()
+                )
+            }
+            None if !path.exists() => {
+                let names = BuiltInModel::names();
+                bail!("no file and no built-in model {name} (built in: {names})")
+            }
+            None if path.is_dir() => {
+                let folder = DiffusersFolder::open(&snapshot(path))?;
+                (folder.weights, Some(folder.config), folder.scheduler)
+            }
+            None => (StateDict::open(path)?, None, None),
+        };
         Ok(Self { name, whole, config, scheduler, latents: latents(&snapshot(path)) })
     }
 

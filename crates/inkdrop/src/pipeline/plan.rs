@@ -15,7 +15,7 @@ use super::session::SamplingSession;
 use super::{Pipeline, RequestedCondition};
 use crate::Result;
 use crate::error::ensure;
-use crate::model::{Condition, Conditions, ModelMetadata};
+use crate::model::{Condition, Conditions, ModelMetadata, SamplingDefaults};
 use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 
 /// Default number of steps: of first-order samplers with one network call per step, and of all others.
@@ -32,6 +32,8 @@ const BATCH: usize = 64;
 pub(crate) struct Settings {
     pub condition: RequestedCondition,
     pub guidance: GuidanceSettings,
+    /// Those of the model.
+    pub defaults: SamplingDefaults,
     pub sampler: Option<Sampler>,
     pub eta: Option<f64>,
     pub use_clipped_model_output: bool,
@@ -47,6 +49,7 @@ impl Default for Settings {
         Self {
             condition: RequestedCondition::None,
             guidance: GuidanceSettings::default(),
+            defaults: SamplingDefaults::default(),
             sampler: None,
             eta: None,
             use_clipped_model_output: false,
@@ -189,7 +192,7 @@ impl Settings {
         // dpm-adaptive finds its own levels between the ends of the schedule.
         let adaptive = matches!(sampler, Sampler::DpmAdaptive(_)) && process.timesteps().is_some();
         let default = if adaptive { "exponential" } else { default_spacing(process) };
-        let spacing = self.spacing.as_deref().unwrap_or(default);
+        let spacing = self.spacing.as_deref().or(self.default_spacing()).unwrap_or(default);
         if spacing.contains(|letter: char| letter.is_ascii_digit() || letter == ':') {
             let whole: LevelSpacing = spacing.parse()?;
             ensure!(
@@ -221,9 +224,19 @@ impl Settings {
         scheduler.run(steps.unwrap_or(scheduler.default_steps()), options, &[])
     }
 
+    /// The spacing of the model, which belongs to its sampler and has its number of steps.
+    fn default_spacing(&self) -> Option<&str> {
+        let own = self.sampler.is_some() || self.steps.is_some();
+        self.defaults.spacing.as_deref().filter(|_| !own)
+    }
+
     /// The sampler with its settings.
     fn sampler(&self, process: &dyn DiffusionProcess) -> Result<Sampler> {
-        let sampler = self.sampler.map_or_else(|| default_sampler(process), Ok)?;
+        let sampler =
+            match self.sampler.map_or_else(|| self.defaults.sampler(), |it| Ok(Some(it)))? {
+                Some(sampler) => sampler,
+                None => default_sampler(process)?,
+            };
         Ok(self.eta.map_or(Ok(sampler), |eta| sampler.with_eta(eta))?)
     }
 

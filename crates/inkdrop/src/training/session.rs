@@ -22,7 +22,9 @@ use serde_json::json;
 use super::{TrainedRun, Training};
 use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::error::{Context, bail, ensure, invalid};
-use crate::model::{BuildOptions, Condition, Model, ModelMetadata, ModelOverrides};
+use crate::model::{
+    BuildOptions, Condition, Model, ModelMetadata, ModelOverrides, SamplingDefaults,
+};
 use crate::pipeline::default_levels;
 use crate::{Error, Pipeline, Result, samples};
 
@@ -353,6 +355,7 @@ fn build(
         process: config.process.clone(),
         contexts,
         classes,
+        sampling: SamplingDefaults::default(),
     };
     let network = {
         let _generator = DefaultGenerator::seeded(config.train.seed as i64);

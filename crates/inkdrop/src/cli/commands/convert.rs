@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
 use inkdrop::model::{
-    ConfigSource, MARK, ModelOverrides, ResolvedModel, SHORTCUT, Source, precision, resolve,
-    resolve_process, scheduler, stored_metadata,
+    ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT, SamplingDefaults,
+    Source, precision, resolve, resolve_process, scheduler, stored_metadata,
 };
 use inkdrop::torch::tch::{Device, Kind};
 use inkdrop::unet::{ModelConfig, Unet2dArguments};
@@ -27,6 +27,10 @@ pub struct Arguments {
     /// Convert floating point weights to f32, f16 or bf16
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
+    /// Store a model card in x.safetensors: a TOML file with about, data, recipe, licence, and
+    /// optionally [figures] and [sampling]
+    #[arg(long, value_name = "FILE")]
+    card: Option<PathBuf>,
     /// Omit init_conv.shortcut, which the ContextUnet of the sprites notebook does not have
     #[arg(long)]
     drop_shortcut: bool,
@@ -51,6 +55,11 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let weights = source.part(overrides.part.as_deref())?;
     let weights = plain(&weights, kind, arguments.drop_shortcut)?;
     let network = network(&source, overrides, &format)?;
+    let card = arguments.card.as_deref().map(read_card).transpose()?;
+    ensure!(
+        card.is_none() || matches!(format, Format::Safetensors),
+        "--card: only x.safetensors can store it"
+    );
     let count = weights.iter().count();
     let note = match format {
         Format::Torch => {
@@ -61,7 +70,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             weights.save_torch(output, &[])?;
             shortcut_note(&weights)
         }
-        Format::Safetensors => write_safetensors(&source, weights, network, overrides, output)?,
+        Format::Safetensors => {
+            let weights = with_card(weights, card)?;
+            write_safetensors(&source, weights, network, overrides, output)?
+        }
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
     print_line(&format!("{} contains {count} tensors{note}", output.display()))?;
@@ -168,6 +180,23 @@ fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result
     Ok(plain)
 }
 
+fn read_card(path: &Path) -> Result<ModelCard> {
+    let place = || format!("--card {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(place)?;
+    ModelCard::read(&text).with_context(place)
+}
+
+/// Stores a card in the metadata, and its sampling defaults as an entry of their own.
+fn with_card(mut weights: StateDict, card: Option<ModelCard>) -> Result<StateDict> {
+    if let Some(card) = card {
+        weights.set_metadata("card", &card)?;
+        if card.sampling != SamplingDefaults::default() {
+            weights.set_metadata("sampling", &card.sampling)?;
+        }
+    }
+    Ok(weights)
+}
+
 fn shortcut_note(weights: &StateDict) -> String {
     let present = SHORTCUT.iter().any(|key| weights.get(key).is_some());
     let note = "; with init_conv.shortcut, which the ContextUnet of the sprites notebook does not have (--drop-shortcut omits it)";
@@ -205,8 +234,10 @@ fn write_safetensors(
             weights.set_metadata("contexts", &names)?;
         }
     }
-    for key in ["training", "classes"] {
-        if let Some(value) = stored_metadata::<Value>(&source.whole, key)? {
+    for key in ["training", "classes", "card", "sampling"] {
+        if weights.metadata_text(key).is_none()
+            && let Some(value) = stored_metadata::<Value>(&source.whole, key)?
+        {
             weights.set_metadata(key, &value)?;
         }
     }

@@ -18,8 +18,8 @@ use crate::stdout::{entry, print_line};
 /// Show the contents of a checkpoint: network, process, tensors
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers directory, or the built-in
-    /// model `sprites`
+    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers directory, or a built-in model
+    /// (`inkdrop models`)
     model: String,
     /// Print JSON
     #[arg(long)]
@@ -149,6 +149,11 @@ impl Report {
         add("process", &self.process.as_ref().map_or_else(|why| Ok(why.clone()), fields)?);
         if let Some(contexts) = stored_metadata::<Value>(&self.source.whole, "contexts")? {
             add("contexts", &contexts.to_string());
+        }
+        for key in ["sampling", "card"] {
+            if let Some(value) = stored_metadata::<Value>(&self.source.whole, key)? {
+                add(key, &fields(&value)?);
+            }
         }
         if !self.parts.is_empty() {
             add("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));

@@ -131,12 +131,18 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use inkdrop::model::Classes;
+    use inkdrop::model::{Classes, SamplingDefaults};
 
     fn metadata(preset: &str) -> ModelMetadata {
         let model = ModelConfig::preset(preset).expect("a preset");
         let (contexts, classes) = (Vec::new(), Classes::default());
-        ModelMetadata { model, process: ProcessConfig::sprites().into(), contexts, classes }
+        ModelMetadata {
+            model,
+            process: ProcessConfig::sprites().into(),
+            contexts,
+            classes,
+            sampling: SamplingDefaults::default(),
+        }
     }
 
     fn rows(preset: &str, labels: &Labels) -> Result<Vec<Condition>> {
