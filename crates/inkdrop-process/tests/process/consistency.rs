@@ -2,10 +2,10 @@
 
 use inkdrop_nn::{Conditioning, FnNetwork, Mode, Params};
 use inkdrop_process::{
-    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyTuning,
-    ConsistencyWeighting, ContinuousConfig, ContinuousProcess, DiffusionProcess, ForwardNoise,
-    LossType, ObjectiveConfig, Preconditioning, Process, ProcessConfig, ProcessError, Teacher,
-    Weighting,
+    ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
+    ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, ContinuousConfig,
+    ContinuousProcess, DiffusionProcess, ForwardNoise, LossType, ObjectiveConfig, Preconditioning,
+    Process, ProcessConfig, ProcessError, Teacher, TrajectoryMetric, Weighting,
 };
 use inkdrop_schedule::NoiseDistribution;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -173,6 +173,75 @@ fn distillation_follows_its_teacher() {
     let tuning = LossType::ConsistencyTuning(ConsistencyTuning::default());
     let refused = process.objective(&of(tuning)).unwrap().set_teacher(teacher(0.2)).unwrap_err();
     assert!(refused.to_string().contains("leave it out"), "{refused}");
+}
+
+/// Data from N(0, s²): D(x; σ) = x·s²/(s² + σ²), and the flow scales x by √(s² + σ²).
+#[test]
+fn the_end_of_a_trajectory_converges_with_the_third_order() {
+    let variance = 0.49;
+    let denoiser = |x: &Tensor, sigmas: &[f64]| -> Result {
+        Ok(x * (variance / (variance + sigmas[0] * sigmas[0])))
+    };
+    let range = (0.05, 8.0);
+    let [x, _] = images();
+    let exact = &x * ((variance + range.0 * range.0) / (variance + range.1 * range.1)).sqrt();
+    let error = |steps: usize| {
+        let mid_training = ConsistencyMidTraining { steps, ..ConsistencyMidTraining::default() };
+        let sigmas = mid_training.sigmas(range);
+        assert_eq!((sigmas.len(), sigmas[0], sigmas[steps]), (steps + 1, range.1, range.0));
+        let (states, end) = mid_training.trajectory(&denoiser, x.shallow_clone(), &sigmas).unwrap();
+        assert_eq!(states.len(), steps);
+        assert_eq!(states[0], x);
+        f64::try_from((end - &exact).abs().max()).unwrap()
+    };
+    // The last two steps are of lower order: their errors are of the second order in all.
+    let [coarse, middle, fine] = [32, 64, 128].map(error);
+    for ratio in [coarse / middle, middle / fine] {
+        assert!(ratio > 3.6, "{coarse} {middle} {fine}");
+    }
+    assert!(fine < 1e-3 * error(2), "{fine}");
+}
+
+/// A student that predicts the teacher's end loses nothing; its conditions are those of its image.
+#[test]
+fn mid_training_compares_every_point_with_the_end_of_its_image() {
+    let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    let mid_training = ConsistencyMidTraining { steps: 4, metric: TrajectoryMetric::SquaredNorm };
+    let loss = LossType::ConsistencyMidTraining(mid_training);
+    let network = || {
+        let network = FnNetwork::new(|x: &Tensor, _: &Tensor, given: &Conditioning| {
+            let rows = given.context.as_ref().expect("a context").view([-1, 1, 1, 1]);
+            assert_eq!(rows.size()[0], x.size()[0]);
+            Ok((x * 0.3).tanh() + rows)
+        });
+        network.trainable(Params::new(Kind::Double, Device::Cpu))
+    };
+    let ([x0, noise], t) = (images(), Tensor::from_slice(&[5i64, 6, 7]));
+    let context = Tensor::from_slice(&[0.1, -0.4, 0.7]).view([3, 1]);
+    let config = ObjectiveConfig { loss, ..ObjectiveConfig::default() };
+    let mut objective = process.objective(&config).unwrap();
+    objective.set_teacher(Teacher::new(Box::new(network()), process)).unwrap();
+    let conditioning = Conditioning::context(context.shallow_clone());
+    let given = objective.terms(&network(), (&x0, &t, &noise), &conditioning, Mode::Train).unwrap();
+
+    let sigmas = mid_training.sigmas(process.config().sigma_range());
+    let student = network();
+    let denoise = |x: &Tensor, sigmas: &[f64]| {
+        let conditioning = Conditioning::context(context.shallow_clone());
+        process.denoise_trained(&student, x, sigmas, &conditioning, Mode::Eval)
+    };
+    let x = &x0 + &noise * sigmas[0];
+    let (states, end) = mid_training.trajectory(&denoise, x, &sigmas).unwrap();
+    let mut expected = [0.0; 3];
+    for (state, &sigma) in states.iter().zip(&sigmas) {
+        let loss = mid_training.loss(&denoise(state, &[sigma; 3]).unwrap(), &end).unwrap();
+        for (sum, loss) in expected.iter_mut().zip(numbers(&loss)) {
+            *sum += loss / 4.0;
+        }
+    }
+    for (given, expected) in numbers(&given.loss).iter().zip(expected) {
+        assert!((given / expected - 1.0).abs() < 1e-12, "{given} {expected}");
+    }
 }
 
 /// At r ≈ t the difference of student and target vanishes only if both drop the same values.

@@ -92,8 +92,36 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
         place.refuses(&[&command[..], more].concat(), &[words]);
     };
     refuses(&["sprites"], "starts from one of continuous noise levels");
-    refuses(&["fast/final.safetensors"], "starts from EDM's preconditioning");
-    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect or cd");
+    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect, cmt or cd");
+    train(&place, "sprites-flow", "flow", &["--steps", "2"]);
+    refuses(&["flow/final.safetensors"], "starts from EDM's preconditioning");
+}
+
+/// Mid-training, then tuning of its result; both resume to the same weights.
+#[test]
+fn mid_training_prepares_tuning() {
+    let place = Place::new();
+    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
+    let resumed = |command: &[&str], out: &str| {
+        let more = ["--out", out, "--steps", "4", "--set", "train.checkpoint_every=2"];
+        place.run(&[command, &more[..]].concat()).succeeds();
+        let last = place.path(&format!("{out}/final.safetensors"));
+        let whole = tensors(&last);
+        for file in ["checkpoints/step-0000004", "final"] {
+            let file = place.path(&format!("{out}/{file}.safetensors"));
+            fs::remove_file(file).expect("a file");
+        }
+        place.run(&["train", "--resume", "--out", out]).succeeds();
+        assert!(tensors(&last) == whole, "{out}");
+    };
+    resumed(&["distill", "edm/final.safetensors", "--method", "cmt"], "mid");
+    let config = fs::read_to_string(place.path("mid/config.toml")).expect("the config");
+    assert!(config.contains("teacher = \"edm/final.safetensors\""), "{config}");
+    resumed(&["distill", "mid/final.safetensors"], "fast");
+    place.run(&["sample", "fast/final.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
+    let without = "train.loss.consistency-mid-training.steps=0";
+    let command = ["distill", "edm/final.safetensors", "--method", "cmt", "--out", "no"];
+    place.refuses(&[&command[..], &["--set", without]].concat(), &["steps 0", "1 or more"]);
 }
 
 #[test]
@@ -113,7 +141,7 @@ fn consistency_distillation_has_the_model_as_its_teacher() {
     };
     let (loss, levels) =
         ("train.loss={consistency-distillation={levels=18}}", "train.noise_distribution");
-    refuses(&["--set", loss], "noise_distribution with a grid of levels");
+    refuses(&["--set", loss], "noise_distribution where the noise levels are a grid");
     refuses(&["--set", loss, "--unset", levels], "needs a teacher");
     refuses(&["--set", "train.teacher=edm/final.safetensors"], "leave it out");
     let sprites = "train.teacher=sprites";
