@@ -119,7 +119,7 @@ impl Judging {
         load(network.params(), &weights, &[])?;
         let process = Process::new(&process, Device::Cpu)?;
         let (held_out, _) = judge::batch(1_000_000, 1_000_000 + COUNT as u64)?;
-        Ok(Self { network, process, classifier: judge::train()?, held_out })
+        Ok(Self { network, process, classifier: judge::of_sprites()?, held_out })
     }
 
     /// Samples; image i has class i mod 5, as the held-out sprites.
@@ -141,7 +141,7 @@ impl Judging {
     }
 
     fn outcome(&self, sampler: &str, spacing: &str, calls: usize, x: &Tensor) -> Result<Outcome> {
-        let named = judge::predict(&self.classifier, x)?;
+        let named = self.classifier.predict(x)?;
         let right = named.iter().enumerate().filter(|(i, class)| **class == *i as i64 % 5).count();
         Ok(Outcome {
             sampler: sampler.to_string(),

@@ -34,7 +34,7 @@ fn refining_leads_back_to_the_image() {
 #[test]
 fn latents_are_noise_for_each_image() {
     let place = place();
-    let args = ["0.png", "5.png", "--steps", "10", "--batch", "1", "--latents", "z.safetensors"];
+    let args = ["0.png", "5.png", "--steps", "25", "--batch", "1", "--latents", "z.safetensors"];
     errors(&place, &args);
     let weights = StateDict::open(&place.path("z.safetensors")).expect("latents");
     let latents = weights.get("latents").expect("latents");

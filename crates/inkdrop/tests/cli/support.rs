@@ -114,7 +114,7 @@ impl Place {
 }
 
 pub fn train_args<'a>(out: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["train", "sprites", "--out", out, "--steps", steps], &TINY[..], more].concat()
+    [&["train", "sprites-notebook", "--out", out, "--steps", steps], &TINY[..], more].concat()
 }
 
 /// A run of two steps on images of 16 × 16; CHANNELS, CONTEXTS and DATA are to be filled in.
