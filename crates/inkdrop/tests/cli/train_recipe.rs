@@ -51,6 +51,7 @@ fn built_in_configs_are_listed_and_begin() {
         names,
         [
             "sprites",
+            "sprites-notebook",
             "sprites-classes",
             "sprites-edm",
             "sprites-flow",
