@@ -139,13 +139,14 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub static BUILT_IN: [BuiltIn; 9] = [
+pub static BUILT_IN: [BuiltIn; 10] = [
     built_in!("sprites"),
     built_in!("sprites-notebook"),
     built_in!("sprites-classes"),
     built_in!("sprites-edm"),
     built_in!("sprites-flow"),
     built_in!("digits"),
+    built_in!("fashion"),
     built_in!("folder"),
     built_in!("cifar10-ddpm"),
     built_in!("cifar10-improved"),

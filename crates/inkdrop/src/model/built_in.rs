@@ -18,6 +18,13 @@ pub struct BuiltInModel {
 pub static BUILT_IN_MODELS: &[BuiltInModel] = &[
     #[cfg(feature = "models")]
     BuiltInModel { name: "sprites", bytes: include_bytes!("../../assets/sprites.safetensors") },
+    #[cfg(feature = "models")]
+    BuiltInModel {
+        name: "sprites-fast",
+        bytes: include_bytes!("../../assets/sprites-fast.safetensors"),
+    },
+    #[cfg(feature = "models")]
+    BuiltInModel { name: "fashion", bytes: include_bytes!("../../assets/fashion.safetensors") },
 ];
 
 impl BuiltInModel {

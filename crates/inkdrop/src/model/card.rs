@@ -25,6 +25,9 @@ pub struct ModelCard {
     /// Measured figures by name.
     #[serde(default)]
     pub figures: BTreeMap<String, String>,
+    /// Names of the classes, from class 0; stored as an entry of their own.
+    #[serde(default, skip_serializing)]
+    pub classes: Vec<String>,
     /// How it is sampled unless told otherwise; stored as an entry of its own.
     #[serde(default, skip_serializing)]
     pub sampling: SamplingDefaults,

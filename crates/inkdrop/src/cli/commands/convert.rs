@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
 use inkdrop::model::{
-    ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT, SamplingDefaults,
+    Classes, ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT, SamplingDefaults,
     Source, precision, resolve, resolve_process, scheduler, stored_metadata,
 };
 use inkdrop::torch::tch::{Device, Kind};
@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
     /// Store a model card in x.safetensors: a TOML file with about, data, recipe, licence, and
-    /// optionally [figures] and [sampling]
+    /// optionally classes, [figures] and [sampling]
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
     /// Omit init_conv.shortcut, which the ContextUnet of the sprites notebook does not have
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             shortcut_note(&weights)
         }
         Format::Safetensors => {
-            let weights = with_card(weights, card)?;
+            let weights = with_card(&source, weights, card)?;
             write_safetensors(&source, weights, network, overrides, output)?
         }
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
@@ -186,10 +186,19 @@ fn read_card(path: &Path) -> Result<ModelCard> {
     ModelCard::read(&text).with_context(place)
 }
 
-/// Stores a card in the metadata, and its sampling defaults as an entry of their own.
-fn with_card(mut weights: StateDict, card: Option<ModelCard>) -> Result<StateDict> {
+/// Stores a card in the metadata; its class names and its sampling defaults are entries of their own.
+fn with_card(
+    source: &Source,
+    mut weights: StateDict,
+    card: Option<ModelCard>,
+) -> Result<StateDict> {
     if let Some(card) = card {
         weights.set_metadata("card", &card)?;
+        if !card.classes.is_empty() {
+            let stored: Option<Classes> = stored_metadata(&source.whole, "classes")?;
+            let names = card.classes.clone();
+            weights.set_metadata("classes", &Classes { names, ..stored.unwrap_or_default() })?;
+        }
         if card.sampling != SamplingDefaults::default() {
             weights.set_metadata("sampling", &card.sampling)?;
         }
