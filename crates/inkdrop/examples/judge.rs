@@ -62,7 +62,10 @@ fn of_folder(folder: &Path) -> Result<(Classifier, (Tensor, Vec<i64>))> {
         // Five passes over the images, in steps of a large prime.
         let rows: Vec<usize> = rows.map(|row| row * 7919 % images.len()).collect();
         let ids: Vec<i64> = rows.iter().map(|&row| classes[row]).collect();
-        Ok((tensor(&images.select(&rows)?)?, Tensor::from_slice(&ids)))
+        let x = tensor(&images.select(&rows)?)?;
+        // Models may be trained on mirrored images.
+        let x = if step % 2 == 0 { x } else { x.f_flip([3])? };
+        Ok((x, Tensor::from_slice(&ids)))
     })?;
     let (images, classes) = idx_pair(folder, "t10k")?;
     Ok((classifier, (tensor(&images)?, classes)))

@@ -44,10 +44,11 @@ impl Training {
     /// Distills a model into a consistency model, which samples in one or two steps.
     ///
     /// The network, its weights and its data are those of the model. The recipe is that of Geng et al.
-    /// 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; and for
-    /// consistency distillation a grid of 18 noise levels in place of q.
+    /// 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
+    /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
+    /// 2e-4, 0.999 and trajectories of 16 steps.
     ///
-    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`
+    /// - model: a file with an EDM process, or a consistency model to tune further, such as the final.safetensors of `sprites-edm`
     ///
     /// ```no_run
     /// use inkdrop::{DistillationMethod, Training};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use inkdrop::checkpoint::{DiffusersFolder, StateDict, load};
 use inkdrop::model::{
-    Classes, ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT, SamplingDefaults,
-    Source, precision, resolve, resolve_process, scheduler, stored_metadata,
+    Classes, ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT,
+    SamplingDefaults, Source, precision, resolve, resolve_process, scheduler, stored_metadata,
 };
 use inkdrop::torch::tch::{Device, Kind};
 use inkdrop::unet::{ModelConfig, Unet2dArguments};

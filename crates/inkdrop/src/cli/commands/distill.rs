@@ -13,7 +13,7 @@ use crate::options::{ProcessesArgs, Tf32};
 /// Distill a model into one that samples in one or two steps
 ///
 /// Training continues with a consistency loss, from the weights and with the data of the model, which
-/// must have EDM's preconditioning (as of `inkdrop train sprites-edm`). The run directory is that of
+/// must have EDM's preconditioning (as of `inkdrop train sprites-edm`) or be a consistency model. The run directory is that of
 /// `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -22,8 +22,8 @@ pub struct Arguments {
     /// Run directory
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Method: ect (consistency tuning, Geng et al. 2024) or cd (consistency distillation, Song et al.
-    /// 2023)
+    /// Method: ect (consistency tuning, Geng et al. 2024), cmt (consistency mid-training, Hu et al.
+    /// 2025, to be followed by ect) or cd (consistency distillation, Song et al. 2023)
     #[arg(long, value_name = "NAME", default_value = "ect")]
     method: DistillationMethod,
     /// Path of the training images, for a model file that does not name its data
