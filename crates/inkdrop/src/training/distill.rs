@@ -48,7 +48,8 @@ impl Training {
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
     /// 2e-4, 0.999 and trajectories of 16 steps.
     ///
-    /// - model: a file with an EDM process, or a consistency model to tune further, such as the final.safetensors of `sprites-edm`
+    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a
+    ///   consistency model to tune further
     ///
     /// ```no_run
     /// use inkdrop::{DistillationMethod, Training};
