@@ -4,7 +4,7 @@ use std::path::Path;
 
 use npyz::npz::NpzArchive;
 
-use super::support::{Place, place_with_model};
+use super::support::{Place, TINY, place_with_model};
 
 type Samples = (Vec<u64>, Vec<u8>, Option<Vec<i64>>);
 
@@ -102,7 +102,10 @@ fn a_class_is_a_context_of_weight_one() {
 /// Every option of guidance has its own effect, and a scale of 1 has none.
 #[test]
 fn guidance_changes_what_it_is_told_to() {
-    let place = place_with_model();
+    let place = Place::new();
+    // A weaker model of the same process.
+    let weak = ["train", "sprites", "--out", "weak", "--steps", "2"];
+    place.run(&[&weak[..], &TINY[..]].concat()).succeeds();
     let guided = |more: &[&str]| {
         // The built-in model, which knows what a hero is.
         let asked = ["sample", "sprites", "--out", "x.npz", "-n", "2", "--steps", "4"];
@@ -116,7 +119,7 @@ fn guidance_changes_what_it_is_told_to() {
         guided(&["--guidance", "4", "--guidance-interval", "1.5,1000"]),
         guided(&["--guidance", "4", "--guidance-rescale", "0.9"]),
         guided(&["--guidance", "4", "--threshold", "0.9"]),
-        guided(&["--guidance", "4", "--autoguide", "model.safetensors"]),
+        guided(&["--guidance", "4", "--autoguide", "weak/final.safetensors"]),
     ];
     for (i, one) in others.iter().enumerate() {
         assert!(*one != plain && *one != free, "option {i}");
