@@ -69,6 +69,6 @@ impl SamplingDefaults {
 
     /// The sampler, if there is a name.
     pub(crate) fn sampler(&self) -> Result<Option<Sampler>> {
-        Ok(self.sampler.as_deref().map(str::parse).transpose().context("sampling.sampler")?)
+        self.sampler.as_deref().map(str::parse).transpose().context("sampling.sampler")
     }
 }
