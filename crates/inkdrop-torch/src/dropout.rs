@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 use tch::{Device, Kind, Tensor};
 
 use crate::ffi::{call_for_tensor, pointer};
-use crate::{Result, TorchError, own_kernels};
+use crate::{DefaultGenerator, Result, TorchError, own_kernels};
 
 /// Dropout (Srivastava et al. 2014): y = x·mask / (1 − p), with the gradient by x.
 ///
@@ -57,11 +57,12 @@ pub fn dropout(x: &Tensor, probability: f64, key: i64, first_image: i64) -> Resu
 }
 
 /// Draws the key of a [`dropout`] from libtorch's default generator of the CPU, so that each layer and
-/// step has its own and a run with the same seed repeats them.
+/// step has its own and a run with the same seed repeats them. Waits while another thread holds that generator.
 ///
 /// # Errors
 /// libtorch fails.
 pub fn draw_dropout_key() -> Result<i64> {
+    let _generator = DefaultGenerator::lock();
     let mut key = Tensor::f_empty([1], (Kind::Int64, Device::Cpu))?;
     Ok(key.f_random_()?.f_int64_value(&[0])?)
 }
