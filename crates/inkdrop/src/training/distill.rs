@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Init, Training};
 use crate::config::{ConfigOverride, DataConfig, RunConfig};
-use crate::error::{Context, bail, invalid};
+use crate::error::{Context, bail, ensure, invalid};
 use crate::model::{Model, ModelOverrides, stored_metadata};
 use crate::{Error, Result};
 
@@ -67,6 +67,10 @@ impl Training {
         let Model { name, metadata, weights, .. } =
             Model::open(&model, &ModelOverrides::default())?;
         let process = tuned(&metadata.process).with_context(|| name.clone())?;
+        ensure!(
+            method == DistillationMethod::ConsistencyTuning || process != metadata.process,
+            "{name} is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
+        );
         let stored: Value = stored_metadata(&weights, "training")?.unwrap_or_default();
         let own = stored.get("data").cloned().unwrap_or_default();
         let own: Option<DataConfig> = serde_json::from_value(own).ok();
@@ -90,7 +94,7 @@ impl Training {
     }
 }
 
-/// The process of a consistency model that is tuned from a model with an EDM process, or tuned further.
+/// The process of a consistency model that is made from a model with an EDM process, or tuned further.
 pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
     let DiffusionConfig::Continuous(config) = process else {
         bail!(

@@ -92,6 +92,9 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
         place.refuses(&[&command[..], more].concat(), &[words]);
     };
     refuses(&["sprites"], "starts from one of continuous noise levels");
+    for method in ["cmt", "cd"] {
+        refuses(&["fast/final.safetensors", "--method", method], "a consistency model already");
+    }
     refuses(&["edm/final.safetensors", "--method", "x"], "expected ect, cmt or cd");
     train(&place, "sprites-flow", "flow", &["--steps", "2"]);
     refuses(&["flow/final.safetensors"], "starts from EDM's preconditioning");

@@ -12,9 +12,9 @@ use crate::options::{ProcessesArgs, Tf32};
 
 /// Distill a model into one that samples in one or two steps
 ///
-/// Training continues with a consistency loss, from the weights and with the data of the model, which
-/// must have EDM's preconditioning (as of `inkdrop train sprites-edm`) or be a consistency model. The run directory is that of
-/// `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+/// Training continues with a consistency loss, from the weights and with the data of the model. It must
+/// have EDM's preconditioning (as of `inkdrop train sprites-edm`); ect also tunes a consistency model.
+/// The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model file
