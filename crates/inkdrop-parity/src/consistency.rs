@@ -204,7 +204,8 @@ pub(crate) fn check_mid_training(case: &Case) -> Result<Vec<Comparison>> {
         _ => TrajectoryMetric::Norm,
     };
     let mid_training = ConsistencyMidTraining { steps: config.steps, metric };
-    let sigmas = mid_training.sigmas((config.t_min, config.t_max));
+    let range = (config.t_min, config.t_max);
+    let sigmas = mid_training.sigmas(range);
     in_both(|kind| {
         let student = Toy::new(case, "weight:", None, kind)?;
         let teacher = Toy::new(case, "teacher:", None, kind)?;
@@ -212,7 +213,7 @@ pub(crate) fn check_mid_training(case: &Case) -> Result<Vec<Comparison>> {
         let x = tensor("y")?.f_add(&tensor("eps")?.f_mul_scalar(config.t_max)?)?;
         let images = x.size()[0] as usize;
         let of = |x: &Tensor, sigmas: &[f64]| teacher.constant(x, sigmas);
-        let (states, end) = mid_training.trajectory(&of, x, &sigmas)?;
+        let (states, end) = mid_training.trajectory(&of, x, range)?;
         let mut losses = Vec::new();
         for (state, &sigma) in states.iter().zip(&sigmas) {
             let predicted = student.denoise(state, &vec![sigma; images])?;

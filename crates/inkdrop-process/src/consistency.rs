@@ -144,9 +144,7 @@ impl ConsistencyObjective {
         let index = least - ((u * (least + 1) as f64) as usize).min(least);
         (sigmas[index], sigmas[index + 1])
     }
-}
 
-impl ConsistencyObjective {
     /// The loss of each image, `[B]`.
     fn loss(
         &self,
@@ -192,11 +190,12 @@ impl ConsistencyObjective {
         batch: ConsistencyBatch<'_>,
         teacher: Denoise<'_>,
     ) -> Result<(Tensor, Vec<f64>, Tensor), ProcessError> {
-        let sigmas = mid_training.sigmas(self.process.config().sigma_range());
-        let (states, end) =
-            mid_training.trajectory(teacher, batch.noisy(batch.sigmas)?, &sigmas)?;
+        let range = self.process.config().sigma_range();
+        let x = batch.noisy(batch.sigmas)?;
+        let (states, end) = mid_training.trajectory(teacher, x, range)?;
         let points = Tensor::f_stack(&states, 1)?.f_flatten(0, 1)?;
         let ends = end.f_repeat_interleave_self_int(mid_training.steps as i64, 0, None)?;
+        let sigmas = mid_training.sigmas(range);
         let sigmas = sigmas[..mid_training.steps].repeat(batch.sigmas.len());
         Ok((points, sigmas, ends))
     }

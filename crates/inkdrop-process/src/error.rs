@@ -68,8 +68,8 @@ pub enum ProcessError {
     /// A setting that consistency losses do not have.
     #[error("{0} does not go with a consistency loss: leave it out")]
     ConsistencyAlone(&'static str),
-    /// A distillation without a teacher.
-    #[error("consistency distillation needs a teacher: name its file with train.teacher")]
+    /// Distillation or mid-training without a teacher.
+    #[error("this loss needs a teacher: name its file with train.teacher")]
     NeedsTeacher,
     /// A teacher of a loss that has none.
     #[error("train.teacher is for the loss consistency-distillation: leave it out")]

@@ -63,20 +63,21 @@ impl ConsistencyMidTraining {
     ///
     /// The order is 3, or less where fewer predictions or fewer steps are left.
     ///
-    /// - x: at the first noise level, x0 + σ·ε, [B, C, H, W]
-    /// - sigmas: of [`ConsistencyMidTraining::sigmas`]
+    /// - x: at σ_max, x0 + σ_max·ε, [B, C, H, W]
+    /// - range: σ_min and σ_max
     ///
     /// # Errors
-    /// Those of the teacher.
+    /// `steps` is 0, or those of the teacher.
     pub fn trajectory(
         &self,
         teacher: Denoise<'_>,
         x: Tensor,
-        sigmas: &[f64],
+        range: (f64, f64),
     ) -> Result<(Vec<Tensor>, Tensor), ProcessError> {
+        self.check()?;
         let (mut x, mut states, mut predictions) = (x, Vec::new(), Vec::new());
-        let images = x.size()[0] as usize;
-        for (index, pair) in sigmas.windows(2).enumerate() {
+        let images = x.size().first().map_or(0, |&images| images as usize);
+        for (index, pair) in self.sigmas(range).windows(2).enumerate() {
             predictions.push(teacher(&x, &vec![pair[0]; images])?);
             let order = 3.min(index + 1).min(self.steps - index);
             let next = multistep(&x, (pair[0], pair[1]), &predictions[index + 1 - order..])?;
