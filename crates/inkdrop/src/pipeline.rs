@@ -189,8 +189,9 @@ impl Pipeline {
         self
     }
 
-    /// The sampler; `"dpm++2m".parse()?` reads a name. The default is the scheduler of a diffusers
-    /// directory, and deterministic DDIM for other models.
+    /// The sampler; `"dpm++2m".parse()?` reads a name. The default is that of the model file
+    /// ([`SamplingDefaults`](crate::model::SamplingDefaults)), the scheduler of a diffusers directory,
+    /// multistep sampling for consistency models, and deterministic DDIM for other models.
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         self.settings.sampler = Some(sampler);
         self.changed()
@@ -209,7 +210,7 @@ impl Pipeline {
         self.changed()
     }
 
-    /// Number of sampling steps. The default is 25; 50 for DDIM and Euler, all for DDPM; and that of
+    /// Number of sampling steps. The default is that of the model file; else 25; 50 for DDIM and Euler, all for DDPM; and that of
     /// its pipeline for a scheduler ([`Scheduler::default_steps`]).
     pub fn steps(mut self, steps: usize) -> Self {
         self.settings.steps = Some(steps);

@@ -2,7 +2,6 @@
 
 use inkdrop_checkpoint::StateDict;
 
-use super::{ModelCard, stored_metadata};
 use crate::Result;
 
 /// A model that is compiled into the library.
@@ -47,13 +46,5 @@ impl BuiltInModel {
     /// libtorch is out of memory.
     pub fn open(&self) -> Result<StateDict> {
         Ok(StateDict::from_bytes(self.bytes, self.name)?)
-    }
-
-    /// What the model is, and how it was made.
-    ///
-    /// # Errors
-    /// libtorch is out of memory.
-    pub fn card(&self) -> Result<ModelCard> {
-        Ok(stored_metadata(&self.open()?, "card")?.unwrap_or_default())
     }
 }

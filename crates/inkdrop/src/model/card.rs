@@ -1,4 +1,4 @@
-//! What a model file says of itself: a model card, and how it is best sampled.
+//! Model cards, and the default sampler of a model file.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,8 @@ pub struct SamplerArgs {
     /// dpm2-ancestral, dpm-adaptive, dpm++2s, dpm++3s, dpm++2m, dpm++3m, dpm++2m-sde, dpm++3m-sde,
     /// deis, deis-1 to deis-3, sa-solver, unipc, unipc-1 to unipc-3, unipc-2-bh1, unipc-3-bh1, plms,
     /// pndm, ipndm; for distilled models consistency, lcm or tcd
-    /// [default: the scheduler of a diffusers directory, ddim for other models]
+    /// [default: that of the model file, the scheduler of a diffusers directory, consistency for
+    /// consistency models, ddim for other models]
     #[arg(long, help_heading = "Sampler")]
     sampler: Option<String>,
     /// Sampling steps, 1 to the number of timesteps of the model; heun, flow-heun, edm,
