@@ -1,18 +1,20 @@
-//! Losses of consistency models, whose f(x, σ) is the clean end of the probability flow through x
-//! (Song et al. 2023).
+//! Losses of models of few steps: of consistency models, whose f(x, σ) is the clean end of the probability
+//! flow through x (Song et al. 2023), and progressive distillation.
 
 mod grid;
 mod mid_training;
+mod progressive;
 mod teacher;
 mod tuning;
 
 pub use grid::{ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyWeighting};
 pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric};
-pub use teacher::Teacher;
+pub use progressive::{DenoiseScaled, ProgressiveDistillation};
+pub use teacher::{Teacher, TeacherGuidance};
 pub use tuning::ConsistencyTuning;
 
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
-use inkdrop_schedule::{NoiseDistribution, Preconditioning};
+use inkdrop_schedule::{NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
 use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
 
@@ -52,17 +54,19 @@ fn numbers(values: &[f64], x: &Tensor) -> Result<Tensor, ProcessError> {
     per_image(values, |value| *value, x)
 }
 
-/// The consistency loss of a step.
+/// The loss of a step.
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Tuning(ConsistencyTuning),
     MidTraining(ConsistencyMidTraining),
     Training(ConsistencyTraining),
     Distillation(ConsistencyGrid),
+    Progressive(ProgressiveDistillation),
 }
 
-/// A consistency loss as a training objective: the student is its own target, without gradient and with
-/// the same dropout masks. BatchNorm keeps its statistics (evaluation mode).
+/// The loss of a model of few steps as a training objective. In a consistency loss, the student is its own
+/// target, without gradient and with the same dropout masks. BatchNorm keeps its statistics (evaluation
+/// mode).
 #[derive(Debug)]
 pub struct ConsistencyObjective {
     process: ContinuousProcess,
@@ -99,6 +103,10 @@ impl ConsistencyObjective {
                 grid.check()?;
                 Method::Distillation(grid)
             }
+            LossType::ProgressiveDistillation(progressive) => {
+                progressive.check()?;
+                Method::Progressive(progressive)
+            }
             _ => return Ok(None),
         };
         if config.weighting != Weighting::None || config.forward_noise != ForwardNoise::Standard {
@@ -118,6 +126,7 @@ impl ConsistencyObjective {
     /// t and r of a quantile, of [`DiffusionProcess::training_levels`](crate::DiffusionProcess).
     fn levels(&self, u: f64) -> (f64, f64) {
         let (step, steps) = self.progress;
+        let range = self.process.config().sigma_range();
         match self.method {
             Method::Tuning(tuning) => {
                 let preconditioning = &self.process.config().preconditioning;
@@ -125,24 +134,13 @@ impl ConsistencyObjective {
                 (sigma, tuning.at_step(step).target(sigma))
             }
             // The trajectory leads from t to r.
-            Method::MidTraining(_) => {
-                let (min, max) = self.process.config().sigma_range();
-                (max, min)
-            }
+            Method::MidTraining(_) => (range.1, range.0),
             Method::Training(training) => {
-                self.neighbours(training.grid(training.levels(step, steps)), u)
+                neighbours(&training.grid(training.levels(step, steps)).sigmas(range), u)
             }
-            Method::Distillation(grid) => self.neighbours(grid, u),
+            Method::Distillation(grid) => neighbours(&grid.sigmas(range), u),
+            Method::Progressive(progressive) => neighbours(&progressive.sigmas(range), u),
         }
-    }
-
-    /// A level of a grid and the next lower one.
-    fn neighbours(&self, grid: ConsistencyGrid, u: f64) -> (f64, f64) {
-        let sigmas = grid.sigmas(self.process.config().sigma_range());
-        // The least noisy level has the first quantiles.
-        let least = sigmas.len() - 2;
-        let index = least - ((u * (least + 1) as f64) as usize).min(least);
-        (sigmas[index], sigmas[index + 1])
     }
 
     /// The loss of each image, `[B]`.
@@ -179,7 +177,35 @@ impl ConsistencyObjective {
             Method::Distillation(grid) => {
                 grid.loss(batch, data, (&trained, &target), Some(&teacher))
             }
+            Method::Progressive(progressive) => {
+                self.progressive(progressive, student, batch, conditioning)
+            }
         }
+    }
+
+    /// The loss of progressive distillation, `[B]`.
+    fn progressive(
+        &self,
+        progressive: ProgressiveDistillation,
+        student: &Student<'_>,
+        batch: ConsistencyBatch<'_>,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, ProcessError> {
+        let trained = |x: &Tensor, sigmas: &[f64]| student.denoise_scaled(x, sigmas, conditioning);
+        let teacher = |x: &Tensor, sigmas: &[f64]| match &self.teacher {
+            Some(teacher) => teacher.denoise_scaled(x, sigmas, conditioning),
+            None => Err(ProcessError::NeedsTeacher),
+        };
+        let ConsistencyBatch { x0, noise, sigmas, targets } = batch;
+        let preconditioning = &self.process.config().preconditioning;
+        let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
+        let weight = |&level: &NoiseLevel| preconditioning.coefs(level).output.powi(-2);
+        let weights: Vec<f64> = levels.iter().map(weight).collect();
+        let signal = x0.f_mul(&per_image(&levels, NoiseLevel::signal, x0)?)?;
+        let x = signal.f_add(&noise.f_mul(&per_image(&levels, NoiseLevel::noise, x0)?)?)?;
+        let steps: Vec<_> = sigmas.iter().copied().zip(targets.iter().copied()).collect();
+        let range = self.process.config().sigma_range();
+        progressive.loss(&x, &steps, range, &weights, (&trained, &teacher))
     }
 
     /// The points of the teacher's trajectories with their noise levels, and the ends, each image's in
@@ -219,6 +245,26 @@ impl Student<'_> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
         self.process.denoise_trained(self.network, x, sigmas, conditioning, self.mode)
     }
+
+    fn denoise_scaled(
+        &self,
+        x: &Tensor,
+        sigmas: &[f64],
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, ProcessError> {
+        let _same_masks = DefaultGenerator::seeded(self.seed);
+        self.process.denoise_scaled(x, sigmas, |input, time| {
+            Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
+        })
+    }
+}
+
+/// A level and the next lower one of a grid, the largest level first.
+fn neighbours(sigmas: &[f64], u: f64) -> (f64, f64) {
+    // The least noisy level has the first quantiles.
+    let least = sigmas.len() - 2;
+    let index = least - ((u * (least + 1) as f64) as usize).min(least);
+    (sigmas[index], sigmas[index + 1])
 }
 
 impl TrainingObjective for ConsistencyObjective {
@@ -235,7 +281,10 @@ impl TrainingObjective for ConsistencyObjective {
     }
 
     fn needs_teacher(&self) -> bool {
-        matches!(self.method, Method::Distillation(_) | Method::MidTraining(_))
+        matches!(
+            self.method,
+            Method::Distillation(_) | Method::MidTraining(_) | Method::Progressive(_)
+        )
     }
 
     fn terms(

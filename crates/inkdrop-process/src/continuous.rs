@@ -124,11 +124,23 @@ impl ContinuousProcess {
     ) -> Result<Tensor, ProcessError> {
         let preconditioning = &self.config.preconditioning;
         let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
-        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
         let x = x.f_mul(&per_image(&levels, NoiseLevel::signal, x)?)?;
-        let out = Self::output(&coefs, &x, forward)?;
-        let skip = x.f_mul(&per_image(&coefs, |coefs| coefs.skip, &x)?)?;
-        Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, &x)?)?)?)
+        self.denoise_scaled(&x, sigmas, forward)
+    }
+
+    /// D(x; σ) of x = √ᾱ·x0 + √(1−ᾱ)·ε, for which σ may be infinite.
+    pub(crate) fn denoise_scaled(
+        &self,
+        x: &Tensor,
+        sigmas: &[f64],
+        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+    ) -> Result<Tensor, ProcessError> {
+        let preconditioning = &self.config.preconditioning;
+        let coefs = |&sigma: &f64| preconditioning.coefs(preconditioning.level(sigma));
+        let coefs: Vec<_> = sigmas.iter().map(coefs).collect();
+        let out = Self::output(&coefs, x, forward)?;
+        let skip = x.f_mul(&per_image(&coefs, |coefs| coefs.skip, x)?)?;
+        Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, x)?)?)?)
     }
 
     /// The output F(input·x; time) of the network.

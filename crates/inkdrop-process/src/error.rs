@@ -65,15 +65,22 @@ pub enum ProcessError {
     /// A setting for continuous noise levels, in a process with timesteps.
     #[error("{0} is a setting of processes with continuous noise levels; this one has timesteps")]
     Timesteps(&'static str),
-    /// A setting that consistency losses do not have.
-    #[error("{0} does not go with a consistency loss: leave it out")]
+    /// A setting that consistency losses and distillation do not have.
+    #[error("{0} does not go with a consistency loss or distillation: leave it out")]
     ConsistencyAlone(&'static str),
-    /// Distillation or mid-training without a teacher.
+    /// A distillation without a teacher.
     #[error("this loss needs a teacher: name its file with train.teacher")]
     NeedsTeacher,
     /// A teacher of a loss that has none.
-    #[error("train.teacher is for the loss consistency-distillation: leave it out")]
+    #[error(
+        "train.teacher is for the losses consistency-distillation, consistency-mid-training and progressive-distillation: leave it out"
+    )]
     UnusedTeacher,
+    /// A guided teacher with classes, none of which stands for no class.
+    #[error(
+        "train.teacher_guidance: the teacher has no null class, expected one that was trained with label dropout"
+    )]
+    NoNullClass,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

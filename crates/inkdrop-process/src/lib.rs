@@ -17,7 +17,7 @@ pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
 pub use consistency::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
     ConsistencyObjective, ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise,
-    Teacher, TrajectoryMetric,
+    DenoiseScaled, ProgressiveDistillation, Teacher, TeacherGuidance, TrajectoryMetric,
 };
 pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};

@@ -13,7 +13,7 @@ use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
 use crate::{
     ConsistencyGrid, ConsistencyMidTraining, ConsistencyTraining, ConsistencyTuning, ForwardNoise,
-    Process, ProcessError, TrainingObjective,
+    Process, ProcessError, ProgressiveDistillation, TrainingObjective,
 };
 
 /// A loss by name.
@@ -46,17 +46,20 @@ pub enum LossType {
     ConsistencyTraining(ConsistencyTraining),
     /// Consistency distillation from a teacher, for continuous noise levels.
     ConsistencyDistillation(ConsistencyGrid),
+    /// Progressive distillation from a teacher, for continuous noise levels.
+    ProgressiveDistillation(ProgressiveDistillation),
 }
 
 impl LossType {
-    /// True for losses of consistency models.
-    pub fn is_consistency(&self) -> bool {
+    /// True for the losses that need a process of continuous noise levels.
+    pub fn needs_continuous_levels(&self) -> bool {
         matches!(
             self,
             Self::ConsistencyTuning(_)
                 | Self::ConsistencyMidTraining(_)
                 | Self::ConsistencyTraining(_)
                 | Self::ConsistencyDistillation(_)
+                | Self::ProgressiveDistillation(_)
         )
     }
 }
@@ -196,8 +199,8 @@ impl<P: Borrow<Process>> Objective<P> {
             Weighting::P2 { gamma, k } => Some(loss_weights::p2(schedule, mean, gamma, k)?),
         };
         config.check_delta()?;
-        if config.loss.is_consistency() {
-            return Err(ProcessError::Timesteps("a consistency loss"));
+        if config.loss.needs_continuous_levels() {
+            return Err(ProcessError::Timesteps("a consistency loss or distillation"));
         }
         if config.noise_distribution.is_some() {
             return Err(ProcessError::Timesteps("noise_distribution"));

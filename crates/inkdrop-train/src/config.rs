@@ -71,10 +71,14 @@ pub struct TrainConfig {
     pub noise_distribution: Option<NoiseDistribution>,
     /// The loss function.
     pub loss: LossType,
-    /// Model file of the teacher, for consistency distillation. The caller opens it
+    /// Model file of the teacher, for distillation. The caller opens it
     /// ([`TrainerBuilder::teacher`](crate::TrainerBuilder::teacher)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<std::path::PathBuf>,
+    /// Scale of classifier-free guidance of the teacher; the student learns the guided model. `None` for no
+    /// guidance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_guidance: Option<f64>,
     /// Loss weight of each timestep.
     pub weighting: Weighting,
     /// Formula that adds noise to training images.
@@ -157,6 +161,7 @@ impl Default for TrainConfig {
             noise_distribution: None,
             loss: LossType::Mse,
             teacher: None,
+            teacher_guidance: None,
             weighting: Weighting::None,
             forward_noise: ForwardNoise::Standard,
             offset_noise: 0.0,
@@ -306,6 +311,16 @@ impl TrainConfig {
         field((0.0..=1.0).contains(&offset), "train.offset_noise", offset, "0 to 1")?;
         let decay = self.weight_decay;
         field(decay >= 0.0 && decay.is_finite(), "train.weight_decay", decay, "0 or more")?;
+        let scale = self.teacher_guidance.unwrap_or(1.0);
+        let fits = scale >= 0.0 && scale.is_finite();
+        field(fits, "train.teacher_guidance", scale, "0 or more")?;
+        let guides = self.teacher_guidance.is_none() || self.teacher.is_some();
+        field(
+            guides,
+            "train.teacher",
+            "none",
+            "a model file, since train.teacher_guidance is set",
+        )?;
         let dropout = self.label_dropout;
         field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")
     }

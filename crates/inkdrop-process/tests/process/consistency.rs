@@ -1,11 +1,12 @@
 //! Losses of consistency models.
 
-use inkdrop_nn::{Conditioning, FnNetwork, Mode, Params};
+use inkdrop_nn::{ClassIds, Conditioning, FnNetwork, Mode, Params};
 use inkdrop_process::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
     ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, ContinuousConfig,
     ContinuousProcess, DiffusionProcess, ForwardNoise, LossType, ObjectiveConfig, Preconditioning,
-    Process, ProcessConfig, ProcessError, Teacher, TrajectoryMetric, Weighting,
+    Process, ProcessConfig, ProcessError, ProgressiveDistillation, Teacher, TeacherGuidance,
+    TrajectoryMetric, Weighting,
 };
 use inkdrop_schedule::NoiseDistribution;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -245,6 +246,113 @@ fn mid_training_compares_every_point_with_the_end_of_its_image() {
     }
 }
 
+/// The flow of N(0, s²) scales x by √(s² + σ²); DDIM multiplies by (s² + σ·σ')/(s² + σ²) at each step.
+#[test]
+fn one_step_of_a_progressive_student_is_two_of_its_teacher() {
+    let variance: f64 = 0.49;
+    let progressive = ProgressiveDistillation { steps: 4, rho: 7.0 };
+    let factor = |from: f64, to: f64| (variance + from * to) / (variance + from * from);
+    let denoiser = |x: &Tensor, sigmas: &[f64]| -> Result {
+        // x is √ᾱ·(x0 + σ·ε), where √ᾱ = 1/√(1 + σ²).
+        let scales: Vec<f64> = sigmas
+            .iter()
+            .map(|s| match s.is_infinite() {
+                true => 0.0,
+                false => variance * (1.0 + s * s).sqrt() / (variance + s * s),
+            })
+            .collect();
+        Ok(x * Tensor::from_slice(&scales).view([-1, 1, 1, 1]))
+    };
+    for range in [(0.002, 80.0), (1e-3, f64::INFINITY)] {
+        let sigmas = progressive.sigmas(range);
+        let teacher = ProgressiveDistillation { steps: 8, ..progressive }.sigmas(range);
+        assert_eq!((sigmas.len(), sigmas[0], sigmas[4]), (5, range.1.min(sigmas[0]), 0.0));
+        for (n, sigma) in sigmas.iter().enumerate().skip(1) {
+            assert!((sigma - teacher[2 * n]).abs() <= 1e-12 * sigma, "{sigmas:?} {teacher:?}");
+        }
+        // The last three steps of the student, at finite noise levels.
+        let steps: Vec<(f64, f64)> = (1..4).map(|n| (sigmas[n], sigmas[n + 1])).collect();
+        let [x, _] = images();
+        let student = |x: &Tensor, sigmas: &[f64]| -> Result {
+            // The x0 whose step leads where both steps of the teacher lead, in units of x0 + σ·ε.
+            let x0: Vec<f64> = (1..4)
+                .map(|n| {
+                    let (t, m, r) = (sigmas[n - 1], teacher[2 * n + 1], teacher[2 * n + 2]);
+                    let end = factor(t, m) * factor(m, r);
+                    (end - r / t) / (1.0 - r / t) * (1.0 + t * t).sqrt()
+                })
+                .collect();
+            Ok(x * Tensor::from_slice(&x0).view([-1, 1, 1, 1]))
+        };
+        let loss = |student: inkdrop_process::DenoiseScaled<'_>| {
+            let loss = progressive.loss(&x, &steps, range, &[2.0; 3], (student, &denoiser));
+            numbers(&loss.unwrap())
+        };
+        assert!(loss(&student).iter().all(|loss| *loss < 1e-20), "{:?}", loss(&student));
+        let off = |x: &Tensor, sigmas: &[f64]| -> Result { Ok(student(x, sigmas)? + 0.5) };
+        for loss in loss(&off) {
+            assert!((loss - 2.0 * 0.25).abs() < 1e-9, "{loss}");
+        }
+    }
+    // From pure noise, one step of a flow leads to the mean of the data.
+    let progressive = ProgressiveDistillation { steps: 1, ..progressive };
+    let range = (1e-3, f64::INFINITY);
+    let (sigmas, [x, _]) = (progressive.sigmas(range), images());
+    let step = [(sigmas[0], sigmas[1]); 3];
+    let mean = |x: &Tensor, _: &[f64]| -> Result { Ok(x.zeros_like() + 0.3) };
+    let loss = progressive.loss(&x, &step, range, &[1.0; 3], (&mean, &mean)).unwrap();
+    assert!(numbers(&loss).iter().all(|loss| *loss < 1e-24), "{loss:?}");
+}
+
+/// A guided teacher is D_uncond + scale·(D_cond − D_uncond).
+#[test]
+fn the_guidance_of_a_teacher_is_part_of_what_the_student_learns() {
+    let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    // The output grows with the context, and with the class.
+    let network = |slope: f64| {
+        let network = FnNetwork::new(move |x: &Tensor, _: &Tensor, given: &Conditioning| {
+            let rows = match (&given.context, &given.classes) {
+                (Some(rows), _) => rows.view([-1, 1, 1, 1]),
+                (None, Some(ids)) => ids.tensor().to_kind(Kind::Double).view([-1, 1, 1, 1]),
+                (None, None) => Tensor::zeros([1], F64),
+            };
+            Ok(x * 0.3 + rows * slope)
+        });
+        network.trainable(Params::new(Kind::Double, Device::Cpu))
+    };
+    let loss = LossType::ProgressiveDistillation(ProgressiveDistillation::default());
+    let config = ObjectiveConfig { loss, ..ObjectiveConfig::default() };
+    let ([x0, noise], t) = (images(), Tensor::from_slice(&[1i64 << 20, 1 << 22, 1 << 23]));
+    let terms = |slope: f64, guidance: Option<TeacherGuidance>, conditioning: &Conditioning| {
+        let teacher = Teacher::new(Box::new(network(slope)), process);
+        let teacher = match guidance {
+            Some(guidance) => teacher.guided(guidance),
+            None => teacher,
+        };
+        let mut objective = process.objective(&config).unwrap();
+        objective.set_teacher(teacher).unwrap();
+        let batch = (&x0, &t, &noise);
+        let terms = objective.terms(&network(0.2), batch, conditioning, Mode::Train);
+        terms.map(|terms| numbers(&terms.loss))
+    };
+    let guidance = |null_class| Some(TeacherGuidance { scale: 3.0, null_class });
+    let context = Conditioning::context(Tensor::from_slice(&[0.1, -0.4, 0.7]).view([3, 1]));
+    let classes = || Conditioning::classes(ClassIds::new(&[1, 2, 3], Device::Cpu).unwrap());
+    // Without a condition the output does not depend on the slope: 3 times the slope is a scale of 3.
+    for (conditioning, null) in [(&context, None), (&classes(), Some(0))] {
+        let [tripled, guided] = [
+            terms(0.6, None, conditioning).unwrap(),
+            terms(0.2, guidance(null), conditioning).unwrap(),
+        ];
+        assert_ne!(guided, terms(0.2, None, conditioning).unwrap());
+        for (guided, expected) in guided.iter().zip(tripled) {
+            assert!((guided / expected - 1.0).abs() < 1e-9, "{guided} {expected}");
+        }
+    }
+    let error = terms(0.2, guidance(None), &classes()).unwrap_err().to_string();
+    assert!(error.contains("no null class"), "{error}");
+}
+
 /// At r ≈ t the difference of student and target vanishes only if both drop the same values.
 #[test]
 fn student_and_target_have_the_same_dropout_masks() {
@@ -282,6 +390,7 @@ fn consistency_losses_that_cannot_be_say_why() {
     let continuous = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
     let tuning = |tuning| LossType::ConsistencyTuning(tuning);
     let training = |training| LossType::ConsistencyTraining(training);
+    let progressive = |progressive| LossType::ProgressiveDistillation(progressive);
     let (usual, grid) = (ConsistencyTuning::default(), ConsistencyTraining::default());
     let of = |loss| ObjectiveConfig { loss, ..ObjectiveConfig::default() };
     let wrong = [
@@ -294,6 +403,8 @@ fn consistency_losses_that_cannot_be_say_why() {
         (of(training(ConsistencyTraining { first_levels: 1, ..grid })), "first_levels 1"),
         (of(training(ConsistencyTraining { last_levels: 1, ..grid })), "last_levels 1"),
         (of(training(ConsistencyTraining { rho: 0.0, ..grid })), "rho 0"),
+        (of(progressive(ProgressiveDistillation { steps: 0, rho: 7.0 })), "steps 0"),
+        (of(progressive(ProgressiveDistillation { steps: 4, rho: f64::NAN })), "rho NaN"),
         (
             ObjectiveConfig { weighting: Weighting::MinSnr { gamma: 5.0 }, ..of(tuning(usual)) },
             "weighting and forward_noise",
@@ -316,5 +427,8 @@ fn consistency_losses_that_cannot_be_say_why() {
     }
     let discrete = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
     let error = DiffusionProcess::objective(&discrete, &of(tuning(usual))).unwrap_err();
-    assert!(error.to_string().contains("a consistency loss is a setting of processes"), "{error}");
+    assert!(
+        error.to_string().contains("a consistency loss or distillation is a setting of"),
+        "{error}"
+    );
 }

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use inkdrop_process::{
     ConsistencyGrid, ConsistencyMidTraining, ConsistencyTuning, ContinuousConfig, DiffusionConfig,
-    LossType, Preconditioning,
+    LossType, Preconditioning, ProgressiveDistillation,
 };
-use inkdrop_train::{EmaDecay, OptimizerType, TrainConfig};
+use inkdrop_schedule::LevelSpacing;
+use inkdrop_train::{EmaDecay, LrSchedule, OptimizerType, TrainConfig};
 use serde_json::Value;
 
 use super::{Init, Training};
 use crate::config::{ConfigOverride, DataConfig, RunConfig};
 use crate::error::{Context, bail, ensure, invalid};
-use crate::model::{Model, ModelOverrides, stored_metadata};
+use crate::model::{Model, ModelMetadata, ModelOverrides, stored_metadata};
 use crate::{Error, Result};
 
 /// A method of distillation.
@@ -25,6 +26,9 @@ pub enum DistillationMethod {
     ConsistencyMidTraining,
     /// Consistency distillation (Song et al. 2023): the model is also the teacher.
     ConsistencyDistillation,
+    /// Progressive distillation (Salimans & Ho 2022): half as many DDIM steps; the model is also the
+    /// teacher.
+    Progressive,
 }
 
 impl std::str::FromStr for DistillationMethod {
@@ -35,21 +39,28 @@ impl std::str::FromStr for DistillationMethod {
             "ect" => Ok(Self::ConsistencyTuning),
             "cmt" => Ok(Self::ConsistencyMidTraining),
             "cd" => Ok(Self::ConsistencyDistillation),
-            _ => Err(invalid!("distillation method `{name}`: expected ect, cmt or cd")),
+            "progressive" => Ok(Self::Progressive),
+            _ => {
+                Err(invalid!("distillation method `{name}`: expected ect, cmt, cd or progressive"))
+            }
         }
     }
 }
 
 impl Training {
-    /// Distills a model into a consistency model, which samples in one or two steps.
+    /// Distills a model into one that samples in fewer steps: a consistency model of one or two, or one with
+    /// half as many as before.
     ///
     /// The network, its weights and its data are those of the model. The recipe is that of Geng et al.
     /// 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
-    /// 2e-4, 0.999 and trajectories of 16 steps.
+    /// 2e-4, 0.999 and trajectories of 16 steps. Progressive distillation goes from a model of continuous
+    /// noise levels to eight steps, and from its own results to half as many, with a learning rate that
+    /// falls from 2e-4 to 0.
     ///
     /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a
-    ///   consistency model to tune further
+    ///   consistency model to tune further; for progressive distillation any process of continuous noise
+    ///   levels
     ///
     /// ```no_run
     /// use inkdrop::{DistillationMethod, Training};
@@ -66,16 +77,27 @@ impl Training {
     pub fn distill(model: impl AsRef<Path>, method: DistillationMethod) -> Result<Self> {
         let Model { name, metadata, weights, .. } =
             Model::open(&model, &ModelOverrides::default())?;
-        let process = tuned(&metadata.process).with_context(|| name.clone())?;
+        let process = match method {
+            DistillationMethod::Progressive => metadata.process.clone(),
+            _ => tuned(&metadata.process).with_context(|| name.clone())?,
+        };
         ensure!(
-            method == DistillationMethod::ConsistencyTuning || process != metadata.process,
+            method != DistillationMethod::Progressive || continuous(&metadata.process).is_some(),
+            "{name} is a model with timesteps or a consistency model: progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`"
+        );
+        ensure!(
+            matches!(
+                method,
+                DistillationMethod::ConsistencyTuning | DistillationMethod::Progressive
+            ) || process != metadata.process,
             "{name} is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
         );
+        let loss = method.loss(&metadata).with_context(|| name.clone())?;
         let stored: Value = stored_metadata(&weights, "training")?.unwrap_or_default();
         let own = stored.get("data").cloned().unwrap_or_default();
         let own: Option<DataConfig> = serde_json::from_value(own).ok();
         let config = RunConfig {
-            train: recipe(&stored, method, Path::new(&name)),
+            train: recipe(&stored, loss, Path::new(&name)),
             data: own.clone().unwrap_or(DataConfig::Custom {}),
             validation: None,
             model: metadata.model,
@@ -115,8 +137,48 @@ pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
     Ok(ContinuousConfig { preconditioning, ..*config }.into())
 }
 
+/// The process of a diffusion model of continuous noise levels that is no consistency model.
+fn continuous(process: &DiffusionConfig) -> Option<&ContinuousConfig> {
+    let DiffusionConfig::Continuous(config) = process else { return None };
+    let diffuses = !matches!(config.preconditioning, Preconditioning::Consistency { .. });
+    diffuses.then_some(config)
+}
+
+impl DistillationMethod {
+    /// The loss for a model.
+    fn loss(self, metadata: &ModelMetadata) -> Result<LossType> {
+        Ok(match self {
+            Self::ConsistencyTuning => LossType::ConsistencyTuning(ConsistencyTuning::default()),
+            Self::ConsistencyMidTraining => {
+                LossType::ConsistencyMidTraining(ConsistencyMidTraining::default())
+            }
+            Self::ConsistencyDistillation => {
+                LossType::ConsistencyDistillation(ConsistencyGrid::default())
+            }
+            Self::Progressive => LossType::ProgressiveDistillation(halved(metadata)?),
+        })
+    }
+}
+
+/// Half the steps of a model that was distilled before, or eight.
+fn halved(metadata: &ModelMetadata) -> Result<ProgressiveDistillation> {
+    let eight = ProgressiveDistillation::default();
+    let own = metadata.sampling.spacing.as_deref().map(str::parse).transpose()?;
+    let steps = match own {
+        Some(LevelSpacing::Sigmas(sigmas)) => sigmas.len(),
+        Some(LevelSpacing::Flow { steps, .. }) => steps,
+        _ => return Ok(eight),
+    };
+    ensure!(
+        steps.is_multiple_of(2),
+        "it samples in {steps} step{}: expected a model of an even number of steps to halve",
+        if steps == 1 { "" } else { "s" }
+    );
+    Ok(ProgressiveDistillation { steps: steps / 2, ..eight })
+}
+
 /// The recipe of the method's paper, with the batch, the label dropout and the seed of the model's own training.
-fn recipe(stored: &Value, method: DistillationMethod, model: &Path) -> TrainConfig {
+fn recipe(stored: &Value, loss: LossType, model: &Path) -> TrainConfig {
     let own = stored.get("train").cloned().unwrap_or_default();
     let own: TrainConfig = serde_json::from_value(own).unwrap_or_default();
     let average = |decay| vec![EmaDecay::Constant { decay, start: 0, warmup: false }];
@@ -130,26 +192,27 @@ fn recipe(stored: &Value, method: DistillationMethod, model: &Path) -> TrainConf
         flip: own.flip,
         crop: own.crop,
         seed: own.seed,
-        loss: LossType::ConsistencyTuning(ConsistencyTuning::default()),
+        loss,
         ..TrainConfig::default()
     };
     let teacher = Some(model.to_path_buf());
-    match method {
-        DistillationMethod::ConsistencyTuning => tuning,
-        DistillationMethod::ConsistencyMidTraining => {
-            let loss = ConsistencyMidTraining::default();
-            TrainConfig {
-                batch: own.batch.div_ceil(loss.steps),
-                lr: 2e-4,
-                ema: average(0.999),
-                loss: LossType::ConsistencyMidTraining(loss),
-                teacher,
-                ..tuning
-            }
-        }
-        DistillationMethod::ConsistencyDistillation => {
-            let loss = LossType::ConsistencyDistillation(ConsistencyGrid::default());
-            TrainConfig { loss, teacher, ..tuning }
-        }
+    match loss {
+        LossType::ConsistencyMidTraining(mid_training) => TrainConfig {
+            batch: own.batch.div_ceil(mid_training.steps),
+            lr: 2e-4,
+            ema: average(0.999),
+            teacher,
+            ..tuning
+        },
+        LossType::ConsistencyDistillation(_) => TrainConfig { teacher, ..tuning },
+        LossType::ProgressiveDistillation(_) => TrainConfig {
+            lr: 2e-4,
+            lr_schedule: LrSchedule::Cosine,
+            optimizer: own.optimizer,
+            ema: average(0.999),
+            teacher,
+            ..tuning
+        },
+        _ => tuning,
     }
 }

@@ -8,8 +8,9 @@ use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::{CompileOptions, TrainableNetwork};
-use inkdrop_process::{ContinuousProcess, DiffusionConfig, Teacher};
+use inkdrop_process::{ContinuousProcess, DiffusionConfig, LossType, Teacher, TeacherGuidance};
 use inkdrop_report::EventWriter;
+use inkdrop_sampler::Sampler;
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
 use inkdrop_torch::tch::{Device, Kind};
@@ -321,11 +322,16 @@ fn preview(
         conditions.extend(vec![condition; columns]);
     }
     let process = metadata.process.build(network.device())?;
-    let levels = process.spaced(&default_levels(PREVIEW_STEPS, process.as_ref()))?;
+    let spacing = match &metadata.sampling.spacing {
+        Some(own) => own.parse()?,
+        None => default_levels(PREVIEW_STEPS, process.as_ref()),
+    };
+    let levels = process.spaced(&spacing)?;
     let network = network.compile(&CompileOptions::at(process.network_times(&levels)))?;
     let count = conditions.len();
     let pipeline = Pipeline::from_network(metadata.clone(), network)?.conditions(conditions);
-    Ok((pipeline.steps(levels.len()).batch(count).sample(count)?.to_images(), names))
+    let samples = pipeline.spacing(spacing.to_string()).batch(count).sample(count)?;
+    Ok((samples.to_images(), names))
 }
 
 /// Builds the trainer at step 0, and the metadata of its model files.
@@ -355,7 +361,7 @@ fn build(
         process: config.process.clone(),
         contexts,
         classes,
-        sampling: SamplingDefaults::default(),
+        sampling: sampling(config),
     };
     let network = {
         let _generator = DefaultGenerator::seeded(config.train.seed as i64);
@@ -371,7 +377,8 @@ fn build(
         builder = builder.validation(validation);
     }
     if let Some(path) = &config.train.teacher {
-        builder = builder.teacher(teacher(path, device).context("train.teacher")?);
+        let guidance = config.train.teacher_guidance;
+        builder = builder.teacher(teacher(path, guidance, device).context("train.teacher")?);
     }
     if let Some(world) = world {
         builder = builder.data_parallel(Box::new(DistributedDataParallel::new(world)));
@@ -379,15 +386,36 @@ fn build(
     Ok((builder.build(config.train.clone())?, metadata))
 }
 
+/// How the model is sampled unless told otherwise: a progressively distilled one by DDIM over the noise levels
+/// of its training.
+fn sampling(config: &RunConfig) -> SamplingDefaults {
+    match (&config.process, config.train.loss) {
+        (DiffusionConfig::Continuous(process), LossType::ProgressiveDistillation(progressive)) => {
+            let spacing = progressive.spacing(process.sigma_range());
+            SamplingDefaults {
+                sampler: Some(Sampler::DDIM.to_string()),
+                spacing: Some(spacing.to_string()),
+            }
+        }
+        _ => SamplingDefaults::default(),
+    }
+}
+
 /// Opens the teacher of a distillation.
-fn teacher(path: &Path, device: Device) -> Result<Teacher> {
+///
+/// - guidance: scale of classifier-free guidance
+fn teacher(path: &Path, guidance: Option<f64>, device: Device) -> Result<Teacher> {
     let model = Model::open(path, &ModelOverrides::default())?;
     let DiffusionConfig::Continuous(process) = &model.metadata.process else {
         bail!("{} has timesteps: expected a model of continuous noise levels", model.name)
     };
     let network = model.build(&BuildOptions { device, ..BuildOptions::default() })?;
     let network = network.compile(&CompileOptions::default())?;
-    Ok(Teacher::new(network, ContinuousProcess::new(process, device)?))
+    let teacher = Teacher::new(network, ContinuousProcess::new(process, device)?);
+    let Some(scale) = guidance else { return Ok(teacher) };
+    let (null_class, labels) = (model.metadata.classes.null, model.metadata.conditions().len());
+    ensure!(labels > 0, "{} has no conditions: leave train.teacher_guidance out", model.name);
+    Ok(teacher.guided(TeacherGuidance { scale, null_class }))
 }
 
 /// Loads images; the notes get those on the data, such as files that were left out.

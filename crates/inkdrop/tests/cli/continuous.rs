@@ -95,7 +95,7 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
     for method in ["cmt", "cd"] {
         refuses(&["fast/final.safetensors", "--method", method], "a consistency model already");
     }
-    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect, cmt or cd");
+    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect, cmt, cd or progressive");
     train(&place, "sprites-flow", "flow", &["--steps", "2"]);
     refuses(&["flow/final.safetensors"], "starts from EDM's preconditioning");
 }
@@ -150,6 +150,57 @@ fn consistency_distillation_has_the_model_as_its_teacher() {
     let sprites = "train.teacher=sprites";
     refuses(&["--set", loss, "--unset", levels, "--set", sprites], "has timesteps");
     refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
+}
+
+/// Eight steps, then four: each run resumes, and its file is sampled by DDIM over its own noise levels.
+#[test]
+fn progressive_distillation_halves_the_steps() {
+    let place = Place::new();
+    for (config, spacings) in
+        [("sprites-edm", ["sigmas:80,", "sigmas:80,"]), ("sprites-flow", ["flow8", "flow4"])]
+    {
+        train(&place, config, config, &["--steps", "2"]);
+        let mut model = format!("{config}/final.safetensors");
+        for (steps, spacing) in [8, 4].into_iter().zip(spacings) {
+            let out = format!("{config}-{steps}");
+            let more = ["--steps", "4", "--set", "train.checkpoint_every=2", "--out", &out];
+            let command = ["distill", &model, "--method", "progressive", "--guidance", "1.5"];
+            place.run(&[&command[..], &more[..]].concat()).succeeds();
+            model = format!("{out}/final.safetensors");
+            let whole = tensors(&place.path(&model));
+            for file in ["checkpoints/step-0000004", "final"] {
+                let file = place.path(&format!("{out}/{file}.safetensors"));
+                fs::remove_file(file).expect("a file");
+            }
+            place.run(&["train", "--resume", "--out", &out]).succeeds();
+            assert!(tensors(&place.path(&model)) == whole, "{out}");
+
+            let sample = |more: &[&str]| {
+                let command = ["sample", &model, "-n", "2", "--out", "x.npz"];
+                place.run(&[&command[..], more].concat()).succeeds();
+                fs::read(place.path("x.npz")).expect("the samples")
+            };
+            let own = sample(&[]);
+            let stored = place.run(&["inspect", &model]).succeeds().stdout;
+            assert!(stored.contains("ddim") && stored.contains(spacing), "{stored}");
+            assert_ne!(own, sample(&["--sampler", "ddim", "--steps", "3"]));
+        }
+    }
+    let refuses = |more: &[&str], words| {
+        let command = ["distill", "--method", "progressive", "--out", "no"];
+        place.refuses(&[&command[..], more].concat(), &[words]);
+    };
+    refuses(&["sprites"], "starts from a diffusion model of continuous noise levels");
+    refuses(&["sprites-fast"], "starts from a diffusion model of continuous noise levels");
+    let three = "train.loss.progressive-distillation.steps=3";
+    let command = ["distill", "sprites-flow/final.safetensors", "--method", "progressive"];
+    let more = ["--steps", "1", "--out", "three", "--set", three];
+    place.run(&[&command[..], &more[..]].concat()).succeeds();
+    refuses(&["three/final.safetensors"], "it samples in 3 steps");
+    place.refuses(
+        &["distill", "sprites-edm/final.safetensors", "--guidance", "2", "--out", "no"],
+        &["train.teacher_guidance"],
+    );
 }
 
 /// The printed spacing is that of as many steps, and `sample` takes it.

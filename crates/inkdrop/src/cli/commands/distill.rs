@@ -10,11 +10,11 @@ use inkdrop::{DistillationMethod, Training};
 use super::train;
 use crate::options::{ProcessesArgs, Tf32};
 
-/// Distill a model into one that samples in one or two steps
+/// Distill a model into one that samples in few steps
 ///
-/// Training continues with a consistency loss, from the weights and with the data of the model. It must
-/// have EDM's preconditioning (as of `inkdrop train sprites-edm`); ect also tunes a consistency model.
-/// The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+/// Training continues from the weights and with the data of the model. For the losses of consistency
+/// models (ect, cmt, cd) it must have EDM's preconditioning (as of `inkdrop train sprites-edm`); ect also
+/// tunes a consistency model. progressive takes any model of continuous noise levels. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model file
@@ -23,9 +23,14 @@ pub struct Arguments {
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// Method: ect (consistency tuning, Geng et al. 2024), cmt (consistency mid-training, Hu et al.
-    /// 2025, to be followed by ect) or cd (consistency distillation, Song et al. 2023)
+    /// 2025, to be followed by ect), cd (consistency distillation, Song et al. 2023) or progressive
+    /// (progressive distillation to eight DDIM steps, then four, two and one, Salimans & Ho 2022)
     #[arg(long, value_name = "NAME", default_value = "ect")]
     method: DistillationMethod,
+    /// Guidance scale that the student learns, for cmt, cd and progressive; needs a model with classes or
+    /// contexts (short for --set train.teacher_guidance=W)
+    #[arg(long, value_name = "W")]
+    guidance: Option<f64>,
     /// Path of the training images, for a model file that does not name its data
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
@@ -49,6 +54,9 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let mut training = Training::distill(&arguments.model, arguments.method)?;
     if let Some(path) = &arguments.data {
         training = training.data_path(path)?;
+    }
+    if let Some(scale) = arguments.guidance {
+        training = training.set("train.teacher_guidance", scale)?;
     }
     for text in &arguments.settings {
         training = training.change(&ConfigOverride::parse(text)?)?;
