@@ -46,6 +46,7 @@ fn build_shim(lib: &Path) {
         "shim/norm.cpp",
         "shim/dropout.cpp",
         "shim/optimiser.cpp",
+        "shim/forward_ad.cpp",
         "shim/cuda.cpp",
     ];
     shim_of(lib, "c++17").files(files).compile("inkdrop_shim");

@@ -1,7 +1,7 @@
 //! Self-attention over all positions of an image, and its residual block.
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_torch::{Result, in_jvp};
 
 use crate::compiled::Normalization;
 use crate::modulation::Modulation;
@@ -29,6 +29,9 @@ use crate::{
 /// # Errors
 /// Shapes that do not fit.
 pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    if in_jvp() {
+        return attend_explicitly(q, k, v); // libtorch's fused kernel has no derivative in forward mode
+    }
     // The fused kernel, which never holds T×T weights, needs D innermost in memory. Its fallback is 1.3 to
     // 3.6 times slower on the CPU.
     let innermost = |x: &Tensor| match x.stride().last() {

@@ -299,7 +299,7 @@ impl<G> Recording<G> {
 #[derive(Debug, PartialEq, Eq)]
 struct Signature {
     device: Device,
-    forms: [Option<(Vec<i64>, Kind)>; 5],
+    forms: [Option<(Vec<i64>, Kind)>; 6],
 }
 
 impl Signature {
@@ -317,10 +317,10 @@ fn tensors<'a>(
     x: &'a Tensor,
     t: &'a Tensor,
     conditioning: &'a Conditioning,
-) -> [Option<&'a Tensor>; 5] {
-    let Conditioning { context, classes, low_res, first_image: _ } = conditioning; // no dropout
+) -> [Option<&'a Tensor>; 6] {
+    let Conditioning { context, classes, low_res, interval, first_image: _ } = conditioning; // no dropout
     let classes = classes.as_ref().map(|classes| classes.tensor());
-    [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref()]
+    [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref(), interval.as_ref()]
 }
 
 /// Inputs of a recorded pass, at fixed addresses.
@@ -337,6 +337,7 @@ impl Inputs {
             context: copied(&conditioning.context)?,
             classes: conditioning.classes.as_ref().map(|ids| ids.copied()).transpose()?,
             low_res: copied(&conditioning.low_res)?,
+            interval: copied(&conditioning.interval)?,
             first_image: conditioning.first_image,
         };
         Ok(Self { x: copy(x)?, t: copy(t)?, conditioning })

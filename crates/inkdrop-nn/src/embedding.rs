@@ -131,6 +131,15 @@ impl EmbedFc {
         Ok(Self(Mlp::new(&mut scope.sub("model"), [0, 2], widths, Activation::Gelu)?))
     }
 
+    /// The same with zeros in the second layer, so that it changes nothing at first.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new_zero(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let widths = [inputs, outputs, outputs];
+        Ok(Self(Mlp::new_zero(&mut scope.sub("model"), [0, 2], widths, Activation::Gelu)?))
+    }
+
     /// The same layers without gradients.
     ///
     /// # Errors

@@ -44,6 +44,20 @@ impl Linear {
         })
     }
 
+    /// A layer that starts with zeros, so that it changes nothing at first.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new_zero(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let linear = Self::new(scope, inputs, outputs)?;
+        if scope.initializes() {
+            let _guard = no_grad_guard();
+            let _ = linear.weight.shallow_clone().f_zero_()?;
+            let _ = linear.bias.shallow_clone().f_zero_()?;
+        }
+        Ok(linear)
+    }
+
     /// Concatenates layers into one 1×1 convolution over two axes.
     pub(crate) fn as_pointwise(layers: &[&Self], pack: bool) -> Result<CompiledConv> {
         let all = Self::concat(layers)?;
@@ -138,6 +152,25 @@ impl Mlp {
             first: Linear::new(&mut scope.sub(first), inputs, between)?,
             activation,
             second: Linear::new(&mut scope.sub(second), between, outputs)?,
+        })
+    }
+
+    /// The same with zeros in the second layer, so that it changes nothing at first.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new_zero(
+        scope: &mut Scope,
+        keys: [impl std::fmt::Display; 2],
+        widths: [i64; 3],
+        activation: Activation,
+    ) -> Result<Self> {
+        let [inputs, between, outputs] = widths;
+        let [first, second] = keys;
+        Ok(Self {
+            first: Linear::new(&mut scope.sub(first), inputs, between)?,
+            activation,
+            second: Linear::new_zero(&mut scope.sub(second), between, outputs)?,
         })
     }
 

@@ -247,22 +247,31 @@ impl EmbeddingCache {
     /// libtorch fails.
     pub fn row(&self, key: &EmbeddingCacheKey) -> Result<Option<Tensor>> {
         let row = self.row_of.get(&(key.time.to_bits(), key.class));
+        let row = row.filter(|_| key.interval.is_none()); // rows are of a time without an interval
         Ok(row.map(|row| self.rows.f_narrow(0, *row, 1)).transpose()?)
     }
 }
 
-/// Timestep and class that all images of a batch share.
+/// Timestep, class and time interval that all images of a batch share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EmbeddingCacheKey {
     /// In the units of the network's t.
     pub time: f64,
     /// `None` without classes.
     pub class: Option<i64>,
+    /// Length of the time interval; `None` without one.
+    pub interval: Option<f64>,
+}
+
+/// The number that a tensor `[B]` holds B times.
+fn shared_number(x: &Tensor) -> Result<Option<f64>> {
+    let values = Vec::<f64>::try_from(&x.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
+    Ok(values.first().copied().filter(|first| values.iter().all(|value| value == first)))
 }
 
 impl EmbeddingCacheKey {
-    /// The key of a batch; `None` if its images differ in timestep or class, or if t is on a GPU,
-    /// whose values cannot be read without waiting for the device.
+    /// The key of a batch; `None` if its images differ in timestep, class or time interval, or if t is on a
+    /// GPU, whose values cannot be read without waiting for the device.
     ///
     /// - t: `[B]`
     ///
@@ -276,8 +285,9 @@ impl EmbeddingCacheKey {
         if class == Some(None) {
             return Ok(None);
         }
-        let times = Vec::<f64>::try_from(&t.f_to_kind(Kind::Double)?.f_reshape([-1])?)?;
-        let shared = times.iter().all(|time| *time == times[0]);
-        Ok(shared.then_some(Self { time: times[0], class: class.flatten() }))
+        let interval = conditioning.interval.as_ref().map(shared_number).transpose()?;
+        let time = shared_number(t)?.filter(|_| interval != Some(None));
+        let (class, interval) = (class.flatten(), interval.flatten());
+        Ok(time.map(|time| Self { time, class, interval }))
     }
 }

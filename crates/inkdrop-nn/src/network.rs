@@ -113,6 +113,8 @@ pub struct Conditioning {
     pub classes: Option<ClassIds>,
     /// Low-resolution images for super-resolution, [B, C, h, w].
     pub low_res: Option<Tensor>,
+    /// Length t − r of a time interval, `[B]` in the units of t, for networks of mean velocities (MeanFlow).
+    pub interval: Option<Tensor>,
     /// Index of the first image in the batch of the whole step; 0 for a whole batch. In training,
     /// the dropout mask of image i follows from `first_image + i`, so that a microbatch has the masks
     /// of its part of the batch.
@@ -140,6 +142,17 @@ impl Conditioning {
         Self { low_res: Some(images), ..Self::default() }
     }
 
+    /// The same conditions.
+    pub fn shallow_clone(&self) -> Self {
+        Self {
+            context: self.context.as_ref().map(Tensor::shallow_clone),
+            classes: self.classes.as_ref().map(ClassIds::shallow_clone),
+            low_res: self.low_res.as_ref().map(Tensor::shallow_clone),
+            interval: self.interval.as_ref().map(Tensor::shallow_clone),
+            first_image: self.first_image,
+        }
+    }
+
     /// The conditions of a batch in which every image stands `times` times in succession. Each has a dropout
     /// mask of its own.
     ///
@@ -154,6 +167,7 @@ impl Conditioning {
             context: self.context.as_ref().map(repeated).transpose()?,
             classes: classes.transpose()?,
             low_res: self.low_res.as_ref().map(repeated).transpose()?,
+            interval: self.interval.as_ref().map(repeated).transpose()?,
             first_image: self.first_image * times,
         })
     }
@@ -184,6 +198,11 @@ impl ClassIds {
     /// The lowest and the highest id; zeros without any.
     pub fn range(&self) -> (i64, i64) {
         (self.lowest, self.highest)
+    }
+
+    /// The same ids.
+    pub fn shallow_clone(&self) -> Self {
+        Self { ids: self.ids.shallow_clone(), ..*self }
     }
 
     /// A copy of the ids.

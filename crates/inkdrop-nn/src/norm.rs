@@ -2,7 +2,8 @@
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{
-    GroupNormInputs, PostOp, Result, TorchError, group_norm, is_channels_last, takes_group_norm,
+    GroupNormInputs, PostOp, Result, TorchError, group_norm, in_jvp, is_channels_last,
+    takes_group_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -269,6 +270,8 @@ impl GroupNorm {
         shift: Option<&Tensor>,
     ) -> Result<Tensor> {
         in_kind_of(&self.affine.0, x, |x| {
+            // libtorch's derivative in forward mode takes PyTorch's default layout only.
+            let x = if in_jvp() { x.f_contiguous()? } else { x.shallow_clone() };
             Ok(x.f_group_norm(self.groups, scale, shift, self.eps, true)?)
         })
     }

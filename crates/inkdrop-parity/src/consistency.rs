@@ -5,7 +5,8 @@ use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_process::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
     ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, ContinuousConfig,
-    ContinuousProcess, FnDenoiser, Preconditioning, ProcessError, TrajectoryMetric,
+    ContinuousProcess, FnDenoiser, MeanFlow, MeanFlowBatch, Preconditioning, ProcessError,
+    TrajectoryMetric,
 };
 use inkdrop_sampler::{Consistency, ConsistencySolver, SamplingSteps, StepState};
 use inkdrop_schedule::{NoiseLevel, SamplingSchedule};
@@ -226,6 +227,72 @@ pub(crate) fn check_mid_training(case: &Case) -> Result<Vec<Comparison>> {
             case.compare("target", &end, TOLERANCE)?,
         ];
         rows.extend(student.compare(case, &Tensor::f_cat(&losses, 0)?)?);
+        Ok(rows)
+    })
+}
+
+/// Arguments of Gsunshine/py-meanflow.
+#[derive(Debug, Deserialize)]
+#[allow(non_snake_case)] // the original's names
+struct MeanFlowArguments {
+    norm_p: f64,
+    norm_eps: f64,
+    ratio: f64,
+    tr_sampler: String,
+    P_mean_t: f64,
+    P_std_t: f64,
+    P_mean_r: f64,
+    P_std_r: f64,
+}
+
+/// Compares the loss of MeanFlow with its terms, and t and r.
+pub(crate) fn check_mean_flow(case: &Case) -> Result<Vec<Comparison>> {
+    let config: MeanFlowArguments = case.config()?;
+    let mean_flow = MeanFlow {
+        ratio: config.ratio,
+        mean_t: config.P_mean_t,
+        std_t: config.P_std_t,
+        mean_r: config.P_mean_r,
+        std_r: config.P_std_r,
+        sorted: config.tr_sampler == "v0",
+        norm_p: config.norm_p,
+        norm_eps: config.norm_eps,
+    };
+    let quantiles = |key: &str| -> Result<Vec<f64>> {
+        let normal = case.tensor(key)?.f_to_kind(Kind::Double)?;
+        let below = normal.f_mul_scalar(-0.5f64.sqrt())?.f_erfc()?.f_mul_scalar(0.5)?;
+        Ok(Vec::<f64>::try_from(&below)?)
+    };
+    let (of_t, of_r) = (quantiles("normal_t")?, quantiles("normal_r")?);
+    let uniform = floats(case, "uniform")?;
+    let times = of_t.iter().zip(&of_r).zip(&uniform);
+    let times = times.map(|((&t, &r), &uniform)| mean_flow.times([t, r, uniform]));
+    let (times, ends): (Vec<f64>, Vec<f64>) = times.unzip();
+    in_both(|kind| {
+        let toy = Toy::new(case, "weight:", None, kind)?;
+        let ([x0, noise], [t, _]) = batch(case, kind)?;
+        let share = Tensor::f_from_slice(&t)?.f_to_kind(kind)?.f_view([-1, 1, 1, 1])?;
+        let velocity = noise.f_sub(&x0)?;
+        let z = x0.f_add(&velocity.f_mul(&share)?)?;
+        let network = |z: &Tensor, t: &Tensor, h: &Tensor| {
+            let interval = Some(h.shallow_clone());
+            let conditioning = Conditioning { interval, ..Conditioning::none() };
+            Ok(toy.network.forward_mode(z, t, &conditioning, Mode::Eval)?)
+        };
+        let points = MeanFlowBatch { z: &z, velocity: &velocity, times: &times, ends: &ends };
+        let terms = mean_flow.terms(points, &network)?;
+        let row = |key: &str, values: &[f64]| {
+            case.compare(key, &Tensor::from_slice(values), Tolerance::OfLargest(1e-6))
+        };
+        let mut rows = vec![
+            row("t", &times)?,
+            row("r", &ends)?,
+            case.compare("term:u", &terms.velocity, TOLERANCE)?,
+            case.compare("term:dudt", &terms.derivative, TOLERANCE)?,
+            case.compare("term:squared", &terms.squared, TOLERANCE)?,
+        ];
+        let mean = terms.loss.f_mean(terms.loss.kind())?.f_view([1])?;
+        rows.extend(toy.compare(case, &mean)?);
         Ok(rows)
     })
 }

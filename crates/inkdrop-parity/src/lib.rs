@@ -56,6 +56,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("schedule", "ect") => consistency::check_targets(&case),
         ("consistency", "ect") => consistency::check_tuning(&case),
         ("consistency", "cmt") => consistency::check_mid_training(&case),
+        ("consistency", "meanflow") => consistency::check_mean_flow(&case),
         ("consistency", "ct" | "cd") => consistency::check_distance(&case),
         ("loss", "improved") => loss::check(&case),
         ("bpd", "improved") => loss::check_bpd(&case),

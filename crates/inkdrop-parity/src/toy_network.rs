@@ -18,7 +18,8 @@ pub(crate) enum Form {
     /// (t/1000)·x + 0.3·h, for diffusers' schedulers, so that it removes noise. x is repeated if
     /// the output has two halves.
     Damped,
-    /// h + 0.1·x with the time itself instead of t/1000, for consistency models.
+    /// h + 0.1·x with the time itself instead of t/1000, for consistency models and MeanFlow. The latter add a
+    /// linear layer of the time interval.
     Residual,
 }
 
@@ -43,15 +44,23 @@ pub(crate) fn toy_network_of(
     let mut root = params.root();
     let conv = Conv::new(&mut root.sub("conv"), ConvConfig::same(inputs, outputs, 3))?;
     let time = Linear::new(&mut root.sub("t"), 1, outputs)?;
+    let interval = match weights.get("h.weight") {
+        Some(_) => Some(Linear::new(&mut root.sub("h"), 1, outputs)?),
+        None => None,
+    };
     load(&params, &weights, &[])?;
-    let forward = move |x: &Tensor, t: &Tensor, _: &Conditioning| {
+    let forward = move |x: &Tensor, t: &Tensor, given: &Conditioning| {
         let failed = |error: TchError| NetworkError::from(TorchError::from(error));
         let scaled = |t: Tensor| match form {
             Form::Residual => Ok(t),
             Form::Plain | Form::Damped => t.f_div_scalar(1000.0),
         };
         let t = t.f_to_kind(x.kind()).and_then(scaled).map_err(failed)?;
-        let time = time.forward(&t.f_unsqueeze(-1).map_err(failed)?)?;
+        let mut time = time.forward(&t.f_unsqueeze(-1).map_err(failed)?)?;
+        if let (Some(layer), Some(length)) = (&interval, &given.interval) {
+            let length = length.f_to_kind(x.kind()).and_then(|h| h.f_unsqueeze(-1));
+            time = time.f_add(&layer.forward(&length.map_err(failed)?)?).map_err(failed)?;
+        }
         let conv = conv.forward(x)?;
         let h = || conv.f_add(&time.f_unsqueeze(-1)?.f_unsqueeze(-1)?)?.f_tanh();
         let h = h().map_err(failed)?;

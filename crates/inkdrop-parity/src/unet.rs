@@ -145,6 +145,7 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
         context: optional("context"),
         classes: case.weights.get("y").map(class_ids).transpose()?,
         low_res: optional("low_res"),
+        interval: None,
         first_image: 0,
     };
     Ok((x, t, conditioning))

@@ -19,10 +19,8 @@ use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
 use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
 
 use crate::continuous::{per_image, quantile};
-use crate::objective::{LossType, Weighting};
-use crate::{
-    ContinuousProcess, ForwardNoise, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective,
-};
+use crate::objective::LossType;
+use crate::{ContinuousProcess, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective};
 
 /// A denoiser of images x0 + σ·ε: D(x; σ), with one σ for each image. It is the consistency function f if
 /// it is trained as one.
@@ -109,9 +107,7 @@ impl ConsistencyObjective {
             }
             _ => return Ok(None),
         };
-        if config.weighting != Weighting::None || config.forward_noise != ForwardNoise::Standard {
-            return Err(ProcessError::ConsistencyAlone("weighting and forward_noise"));
-        }
+        config.check_alone()?;
         if !matches!(method, Method::Tuning(_)) && config.noise_distribution.is_some() {
             return Err(ProcessError::ConsistencyAlone(
                 "noise_distribution where the noise levels are a grid",
@@ -253,6 +249,7 @@ impl Student<'_> {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
+        let conditioning = &self.process.at_an_instant(conditioning, x)?;
         self.process.denoise_scaled(x, sigmas, |input, time| {
             Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
         })

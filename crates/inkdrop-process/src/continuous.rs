@@ -2,7 +2,7 @@
 
 use inkdrop_nn::{Conditioning, Mode, Network, TrainableNetwork};
 use inkdrop_schedule::{
-    LevelSpacing, NoiseDistribution, NoiseLevel, NoiseLevels, Preconditioning,
+    FlowPath, LevelSpacing, NoiseDistribution, NoiseLevel, NoiseLevels, Preconditioning,
     PreconditioningCoefs, PredictionType, SamplingSchedule, SolverStep, loss_weights,
 };
 use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor};
@@ -13,7 +13,7 @@ use crate::objective::{LossType, Weighting};
 use crate::tables::{like, mean_flat};
 use crate::{
     ConsistencyObjective, DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms,
-    ObjectiveConfig, Prediction, Process, ProcessError, TrainingObjective,
+    MeanFlowObjective, ObjectiveConfig, Prediction, Process, ProcessError, TrainingObjective,
 };
 
 /// The config of a process of continuous noise levels.
@@ -97,6 +97,7 @@ impl ContinuousProcess {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<Tensor, ProcessError> {
+        let conditioning = &self.at_an_instant(conditioning, x)?;
         self.denoise_by(x, sigmas, |input, time| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
         })
@@ -113,7 +114,40 @@ impl ContinuousProcess {
         sigmas: &[f64],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
+        let conditioning = &self.at_an_instant(conditioning, x)?;
         self.denoise_by(x, sigmas, |input, time| Ok(network.forward(input, time, conditioning)?))
+    }
+
+    /// Scale of the time interval that the network receives; `None` for a network without one.
+    pub(crate) fn interval_scale(&self) -> Option<f64> {
+        match self.config.preconditioning {
+            Preconditioning::MeanFlow { time_scale } => Some(time_scale),
+            _ => None,
+        }
+    }
+
+    /// The conditions with an interval of length 0, for networks that take one.
+    pub(crate) fn at_an_instant(
+        &self,
+        conditioning: &Conditioning,
+        x: &Tensor,
+    ) -> Result<Conditioning, ProcessError> {
+        self.over(0.0, conditioning, x)
+    }
+
+    /// The conditions with an interval of this length in [0, 1], for networks that take one.
+    fn over(
+        &self,
+        length: f64,
+        conditioning: &Conditioning,
+        x: &Tensor,
+    ) -> Result<Conditioning, ProcessError> {
+        let interval = |scale: f64| {
+            let batch = x.size().first().copied().unwrap_or_default();
+            Tensor::f_full([batch], scale * length, (Kind::Float, x.device()))
+        };
+        let interval = self.interval_scale().map(interval).transpose()?;
+        Ok(Conditioning { interval, ..conditioning.shallow_clone() })
     }
 
     fn denoise_by(
@@ -195,6 +229,8 @@ impl DiffusionProcess for ContinuousProcess {
         conditioning: &Conditioning,
     ) -> Result<Prediction, ProcessError> {
         let coefs = self.config.preconditioning.coefs(step.from);
+        let time = |level: NoiseLevel| FlowPath::Linear.time(level);
+        let conditioning = &self.over(time(step.from) - time(step.to), conditioning, x)?;
         let forward =
             |input: &Tensor, time: &Tensor| Ok(network.forward(input, time, conditioning)?);
         let out = Self::output(&[coefs], x, forward)?;
@@ -217,9 +253,9 @@ impl DiffusionProcess for ContinuousProcess {
             Preconditioning::Vp(_) | Preconditioning::Ve | Preconditioning::Iddpm => {
                 PredictionType::Epsilon
             }
-            Preconditioning::Flow { .. } | Preconditioning::TrigFlow { .. } => {
-                PredictionType::Velocity
-            }
+            Preconditioning::Flow { .. }
+            | Preconditioning::MeanFlow { .. }
+            | Preconditioning::TrigFlow { .. } => PredictionType::Velocity,
             _ => PredictionType::Sample,
         }
     }
@@ -259,6 +295,9 @@ impl DiffusionProcess for ContinuousProcess {
     ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
         if let Some(objective) = ConsistencyObjective::new(*self, config)? {
             return Ok(Box::new(objective));
+        }
+        if let LossType::MeanFlow(mean_flow) = config.loss {
+            return Ok(Box::new(MeanFlowObjective::new(*self, mean_flow, config)?));
         }
         Ok(Box::new(ContinuousObjective::new(*self, config)?))
     }
@@ -330,6 +369,7 @@ impl ContinuousObjective {
         let x = signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?;
         let preconditioning = &self.process.config.preconditioning;
         let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
+        let conditioning = &self.process.at_an_instant(conditioning, x0)?;
         let forward = |input: &Tensor, time: &Tensor| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
         };

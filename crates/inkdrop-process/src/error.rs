@@ -65,8 +65,8 @@ pub enum ProcessError {
     /// A setting for continuous noise levels, in a process with timesteps.
     #[error("{0} is a setting of processes with continuous noise levels; this one has timesteps")]
     Timesteps(&'static str),
-    /// A setting that consistency losses and distillation do not have.
-    #[error("{0} does not go with a consistency loss or distillation: leave it out")]
+    /// A setting that consistency losses, distillation and MeanFlow do not have.
+    #[error("{0} does not go with this loss: leave it out")]
     ConsistencyAlone(&'static str),
     /// A distillation without a teacher.
     #[error("this loss needs a teacher: name its file with train.teacher")]
@@ -81,6 +81,11 @@ pub enum ProcessError {
         "train.teacher_guidance: the teacher has no null class, expected one that was trained with label dropout"
     )]
     NoNullClass,
+    /// MeanFlow with another preconditioning than its own.
+    #[error(
+        "the loss mean-flow needs a network of mean velocities: expected the preconditioning mean-flow, and interval = true in [model]"
+    )]
+    NeedsMeanFlow,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

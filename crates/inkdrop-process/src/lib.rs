@@ -7,6 +7,7 @@ mod denoiser;
 mod diffusion_process;
 mod error;
 mod likelihood;
+mod mean_flow;
 mod objective;
 pub mod pixels;
 mod prediction;
@@ -25,6 +26,7 @@ pub use diffusion_process::{DiffusionConfig, DiffusionProcess, TrainingObjective
 pub use error::ProcessError;
 pub use inkdrop_schedule::{NoiseDistribution, Preconditioning, PredictionType};
 pub use likelihood::{BitsPerDim, BoundTerm, BoundTerms, bits_per_dim, prior_bits};
+pub use mean_flow::{MeanFlow, MeanFlowBatch, MeanFlowObjective, MeanFlowTerms, MeanVelocity};
 pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
 pub use prediction::Prediction;
 pub use process::Process;

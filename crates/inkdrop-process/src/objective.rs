@@ -13,7 +13,7 @@ use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
 use crate::{
     ConsistencyGrid, ConsistencyMidTraining, ConsistencyTraining, ConsistencyTuning, ForwardNoise,
-    Process, ProcessError, ProgressiveDistillation, TrainingObjective,
+    MeanFlow, Process, ProcessError, ProgressiveDistillation, TrainingObjective,
 };
 
 /// A loss by name.
@@ -48,6 +48,8 @@ pub enum LossType {
     ConsistencyDistillation(ConsistencyGrid),
     /// Progressive distillation from a teacher, for continuous noise levels.
     ProgressiveDistillation(ProgressiveDistillation),
+    /// Mean velocities (MeanFlow), for the preconditioning `mean-flow`.
+    MeanFlow(MeanFlow),
 }
 
 impl LossType {
@@ -60,6 +62,7 @@ impl LossType {
                 | Self::ConsistencyTraining(_)
                 | Self::ConsistencyDistillation(_)
                 | Self::ProgressiveDistillation(_)
+                | Self::MeanFlow(_)
         )
     }
 }
@@ -126,6 +129,14 @@ pub struct ObjectiveConfig {
 }
 
 impl ObjectiveConfig {
+    /// Refuses settings that belong to the errors of a diffusion model.
+    pub(crate) fn check_alone(&self) -> Result<(), ProcessError> {
+        if self.weighting != Weighting::None || self.forward_noise != ForwardNoise::Standard {
+            return Err(ProcessError::ConsistencyAlone("weighting and forward_noise"));
+        }
+        Ok(())
+    }
+
     pub(crate) fn check_delta(&self) -> Result<(), ProcessError> {
         match self.loss {
             LossType::Huber { delta: given } if !(given > 0.0 && given.is_finite()) => {
@@ -200,7 +211,7 @@ impl<P: Borrow<Process>> Objective<P> {
         };
         config.check_delta()?;
         if config.loss.needs_continuous_levels() {
-            return Err(ProcessError::Timesteps("a consistency loss or distillation"));
+            return Err(ProcessError::Timesteps("a consistency loss, distillation or MeanFlow"));
         }
         if config.noise_distribution.is_some() {
             return Err(ProcessError::Timesteps("noise_distribution"));

@@ -9,6 +9,8 @@ mod continuous;
 mod forward;
 #[path = "process/likelihoods.rs"]
 mod likelihoods;
+#[path = "process/mean_flow.rs"]
+mod mean_flow;
 #[path = "process/objectives.rs"]
 mod objectives;
 #[path = "process/predictions.rs"]

@@ -59,6 +59,14 @@ pub enum Preconditioning {
         #[serde(default = "thousand")]
         time_scale: f64,
     },
+    /// MeanFlow: F predicts the mean velocity from t down to another time r on the path z = (1 − t)·x0 + t·ε
+    /// (Geng et al. 2025, "Mean Flows for One-step Generative Modeling"); c_noise = time_scale·t, and the
+    /// network also receives time_scale·(t − r).
+    MeanFlow {
+        /// > 0, 1000 by default.
+        #[serde(default = "thousand")]
+        time_scale: f64,
+    },
     /// TrigFlow: x_t = cos t·x0 + sin t·ε with ε of standard deviation σ_data; F·σ_data predicts the
     /// velocity; c_noise = t = atan(σ/σ_data) (Lu & Song 2025, section 3).
     TrigFlow {
@@ -149,7 +157,9 @@ impl Preconditioning {
             Self::Flow { path: FlowPath::Vp(range), time_scale } => {
                 [betas(range), vec![("time_scale", *time_scale)]].concat()
             }
-            Self::Flow { time_scale, .. } => vec![("time_scale", *time_scale)],
+            Self::Flow { time_scale, .. } | Self::MeanFlow { time_scale } => {
+                vec![("time_scale", *time_scale)]
+            }
         };
         numbers.into_iter().try_for_each(|(name, value)| {
             require(value > 0.0 && value.is_finite(), name, value, "a finite number above 0")
@@ -166,7 +176,7 @@ impl Preconditioning {
             Self::Ve => (0.02, 100.0),
             Self::Iddpm => (0.002, 81.0),
             Self::Flow { path: FlowPath::Vp(betas), .. } => (betas.sigma(1e-3), betas.sigma(1.0)),
-            Self::Flow { .. } => (1e-3, f64::INFINITY),
+            Self::Flow { .. } | Self::MeanFlow { .. } => (1e-3, f64::INFINITY),
         }
     }
 
@@ -198,6 +208,10 @@ impl Preconditioning {
                 let (skip, output, input) = path.coefs(a, b);
                 coefs(skip, output, input)
             }
+            Self::MeanFlow { .. } => {
+                let (skip, output, input) = FlowPath::Linear.coefs(a, b);
+                coefs(skip, output, input)
+            }
         }
     }
 
@@ -211,6 +225,7 @@ impl Preconditioning {
             Self::Ve => (0.5 * b / a).ln(),
             Self::Iddpm => iddpm_timestep(b / a) as f64,
             Self::Flow { path, time_scale } => time_scale * path.time(level),
+            Self::MeanFlow { time_scale } => time_scale * FlowPath::Linear.time(level),
             Self::TrigFlow { sigma_data } => b.atan2(a * sigma_data),
         }
     }

@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use crate::Result;
 use crate::ffi::{call, inkdrop_text};
+use crate::forward_ad::in_jvp;
 
 /// Run of a block under gradient checkpointing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,12 @@ pub fn checkpoint(
     inputs: &[&Tensor],
     parameters: &[&Tensor],
     random: bool,
-    block: impl FnMut(&[Tensor], Pass) -> Result<Tensor> + Send + 'static,
+    mut block: impl FnMut(&[Tensor], Pass) -> Result<Tensor> + Send + 'static,
 ) -> Result<Tensor> {
+    if in_jvp() {
+        let inputs: Vec<Tensor> = inputs.iter().map(|input| input.shallow_clone()).collect();
+        return block(&inputs, Pass::First);
+    }
     let boxed: Box<Block> = Box::new(block);
     let state = Box::into_raw(Box::new(Mutex::new(boxed))).cast::<c_void>();
     let tensors = inputs.iter().chain(parameters).map(|tensor| tensor.as_ptr().cast::<c_void>());

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::ffi::call;
+use crate::forward_ad::in_jvp;
 use crate::{Result, TorchError, kernels};
 
 /// Instruction set that this crate's kernels are compiled for.
@@ -83,11 +84,15 @@ impl Use {
 /// True if this crate's kernels for the CPU (Winograd's algorithm, group normalisation, dropout) are used in
 /// this process, as the environment variable `INKDROP_KERNELS` says, which is read once: `checked` (the
 /// default), `unchecked` or `off`. The check compares them with libtorch's operations once, which takes
-/// about a millisecond; if they differ, a line on stderr says so, and libtorch's are used.
+/// about a millisecond; if they differ, a line on stderr says so, and libtorch's are used. Inside
+/// [`jvp`](crate::jvp) they are not used.
 ///
 /// # Errors
 /// `INKDROP_KERNELS` is something else, or [`isa`] returns an error.
 pub fn own_kernels() -> Result<bool> {
+    if in_jvp() {
+        return Ok(false);
+    }
     static USED: OnceLock<bool> = OnceLock::new();
     if let Some(used) = USED.get() {
         return Ok(*used);

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_double, c_int, c_longlong, c_void};
 use tch::{Device, Kind, Tensor};
 
 use crate::ffi::{call_for_tensor, pointer};
+use crate::forward_ad::{in_jvp, without};
 use crate::{DefaultGenerator, Result, TorchError, own_kernels};
 
 /// Dropout (Srivastava et al. 2014): y = x·mask / (1 − p), with the gradient by x.
@@ -44,6 +45,10 @@ pub fn dropout(x: &Tensor, probability: f64, key: i64, first_image: i64) -> Resu
     check(x, probability)?;
     if probability == 0.0 {
         return Ok(x.shallow_clone());
+    }
+    if in_jvp() {
+        let ones = x.f_ones_like()?;
+        return Ok(x.f_mul(&without(|| dropout(&ones, probability, key, first_image))?)?);
     }
     let mask = Mask { probability, key, first_image };
     if x.device() != Device::Cpu || !own_kernels()? {

@@ -93,6 +93,39 @@ impl ModelConfig {
         }
     }
 
+    /// The same network with an embedding of the length of a time interval, for mean velocities (MeanFlow).
+    /// The embedding starts at zero.
+    ///
+    /// # Errors
+    /// A family without one.
+    pub fn with_interval(self) -> Result<Self, ConfigError> {
+        match self {
+            Self::Context(config) => Ok(Self::Context(ContextConfig { interval: true, ..config })),
+            Self::Ddpm(config) => Ok(Self::Ddpm(DdpmConfig { interval: true, ..config })),
+            other => {
+                let problem = "takes no time interval: expected family context or ddpm";
+                Err(ConfigError::field("family", other.family(), problem))
+            }
+        }
+    }
+
+    /// Names of the weights that embed the length of a time interval; empty for a network without.
+    pub fn interval_keys(&self) -> Vec<String> {
+        let scopes = match self {
+            Self::Context(ContextConfig { interval: true, .. }) => {
+                ["intervalembed1.model", "intervalembed2.model"].as_slice()
+            }
+            Self::Ddpm(DdpmConfig { interval: true, .. }) => &["interval_mlp"],
+            _ => &[],
+        };
+        let layers = match self {
+            Self::Context(_) => [0, 2],
+            _ => [1, 3],
+        };
+        let keys = scopes.iter().flat_map(|scope| layers.map(|layer| format!("{scope}.{layer}")));
+        keys.flat_map(|key| ["weight", "bias"].map(|name| format!("{key}.{name}"))).collect()
+    }
+
     /// Number of classes of a class-conditional network.
     pub fn classes(&self) -> Option<i64> {
         match self {

@@ -21,13 +21,15 @@ pub(crate) struct InputSpec {
     pub classes: Option<i64>,
     /// The network takes low-resolution images (improved-diffusion's SuperResModel).
     pub low_res: bool,
+    /// The network takes the length of a time interval (MeanFlow).
+    pub interval: bool,
 }
 
 impl InputSpec {
     /// Images with this many channels, without preparation or conditions.
     pub fn images(channels: i64) -> Self {
-        let (padding, center, classes, low_res) = (0, false, None, false);
-        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res }
+        let (padding, center, classes, low_res, interval) = (0, false, None, false, false);
+        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res, interval }
     }
 
     /// Channels of the first convolution's input.
@@ -90,7 +92,7 @@ impl InputSpec {
         size: &[i64],
         conditioning: &Conditioning,
     ) -> std::result::Result<(), NetworkError> {
-        let Conditioning { context, classes, low_res, first_image: _ } = conditioning;
+        let Conditioning { context, classes, low_res, interval, first_image: _ } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
         }
@@ -103,6 +105,7 @@ impl InputSpec {
             (None, Some(_)) => return Err(NetworkError::Unexpected { input: "classes" }),
             (None, None) => {}
         }
+        check_interval(self.interval, interval.as_ref(), size[0])?;
         match (self.low_res, low_res) {
             (true, Some(images)) => {
                 let given = images.size();
@@ -132,6 +135,29 @@ impl InputSpec {
             }
         }
         text
+    }
+}
+
+/// Checks the length of the time interval.
+///
+/// - takes: the network has an embedding of it
+pub(crate) fn check_interval(
+    takes: bool,
+    given: Option<&Tensor>,
+    batch: i64,
+) -> std::result::Result<(), NetworkError> {
+    match given {
+        None if takes => {
+            let expected = "the length of a time interval for each image".to_string();
+            Err(NetworkError::Missing { input: "interval", expected })
+        }
+        Some(_) if !takes => Err(NetworkError::Unexpected { input: "interval" }),
+        Some(interval) if interval.size() != [batch] => Err(NetworkError::Shape {
+            input: "interval",
+            given: interval.size(),
+            expected: format!("[{batch}], one length per image"),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -101,6 +101,7 @@ impl Plan {
         let mut planner = Planner { model, skips: Vec::new(), checkpoint: spec.checkpoint };
         let mut stages = Vec::new();
         stages.extend(spec.timestep.as_ref().map(embedding));
+        stages.extend(spec.interval.as_ref().map(embedding));
         stages.extend(spec.classes.as_ref().and_then(class));
         for stage in &spec.encoder {
             stages.push(planner.stage(stage));

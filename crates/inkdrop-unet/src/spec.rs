@@ -19,6 +19,8 @@ pub(crate) struct UnetSpec {
     pub inputs: InputSpec,
     /// Timestep embedding, if the network has one.
     pub timestep: Option<EmbeddingSpec>,
+    /// Embedding of the length of a time interval (MeanFlow), which starts at zero.
+    pub interval: Option<EmbeddingSpec>,
     /// Class embedding of a class-conditional network.
     pub classes: Option<ClassSpec>,
     /// Encoder (down path); the output of each stage is a skip connection.

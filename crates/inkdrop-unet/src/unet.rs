@@ -112,7 +112,8 @@ impl Unet {
     ) -> Result<BlockConditioning> {
         let class_ids = conditioning.classes.as_ref().map(ClassIds::tensor);
         let first_image = conditioning.first_image;
-        Ok(BlockConditioning { first_image, ..self.embedding.forward(t, class_ids)? })
+        let interval = conditioning.interval.as_ref();
+        Ok(BlockConditioning { first_image, ..self.embedding.forward(t, interval, class_ids)? })
     }
 }
 
@@ -152,6 +153,8 @@ impl TrainableNetwork for Unet {
 #[derive(Debug)]
 struct EmbeddingLayers {
     timestep: Option<SinusoidalMlp>,
+    /// Of the length of a time interval; added to that of the timestep.
+    interval: Option<SinusoidalMlp>,
     classes: Option<ClassLayer>,
 }
 
@@ -176,24 +179,39 @@ struct SinusoidalMlp {
 impl EmbeddingLayers {
     fn new(scope: &mut Scope, spec: &UnetSpec, dtype: Kind) -> Result<Self> {
         let timestep = spec.timestep.as_ref();
-        let timestep = timestep.map(|spec| SinusoidalMlp::new(scope, spec, dtype)).transpose()?;
+        let timestep =
+            timestep.map(|spec| SinusoidalMlp::new(scope, spec, Mlp::new, dtype)).transpose()?;
+        let interval = spec.interval.as_ref();
+        let interval = interval
+            .map(|spec| SinusoidalMlp::new(scope, spec, Mlp::new_zero, dtype))
+            .transpose()?;
         let class = |spec: &ClassSpec| -> Result<ClassLayer> {
             Ok(match spec {
                 ClassSpec::Table { key, rows, width } => {
                     ClassLayer::Table(Embedding::new(&mut scope.sub(key), *rows, *width)?)
                 }
                 ClassSpec::Sinusoidal(spec) => {
-                    ClassLayer::Sinusoidal(SinusoidalMlp::new(scope, spec, dtype)?)
+                    ClassLayer::Sinusoidal(SinusoidalMlp::new(scope, spec, Mlp::new, dtype)?)
                 }
                 ClassSpec::PerBlock => ClassLayer::PerBlock,
             })
         };
-        Ok(Self { timestep, classes: spec.classes.as_ref().map(class).transpose()? })
+        Ok(Self { timestep, interval, classes: spec.classes.as_ref().map(class).transpose()? })
     }
 
-    /// - t: `[B]`; class_ids: `[B]` in i64
-    fn forward(&self, t: &Tensor, class_ids: Option<&Tensor>) -> Result<BlockConditioning> {
-        let embedding = self.timestep.as_ref().map(|layers| layers.forward(t)).transpose()?;
+    /// - t, interval: `[B]`; class_ids: `[B]` in i64
+    fn forward(
+        &self,
+        t: &Tensor,
+        interval: Option<&Tensor>,
+        class_ids: Option<&Tensor>,
+    ) -> Result<BlockConditioning> {
+        let mut embedding = self.timestep.as_ref().map(|layers| layers.forward(t)).transpose()?;
+        if let (Some(sum), Some(layers), Some(interval)) =
+            (&mut embedding, &self.interval, interval)
+        {
+            *sum = sum.f_add(&layers.forward(interval)?)?;
+        }
         let conditioning = BlockConditioning { embedding, ..BlockConditioning::default() };
         let (Some(layer), Some(ids)) = (&self.classes, class_ids) else { return Ok(conditioning) };
         let class = match layer {
@@ -212,9 +230,14 @@ impl EmbeddingLayers {
 }
 
 impl SinusoidalMlp {
-    fn new(scope: &mut Scope, spec: &EmbeddingSpec, dtype: Kind) -> Result<Self> {
+    fn new(
+        scope: &mut Scope,
+        spec: &EmbeddingSpec,
+        mlp: fn(&mut Scope, [&'static str; 2], [i64; 3], Activation) -> Result<Mlp>,
+        dtype: Kind,
+    ) -> Result<Self> {
         let scope = &mut scope.sub(spec.scope);
-        let mlp = Mlp::new(scope, spec.keys, spec.widths, Activation::Silu)?;
+        let mlp = mlp(scope, spec.keys, spec.widths, Activation::Silu)?;
         Ok(Self { sinusoids: spec.sinusoids, mlp, dtype })
     }
 

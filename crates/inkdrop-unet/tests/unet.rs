@@ -6,6 +6,7 @@ mod unet {
     mod context;
     mod detect;
     mod every;
+    mod forward_mode;
     mod inference;
     mod inference_kinds;
     mod inference_laws;

@@ -22,7 +22,7 @@ fn table(options: &CompileOptions, classes: Option<i64>) -> Option<EmbeddingCach
 }
 
 fn row(table: &EmbeddingCache, time: f64, class: Option<i64>) -> Option<[f64; 2]> {
-    let row = table.row(&EmbeddingCacheKey { time, class }).unwrap()?;
+    let row = table.row(&EmbeddingCacheKey { time, class, interval: None }).unwrap()?;
     assert_eq!(row.size(), [1, 2]);
     Some([row.double_value(&[0, 0]), row.double_value(&[0, 1])])
 }
@@ -84,7 +84,7 @@ fn key(t: &Tensor, classes: Option<&[i64]>) -> Option<EmbeddingCacheKey> {
 #[test]
 fn a_key_is_the_timestep_and_class_of_all_images() {
     let of = |times: &[f32]| Tensor::from_slice(times);
-    let shared = |time, class| Some(EmbeddingCacheKey { time, class });
+    let shared = |time, class| Some(EmbeddingCacheKey { time, class, interval: None });
     assert_eq!(key(&of(&[0.5; 3]), None), shared(0.5, None));
     assert_eq!(key(&of(&[0.1]), None), shared(f64::from(0.1f32), None));
     assert_eq!(key(&Tensor::from_slice(&[999i64; 2]), None), shared(999.0, None));

@@ -12,7 +12,8 @@ pub struct Teacher {
     guidance: Option<TeacherGuidance>,
 }
 
-/// Classifier-free guidance of a teacher, which the student learns as its conditional model
+/// Guidance distillation: classifier-free guidance of a teacher, which the student learns as its conditional
+/// model
 /// (Meng et al. 2023, "On Distillation of Guided Diffusion Models").
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TeacherGuidance {
@@ -46,12 +47,13 @@ impl Teacher {
     }
 
     /// D(x; σ) of √ᾱ·x0 + √(1−ᾱ)·ε, without gradient.
-    pub(super) fn denoise_scaled(
+    pub(crate) fn denoise_scaled(
         &self,
         x: &Tensor,
         sigmas: &[f64],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
+        let conditioning = &self.process.at_an_instant(conditioning, x)?;
         self.guided_by(conditioning, |conditioning| {
             self.process.denoise_scaled(x, sigmas, |input, time| {
                 Ok(self.network.forward(input, time, conditioning)?)
@@ -76,20 +78,17 @@ impl Teacher {
 impl TeacherGuidance {
     /// The conditions of the same images without a label.
     fn uncond(&self, conditioning: &Conditioning) -> Result<Conditioning, ProcessError> {
-        let Conditioning { context, classes, low_res, first_image } = conditioning;
-        let context = context.as_ref().map(Tensor::f_zeros_like).transpose()?;
         let null = |ids: &ClassIds| match self.null_class {
-            Some(class) => Ok(ClassIds::new(
-                &vec![class; ids.tensor().size()[0] as usize],
-                ids.tensor().device(),
-            )?),
+            Some(class) => {
+                let ids = ids.tensor();
+                Ok(ClassIds::new(&vec![class; ids.size()[0] as usize], ids.device())?)
+            }
             None => Err(ProcessError::NoNullClass),
         };
         Ok(Conditioning {
-            context,
-            classes: classes.as_ref().map(null).transpose()?,
-            low_res: low_res.as_ref().map(Tensor::shallow_clone),
-            first_image: *first_image,
+            context: conditioning.context.as_ref().map(Tensor::f_zeros_like).transpose()?,
+            classes: conditioning.classes.as_ref().map(null).transpose()?,
+            ..conditioning.shallow_clone()
         })
     }
 }

@@ -36,6 +36,7 @@ impl ContextArguments {
             features: self.n_feat,
             contexts: self.n_cfeat,
             size: self.height,
+            interval: false,
         }
     }
 }

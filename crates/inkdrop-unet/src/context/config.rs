@@ -18,12 +18,16 @@ pub struct ContextConfig {
     pub contexts: i64,
     /// Height and width of the images: 16, 20, 24 or 28.
     pub size: i64,
+    /// The network takes the length of a time interval beside the time, for mean velocities (MeanFlow). The
+    /// notebook has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interval: bool,
 }
 
 impl ContextConfig {
     /// The notebook's own: RGB, 64 features, 5 contexts, 16×16.
     pub fn sprites() -> Self {
-        Self { channels: 3, features: 64, contexts: 5, size: 16 }
+        Self { channels: 3, features: 64, contexts: 5, size: 16, interval: false }
     }
 
     /// Detects the config from names and shapes, which determine all fields.
@@ -33,6 +37,7 @@ impl ContextConfig {
             features: shapes.axis("init_conv.conv1.0.weight", 0)?,
             contexts: shapes.axis("contextembed1.model.0.weight", 1)?, // [2n, K]
             size: shapes.axis("up0.0.weight", 2)?.checked_mul(4)?,     // [2n, 2n, size/4, size/4]
+            interval: shapes.any("intervalembed1."),
         };
         Some(DetectedArchitecture {
             config: ModelConfig::Context(config),

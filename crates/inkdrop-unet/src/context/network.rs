@@ -11,6 +11,7 @@ use inkdrop_torch::{Result, TorchError, channels_last};
 
 use super::ContextConfig;
 use crate::BuildError;
+use crate::inputs::check_interval;
 
 /// The sprites notebook's network, which predicts the noise in x: a U-Net of two levels, whose
 /// decoder is modulated by a context vector and the timestep.
@@ -43,6 +44,8 @@ struct Layers<F: Form> {
 #[derive(Debug)]
 struct Embeddings {
     timeembed: [EmbedFc; 2],
+    /// Of the length of a time interval; added to those of the time.
+    intervalembed: Option<[EmbedFc; 2]>,
     contextembed: [EmbedFc; 2],
     dtype: Kind,
 }
@@ -152,13 +155,28 @@ impl Embeddings {
         let timeembed = [embed("timeembed1", 1, 2 * n)?, embed("timeembed2", 1, n)?];
         let contextembed =
             [embed("contextembed1", contexts, 2 * n)?, embed("contextembed2", contexts, n)?];
-        Ok(Self { timeembed, contextembed, dtype })
+        let mut embed = |key, outputs| EmbedFc::new_zero(&mut root.sub(key), 1, outputs);
+        let intervalembed = match config.interval {
+            true => Some([embed("intervalembed1", 2 * n)?, embed("intervalembed2", n)?]),
+            false => None,
+        };
+        Ok(Self { timeembed, intervalembed, contextembed, dtype })
     }
 
     /// - t: `[B]`
-    fn times(&self, t: &Tensor) -> Result<[Tensor; 2]> {
-        let t = t.f_to_kind(self.dtype)?.f_unsqueeze(-1)?;
-        Ok([self.timeembed[0].forward(&t)?, self.timeembed[1].forward(&t)?])
+    /// - interval: `[B]`
+    fn times(&self, t: &Tensor, interval: Option<&Tensor>) -> Result<[Tensor; 2]> {
+        let numbers = |t: &Tensor| t.f_to_kind(self.dtype)?.f_unsqueeze(-1);
+        let t = numbers(t)?;
+        let [first, second] = [self.timeembed[0].forward(&t)?, self.timeembed[1].forward(&t)?];
+        let (Some(layers), Some(interval)) = (&self.intervalembed, interval) else {
+            return Ok([first, second]);
+        };
+        let interval = numbers(interval)?;
+        Ok([
+            first.f_add(&layers[0].forward(&interval)?)?,
+            second.f_add(&layers[1].forward(&interval)?)?,
+        ])
     }
 
     /// - context: [B, K]
@@ -177,7 +195,11 @@ impl Embeddings {
     fn detached(&self) -> Result<Self> {
         let [time1, time2] = &self.timeembed;
         let [context1, context2] = &self.contextembed;
+        let interval = |[first, second]: &[EmbedFc; 2]| -> Result<[EmbedFc; 2]> {
+            Ok([first.detached()?, second.detached()?])
+        };
         Ok(Self {
+            intervalembed: self.intervalembed.as_ref().map(interval).transpose()?,
             timeembed: [time1.detached()?, time2.detached()?],
             contextembed: [context1.detached()?, context2.detached()?],
             dtype: self.dtype,
@@ -198,7 +220,10 @@ impl TrainableNetwork for ContextUnet {
         self.config.check_inputs(x, t, conditioning)?;
         let context = conditioning.context.as_ref();
         let context = self.embeddings.context(x, context, self.config.contexts)?;
-        let (shifts, scales) = (self.embeddings.times(t)?, self.embeddings.contexts(&context)?);
+        let (shifts, scales) = (
+            self.embeddings.times(t, conditioning.interval.as_ref())?,
+            self.embeddings.contexts(&context)?,
+        );
         Ok(self.layers.forward(x, shifts, scales, mode)?)
     }
 
@@ -228,20 +253,26 @@ impl CompiledContextUnet {
     fn new(network: &ContextUnet, options: &CompileOptions) -> Result<Self> {
         let (config, device) = (network.config.clone(), network.params.device());
         let embeddings = network.embeddings.detached()?;
-        let rows =
-            |t: &Tensor, _: Option<&Tensor>| Ok(Some(Tensor::f_cat(&embeddings.times(t)?, 1)?));
+        let rows = |t: &Tensor, _: Option<&Tensor>| {
+            Ok(Some(Tensor::f_cat(&embeddings.times(t, None)?, 1)?))
+        };
         let cache = EmbeddingCache::new(options, None, device, rows)?;
         let layers = network.layers.compile(options.pack, device)?;
         Ok(Self { config, layers, embeddings, cache, device })
     }
 
     /// The embeddings of the timestep, one for all images if they share it.
-    fn times(&self, t: &Tensor) -> Result<[Tensor; 2]> {
-        let Some(key) = EmbeddingCacheKey::of(t, &Conditioning::none())? else {
-            return self.embeddings.times(t);
+    fn times(&self, t: &Tensor, interval: Option<&Tensor>) -> Result<[Tensor; 2]> {
+        let shared = interval.map(Tensor::shallow_clone);
+        let shared = Conditioning { interval: shared, ..Conditioning::none() };
+        let Some(key) = EmbeddingCacheKey::of(t, &shared)? else {
+            return self.embeddings.times(t, interval);
         };
         let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        let Some(row) = cached else { return self.embeddings.times(&t.f_narrow(0, 0, 1)?) };
+        let Some(row) = cached else {
+            let interval = interval.map(|interval| interval.f_narrow(0, 0, 1)).transpose()?;
+            return self.embeddings.times(&t.f_narrow(0, 0, 1)?, interval.as_ref());
+        };
         let n = self.config.features;
         Ok([row.f_narrow(1, 0, 2 * n)?, row.f_narrow(1, 2 * n, n)?])
     }
@@ -277,7 +308,8 @@ impl Network for CompiledContextUnet {
         self.config.check_inputs(x, t, conditioning)?;
         let context = conditioning.context.as_ref();
         let context = self.embeddings.context(x, context, self.config.contexts)?;
-        let (shifts, scales) = (self.times(t)?, self.contexts(&context)?);
+        let (shifts, scales) =
+            (self.times(t, conditioning.interval.as_ref())?, self.contexts(&context)?);
         Ok(self.layers.forward(x, shifts, scales, Mode::Eval)?)
     }
 
@@ -332,6 +364,7 @@ impl ContextConfig {
         if t.size() != [batch] {
             return shape("t", t, format!("[{batch}], one time per image"));
         }
+        check_interval(self.interval, conditioning.interval.as_ref(), batch)?;
         match &conditioning.context {
             Some(rows) if rows.size() != [batch, contexts] => {
                 shape("context", rows, format!("[{batch}, {contexts}], one row per image"))

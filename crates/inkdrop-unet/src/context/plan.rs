@@ -8,7 +8,7 @@ use crate::plan::{Cost, CostModel, Plan, Stage, stage};
 impl ContextConfig {
     /// Stages with their cost; the config has been checked.
     pub(super) fn stages(&self) -> Plan {
-        let Self { channels, features: n, contexts, size } = *self;
+        let Self { channels, features: n, contexts, size, interval } = *self;
         let mut stages = Vec::new();
         let mut model = CostModel::new(channels, vec![size; 2]);
         let init = model.values(n);
@@ -29,6 +29,9 @@ impl ContextConfig {
         }));
         stages.push(embedding("timeembed", 1, n));
         stages.push(embedding("contextembed", contexts, n));
+        if interval {
+            stages.push(embedding("intervalembed", 1, n));
+        }
         let skips = skips + model.values(2 * n);
         stages.push(measure(&mut model, "up0", "pool · up · norm", skips, |model| {
             let kernel = model.size[0];

@@ -81,6 +81,7 @@ impl DdpmArguments {
             blocks: self.num_res_blocks,
             time_features: self.time_emb_dim,
             time_scale: self.time_emb_scale,
+            interval: false,
             classes: self.num_classes,
             activation: activation(&self.activation)?,
             dropout: self.dropout,

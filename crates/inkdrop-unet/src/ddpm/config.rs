@@ -25,6 +25,10 @@ pub struct DdpmConfig {
     /// Factor of t in the sinusoids (`time_emb_scale`).
     #[serde(default = "one")]
     pub time_scale: f64,
+    /// The network takes the length of a time interval beside the time, for mean velocities (MeanFlow).
+    /// nanodiffusion has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interval: bool,
     /// Number of classes (`num_classes`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<i64>,
@@ -82,6 +86,7 @@ impl DdpmConfig {
             blocks: 2,
             time_features: Some(512),
             time_scale: 1.0,
+            interval: false,
             classes: None,
             activation: Activation::Silu,
             dropout: 0.1,
@@ -97,6 +102,10 @@ impl DdpmConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::at_least("channels", self.channels, 1)?;
         ConfigError::features(self.features)?;
+        if self.interval && self.time_features.is_none() {
+            let problem = "needs time_features: this network ignores the time";
+            return Err(ConfigError::field("interval", true, problem));
+        }
         if self.time_features.is_some() && self.features % 2 != 0 {
             let problem = "is odd: expected an even number, since the timestep embedding has pairs of sine and cosine";
             return Err(ConfigError::field("features", self.features, problem));

@@ -33,6 +33,7 @@ impl DdpmConfig {
             multipliers: (0..levels).map(multiplier).collect::<Option<_>>()?,
             blocks,
             time_features: shapes.axis("time_mlp.1.weight", 0),
+            interval: shapes.any("interval_mlp."),
             classes: shapes.axis("downs.0.class_bias.weight", 0),
             attention: (0..levels).filter(attends).collect(),
             norm,

@@ -33,11 +33,13 @@ impl DdpmConfig {
         let inputs = InputSpec {
             padding: self.padding,
             classes: self.classes,
+            interval: self.interval,
             ..InputSpec::images(self.channels)
         };
         UnetSpec {
             inputs,
             timestep: self.time_features.map(|width| self.timestep(width)),
+            interval: self.interval.then(|| self.interval_embedding()),
             classes: self.classes.map(|_| ClassSpec::PerBlock),
             encoder,
             middle: vec![StageSpec::plain("mid", middle.concat())],
@@ -55,6 +57,14 @@ impl DdpmConfig {
             scope: "time_mlp",
             keys: ["1", "3"],
             widths: [self.features, width, width],
+        }
+    }
+
+    /// Like that of a timestep, with names of its own.
+    fn interval_embedding(&self) -> EmbeddingSpec {
+        EmbeddingSpec {
+            scope: "interval_mlp",
+            ..self.timestep(self.time_features.unwrap_or(self.features))
         }
     }
 

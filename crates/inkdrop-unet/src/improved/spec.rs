@@ -54,6 +54,7 @@ impl ImprovedConfig {
                 keys: ["0", "2"],
                 widths: [self.features, width, width],
             }),
+            interval: None,
             classes: self.classes.map(|rows| ClassSpec::Table { key: "label_emb", rows, width }),
             encoder,
             middle: vec![self.middle(channels)?],

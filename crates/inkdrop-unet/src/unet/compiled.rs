@@ -40,7 +40,7 @@ impl CompiledUnet {
         let embedding = unet.embedding.detached()?;
         let (backbone, projection) = unet.backbone.compile(options, device)?;
         let rows = |t: &Tensor, ids: Option<&Tensor>| {
-            Ok(project(&embedding, &projection, t, ids)?.modulation)
+            Ok(project(&embedding, &projection, t, None, ids)?.modulation)
         };
         let cache = EmbeddingCache::new(options, inputs.classes, device, rows)?;
         Ok(Self { inputs, embedding, projection, cache, backbone, device })
@@ -51,14 +51,17 @@ impl CompiledUnet {
     fn conditioning(&self, t: &Tensor, conditioning: &Conditioning) -> Result<BlockConditioning> {
         let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
         let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else {
-            return project(&self.embedding, &self.projection, t, ids);
+            let interval = conditioning.interval.as_ref();
+            return project(&self.embedding, &self.projection, t, interval, ids);
         };
         let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
         if cached.is_some() {
             return Ok(BlockConditioning { modulation: cached, ..BlockConditioning::default() });
         }
-        let first = ids.map(|ids| ids.f_narrow(0, 0, 1)).transpose()?;
-        project(&self.embedding, &self.projection, &t.f_narrow(0, 0, 1)?, first.as_ref())
+        let first = |x: &Tensor| x.f_narrow(0, 0, 1);
+        let interval = conditioning.interval.as_ref().map(first).transpose()?;
+        let (t, ids) = (first(t)?, ids.map(first).transpose()?);
+        project(&self.embedding, &self.projection, &t, interval.as_ref(), ids.as_ref())
     }
 }
 
@@ -67,9 +70,10 @@ fn project(
     embedding: &EmbeddingLayers,
     projection: &FusedProjection,
     t: &Tensor,
+    interval: Option<&Tensor>,
     class_ids: Option<&Tensor>,
 ) -> Result<BlockConditioning> {
-    let mut conditioning = embedding.forward(t, class_ids)?;
+    let mut conditioning = embedding.forward(t, interval, class_ids)?;
     conditioning.modulation = projection.rows(&conditioning)?;
     Ok(conditioning)
 }
@@ -135,6 +139,7 @@ impl EmbeddingLayers {
         };
         Ok(Self {
             timestep: self.timestep.as_ref().map(SinusoidalMlp::detached).transpose()?,
+            interval: self.interval.as_ref().map(SinusoidalMlp::detached).transpose()?,
             classes: self.classes.as_ref().map(class).transpose()?,
         })
     }

@@ -43,6 +43,7 @@ impl Unet2dConfig {
         UnetSpec {
             inputs,
             timestep: Some(self.sinusoidal_embedding("time_embedding")),
+            interval: None,
             classes: self.classes.map(classes),
             encoder: self.encoder()?,
             middle: self.middle()?,

@@ -19,8 +19,8 @@ fn the_plan_counts_what_is_built() {
     for config in [
         ContextConfig::sprites(),
         small(),
-        ContextConfig { channels: 8, features: 8, contexts: 1, size: 28 }, // no shortcut
-        ContextConfig { channels: 1, features: 24, contexts: 10, size: 20 },
+        ContextConfig { channels: 8, features: 8, contexts: 1, size: 28, interval: false }, // no shortcut
+        ContextConfig { channels: 1, features: 24, contexts: 10, size: 20, interval: true },
     ] {
         let plan = ModelConfig::Context(config.clone()).plan().unwrap();
         let network = build(config);

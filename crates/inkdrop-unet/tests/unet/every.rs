@@ -17,6 +17,7 @@ pub fn all() -> Vec<ModelConfig> {
         DdpmConfig { norm: NormKind::Batch, multipliers: vec![1], attention: vec![0], ..ddpm() },
         DdpmConfig { norm: NormKind::None, blocks: 2, multipliers: vec![1, 1, 3], ..ddpm() },
         DdpmConfig { norm: NormKind::Instance, padding: 2, ..ddpm() },
+        DdpmConfig { interval: true, classes: Some(7), ..ddpm() },
     ];
     let improved = [
         improved(),
@@ -72,7 +73,9 @@ pub fn all() -> Vec<ModelConfig> {
     ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
-    let mut all = vec![ModelConfig::Context(context), ModelConfig::ImprovedSuperRes(super_res)];
+    let interval = ContextConfig { interval: true, ..context.clone() };
+    let mut all = vec![ModelConfig::Context(context), ModelConfig::Context(interval)];
+    all.push(ModelConfig::ImprovedSuperRes(super_res));
     all.extend(ddpm.map(ModelConfig::Ddpm));
     all.extend(improved.map(ModelConfig::Improved));
     all.extend(unet2d.map(ModelConfig::Unet2d));

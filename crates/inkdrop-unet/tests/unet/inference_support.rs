@@ -118,10 +118,14 @@ pub fn given(config: &ModelConfig, shape: &[i64], at: &[f64], classes: &[i64]) -
         *axis = (*axis / 4).max(1);
     }
     let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_));
+    let takes_interval = !config.interval_keys().is_empty();
     let conditioning = Conditioning {
         context: None,
         classes: config.classes().map(|_| ClassIds::new(classes, Device::Cpu).unwrap()),
         low_res: low_res.then(|| noise(&small, 500).to_kind(Kind::Float)),
+        interval: takes_interval
+            .then(|| at.iter().map(|time| (time / 2000.0) as f32).collect::<Vec<_>>())
+            .map(|lengths| Tensor::from_slice(&lengths)),
         first_image: 0,
     };
     let (x, t) = (noise(shape, 1000).to_kind(Kind::Float), times(config, at));
@@ -135,10 +139,12 @@ pub fn laid(given: Given, layout: Layout) -> Given {
 
 /// The same inputs in the kind of a network.
 pub fn in_kind(given: Given, kind: Kind) -> Given {
-    let Conditioning { context, classes, low_res, first_image } = given.conditioning;
-    let cast = |tensor: Option<Tensor>| tensor.map(|tensor| tensor.to_kind(kind));
-    let conditioning =
-        Conditioning { context: cast(context), classes, low_res: cast(low_res), first_image };
+    let cast = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_kind(kind));
+    let conditioning = Conditioning {
+        context: cast(&given.conditioning.context),
+        low_res: cast(&given.conditioning.low_res),
+        ..given.conditioning
+    };
     Given { x: given.x.to_kind(kind), conditioning, ..given }
 }
 
@@ -154,14 +160,16 @@ pub fn sorts(config: &ModelConfig) -> Vec<Given> {
     }
     if let ModelConfig::Context(context) = config {
         let mut with = Vec::new();
-        for Given { name, x, t, .. } in &all {
+        for Given { name, x, t, conditioning } in &all {
             let batch = x.size()[0];
             let rows = noise(&[batch, context.contexts], 77).to_kind(Kind::Float);
             let equal = rows.narrow(0, 0, 1).repeat([batch, 1]);
             for (sort, rows) in [("mixed", rows), ("equal", equal)] {
                 let (x, t) = (x.shallow_clone(), t.shallow_clone());
                 let name = format!("{name}, {sort} contexts");
-                with.push(Given { name, x, t, conditioning: Conditioning::context(rows) });
+                let conditioning =
+                    Conditioning { context: Some(rows), ..conditioning.shallow_clone() };
+                with.push(Given { name, x, t, conditioning });
             }
         }
         all.extend(with);

@@ -61,10 +61,12 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
         _ => Tensor::from_slice(&[3i64, 999]),
     };
     let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_));
+    let interval = !config.interval_keys().is_empty();
     let conditioning = Conditioning {
         context: None,
         classes: config.classes().map(|_| ClassIds::new(&[0, 3], Device::Cpu).unwrap()),
         low_res: low_res.then(|| Tensor::randn([2, channels, height / 4, width / 4], F32)),
+        interval: interval.then(|| Tensor::from_slice(&[0.25f32, 0.5])),
         first_image: 0,
     };
     (x, t, conditioning)

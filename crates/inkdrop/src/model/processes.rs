@@ -23,8 +23,8 @@ pub fn parse(text: &str) -> Result<DiffusionConfig> {
     })
 }
 
-/// Parses `edm`, `trig-flow` or `consistency`, optionally with σ_data; `vp`, `ve`, `iddpm`; `flow`, `flow:cosine` or
-/// `flow:vp`. `None` for another name.
+/// Parses `edm`, `trig-flow` or `consistency`, optionally with σ_data; `vp`, `ve`, `iddpm`, `mean-flow`; `flow`,
+/// `flow:cosine` or `flow:vp`. `None` for another name.
 fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
     let (name, option) = match text.split_once(':') {
         None => (text, None),
@@ -54,6 +54,7 @@ fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
         "consistency" => consistency(sigma_data()?),
         "trig-flow" => Preconditioning::TrigFlow { sigma_data: sigma_data()? },
         "flow" => Preconditioning::Flow { path: path()?, time_scale: 1000.0 },
+        "mean-flow" => plain(Preconditioning::MeanFlow { time_scale: 1000.0 })?,
         "vp" => plain(Preconditioning::Vp(BetaRange::default()))?,
         "ve" => plain(Preconditioning::Ve)?,
         "iddpm" => plain(Preconditioning::Iddpm)?,
@@ -79,7 +80,7 @@ fn with_timesteps(text: &str) -> Result<ProcessConfig> {
         "scaled-linear" => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
         "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         _ => bail!(
-            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, vp, ve or iddpm; or a .toml or .json file"
+            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, mean-flow, vp, ve or iddpm; or a .toml or .json file"
         ),
     };
     let of = || Box::new(schedule.clone());

@@ -202,7 +202,15 @@ impl Settings {
             return Ok(whole);
         }
         let available = process.timesteps().map(|process| process.schedule().num_timesteps());
+        let mean_flow = matches!(
+            process.config(),
+            DiffusionConfig::Continuous(ContinuousConfig {
+                preconditioning: Preconditioning::MeanFlow { .. },
+                ..
+            })
+        );
         let default = match sampler {
+            _ if mean_flow => FEW_STEPS,
             Sampler::Ddpm => available.unwrap_or(STEPS.0),
             Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
             Sampler::EdmEuler(_) => STEPS.0,

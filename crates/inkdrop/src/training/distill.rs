@@ -4,9 +4,9 @@ use std::path::Path;
 
 use inkdrop_process::{
     ConsistencyGrid, ConsistencyMidTraining, ConsistencyTuning, ContinuousConfig, DiffusionConfig,
-    LossType, Preconditioning, ProgressiveDistillation,
+    LossType, MeanFlow, Preconditioning, ProgressiveDistillation,
 };
-use inkdrop_schedule::LevelSpacing;
+use inkdrop_schedule::{FlowPath, LevelSpacing};
 use inkdrop_train::{EmaDecay, LrSchedule, OptimizerType, TrainConfig};
 use serde_json::Value;
 
@@ -29,6 +29,9 @@ pub enum DistillationMethod {
     /// Progressive distillation (Salimans & Ho 2022): half as many DDIM steps; the model is also the
     /// teacher.
     Progressive,
+    /// Mean velocities (MeanFlow, Geng et al. 2025): a rectified flow becomes a model of one or two steps, and
+    /// is also the teacher.
+    MeanFlow,
 }
 
 impl std::str::FromStr for DistillationMethod {
@@ -40,9 +43,10 @@ impl std::str::FromStr for DistillationMethod {
             "cmt" => Ok(Self::ConsistencyMidTraining),
             "cd" => Ok(Self::ConsistencyDistillation),
             "progressive" => Ok(Self::Progressive),
-            _ => {
-                Err(invalid!("distillation method `{name}`: expected ect, cmt, cd or progressive"))
-            }
+            "meanflow" => Ok(Self::MeanFlow),
+            _ => Err(invalid!(
+                "distillation method `{name}`: expected ect, cmt, cd, progressive or meanflow"
+            )),
         }
     }
 }
@@ -56,7 +60,8 @@ impl Training {
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
     /// 2e-4, 0.999 and trajectories of 16 steps. Progressive distillation goes from a model of continuous
     /// noise levels to eight steps, and from its own results to half as many, with a learning rate that
-    /// falls from 2e-4 to 0.
+    /// falls from 2e-4 to 0. MeanFlow does the same with a rectified flow, whose network gets an embedding
+    /// of the time interval.
     ///
     /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a
     ///   consistency model to tune further; for progressive distillation any process of continuous noise
@@ -79,6 +84,9 @@ impl Training {
             Model::open(&model, &ModelOverrides::default())?;
         let process = match method {
             DistillationMethod::Progressive => metadata.process.clone(),
+            DistillationMethod::MeanFlow => {
+                mean_velocities(&metadata.process).with_context(|| name.clone())?
+            }
             _ => tuned(&metadata.process).with_context(|| name.clone())?,
         };
         ensure!(
@@ -96,11 +104,17 @@ impl Training {
         let stored: Value = stored_metadata(&weights, "training")?.unwrap_or_default();
         let own = stored.get("data").cloned().unwrap_or_default();
         let own: Option<DataConfig> = serde_json::from_value(own).ok();
+        let model = match method {
+            DistillationMethod::MeanFlow => {
+                metadata.model.with_interval().with_context(|| name.clone())?
+            }
+            _ => metadata.model,
+        };
         let config = RunConfig {
             train: recipe(&stored, loss, Path::new(&name)),
             data: own.clone().unwrap_or(DataConfig::Custom {}),
             validation: None,
-            model: metadata.model,
+            model,
             process,
         };
         let mut table = RunConfig::table(&name, &config.to_toml()?)?;
@@ -137,6 +151,24 @@ pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
     Ok(ContinuousConfig { preconditioning, ..*config }.into())
 }
 
+/// The process of mean velocities that is made from a rectified flow.
+pub(super) fn mean_velocities(process: &DiffusionConfig) -> Result<DiffusionConfig> {
+    match process {
+        DiffusionConfig::Continuous(
+            config @ ContinuousConfig {
+                preconditioning: Preconditioning::Flow { path: FlowPath::Linear, time_scale },
+                ..
+            },
+        ) => {
+            let preconditioning = Preconditioning::MeanFlow { time_scale: *time_scale };
+            Ok(ContinuousConfig { preconditioning, ..*config }.into())
+        }
+        _ => bail!(
+            "MeanFlow starts from a rectified flow (linear path), such as one of `inkdrop train sprites-flow`"
+        ),
+    }
+}
+
 /// The process of a diffusion model of continuous noise levels that is no consistency model.
 fn continuous(process: &DiffusionConfig) -> Option<&ContinuousConfig> {
     let DiffusionConfig::Continuous(config) = process else { return None };
@@ -156,6 +188,7 @@ impl DistillationMethod {
                 LossType::ConsistencyDistillation(ConsistencyGrid::default())
             }
             Self::Progressive => LossType::ProgressiveDistillation(halved(metadata)?),
+            Self::MeanFlow => LossType::MeanFlow(MeanFlow::default()),
         })
     }
 }
@@ -205,7 +238,7 @@ fn recipe(stored: &Value, loss: LossType, model: &Path) -> TrainConfig {
             ..tuning
         },
         LossType::ConsistencyDistillation(_) => TrainConfig { teacher, ..tuning },
-        LossType::ProgressiveDistillation(_) => TrainConfig {
+        LossType::ProgressiveDistillation(_) | LossType::MeanFlow(_) => TrainConfig {
             lr: 2e-4,
             lr_schedule: LrSchedule::Cosine,
             optimizer: own.optimizer,

@@ -5,7 +5,7 @@ use inkdrop_process::DiffusionConfig;
 use inkdrop_train::{EmaDecay, Trainer};
 use inkdrop_unet::ModelConfig;
 
-use super::distill::tuned;
+use super::distill::{mean_velocities, tuned};
 use crate::Result;
 use crate::error::{Context, ensure};
 use crate::model::{ModelMetadata, SHORTCUT, Source};
@@ -75,8 +75,13 @@ impl Init {
         metadata: &ModelMetadata,
     ) -> Result<Vec<String>> {
         let weights = part(source, self.part.as_deref(), "--init-part")?;
-        let optional: &[&str] = if self.draw_shortcut { &SHORTCUT } else { &[] };
-        trainer.start_from(&weights, optional).with_context(|| {
+        // A network of mean velocities starts from a flow, with zeros in the layers that it lacks.
+        let interval = metadata.model.interval_keys();
+        let mut optional: Vec<&str> = interval.iter().map(String::as_str).collect();
+        if self.draw_shortcut {
+            optional.extend(SHORTCUT);
+        }
+        trainer.start_from(&weights, &optional).with_context(|| {
             let lacks = SHORTCUT.iter().all(|key| weights.get(key).is_none());
             let notebook = matches!(metadata.model, ModelConfig::Context(_)) && lacks;
             let choice = if notebook {
@@ -109,9 +114,13 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
 /// A note if the weights were trained for another process; training may adapt them.
 fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
     let theirs: Option<DiffusionConfig> = crate::model::stored_metadata(&source.whole, "process")?;
-    // A consistency model that is tuned from this one has another process on purpose.
-    let distills =
-        |theirs: &DiffusionConfig| tuned(theirs).is_ok_and(|ours| ours == metadata.process);
+    // A model that is distilled from this one may have another process on purpose.
+    let distills = |theirs: &DiffusionConfig| {
+        [tuned(theirs), mean_velocities(theirs)]
+            .into_iter()
+            .flatten()
+            .any(|p| p == metadata.process)
+    };
     let other = theirs.is_some_and(|theirs| theirs != metadata.process && !distills(&theirs));
     Ok(other
         .then(|| format!("note: {} was trained for another process than [process]", source.name)))

@@ -95,7 +95,10 @@ fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
     for method in ["cmt", "cd"] {
         refuses(&["fast/final.safetensors", "--method", method], "a consistency model already");
     }
-    refuses(&["edm/final.safetensors", "--method", "x"], "expected ect, cmt, cd or progressive");
+    refuses(
+        &["edm/final.safetensors", "--method", "x"],
+        "expected ect, cmt, cd, progressive or meanflow",
+    );
     train(&place, "sprites-flow", "flow", &["--steps", "2"]);
     refuses(&["flow/final.safetensors"], "starts from EDM's preconditioning");
 }
@@ -201,6 +204,45 @@ fn progressive_distillation_halves_the_steps() {
         &["distill", "sprites-edm/final.safetensors", "--guidance", "2", "--out", "no"],
         &["train.teacher_guidance"],
     );
+}
+
+/// A rectified flow gets an embedding of the time interval, which starts at zero; the run resumes.
+#[test]
+fn a_mean_flow_is_made_from_a_rectified_flow() {
+    let place = Place::new();
+    train(&place, "sprites-flow", "flow", &["--steps", "2"]);
+    let command = ["distill", "flow/final.safetensors", "--method", "meanflow", "--out", "mean"];
+    let more = ["--steps", "4", "--set", "train.checkpoint_every=2"];
+    let first = place.run(&[&command[..], &more[..]].concat()).succeeds();
+    assert!(!first.stderr.contains("trained for another process"), "{}", first.stderr);
+    let last = place.path("mean/final.safetensors");
+    let whole = tensors(&last);
+    assert!(whole.contains_key("intervalembed1.model.2.weight"));
+    for file in ["checkpoints/step-0000004", "final"] {
+        fs::remove_file(place.path(&format!("mean/{file}.safetensors"))).expect("a file");
+    }
+    place.run(&["train", "--resume", "--out", "mean"]).succeeds();
+    assert!(tensors(&last) == whole);
+
+    let sample = |more: &[&str]| {
+        let command = ["sample", "mean/final.safetensors", "-n", "2", "--out", "x.npz"];
+        place.run(&[&command[..], more].concat()).succeeds();
+        fs::read(place.path("x.npz")).expect("the samples")
+    };
+    let four = sample(&["--steps", "4"]);
+    assert_eq!(sample(&[]), four);
+    assert_ne!(sample(&["--steps", "1"]), four);
+    let detected = place.run(&["inspect", "mean/final.safetensors"]).succeeds().stdout;
+    assert!(detected.contains("interval=true") && detected.contains("mean-flow"), "{detected}");
+
+    let refuses = |model: &str, words| {
+        place.refuses(&["distill", model, "--method", "meanflow", "--out", "no"], &[words]);
+    };
+    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
+    refuses("edm/final.safetensors", "MeanFlow starts from a rectified flow");
+    let alone = ["train", "sprites-flow", "--out", "no", "--set", "train.loss={mean-flow={}}"];
+    let unset = ["--unset", "train.noise_distribution"];
+    place.refuses(&[&alone[..], &unset[..]].concat(), &["expected the preconditioning mean-flow"]);
 }
 
 /// The printed spacing is that of as many steps, and `sample` takes it.

@@ -14,7 +14,7 @@ use crate::options::{ProcessesArgs, Tf32};
 ///
 /// Training continues from the weights and with the data of the model. For the losses of consistency
 /// models (ect, cmt, cd) it must have EDM's preconditioning (as of `inkdrop train sprites-edm`); ect also
-/// tunes a consistency model. progressive takes any model of continuous noise levels. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+/// tunes a consistency model. progressive takes any model of continuous noise levels, meanflow a rectified flow. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model file
@@ -23,11 +23,12 @@ pub struct Arguments {
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// Method: ect (consistency tuning, Geng et al. 2024), cmt (consistency mid-training, Hu et al.
-    /// 2025, to be followed by ect), cd (consistency distillation, Song et al. 2023) or progressive
-    /// (progressive distillation to eight DDIM steps, then four, two and one, Salimans & Ho 2022)
+    /// 2025, to be followed by ect), cd (consistency distillation, Song et al. 2023), progressive
+    /// (progressive distillation to eight DDIM steps, then four, two and one, Salimans & Ho 2022) or
+    /// meanflow (mean velocities of a rectified flow, Geng et al. 2025)
     #[arg(long, value_name = "NAME", default_value = "ect")]
     method: DistillationMethod,
-    /// Guidance scale that the student learns, for cmt, cd and progressive; needs a model with classes or
+    /// Guidance scale that the student learns, for cmt, cd, progressive and meanflow; needs a model with classes or
     /// contexts (short for --set train.teacher_guidance=W)
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
