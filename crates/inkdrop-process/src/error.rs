@@ -68,6 +68,9 @@ pub enum ProcessError {
     /// A setting that consistency losses do not have.
     #[error("{0} does not go with a consistency loss: leave it out")]
     ConsistencyAlone(&'static str),
+    /// Self-conditioning with a loss that has none.
+    #[error("this loss knows no self-conditioning: set train.self_condition=0.0")]
+    SelfCondition,
     /// Distillation or mid-training without a teacher.
     #[error("this loss needs a teacher: name its file with train.teacher")]
     NeedsTeacher,
