@@ -76,6 +76,7 @@ pub fn shape(config: &ModelConfig, batch: i64) -> Vec<i64> {
     let [channels, height, width] = config.image_shape();
     match config {
         ModelConfig::Improved(config) if config.dims == 1 => vec![batch, channels, width],
+        ModelConfig::Lucid(config) if config.dims == 1 => vec![batch, channels, width],
         ModelConfig::Improved(config) if config.dims == 3 => {
             vec![batch, channels, 3, height, width]
         }
