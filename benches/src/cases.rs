@@ -70,6 +70,7 @@ fn small(config: &mut ModelConfig) {
             (config.size, config.blocks) = (size, 1);
             config.features.iter_mut().for_each(|width| *width = 32);
         }
+        ModelConfig::Lucid(config) => (config.size, config.features) = (size, 32),
     }
 }
 

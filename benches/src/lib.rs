@@ -76,6 +76,7 @@ pub fn training_options(config: &mut ModelConfig) -> Option<(&mut f64, &mut bool
             Some((&mut config.dropout, &mut config.checkpoint))
         }
         ModelConfig::Unet2d(config) => Some((&mut config.dropout, &mut config.checkpoint)),
+        ModelConfig::Lucid(config) => Some((&mut config.dropout, &mut config.checkpoint)),
     }
 }
 

@@ -12,7 +12,8 @@ use inkdrop_torch::{PackedConv, PostOp, Result, TorchError, multiplies_bf16};
 use crate::modulation::Modulation;
 use crate::{
     Activation, Block, BlockConditioning, Checkpointed, Conv, ConvConfig, ConvTranspose2d,
-    CudaGraphNetwork, HeadOrder, Mode, Network, Norm, ResBlock, SelfAttention, attend,
+    CudaGraphNetwork, HeadOrder, MemoryAttention, Mode, Network, Norm, ResBlock, SelfAttention,
+    attend,
 };
 
 /// Options of [`TrainableNetwork::compile`](crate::TrainableNetwork::compile).
@@ -91,6 +92,8 @@ pub trait Form: Debug + Clone + Send + Sized + 'static {
     type ResBlock: Block;
     /// A self-attention block.
     type Attention: Block;
+    /// An attention block with memory.
+    type MemoryAttention: Block;
 }
 
 /// Layers with named parameters and gradients.
@@ -108,6 +111,7 @@ impl Form for Trained {
     type ConvUnit = crate::context::ConvUnit;
     type ResBlock = Checkpointed<ResBlock>;
     type Attention = Checkpointed<SelfAttention>;
+    type MemoryAttention = Checkpointed<MemoryAttention>;
 }
 
 impl Form for Compiled {
@@ -117,6 +121,7 @@ impl Form for Compiled {
     type ConvUnit = CompiledConvUnit;
     type ResBlock = ResBlock<Compiled>;
     type Attention = CompiledSelfAttention;
+    type MemoryAttention = MemoryAttention<Compiled>;
 }
 
 /// A convolution in either form.

@@ -21,17 +21,19 @@ pub struct ConvConfig {
     pub strides: [i64; 3],
     /// Zero padding at both ends of every axis.
     pub padding: i64,
+    /// False for a convolution without bias, which has no key `bias`.
+    pub bias: bool,
 }
 
 impl ConvConfig {
     /// Two axes, stride 1 and an odd kernel padded so that height and width stay.
     pub fn same(inputs: i64, outputs: i64, kernel: i64) -> Self {
-        Self { dims: 2, inputs, outputs, kernel, strides: [1; 3], padding: kernel / 2 }
+        Self { dims: 2, inputs, outputs, kernel, strides: [1; 3], padding: kernel / 2, bias: true }
     }
 
     /// Two axes and a kernel as wide as its stride, without padding: height and width divide or multiply.
     pub fn patches(inputs: i64, outputs: i64, kernel: i64) -> Self {
-        Self { dims: 2, inputs, outputs, kernel, strides: [kernel; 3], padding: 0 }
+        Self { dims: 2, inputs, outputs, kernel, strides: [kernel; 3], padding: 0, bias: true }
     }
 
     /// A 3-wide kernel that halves height and width; a third axis before them stays.
@@ -42,6 +44,11 @@ impl ConvConfig {
     /// The same convolution over another number of axes.
     pub fn over(self, dims: usize) -> Self {
         Self { dims, ..self }
+    }
+
+    /// The same convolution without bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: false, ..self }
     }
 
     /// Number of multiplications for one output value, without the bias.
@@ -61,7 +68,7 @@ impl ConvConfig {
     }
 }
 
-/// A convolution over one, two or three axes, keys `weight` and `bias`.
+/// A convolution over one, two or three axes, keys `weight` and, where it has one, `bias`.
 ///
 /// ```
 /// use inkdrop_nn::{Conv, ConvConfig, Params};
@@ -89,7 +96,10 @@ impl Conv {
         let init = Init::FanIn(config.fan_in());
         let shape = config.shape(config.outputs, config.inputs);
         let weight = scope.torso_weight("weight", &shape, init)?;
-        let bias = scope.torso_weight("bias", &[config.outputs], init)?;
+        let bias = match config.bias {
+            true => scope.torso_weight("bias", &[config.outputs], init)?,
+            false => scope.unnamed_zeros(&[config.outputs])?,
+        };
         Ok(Self { weight, bias, config })
     }
 

@@ -69,6 +69,10 @@ impl Network for CudaGraphNetwork {
     fn kind(&self) -> Kind {
         self.0.network.kind()
     }
+
+    fn takes_self_condition(&self) -> bool {
+        self.0.network.takes_self_condition()
+    }
 }
 
 /// Maximum number of recordings, and of remembered signatures that occurred once.
@@ -295,11 +299,11 @@ impl<G> Recording<G> {
     }
 }
 
-/// Shapes and dtypes of x, t, context, classes and low_res: equal for all inputs of a recording.
+/// Shapes and dtypes of x, t and all conditions: equal for all inputs of a recording.
 #[derive(Debug, PartialEq, Eq)]
 struct Signature {
     device: Device,
-    forms: [Option<(Vec<i64>, Kind)>; 6],
+    forms: [Option<(Vec<i64>, Kind)>; 7],
 }
 
 impl Signature {
@@ -317,10 +321,14 @@ fn tensors<'a>(
     x: &'a Tensor,
     t: &'a Tensor,
     conditioning: &'a Conditioning,
-) -> [Option<&'a Tensor>; 6] {
-    let Conditioning { context, classes, low_res, interval, first_image: _ } = conditioning; // no dropout
+) -> [Option<&'a Tensor>; 7] {
+    // No dropout, so the place in the batch has no effect.
+    let Conditioning { context, classes, low_res, interval, self_condition, first_image: _ } =
+        conditioning;
     let classes = classes.as_ref().map(|classes| classes.tensor());
-    [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref(), interval.as_ref()]
+    let others = [context.as_ref(), classes, low_res.as_ref(), interval.as_ref()];
+    let [context, classes, low_res, interval] = others;
+    [Some(x), Some(t), context, classes, low_res, interval, self_condition.as_ref()]
 }
 
 /// Inputs of a recorded pass, at fixed addresses.
@@ -338,6 +346,7 @@ impl Inputs {
             classes: conditioning.classes.as_ref().map(|ids| ids.copied()).transpose()?,
             low_res: copied(&conditioning.low_res)?,
             interval: copied(&conditioning.interval)?,
+            self_condition: copied(&conditioning.self_condition)?,
             first_image: conditioning.first_image,
         };
         Ok(Self { x: copy(x)?, t: copy(t)?, conditioning })

@@ -1,4 +1,4 @@
-//! Sinusoidal timestep embeddings in the three published forms, and the sprites notebook's embedding MLP.
+//! Sinusoidal timestep embeddings in the published forms, and the sprites notebook's embedding MLP.
 
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Kind, Tensor};
@@ -90,6 +90,51 @@ pub fn diffusers_embedding(t: &Tensor, dim: i64, cosine_first: bool, shift: f64)
     let parts = if cosine_first { [cosines, sines] } else { [sines, cosines] };
     let embedding = Tensor::f_cat(&parts, -1)?;
     Ok(if dim % 2 == 1 { embedding.f_constant_pad_nd([0, 1])? } else { embedding })
+}
+
+/// The sinusoidal embedding in lucidrains' form: sines, then cosines, with frequencies down to 1/θ
+/// (Ho et al. 2020, whose θ is 10000).
+///
+/// ```
+/// use inkdrop_nn::lucid_embedding;
+/// use inkdrop_torch::tch::Tensor;
+///
+/// let e = lucid_embedding(&Tensor::from_slice(&[0i64, 999]), 64, 10_000.0)?;
+/// assert_eq!(e.size(), [2, 64]);
+/// assert_eq!(e.double_value(&[0, 32]), 1.0); // cos 0
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+///
+/// # Shapes
+/// - t: `[B]`, any real numbers
+/// - dim: even, at least 4
+/// - returns [B, dim] in f32: sin(t·f_i) for i < dim/2, then cos(t·f_i), f_i = θ^(−i/(dim/2 − 1))
+///
+/// # Errors
+/// libtorch cannot allocate it.
+pub fn lucid_embedding(t: &Tensor, dim: i64, theta: f64) -> Result<Tensor> {
+    let half = dim / 2;
+    let exponents = ramp(half, t)?.f_mul_scalar(-(theta.ln() / (half - 1) as f64))?;
+    let angles = angles(&t.f_to_kind(Kind::Float)?, &exponents)?;
+    Ok(Tensor::f_cat(&[angles.f_sin()?, angles.f_cos()?], -1)?)
+}
+
+/// Fourier features of t itself with learned or random frequencies: t, sines, cosines (lucidrains; the
+/// random form is that of Song et al. 2021).
+///
+/// # Shapes
+/// - t: `[B]`, any real numbers
+/// - frequencies: `[K]`, in turns for each unit of t
+/// - returns [B, 1 + 2·K] in the dtype of the frequencies
+///
+/// # Errors
+/// libtorch cannot allocate it.
+pub fn fourier_embedding(t: &Tensor, frequencies: &Tensor) -> Result<Tensor> {
+    let t = t.f_to_kind(frequencies.kind())?.f_unsqueeze(-1)?;
+    // Factor by factor, in the original's order: at t = 1000 the rounding shows.
+    let turns = t.f_mul(&frequencies.f_unsqueeze(0)?)?;
+    let angles = turns.f_mul_scalar(2.0)?.f_mul_scalar(std::f64::consts::PI)?;
+    Ok(Tensor::f_cat(&[&t, &angles.f_sin()?, &angles.f_cos()?], -1)?)
 }
 
 /// t·exp(exponents), [B, half].

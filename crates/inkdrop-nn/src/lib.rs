@@ -10,12 +10,14 @@ mod cuda_graph;
 mod embedding;
 mod fn_network;
 mod linear;
+mod memory_attention;
 mod modulation;
 mod network;
 mod norm;
 mod params;
 mod resample;
 mod residual;
+mod rms_norm;
 mod sequential;
 mod synchronization;
 
@@ -32,9 +34,13 @@ pub use compiled::{
 pub use context::{ConvUnit, ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};
 pub use cuda_graph::CudaGraphNetwork;
-pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
+pub use embedding::{
+    EmbedFc, diffusers_embedding, fourier_embedding, lucid_embedding, positional_embedding,
+    timestep_embedding,
+};
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
 pub use linear::{Embedding, Linear, Mlp};
+pub use memory_attention::{MemoryAttention, MemoryAttentionConfig, MemoryAttentionKeys};
 pub use modulation::{
     BlockConditioning, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder,
     Modulation,
@@ -44,5 +50,6 @@ pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
 pub use params::{Init, Param, Params, Role, Scope, Weight};
 pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
 pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
+pub use rms_norm::RmsNorm;
 pub use sequential::{Block, EmbedSequential, LayerConfig};
 pub use synchronization::SumOverProcesses;

@@ -239,6 +239,20 @@ impl Embedding {
         self.weight.size()[1]
     }
 
+    /// The rows of ids, with one vector more than the table has: that of the null class.
+    ///
+    /// # Shapes
+    /// - ids: `[B]` in i64, each in 0..=rows
+    /// - null: `[width]`, the vector of the id `rows`
+    /// - returns [B, width]
+    ///
+    /// # Errors
+    /// As [`Embedding::forward`].
+    pub fn forward_or_null(&self, ids: &Tensor, null: &Tensor) -> Result<Tensor> {
+        let rows = Tensor::f_cat(&[&*self.weight, &null.f_unsqueeze(0)?], 0)?;
+        Ok(Tensor::f_embedding(&rows, ids, -1, false, false)?)
+    }
+
     /// # Shapes
     /// - ids: `[B]` in i64, each in 0..rows
     /// - returns [B, width]

@@ -27,6 +27,11 @@ pub trait Network: Send {
 
     /// The dtype of the network's inputs and outputs.
     fn kind(&self) -> Kind;
+
+    /// True if the network takes [`Conditioning::self_condition`].
+    fn takes_self_condition(&self) -> bool {
+        false
+    }
 }
 
 /// A network with parameters and gradients.
@@ -49,6 +54,12 @@ pub trait TrainableNetwork: Network {
 
     /// Named parameters and buffers.
     fn params(&self) -> &Params;
+
+    /// True if the network takes [`Conditioning::self_condition`]; [`Network::takes_self_condition`]
+    /// asks here.
+    fn is_self_conditioned(&self) -> bool {
+        false
+    }
 
     /// Compiles the network for inference. The result is faster, equal within rounding, and has
     /// neither gradients nor parameters.
@@ -91,6 +102,10 @@ impl<N: TrainableNetwork> Network for N {
     fn kind(&self) -> Kind {
         self.params().kind()
     }
+
+    fn takes_self_condition(&self) -> bool {
+        self.is_self_conditioned()
+    }
 }
 
 /// Mode of a forward pass.
@@ -115,6 +130,8 @@ pub struct Conditioning {
     pub low_res: Option<Tensor>,
     /// Length t − r of a time interval, `[B]` in the units of t, for networks of mean velocities (MeanFlow).
     pub interval: Option<Tensor>,
+    /// An earlier prediction of x0 for self-conditioning (Chen et al. 2022), like x; zeros if absent.
+    pub self_condition: Option<Tensor>,
     /// Index of the first image in the batch of the whole step; 0 for a whole batch. In training,
     /// the dropout mask of image i follows from `first_image + i`, so that a microbatch has the masks
     /// of its part of the batch.
@@ -149,6 +166,7 @@ impl Conditioning {
             classes: self.classes.as_ref().map(ClassIds::shallow_clone),
             low_res: self.low_res.as_ref().map(Tensor::shallow_clone),
             interval: self.interval.as_ref().map(Tensor::shallow_clone),
+            self_condition: self.self_condition.as_ref().map(Tensor::shallow_clone),
             first_image: self.first_image,
         }
     }
@@ -168,6 +186,7 @@ impl Conditioning {
             classes: classes.transpose()?,
             low_res: self.low_res.as_ref().map(repeated).transpose()?,
             interval: self.interval.as_ref().map(repeated).transpose()?,
+            self_condition: self.self_condition.as_ref().map(repeated).transpose()?,
             first_image: self.first_image * times,
         })
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compiled::Normalization;
 use crate::modulation::Modulation;
+use crate::rms_norm::RmsNorm;
 use crate::synchronization::{SumOverProcesses, Synchronization};
 use crate::{Activation, CompiledNorm, Init, Mode, Scope, Weight};
 
@@ -16,7 +17,7 @@ use crate::{Activation, CompiledNorm, Init, Mode, Scope, Weight};
 const EPS: f64 = 1e-5;
 
 /// Computes in the dtype of the weights, which stay in f32 in mixed precision.
-fn in_kind_of(
+pub(crate) fn in_kind_of(
     weight: &Tensor,
     x: &Tensor,
     norm: impl FnOnce(&Tensor) -> Result<Tensor>,
@@ -329,6 +330,12 @@ pub enum NormKind {
     Batch,
     /// [`InstanceNorm`].
     Instance,
+    /// [`RmsNorm`] of images with this many axes; no option of a config.
+    #[serde(skip)]
+    Rms {
+        /// 1, 2 or 3.
+        dims: usize,
+    },
     /// No normalisation, no keys.
     None,
 }
@@ -348,6 +355,16 @@ impl NormConfig {
     /// Group normalisation with ε 1e-5.
     pub fn groups(groups: i64) -> Self {
         Self { kind: NormKind::Group, groups, eps: EPS }
+    }
+
+    /// RMS normalisation of images with this many axes.
+    pub fn rms(dims: usize) -> Self {
+        Self { kind: NormKind::Rms { dims }, ..Self::groups(1) }
+    }
+
+    /// No normalisation.
+    pub fn none() -> Self {
+        Self { kind: NormKind::None, ..Self::groups(1) }
     }
 }
 
@@ -372,6 +389,8 @@ pub enum Norm {
     Batch(BatchNorm),
     /// [`InstanceNorm`].
     Instance(InstanceNorm),
+    /// [`RmsNorm`].
+    Rms(RmsNorm),
     /// The identity.
     None,
 }
@@ -389,6 +408,7 @@ impl Norm {
             }
             NormKind::Batch => Self::Batch(BatchNorm::new(scope, channels)?),
             NormKind::Instance => Self::Instance(InstanceNorm::new(scope, channels)?),
+            NormKind::Rms { dims } => Self::Rms(RmsNorm::new(scope, dims, channels)?),
             NormKind::None => Self::None,
         })
     }
@@ -403,6 +423,7 @@ impl Norm {
             Self::Group(norm) => norm.forward(x),
             Self::Batch(norm) => norm.forward(x, mode),
             Self::Instance(norm) => norm.forward(x),
+            Self::Rms(norm) => norm.forward(x),
             Self::None => Ok(x.shallow_clone()),
         }
     }
@@ -420,6 +441,7 @@ impl Norm {
             Self::Instance(norm) => {
                 Self::Instance(InstanceNorm { affine: detached(&norm.affine)? })
             }
+            Self::Rms(norm) => Self::Rms(norm.detached()?),
             Self::None => Self::None,
         };
         Ok(CompiledNorm::new(norm, fuse))

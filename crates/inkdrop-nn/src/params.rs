@@ -60,6 +60,14 @@ impl Weight {
     pub(crate) fn new(tensor: Tensor) -> Self {
         Self(tensor)
     }
+
+    /// The same tensor without gradients.
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn detached(&self) -> Result<Self> {
+        Ok(Self(self.0.f_detach()?))
+    }
 }
 
 impl Clone for Weight {
@@ -253,6 +261,24 @@ impl Scope<'_> {
     pub fn buffer(&mut self, name: &str, shape: &[i64], value: f64) -> Result<Weight> {
         let tensor = self.filled(shape, Init::Constant(value), self.params.kind)?;
         Ok(self.push(name, tensor, Role::Buffer))
+    }
+
+    /// Adds a buffer that is drawn once and not trained, in full precision; zeros in a network that is
+    /// built uninitialised.
+    ///
+    /// - factor: multiplies the drawn values
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn drawn(&mut self, name: &str, shape: &[i64], init: Init, factor: f64) -> Result<Weight> {
+        let init = if self.params.initialize { init } else { Init::Constant(0.0) };
+        let tensor = self.filled(shape, init, Kind::Float)?.f_mul_scalar(factor)?;
+        Ok(self.push(name, tensor.f_to_kind(self.params.kind)?, Role::Buffer))
+    }
+
+    /// Zeros in the compute dtype without a name: what a layer without this weight computes with.
+    pub(crate) fn unnamed_zeros(&self, shape: &[i64]) -> Result<Weight> {
+        Ok(Weight::new(self.filled(shape, Init::Constant(0.0), self.kind)?))
     }
 
     /// Adds a counter: a single i64, 0.

@@ -30,6 +30,9 @@ pub struct ResBlockConfig {
     pub dropout: f64,
     /// Configuration of both normalisations.
     pub norm: NormConfig,
+    /// Norm and activation follow each convolution instead of preceding it (lucidrains); the embedding
+    /// and the dropout are then at the first.
+    pub norm_after: bool,
     /// Activation after the norms and before the embedding's projection.
     pub activation: Activation,
     /// Initialises the second convolution with zeros.
@@ -74,6 +77,8 @@ pub struct ResBlockKeys {
     pub skip: &'static str,
     /// The second convolution is initialised before the embedding's projection (nanodiffusion).
     pub conv2_before_embedding: bool,
+    /// The embedding's projection is initialised before all convolutions (lucidrains).
+    pub embedding_first: bool,
 }
 
 impl ResBlockKeys {
@@ -87,6 +92,7 @@ impl ResBlockKeys {
         conv2: "out_layers.3",
         skip: "skip_connection",
         conv2_before_embedding: false,
+        embedding_first: false,
     };
 
     /// nanodiffusion's ResidualBlock.
@@ -99,6 +105,20 @@ impl ResBlockKeys {
         conv2: "conv_2.1",
         skip: "residual_connection",
         conv2_before_embedding: true,
+        embedding_first: false,
+    };
+
+    /// lucidrains' ResnetBlock.
+    pub const LUCID: Self = Self {
+        norm1: "block1.norm",
+        conv1: "block1.proj",
+        embedding: "mlp.1",
+        class_bias: "class_bias",
+        norm2: "block2.norm",
+        conv2: "block2.proj",
+        skip: "res_conv",
+        conv2_before_embedding: false,
+        embedding_first: true,
     };
 
     /// diffusers' ResnetBlock2D.
@@ -111,6 +131,7 @@ impl ResBlockKeys {
         conv2: "conv2",
         skip: "conv_shortcut",
         conv2_before_embedding: false,
+        embedding_first: false,
     };
 }
 
@@ -126,6 +147,7 @@ impl ResBlockConfig {
             scale_shift: false,
             dropout: 0.0,
             norm: NormConfig::groups(32),
+            norm_after: false,
             activation: Activation::Silu,
             zero_out: true,
             skip_kernel: 1,
@@ -160,6 +182,19 @@ impl ResBlockConfig {
         Self { embedding, zero_out: false, keys: ResBlockKeys::DDPM, ..base }
     }
 
+    /// lucidrains' ResnetBlock: convolution, then RMS normalisation and activation; scale-shift norm.
+    pub fn lucid(dims: usize, inputs: i64, outputs: i64, embedding: i64) -> Self {
+        Self {
+            dims,
+            scale_shift: true,
+            norm: NormConfig::rms(dims),
+            norm_after: true,
+            zero_out: false,
+            keys: ResBlockKeys::LUCID,
+            ..Self::improved(inputs, outputs, embedding)
+        }
+    }
+
     /// The first convolution.
     pub fn conv1(&self) -> ConvConfig {
         ConvConfig::same(self.inputs, self.outputs, 3).over(self.dims)
@@ -184,6 +219,9 @@ impl ResBlockConfig {
 
 /// Residual block: skip(x) + conv2(act(norm2(conv1(act(norm1(x)))))), with the timestep embedding at
 /// norm2 (Ho et al. 2020, appendix B; Nichol & Dhariwal 2021 for the scale-shift norm).
+///
+/// With [`ResBlockConfig::norm_after`] it is skip(x) + act(norm2(conv2(act(norm1(conv1(x)))))), with the
+/// timestep embedding at norm1.
 ///
 /// ```
 /// use inkdrop_nn::{Block, Mode, Params, ResBlock, ResBlockConfig, BlockConditioning};
@@ -219,11 +257,17 @@ impl ResBlock {
             let new = if config.zero_out { Conv::new_zero } else { Conv::new };
             new(&mut scope.sub(keys.conv2), config.conv2())
         };
-        let norm1 = Norm::new(&mut scope.sub(keys.norm1), norm, inputs)?;
+        let linear = |scope: &mut Scope, width| {
+            Linear::new(&mut scope.sub(keys.embedding), width, config.embedded())
+        };
+        let embedding = config.embedding.filter(|_| keys.embedding_first);
+        let first = embedding.map(|width| linear(scope, width)).transpose()?;
+        let before = if config.norm_after { outputs } else { inputs };
+        let norm1 = Norm::new(&mut scope.sub(keys.norm1), norm, before)?;
         let conv1 = Conv::new(&mut scope.sub(keys.conv1), config.conv1())?;
         let early = keys.conv2_before_embedding.then(|| conv2(scope)).transpose()?;
-        let linear = |width| Linear::new(&mut scope.sub(keys.embedding), width, config.embedded());
-        let embedding = config.embedding.map(linear).transpose()?;
+        let later = config.embedding.filter(|_| !keys.embedding_first);
+        let embedding = later.map(|width| linear(scope, width)).transpose()?.or(first);
         let table = |rows| Embedding::new(&mut scope.sub(keys.class_bias), rows, outputs);
         let class_bias = config.classes.map(table).transpose()?;
         let norm2 = Norm::new(&mut scope.sub(keys.norm2), norm, outputs)?;
@@ -278,6 +322,11 @@ impl<F: Form> ResBlock<F> {
         }
     }
 
+    fn divided(&self, sum: Tensor) -> Result<Tensor> {
+        let divisor = self.config.divisor;
+        Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
+    }
+
     /// Dropout in training, with one key for each call. It draws nothing at a probability of 0.
     fn dropout(&self, h: Tensor, first_image: i64, mode: Mode) -> Result<Tensor> {
         let probability = self.config.dropout;
@@ -288,11 +337,37 @@ impl<F: Form> ResBlock<F> {
     }
 }
 
+impl<F: Form> ResBlock<F> {
+    /// Convolution, norm, modulation, activation, dropout; convolution, norm, activation.
+    fn norm_after(
+        &self,
+        x: &Tensor,
+        conditioning: &BlockConditioning,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let activation = Some(self.config.activation);
+        let h = self.conv1.forward(&self.resample(x)?)?;
+        let modulation = self.projection.modulation(conditioning, &self.config)?;
+        let h = self.norm1.forward_modulated(&h, &modulation, activation, mode)?;
+        let h = self.conv2.forward(&self.dropout(h, conditioning.first_image, mode)?)?;
+        let h = self.norm2.forward_modulated(&h, &Modulation::None, activation, mode)?;
+        let x = self.resample(x)?;
+        Ok(match &self.skip {
+            Some(conv) => conv.forward_add(&x, &h)?,
+            None => h.f_add(&x)?,
+        })
+    }
+}
+
 impl<F: Form> Block for ResBlock<F> {
     /// # Shapes
     /// - x: [B, inputs, ...]
     /// - returns [B, outputs, ...], halved or doubled where the block resamples
     fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+        if self.config.norm_after {
+            let sum = self.norm_after(x, conditioning, mode)?;
+            return self.divided(sum);
+        }
         let activation = Some(self.config.activation);
         let h = self.norm1.forward_modulated(x, &Modulation::None, activation, mode)?;
         let h = self.conv1.forward(&self.resample(&h)?)?;
@@ -302,9 +377,7 @@ impl<F: Form> Block for ResBlock<F> {
         let h = self.dropout(h, conditioning.first_image, mode)?;
         let x = self.resample(x)?;
         let skip = self.skip.as_ref().map(|conv| conv.forward(&x)).transpose()?.unwrap_or(x);
-        let sum = self.conv2.forward_add(&h, &skip)?; // residual connection
-        let divisor = self.config.divisor;
-        Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
+        self.divided(self.conv2.forward_add(&h, &skip)?) // residual connection
     }
 
     fn random(&self) -> bool {

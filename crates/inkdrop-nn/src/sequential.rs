@@ -8,8 +8,8 @@ use inkdrop_torch::tch::Tensor;
 use crate::compiled::{Compiled, Convolution, Form, Trained};
 use crate::{
     AttentionConfig, BlockConditioning, Checkpointed, CompileOptions, Conv, ConvConfig, Downsample,
-    FusedProjectionBuilder, Mode, ResBlock, ResBlockConfig, ResampleConfig, Scope, SelfAttention,
-    Upsample,
+    FusedProjectionBuilder, MemoryAttention, MemoryAttentionConfig, Mode, ResBlock, ResBlockConfig,
+    ResampleConfig, Scope, SelfAttention, Upsample, double,
 };
 
 /// A layer that takes x and the conditioning of its network. Clones share their weights.
@@ -36,6 +36,13 @@ pub enum LayerConfig {
     Res(ResBlockConfig),
     /// A self-attention block.
     Attention(AttentionConfig),
+    /// An attention block with memory (lucidrains).
+    MemoryAttention(MemoryAttentionConfig),
+    /// 2×2 pixels become one with four times the channels (space-to-depth), without parameters; channel
+    /// c·4 + 2·row + column.
+    Unshuffle,
+    /// Nearest-neighbour upsampling of height and width, without parameters.
+    Double,
     /// Downsampling: half the height and width.
     Down(ResampleConfig),
     /// Upsampling: twice the height and width.
@@ -47,6 +54,9 @@ enum Layer<F: Form> {
     Conv(F::Conv),
     Res(Box<F::ResBlock>),
     Attention(Box<F::Attention>),
+    MemoryAttention(Box<F::MemoryAttention>),
+    Unshuffle,
+    Double,
     Down(Downsample<F>),
     Up(Upsample<F>),
 }
@@ -103,6 +113,12 @@ impl EmbedSequential {
                     let block = |scope: &mut Scope| SelfAttention::new(scope, config);
                     Layer::Attention(Box::new(Checkpointed::new(scope, checkpoint, block)?))
                 }
+                LayerConfig::MemoryAttention(config) => {
+                    let block = |scope: &mut Scope| MemoryAttention::new(scope, config);
+                    Layer::MemoryAttention(Box::new(Checkpointed::new(scope, checkpoint, block)?))
+                }
+                LayerConfig::Unshuffle => Layer::Unshuffle,
+                LayerConfig::Double => Layer::Double,
             })
         };
         Ok(Self { layers: layers.iter().map(layer).collect::<Result<_>>()? })
@@ -125,6 +141,11 @@ impl EmbedSequential {
                 Layer::Attention(block) => {
                     Layer::Attention(Box::new(block.block().compile(options)?))
                 }
+                Layer::MemoryAttention(block) => {
+                    Layer::MemoryAttention(Box::new(block.block().compile(options)?))
+                }
+                Layer::Unshuffle => Layer::Unshuffle,
+                Layer::Double => Layer::Double,
                 Layer::Down(down) => Layer::Down(down.compile(pack)?),
                 Layer::Up(up) => Layer::Up(up.compile(pack)?),
             })
@@ -151,6 +172,9 @@ impl<F: Form> EmbedSequential<F> {
             Layer::Conv(conv) => conv.forward(&x),
             Layer::Res(block) => block.forward(&x, conditioning, mode),
             Layer::Attention(block) => block.forward(&x, conditioning, mode),
+            Layer::MemoryAttention(block) => block.forward(&x, conditioning, mode),
+            Layer::Unshuffle => Ok(x.f_pixel_unshuffle(2)?),
+            Layer::Double => double(&x),
             Layer::Down(down) => down.forward(&x),
             Layer::Up(up) => up.forward(&x),
         })

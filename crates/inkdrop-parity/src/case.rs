@@ -75,14 +75,20 @@ impl Case {
         Ok(self.row(key, Status::Compared(distance)))
     }
 
-    /// Compares a result in f64, where only the rounding of the f32 reference remains.
+    /// Compares a result in f64, where only the rounding of the f32 reference remains: 1e-6, and what the
+    /// case says of the original's own run in f64.
     pub(crate) fn compare_double(
         &self,
         key: &str,
         ours: &Tensor,
         theirs: &Tensor,
     ) -> Result<Comparison> {
-        let distance = Distance::between(ours, theirs, Tolerance::Scaled(1e-6))
+        let stated = self.weights.metadata_text("f64_out_max_abs_diff");
+        let tolerance = match stated.map(str::parse::<f64>).transpose()? {
+            Some(stated) => Tolerance::Absolute(stated + 1e-6),
+            None => Tolerance::Scaled(1e-6),
+        };
+        let distance = Distance::between(ours, theirs, tolerance)
             .with_context(|| format!("{}: {key}", self.name))?;
         Ok(self.row(format!("{key} in f64"), Status::Compared(distance)))
     }

@@ -23,6 +23,7 @@ mod consistency;
 mod improved;
 mod layer;
 mod loss;
+mod lucid;
 mod phema;
 mod report;
 mod rng;
@@ -46,7 +47,7 @@ pub use report::{Comparison, Distance, Status};
 pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
     let case = Case::open(path)?;
     match (case.kind.as_str(), case.family.as_str()) {
-        ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d") => {
+        ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d" | "lucid") => {
             unet::check(&case)
         }
         ("chain", "context") => chain::check_sprites(&case),
@@ -59,6 +60,9 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("consistency", "meanflow") => consistency::check_mean_flow(&case),
         ("consistency", "ct" | "cd") => consistency::check_distance(&case),
         ("loss", "improved") => loss::check(&case),
+        ("chain", "lucid") => lucid::check_chain(&case),
+        ("schedule", "lucid") => lucid::check_schedule(&case),
+        ("loss", "lucid") => lucid::check_loss(&case),
         ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
         ("train", "improved" | "ddp") => train::check(&case),

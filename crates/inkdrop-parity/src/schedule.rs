@@ -61,7 +61,7 @@ pub(crate) fn check_improved(case: &Case) -> Result<Vec<Comparison>> {
 }
 
 /// Joins all tables within tolerance into one comparison; the others stay separate.
-fn summary(case: &Case, tables: Vec<Comparison>) -> Vec<Comparison> {
+pub(crate) fn summary(case: &Case, tables: Vec<Comparison>) -> Vec<Comparison> {
     let count = tables.len();
     let (right, wrong): (Vec<Comparison>, Vec<Comparison>) =
         tables.into_iter().partition(Comparison::ok);
@@ -76,7 +76,7 @@ fn summary(case: &Case, tables: Vec<Comparison>) -> Vec<Comparison> {
 }
 
 /// The table with improved-diffusion's name.
-fn table(schedule: &Schedule, name: &str) -> Option<Array1<f64>> {
+pub(crate) fn table(schedule: &Schedule, name: &str) -> Option<Array1<f64>> {
     Some(match name {
         "betas" => schedule.betas().clone(),
         "alphas_cumprod" => schedule.alphas_cumprod().clone(),
@@ -95,6 +95,6 @@ fn table(schedule: &Schedule, name: &str) -> Option<Array1<f64>> {
     })
 }
 
-fn tensor(values: &Array1<f64>) -> Tensor {
+pub(crate) fn tensor(values: &Array1<f64>) -> Tensor {
     Tensor::from_slice(&values.to_vec())
 }

@@ -8,7 +8,7 @@ use inkdrop_unet::{Features, ImageSize, ModelConfig};
 use serde_json::{Map, Value};
 
 use crate::report::Tolerance;
-use crate::{Case, Comparison};
+use crate::{Case, Comparison, lucid};
 
 /// Builds a network with these weights.
 pub(crate) fn network(
@@ -25,6 +25,7 @@ pub(crate) fn network(
 fn model(case: &Case) -> Result<(ModelConfig, Mode)> {
     let mut arguments: Map<String, Value> = case.config()?;
     let train = arguments.remove("mode").is_some_and(|mode| mode == "train");
+    arguments.remove("call"); // see lucid.rs
     let model = model_config(case, Value::Object(arguments), case.tensor("x")?)?;
     Ok((model, if train { Mode::Train } else { Mode::Eval }))
 }
@@ -130,6 +131,9 @@ fn features(
 
 fn forward(case: &Case, network: &dyn TrainableNetwork, mode: Mode) -> Result<Tensor> {
     let (x, t, conditioning) = inputs(case, network.params().kind())?;
+    if let Some(guided) = lucid::guided(case, network, (&x, &t))? {
+        return Ok(guided);
+    }
     Ok(network.forward_mode(&x, &t, &conditioning, mode)?)
 }
 
@@ -143,9 +147,10 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
     };
     let conditioning = Conditioning {
         context: optional("context"),
-        classes: case.weights.get("y").map(class_ids).transpose()?,
+        classes: lucid::called_classes(case)?.as_ref().map(class_ids).transpose()?,
         low_res: optional("low_res"),
         interval: None,
+        self_condition: optional("x_self_cond"),
         first_image: 0,
     };
     Ok((x, t, conditioning))
@@ -159,7 +164,7 @@ pub(crate) fn class_ids(y: &Tensor) -> Result<ClassIds> {
 
 /// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
 /// every forward pass.
-fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
+pub(crate) fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
     let mut sum = 0.0;
     for param in network.params().trained() {
         let grad = param.tensor.grad();

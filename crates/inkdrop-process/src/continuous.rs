@@ -5,7 +5,7 @@ use inkdrop_schedule::{
     FlowPath, LevelSpacing, NoiseDistribution, NoiseLevel, NoiseLevels, Preconditioning,
     PreconditioningCoefs, PredictionType, SamplingSchedule, SolverStep, loss_weights,
 };
-use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
@@ -364,9 +364,7 @@ impl ContinuousObjective {
             let expected = format!("{:?}, that of x0, and {} levels", x0.size(), levels.len());
             return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
         }
-        let at = |of: fn(&NoiseLevel) -> f64| per_image(levels, of, x0);
-        let signal = x0.f_mul(&at(NoiseLevel::signal)?)?;
-        let x = signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?;
+        let x = noisy(x0, levels, noise)?;
         let preconditioning = &self.process.config.preconditioning;
         let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
         let conditioning = &self.process.at_an_instant(conditioning, x0)?;
@@ -381,6 +379,12 @@ impl ContinuousObjective {
         Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
     }
 
+    /// The noise levels of quantiles, `[B]`.
+    fn levels(&self, t: &Tensor) -> Result<Vec<NoiseLevel>, ProcessError> {
+        let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
+        Ok(quantiles.into_iter().map(|t| self.level(t)).collect())
+    }
+
     /// The weight of each image on the error of F.
     fn weights(&self, levels: &[NoiseLevel], coefs: &[PreconditioningCoefs]) -> Vec<f64> {
         let weight = |(level, coefs): (&NoiseLevel, &PreconditioningCoefs)| {
@@ -388,6 +392,7 @@ impl ContinuousObjective {
             // An error of F is c_out² times as large as one of x0, squared.
             match self.config.weighting {
                 Weighting::None => 1.0,
+                Weighting::Snr => snr * coefs.output.powi(2),
                 Weighting::MinSnr { gamma } => snr.min(gamma) * coefs.output.powi(2),
                 Weighting::SoftMinSnr { gamma } => {
                     loss_weights::soft_min(snr, gamma) * coefs.output.powi(2)
@@ -406,6 +411,13 @@ impl ContinuousObjective {
             _ => out.f_sub(target)?.f_square()?,
         })
     }
+}
+
+/// x = √ᾱ·x0 + √(1−ᾱ)·ε.
+fn noisy(x0: &Tensor, levels: &[NoiseLevel], noise: &Tensor) -> Result<Tensor, ProcessError> {
+    let at = |of: fn(&NoiseLevel) -> f64| per_image(levels, of, x0);
+    let signal = x0.f_mul(&at(NoiseLevel::signal)?)?;
+    Ok(signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?)
 }
 
 /// The output F for which D(x; σ) = x0: (x0 − skip·x)/output with x = √ᾱ·x0 + √(1−ᾱ)·ε, where the
@@ -430,8 +442,27 @@ impl TrainingObjective for ContinuousObjective {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
-        let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
-        let levels: Vec<NoiseLevel> = quantiles.into_iter().map(|t| self.level(t)).collect();
-        self.terms_at(network, (x0, &levels, noise), conditioning, mode)
+        self.terms_at(network, (x0, &self.levels(t)?, noise), conditioning, mode)
+    }
+
+    fn self_condition(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor, ProcessError> {
+        let _guard = no_grad_guard();
+        let levels = self.levels(t)?;
+        let x = noisy(x0, &levels, noise)?;
+        let preconditioning = &self.process.config.preconditioning;
+        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
+        let forward = |input: &Tensor, time: &Tensor| {
+            Ok(network.forward_mode(input, time, conditioning, mode)?)
+        };
+        let out = ContinuousProcess::output(&coefs, &x, forward)?;
+        let (skip, output) =
+            (per_image(&coefs, |c| c.skip, &x)?, per_image(&coefs, |c| c.output, &x)?);
+        Ok(x.f_mul(&skip)?.f_add(&out.f_mul(&output)?)?)
     }
 }

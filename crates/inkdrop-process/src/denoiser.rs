@@ -1,5 +1,7 @@
 //! Denoisers: the trait that samplers take, and the denoiser of a network with its process.
 
+use std::cell::RefCell;
+
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_schedule::SolverStep;
 use inkdrop_torch::tch::Tensor;
@@ -61,10 +63,13 @@ impl<F: Fn(&Tensor, f64) -> Result<Tensor, ProcessError>> Denoiser for FnDenoise
 }
 
 /// A network with its diffusion process and the conditioning of a batch.
+///
+/// A network that takes a self-condition gets the x0 of the call before, clipped if the process says so,
+/// and zeros in the first call: use a new denoiser for each run.
 pub struct NetworkDenoiser<'a> {
     process: &'a dyn DiffusionProcess,
     network: &'a dyn Network,
-    conditioning: Conditioning,
+    conditioning: RefCell<Conditioning>,
     clip: bool,
 }
 
@@ -76,6 +81,7 @@ impl<'a> NetworkDenoiser<'a> {
         network: &'a dyn Network,
         conditioning: Conditioning,
     ) -> Self {
+        let conditioning = RefCell::new(conditioning);
         Self { process, network, conditioning, clip: process.clips() }
     }
 
@@ -91,7 +97,19 @@ impl Denoiser for NetworkDenoiser<'_> {
             let (what, expected) = ("x", "[B, C, ...]".to_string());
             return Err(ProcessError::Shape { what, given: x.size(), expected });
         }
-        let prediction = self.process.predict(self.network, x, step, &self.conditioning)?;
+        let mut conditioning = self.conditioning.borrow_mut();
+        let fits = |earlier: &Tensor| earlier.size() == x.size();
+        let has_condition = conditioning.self_condition.as_ref().is_some_and(fits);
+        if self.network.takes_self_condition() && !has_condition {
+            // As absent, but of the same form as later ones, for networks that record their passes.
+            conditioning.self_condition = Some(x.f_zeros_like()?);
+        }
+        let prediction = self.process.predict(self.network, x, step, &conditioning)?;
+        if self.network.takes_self_condition() {
+            let x0 = &prediction.x0;
+            let clipped = self.process.clips().then(|| x0.f_clamp(-1.0, 1.0)).transpose()?;
+            conditioning.self_condition = Some(clipped.unwrap_or_else(|| x0.shallow_clone()));
+        }
         if self.clip { prediction.clipped(x, step) } else { Ok(prediction) }
     }
 }

@@ -112,6 +112,26 @@ pub trait TrainingObjective: fmt::Debug {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<LossTerms, ProcessError>;
+
+    /// A prediction of x0 without gradient and without clipping, for self-conditioning: what
+    /// [`TrainingObjective::terms`] takes as [`Conditioning::self_condition`] (Chen et al. 2022,
+    /// algorithm 1).
+    ///
+    /// # Shapes
+    /// As [`TrainingObjective::terms`]; returns [B, C, H, W]
+    ///
+    /// # Errors
+    /// As [`TrainingObjective::terms`], or the loss knows no self-conditioning.
+    fn self_condition(
+        &self,
+        network: &dyn TrainableNetwork,
+        batch: (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor, ProcessError> {
+        let _ = (network, batch, conditioning, mode);
+        Err(ProcessError::SelfCondition)
+    }
 }
 
 impl From<Process> for Box<dyn DiffusionProcess> {

@@ -68,6 +68,9 @@ pub enum ProcessError {
     /// A setting that consistency losses, distillation and MeanFlow do not have.
     #[error("{0} does not go with this loss: leave it out")]
     ConsistencyAlone(&'static str),
+    /// Self-conditioning with a loss that has none.
+    #[error("this loss knows no self-conditioning: set train.self_condition=0.0")]
+    SelfCondition,
     /// A distillation without a teacher.
     #[error("this loss needs a teacher: name its file with train.teacher")]
     NeedsTeacher,

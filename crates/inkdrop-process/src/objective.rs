@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{NoiseDistribution, PredictionType, loss_weights};
-use inkdrop_torch::tch::{Reduction, Tensor};
+use inkdrop_torch::tch::{Reduction, Tensor, no_grad_guard};
 use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,8 @@ pub enum Weighting {
     /// Weight 1 for all timesteps.
     #[default]
     None,
+    /// SNR on the error of x0: whatever the network predicts, as an unweighted error of ε.
+    Snr,
     /// min(SNR, γ) on the error of x0 (Hang et al. 2023).
     MinSnr {
         /// γ; 5 is usual.
@@ -98,7 +100,7 @@ impl Weighting {
     /// Validates the numbers.
     pub(crate) fn check(&self) -> Result<(), ProcessError> {
         let numbers: &[(&'static str, f64)] = match self {
-            Self::None => &[],
+            Self::None | Self::Snr => &[],
             Self::MinSnr { gamma } | Self::SoftMinSnr { gamma } => &[("gamma", *gamma)],
             Self::P2 { k, .. } => &[("k", *k)],
         };
@@ -203,6 +205,7 @@ impl<P: Borrow<Process>> Objective<P> {
         }
         let table = match config.weighting {
             Weighting::None => None,
+            Weighting::Snr => Some(loss_weights::snr(schedule, mean)),
             Weighting::MinSnr { gamma } => Some(loss_weights::min_snr(schedule, mean, gamma)?),
             Weighting::SoftMinSnr { gamma } => {
                 Some(loss_weights::soft_min_snr(schedule, mean, gamma)?)
@@ -307,5 +310,21 @@ impl<P: Borrow<Process> + std::fmt::Debug> TrainingObjective for Objective<P> {
             }
             _ => self.error_terms(&batch, &out),
         }
+    }
+
+    fn self_condition(
+        &self,
+        network: &dyn TrainableNetwork,
+        (x0, t, noise): (&Tensor, &Tensor, &Tensor),
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> Result<Tensor, ProcessError> {
+        let _guard = no_grad_guard();
+        let process = self.process();
+        let t = &to_device_async(t, x0.device())?;
+        let x = process.q_sample(x0, t, noise, self.config.forward_noise)?;
+        let out = network.forward_mode(&x, &process.network_time(t)?, conditioning, mode)?;
+        let scales = Scales::at(&process.tables, t, &x)?;
+        Ok(prediction_from_output(process.config(), &out, &x, &scales)?.x0)
     }
 }

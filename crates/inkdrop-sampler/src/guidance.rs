@@ -24,6 +24,69 @@ impl GuidanceInterval {
     }
 }
 
+/// How guidance combines the outputs of two denoisers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GuidanceRule {
+    /// Guidance scale; 0 is the unconditional output alone, 1 the conditional one, more extrapolates.
+    pub scale: f64,
+    /// Part that is kept of the guidance parallel to the conditional output, image by image: 1 (all) to 0
+    /// (none), which prevents saturation (adaptive projected guidance, Sadat et al. 2024, section 4).
+    pub parallel: f64,
+    /// φ: the standard deviation of each image becomes that of the conditional output by this fraction,
+    /// 0 (off) to 1 (full) (Lin et al. 2023, section 3.4). An image for which either is 0 is kept.
+    pub rescale: f64,
+}
+
+impl GuidanceRule {
+    /// Plain guidance with this scale.
+    pub fn new(scale: f64) -> Self {
+        Self { scale, parallel: 1.0, rescale: 0.0 }
+    }
+
+    /// True for cond and uncond in a fixed proportion, whatever their values.
+    fn is_linear(&self) -> bool {
+        self.parallel == 1.0 && self.rescale == 0.0
+    }
+
+    /// The guided output.
+    ///
+    /// # Shapes
+    /// - cond, uncond: [B, C, ...]; returns the same
+    ///
+    /// # Errors
+    /// Shapes that do not match.
+    pub fn guide(&self, cond: &Tensor, uncond: &Tensor) -> Result<Tensor, ProcessError> {
+        let guided = match self.parallel {
+            1.0 => lerp(uncond, cond, self.scale)?,
+            kept => {
+                let update = damped(&cond.f_sub(uncond)?, cond, kept)?;
+                cond.f_add(&update.f_mul_scalar(self.scale - 1.0)?)?
+            }
+        };
+        if self.rescale == 0.0 {
+            return Ok(guided);
+        }
+        let factor = per_image_std(cond)?.f_div(&per_image_std(&guided)?)?;
+        // 0/0 and x/0 where a prediction is flat, as of an untrained network: such an image is kept.
+        let spread = factor.f_isfinite()?.f_logical_and(&factor.f_gt(0)?)?;
+        let factor = factor.f_where_self(&spread, &factor.f_ones_like()?)?;
+        let factor = factor.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
+        Ok(guided.f_mul(&factor)?)
+    }
+}
+
+/// x with its component parallel to y, image by image, multiplied by `kept`; computed in f64.
+fn damped(x: &Tensor, y: &Tensor, kept: f64) -> Result<Tensor, TorchError> {
+    let flat = |x: &Tensor| x.f_to_kind(Kind::Double)?.f_flatten(1, -1);
+    let (rows, along) = (flat(x)?, flat(y)?);
+    let norm = along.f_norm_scalaropt_dim(2.0, [1i64].as_slice(), true)?.f_clamp_min(1e-12)?;
+    let unit = along.f_div(&norm)?;
+    let length = rows.f_mul(&unit)?.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Double)?;
+    let parallel = length.f_mul(&unit)?;
+    let damped = rows.f_sub(&parallel.f_mul_scalar(1.0 - kept)?)?;
+    Ok(damped.f_to_kind(x.kind())?.f_view_as(x)?)
+}
+
 /// Classifier-free guidance: ε = ε_uncond + scale·(ε_cond − ε_uncond) (Ho & Salimans 2022).
 ///
 /// With a weaker model of the same kind as `uncond` it is autoguidance (Karras et al. 2024). Neither
@@ -32,10 +95,9 @@ impl GuidanceInterval {
 pub struct ClassifierFreeGuidance<C, U> {
     cond: C,
     uncond: U,
-    scale: f64,
+    rule: GuidanceRule,
     interval: GuidanceInterval,
-    rescale: f64,
-    rescaled_variable: PredictionType,
+    variable: PredictionType,
 }
 
 impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
@@ -43,8 +105,8 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     /// - uncond: the unconditional denoiser, or the weaker model
     /// - scale: guidance scale; 0 is `uncond` alone, 1 is `cond` alone, more extrapolates
     pub fn new(cond: C, uncond: U, scale: f64) -> Self {
-        let (interval, rescaled_variable) = (GuidanceInterval::ALL, PredictionType::Epsilon);
-        Self { cond, uncond, scale, interval, rescale: 0.0, rescaled_variable }
+        let (interval, variable) = (GuidanceInterval::ALL, PredictionType::Epsilon);
+        Self { cond, uncond, rule: GuidanceRule::new(scale), interval, variable }
     }
 
     /// Limits guidance to an interval of σ.
@@ -59,46 +121,45 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     /// - variable: the prediction type of the networks, whose standard deviation is kept
     ///   (`PosteriorMean` is treated as `Sample`); the paper uses v
     pub fn rescale(self, rescale: f64, variable: PredictionType) -> Self {
-        Self { rescale, rescaled_variable: variable, ..self }
+        Self { rule: GuidanceRule { rescale, ..self.rule }, variable, ..self }
     }
 
-    /// The guided value, with the standard deviation of `cond` by a fraction φ.
-    fn rescaled(&self, cond: &Tensor, uncond: &Tensor) -> Result<Tensor, ProcessError> {
-        let guided = lerp(uncond, cond, self.scale)?;
-        let factor = per_image_std(cond)?.f_div(&per_image_std(&guided)?)?;
-        // 0/0 and x/0 where a prediction is flat, as of an untrained network: such an image is kept.
-        let spread = factor.f_isfinite()?.f_logical_and(&factor.f_gt(0)?)?;
-        let factor = factor.f_where_self(&spread, &factor.f_ones_like()?)?;
-        let factor = factor.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
-        Ok(guided.f_mul(&factor)?)
+    /// Keeps only a part of the guidance that is parallel to the prediction of `cond`; see
+    /// [`GuidanceRule::parallel`].
+    ///
+    /// - parallel: 1 (all) to 0 (none)
+    /// - variable: the prediction type of the networks, in which the two components are told apart
+    ///   (`PosteriorMean` is treated as `Sample`); lucidrains' is that of the network, the paper's is x0
+    pub fn parallel(self, parallel: f64, variable: PredictionType) -> Self {
+        Self { rule: GuidanceRule { parallel, ..self.rule }, variable, ..self }
     }
 }
 
 impl<C: Denoiser, U: Denoiser> Denoiser for ClassifierFreeGuidance<C, U> {
     fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
         let cond = self.cond.denoise(x, step)?;
-        if self.scale == 1.0 || !self.interval.contains(step.from.sigma()) {
+        if self.rule.scale == 1.0 || !self.interval.contains(step.from.sigma()) {
             return Ok(cond);
         }
         // Two passes, not one of twice the batch: on the CPU one pass would gain nothing.
         let uncond = self.uncond.denoise(x, step)?;
-        if self.rescale == 0.0 {
+        if self.rule.is_linear() {
             // Interpolating both x0 and ε avoids a division by √ᾱ, which may be 0.
-            let x0 = lerp(&uncond.x0, &cond.x0, self.scale)?;
-            let eps = lerp(&uncond.eps, &cond.eps, self.scale)?;
+            let x0 = lerp(&uncond.x0, &cond.x0, self.rule.scale)?;
+            let eps = lerp(&uncond.eps, &cond.eps, self.rule.scale)?;
             return Ok(Prediction { x0, eps, mean: None, ..cond });
         }
-        match self.rescaled_variable {
+        match self.variable {
             PredictionType::Epsilon => {
-                let eps = self.rescaled(&cond.eps, &uncond.eps)?;
+                let eps = self.rule.guide(&cond.eps, &uncond.eps)?;
                 cond.with_eps(eps, x, step)
             }
             PredictionType::Sample | PredictionType::PosteriorMean => {
-                let x0 = self.rescaled(&cond.x0, &uncond.x0)?;
+                let x0 = self.rule.guide(&cond.x0, &uncond.x0)?;
                 cond.with_x0(x0, x, step)
             }
             PredictionType::Velocity => {
-                let v = self.rescaled(&cond.v(step)?, &uncond.v(step)?)?;
+                let v = self.rule.guide(&cond.v(step)?, &uncond.v(step)?)?;
                 let x0 = x.f_mul_scalar(step.from.signal())?;
                 let x0 = x0.f_sub(&v.f_mul_scalar(step.from.noise())?)?;
                 cond.with_x0(x0, x, step)

@@ -43,7 +43,8 @@ pub use error::SamplerError;
 pub use euler::{Euler, EulerAncestral, euler, euler_ancestral};
 pub use flow_heun::{FlowHeun, flow_heun};
 pub use guidance::{
-    ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, DynamicThresholding, GuidanceInterval,
+    ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, DynamicThresholding,
+    GuidanceInterval, GuidanceRule,
 };
 pub use heun::{Churn, Edm, Heun, edm, heun};
 pub use ipndm::{Ipndm, ipndm};

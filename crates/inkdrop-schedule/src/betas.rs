@@ -80,6 +80,21 @@ pub enum ScheduleConfig {
         #[serde(default = "one")]
         tau: f64,
     },
+    /// [`SigmoidCumprod`](Self::SigmoidCumprod) as denoising-diffusion-pytorch computes it: the logistic
+    /// function of both ends is rounded to f32, which shows in the last β.
+    SigmoidLucid {
+        /// T, the number of timesteps.
+        steps: usize,
+        /// First argument of the logistic function; −3 by default.
+        #[serde(default = "minus_three")]
+        start: f64,
+        /// Last argument, above `start`; 3 by default.
+        #[serde(default = "three")]
+        end: f64,
+        /// Temperature τ > 0; 1 by default.
+        #[serde(default = "one")]
+        tau: f64,
+    },
     /// The same β at every timestep.
     Constant {
         /// T, the number of timesteps.
@@ -127,6 +142,7 @@ impl ScheduleConfig {
             | Self::Cosine { steps }
             | Self::Sigmoid { steps, .. }
             | Self::SigmoidCumprod { steps, .. }
+            | Self::SigmoidLucid { steps, .. }
             | Self::Constant { steps, .. } => *steps,
             Self::Betas { betas } => betas.len(),
             Self::ZeroTerminalSnr { of } => of.num_timesteps(),
@@ -162,6 +178,7 @@ impl ScheduleConfig {
             Self::SigmoidCumprod { steps, start, end, tau } => {
                 sigmoid_cumprod(steps, start, end, tau)?
             }
+            Self::SigmoidLucid { steps, start, end, tau } => sigmoid_lucid(steps, start, end, tau)?,
         })
     }
 }
@@ -247,6 +264,28 @@ fn sigmoid_cumprod(
     let beta = |i: usize| 1.0 - at(i + 1) / at(i);
     // Not f64::min, which would take 0.999 for a NaN.
     Ok(Array1::from_shape_fn(steps, |i| if beta(i) > MAX_BETA { MAX_BETA } else { beta(i) }))
+}
+
+/// ᾱ(u) = (v_T − σ(u/τ))/(v_T − v_0), β clipped to [0, 0.999]; v_0, v_T and their difference in f32.
+fn sigmoid_lucid(
+    steps: usize,
+    start: f64,
+    end: f64,
+    tau: f64,
+) -> Result<Array1<f64>, ScheduleError> {
+    check_cumprod(start, end, tau)?;
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let rounded = |x: f64| logistic(f64::from((x / tau) as f32)) as f32;
+    let (first, last) = (rounded(start), rounded(end));
+    let (last, span) = (f64::from(last), f64::from(last - first));
+    let at = |i: usize| {
+        let u = i as f64 / steps as f64;
+        (last - logistic((u * (end - start) + start) / tau)) / span
+    };
+    Ok(Array1::from_shape_fn(steps, |i| {
+        let beta = 1.0 - at(i + 1) / at(i);
+        if beta.is_nan() { beta } else { beta.clamp(0.0, MAX_BETA) }
+    }))
 }
 
 fn check_cumprod(start: f64, end: f64, tau: f64) -> Result<(), ScheduleError> {

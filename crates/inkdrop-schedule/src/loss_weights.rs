@@ -25,15 +25,28 @@ pub fn min_snr(
     gamma: f64,
 ) -> Result<Array1<f64>, ScheduleError> {
     require(gamma > 0.0 && gamma.is_finite(), "gamma", gamma, "a finite number above 0")?;
-    Ok(Zip::from(&schedule.snr()).and(schedule.posterior_mean_coef1()).map_collect(
-        |&snr, &coef1| match prediction {
+    Ok(bounded_snr(schedule, prediction, gamma))
+}
+
+/// Loss weights SNR of the squared error of x0: whatever the network predicts, those of an unweighted
+/// error of ε (Ho et al. 2020, eq. 14).
+///
+/// Conversion to other prediction targets and result are those of [`min_snr`].
+pub fn snr(schedule: &Schedule, prediction: PredictionType) -> Array1<f64> {
+    bounded_snr(schedule, prediction, f64::INFINITY)
+}
+
+/// min(SNR, γ) for the error of x0, converted to another prediction type.
+fn bounded_snr(schedule: &Schedule, prediction: PredictionType, gamma: f64) -> Array1<f64> {
+    Zip::from(&schedule.snr()).and(schedule.posterior_mean_coef1()).map_collect(|&snr, &coef1| {
+        match prediction {
             PredictionType::Epsilon if snr <= gamma => 1.0,
             PredictionType::Epsilon => gamma / snr,
             PredictionType::Sample => snr.min(gamma),
             PredictionType::PosteriorMean => snr.min(gamma) / coef1.powi(2),
             PredictionType::Velocity => snr.min(gamma) / (snr + 1.0),
-        },
-    ))
+        }
+    })
 }
 
 /// γ·SNR/(γ + SNR), the smooth minimum of SNR and γ.

@@ -38,6 +38,9 @@ pub enum TimestepSpacing {
     /// n evenly spaced timesteps from 0 to T − 1, both included, rounded half to even
     /// (Lin et al. 2023, table 2); a single one is 0. `linspace50`.
     Linspace(usize),
+    /// n + 1 evenly spaced numbers from −1 to T − 1, rounded down, without the first
+    /// (denoising-diffusion-pytorch, in f32 as there); `truncated50`.
+    Truncated(usize),
     /// n timesteps whose square roots are evenly spaced from 0 to √(0.8·T), rounded down: dense near
     /// the data (Song et al. 2020, appendix D.3). n is at most 1 + √(0.8·T). `quadratic20`.
     Quadratic(usize),
@@ -59,6 +62,7 @@ impl TimestepSpacing {
             Self::Trailing(count) => trailing(*count, steps),
             Self::Leading { count, offset } => leading(*count, *offset, steps),
             Self::Linspace(count) => even(*count, steps),
+            Self::Truncated(count) => truncated(*count, steps),
             Self::Quadratic(count) => quadratic(*count, steps),
             Self::Explicit(timesteps) => {
                 check_timestep_map(timesteps, steps).map(|()| timesteps.clone())
@@ -142,6 +146,18 @@ fn even(count: usize, steps: usize) -> Result<Vec<usize>, ScheduleError> {
     Ok((0..count).map(|i| at(i).round_ties_even() as usize).collect())
 }
 
+fn truncated(count: usize, steps: usize) -> Result<Vec<usize>, ScheduleError> {
+    check_count(count, steps)?;
+    // PyTorch's linspace, which counts from the nearer end.
+    let (first, last) = (-1.0f32, (steps - 1) as f32);
+    let stride = (last - first) / count as f32;
+    let at = |i: usize| match i < count.div_ceil(2) {
+        true => first + stride * i as f32,
+        false => last - stride * (count - i) as f32,
+    };
+    Ok((1..=count).map(|i| at(i) as usize).collect())
+}
+
 fn quadratic(count: usize, steps: usize) -> Result<Vec<usize>, ScheduleError> {
     check_count(count, steps)?;
     let end = (steps as f64 * 0.8).sqrt();
@@ -166,7 +182,7 @@ impl FromStr for TimestepSpacing {
     type Err = ScheduleError;
 
     /// Reads `` (all), `50`, `10,15,20`, `sections10,15,20`, `ddim50`, `trailing50`, `leading50`,
-    /// `leading50+1`, `linspace50`, `quadratic20` or `at:0,10,500`.
+    /// `leading50+1`, `linspace50`, `truncated50`, `quadratic20` or `at:0,10,500`.
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let number = |digits: &str| {
             digits
@@ -186,6 +202,8 @@ impl FromStr for TimestepSpacing {
             Self::Leading { count: number(count)?, offset: number(offset)? }
         } else if let Some(count) = text.strip_prefix("linspace") {
             Self::Linspace(number(count)?)
+        } else if let Some(count) = text.strip_prefix("truncated") {
+            Self::Truncated(number(count)?)
         } else if let Some(count) = text.strip_prefix("quadratic") {
             Self::Quadratic(number(count)?)
         } else if let Some(steps) = text.strip_prefix("at:") {
@@ -207,6 +225,7 @@ impl fmt::Display for TimestepSpacing {
             Self::Leading { count, offset: 0 } => write!(f, "leading{count}"),
             Self::Leading { count, offset } => write!(f, "leading{count}+{offset}"),
             Self::Linspace(count) => write!(f, "linspace{count}"),
+            Self::Truncated(count) => write!(f, "truncated{count}"),
             Self::Quadratic(count) => write!(f, "quadratic{count}"),
             Self::Explicit(steps) => {
                 f.write_str("at:")?;

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use inkdrop_process::{ForwardNoise, LossType, NoiseDistribution, ObjectiveConfig, Weighting};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::BatchOptions;
+use crate::batch::{BatchOptions, step_seed};
 use crate::run_folder::CheckpointPolicy;
 use crate::{
     AdamConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig, TrainError,
@@ -92,6 +92,10 @@ pub struct TrainConfig {
     /// 2024). For a single process.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub immiscible: bool,
+    /// Self-conditioning, for networks that take an earlier prediction: probability of a step whose batch
+    /// gets one, from a call without gradient (Chen et al. 2022); in [0, 1]. Other steps train without.
+    #[serde(skip_serializing_if = "is_half")]
+    pub self_condition: f64,
     /// Data augmentation: mirrors each image left to right with probability 0.5.
     pub flip: bool,
     /// Data augmentation: crops images that are larger than the network's input at random places.
@@ -122,6 +126,10 @@ pub struct TrainConfig {
 
 fn is_adam(value: &OptimizerType) -> bool {
     *value == OptimizerType::Adam
+}
+
+fn is_half(value: &f64) -> bool {
+    *value == 0.5
 }
 
 fn is_zero(value: &f64) -> bool {
@@ -166,6 +174,7 @@ impl Default for TrainConfig {
             forward_noise: ForwardNoise::Standard,
             offset_noise: 0.0,
             immiscible: false,
+            self_condition: 0.5,
             flip: false,
             crop: false,
             low_res: None,
@@ -224,6 +233,13 @@ impl TrainConfig {
             forward_noise: self.forward_noise,
             noise_distribution: self.noise_distribution,
         }
+    }
+
+    /// True if a step trains with self-conditioning: one draw for the whole batch, from (seed, step).
+    pub(crate) fn self_conditions(&self, step: usize) -> bool {
+        // 53 bits of a seed of its own: no other random number of the step moves.
+        let bits = step_seed(step_seed(self.seed, step), 1) >> 11;
+        (bits as f64) < self.self_condition * (1u64 << 53) as f64
     }
 
     /// The settings of a batch.
@@ -322,7 +338,9 @@ impl TrainConfig {
             "a model file, since train.teacher_guidance is set",
         )?;
         let dropout = self.label_dropout;
-        field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")
+        field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")?;
+        let condition = self.self_condition;
+        field((0.0..=1.0).contains(&condition), "train.self_condition", condition, "0 to 1")
     }
 
     fn check_groups(&self) -> Result<(), TrainError> {

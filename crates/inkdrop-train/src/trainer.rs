@@ -299,7 +299,7 @@ impl Trainer {
             // Each layer draws the same dropout key in all microbatches; with the index of the image,
             // the masks of a batch do not depend on its division.
             let _generator = DefaultGenerator::seeded(seed as i64);
-            let terms = self.loss_terms(self.network.as_ref(), batch, &range, Mode::Train)?;
+            let terms = self.training_terms(batch, &range)?;
             let weights = batch.importance_weights(&range, &terms.loss)?;
             // Importance sampling of timesteps: the weights keep the expected loss the same.
             let loss = terms.loss.f_mul(&weights)?.f_sum(terms.loss.kind())?;
@@ -311,7 +311,25 @@ impl Trainer {
         batch_loss.finish()
     }
 
-    /// The loss of a network on a microbatch.
+    /// The loss of a microbatch in training, with self-conditioning if this step has it.
+    fn training_terms(
+        &self,
+        batch: &TrainingBatch,
+        range: &Range<usize>,
+    ) -> Result<LossTerms, TrainError> {
+        let (network, mode) = (self.network.as_ref(), Mode::Train);
+        let part = |tensor: &Tensor| TrainingBatch::part(tensor, range);
+        let (x0, t, noise) = (part(&batch.x0)?, part(&batch.t)?, part(&batch.noise)?);
+        let images = (&x0, &t, &noise);
+        let mut conditioning = batch.conditioning(range)?;
+        if network.is_self_conditioned() && self.config.self_conditions(self.step) {
+            let earlier = self.objective.self_condition(network, images, &conditioning, mode)?;
+            conditioning.self_condition = Some(earlier);
+        }
+        Ok(self.objective.terms(network, images, &conditioning, mode)?)
+    }
+
+    /// The loss of a network on a microbatch, without self-conditioning.
     pub(crate) fn loss_terms(
         &self,
         network: &dyn TrainableNetwork,

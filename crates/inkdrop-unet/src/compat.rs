@@ -3,15 +3,17 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    ConfigError, ContextArguments, DdpmArguments, ImageSize, ImprovedArguments, ModelConfig,
-    Unet2dArguments, Unrepresentable,
+    ConfigError, ContextArguments, DdpmArguments, ImageSize, ImprovedArguments, LucidArguments,
+    ModelConfig, Unet2dArguments, Unrepresentable,
 };
 
 /// Error of a config from constructor arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
     /// The family is unknown.
-    #[error("unknown family `{0}`: expected context, ddpm, improved, improved-super-res or unet2d")]
+    #[error(
+        "unknown family `{0}`: expected context, ddpm, improved, improved-super-res, unet2d or lucid"
+    )]
     Family(String),
     /// An unknown argument, or one of another type.
     #[error("arguments of {family}: {problem}")]
@@ -32,7 +34,7 @@ pub enum ArgumentsError {
 impl ModelConfig {
     /// The network that the constructor of a published implementation would build.
     ///
-    /// - family: `context`, `ddpm`, `improved`, `improved-super-res` or `unet2d`
+    /// - family: `context`, `ddpm`, `improved`, `improved-super-res`, `unet2d` or `lucid`
     /// - arguments: by their published names (for `unet2d` the config.json); missing ones have
     ///   the published defaults
     /// - size: image size, used if the arguments have none
@@ -74,6 +76,7 @@ impl ModelConfig {
                 read::<ImprovedArguments, _>(family, arguments)?.config(size),
             ),
             "unet2d" => Self::Unet2d(read::<Unet2dArguments, _>(family, arguments)?.config(size)?),
+            "lucid" => Self::Lucid(read::<LucidArguments, _>(family, arguments)?.config(size)?),
             _ => return Err(ArgumentsError::Family(family.to_string())),
         };
         model.check()?;

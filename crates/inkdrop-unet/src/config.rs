@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::spec::UnetSpec;
 use crate::{
     BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, ImageSize, ImprovedConfig,
-    Plan, Unet, Unet2dConfig,
+    LucidConfig, Plan, Unet, Unet2dConfig,
 };
 
 /// Config of a network of any family, in the form of config files and checkpoints.
@@ -24,6 +24,8 @@ pub enum ModelConfig {
     ImprovedSuperRes(ImprovedConfig),
     /// diffusers' UNet2DModel.
     Unet2d(Unet2dConfig),
+    /// lucidrains' U-Nets (denoising-diffusion-pytorch).
+    Lucid(LucidConfig),
 }
 
 /// A checked config: all families but one are a [`Unet`].
@@ -33,7 +35,7 @@ enum Architecture<'a> {
 }
 
 impl ModelConfig {
-    /// The family's name: `context`, `ddpm`, `improved`, `improved-super-res` or `unet2d`.
+    /// The family's name: `context`, `ddpm`, `improved`, `improved-super-res`, `unet2d` or `lucid`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Context(_) => "context",
@@ -41,6 +43,7 @@ impl ModelConfig {
             Self::Improved(_) => "improved",
             Self::ImprovedSuperRes(_) => "improved-super-res",
             Self::Unet2d(_) => "unet2d",
+            Self::Lucid(_) => "lucid",
         }
     }
 
@@ -53,6 +56,7 @@ impl ModelConfig {
                 (config.channels, config.size)
             }
             Self::Unet2d(config) => (config.channels, config.size),
+            Self::Lucid(config) => (config.channels, config.size),
         };
         [channels, size.height, size.width]
     }
@@ -71,6 +75,7 @@ impl ModelConfig {
             Self::Ddpm(config) => config.size = size,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.size = size,
             Self::Unet2d(config) => config.size = size,
+            Self::Lucid(config) => config.size = size,
         }
         Ok(())
     }
@@ -82,6 +87,7 @@ impl ModelConfig {
             Self::Ddpm(config) => config.channels,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.outputs,
             Self::Unet2d(config) => config.outputs,
+            Self::Lucid(config) => config.outputs,
         }
     }
 
@@ -126,14 +132,30 @@ impl ModelConfig {
         keys.flat_map(|key| ["weight", "bias"].map(|name| format!("{key}.{name}"))).collect()
     }
 
-    /// Number of classes of a class-conditional network.
+    /// Number of classes of a class-conditional network, without a null class of its own
+    /// ([`ModelConfig::null_class`]).
     pub fn classes(&self) -> Option<i64> {
         match self {
             Self::Context(_) => None,
             Self::Ddpm(config) => config.classes,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.classes,
             Self::Unet2d(config) => config.classes,
+            Self::Lucid(config) => config.classes,
         }
+    }
+
+    /// The class that stands for no class in a family whose network has one beyond its classes. Others
+    /// have at most one of their classes as null class.
+    pub fn null_class(&self) -> Option<i64> {
+        match self {
+            Self::Lucid(config) => config.classes,
+            _ => None,
+        }
+    }
+
+    /// True if the network takes an earlier prediction of x0 beside x (self-conditioning).
+    pub fn self_condition(&self) -> bool {
+        matches!(self, Self::Lucid(LucidConfig { self_condition: true, .. }))
     }
 
     /// Checks the config without a tensor.
@@ -154,6 +176,7 @@ impl ModelConfig {
             Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
             Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
             Self::Unet2d(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Lucid(config) => Architecture::Unet(Box::new(config.spec()?)),
         })
     }
 
@@ -167,6 +190,7 @@ impl ModelConfig {
             Self::Improved(config) | Self::ImprovedSuperRes(config) if config.dims == 1 => {
                 vec![width]
             }
+            Self::Lucid(config) if config.dims == 1 => vec![width],
             Self::Improved(config) | Self::ImprovedSuperRes(config) if config.dims == 3 => {
                 vec![height, height, width]
             }

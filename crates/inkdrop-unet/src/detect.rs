@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
+use crate::{ContextConfig, DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
 
 /// Names and shapes of a state_dict.
 #[derive(Debug, Clone, Default)]
@@ -44,15 +44,12 @@ pub enum DetectError {
 }
 
 /// The families that can be detected.
-pub const FAMILIES: [&str; 4] = ["context", "ddpm", "improved", "unet2d"];
+pub const FAMILIES: [&str; 5] = ["context", "ddpm", "improved", "unet2d", "lucid"];
 
 /// Networks that are not supported, and parts of keys that they have: all of one entry.
-const UNSUPPORTED: [(&str, &[&str]); 15] = [
+const UNSUPPORTED: [(&str, &[&str]); 12] = [
     ("EDM2's U-Net (Karras et al. 2024)", &["enc.", "dec.", "emb_fourier."]),
     ("EDM's U-Net (Karras et al. 2022)", &["enc.", "dec.", "map_layer0."]),
-    ("lucidrains' classifier-free U-Net", &["downs.0.0.block1.", "classes_emb."]),
-    ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.block1.", "ups."]),
-    ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.mlp.", "ups."]),
     ("score_sde's network (Song et al. 2021)", &["all_modules."]),
     ("DiT, a diffusion transformer", &["blocks.0.adaLN_modulation."]),
     ("U-ViT, a diffusion transformer", &["in_blocks.0.", "out_blocks.0."]),
@@ -65,10 +62,12 @@ const UNSUPPORTED: [(&str, &[&str]); 15] = [
     ("imagen-pytorch's U-Net", &["to_time_hiddens."]),
 ];
 
-/// Prefixes of keys that only one family has.
-const MARKS: [(&str, &[&str]); 4] = [
+/// Prefixes of keys that only one family has, or one whose prefixes continue another one's.
+const MARKS: [(&str, &[&str]); 5] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
+    // Its keys begin like nanodiffusion's, which has no lists of layers below `downs.`.
+    ("lucid", &["downs.0.0.", "ups.0.0."]),
     ("improved", &["input_blocks.", "output_blocks."]),
     ("unet2d", &["down_blocks.", "up_blocks."]),
 ];
@@ -155,7 +154,14 @@ impl ModelConfig {
             return Err(DetectError::Unsupported(name));
         }
         let marked = |(_, marks): &&(&str, &[&str])| marks.iter().any(|mark| shapes.any(mark));
-        let families: Vec<&str> = MARKS.iter().filter(marked).map(|(family, _)| *family).collect();
+        let found: Vec<_> = MARKS.iter().filter(marked).collect();
+        // A family whose marks are the beginnings of another one's is not meant.
+        let continued = |(family, marks): &(&str, &[&str])| {
+            let longer = |other: &&str| marks.iter().any(|mark| other.starts_with(mark));
+            found.iter().any(|(other, marks)| other != family && marks.iter().any(longer))
+        };
+        let families: Vec<&str> =
+            found.iter().filter(|entry| !continued(entry)).map(|(family, _)| *family).collect();
         let family = match families[..] {
             [] => return Err(DetectError::Unknown),
             [family] => family,
@@ -165,6 +171,7 @@ impl ModelConfig {
             "context" => ContextConfig::detect(shapes),
             "ddpm" => DdpmConfig::detect(shapes),
             "improved" => ImprovedConfig::detect(shapes),
+            "lucid" => LucidConfig::detect(shapes),
             _ => Unet2dConfig::detect(shapes),
         };
         let sound = detected.filter(|detected| detected.config.check().is_ok());

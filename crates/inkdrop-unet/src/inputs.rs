@@ -23,28 +23,50 @@ pub(crate) struct InputSpec {
     pub low_res: bool,
     /// The network takes the length of a time interval (MeanFlow).
     pub interval: bool,
+    /// The network takes an earlier prediction of x0 beside x (self-conditioning).
+    pub self_condition: bool,
 }
 
 impl InputSpec {
     /// Images with this many channels, without preparation or conditions.
     pub fn images(channels: i64) -> Self {
-        let (padding, center, classes, low_res, interval) = (0, false, None, false, false);
-        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res, interval }
+        let (padding, center, classes) = (0, false, None);
+        let (low_res, interval, self_condition) = (false, false, false);
+        Self {
+            dims: 2,
+            channels,
+            multiple: 1,
+            padding,
+            center,
+            classes,
+            low_res,
+            interval,
+            self_condition,
+        }
     }
 
     /// Channels of the first convolution's input.
     pub fn network_channels(&self) -> i64 {
-        if self.low_res { self.channels.saturating_mul(2) } else { self.channels }
+        let images = 1 + i64::from(self.low_res) + i64::from(self.self_condition);
+        self.channels.saturating_mul(images)
     }
 
     /// x as the first convolution takes it: padded, centred, or concatenated with the upsampled
-    /// low-resolution images.
+    /// low-resolution images or the self-condition.
     pub fn prepare(&self, x: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         if self.padding > 0 {
             return Ok(x.f_constant_pad_nd([self.padding; 4])?);
         }
         if self.center {
             return Ok(x.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
+        }
+        if self.self_condition {
+            // The condition stands first; without one, zeros (Chen et al. 2022).
+            let condition = match &conditioning.self_condition {
+                Some(x0) => x0.f_to_kind(x.kind())?,
+                None => x.f_zeros_like()?,
+            };
+            return Ok(Tensor::f_cat(&[&condition, x], 1)?);
         }
         match &conditioning.low_res {
             Some(small) => Ok(Tensor::f_cat(&[x, &upsample(small, &x.size()[2..])?], 1)?),
@@ -92,7 +114,8 @@ impl InputSpec {
         size: &[i64],
         conditioning: &Conditioning,
     ) -> std::result::Result<(), NetworkError> {
-        let Conditioning { context, classes, low_res, interval, first_image: _ } = conditioning;
+        let Conditioning { context, classes, low_res, interval, self_condition, first_image: _ } =
+            conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
         }
@@ -106,6 +129,16 @@ impl InputSpec {
             (None, None) => {}
         }
         check_interval(self.interval, interval.as_ref(), size[0])?;
+        match self_condition {
+            Some(_) if !self.self_condition => {
+                return Err(NetworkError::Unexpected { input: "self_condition" });
+            }
+            Some(given) if given.size() != size => {
+                let (given, expected) = (given.size(), format!("{size:?} like x"));
+                return Err(NetworkError::Shape { input: "self_condition", given, expected });
+            }
+            _ => {}
+        }
         match (self.low_res, low_res) {
             (true, Some(images)) => {
                 let given = images.size();

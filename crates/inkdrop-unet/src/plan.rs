@@ -1,11 +1,11 @@
 //! The plan of a network: shapes, parameters, FLOPs and memory, before any tensor exists.
 
 use inkdrop_nn::{
-    AttentionConfig, ConvConfig, LayerConfig, NormConfig, NormKind, Projection, ResBlockConfig,
-    Resample, ResampleConfig,
+    AttentionConfig, ConvConfig, LayerConfig, MemoryAttentionConfig, NormConfig, NormKind,
+    Projection, ResBlockConfig, Resample, ResampleConfig,
 };
 
-use crate::spec::{ClassSpec, EmbeddingSpec, StageSpec, UnetSpec};
+use crate::spec::{ClassSpec, EmbeddingSpec, JoinedClassSpec, Sinusoids, StageSpec, UnetSpec};
 
 /// Stages of a network in the order of the data, with shapes, parameters, FLOPs and memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,13 +145,16 @@ impl Planner {
     fn head(&mut self, spec: &UnetSpec) -> Stage {
         self.model.cost = Cost::default();
         self.model.norm(spec.head.norm);
-        self.model.activation();
+        if spec.head.activation.is_some() {
+            self.model.activation();
+        }
         self.model.conv(&spec.head.conv);
         let name = match spec.head.norm_key.split_once('.') {
             Some((list, _)) => list,
             None => spec.head.conv_key,
         };
-        self.finish(name, "norm · conv".to_string())
+        let layers = if spec.head.norm.kind == NormKind::None { "conv" } else { "norm · conv" };
+        self.finish(name, layers.to_string())
     }
 
     fn finish(&self, name: &str, layers: String) -> Stage {
@@ -181,6 +184,9 @@ fn embedding(spec: &EmbeddingSpec) -> Stage {
     let mut model = CostModel::new(inputs, Vec::new());
     model.linear(inputs, hidden);
     model.linear(hidden, outputs);
+    if let Sinusoids::Fourier { frequencies, trained: true, .. } = spec.sinusoids {
+        model.cost.parameters += frequencies;
+    }
     stage(spec.scope, "linear · linear".to_string(), vec![outputs], model.cost)
 }
 
@@ -190,6 +196,14 @@ fn class(spec: &ClassSpec) -> Option<Stage> {
         ClassSpec::Table { key, rows, width } => {
             let cost = Cost { parameters: rows * width, ..Cost::default() };
             Some(stage(key, "table".to_string(), vec![*width], cost))
+        }
+        ClassSpec::Joined(JoinedClassSpec { table, rows, widths, .. }) => {
+            let [inputs, hidden, outputs] = *widths;
+            let mut model = CostModel::new(inputs, Vec::new());
+            model.linear(inputs, hidden);
+            model.linear(hidden, outputs);
+            model.cost.parameters += (rows + 1) * inputs; // the null class has a vector, too
+            Some(stage(table, "table · linear · linear".to_string(), vec![outputs], model.cost))
         }
         ClassSpec::PerBlock => None, // part of the residual blocks
     }
@@ -204,6 +218,10 @@ fn word(layer: &LayerConfig) -> &'static str {
             Resample::Double => "res up",
         },
         LayerConfig::Attention(_) => "attention",
+        LayerConfig::MemoryAttention(config) if config.linear => "linear attention",
+        LayerConfig::MemoryAttention(_) => "attention",
+        LayerConfig::Unshuffle => "unshuffle",
+        LayerConfig::Double => "double",
         LayerConfig::Down(_) => "down",
         LayerConfig::Up(_) => "up",
     }
@@ -266,7 +284,8 @@ impl CostModel {
         }
         self.channels = config.outputs;
         let after = self.values(self.channels);
-        let parameters = config.outputs * config.fan_in() + config.outputs;
+        let bias = if config.bias { config.outputs } else { 0 };
+        let parameters = config.outputs * config.fan_in() + bias;
         self.add(parameters, after.saturating_mul(config.fan_in()), before);
         self.alive(before.saturating_add(after));
     }
@@ -277,9 +296,12 @@ impl CostModel {
     }
 
     pub fn norm(&mut self, config: NormConfig) {
-        if config.kind != NormKind::None {
-            self.add(2 * self.channels, 0, self.values(self.channels));
-        }
+        let parameters = match config.kind {
+            NormKind::None => return,
+            NormKind::Rms { .. } => self.channels,
+            NormKind::Group | NormKind::Batch | NormKind::Instance => 2 * self.channels,
+        };
+        self.add(parameters, 0, self.values(self.channels));
     }
 
     /// An activation keeps its input.
@@ -295,8 +317,17 @@ impl CostModel {
             LayerConfig::Up(config) => self.up(config),
             LayerConfig::Res(config) => self.res(config),
             LayerConfig::Attention(config) => self.attention(config),
+            LayerConfig::MemoryAttention(config) => self.memory_attention(config),
+            LayerConfig::Unshuffle => {
+                self.size.iter_mut().for_each(|axis| *axis /= 2);
+                self.channels *= 4;
+            }
+            LayerConfig::Double => self.resample(Resample::Double, self.size.len()),
         }
-        let block = matches!(config, LayerConfig::Res(_) | LayerConfig::Attention(_));
+        let block = matches!(
+            config,
+            LayerConfig::Res(_) | LayerConfig::Attention(_) | LayerConfig::MemoryAttention(_)
+        );
         if checkpoint && block {
             // Gradient checkpointing keeps the input only; the rest is alive while the block runs again.
             let inside = self.cost.kept - kept;
@@ -332,8 +363,10 @@ impl CostModel {
 
     fn res(&mut self, config: &ResBlockConfig) {
         let input = self.values(self.channels);
-        self.norm(config.norm);
-        self.activation();
+        if !config.norm_after {
+            self.norm(config.norm);
+            self.activation();
+        }
         self.resample(config.resample, config.dims);
         self.conv(&config.conv1());
         if let Some(width) = config.embedding {
@@ -346,6 +379,10 @@ impl CostModel {
             self.activation(); // the dropout mask
         }
         self.conv(&config.conv2());
+        if config.norm_after {
+            self.norm(config.norm);
+            self.activation();
+        }
         if let Some(skip) = config.skip() {
             let (channels, kept) =
                 (std::mem::replace(&mut self.channels, config.inputs), self.cost.kept);
@@ -355,6 +392,23 @@ impl CostModel {
         }
         let output = self.values(self.channels);
         self.alive(input.saturating_add(output.saturating_mul(2)));
+    }
+
+    fn memory_attention(&mut self, config: &MemoryAttentionConfig) {
+        let (x, inner) = (self.values(self.channels), self.values(config.inner()));
+        let positions = self.values(1);
+        let projections = 4 * config.inner() * config.channels;
+        let memory = config.memory_shape().iter().product::<i64>();
+        // The norm before, the bias of the output projection, and the norm after linear attention.
+        let channels = config.channels * if config.linear { 3 } else { 2 };
+        // k·v and q times it, or q·kᵀ and the weights times v.
+        let with = if config.linear { config.head_channels } else { positions + config.memory };
+        let attention = inner.saturating_mul(with).saturating_mul(2);
+        let products = projections.saturating_mul(positions).saturating_add(attention);
+        let outputs = if config.linear { x } else { 0 };
+        let kept = x.saturating_mul(2).saturating_add(inner.saturating_mul(4));
+        self.add(projections + memory + channels, products, kept.saturating_add(outputs));
+        self.alive(x.saturating_mul(2).saturating_add(inner.saturating_mul(4)));
     }
 
     fn attention(&mut self, config: &AttentionConfig) {

@@ -1,6 +1,6 @@
 //! The networks of the papers and of the published checkpoints, by name.
 
-use crate::{ContextConfig, DdpmConfig, ImprovedFlags, ModelConfig, Unet2dConfig};
+use crate::{ContextConfig, DdpmConfig, ImprovedFlags, LucidConfig, ModelConfig, Unet2dConfig};
 
 /// A network and where it is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ enum Make {
     Sprites,
     DdpmCifar10,
     Unet2dCifar10,
+    Lucid,
+    LucidClasses,
     /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
 }
@@ -27,7 +29,7 @@ const fn flags(name: &'static str, about: &'static str, flags: &'static str) -> 
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self {
             name: "sprites",
             about: "the sprites notebook's ContextUnet, 16x16, 5 contexts",
@@ -118,6 +120,16 @@ impl Preset {
             about: "google/ddpm-cifar10-32 in diffusers' layout",
             make: Make::Unet2dCifar10,
         },
+        Self {
+            name: "lucid",
+            about: "lucidrains' Unet(dim=64, dim_mults=(1, 2, 4, 8)) of the front page",
+            make: Make::Lucid,
+        },
+        Self {
+            name: "lucid_classes",
+            about: "the same in classifier_free_guidance, 10 classes",
+            make: Make::LucidClasses,
+        },
     ];
 
     /// The network.
@@ -126,6 +138,10 @@ impl Preset {
             Make::Sprites => ModelConfig::Context(ContextConfig::sprites()),
             Make::DdpmCifar10 => ModelConfig::Ddpm(DdpmConfig::cifar10()),
             Make::Unet2dCifar10 => ModelConfig::Unet2d(Unet2dConfig::cifar10()),
+            Make::Lucid => ModelConfig::Lucid(LucidConfig::readme()),
+            Make::LucidClasses => {
+                ModelConfig::Lucid(LucidConfig { classes: Some(10), ..LucidConfig::readme() })
+            }
             Make::Flags(flags) => ImprovedFlags::parse(flags.split_whitespace())
                 .and_then(|flags| flags.model())
                 .expect("the flags of the presets are those of the READMEs"),

@@ -37,7 +37,7 @@ pub(crate) struct UnetSpec {
     pub first_conv_first: bool,
 }
 
-/// Sinusoids of a number, then Linear · SiLU · Linear.
+/// Sinusoids of a number, then Linear · activation · Linear.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EmbeddingSpec {
     /// Form of the sinusoids.
@@ -59,6 +59,11 @@ pub(crate) enum Sinusoids {
     Improved { width: i64 },
     /// diffusers; see [`inkdrop_nn::diffusers_embedding`].
     Diffusers { width: i64, cosine_first: bool, shift: f64 },
+    /// lucidrains; see [`inkdrop_nn::lucid_embedding`].
+    Lucid { width: i64, theta: f64 },
+    /// The number itself and its Fourier features; see [`inkdrop_nn::fourier_embedding`]. The
+    /// frequencies have a key, and are trained or drawn once.
+    Fourier { key: &'static str, frequencies: i64, trained: bool },
 }
 
 /// Class conditioning.
@@ -68,8 +73,26 @@ pub(crate) enum ClassSpec {
     Table { key: &'static str, rows: i64, width: i64 },
     /// An embedding like that of a timestep, added to it.
     Sinusoidal(EmbeddingSpec),
+    /// An embedding table and the null class's own vector, then an MLP; the result is concatenated with
+    /// the timestep embedding.
+    Joined(JoinedClassSpec),
     /// Class biases inside the residual blocks.
     PerBlock,
+}
+
+/// Class embedding that is concatenated with the timestep embedding (lucidrains).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JoinedClassSpec {
+    /// Name of the table.
+    pub table: &'static str,
+    /// Name of the vector of the null class, whose id follows those of the table.
+    pub null: &'static str,
+    /// Name of the MLP, whose layers are `0` and `2`.
+    pub mlp: &'static str,
+    /// Number of classes in the table.
+    pub rows: i64,
+    /// Widths: of a row, hidden, output.
+    pub widths: [i64; 3],
 }
 
 /// Layers between two skip connections.
@@ -90,14 +113,26 @@ pub(crate) struct HeadSpec {
     pub norm_key: &'static str,
     /// The normalisation.
     pub norm: NormConfig,
-    /// The activation.
-    pub activation: Activation,
+    /// The activation, if there is one.
+    pub activation: Option<Activation>,
     /// Name of the convolution.
     pub conv_key: &'static str,
     /// The convolution.
     pub conv: ConvConfig,
     /// Initialises the convolution with zeros.
     pub zero: bool,
+}
+
+impl Sinusoids {
+    /// The activation of the layers behind the sinusoids.
+    pub fn activation(self) -> Activation {
+        match self {
+            Self::Lucid { .. } | Self::Fourier { .. } => Activation::Gelu,
+            Self::Nanodiffusion { .. } | Self::Improved { .. } | Self::Diffusers { .. } => {
+                Activation::Silu
+            }
+        }
+    }
 }
 
 impl StageSpec {
@@ -126,6 +161,11 @@ impl UnetSpec {
                 match layer {
                     LayerConfig::Res(config) => check_res(key, config)?,
                     LayerConfig::Attention(config) => check_attention(key, config)?,
+                    LayerConfig::MemoryAttention(config) => {
+                        check_channels(key, config.channels)?;
+                        check_channels(key, config.inner())?;
+                    }
+                    LayerConfig::Unshuffle | LayerConfig::Double => {}
                     LayerConfig::Conv(config) => check_channels(key, config.outputs)?,
                     LayerConfig::Down(config) | LayerConfig::Up(config) => {
                         check_channels(key, config.channels)?;
@@ -141,7 +181,8 @@ impl UnetSpec {
     /// Height and width must be multiples of this: 2 for each downsampling.
     fn multiple(&self) -> i64 {
         let halves = |layer: &&(String, LayerConfig)| match &layer.1 {
-            LayerConfig::Down(_) => true,
+            LayerConfig::Down(_) | LayerConfig::Unshuffle => true,
+            LayerConfig::Conv(config) => config.stride().ends_with(&[2]),
             LayerConfig::Res(config) => config.resample == Resample::Halve,
             _ => false,
         };

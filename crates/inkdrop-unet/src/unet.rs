@@ -1,5 +1,5 @@
 //! The U-Net of Ho et al. 2020 and its descendants: improved-diffusion, guided-diffusion,
-//! nanodiffusion and diffusers' UNet2DModel.
+//! nanodiffusion, diffusers' UNet2DModel and lucidrains' denoising-diffusion-pytorch.
 //!
 //! ```text
 //! t ─ sinusoids ─ MLP ─┐                           (timestep embedding, given to every block)
@@ -17,18 +17,20 @@ pub use compiled::CompiledUnet;
 
 use inkdrop_nn::{
     Activation, BlockConditioning, ClassIds, CompileOptions, Conditioning, Conv, Convolution,
-    EmbedSequential, Embedding, Form, Mlp, Mode, Network, NetworkError, Norm, Normalization,
-    Params, Scope, TrainableNetwork, Trained, diffusers_embedding, positional_embedding,
-    timestep_embedding,
+    EmbedSequential, Embedding, Form, Init, Mlp, Mode, Modulation, Network, NetworkError, Norm,
+    Normalization, Params, Scope, TrainableNetwork, Trained, Weight, diffusers_embedding,
+    fourier_embedding, lucid_embedding, positional_embedding, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{Result, channels_last};
+use inkdrop_torch::{Result, TorchError, channels_last};
 
 use crate::inputs::InputSpec;
-use crate::spec::{ClassSpec, EmbeddingSpec, HeadSpec, Sinusoids, StageSpec, UnetSpec};
+use crate::spec::{
+    ClassSpec, EmbeddingSpec, HeadSpec, JoinedClassSpec, Sinusoids, StageSpec, UnetSpec,
+};
 
 /// A U-Net with parameters (Ho et al. 2020, appendix B; Nichol & Dhariwal 2021; Dhariwal & Nichol
-/// 2021), of the families `ddpm`, `improved`, `improved-super-res` and `unet2d`.
+/// 2021), of all families but `context`.
 ///
 /// It takes x `[B, C, ...]` and t `[B]`, in steps of the process, which may be fractions. It returns
 /// the prediction, with the variance beside it if it is learned.
@@ -138,6 +140,10 @@ impl TrainableNetwork for Unet {
         &self.params
     }
 
+    fn is_self_conditioned(&self) -> bool {
+        self.inputs.self_condition
+    }
+
     fn compile(
         &self,
         options: &CompileOptions,
@@ -164,14 +170,26 @@ enum ClassLayer {
     Table(Embedding),
     /// The same, of a class that is embedded like a timestep (diffusers).
     Sinusoidal(SinusoidalMlp),
+    /// Concatenated with the timestep embedding (lucidrains).
+    Joined(Box<JoinedClasses>),
     /// Class biases inside the residual blocks (nanodiffusion).
     PerBlock,
 }
 
-/// Sinusoids of a number, then Linear · SiLU · Linear.
+/// A table with a vector of its own for the null class, then an MLP.
+#[derive(Debug)]
+struct JoinedClasses {
+    table: Embedding,
+    null: Weight,
+    mlp: Mlp,
+}
+
+/// Sinusoids of a number, then Linear · activation · Linear.
 #[derive(Debug)]
 struct SinusoidalMlp {
     sinusoids: Sinusoids,
+    /// Frequencies of [`Sinusoids::Fourier`].
+    frequencies: Option<Weight>,
     mlp: Mlp,
     dtype: Kind,
 }
@@ -192,6 +210,9 @@ impl EmbeddingLayers {
                 }
                 ClassSpec::Sinusoidal(spec) => {
                     ClassLayer::Sinusoidal(SinusoidalMlp::new(scope, spec, Mlp::new, dtype)?)
+                }
+                ClassSpec::Joined(spec) => {
+                    ClassLayer::Joined(Box::new(JoinedClasses::new(scope, spec)?))
                 }
                 ClassSpec::PerBlock => ClassLayer::PerBlock,
             })
@@ -217,6 +238,12 @@ impl EmbeddingLayers {
         let class = match layer {
             ClassLayer::Table(table) => table.forward(ids)?,
             ClassLayer::Sinusoidal(layers) => layers.forward(ids)?,
+            ClassLayer::Joined(layers) => {
+                let class = layers.forward(ids)?;
+                let joined = |time: Tensor| Tensor::f_cat(&[&time, &class], 1);
+                let embedding = conditioning.embedding.map(joined).transpose()?;
+                return Ok(BlockConditioning { embedding, ..BlockConditioning::default() });
+            }
             ClassLayer::PerBlock => {
                 return Ok(BlockConditioning {
                     class_ids: Some(ids.shallow_clone()),
@@ -229,6 +256,22 @@ impl EmbeddingLayers {
     }
 }
 
+impl JoinedClasses {
+    fn new(scope: &mut Scope, spec: &JoinedClassSpec) -> Result<Self> {
+        let width = spec.widths[0];
+        Ok(Self {
+            table: Embedding::new(&mut scope.sub(spec.table), spec.rows, width)?,
+            null: scope.weight(spec.null, &[width], Init::Normal)?,
+            mlp: Mlp::new(&mut scope.sub(spec.mlp), [0, 2], spec.widths, Activation::Gelu)?,
+        })
+    }
+
+    /// [B] in 0..=rows, the last for the null class → [B, E].
+    fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        self.mlp.forward(&self.table.forward_or_null(ids, &self.null)?)
+    }
+}
+
 impl SinusoidalMlp {
     fn new(
         scope: &mut Scope,
@@ -237,8 +280,17 @@ impl SinusoidalMlp {
         dtype: Kind,
     ) -> Result<Self> {
         let scope = &mut scope.sub(spec.scope);
-        let mlp = mlp(scope, spec.keys, spec.widths, Activation::Silu)?;
-        Ok(Self { sinusoids: spec.sinusoids, mlp, dtype })
+        let frequencies = match spec.sinusoids {
+            Sinusoids::Fourier { key, frequencies, trained: true } => {
+                Some(scope.weight(key, &[frequencies], Init::Normal)?)
+            }
+            Sinusoids::Fourier { key, frequencies, trained: false } => {
+                Some(scope.drawn(key, &[frequencies], Init::Normal, 1.0)?)
+            }
+            _ => None,
+        };
+        let mlp = mlp(scope, spec.keys, spec.widths, spec.sinusoids.activation())?;
+        Ok(Self { sinusoids: spec.sinusoids, frequencies, mlp, dtype })
     }
 
     /// [B] → [B, E].
@@ -249,6 +301,11 @@ impl SinusoidalMlp {
             Sinusoids::Diffusers { width, cosine_first, shift } => {
                 diffusers_embedding(values, width, cosine_first, shift)
             }
+            Sinusoids::Lucid { width, theta } => lucid_embedding(values, width, theta),
+            Sinusoids::Fourier { .. } => match &self.frequencies {
+                Some(frequencies) => fourier_embedding(values, frequencies),
+                None => Err(TorchError::message("the time embedding has no frequencies".into())),
+            },
         };
         self.mlp.forward(&sinusoids?.f_to_kind(self.dtype)?)
     }
@@ -354,7 +411,7 @@ impl<F: Form> DecoderStage<F> {
 #[derive(Debug)]
 struct Head<F: Form> {
     norm: F::Norm,
-    activation: Activation,
+    activation: Option<Activation>,
     conv: F::Conv,
 }
 
@@ -369,7 +426,8 @@ impl Head<Trained> {
 
 impl<F: Form> Head<F> {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.conv.forward(&self.norm.forward_with_activation(x, self.activation, mode)?)
+        let h = self.norm.forward_modulated(x, &Modulation::None, self.activation, mode)?;
+        self.conv.forward(&h)
     }
 }
 

@@ -176,6 +176,13 @@ impl Pipeline {
         self
     }
 
+    /// Keeps only a fraction of the guidance parallel to the conditional prediction, 0 to 1 (adaptive
+    /// projected guidance, Sadat et al. 2024); 1 is plain guidance.
+    pub fn guidance_parallel(mut self, fraction: f64) -> Self {
+        self.settings.guidance.parallel = Some(fraction);
+        self
+    }
+
     /// Dynamic thresholding: quantile of the predicted pixels, such as 0.995 (Saharia et al. 2022).
     pub fn threshold(mut self, quantile: f64) -> Self {
         self.settings.guidance.threshold = Some(quantile);

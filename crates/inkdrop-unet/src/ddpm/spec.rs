@@ -72,7 +72,7 @@ impl DdpmConfig {
         HeadSpec {
             norm_key: "out_norm",
             norm: self.norm(),
-            activation: self.activation,
+            activation: Some(self.activation),
             conv_key: "out_conv",
             conv: ConvConfig::same(self.features, self.channels, 3),
             zero: false,

@@ -81,7 +81,7 @@ impl ImprovedConfig {
         HeadSpec {
             norm_key: "out.0",
             norm: NormConfig::groups(32),
-            activation: Activation::Silu,
+            activation: Some(Activation::Silu),
             conv_key: "out.2",
             conv: ConvConfig::same(self.level(0), self.outputs, 3).over(self.dims),
             zero: true,

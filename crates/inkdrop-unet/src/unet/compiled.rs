@@ -3,12 +3,14 @@
 use inkdrop_nn::{
     BlockConditioning, ClassIds, CompileOptions, Compiled, Conditioning, EmbedSequential,
     Embedding, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder, Mode,
-    Network, NetworkError, Trained, compiled_activations,
+    Network, NetworkError, Trained, Weight, compiled_activations,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use super::{Backbone, ClassLayer, DecoderStage, EmbeddingLayers, Head, SinusoidalMlp, Unet};
+use super::{
+    Backbone, ClassLayer, DecoderStage, EmbeddingLayers, Head, JoinedClasses, SinusoidalMlp, Unet,
+};
 use crate::inputs::InputSpec;
 
 /// A [`Unet`] compiled for inference: packed convolutions, fused normalisation, and one projection
@@ -100,6 +102,10 @@ impl Network for CompiledUnet {
     fn kind(&self) -> Kind {
         self.backbone.dtypes[1]
     }
+
+    fn takes_self_condition(&self) -> bool {
+        self.inputs.self_condition
+    }
 }
 
 impl Backbone<Trained> {
@@ -134,6 +140,11 @@ impl EmbeddingLayers {
             Ok(match layer {
                 ClassLayer::Table(table) => ClassLayer::Table(Embedding::detached(table)?),
                 ClassLayer::Sinusoidal(layers) => ClassLayer::Sinusoidal(layers.detached()?),
+                ClassLayer::Joined(layers) => ClassLayer::Joined(Box::new(JoinedClasses {
+                    table: layers.table.detached()?,
+                    null: layers.null.detached()?,
+                    mlp: layers.mlp.detached()?,
+                })),
                 ClassLayer::PerBlock => ClassLayer::PerBlock,
             })
         };
@@ -147,6 +158,7 @@ impl EmbeddingLayers {
 
 impl SinusoidalMlp {
     fn detached(&self) -> Result<Self> {
-        Ok(Self { mlp: self.mlp.detached()?, ..*self })
+        let frequencies = self.frequencies.as_ref().map(Weight::detached).transpose()?;
+        Ok(Self { frequencies, mlp: self.mlp.detached()?, ..*self })
     }
 }

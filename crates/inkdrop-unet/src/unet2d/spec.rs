@@ -74,7 +74,7 @@ impl Unet2dConfig {
         HeadSpec {
             norm_key: "conv_norm_out",
             norm: self.norm(),
-            activation: Activation::Silu, // whatever `activation` is
+            activation: Some(Activation::Silu), // whatever `activation` is
             conv_key: "conv_out",
             conv: ConvConfig::same(self.features[0], self.outputs, 3),
             zero: false,

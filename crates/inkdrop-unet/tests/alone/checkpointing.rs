@@ -3,9 +3,9 @@
 use inkdrop_nn::{ClassIds, Conditioning, Mode, NormKind, TrainableNetwork};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
+use inkdrop_unet::{DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
 
-use crate::support::{build, ddpm, improved, inputs, stir, unet2d};
+use crate::support::{build, ddpm, improved, inputs, lucid, stir, unet2d};
 
 /// Output, gradients and buffers after one pass there and back.
 fn run(config: &ModelConfig, mode: Mode) -> Vec<(String, Tensor)> {
@@ -50,6 +50,11 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
         }),
         both(|checkpoint| {
             ModelConfig::Unet2d(Unet2dConfig { checkpoint, dropout: 0.2, ..unet2d() })
+        }),
+        both(|checkpoint| ModelConfig::Lucid(LucidConfig { checkpoint, dropout: 0.2, ..lucid() })),
+        both(|checkpoint| {
+            let classes = Some(5);
+            ModelConfig::Lucid(LucidConfig { checkpoint, classes, dropout: 0.2, ..lucid() })
         }),
     ];
     for [plain, checkpointed] in families {

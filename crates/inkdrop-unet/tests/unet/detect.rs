@@ -21,6 +21,8 @@ fn with_assumed(found: &ModelConfig, undetermined: &[&str], truth: &ModelConfig)
         "heads_upsample",
         "middle_groups",
         "middle_divisor",
+        "theta",
+        "random_fourier",
     ]) {
         match truth.get(field) {
             Some(value) => found[field] = value.clone(),
@@ -42,7 +44,14 @@ fn every_network_is_recognised_but_for_what_it_says() {
 
 #[test]
 fn presets_are_recognised() {
-    for name in ["improved_imagenet64", "guided_imagenet64", "ddpm_cifar10", "unet2d_cifar10"] {
+    for name in [
+        "improved_imagenet64",
+        "guided_imagenet64",
+        "ddpm_cifar10",
+        "unet2d_cifar10",
+        "lucid",
+        "lucid_classes",
+    ] {
         let config = ModelConfig::preset(name).unwrap();
         let detected = ModelConfig::detect(&shapes(build(&config).as_ref())).unwrap();
         assert_eq!(detected.config.family(), config.family());

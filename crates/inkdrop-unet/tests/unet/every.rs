@@ -2,11 +2,11 @@
 
 use inkdrop_nn::{Activation, NormKind};
 use inkdrop_unet::{
-    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig,
-    Unet2dConfig,
+    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImprovedConfig, LucidConfig,
+    ModelConfig, Unet2dConfig,
 };
 
-use super::support::{ddpm, improved, unet2d};
+use super::support::{ddpm, improved, lucid, unet2d};
 
 /// One of each: every option is on in one of them.
 pub fn all() -> Vec<ModelConfig> {
@@ -71,6 +71,21 @@ pub fn all() -> Vec<ModelConfig> {
             ..unet2d()
         },
     ];
+    let lucid = [
+        lucid(),
+        LucidConfig {
+            multipliers: vec![1, 2, 3],
+            heads: vec![2, 1, 3],
+            head_channels: vec![8, 4, 4],
+            full_attention: vec![true, false, true],
+            ..lucid()
+        },
+        LucidConfig { self_condition: true, outputs: 6, init_features: Some(12), ..lucid() },
+        LucidConfig { fourier_features: Some(6), channels: 1, outputs: 1, ..lucid() },
+        LucidConfig { fourier_features: Some(6), random_fourier: true, ..lucid() },
+        LucidConfig { classes: Some(5), theta: 500.0, ..lucid() },
+        LucidConfig { dims: 1, self_condition: true, multipliers: vec![1, 1, 2], ..lucid() },
+    ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let interval = ContextConfig { interval: true, ..context.clone() };
@@ -79,5 +94,6 @@ pub fn all() -> Vec<ModelConfig> {
     all.extend(ddpm.map(ModelConfig::Ddpm));
     all.extend(improved.map(ModelConfig::Improved));
     all.extend(unet2d.map(ModelConfig::Unet2d));
+    all.extend(lucid.map(ModelConfig::Lucid));
     all
 }

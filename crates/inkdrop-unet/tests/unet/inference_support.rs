@@ -76,6 +76,7 @@ pub fn shape(config: &ModelConfig, batch: i64) -> Vec<i64> {
     let [channels, height, width] = config.image_shape();
     match config {
         ModelConfig::Improved(config) if config.dims == 1 => vec![batch, channels, width],
+        ModelConfig::Lucid(config) if config.dims == 1 => vec![batch, channels, width],
         ModelConfig::Improved(config) if config.dims == 3 => {
             vec![batch, channels, 3, height, width]
         }
@@ -126,6 +127,7 @@ pub fn given(config: &ModelConfig, shape: &[i64], at: &[f64], classes: &[i64]) -
         interval: takes_interval
             .then(|| at.iter().map(|time| (time / 2000.0) as f32).collect::<Vec<_>>())
             .map(|lengths| Tensor::from_slice(&lengths)),
+        self_condition: config.self_condition().then(|| noise(shape, 600).to_kind(Kind::Float)),
         first_image: 0,
     };
     let (x, t) = (noise(shape, 1000).to_kind(Kind::Float), times(config, at));
@@ -143,6 +145,7 @@ pub fn in_kind(given: Given, kind: Kind) -> Given {
     let conditioning = Conditioning {
         context: cast(&given.conditioning.context),
         low_res: cast(&given.conditioning.low_res),
+        self_condition: cast(&given.conditioning.self_condition),
         ..given.conditioning
     };
     Given { x: given.x.to_kind(kind), conditioning, ..given }

@@ -1,10 +1,10 @@
 //! What a plan says is what is built.
 
 use inkdrop_torch::tch::no_grad_guard;
-use inkdrop_unet::{DdpmConfig, ImprovedConfig, ModelConfig, Preset, Unet2dConfig};
+use inkdrop_unet::{DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Preset, Unet2dConfig};
 
 use super::every::all;
-use super::support::{build, ddpm, improved, inputs, unet2d};
+use super::support::{build, ddpm, improved, inputs, lucid, unet2d};
 
 #[test]
 fn the_plan_counts_what_is_built() {
@@ -51,6 +51,8 @@ fn presets_have_the_published_sizes() {
         ("consistency_imagenet64", 295.9, None),
         ("consistency_lsun256", 526.3, None),
         ("unet2d_cifar10", 35.75, Some(12.4)),
+        ("lucid", 35.71, None),
+        ("lucid_classes", 38.39, None),
     ];
     assert_eq!(published.len(), Preset::ALL.len());
     for (name, millions, gflop) in published {
@@ -62,6 +64,20 @@ fn presets_have_the_published_sizes() {
         }
     }
     assert!(ModelConfig::preset("nothing").is_none());
+}
+
+/// Counted from denoising-diffusion-pytorch 2.3.4.
+#[test]
+fn lucidrains_networks_have_their_parameters() {
+    let base = LucidConfig::readme();
+    for (config, parameters) in [
+        (base.clone(), 35_711_491),
+        (LucidConfig { self_condition: true, ..base.clone() }, 35_720_899),
+        (LucidConfig { channels: 32, outputs: 32, dims: 1, ..base.clone() }, 14_869_408),
+        (LucidConfig { classes: Some(10), ..base }, 38_391_235),
+    ] {
+        assert_eq!(ModelConfig::Lucid(config).plan().unwrap().parameters(), parameters);
+    }
 }
 
 #[test]
@@ -92,6 +108,10 @@ fn checkpointing_keeps_less() {
         (
             ModelConfig::Unet2d(unet2d()),
             ModelConfig::Unet2d(Unet2dConfig { checkpoint: true, ..unet2d() }),
+        ),
+        (
+            ModelConfig::Lucid(lucid()),
+            ModelConfig::Lucid(LucidConfig { checkpoint: true, ..lucid() }),
         ),
     ] {
         let kept = |config: &ModelConfig| -> i64 {

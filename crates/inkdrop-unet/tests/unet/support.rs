@@ -2,7 +2,7 @@
 
 use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_unet::{DdpmConfig, ImageSize, ImprovedConfig, ModelConfig, Unet2dConfig};
+use inkdrop_unet::{DdpmConfig, ImageSize, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -47,11 +47,23 @@ pub fn unet2d() -> Unet2dConfig {
     }
 }
 
+pub fn lucid() -> LucidConfig {
+    LucidConfig {
+        size: ImageSize::square(16),
+        features: 8,
+        multipliers: vec![1, 2],
+        heads: vec![2],
+        head_channels: vec![8],
+        ..LucidConfig::readme()
+    }
+}
+
 /// x, t and the conditions that a network wants, for two images.
 pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
     let [channels, height, width] = config.image_shape();
     let shape = match config {
         ModelConfig::Improved(config) if config.dims == 1 => vec![2, channels, width],
+        ModelConfig::Lucid(config) if config.dims == 1 => vec![2, channels, width],
         ModelConfig::Improved(config) if config.dims == 3 => vec![2, channels, 3, height, width],
         _ => vec![2, channels, height, width],
     };
@@ -60,6 +72,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
         ModelConfig::Context(_) => Tensor::from_slice(&[0.25f32, 1.0]),
         _ => Tensor::from_slice(&[3i64, 999]),
     };
+    let self_condition = config.self_condition().then(|| x.randn_like());
     let low_res = matches!(config, ModelConfig::ImprovedSuperRes(_));
     let interval = !config.interval_keys().is_empty();
     let conditioning = Conditioning {
@@ -67,6 +80,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
         classes: config.classes().map(|_| ClassIds::new(&[0, 3], Device::Cpu).unwrap()),
         low_res: low_res.then(|| Tensor::randn([2, channels, height / 4, width / 4], F32)),
         interval: interval.then(|| Tensor::from_slice(&[0.25f32, 0.5])),
+        self_condition,
         first_image: 0,
     };
     (x, t, conditioning)

@@ -41,7 +41,8 @@ pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     trainable(config)?;
     let none = Classes::default();
     if let Some(count) = model.classes() {
-        let (label_use, classes) = classes(config, count, &mut data.labels, names)?;
+        let own = model.null_class();
+        let (label_use, classes) = classes(config, (count, own), &mut data.labels, names)?;
         return Ok(ValidatedData { data, label_use, contexts: Vec::new(), classes });
     }
     if model.contexts() > 0 && data.labels.len().is_some() {
@@ -82,9 +83,11 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
 
 /// Checks that the labels match the number of classes. If the network has one class more than the
 /// data, the last one is the null class.
+///
+/// - own: the null class beyond the classes, in families that have one
 fn classes(
     config: &RunConfig,
-    count: i64,
+    (count, own): (i64, Option<i64>),
     labels: &mut Labels,
     names: Vec<String>,
 ) -> Result<(LabelUse, Classes)> {
@@ -108,7 +111,8 @@ fn classes(
     );
     // Without names, the highest id is only a lower bound of the number of classes.
     let spare = most == count - 1 || (names.is_empty() && known < count);
-    let null = (spare && dropout > 0.0).then_some(count - 1); // without dropped labels it is not trained
+    let null = own.or(spare.then_some(count - 1));
+    let null = null.filter(|_| dropout > 0.0); // without dropped labels it is not trained
     ensure!(
         null.is_some() || dropout == 0.0,
         "train.label_dropout={dropout} needs a null class: set model.classes={}, or train.label_dropout=0.0",

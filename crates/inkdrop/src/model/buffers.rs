@@ -40,8 +40,10 @@ pub fn is_buffer(key: &str) -> bool {
 
 /// The process of a file by its schedule buffers; `None` without valid buffers.
 ///
-/// Buffers do not tell the prediction type (ε here), the clipping, or the variance: small if there are
-/// buffers of the posterior variance, else large. A ContextUnet gets the sprites notebook's process.
+/// Buffers do not tell the clipping, or the variance: small if there are buffers of the posterior
+/// variance, else large. The prediction type follows from lucidrains' loss weights; without them it is v
+/// for lucidrains' networks, as the package's default, and else ε. A ContextUnet gets the sprites
+/// notebook's process.
 ///
 /// - network: the network, if known
 pub fn process(file: &StateDict, network: Option<&ModelConfig>) -> Option<ProcessConfig> {
@@ -54,12 +56,43 @@ pub fn process(file: &StateDict, network: Option<&ModelConfig>) -> Option<Proces
     let nano = named("remove_noise_coeff") && named("reciprocal_sqrt_alphas");
     let variance = if named("posterior_") { Variance::FixedSmall } else { Variance::FixedLarge };
     Some(ProcessConfig {
-        schedule: recognise(betas),
         time: TimeInput::Index,
-        prediction: PredictionType::Epsilon,
+        prediction: weighted_prediction(file, &betas).unwrap_or(match network {
+            Some(ModelConfig::Lucid(_)) => PredictionType::Velocity,
+            _ => PredictionType::Epsilon,
+        }),
+        schedule: recognise(betas),
         variance,
         clip: !nano,
     })
+}
+
+/// The prediction type whose min-SNR or SNR weights are lucidrains' buffer `loss_weight`: at low SNR it is
+/// 1 for ε, SNR for x0 and ᾱ for v. `None` without the buffer, or if no type has such weights.
+fn weighted_prediction(file: &StateDict, betas: &[f64]) -> Option<PredictionType> {
+    let mut buffers = file.iter().filter(|(key, _)| last(key) == "loss_weight");
+    let weights = Vec::<f64>::try_from(buffers.next()?.1.f_to_kind(Kind::Double).ok()?).ok()?;
+    let mut bar = 1.0;
+    let bars: Vec<f64> = betas
+        .iter()
+        .map(|beta| {
+            bar *= 1.0 - beta;
+            bar
+        })
+        .collect();
+    // SNR 0.5 and less is below every usual γ.
+    let low: Vec<(f64, f64)> =
+        bars.into_iter().zip(weights).filter(|(bar, _)| *bar < 1.0 / 3.0).collect();
+    let candidates: [(PredictionType, fn(f64) -> f64); 3] = [
+        (PredictionType::Epsilon, |_| 1.0),
+        (PredictionType::Sample, |bar| bar / (1.0 - bar)),
+        (PredictionType::Velocity, |bar| bar),
+    ];
+    let fits = |weight: fn(f64) -> f64| {
+        low.iter().all(|&(bar, given)| (weight(bar) - given).abs() <= 1e-3 * given.abs() + 1e-6)
+    };
+    let found = candidates.into_iter().find(|(_, weight)| low.len() > 1 && fits(*weight));
+    found.map(|(prediction, _)| prediction)
 }
 
 /// True if the β of a schedule are those of the file's buffers, or if the file has none.
@@ -116,6 +149,7 @@ fn recognise(betas: Vec<f64>) -> ScheduleConfig {
             beta_start: rounded(first - range * edge),
             beta_end: rounded(end + range * edge),
         },
+        ScheduleConfig::SigmoidLucid { steps, start: -3.0, end: 3.0, tau: 1.0 },
         ScheduleConfig::SigmoidCumprod { steps, start: -3.0, end: 3.0, tau: 1.0 },
     ];
     let zero = |of: &ScheduleConfig| ScheduleConfig::ZeroTerminalSnr { of: Box::new(of.clone()) };

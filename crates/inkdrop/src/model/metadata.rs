@@ -180,7 +180,9 @@ impl Model {
             Some(Ok(scheduler)) => (Some(scheduler), None),
             Some(Err(error)) => (None, Some(error.report())),
         };
-        let notes = note_of_buffers(&source, overrides, &process)?.into_iter().collect();
+        let notes = note_of_buffers(&source, overrides, (&config, &process))?;
+        let notes =
+            notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
         let metadata = ModelMetadata { model: config, process, contexts, classes, sampling };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
@@ -223,9 +225,9 @@ impl Model {
 fn note_of_buffers(
     source: &Source,
     overrides: &ModelOverrides,
-    process: &DiffusionConfig,
+    (network, process): (&ModelConfig, &DiffusionConfig),
 ) -> Result<Option<String>> {
-    let Some(found) = buffers::process(&source.whole, None) else { return Ok(None) };
+    let Some(found) = buffers::process(&source.whole, Some(network)) else { return Ok(None) };
     let schedule = serde_json::to_string(&found.schedule)?;
     let schedule_in_use = process.timesteps().map(|process| &process.schedule);
     if schedule_in_use.is_some_and(|schedule| !buffers::agrees(&source.whole, schedule)) {
@@ -264,6 +266,7 @@ pub(crate) fn check_upscaler(name: &str, config: &ModelConfig, expected: bool) -
 fn check_images(config: &ModelConfig) -> Result<()> {
     let dims = match config {
         ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => config.dims,
+        ModelConfig::Lucid(config) => config.dims,
         _ => 2,
     };
     ensure!(dims == 2, "this model generates data of {dims} axes: expected 2 axes (images)");
@@ -282,11 +285,14 @@ fn check_images(config: &ModelConfig) -> Result<()> {
 
 /// The classes in the metadata of a file.
 fn classes(name: &str, resolved: &ResolvedModel) -> Result<Classes> {
-    let classes: Classes = stored_metadata(&resolved.weights, "classes")?.unwrap_or_default();
+    let own = resolved.config.null_class();
+    let unnamed = || Classes { null: own, ..Classes::default() };
+    let stored: Option<Classes> = stored_metadata(&resolved.weights, "classes")?;
+    let classes = stored.unwrap_or_else(unnamed);
     let count = resolved.config.classes().unwrap_or(0);
     ensure!(
         classes.names.len() as i64 <= count
-            && classes.null.is_none_or(|id| (0..count).contains(&id)),
+            && classes.null.is_none_or(|id| (0..count).contains(&id) || Some(id) == own),
         "{name} names {} classes and the null class {:?}, its network has {count} classes",
         classes.names.len(),
         classes.null

@@ -71,7 +71,7 @@ fn with_timesteps(text: &str) -> Result<ProcessConfig> {
         _ => {}
     }
     let (name, options) = text.split_once(':').unwrap_or((text, ""));
-    let mut options = ProcessOptions::parse(text, options)?;
+    let mut options = ProcessOptions::parse((text, name), options)?;
     let steps = options.steps;
     let (beta_start, beta_end) = (0.00085, 0.012);
     let schedule = match name {
@@ -79,8 +79,9 @@ fn with_timesteps(text: &str) -> Result<ProcessConfig> {
         "cosine" => ScheduleConfig::cosine(steps),
         "scaled-linear" => ScheduleConfig::ScaledLinear { steps, beta_start, beta_end },
         "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
+        "lucid" => ScheduleConfig::SigmoidLucid { steps, start: -3.0, end: 3.0, tau: 1.0 },
         _ => bail!(
-            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear or sigmoid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, mean-flow, vp, ve or iddpm; or a .toml or .json file"
+            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear, sigmoid or lucid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, mean-flow, vp, ve or iddpm; or a .toml or .json file"
         ),
     };
     let of = || Box::new(schedule.clone());
@@ -90,7 +91,7 @@ fn with_timesteps(text: &str) -> Result<ProcessConfig> {
 }
 
 /// The options after the name of a schedule.
-const OPTIONS: &str = "STEPS, rescaled, unclipped, zero-snr, sample, posterior-mean, velocity, fixed-small, learned, learned-range";
+const OPTIONS: &str = "STEPS, rescaled, unclipped, zero-snr, epsilon, sample, posterior-mean, velocity, fixed-small, learned, learned-range";
 
 /// The options after the name of a schedule.
 struct ProcessOptions {
@@ -100,12 +101,17 @@ struct ProcessOptions {
 }
 
 impl ProcessOptions {
-    fn parse(whole: &str, options: &str) -> Result<Self> {
+    /// - whole, name: the process, and its schedule; those of lucidrains predict v by default
+    fn parse((whole, name): (&str, &str), options: &str) -> Result<Self> {
+        let (prediction, variance) = match name {
+            "lucid" => (PredictionType::Velocity, Variance::FixedSmall),
+            _ => (PredictionType::Epsilon, Variance::FixedLarge),
+        };
         let process = ProcessConfig {
             schedule: ScheduleConfig::linear(1000),
             time: TimeInput::Index,
-            prediction: PredictionType::Epsilon,
-            variance: Variance::FixedLarge,
+            prediction,
+            variance,
             clip: true,
         };
         let mut parsed = Self { steps: 1000, zero: false, process };
@@ -121,6 +127,7 @@ impl ProcessOptions {
                 "rescaled" => parsed.process.time = TimeInput::Rescaled,
                 "unclipped" => parsed.process.clip = false,
                 "zero-snr" => parsed.zero = true,
+                "epsilon" => parsed.process.prediction = PredictionType::Epsilon,
                 "sample" | "start-x" => parsed.process.prediction = PredictionType::Sample,
                 "posterior-mean" | "previous-x" => {
                     parsed.process.prediction = PredictionType::PosteriorMean;
@@ -146,9 +153,8 @@ impl ProcessOptions {
             "rescaled" => "the time input",
             "unclipped" => "the clipping",
             "zero-snr" => "the terminal SNR",
-            "sample" | "start-x" | "posterior-mean" | "previous-x" | "velocity" | "v" => {
-                "the prediction type"
-            }
+            "epsilon" | "sample" | "start-x" | "posterior-mean" | "previous-x" | "velocity"
+            | "v" => "the prediction type",
             "fixed-small" | "learned" | "learned-range" => "the variance",
             _ => "the steps",
         }
@@ -178,6 +184,8 @@ pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
         "improved_imagenet64_cond" => "cosine:4000",
         "improved_upsample_64_256" => "linear:4000",
         "guided_imagenet64" => "cosine:1000",
+        "lucid" => "lucid",
+        "lucid_classes" => "cosine:1000:fixed-small",
         name if name.starts_with("guided_") || name == "improved_lsun_bedroom" => "linear:1000",
         _ => return None,
     };

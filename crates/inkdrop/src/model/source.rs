@@ -61,9 +61,28 @@ impl Source {
     /// # Errors
     /// The file has no such network, or several and `name` is `None`.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
+        let average = self.average();
+        let name = name.or(average.as_deref());
         let mut part = self.whole.part_where(name, &is_known).with_context(|| &self.name)?;
         part.retain(|key| !buffers::is_buffer(key));
         Ok(part)
+    }
+
+    /// The averaged network of a checkpoint of lucidrains' Trainer, which samples with it. Such a file has
+    /// the trained network twice beside it.
+    pub fn average(&self) -> Option<String> {
+        let is_trainer =
+            ["ema.initted", "ema.step"].iter().all(|key| self.whole.get(key).is_some());
+        let average = |name: &String| name.starts_with("ema.ema_model");
+        self.parts().into_iter().find(|name| is_trainer && average(name))
+    }
+
+    /// A note if a network was chosen among several.
+    pub(crate) fn note_of_part(&self, given: Option<&str>) -> Option<String> {
+        let average = self.average().filter(|_| given.is_none())?;
+        Some(format!(
+            "a checkpoint of lucidrains' Trainer: these are its averaged weights ({average}), which it samples with; --part model.model for the trained ones"
+        ))
     }
 
     /// The names of the networks in the file; empty if its keys belong to a single network.

@@ -18,6 +18,7 @@ pub(crate) struct GuidanceSettings {
     pub null_class: Option<i64>,
     pub interval: Option<GuidanceInterval>,
     pub rescale: Option<f64>,
+    pub parallel: Option<f64>,
     pub threshold: Option<f64>,
 }
 
@@ -26,7 +27,11 @@ impl GuidanceSettings {
     pub fn check(&self) -> Result<()> {
         let scale = self.scale.unwrap_or(1.0);
         ensure!(scale.is_finite() && scale >= 0.0, "--guidance {scale}: expected 0 or more");
-        for (name, value) in [("threshold", self.threshold), ("guidance-rescale", self.rescale)] {
+        for (name, value) in [
+            ("threshold", self.threshold),
+            ("guidance-rescale", self.rescale),
+            ("guidance-parallel", self.parallel),
+        ] {
             let value = value.unwrap_or(0.0);
             ensure!((0.0..=1.0).contains(&value), "--{name} {value}: expected 0 to 1");
         }
@@ -111,7 +116,7 @@ impl<'a> Guidance<'a> {
         process: &'a dyn DiffusionProcess,
         conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
-        let GuidanceSettings { scale, interval, rescale, .. } = self.settings;
+        let GuidanceSettings { scale, interval, rescale, parallel, .. } = self.settings;
         let cond = NetworkDenoiser::new(process, network, conditioning(None)?).unclipped();
         let uncond = match &self.target {
             GuidanceTarget::None => return Ok(Box::new(cond)),
@@ -125,6 +130,8 @@ impl<'a> Guidance<'a> {
         let scale = scale.unwrap_or(1.0);
         let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
         let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
-        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), process.prediction_type())))
+        let variable = process.prediction_type();
+        let guided = guided.parallel(parallel.unwrap_or(1.0), variable);
+        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), variable)))
     }
 }

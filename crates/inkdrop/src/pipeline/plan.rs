@@ -317,7 +317,7 @@ fn trailing(steps: usize, available: usize) -> LevelSpacing {
 }
 
 /// The draws that improved-diffusion makes without using them: one for the last step of an ancestral
-/// sampler, and one for every step of deterministic DDIM.
+/// sampler, and one for every step of deterministic DDIM. lucidrains' DDIM draws in every step but the last.
 fn discarded_draws(
     metadata: &ModelMetadata,
     sampler: Sampler,
@@ -325,8 +325,10 @@ fn discarded_draws(
 ) -> usize {
     let improved =
         matches!(metadata.model, ModelConfig::Improved(_) | ModelConfig::ImprovedSuperRes(_));
+    let lucid = matches!(metadata.model, ModelConfig::Lucid(_));
     match sampler {
         Sampler::Ddim { eta: 0.0 } if improved => schedule.len(),
+        Sampler::Ddim { eta: 0.0 } if lucid => schedule.len() - 1,
         Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
         _ => 0,
     }

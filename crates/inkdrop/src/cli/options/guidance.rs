@@ -32,6 +32,11 @@ pub struct GuidanceArgs {
     /// Guidance rescale φ, 0 to 1: restores the standard deviation of the conditional prediction
     #[arg(long, value_name = "PHI", requires = "guidance", help_heading = "Guidance")]
     guidance_rescale: Option<f64>,
+    /// Fraction, 0 to 1, that is kept of guidance parallel to the prediction; 1 is plain guidance, less
+    /// prevents saturation (adaptive projected guidance)
+    #[arg(long, value_name = "FRACTION", requires = "guidance", help_heading = "Guidance")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_parallel: Option<f64>,
     /// Dynamic thresholding: quantile of the predicted pixels, such as 0.995
     #[arg(long, value_name = "QUANTILE", help_heading = "Guidance")]
     threshold: Option<f64>,
@@ -54,6 +59,9 @@ impl GuidanceArgs {
         }
         if let Some(phi) = self.guidance_rescale {
             pipeline = pipeline.guidance_rescale(phi);
+        }
+        if let Some(fraction) = self.guidance_parallel {
+            pipeline = pipeline.guidance_parallel(fraction);
         }
         if let Some(quantile) = self.threshold {
             pipeline = pipeline.threshold(quantile);
