@@ -181,7 +181,8 @@ impl Model {
             Some(Err(error)) => (None, Some(error.report())),
         };
         let notes = note_of_buffers(&source, overrides, (&config, &process))?;
-        let notes = notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
+        let notes =
+            notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
         let metadata = ModelMetadata { model: config, process, contexts, classes, sampling };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })

@@ -152,9 +152,8 @@ impl ProcessOptions {
             "rescaled" => "the time input",
             "unclipped" => "the clipping",
             "zero-snr" => "the terminal SNR",
-            "epsilon" | "sample" | "start-x" | "posterior-mean" | "previous-x" | "velocity" | "v" => {
-                "the prediction type"
-            }
+            "epsilon" | "sample" | "start-x" | "posterior-mean" | "previous-x" | "velocity"
+            | "v" => "the prediction type",
             "fixed-small" | "learned" | "learned-range" => "the variance",
             _ => "the steps",
         }

@@ -71,7 +71,8 @@ impl Source {
     /// The averaged network of a checkpoint of lucidrains' Trainer, which samples with it. Such a file has
     /// the trained network twice beside it.
     pub fn average(&self) -> Option<String> {
-        let is_trainer = ["ema.initted", "ema.step"].iter().all(|key| self.whole.get(key).is_some());
+        let is_trainer =
+            ["ema.initted", "ema.step"].iter().all(|key| self.whole.get(key).is_some());
         let average = |name: &String| name.starts_with("ema.ema_model");
         self.parts().into_iter().find(|name| is_trainer && average(name))
     }
