@@ -1,4 +1,5 @@
 //! lucidrains' networks: a checkpoint of the package's Trainer, and a run of one's own.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
