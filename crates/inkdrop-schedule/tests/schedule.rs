@@ -29,6 +29,7 @@ fn open_configs() -> impl Strategy<Value = ScheduleConfig> {
     let scaled = (1usize..800, ends());
     let sigmoid = (1usize..800, ends());
     let cumprod = (1usize..1500, -4.0..0.0, 1.0..4.0, 0.5..2.0);
+    let lucid = 1usize..1500;
     prop_oneof![
         // Below 21 steps the scaled linear schedule would need a beta above 1.
         (21usize..1500).prop_map(ScheduleConfig::linear),
@@ -46,6 +47,12 @@ fn open_configs() -> impl Strategy<Value = ScheduleConfig> {
         }),
         sigmoid.prop_map(|(steps, (beta_start, beta_end))| {
             ScheduleConfig::Sigmoid { steps, beta_start, beta_end }
+        }),
+        lucid.prop_map(|steps| ScheduleConfig::SigmoidLucid {
+            steps,
+            start: -3.0,
+            end: 3.0,
+            tau: 1.0,
         }),
         cumprod.prop_map(|(steps, start, end, tau)| {
             ScheduleConfig::SigmoidCumprod { steps, start, end, tau }

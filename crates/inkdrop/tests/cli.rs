@@ -26,6 +26,7 @@ mod cli {
     mod launch_eval;
     mod launch_nccl;
     mod launch_sharded;
+    mod lucid;
     mod many;
     mod many_input;
     mod many_stopped;

@@ -86,6 +86,26 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
     }
 }
 
+/// Adaptive projected guidance: without its parallel part, the update is orthogonal to the prediction.
+#[test]
+fn guidance_without_its_parallel_part_is_orthogonal() {
+    let variable = PredictionType::Sample;
+    for step in steps() {
+        let cond = one().denoise(&x(), &step).unwrap().x0;
+        let guided = |kept| {
+            let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0);
+            guided.parallel(kept, variable).denoise(&x(), &step).unwrap()
+        };
+        let update = guided(0.0).x0 - &cond;
+        let product = (&update * &cond).flatten(1, -1).sum_dim_intlist(1, false, Kind::Double);
+        assert!(largest(&product) < 1e-9, "{product}");
+        let half = (guided(0.0).x0 + guided(1.0).x0) / 2.0;
+        assert!(largest(&(guided(0.5).x0 - half)) < 1e-9, "linear in the part that is kept");
+        let plain = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0);
+        assert!(near(&guided(1.0), &plain.denoise(&x(), &step).unwrap()));
+    }
+}
+
 /// An untrained network predicts 0 everywhere: 0/0 counts as 1.
 #[test]
 fn flat_predictions_are_not_rescaled() {

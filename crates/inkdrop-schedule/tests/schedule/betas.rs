@@ -71,6 +71,28 @@ fn sigmoid_cumprod_is_the_published_formula() {
     }
 }
 
+/// β of denoising-diffusion-pytorch 2.3.4.
+#[test]
+fn sigmoid_lucid_is_that_of_the_package() {
+    let schedule = parse(r#"{"name":"sigmoid-lucid","steps":400}"#).build().unwrap();
+    for (i, expected) in [
+        (0, 0.0007537646493204209),
+        (200, 0.008285779960492401),
+        (397, 0.33785651814057494),
+        (398, 0.5033865420261827),
+        (399, 0.999),
+    ] {
+        close(schedule.betas()[i], expected);
+    }
+    let other = ScheduleConfig::SigmoidLucid { steps: 100, start: 0.0, end: 3.0, tau: 0.7 };
+    let schedule = other.build().unwrap();
+    for (i, expected) in [(0, 0.022023309789255152), (98, 0.510412549411297), (99, 0.999)] {
+        close(schedule.betas()[i], expected);
+    }
+    let nan = ScheduleConfig::SigmoidLucid { steps: 3, start: -3.0, end: f64::NAN, tau: 1.0 };
+    assert!(nan.build().is_err());
+}
+
 /// Its sigmoids differ by less than f64 can say; the ratios are still right.
 #[test]
 fn sigmoid_cumprod_keeps_its_digits_far_out() {

@@ -17,6 +17,7 @@ fn spacings() -> impl Strategy<Value = TimestepSpacing> {
         (any::<usize>(), 0usize..3)
             .prop_map(|(count, offset)| TimestepSpacing::Leading { count, offset }),
         any::<usize>().prop_map(TimestepSpacing::Linspace),
+        any::<usize>().prop_map(TimestepSpacing::Truncated),
         any::<usize>().prop_map(TimestepSpacing::Quadratic),
         list().prop_map(TimestepSpacing::Explicit),
     ]
@@ -43,6 +44,7 @@ proptest! {
             TimestepSpacing::Leading { count, offset: (share * room as f64) as usize },
             TimestepSpacing::Leading { count, offset: room },
             TimestepSpacing::Linspace(count),
+            TimestepSpacing::Truncated(count),
             TimestepSpacing::Quadratic(count),
             TimestepSpacing::Stride(count),
             TimestepSpacing::Explicit((steps - count..steps).collect()),
@@ -140,6 +142,14 @@ fn sections_are_pythons_for_every_count() {
     let all =
         (1..=1000).map(|count| TimestepSpacing::Sections(vec![count]).timesteps(1000).unwrap());
     assert_eq!(fold(all), 15_830_233_177_082_036_836);
+}
+
+/// The timesteps of `ddim_sample` in denoising-diffusion-pytorch.
+#[test]
+fn truncated_is_that_of_lucidrains() {
+    assert_eq!(picks("truncated7", 200), [27, 56, 84, 113, 141, 170, 199]);
+    assert_eq!(picks("truncated4", 1000), [249, 499, 749, 999]);
+    assert_eq!(picks("truncated10", 10), (0..10).collect::<Vec<_>>());
 }
 
 /// `np.linspace(0, T - 1, n).round()`; at T = 1000 also what diffusers 0.35 gives.

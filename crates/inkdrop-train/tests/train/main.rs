@@ -7,6 +7,7 @@ mod optimizer;
 mod posthoc;
 mod resume;
 mod run;
+mod self_condition;
 mod steps;
 mod support;
 mod timestep_sampler;

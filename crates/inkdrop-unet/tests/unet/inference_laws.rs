@@ -169,7 +169,11 @@ fn check_dependence(configs: impl IntoIterator<Item = ModelConfig>) {
 
 /// Networks of which every convolution is packed.
 fn over_two_axes(config: &ModelConfig) -> bool {
-    let other = matches!(config, ModelConfig::Improved(config) if config.dims != 2);
+    let other = match config {
+        ModelConfig::Improved(config) => config.dims != 2,
+        ModelConfig::Lucid(config) => config.dims != 2,
+        _ => false,
+    };
     !other && !matches!(config, ModelConfig::Context(_))
 }
 

@@ -83,16 +83,20 @@ fn weighted_prediction(file: &StateDict, betas: &[f64]) -> Option<PredictionType
     // SNR 0.5 and less is below every usual γ.
     let low: Vec<(f64, f64)> =
         bars.into_iter().zip(weights).filter(|(bar, _)| *bar < 1.0 / 3.0).collect();
-    let candidates: [(PredictionType, fn(f64) -> f64); 3] = [
-        (PredictionType::Epsilon, |_| 1.0),
-        (PredictionType::Sample, |bar| bar / (1.0 - bar)),
-        (PredictionType::Velocity, |bar| bar),
-    ];
-    let fits = |weight: fn(f64) -> f64| {
-        low.iter().all(|&(bar, given)| (weight(bar) - given).abs() <= 1e-3 * given.abs() + 1e-6)
+    let weight = |prediction, bar: f64| match prediction {
+        PredictionType::Sample => bar / (1.0 - bar),
+        PredictionType::Velocity => bar,
+        _ => 1.0,
     };
-    let found = candidates.into_iter().find(|(_, weight)| low.len() > 1 && fits(*weight));
-    found.map(|(prediction, _)| prediction)
+    let fits = |prediction: &PredictionType| {
+        let near = |&(bar, given): &(f64, f64)| {
+            (weight(*prediction, bar) - given).abs() <= 1e-3 * given.abs() + 1e-6
+        };
+        low.len() > 1 && low.iter().all(near)
+    };
+    [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity]
+        .into_iter()
+        .find(fits)
 }
 
 /// True if the β of a schedule are those of the file's buffers, or if the file has none.
@@ -240,6 +244,29 @@ mod tests {
         };
         assert_eq!(with(&["posterior_variance"]).variance, Variance::FixedSmall);
         assert!(!with(&["remove_noise_coeff", "reciprocal_sqrt_alphas"]).clip);
+    }
+
+    /// min-SNR and SNR weights as lucidrains' GaussianDiffusion registers them.
+    #[test]
+    fn loss_weights_say_the_prediction_type() {
+        use inkdrop_schedule::loss_weights::{min_snr, snr};
+        for schedule in [ScheduleConfig::linear(100), ScheduleConfig::cosine(1000)] {
+            let schedule = schedule.build().unwrap();
+            for prediction in
+                [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity]
+            {
+                let min_snr = min_snr(&schedule, prediction, 5.0).unwrap();
+                for weights in [snr(&schedule, prediction), min_snr] {
+                    let buffers =
+                        [("betas", schedule.betas().to_vec()), ("loss_weight", weights.to_vec())];
+                    assert_eq!(process(&file(&buffers), None).unwrap().prediction, prediction);
+                }
+            }
+            let others = [("betas", schedule.betas().to_vec()), ("loss_weight", vec![7.0; 100])];
+            let network = ModelConfig::preset("lucid");
+            let found = process(&file(&others), network.as_ref()).unwrap().prediction;
+            assert_eq!(found, PredictionType::Velocity, "the default of the package");
+        }
     }
 
     #[test]
