@@ -295,11 +295,11 @@ impl<G> Recording<G> {
     }
 }
 
-/// Shapes and dtypes of x, t, context, classes and low_res: equal for all inputs of a recording.
+/// Shapes and dtypes of x, t and all conditions: equal for all inputs of a recording.
 #[derive(Debug, PartialEq, Eq)]
 struct Signature {
     device: Device,
-    forms: [Option<(Vec<i64>, Kind)>; 5],
+    forms: [Option<(Vec<i64>, Kind)>; 6],
 }
 
 impl Signature {
@@ -317,10 +317,11 @@ fn tensors<'a>(
     x: &'a Tensor,
     t: &'a Tensor,
     conditioning: &'a Conditioning,
-) -> [Option<&'a Tensor>; 5] {
-    let Conditioning { context, classes, low_res, first_image: _ } = conditioning; // no dropout
+) -> [Option<&'a Tensor>; 6] {
+    // No dropout, so the place in the batch has no effect.
+    let Conditioning { context, classes, low_res, augment, first_image: _ } = conditioning;
     let classes = classes.as_ref().map(|classes| classes.tensor());
-    [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref()]
+    [Some(x), Some(t), context.as_ref(), classes, low_res.as_ref(), augment.as_ref()]
 }
 
 /// Inputs of a recorded pass, at fixed addresses.
@@ -337,6 +338,7 @@ impl Inputs {
             context: copied(&conditioning.context)?,
             classes: conditioning.classes.as_ref().map(|ids| ids.copied()).transpose()?,
             low_res: copied(&conditioning.low_res)?,
+            augment: copied(&conditioning.augment)?,
             first_image: conditioning.first_image,
         };
         Ok(Self { x: copy(x)?, t: copy(t)?, conditioning })

@@ -42,7 +42,9 @@ pub use modulation::{
 pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError, TrainableNetwork};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
 pub use params::{Init, Param, Params, Role, Scope, Weight};
-pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
-pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
+pub use resample::{
+    Downsample, FilterTaps, Resample, ResampleConfig, Resampling, Upsample, double, halve,
+};
+pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys};
 pub use sequential::{Block, EmbedSequential, LayerConfig};
 pub use synchronization::SumOverProcesses;

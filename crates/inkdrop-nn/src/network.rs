@@ -113,6 +113,8 @@ pub struct Conditioning {
     pub classes: Option<ClassIds>,
     /// Low-resolution images for super-resolution, [B, C, h, w].
     pub low_res: Option<Tensor>,
+    /// Labels of the augmentation of each image, [B, K]; zeros stand for none (Karras et al. 2022, appendix F.2).
+    pub augment: Option<Tensor>,
     /// Index of the first image in the batch of the whole step; 0 for a whole batch. In training,
     /// the dropout mask of image i follows from `first_image + i`, so that a microbatch has the masks
     /// of its part of the batch.
@@ -154,6 +156,7 @@ impl Conditioning {
             context: self.context.as_ref().map(repeated).transpose()?,
             classes: classes.transpose()?,
             low_res: self.low_res.as_ref().map(repeated).transpose()?,
+            augment: self.augment.as_ref().map(repeated).transpose()?,
             first_image: self.first_image * times,
         })
     }

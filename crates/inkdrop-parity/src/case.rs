@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use inkdrop_checkpoint::StateDict;
+use inkdrop_nn::Params;
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::de::DeserializeOwned;
@@ -75,16 +76,34 @@ impl Case {
         Ok(self.row(key, Status::Compared(distance)))
     }
 
-    /// Compares a result in f64, where only the rounding of the f32 reference remains.
+    /// Compares a result in f64, where only the rounding of the f32 reference remains: 1e-6, and what the
+    /// case says of the original's own run in f64.
     pub(crate) fn compare_double(
         &self,
         key: &str,
         ours: &Tensor,
         theirs: &Tensor,
     ) -> Result<Comparison> {
-        let distance = Distance::between(ours, theirs, Tolerance::Scaled(1e-6))
+        let stated = self.weights.metadata_text("f64_out_max_abs_diff");
+        let tolerance = match stated.map(str::parse::<f64>).transpose()? {
+            Some(stated) => Tolerance::Absolute(stated + 1e-6),
+            None => Tolerance::Scaled(1e-6),
+        };
+        let distance = Distance::between(ours, theirs, tolerance)
             .with_context(|| format!("{}: {key}", self.name))?;
         Ok(self.row(format!("{key} in f64"), Status::Compared(distance)))
+    }
+
+    /// Compares the gradients after a backward pass, and their norm where the case has it.
+    pub(crate) fn compare_gradients(&self, params: &Params) -> Result<Vec<Comparison>> {
+        let ours = |key: &str| params.get(key).map(|param| param.tensor.grad());
+        let mut rows = Vec::new();
+        rows.extend(self.compare_group("grad:", Tolerance::Scaled(1e-4), |_| true, ours)?);
+        if self.weights.get("grad_norm").is_some() {
+            let norm = gradient_norm(params)?;
+            rows.push(self.compare("grad_norm", &norm, Tolerance::Scaled(1e-4))?);
+        }
+        Ok(rows)
     }
 
     /// The recorded noise; empty if the case has no tape.
@@ -114,4 +133,17 @@ impl Case {
         }
         Ok(worst.map(|distance| self.row(format!("{prefix}*"), Status::Compared(distance))))
     }
+}
+
+/// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
+/// every forward pass.
+fn gradient_norm(params: &Params) -> Result<Tensor> {
+    let mut sum = 0.0;
+    for param in params.trained() {
+        let grad = param.tensor.grad();
+        if !param.name.starts_with("init_conv.shortcut") && grad.defined() {
+            sum += f64::try_from(grad.to_kind(Kind::Double).square().sum(Kind::Double))?;
+        }
+    }
+    Ok(Tensor::from_slice(&[sum.sqrt()]))
 }

@@ -46,7 +46,7 @@ pub use report::{Comparison, Distance, Status};
 pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
     let case = Case::open(path)?;
     match (case.kind.as_str(), case.family.as_str()) {
-        ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d") => {
+        ("unet", "context" | "ddpm" | "edm" | "improved" | "improved-super-res" | "unet2d") => {
             unet::check(&case)
         }
         ("chain", "context") => chain::check_sprites(&case),
@@ -68,6 +68,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("layer", "ddpm-attention") => layer::check_ddpm_attention(&case),
         ("layer", "improved-attention") => layer::check_improved_attention(&case),
         ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
+        ("layer", "edm") => layer::check_edm_block(&case),
         ("phema", "edm2") => phema::check(&case),
         ("rng", _) => rng::check(&case),
         (

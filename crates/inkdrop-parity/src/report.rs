@@ -56,6 +56,8 @@ pub enum Tolerance {
     OfLargest(f64),
     /// |Δ| ≤ tolerance · |ref| for every entry.
     Relative(f64),
+    /// |Δ| ≤ tolerance.
+    Absolute(f64),
     /// Bitwise equality.
     Exact,
 }
@@ -87,6 +89,7 @@ impl Distance {
             Tolerance::Scaled(tolerance) => (distance.absolute / largest.max(1.0), tolerance),
             Tolerance::OfLargest(tolerance) => (distance.absolute / largest, tolerance),
             Tolerance::Relative(tolerance) => (distance.relative, tolerance),
+            Tolerance::Absolute(tolerance) => (distance.absolute, tolerance),
             Tolerance::Exact => (distance.absolute, 0.0),
         };
         Ok(distance)

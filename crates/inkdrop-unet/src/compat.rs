@@ -3,15 +3,17 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    ConfigError, ContextArguments, DdpmArguments, ImageSize, ImprovedArguments, ModelConfig,
-    Unet2dArguments, Unrepresentable,
+    ConfigError, ContextArguments, DdpmArguments, EdmArguments, ImageSize, ImprovedArguments,
+    ModelConfig, Unet2dArguments, Unrepresentable,
 };
 
 /// Error of a config from constructor arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentsError {
     /// The family is unknown.
-    #[error("unknown family `{0}`: expected context, ddpm, improved, improved-super-res or unet2d")]
+    #[error(
+        "unknown family `{0}`: expected context, ddpm, edm, improved, improved-super-res or unet2d"
+    )]
     Family(String),
     /// An unknown argument, or one of another type.
     #[error("arguments of {family}: {problem}")]
@@ -32,7 +34,7 @@ pub enum ArgumentsError {
 impl ModelConfig {
     /// The network that the constructor of a published implementation would build.
     ///
-    /// - family: `context`, `ddpm`, `improved`, `improved-super-res` or `unet2d`
+    /// - family: `context`, `ddpm`, `edm`, `improved`, `improved-super-res` or `unet2d`
     /// - arguments: by their published names (for `unet2d` the config.json); missing ones have
     ///   the published defaults
     /// - size: image size, used if the arguments have none
@@ -67,6 +69,7 @@ impl ModelConfig {
         let model = match family {
             "context" => Self::Context(read::<ContextArguments, _>(family, arguments)?.config()),
             "ddpm" => Self::Ddpm(read::<DdpmArguments, _>(family, arguments)?.config(size)?),
+            "edm" => Self::Edm(read::<EdmArguments, _>(family, arguments)?.config()?),
             "improved" => {
                 Self::Improved(read::<ImprovedArguments, _>(family, arguments)?.config(size))
             }

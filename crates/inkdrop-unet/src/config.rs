@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::UnetSpec;
 use crate::{
-    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, ImageSize, ImprovedConfig,
-    Plan, Unet, Unet2dConfig,
+    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, EdmConfig, EdmUnet, ImageSize,
+    ImprovedConfig, Plan, Unet, Unet2dConfig,
 };
 
 /// Config of a network of any family, in the form of config files and checkpoints.
@@ -18,6 +18,8 @@ pub enum ModelConfig {
     Context(ContextConfig),
     /// nanodiffusion's U-Net.
     Ddpm(DdpmConfig),
+    /// EDM's SongUNet and DhariwalUNet.
+    Edm(EdmConfig),
     /// improved-diffusion's U-Net, with guided-diffusion's options.
     Improved(ImprovedConfig),
     /// improved-diffusion's super-resolution U-Net.
@@ -26,18 +28,20 @@ pub enum ModelConfig {
     Unet2d(Unet2dConfig),
 }
 
-/// A checked config: all families but one are a [`Unet`].
+/// A checked config: many families are a [`Unet`].
 enum Architecture<'a> {
     Context(&'a ContextConfig),
+    Edm(&'a EdmConfig),
     Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
-    /// The family's name: `context`, `ddpm`, `improved`, `improved-super-res` or `unet2d`.
+    /// The family's name: `context`, `ddpm`, `edm`, `improved`, `improved-super-res` or `unet2d`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Context(_) => "context",
             Self::Ddpm(_) => "ddpm",
+            Self::Edm(_) => "edm",
             Self::Improved(_) => "improved",
             Self::ImprovedSuperRes(_) => "improved-super-res",
             Self::Unet2d(_) => "unet2d",
@@ -49,6 +53,7 @@ impl ModelConfig {
         let (channels, size) = match self {
             Self::Context(config) => (config.channels, ImageSize::square(config.size)),
             Self::Ddpm(config) => (config.channels, config.size),
+            Self::Edm(config) => (config.channels, ImageSize::square(config.size)),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => {
                 (config.channels, config.size)
             }
@@ -60,7 +65,7 @@ impl ModelConfig {
     /// Sets the image size. The weights do not depend on it.
     ///
     /// # Errors
-    /// A ContextUnet, whose weights depend on the size.
+    /// A ContextUnet, whose weights depend on the size, and EDM's networks, whose layers are named by it.
     pub fn resize(&mut self, size: ImageSize) -> Result<(), ConfigError> {
         match self {
             Self::Context(config) if size == ImageSize::square(config.size) => {}
@@ -69,6 +74,14 @@ impl ModelConfig {
                 return Err(ConfigError::field("size", size, problem));
             }
             Self::Ddpm(config) => config.size = size,
+            Self::Edm(config) if size == ImageSize::square(config.size) => {}
+            Self::Edm(config) => {
+                let problem = format!(
+                    "cannot be: the layers of this network are named by {0}x{0}",
+                    config.size
+                );
+                return Err(ConfigError::field("size", size, problem));
+            }
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.size = size,
             Self::Unet2d(config) => config.size = size,
         }
@@ -80,6 +93,7 @@ impl ModelConfig {
         match self {
             Self::Context(config) => config.channels,
             Self::Ddpm(config) => config.channels,
+            Self::Edm(config) => config.outputs,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.outputs,
             Self::Unet2d(config) => config.outputs,
         }
@@ -93,13 +107,22 @@ impl ModelConfig {
         }
     }
 
-    /// Number of classes of a class-conditional network.
+    /// Number of class ids of a class-conditional network, its null class included.
     pub fn classes(&self) -> Option<i64> {
         match self {
             Self::Context(_) => None,
             Self::Ddpm(config) => config.classes,
+            Self::Edm(config) => config.classes.map(|classes| classes + 1),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.classes,
             Self::Unet2d(config) => config.classes,
+        }
+    }
+
+    /// The class id of no class, if the family has one by itself: one past the config's `classes`.
+    pub fn null_class(&self) -> Option<i64> {
+        match self {
+            Self::Edm(config) => config.classes,
+            _ => None,
         }
     }
 
@@ -118,6 +141,10 @@ impl ModelConfig {
                 Architecture::Context(config)
             }
             Self::Ddpm(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Edm(config) => {
+                config.check_layers()?;
+                Architecture::Edm(config)
+            }
             Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
             Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
             Self::Unet2d(config) => Architecture::Unet(Box::new(config.spec()?)),
@@ -151,6 +178,7 @@ impl ModelConfig {
     pub fn plan_at(&self, size: &[i64]) -> Result<Plan, ConfigError> {
         let spec = match self.architecture()? {
             Architecture::Context(config) => return config.plan_at(size),
+            Architecture::Edm(config) => return config.plan_at(size),
             Architecture::Unet(spec) => spec,
         };
         let padding = spec.inputs.padding;
@@ -201,6 +229,7 @@ impl ModelConfig {
     fn build_in(&self, params: Params) -> Result<Box<dyn TrainableNetwork>, BuildError> {
         Ok(match self.architecture()? {
             Architecture::Context(config) => Box::new(ContextUnet::new(config, params)?),
+            Architecture::Edm(config) => Box::new(EdmUnet::new(config, params)?),
             Architecture::Unet(spec) => Box::new(Unet::new(&spec, params)?),
         })
     }

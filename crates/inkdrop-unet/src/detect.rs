@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
+use crate::{ContextConfig, DdpmConfig, EdmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
 
 /// Names and shapes of a state_dict.
 #[derive(Debug, Clone, Default)]
@@ -44,12 +44,11 @@ pub enum DetectError {
 }
 
 /// The families that can be detected.
-pub const FAMILIES: [&str; 4] = ["context", "ddpm", "improved", "unet2d"];
+pub const FAMILIES: [&str; 5] = ["context", "ddpm", "edm", "improved", "unet2d"];
 
 /// Networks that are not supported, and parts of keys that they have: all of one entry.
-const UNSUPPORTED: [(&str, &[&str]); 15] = [
+const UNSUPPORTED: [(&str, &[&str]); 14] = [
     ("EDM2's U-Net (Karras et al. 2024)", &["enc.", "dec.", "emb_fourier."]),
-    ("EDM's U-Net (Karras et al. 2022)", &["enc.", "dec.", "map_layer0."]),
     ("lucidrains' classifier-free U-Net", &["downs.0.0.block1.", "classes_emb."]),
     ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.block1.", "ups."]),
     ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.mlp.", "ups."]),
@@ -66,9 +65,10 @@ const UNSUPPORTED: [(&str, &[&str]); 15] = [
 ];
 
 /// Prefixes of keys that only one family has.
-const MARKS: [(&str, &[&str]); 4] = [
+const MARKS: [(&str, &[&str]); 5] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
+    ("edm", &["map_layer0."]),
     ("improved", &["input_blocks.", "output_blocks."]),
     ("unet2d", &["down_blocks.", "up_blocks."]),
 ];
@@ -109,6 +109,14 @@ impl Shapes {
         let number = |rest: &str| rest.split('.').next()?.parse::<i64>().ok();
         let numbers = below.filter_map(number).filter(|n| (0..4096).contains(n));
         numbers.max().map_or(0, |highest| highest + 1)
+    }
+
+    /// The largest n in keys of the form `prefix` n `x` n `suffix`: EDM's names with the side of a level.
+    pub(crate) fn first_side(&self, prefix: &str, suffix: &str) -> Option<i64> {
+        let from = self.0.range(prefix.to_string()..);
+        let below = from.map_while(|(key, _)| key.strip_prefix(prefix));
+        let side = |key: &str| key.strip_suffix(suffix)?.split_once('x')?.0.parse::<i64>().ok();
+        below.filter_map(side).max()
     }
 
     /// Number of consecutive keys `key(0)`, `key(1)`, … that exist.
@@ -164,6 +172,7 @@ impl ModelConfig {
         let detected = match family {
             "context" => ContextConfig::detect(shapes),
             "ddpm" => DdpmConfig::detect(shapes),
+            "edm" => EdmConfig::detect(shapes),
             "improved" => ImprovedConfig::detect(shapes),
             _ => Unet2dConfig::detect(shapes),
         };

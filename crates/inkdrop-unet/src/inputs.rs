@@ -21,13 +21,15 @@ pub(crate) struct InputSpec {
     pub classes: Option<i64>,
     /// The network takes low-resolution images (improved-diffusion's SuperResModel).
     pub low_res: bool,
+    /// Number of augmentation labels, which may be left out.
+    pub augment: Option<i64>,
 }
 
 impl InputSpec {
     /// Images with this many channels, without preparation or conditions.
     pub fn images(channels: i64) -> Self {
-        let (padding, center, classes, low_res) = (0, false, None, false);
-        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res }
+        let (padding, center, classes, low_res, augment) = (0, false, None, false, None);
+        Self { dims: 2, channels, multiple: 1, padding, center, classes, low_res, augment }
     }
 
     /// Channels of the first convolution's input.
@@ -90,7 +92,7 @@ impl InputSpec {
         size: &[i64],
         conditioning: &Conditioning,
     ) -> std::result::Result<(), NetworkError> {
-        let Conditioning { context, classes, low_res, first_image: _ } = conditioning;
+        let Conditioning { context, classes, low_res, augment, first_image: _ } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
         }
@@ -118,7 +120,14 @@ impl InputSpec {
             (false, Some(_)) => return Err(NetworkError::Unexpected { input: "low_res" }),
             (false, None) => {}
         }
-        Ok(())
+        match (self.augment, augment) {
+            (Some(labels), Some(rows)) if rows.size() != [size[0], labels] => {
+                let expected = format!("[{}, {labels}], one row per image", size[0]);
+                Err(NetworkError::Shape { input: "augment", given: rows.size(), expected })
+            }
+            (None, Some(_)) => Err(NetworkError::Unexpected { input: "augment" }),
+            _ => Ok(()),
+        }
     }
 
     fn describe(&self) -> String {

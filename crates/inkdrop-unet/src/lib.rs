@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod ddpm;
 mod detect;
+mod edm;
 mod error;
 mod improved;
 mod inputs;
@@ -20,6 +21,10 @@ pub use config::ModelConfig;
 pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig};
 pub use detect::{DetectError, DetectedArchitecture, FAMILIES, Shapes, UndeterminedField};
+pub use edm::{
+    CompiledEdmUnet, EdmArchitecture, EdmArguments, EdmConfig, EdmDecoder, EdmEncoder,
+    EdmTimeEmbedding, EdmUnet, SongConfig,
+};
 pub use error::{BuildError, ConfigError};
 pub use improved::{AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags};
 pub use plan::{Memory, Plan, Stage};

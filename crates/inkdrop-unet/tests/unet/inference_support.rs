@@ -122,7 +122,7 @@ pub fn given(config: &ModelConfig, shape: &[i64], at: &[f64], classes: &[i64]) -
         context: None,
         classes: config.classes().map(|_| ClassIds::new(classes, Device::Cpu).unwrap()),
         low_res: low_res.then(|| noise(&small, 500).to_kind(Kind::Float)),
-        first_image: 0,
+        ..Conditioning::none()
     };
     let (x, t) = (noise(shape, 1000).to_kind(Kind::Float), times(config, at));
     Given { name: format!("x {shape:?}, t {at:?}, classes {classes:?}"), x, t, conditioning }
@@ -135,10 +135,10 @@ pub fn laid(given: Given, layout: Layout) -> Given {
 
 /// The same inputs in the kind of a network.
 pub fn in_kind(given: Given, kind: Kind) -> Given {
-    let Conditioning { context, classes, low_res, first_image } = given.conditioning;
+    let Conditioning { context, classes, low_res, augment, first_image } = given.conditioning;
     let cast = |tensor: Option<Tensor>| tensor.map(|tensor| tensor.to_kind(kind));
-    let conditioning =
-        Conditioning { context: cast(context), classes, low_res: cast(low_res), first_image };
+    let (context, low_res, augment) = (cast(context), cast(low_res), cast(augment));
+    let conditioning = Conditioning { context, classes, low_res, augment, first_image };
     Given { x: given.x.to_kind(kind), conditioning, ..given }
 }
 

@@ -65,7 +65,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
         context: None,
         classes: config.classes().map(|_| ClassIds::new(&[0, 3], Device::Cpu).unwrap()),
         low_res: low_res.then(|| Tensor::randn([2, channels, height / 4, width / 4], F32)),
-        first_image: 0,
+        ..Conditioning::none()
     };
     (x, t, conditioning)
 }
