@@ -10,6 +10,7 @@ mod cuda_graph;
 mod embedding;
 mod fn_network;
 mod linear;
+mod magnitude;
 mod modulation;
 mod network;
 mod norm;
@@ -35,6 +36,7 @@ pub use cuda_graph::CudaGraphNetwork;
 pub use embedding::{EmbedFc, diffusers_embedding, positional_embedding, timestep_embedding};
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
 pub use linear::{Embedding, Linear, Mlp};
+pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};
 pub use modulation::{
     BlockConditioning, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder,
     Modulation,

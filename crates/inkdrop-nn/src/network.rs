@@ -50,6 +50,18 @@ pub trait TrainableNetwork: Network {
     /// Named parameters and buffers.
     fn params(&self) -> &Params;
 
+    /// The learned log-variance u(σ) of the loss (Karras et al. 2024, eq. 21), `[B]`; `None` for a network without
+    /// it.
+    ///
+    /// - t: `[B]`, as in the forward pass
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    fn log_variance(&self, t: &Tensor, mode: Mode) -> Result<Option<Tensor>, NetworkError> {
+        let _ = (t, mode);
+        Ok(None)
+    }
+
     /// Compiles the network for inference. The result is faster, equal within rounding, and has
     /// neither gradients nor parameters.
     ///

@@ -97,6 +97,15 @@ impl Case {
     /// Compares the gradients after a backward pass, and their norm where the case has it.
     pub(crate) fn compare_gradients(&self, params: &Params) -> Result<Vec<Comparison>> {
         let ours = |key: &str| params.get(key).map(|param| param.tensor.grad());
+        self.compare_gradients_named(params, ours)
+    }
+
+    /// The same for gradients with other names in the case.
+    pub(crate) fn compare_gradients_named(
+        &self,
+        params: &Params,
+        ours: impl Fn(&str) -> Option<Tensor>,
+    ) -> Result<Vec<Comparison>> {
         let mut rows = Vec::new();
         rows.extend(self.compare_group("grad:", Tolerance::Scaled(1e-4), |_| true, ours)?);
         if self.weights.get("grad_norm").is_some() {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::UnetSpec;
 use crate::{
-    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, EdmConfig, EdmUnet, ImageSize,
-    ImprovedConfig, Plan, Unet, Unet2dConfig,
+    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, Edm2Config, Edm2Unet,
+    EdmConfig, EdmUnet, ImageSize, ImprovedConfig, Plan, Unet, Unet2dConfig,
 };
 
 /// Config of a network of any family, in the form of config files and checkpoints.
@@ -20,6 +20,8 @@ pub enum ModelConfig {
     Ddpm(DdpmConfig),
     /// EDM's SongUNet and DhariwalUNet.
     Edm(EdmConfig),
+    /// EDM2's U-Net.
+    Edm2(Edm2Config),
     /// improved-diffusion's U-Net, with guided-diffusion's options.
     Improved(ImprovedConfig),
     /// improved-diffusion's super-resolution U-Net.
@@ -32,16 +34,18 @@ pub enum ModelConfig {
 enum Architecture<'a> {
     Context(&'a ContextConfig),
     Edm(&'a EdmConfig),
+    Edm2(&'a Edm2Config),
     Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
-    /// The family's name: `context`, `ddpm`, `edm`, `improved`, `improved-super-res` or `unet2d`.
+    /// The family's name: `context`, `ddpm`, `edm`, `edm2`, `improved`, `improved-super-res` or `unet2d`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Context(_) => "context",
             Self::Ddpm(_) => "ddpm",
             Self::Edm(_) => "edm",
+            Self::Edm2(_) => "edm2",
             Self::Improved(_) => "improved",
             Self::ImprovedSuperRes(_) => "improved-super-res",
             Self::Unet2d(_) => "unet2d",
@@ -54,6 +58,7 @@ impl ModelConfig {
             Self::Context(config) => (config.channels, ImageSize::square(config.size)),
             Self::Ddpm(config) => (config.channels, config.size),
             Self::Edm(config) => (config.channels, ImageSize::square(config.size)),
+            Self::Edm2(config) => (config.channels, ImageSize::square(config.size)),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => {
                 (config.channels, config.size)
             }
@@ -74,13 +79,11 @@ impl ModelConfig {
                 return Err(ConfigError::field("size", size, problem));
             }
             Self::Ddpm(config) => config.size = size,
-            Self::Edm(config) if size == ImageSize::square(config.size) => {}
-            Self::Edm(config) => {
-                let problem = format!(
-                    "cannot be: the layers of this network are named by {0}x{0}",
-                    config.size
-                );
-                return Err(ConfigError::field("size", size, problem));
+            Self::Edm(EdmConfig { size: own, .. }) | Self::Edm2(Edm2Config { size: own, .. }) => {
+                if size != ImageSize::square(*own) {
+                    let problem = format!("cannot be: the layers are named by {own}x{own}");
+                    return Err(ConfigError::field("size", size, problem));
+                }
             }
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.size = size,
             Self::Unet2d(config) => config.size = size,
@@ -94,6 +97,7 @@ impl ModelConfig {
             Self::Context(config) => config.channels,
             Self::Ddpm(config) => config.channels,
             Self::Edm(config) => config.outputs,
+            Self::Edm2(config) => config.channels,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.outputs,
             Self::Unet2d(config) => config.outputs,
         }
@@ -112,7 +116,7 @@ impl ModelConfig {
         match self {
             Self::Context(_) => None,
             Self::Ddpm(config) => config.classes,
-            Self::Edm(config) => config.classes.map(|classes| classes + 1),
+            Self::Edm(_) | Self::Edm2(_) => self.null_class().map(|null| null.saturating_add(1)),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.classes,
             Self::Unet2d(config) => config.classes,
         }
@@ -122,6 +126,7 @@ impl ModelConfig {
     pub fn null_class(&self) -> Option<i64> {
         match self {
             Self::Edm(config) => config.classes,
+            Self::Edm2(config) => config.classes,
             _ => None,
         }
     }
@@ -144,6 +149,10 @@ impl ModelConfig {
             Self::Edm(config) => {
                 config.check_layers()?;
                 Architecture::Edm(config)
+            }
+            Self::Edm2(config) => {
+                config.check()?;
+                Architecture::Edm2(config)
             }
             Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
             Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
@@ -179,6 +188,7 @@ impl ModelConfig {
         let spec = match self.architecture()? {
             Architecture::Context(config) => return config.plan_at(size),
             Architecture::Edm(config) => return config.plan_at(size),
+            Architecture::Edm2(config) => return config.plan_at(size),
             Architecture::Unet(spec) => spec,
         };
         let padding = spec.inputs.padding;
@@ -230,6 +240,7 @@ impl ModelConfig {
         Ok(match self.architecture()? {
             Architecture::Context(config) => Box::new(ContextUnet::new(config, params)?),
             Architecture::Edm(config) => Box::new(EdmUnet::new(config, params)?),
+            Architecture::Edm2(config) => Box::new(Edm2Unet::new(config, params)?),
             Architecture::Unet(spec) => Box::new(Unet::new(&spec, params)?),
         })
     }

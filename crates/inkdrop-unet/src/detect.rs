@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ContextConfig, DdpmConfig, EdmConfig, ImprovedConfig, ModelConfig, Unet2dConfig};
+use crate::{
+    ContextConfig, DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, ModelConfig, Unet2dConfig,
+};
 
 /// Names and shapes of a state_dict.
 #[derive(Debug, Clone, Default)]
@@ -44,11 +46,10 @@ pub enum DetectError {
 }
 
 /// The families that can be detected.
-pub const FAMILIES: [&str; 5] = ["context", "ddpm", "edm", "improved", "unet2d"];
+pub const FAMILIES: [&str; 6] = ["context", "ddpm", "edm", "edm2", "improved", "unet2d"];
 
 /// Networks that are not supported, and parts of keys that they have: all of one entry.
-const UNSUPPORTED: [(&str, &[&str]); 14] = [
-    ("EDM2's U-Net (Karras et al. 2024)", &["enc.", "dec.", "emb_fourier."]),
+const UNSUPPORTED: [(&str, &[&str]); 13] = [
     ("lucidrains' classifier-free U-Net", &["downs.0.0.block1.", "classes_emb."]),
     ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.block1.", "ups."]),
     ("lucidrains' U-Net (denoising-diffusion-pytorch)", &["downs.0.0.mlp.", "ups."]),
@@ -65,10 +66,11 @@ const UNSUPPORTED: [(&str, &[&str]); 14] = [
 ];
 
 /// Prefixes of keys that only one family has.
-const MARKS: [(&str, &[&str]); 5] = [
+const MARKS: [(&str, &[&str]); 6] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
     ("edm", &["map_layer0."]),
+    ("edm2", &["emb_fourier.", "logvar_fourier."]),
     ("improved", &["input_blocks.", "output_blocks."]),
     ("unet2d", &["down_blocks.", "up_blocks."]),
 ];
@@ -173,6 +175,7 @@ impl ModelConfig {
             "context" => ContextConfig::detect(shapes),
             "ddpm" => DdpmConfig::detect(shapes),
             "edm" => EdmConfig::detect(shapes),
+            "edm2" => Edm2Config::detect(shapes),
             "improved" => ImprovedConfig::detect(shapes),
             _ => Unet2dConfig::detect(shapes),
         };

@@ -6,6 +6,7 @@ mod context;
 mod ddpm;
 mod detect;
 mod edm;
+mod edm2;
 mod error;
 mod improved;
 mod inputs;
@@ -25,6 +26,7 @@ pub use edm::{
     CompiledEdmUnet, EdmArchitecture, EdmArguments, EdmConfig, EdmDecoder, EdmEncoder,
     EdmTimeEmbedding, EdmUnet, SongConfig,
 };
+pub use edm2::{CompiledEdm2Unet, Edm2Arguments, Edm2Config, Edm2Unet};
 pub use error::{BuildError, ConfigError};
 pub use improved::{AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags};
 pub use plan::{Memory, Plan, Stage};

@@ -2,11 +2,11 @@
 
 use inkdrop_nn::{Activation, NormKind};
 use inkdrop_unet::{
-    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImprovedConfig, ModelConfig,
-    Unet2dConfig,
+    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, Edm2Config, EdmArchitecture,
+    EdmConfig, EdmDecoder, EdmEncoder, ImprovedConfig, ModelConfig, SongConfig, Unet2dConfig,
 };
 
-use super::support::{ddpm, improved, unet2d};
+use super::support::{ddpm, edm, edm2, improved, unet2d};
 
 /// One of each: every option is on in one of them.
 pub fn all() -> Vec<ModelConfig> {
@@ -70,11 +70,47 @@ pub fn all() -> Vec<ModelConfig> {
             ..unet2d()
         },
     ];
+    let skip = SongConfig {
+        encoder: EdmEncoder::Skip,
+        decoder: EdmDecoder::Skip,
+        ..SongConfig::default()
+    };
+    let edm = [
+        edm(),
+        EdmConfig { classes: Some(5), augment: Some(9), blocks: 2, ..edm() },
+        EdmConfig {
+            architecture: EdmArchitecture::Song(SongConfig::ncsnpp()),
+            multipliers: vec![1, 1, 2],
+            ..edm()
+        },
+        EdmConfig { architecture: EdmArchitecture::Song(skip), attention: vec![], ..edm() },
+        EdmConfig {
+            architecture: EdmArchitecture::Dhariwal,
+            classes: Some(4),
+            outputs: 6,
+            features: 16,
+            multipliers: vec![1, 4],
+            ..edm()
+        },
+    ];
+    let edm2 = [
+        edm2(),
+        Edm2Config { classes: Some(4), logvar: None, label_balance: 0.4, ..edm2() },
+        Edm2Config {
+            noise_multiplier: Some(3),
+            embedding_multiplier: Some(5),
+            attention: vec![16],
+            head_channels: 4,
+            ..edm2()
+        },
+    ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let mut all = vec![ModelConfig::Context(context), ModelConfig::ImprovedSuperRes(super_res)];
     all.extend(ddpm.map(ModelConfig::Ddpm));
     all.extend(improved.map(ModelConfig::Improved));
     all.extend(unet2d.map(ModelConfig::Unet2d));
+    all.extend(edm.map(ModelConfig::Edm));
+    all.extend(edm2.map(ModelConfig::Edm2));
     all
 }

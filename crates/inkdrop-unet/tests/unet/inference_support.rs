@@ -106,6 +106,10 @@ pub fn times(config: &ModelConfig, times: &[f64]) -> Tensor {
         ModelConfig::Context(_) => {
             Tensor::from_slice(times).f_div_scalar(1000.0).unwrap().to_kind(Kind::Float)
         }
+        // ¼·ln σ of noise levels, which need not be whole numbers.
+        ModelConfig::Edm(_) | ModelConfig::Edm2(_) => {
+            Tensor::from_slice(times).f_div_scalar(700.0).unwrap().to_kind(Kind::Float)
+        }
         _ => Tensor::from_slice(times).to_kind(Kind::Int64),
     }
 }
