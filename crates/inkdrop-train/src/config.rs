@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::batch::BatchOptions;
 use crate::run_folder::CheckpointPolicy;
 use crate::{
-    AdamConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig, TrainError,
+    AdamConfig, AugmentConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig,
+    TrainError,
 };
 
 /// Hyperparameters of a training run.
@@ -92,6 +93,9 @@ pub struct TrainConfig {
     pub flip: bool,
     /// Data augmentation: crops images that are larger than the network's input at random places.
     pub crop: bool,
+    /// Non-leaky augmentation, for networks that take augmentation labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
     /// Side of the low-resolution input of a super-resolution network, by average pooling
     /// (improved-diffusion's `small_size`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +167,7 @@ impl Default for TrainConfig {
             immiscible: false,
             flip: false,
             crop: false,
+            augment: None,
             low_res: None,
             seed: 0,
             checkpoint_every: 500,
@@ -223,7 +228,8 @@ impl TrainConfig {
 
     /// The settings of a batch.
     pub(crate) fn batch_options(&self) -> BatchOptions {
-        BatchOptions { low_res: self.low_res, offset_noise: self.offset_noise }
+        let Self { low_res, offset_noise, augment, .. } = *self;
+        BatchOptions { low_res, offset_noise, augment }
     }
 
     /// The optimizer's hyperparameters.
@@ -306,6 +312,7 @@ impl TrainConfig {
         field((0.0..=1.0).contains(&offset), "train.offset_noise", offset, "0 to 1")?;
         let decay = self.weight_decay;
         field(decay >= 0.0 && decay.is_finite(), "train.weight_decay", decay, "0 or more")?;
+        self.augment.map_or(Ok(()), |augment| augment.check())?;
         let dropout = self.label_dropout;
         field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")
     }

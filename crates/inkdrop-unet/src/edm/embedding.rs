@@ -18,6 +18,8 @@ pub(super) struct EmbeddingLayers {
     layers: [Linear; 2],
     noise_features: i64,
     classes: i64,
+    /// Number of augmentation labels.
+    labels: Option<i64>,
     /// SongUNet, or else DhariwalUNet.
     song: bool,
     dtype: Kind,
@@ -59,6 +61,7 @@ impl EmbeddingLayers {
             layers,
             noise_features: noise,
             classes: config.classes.unwrap_or(0),
+            labels: config.augment,
             song: song.is_some(),
             dtype,
         })
@@ -110,6 +113,17 @@ impl EmbeddingLayers {
     pub fn of(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
         self.forward(t, ids, conditioning.augment.as_ref())
+    }
+
+    /// The same with zeros for labels that are left out, so that every layer has a gradient, as training in
+    /// several processes needs.
+    pub fn of_training(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
+        let (Some(labels), None) = (self.labels, &conditioning.augment) else {
+            return self.of(t, conditioning);
+        };
+        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
+        let zeros = Tensor::f_zeros([t.size()[0], labels], (self.dtype, t.device()))?;
+        self.forward(t, ids, Some(&zeros))
     }
 
     /// [B, N]; SongUNet has sines before cosines.

@@ -268,9 +268,13 @@ impl TrainableNetwork for EdmUnet {
         mode: Mode,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.inputs.check(x, t, conditioning)?;
+        let embedding = match mode {
+            Mode::Eval => self.embedding.of(t, conditioning)?,
+            _ => self.embedding.of_training(t, conditioning)?,
+        };
         let block = BlockConditioning {
             first_image: conditioning.first_image,
-            ..BlockConditioning::embedding(self.embedding.of(t, conditioning)?)
+            ..BlockConditioning::embedding(embedding)
         };
         Ok(self.backbone.forward(x, &block, mode)?)
     }

@@ -49,7 +49,9 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
             ModelConfig::ImprovedSuperRes(ImprovedConfig { checkpoint, ..improved() })
         }),
         both(|checkpoint| ModelConfig::Edm(EdmConfig { checkpoint, dropout: 0.2, ..edm() })),
-        both(|checkpoint| ModelConfig::Edm2(Edm2Config { checkpoint, dropout: 0.2, ..edm2() })),
+        both(|checkpoint| {
+            ModelConfig::Edm2(Edm2Config { checkpoint, dropout: 0.2, logvar: None, ..edm2() })
+        }),
         both(|checkpoint| {
             ModelConfig::Unet2d(Unet2dConfig { checkpoint, dropout: 0.2, ..unet2d() })
         }),

@@ -54,7 +54,11 @@ fn the_trained_network_still_trains_afterwards() {
             let _ = pass(ready.as_ref(), given);
             let Given { x, t, conditioning, .. } = given;
             let out = trained.forward_mode(x, t, conditioning, Mode::Train).unwrap();
-            out.square().mean(Kind::Float).backward();
+            let mut loss = out.square().mean(Kind::Float);
+            if let Some(u) = trained.log_variance(t, Mode::Train).unwrap() {
+                loss = loss + u.square().mean(Kind::Float);
+            }
+            loss.backward();
             for param in trained.params().trained() {
                 let mut grad = param.tensor.grad();
                 assert!(grad.defined(), "{}: {config:?}", param.name);

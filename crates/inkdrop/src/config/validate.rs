@@ -2,7 +2,8 @@
 
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
-use inkdrop_train::LabelUse;
+use inkdrop_process::LossType;
+use inkdrop_train::{AugmentConfig, LabelUse};
 use inkdrop_unet::ModelConfig;
 
 use super::{Loaded, RunConfig};
@@ -96,6 +97,14 @@ fn classes(
     };
     let (known, most) = (*known as i64, names.len().max(*known) as i64);
     let dropout = config.train.label_dropout;
+    if let Some(null) = config.model.null_class() {
+        ensure!(
+            most <= null,
+            "the labels have {most} classes, the network has {null}; set model.classes={most}"
+        );
+        let null = (dropout > 0.0).then_some(null); // without dropped labels it is not trained
+        return Ok((LabelUse::Classes { null }, Classes { names, null }));
+    }
     ensure!(
         most <= count,
         "the labels have {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
@@ -146,6 +155,20 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
             "train.low_res={side}: expected a side that divides {height} x {width}, for a network of family improved-super-res"
         ),
     }
+    let augment = match model {
+        ModelConfig::Edm(config) => config.augment,
+        _ => None,
+    };
+    ensure!(
+        train.augment.is_none() || augment == Some(AugmentConfig::LABELS),
+        "train.augment: the network takes no {0} augmentation labels; expected family edm with model.augment={0}",
+        AugmentConfig::LABELS
+    );
+    let uncertain = matches!(model, ModelConfig::Edm2(config) if config.logvar.is_some());
+    ensure!(
+        !uncertain || train.loss == LossType::Uncertainty || train.loss.is_consistency(),
+        "model.logvar is trained by the loss uncertainty alone: set train.loss=uncertainty, or remove model.logvar"
+    );
     let (variance, outputs) = (process.variance(), model.outputs());
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(

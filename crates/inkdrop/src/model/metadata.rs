@@ -109,7 +109,8 @@ impl ModelMetadata {
             None => self.contexts.clone(),
             Some(_) if named => self.classes.names.clone(),
             Some(count) => {
-                let classes = (0..count).filter(|id| Some(*id) != self.classes.null);
+                let null = self.classes.null.or(self.model.null_class());
+                let classes = (0..count).filter(|id| Some(*id) != null);
                 classes.map(|id| id.to_string()).collect()
             }
         }
