@@ -132,8 +132,8 @@ impl MpConv {
         Ok(Self { weight: scope.weight("weight", &shape, Init::Normal)?, compiled: None })
     }
 
-    /// Overwrites weights by their normalised values, as every training pass does first (forced weight
-    /// normalisation, Karras et al. 2024, section 2.3).
+    /// Overwrites weights by their normalised values, as every training pass does first: forced weight normalisation
+    /// (Karras et al. 2024, section 2.3).
     ///
     /// - of: selects layers by the name of their weight
     ///
