@@ -160,12 +160,12 @@ impl Preset {
         ),
         edm(
             "edm_ffhq",
-            "edm-ffhq-64x64-uncond-vp, edm-afhqv2-64x64-uncond-vp: DDPM++",
+            "edm-ffhq-64x64-uncond-vp, afhqv2: DDPM++",
             Make::EdmSong { size: 64, ddpmpp: true, classes: None },
         ),
         edm(
             "edm_ffhq_ve",
-            "edm-ffhq-64x64-uncond-ve, edm-afhqv2-64x64-uncond-ve: NCSN++",
+            "edm-ffhq-64x64-uncond-ve, afhqv2: NCSN++",
             Make::EdmSong { size: 64, ddpmpp: false, classes: None },
         ),
         edm("edm_imagenet64", "edm-imagenet-64x64-cond-adm, 1000 classes", Make::EdmImagenet64),

@@ -166,6 +166,10 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
     );
     let uncertain = matches!(model, ModelConfig::Edm2(config) if config.logvar.is_some());
     ensure!(
+        uncertain || train.loss != LossType::Uncertainty,
+        "train.loss=uncertainty needs a network that learns its log-variance: expected family edm2 with model.logvar"
+    );
+    ensure!(
         !uncertain || train.loss == LossType::Uncertainty || train.loss.is_consistency(),
         "model.logvar is trained by the loss uncertainty alone: set train.loss=uncertainty, or remove model.logvar"
     );
