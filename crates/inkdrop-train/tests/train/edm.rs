@@ -80,8 +80,7 @@ fn trainer(model: &ModelConfig, config: TrainConfig) -> Trainer {
 fn both_learn_and_sample() {
     for model in [edm(), edm2()] {
         let mut trainer = trainer(&model, train_config(&model, 40));
-        let losses: Vec<f64> =
-            trainer.steps().map(|metrics| f64::from(metrics.unwrap().loss)).collect();
+        let losses: Vec<f64> = trainer.steps().map(|metrics| metrics.unwrap().loss).collect();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let (first, last) = (mean(&losses[..8]), mean(&losses[32..]));
         assert!(last < first - 0.1, "{}: {first} to {last}", model.family());
