@@ -72,6 +72,8 @@ pub fn training_options(config: &mut ModelConfig) -> Option<(&mut f64, &mut bool
     match config {
         ModelConfig::Context(_) => None,
         ModelConfig::Ddpm(config) => Some((&mut config.dropout, &mut config.checkpoint)),
+        ModelConfig::Edm(config) => Some((&mut config.dropout, &mut config.checkpoint)),
+        ModelConfig::Edm2(config) => Some((&mut config.dropout, &mut config.checkpoint)),
         ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {
             Some((&mut config.dropout, &mut config.checkpoint))
         }

@@ -1,7 +1,7 @@
 //! Self-attention over all positions of an image, and its residual block.
 
 use inkdrop_torch::tch::{Kind, Tensor};
-use inkdrop_torch::{Result, in_jvp};
+use inkdrop_torch::{Result, TorchError, in_jvp};
 
 use crate::compiled::Normalization;
 use crate::modulation::Modulation;
@@ -104,6 +104,8 @@ pub enum HeadOrder {
     HeadsFirst,
     /// (q|k|v, head, D): guided-diffusion's new order.
     PartsFirst,
+    /// (head, D, q|k|v): EDM's.
+    PartsLast,
 }
 
 /// Names of the layers of an attention block.
@@ -122,9 +124,36 @@ impl AttentionKeys {
     pub const IMPROVED: Self = Self { norm: "norm", qkv: ["qkv"; 3], out: "proj_out" };
     /// `norm`, `to_qkv`, `to_out`.
     pub const DDPM: Self = Self { norm: "norm", qkv: ["to_qkv"; 3], out: "to_out" };
+    /// `norm2`, `qkv`, `proj`: the end of EDM's UNetBlock.
+    pub const EDM: Self = Self { norm: "norm2", qkv: ["qkv"; 3], out: "proj" };
     /// `group_norm`, `to_q`, `to_k`, `to_v`, `to_out.0`.
     pub const DIFFUSERS: Self =
         Self { norm: "group_norm", qkv: ["to_q", "to_k", "to_v"], out: "to_out.0" };
+}
+
+impl HeadOrder {
+    /// Splits the channels, the last axis, into q, k and v.
+    ///
+    /// # Shapes
+    /// - qkv: [B, T, 3·C]
+    /// - returns [B, heads, T, D] three times
+    ///
+    /// # Errors
+    /// The heads do not divide the channels.
+    pub fn split(self, qkv: &Tensor, heads: i64) -> Result<[Tensor; 3]> {
+        let [batch, positions, all] = qkv.size()[..] else {
+            return Err(TorchError::message(format!("{:?} is not [B, T, 3·C]", qkv.size())));
+        };
+        let head = all / (3 * heads);
+        let (shape, part) = match self {
+            Self::HeadsFirst => ([batch, positions, heads, 3, head], 3),
+            Self::PartsFirst => ([batch, positions, 3, heads, head], 2),
+            Self::PartsLast => ([batch, positions, heads, head, 3], 4),
+        };
+        let qkv = qkv.f_reshape(shape)?;
+        let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
+        Ok([one(0)?, one(1)?, one(2)?])
+    }
 }
 
 impl AttentionConfig {
@@ -262,17 +291,7 @@ impl SelfAttention {
     fn split(&self, tokens: &Tensor) -> Result<[Tensor; 3]> {
         let (batch, positions, heads) = (tokens.size()[0], tokens.size()[1], self.heads);
         match &self.qkv {
-            ToQkv::Fused { conv, order } => {
-                let qkv = conv.pointwise(tokens)?;
-                let head = qkv.size()[2] / (3 * heads);
-                let (shape, part) = match order {
-                    HeadOrder::HeadsFirst => ([batch, positions, heads, 3, head], 3),
-                    HeadOrder::PartsFirst => ([batch, positions, 3, heads, head], 2),
-                };
-                let qkv = qkv.f_view(shape)?;
-                let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
-                Ok([one(0)?, one(1)?, one(2)?])
-            }
+            ToQkv::Fused { conv, order } => order.split(&conv.pointwise(tokens)?, heads),
             ToQkv::Separate([q, k, v]) => {
                 let split = |linear: &Linear| -> Result<Tensor> {
                     let y = linear.forward(tokens)?;

@@ -48,7 +48,7 @@ impl<B: Block> Checkpointed<B> {
     }
 
     /// The block itself.
-    pub(crate) fn block(&self) -> &B {
+    pub fn block(&self) -> &B {
         &self.block
     }
 

@@ -392,14 +392,7 @@ impl CompiledSelfAttention {
         let [batch, height, width, all] = qkv.size()[..] else {
             return Err(TorchError::message(format!("{:?} is not [B, H, W, 3·C]", qkv.size())));
         };
-        let (positions, head) = (height * width, all / (3 * self.heads));
-        let (shape, part) = match self.order {
-            HeadOrder::HeadsFirst => ([batch, positions, self.heads, 3, head], 3),
-            HeadOrder::PartsFirst => ([batch, positions, 3, self.heads, head], 2),
-        };
-        let qkv = qkv.f_reshape(shape)?;
-        let one = |i| -> Result<Tensor> { Ok(qkv.f_select(part, i)?.f_transpose(1, 2)?) };
-        Ok([one(0)?, one(1)?, one(2)?])
+        self.order.split(&qkv.f_reshape([batch, height * width, all])?, self.heads)
     }
 
     /// x + out(attention(h)).

@@ -303,7 +303,7 @@ impl<G> Recording<G> {
 #[derive(Debug, PartialEq, Eq)]
 struct Signature {
     device: Device,
-    forms: [Option<(Vec<i64>, Kind)>; 7],
+    forms: [Option<(Vec<i64>, Kind)>; 8],
 }
 
 impl Signature {
@@ -321,14 +321,21 @@ fn tensors<'a>(
     x: &'a Tensor,
     t: &'a Tensor,
     conditioning: &'a Conditioning,
-) -> [Option<&'a Tensor>; 7] {
+) -> [Option<&'a Tensor>; 8] {
     // No dropout, so the place in the batch has no effect.
-    let Conditioning { context, classes, low_res, interval, self_condition, first_image: _ } =
-        conditioning;
+    let Conditioning {
+        context,
+        classes,
+        low_res,
+        interval,
+        self_condition,
+        augment,
+        first_image: _,
+    } = conditioning;
+    let given = [context, low_res, interval, self_condition, augment];
+    let [context, low_res, interval, self_condition, augment] = given.map(Option::as_ref);
     let classes = classes.as_ref().map(|classes| classes.tensor());
-    let others = [context.as_ref(), classes, low_res.as_ref(), interval.as_ref()];
-    let [context, classes, low_res, interval] = others;
-    [Some(x), Some(t), context, classes, low_res, interval, self_condition.as_ref()]
+    [Some(x), Some(t), context, classes, low_res, interval, self_condition, augment]
 }
 
 /// Inputs of a recorded pass, at fixed addresses.
@@ -347,6 +354,7 @@ impl Inputs {
             low_res: copied(&conditioning.low_res)?,
             interval: copied(&conditioning.interval)?,
             self_condition: copied(&conditioning.self_condition)?,
+            augment: copied(&conditioning.augment)?,
             first_image: conditioning.first_image,
         };
         Ok(Self { x: copy(x)?, t: copy(t)?, conditioning })

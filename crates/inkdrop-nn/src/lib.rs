@@ -10,6 +10,7 @@ mod cuda_graph;
 mod embedding;
 mod fn_network;
 mod linear;
+mod magnitude;
 mod memory_attention;
 mod modulation;
 mod network;
@@ -40,6 +41,7 @@ pub use embedding::{
 };
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
 pub use linear::{Embedding, Linear, Mlp};
+pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};
 pub use memory_attention::{MemoryAttention, MemoryAttentionConfig, MemoryAttentionKeys};
 pub use modulation::{
     BlockConditioning, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder,
@@ -48,8 +50,10 @@ pub use modulation::{
 pub use network::{ClassIds, Conditioning, Mode, Network, NetworkError, TrainableNetwork};
 pub use norm::{BatchNorm, GroupNorm, InstanceNorm, Norm, NormConfig, NormKind};
 pub use params::{Init, Param, Params, Role, Scope, Weight};
-pub use resample::{Downsample, ResampleConfig, Upsample, double, halve};
-pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys, Resample};
+pub use resample::{
+    Downsample, FilterTaps, Resample, ResampleConfig, Resampling, Upsample, double, halve,
+};
+pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys};
 pub use rms_norm::RmsNorm;
 pub use sequential::{Block, EmbedSequential, LayerConfig};
 pub use synchronization::SumOverProcesses;

@@ -5,7 +5,7 @@ use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
 use crate::{Activation, CompiledConv, ConvConfig, Init, Scope, Weight};
 
-/// y = x·Wᵀ + b, keys `weight` and `bias`.
+/// y = x·Wᵀ + b, keys `weight` and `bias`, or `weight` alone.
 ///
 /// ```
 /// use inkdrop_nn::{Linear, Params};
@@ -19,7 +19,7 @@ use crate::{Activation, CompiledConv, ConvConfig, Init, Scope, Weight};
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
-    bias: Weight,
+    bias: Option<Weight>,
 }
 
 impl Linear {
@@ -40,7 +40,7 @@ impl Linear {
         let init = Init::FanIn(inputs);
         Ok(Self {
             weight: scope.torso_weight("weight", &[outputs, inputs], init)?,
-            bias: scope.torso_weight("bias", &[outputs], init)?,
+            bias: Some(scope.torso_weight("bias", &[outputs], init)?),
         })
     }
 
@@ -53,9 +53,36 @@ impl Linear {
         if scope.initializes() {
             let _guard = no_grad_guard();
             let _ = linear.weight.shallow_clone().f_zero_()?;
-            let _ = linear.bias.shallow_clone().f_zero_()?;
+            let _ = linear.bias()?.f_zero_()?;
         }
         Ok(linear)
+    }
+
+    /// y = x·Wᵀ, never of half precision.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn without_bias(scope: &mut Scope, inputs: i64, outputs: i64) -> Result<Self> {
+        let weight = scope.weight("weight", &[outputs, inputs], Init::FanIn(inputs))?;
+        Ok(Self { weight, bias: None })
+    }
+
+    /// b, or zeros.
+    fn bias(&self) -> Result<Tensor> {
+        match &self.bias {
+            Some(bias) => Ok(bias.shallow_clone()),
+            None => {
+                Ok(Tensor::f_zeros([self.outputs()], (self.weight.kind(), self.weight.device()))?)
+            }
+        }
+    }
+
+    /// The same layer without gradients.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn detached(&self) -> Result<Self> {
+        Self::concat(&[self])
     }
 
     /// Concatenates layers into one 1×1 convolution over two axes.
@@ -63,16 +90,16 @@ impl Linear {
         let all = Self::concat(layers)?;
         let (outputs, inputs) = (all.weight.size()[0], all.weight.size()[1]);
         let weight = all.weight.f_reshape([outputs, inputs, 1, 1])?;
-        CompiledConv::new(ConvConfig::same(inputs, outputs, 1), &weight, &all.bias, pack)
+        CompiledConv::new(ConvConfig::same(inputs, outputs, 1), &weight, &all.bias()?, pack)
     }
 
     /// Concatenates the outputs of several layers into one layer without gradients.
     pub(crate) fn concat(layers: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = layers.iter().map(|layer| &*layer.weight).collect();
-        let biases: Vec<&Tensor> = layers.iter().map(|layer| &*layer.bias).collect();
+        let biases = layers.iter().map(|layer| layer.bias()).collect::<Result<Vec<_>>>()?;
         let weight = Weight::new(Tensor::f_cat(&weights, 0)?);
-        Ok(Self { weight, bias: Weight::new(Tensor::f_cat(&biases, 0)?) })
+        Ok(Self { weight, bias: Some(Weight::new(Tensor::f_cat(&biases, 0)?)) })
     }
 
     /// Folds the scale γ and shift β of a group normalisation into a scale-shift projection (s, b):
@@ -87,7 +114,7 @@ impl Linear {
             Ok([x.f_narrow(0, 0, half)?, x.f_narrow(0, half, half)?])
         };
         let [w1, w2] = halves(&double(&self.weight)?)?;
-        let [b1, b2] = halves(&double(&self.bias)?)?;
+        let [b1, b2] = halves(&double(&self.bias()?)?)?;
         let b1 = b1.f_add_scalar(1.0)?;
         let (rows, shifts) = (scale.f_unsqueeze(1)?, shift.f_unsqueeze(1)?);
         let weight = [w1.f_mul(&rows)?, w1.f_mul(&shifts)?.f_add(&w2)?];
@@ -95,12 +122,12 @@ impl Linear {
         let joined = |parts: &[Tensor]| -> Result<Weight> {
             Ok(Weight::new(Tensor::f_cat(parts, 0)?.f_to_kind(kind)?))
         };
-        Ok(Self { weight: joined(&weight)?, bias: joined(&bias)? })
+        Ok(Self { weight: joined(&weight)?, bias: Some(joined(&bias)?) })
     }
 
     /// Number of output features.
     pub(crate) fn outputs(&self) -> i64 {
-        self.bias.size()[0]
+        self.weight.size()[0]
     }
 
     /// # Shapes
@@ -110,7 +137,7 @@ impl Linear {
     /// # Errors
     /// x has another last axis.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_linear(&self.weight, Some(&*self.bias))?)
+        Ok(x.f_linear(&self.weight, self.bias.as_deref())?)
     }
 }
 

@@ -65,7 +65,7 @@ impl EmbeddingProjection {
         let (row, affine) = match self {
             Self::PerBlock { embedding, class_bias } => {
                 let (layer, table) = (embedding.as_ref(), class_bias.as_ref());
-                (project(layer, table, config.activation, conditioning)?, false)
+                (project(layer, table, config.embedding_activation(), conditioning)?, false)
             }
             Self::Fused { columns: (first, width), affine } => {
                 let rows = conditioning.modulation.as_ref().filter(|_| *width > 0);
@@ -85,11 +85,13 @@ impl EmbeddingProjection {
 fn project(
     layer: Option<&Linear>,
     table: Option<&Embedding>,
-    activation: Activation,
+    activation: Option<Activation>,
     conditioning: &BlockConditioning,
 ) -> Result<Option<Tensor>> {
     let mut sum = match (layer, &conditioning.embedding) {
-        (Some(layer), Some(embedding)) => Some(layer.forward(&activation.apply(embedding)?)?),
+        (Some(layer), Some(embedding)) => {
+            Some(layer.forward(&Activation::maybe(activation, embedding.shallow_clone())?)?)
+        }
         _ => None,
     };
     if let (Some(table), Some(ids)) = (table, &conditioning.class_ids) {
@@ -108,7 +110,7 @@ fn project(
 /// and shift of a group normalisation with scale-shift are folded into its projection.
 #[derive(Debug, Default)]
 pub struct FusedProjectionBuilder {
-    layers: Vec<(Linear, Activation)>,
+    layers: Vec<(Linear, Option<Activation>)>,
     tables: Vec<Embedding>,
     width: i64,
 }
@@ -135,7 +137,7 @@ impl FusedProjectionBuilder {
         let width = layer.as_ref().map(Linear::outputs).or(table.map(Embedding::width));
         let columns = (self.width, width.unwrap_or(0));
         self.width += columns.1;
-        self.layers.extend(layer.map(|layer| (layer, config.activation)));
+        self.layers.extend(layer.map(|layer| (layer, config.embedding_activation())));
         self.tables.extend(table.cloned());
         Ok(columns)
     }
@@ -169,7 +171,7 @@ impl FusedProjectionBuilder {
 /// The embedding projections of all residual blocks as one layer and one table.
 #[derive(Debug)]
 pub struct FusedProjection {
-    layer: Option<(Linear, Activation)>,
+    layer: Option<(Linear, Option<Activation>)>,
     table: Option<Embedding>,
 }
 
@@ -180,7 +182,7 @@ impl FusedProjection {
     /// The embedding has another width than the layers take.
     pub fn rows(&self, conditioning: &BlockConditioning) -> Result<Option<Tensor>> {
         let layer = self.layer.as_ref();
-        let activation = layer.map_or(Activation::Silu, |(_, activation)| *activation);
+        let activation = layer.and_then(|(_, activation)| *activation);
         project(layer.map(|(layer, _)| layer), self.table.as_ref(), activation, conditioning)
     }
 }

@@ -61,6 +61,18 @@ pub trait TrainableNetwork: Network {
         false
     }
 
+    /// The learned log-variance u(σ) of the loss (Karras et al. 2024, eq. 21), `[B]`; `None` for a network without
+    /// it.
+    ///
+    /// - t: `[B]`, as in the forward pass
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    fn log_variance(&self, t: &Tensor, mode: Mode) -> Result<Option<Tensor>, NetworkError> {
+        let _ = (t, mode);
+        Ok(None)
+    }
+
     /// Compiles the network for inference. The result is faster, equal within rounding, and has
     /// neither gradients nor parameters.
     ///
@@ -132,6 +144,8 @@ pub struct Conditioning {
     pub interval: Option<Tensor>,
     /// An earlier prediction of x0 for self-conditioning (Chen et al. 2022), like x; zeros if absent.
     pub self_condition: Option<Tensor>,
+    /// Labels of the augmentation of each image, [B, K]; zeros stand for none (Karras et al. 2022, appendix F.2).
+    pub augment: Option<Tensor>,
     /// Index of the first image in the batch of the whole step; 0 for a whole batch. In training,
     /// the dropout mask of image i follows from `first_image + i`, so that a microbatch has the masks
     /// of its part of the batch.
@@ -167,6 +181,7 @@ impl Conditioning {
             low_res: self.low_res.as_ref().map(Tensor::shallow_clone),
             interval: self.interval.as_ref().map(Tensor::shallow_clone),
             self_condition: self.self_condition.as_ref().map(Tensor::shallow_clone),
+            augment: self.augment.as_ref().map(Tensor::shallow_clone),
             first_image: self.first_image,
         }
     }
@@ -187,6 +202,7 @@ impl Conditioning {
             low_res: self.low_res.as_ref().map(repeated).transpose()?,
             interval: self.interval.as_ref().map(repeated).transpose()?,
             self_condition: self.self_condition.as_ref().map(repeated).transpose()?,
+            augment: self.augment.as_ref().map(repeated).transpose()?,
             first_image: self.first_image * times,
         })
     }

@@ -347,6 +347,8 @@ pub struct NormConfig {
     pub kind: NormKind,
     /// Number of groups of a group normalisation; divides the channels.
     pub groups: i64,
+    /// Fewest channels of a group: narrow layers have fewer groups than `groups`. 1 for a fixed number.
+    pub group_width: i64,
     /// ε under the root of a group normalisation.
     pub eps: f64,
 }
@@ -354,7 +356,15 @@ pub struct NormConfig {
 impl NormConfig {
     /// Group normalisation with ε 1e-5.
     pub fn groups(groups: i64) -> Self {
-        Self { kind: NormKind::Group, groups, eps: EPS }
+        Self { kind: NormKind::Group, groups, group_width: 1, eps: EPS }
+    }
+
+    /// The number of groups of a layer with this many channels.
+    pub fn groups_of(&self, channels: i64) -> i64 {
+        match self.group_width {
+            ..=1 => self.groups,
+            width => self.groups.min(channels / width),
+        }
     }
 
     /// RMS normalisation of images with this many axes.
@@ -403,7 +413,7 @@ impl Norm {
     pub fn new(scope: &mut Scope, config: NormConfig, channels: i64) -> Result<Self> {
         Ok(match config.kind {
             NormKind::Group => {
-                let norm = GroupNorm::new(scope, config.groups, channels)?;
+                let norm = GroupNorm::new(scope, config.groups_of(channels), channels)?;
                 Self::Group(GroupNorm { eps: config.eps, ..norm })
             }
             NormKind::Batch => Self::Batch(BatchNorm::new(scope, channels)?),

@@ -46,6 +46,8 @@ pub enum Init {
     /// Uniform in ±1/√fan_in: PyTorch's default for weights and biases of
     /// linear and convolution layers (He et al. 2015 with a = √5).
     FanIn(i64),
+    /// Uniform in ± this bound.
+    Uniform(f64),
     /// Standard normal: PyTorch's default for embedding tables.
     Normal,
     /// A constant.
@@ -172,6 +174,55 @@ impl Params {
         self.synchronization.get().is_some()
     }
 
+    /// Draws the trained parameters anew, in the order in which they were built; for a network whose
+    /// initialisation is not PyTorch's. Nothing is written in a network that is built uninitialised.
+    ///
+    /// ```
+    /// use inkdrop_nn::{Init, Linear, Params};
+    /// use inkdrop_torch::tch::{Device, Kind};
+    ///
+    /// let mut params = Params::new(Kind::Float, Device::Cpu);
+    /// Linear::new(&mut params.root(), 8, 4)?;
+    /// params.initialize(|name, shape| match name {
+    ///     "bias" => Init::Constant(0.0),
+    ///     _ => Init::Uniform((6.0 / (shape[0] + shape[1]) as f64).sqrt()),
+    /// })?;
+    /// assert_eq!(params.get("bias").map(|bias| bias.tensor.double_value(&[0])), Some(0.0));
+    /// # Ok::<(), inkdrop_torch::TorchError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn initialize(&self, init: impl Fn(&str, &[i64]) -> Init) -> Result<()> {
+        if !self.initialize {
+            return Ok(());
+        }
+        let _guard = no_grad_guard();
+        for Param { name, tensor, .. } in self.trained() {
+            let shape = tensor.size();
+            let drawn = self.filled(&shape, init(name, &shape), tensor.kind())?;
+            tensor.shallow_clone().f_copy_(&drawn)?;
+        }
+        Ok(())
+    }
+
+    fn filled(&self, shape: &[i64], init: Init, kind: Kind) -> Result<Tensor> {
+        let _guard = no_grad_guard();
+        let _generator = DefaultGenerator::lock();
+        // Drawn in f32 on the CPU whatever the dtype and device, so that a seed means one network.
+        let mut tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
+        let tensor = match init {
+            Init::Constant(value) => tensor.f_fill_(value)?,
+            Init::Normal => tensor.f_normal_(0.0, 1.0)?,
+            Init::Uniform(bound) => tensor.f_uniform_(-bound, bound)?,
+            Init::FanIn(fan_in) => {
+                let bound = 3f64.sqrt() * ((1f64 / 3.0).sqrt() / (fan_in as f64).sqrt());
+                tensor.f_uniform_(-bound, bound)?
+            }
+        };
+        Ok(tensor.f_to_kind(kind)?.f_to_device(self.device)?)
+    }
+
     /// Number of trained values.
     pub fn trained_count(&self) -> usize {
         self.trained().map(|entry| entry.tensor.numel()).sum()
@@ -232,7 +283,7 @@ impl Scope<'_> {
 
     fn trained(&mut self, name: &str, shape: &[i64], init: Init, kind: Kind) -> Result<Weight> {
         let tensor = match self.params.initialize {
-            true => self.filled(shape, init, kind)?,
+            true => self.params.filled(shape, init, kind)?,
             false => Tensor::f_empty(shape, (kind, self.params.device))?,
         };
         let tensor = tensor.f_set_requires_grad(true)?;
@@ -259,8 +310,17 @@ impl Scope<'_> {
     /// # Errors
     /// libtorch cannot allocate it.
     pub fn buffer(&mut self, name: &str, shape: &[i64], value: f64) -> Result<Weight> {
-        let tensor = self.filled(shape, Init::Constant(value), self.params.kind)?;
+        let tensor = self.params.filled(shape, Init::Constant(value), self.params.kind)?;
         Ok(self.push(name, tensor, Role::Buffer))
+    }
+
+    /// Adds a buffer of constant values, such as the taps of a filter, in full precision.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn constant(&mut self, name: &str, values: &Tensor) -> Result<Weight> {
+        let tensor = values.f_to_kind(self.params.kind)?.f_to_device(self.params.device)?;
+        Ok(self.push(name, tensor.f_detach()?, Role::Buffer))
     }
 
     /// Adds a buffer that is drawn once and not trained, in full precision; zeros in a network that is
@@ -272,13 +332,13 @@ impl Scope<'_> {
     /// libtorch cannot allocate it.
     pub fn drawn(&mut self, name: &str, shape: &[i64], init: Init, factor: f64) -> Result<Weight> {
         let init = if self.params.initialize { init } else { Init::Constant(0.0) };
-        let tensor = self.filled(shape, init, Kind::Float)?.f_mul_scalar(factor)?;
+        let tensor = self.params.filled(shape, init, Kind::Float)?.f_mul_scalar(factor)?;
         Ok(self.push(name, tensor.f_to_kind(self.params.kind)?, Role::Buffer))
     }
 
     /// Zeros in the compute dtype without a name: what a layer without this weight computes with.
     pub(crate) fn unnamed_zeros(&self, shape: &[i64]) -> Result<Weight> {
-        Ok(Weight::new(self.filled(shape, Init::Constant(0.0), self.kind)?))
+        Ok(Weight::new(self.params.filled(shape, Init::Constant(0.0), self.kind)?))
     }
 
     /// Adds a counter: a single i64, 0.
@@ -288,22 +348,6 @@ impl Scope<'_> {
     pub fn counter(&mut self, name: &str) -> Result<Weight> {
         let tensor = Tensor::f_zeros([0i64; 0], (Kind::Int64, self.params.device))?;
         Ok(self.push(name, tensor, Role::Buffer))
-    }
-
-    fn filled(&self, shape: &[i64], init: Init, kind: Kind) -> Result<Tensor> {
-        let _guard = no_grad_guard();
-        let _generator = DefaultGenerator::lock();
-        // Drawn in f32 on the CPU whatever the dtype and device, so that a seed means one network.
-        let mut tensor = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
-        let tensor = match init {
-            Init::Constant(value) => tensor.f_fill_(value)?,
-            Init::Normal => tensor.f_normal_(0.0, 1.0)?,
-            Init::FanIn(fan_in) => {
-                let bound = 3f64.sqrt() * ((1f64 / 3.0).sqrt() / (fan_in as f64).sqrt());
-                tensor.f_uniform_(-bound, bound)?
-            }
-        };
-        Ok(tensor.f_to_kind(kind)?.f_to_device(self.params.device)?)
     }
 
     fn push(&mut self, name: &str, tensor: Tensor, role: Role) -> Weight {

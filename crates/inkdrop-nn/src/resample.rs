@@ -1,10 +1,11 @@
 //! Downsampling and upsampling by 2, with and without a convolution.
 
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Kind, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::compiled::{Compiled, Convolution, Form, Trained};
-use crate::{Conv, ConvConfig, Scope};
+use crate::{Conv, ConvConfig, Scope, Weight};
 
 /// Average pooling over 2×2 pixels: halves height and width, rounding down. Depth stays.
 ///
@@ -39,6 +40,134 @@ pub fn double(x: &Tensor) -> Result<Tensor> {
             x.f_upsample_nearest2d([2 * h, 2 * w], None, None)?
         }
     })
+}
+
+/// Resampling of height and width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resample {
+    /// None.
+    Keep,
+    /// Downsampling: means over 2×2 pixels, or a filter.
+    Halve,
+    /// Upsampling: nearest neighbour, or a filter.
+    Double,
+}
+
+/// Taps of a separable filter for resampling by 2 (`resample_filter` of EDM).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilterTaps {
+    /// \[1, 1\]: means over 2×2 pixels, and nearest neighbour.
+    Box,
+    /// \[1, 3, 3, 1\]: bilinear (Karras et al. 2020, appendix B).
+    Bilinear,
+}
+
+impl FilterTaps {
+    /// The taps of one axis, before they are normalised.
+    pub fn taps(self) -> &'static [f64] {
+        match self {
+            Self::Box => &[1.0, 1.0],
+            Self::Bilinear => &[1.0, 3.0, 3.0, 1.0],
+        }
+    }
+
+    /// The filter of two axes, of sum 1: [1, 1, n, n].
+    fn filter(self) -> Result<Tensor> {
+        let taps = Tensor::f_from_slice(self.taps())?;
+        let filter = taps.f_outer(&taps)?;
+        Ok(filter.f_div(&filter.f_sum(Kind::Double)?)?.f_unsqueeze(0)?.f_unsqueeze(0)?)
+    }
+}
+
+/// Resampling by a filter of each channel, or by means and nearest neighbour; the buffer
+/// `resample_filter` holds the filter.
+///
+/// ```
+/// use inkdrop_nn::{FilterTaps, Params, Resample, Resampling};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+///
+/// let mut params = Params::new(Kind::Float, Device::Cpu);
+/// let taps = Some(FilterTaps::Bilinear);
+/// let down = Resampling::new(&mut params.root(), Resample::Halve, taps)?;
+/// let x = Tensor::ones([2, 8, 16, 12], (Kind::Float, Device::Cpu));
+/// assert_eq!(down.forward(&x)?.size(), [2, 8, 8, 6]);
+/// assert_eq!(params.names().collect::<Vec<_>>(), ["resample_filter"]);
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Resampling {
+    resample: Resample,
+    filter: Option<Weight>,
+}
+
+impl Resampling {
+    /// - taps: `None` for means and nearest neighbour, without a buffer
+    ///
+    /// # Errors
+    /// libtorch cannot allocate it.
+    pub fn new(scope: &mut Scope, resample: Resample, taps: Option<FilterTaps>) -> Result<Self> {
+        let taps = taps.filter(|_| resample != Resample::Keep);
+        let filter = |taps: FilterTaps| scope.constant("resample_filter", &taps.filter()?);
+        Ok(Self { resample, filter: taps.map(filter).transpose()? })
+    }
+
+    /// # Shapes
+    /// - x: [B, C, ..., H, W]; four axes with a filter
+    /// - returns the same with H and W halved, doubled or kept
+    ///
+    /// # Errors
+    /// x has another number of axes.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match (self.resample, &self.filter) {
+            (Resample::Keep, _) => Ok(x.shallow_clone()),
+            (Resample::Halve, None) => halve(x),
+            (Resample::Double, None) => double(x),
+            (Resample::Halve, Some(filter)) => {
+                let padding = (filter.size()[3] - 1) / 2;
+                self.halve_unpadded(&x.f_constant_pad_nd([padding; 4])?)
+            }
+            (Resample::Double, Some(filter)) => {
+                let (channels, width) = (x.size()[1], filter.size()[3]);
+                let (padding, none) = ([(width - 1) / 2; 2], None::<&Tensor>);
+                let filter = of_channels(filter, x)?.f_mul_scalar(4.0)?;
+                let y =
+                    x.f_conv_transpose2d(&filter, none, [2, 2], padding, [0, 0], channels, [1, 1]);
+                Ok(y?)
+            }
+        }
+    }
+
+    /// Halves x without padding: its border, as wide as the filter's padding, is lost.
+    ///
+    /// # Errors
+    /// x is smaller than the filter.
+    pub fn halve_unpadded(&self, x: &Tensor) -> Result<Tensor> {
+        let Some(filter) = &self.filter else { return halve(x) };
+        let none = None::<&Tensor>;
+        Ok(x.f_conv2d(&of_channels(filter, x)?, none, [2, 2], [0, 0], [1, 1], x.size()[1])?)
+    }
+
+    /// Compiles the layer for inference: a box filter becomes means and nearest neighbour.
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn compile(&self) -> Result<Self> {
+        let filter = match &self.filter {
+            Some(filter) => {
+                let means = FilterTaps::Box.filter()?.f_to_kind(filter.kind())?;
+                let means = means.f_to_device(filter.device())?;
+                (filter.size() != means.size() || !filter.f_equal(&means)?).then_some(filter)
+            }
+            None => None,
+        };
+        Ok(Self { resample: self.resample, filter: filter.cloned() })
+    }
+}
+
+/// The filter for each channel of x, [C, 1, n, n].
+fn of_channels(filter: &Tensor, x: &Tensor) -> Result<Tensor> {
+    Ok(filter.f_to_kind(x.kind())?.f_repeat([x.size()[1], 1, 1, 1])?)
 }
 
 /// Configuration of a downsampling or upsampling layer.

@@ -6,8 +6,8 @@ use inkdrop_torch::{Result, draw_dropout_key, dropout};
 use crate::compiled::{Compiled, Convolution, Form, Normalization, Trained};
 use crate::modulation::{EmbeddingProjection, Modulation};
 use crate::{
-    Activation, Block, BlockConditioning, CompileOptions, Conv, ConvConfig, Embedding,
-    FusedProjectionBuilder, Linear, Mode, Norm, NormConfig, Scope, double, halve,
+    Activation, Block, BlockConditioning, CompileOptions, Conv, ConvConfig, Embedding, FilterTaps,
+    FusedProjectionBuilder, Linear, Mode, Norm, NormConfig, Resample, Resampling, Scope,
 };
 
 /// Configuration of a residual block.
@@ -35,27 +35,22 @@ pub struct ResBlockConfig {
     pub norm_after: bool,
     /// Activation after the norms and before the embedding's projection.
     pub activation: Activation,
+    /// The network gives an embedding after its activation: blocks do not apply theirs to it.
+    pub activated_embedding: bool,
     /// Initialises the second convolution with zeros.
     pub zero_out: bool,
     /// Kernel of the skip connection's convolution, used if channels differ: 1 or 3.
     pub skip_kernel: i64,
     /// Resampling inside the block (guided-diffusion's `resblock_updown`).
     pub resample: Resample,
+    /// Filter of the resampling, with a buffer beside the convolutions; `None`: means and nearest neighbour.
+    pub filter: Option<FilterTaps>,
+    /// A block that resamples has a convolution in its skip connection between equal channels, too.
+    pub skip_resampled: bool,
     /// Divides the residual sum; 1 leaves it as it is.
     pub divisor: f64,
     /// Names of the layers.
     pub keys: ResBlockKeys,
-}
-
-/// Resampling of height and width in a residual block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resample {
-    /// None.
-    Keep,
-    /// Downsampling: means over 2×2 pixels.
-    Halve,
-    /// Upsampling: nearest neighbour.
-    Double,
 }
 
 /// Parameter names of a residual block, and the order of its initialisation.
@@ -121,6 +116,19 @@ impl ResBlockKeys {
         embedding_first: true,
     };
 
+    /// EDM's UNetBlock, without its attention.
+    pub const EDM: Self = Self {
+        norm1: "norm0",
+        conv1: "conv0",
+        embedding: "affine",
+        class_bias: "class_bias",
+        norm2: "norm1",
+        conv2: "conv1",
+        skip: "skip",
+        conv2_before_embedding: false,
+        embedding_first: false,
+    };
+
     /// diffusers' ResnetBlock2D.
     pub const DIFFUSERS: Self = Self {
         norm1: "norm1",
@@ -149,9 +157,12 @@ impl ResBlockConfig {
             norm: NormConfig::groups(32),
             norm_after: false,
             activation: Activation::Silu,
+            activated_embedding: false,
             zero_out: true,
             skip_kernel: 1,
             resample: Resample::Keep,
+            filter: None,
+            skip_resampled: false,
             divisor: 1.0,
             keys: ResBlockKeys::IMPROVED,
         }
@@ -208,7 +219,13 @@ impl ResBlockConfig {
     /// The skip connection's convolution, if channels differ.
     pub fn skip(&self) -> Option<ConvConfig> {
         let conv = ConvConfig::same(self.inputs, self.outputs, self.skip_kernel).over(self.dims);
-        (self.inputs != self.outputs).then_some(conv)
+        let resampled = self.skip_resampled && self.resample != Resample::Keep;
+        (self.inputs != self.outputs || resampled).then_some(conv)
+    }
+
+    /// The activation of the embedding before its projection.
+    pub(crate) fn embedding_activation(&self) -> Option<Activation> {
+        (!self.activated_embedding).then_some(self.activation)
     }
 
     /// Output width of the embedding's projection.
@@ -243,6 +260,8 @@ pub struct ResBlock<F: Form = Trained> {
     norm2: F::Norm,
     conv2: F::Conv,
     skip: Option<F::Conv>,
+    /// Resampling before the first convolution, and in the skip connection.
+    resampling: [Resampling; 2],
     config: ResBlockConfig,
 }
 
@@ -265,6 +284,10 @@ impl ResBlock {
         let before = if config.norm_after { outputs } else { inputs };
         let norm1 = Norm::new(&mut scope.sub(keys.norm1), norm, before)?;
         let conv1 = Conv::new(&mut scope.sub(keys.conv1), config.conv1())?;
+        let resampling = |scope: &mut Scope, key| {
+            Resampling::new(&mut scope.sub(key), config.resample, config.filter)
+        };
+        let before_conv1 = resampling(scope, keys.conv1)?;
         let early = keys.conv2_before_embedding.then(|| conv2(scope)).transpose()?;
         let later = config.embedding.filter(|_| !keys.embedding_first);
         let embedding = later.map(|width| linear(scope, width)).transpose()?.or(first);
@@ -274,8 +297,18 @@ impl ResBlock {
         let conv2 = early.map_or_else(|| conv2(scope), Ok)?;
         let skip = |conv| Conv::new(&mut scope.sub(keys.skip), conv);
         let skip = config.skip().map(skip).transpose()?;
+        let resampling = [before_conv1, resampling(scope, keys.skip)?];
         let projection = EmbeddingProjection::PerBlock { embedding, class_bias };
-        Ok(Self { norm1, conv1, projection, norm2, conv2, skip, config: config.clone() })
+        Ok(Self {
+            norm1,
+            conv1,
+            projection,
+            norm2,
+            conv2,
+            skip,
+            resampling,
+            config: config.clone(),
+        })
     }
 
     /// Compiles the block for inference. Its embedding projection is added to `builder`.
@@ -292,6 +325,7 @@ impl ResBlock {
             norm2: self.norm2.compile(pack)?,
             conv2: self.conv2.compile(pack)?,
             skip: self.skip.as_ref().map(|skip| skip.compile(pack)).transpose()?,
+            resampling: [self.resampling[0].compile()?, self.resampling[1].compile()?],
             config: self.config.clone(),
         })
     }
@@ -314,14 +348,6 @@ impl ResBlock {
 }
 
 impl<F: Form> ResBlock<F> {
-    fn resample(&self, x: &Tensor) -> Result<Tensor> {
-        match self.config.resample {
-            Resample::Keep => Ok(x.shallow_clone()),
-            Resample::Halve => halve(x),
-            Resample::Double => double(x),
-        }
-    }
-
     fn divided(&self, sum: Tensor) -> Result<Tensor> {
         let divisor = self.config.divisor;
         Ok(if divisor == 1.0 { sum } else { sum.f_div_scalar(divisor)? })
@@ -346,12 +372,12 @@ impl<F: Form> ResBlock<F> {
         mode: Mode,
     ) -> Result<Tensor> {
         let activation = Some(self.config.activation);
-        let h = self.conv1.forward(&self.resample(x)?)?;
+        let h = self.conv1.forward(&self.resampling[0].forward(x)?)?;
         let modulation = self.projection.modulation(conditioning, &self.config)?;
         let h = self.norm1.forward_modulated(&h, &modulation, activation, mode)?;
         let h = self.conv2.forward(&self.dropout(h, conditioning.first_image, mode)?)?;
         let h = self.norm2.forward_modulated(&h, &Modulation::None, activation, mode)?;
-        let x = self.resample(x)?;
+        let x = self.resampling[1].forward(x)?;
         Ok(match &self.skip {
             Some(conv) => conv.forward_add(&x, &h)?,
             None => h.f_add(&x)?,
@@ -370,12 +396,12 @@ impl<F: Form> Block for ResBlock<F> {
         }
         let activation = Some(self.config.activation);
         let h = self.norm1.forward_modulated(x, &Modulation::None, activation, mode)?;
-        let h = self.conv1.forward(&self.resample(&h)?)?;
+        let h = self.conv1.forward(&self.resampling[0].forward(&h)?)?;
         // The timestep embedding enters here: as a bias, or as a scale-shift norm.
         let modulation = self.projection.modulation(conditioning, &self.config)?;
         let h = self.norm2.forward_modulated(&h, &modulation, activation, mode)?;
         let h = self.dropout(h, conditioning.first_image, mode)?;
-        let x = self.resample(x)?;
+        let x = self.resampling[1].forward(x)?;
         let skip = self.skip.as_ref().map(|conv| conv.forward(&x)).transpose()?.unwrap_or(x);
         self.divided(self.conv2.forward_add(&h, &skip)?) // residual connection
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use inkdrop_checkpoint::StateDict;
+use inkdrop_nn::Params;
 use inkdrop_torch::NoiseTape;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::de::DeserializeOwned;
@@ -93,6 +94,27 @@ impl Case {
         Ok(self.row(format!("{key} in f64"), Status::Compared(distance)))
     }
 
+    /// Compares the gradients after a backward pass, and their norm where the case has it.
+    pub(crate) fn compare_gradients(&self, params: &Params) -> Result<Vec<Comparison>> {
+        let ours = |key: &str| params.get(key).map(|param| param.tensor.grad());
+        self.compare_gradients_named(params, ours)
+    }
+
+    /// The same for gradients with other names in the case.
+    pub(crate) fn compare_gradients_named(
+        &self,
+        params: &Params,
+        ours: impl Fn(&str) -> Option<Tensor>,
+    ) -> Result<Vec<Comparison>> {
+        let mut rows = Vec::new();
+        rows.extend(self.compare_group("grad:", Tolerance::Scaled(1e-4), |_| true, ours)?);
+        if self.weights.get("grad_norm").is_some() {
+            let norm = gradient_norm(params)?;
+            rows.push(self.compare("grad_norm", &norm, Tolerance::Scaled(1e-4))?);
+        }
+        Ok(rows)
+    }
+
     /// The recorded noise; empty if the case has no tape.
     pub(crate) fn noise(&self) -> Result<NoiseTape> {
         let draws = match self.weights.get("noise_tape") {
@@ -120,4 +142,17 @@ impl Case {
         }
         Ok(worst.map(|distance| self.row(format!("{prefix}*"), Status::Compared(distance))))
     }
+}
+
+/// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
+/// every forward pass.
+fn gradient_norm(params: &Params) -> Result<Tensor> {
+    let mut sum = 0.0;
+    for param in params.trained() {
+        let grad = param.tensor.grad();
+        if !param.name.starts_with("init_conv.shortcut") && grad.defined() {
+            sum += f64::try_from(grad.to_kind(Kind::Double).square().sum(Kind::Double))?;
+        }
+    }
+    Ok(Tensor::from_slice(&[sum.sqrt()]))
 }

@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 use inkdrop_checkpoint::load;
 use inkdrop_nn::{
-    AttentionConfig, Block, BlockConditioning, HeadOrder, Mode, NormConfig, NormKind, Params,
-    Projection, ResBlock, ResBlockConfig, Resample, Scope, SelfAttention, positional_embedding,
-    timestep_embedding,
+    AttentionConfig, AttentionKeys, Block, BlockConditioning, FilterTaps, HeadOrder, Mode,
+    NormConfig, NormKind, Params, Projection, ResBlock, ResBlockConfig, ResBlockKeys, Resample,
+    Scope, SelfAttention, positional_embedding, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde::Deserialize;
@@ -140,21 +140,128 @@ pub(crate) fn check_improved_resblock(case: &Case) -> Result<Vec<Comparison>> {
     check_block(case, |scope| ResBlock::new(scope, &config))
 }
 
+#[derive(Debug, Deserialize)]
+struct EdmBlock {
+    in_channels: i64,
+    out_channels: i64,
+    emb_channels: i64,
+    #[serde(default)]
+    up: bool,
+    #[serde(default)]
+    down: bool,
+    #[serde(default)]
+    attention: bool,
+    num_heads: Option<i64>,
+    #[serde(default = "sixty_four")]
+    channels_per_head: i64,
+    #[serde(default = "one")]
+    skip_scale: f64,
+    #[serde(default = "eps")]
+    eps: f64,
+    #[serde(default)]
+    resample_filter: Vec<f64>,
+    #[serde(default)]
+    resample_proj: bool,
+    #[serde(default = "yes")]
+    adaptive_scale: bool,
+}
+
+fn sixty_four() -> i64 {
+    64
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn eps() -> f64 {
+    1e-5
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// EDM's UNetBlock: a residual block, and attention under names of its own beside it.
+pub(crate) fn check_edm_block(case: &Case) -> Result<Vec<Comparison>> {
+    let config: EdmBlock = case.config()?;
+    let norm = NormConfig { group_width: 4, eps: config.eps, ..NormConfig::groups(32) };
+    let divisor = 1.0 / config.skip_scale;
+    let block = ResBlockConfig {
+        scale_shift: config.adaptive_scale,
+        norm,
+        activated_embedding: true,
+        resample: match (config.up, config.down) {
+            (true, _) => Resample::Double,
+            (_, true) => Resample::Halve,
+            _ => Resample::Keep,
+        },
+        filter: Some(match config.resample_filter.len() {
+            4 => FilterTaps::Bilinear,
+            _ => FilterTaps::Box,
+        }),
+        skip_resampled: config.resample_proj,
+        divisor,
+        keys: ResBlockKeys::EDM,
+        ..ResBlockConfig::improved(config.in_channels, config.out_channels, config.emb_channels)
+    };
+    let heads = config.num_heads.unwrap_or(config.out_channels / config.channels_per_head);
+    let attention = AttentionConfig {
+        norm,
+        projection: Projection::Fused { dims: 2, order: HeadOrder::PartsLast },
+        divisor,
+        keys: AttentionKeys::EDM,
+        ..AttentionConfig::improved(config.out_channels, heads)
+    };
+    check_layers(case, |scope| {
+        let block = ResBlock::new(scope, &block)?;
+        let attends = config.attention && heads > 0;
+        let attention = attends.then(|| SelfAttention::new(scope, &attention)).transpose()?;
+        Ok(move |x: &Tensor, conditioning: &BlockConditioning| {
+            let h = block.forward(x, conditioning, Mode::Eval)?;
+            attention.as_ref().map_or(Ok(h.shallow_clone()), |layer| layer.apply(&h, Mode::Eval))
+        })
+    })
+}
+
 /// Compares the output of a block with the case's weights, in f32 and in f64.
 fn check_block<B: Block>(
     case: &Case,
     build: impl Fn(&mut Scope) -> inkdrop_torch::Result<B>,
 ) -> Result<Vec<Comparison>> {
-    let run = |kind: Kind| -> Result<Tensor> {
+    check_layers(case, |scope| {
+        let block = build(scope)?;
+        Ok(move |x: &Tensor, conditioning: &BlockConditioning| {
+            block.forward(x, conditioning, Mode::Eval)
+        })
+    })
+}
+
+/// Compares the output of layers with the case's weights, in f32 and in f64, and their gradients where the
+/// case has them.
+fn check_layers<F>(
+    case: &Case,
+    build: impl Fn(&mut Scope) -> inkdrop_torch::Result<F>,
+) -> Result<Vec<Comparison>>
+where
+    F: Fn(&Tensor, &BlockConditioning) -> inkdrop_torch::Result<Tensor>,
+{
+    let run = |kind: Kind| -> Result<(Tensor, Params)> {
         let mut params = Params::new(kind, Device::Cpu);
-        let block = build(&mut params.root())?;
+        let layers = build(&mut params.root())?;
         load(&params, &case.weights.below("weight:"), &[])?;
         let embedding = case.weights.get("emb").map(|embedding| embedding.to_kind(kind));
         let conditioning = BlockConditioning { embedding, ..BlockConditioning::default() };
-        Ok(block.forward(&case.tensor("x")?.to_kind(kind), &conditioning, Mode::Eval)?)
+        Ok((layers(&case.tensor("x")?.to_kind(kind), &conditioning)?, params))
     };
-    Ok(vec![
-        case.compare("out", &run(Kind::Float)?, TOLERANCE)?,
-        case.compare_double("out", &run(Kind::Double)?, case.tensor("out")?)?,
-    ])
+    let (out, params) = run(Kind::Float)?;
+    let mut rows = vec![
+        case.compare("out", &out, TOLERANCE)?,
+        case.compare_double("out", &run(Kind::Double)?.0, case.tensor("out")?)?,
+    ];
+    if let Some(probe) = case.weights.get("probe") {
+        out.f_mul(probe)?.f_sum(Kind::Float)?.f_backward()?;
+        rows.extend(case.compare_gradients(&params)?);
+    }
+    Ok(rows)
 }

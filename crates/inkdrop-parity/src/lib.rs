@@ -20,6 +20,7 @@ mod readme {}
 mod case;
 mod chain;
 mod consistency;
+mod edm;
 mod improved;
 mod layer;
 mod loss;
@@ -47,9 +48,11 @@ pub use report::{Comparison, Distance, Status};
 pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
     let case = Case::open(path)?;
     match (case.kind.as_str(), case.family.as_str()) {
-        ("unet", "context" | "ddpm" | "improved" | "improved-super-res" | "unet2d" | "lucid") => {
-            unet::check(&case)
-        }
+        (
+            "unet",
+            "context" | "ddpm" | "edm" | "edm2" | "improved" | "improved-super-res" | "unet2d"
+            | "lucid",
+        ) => unet::check(&case),
         ("chain", "context") => chain::check_sprites(&case),
         ("chain", "improved") => chain::check_improved(&case),
         ("chain", "consistency" | "ect") => consistency::check_chain(&case),
@@ -73,6 +76,10 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("layer", "ddpm-attention") => layer::check_ddpm_attention(&case),
         ("layer", "improved-attention") => layer::check_improved_attention(&case),
         ("layer", "improved-resblock") => layer::check_improved_resblock(&case),
+        ("layer", "edm") => layer::check_edm_block(&case),
+        ("precond", "edm" | "edm2") => edm::check_precond(&case),
+        ("loss", "edm" | "edm2") => edm::check_loss(&case),
+        ("chain", "edm" | "edm2") => edm::check_chain(&case),
         ("phema", "edm2") => phema::check(&case),
         ("rng", _) => rng::check(&case),
         (

@@ -192,32 +192,38 @@ pub(crate) fn check_schedule(case: &Case) -> Result<Vec<Comparison>> {
 }
 
 /// How far the original itself ends from the record of its guided chain, on another machine: 1.22e-3 in
-/// f32, 1.09e-3 in f64. Its last six steps multiply a difference by 200.
+/// f32, 1.09e-3 in f64. Its last six steps multiply a difference by 200, so the end is compared in f64.
 const GUIDED_END: f64 = 1.3e-3;
 
 /// Compares trajectories of `sample` and `ddim_sample` with the recorded noise.
 pub(crate) fn check_chain(case: &Case) -> Result<Vec<Comparison>> {
     let config: Arguments = case.config()?;
-    let (process, network) = (config.process()?, config.network(case, "x_T", Kind::Float)?);
-    let network: &dyn Network = network.as_ref();
-    let denoiser = config.denoiser(case, &process, network)?;
-    let steps = config.sampling_timesteps.filter(|_| config.method == Some(Method::Ddim));
-    let spacing = steps.map_or(TimestepSpacing::All, TimestepSpacing::Truncated);
-    let schedule = process.spaced(&LevelSpacing::Timesteps(spacing))?;
-    let solver: Box<dyn Solver> = match config.method {
-        Some(Method::Ddim) => Box::new(Ddim::new(config.ddim_sampling_eta)?),
-        _ => Box::new(Ddpm),
-    };
-    let x = case.tensor("x_T")?.shallow_clone();
-    let run = SamplingSteps::new(denoiser, solver, &schedule, x, case.noise()?);
-    let states: Vec<StepState> = run.collect::<Result<_, SamplerError>>()?;
+    let states = config.run(case, Kind::Float)?;
     let times: Vec<i64> = states.iter().map(|state| state.timestep as i64).collect();
     let mut rows = vec![case.compare("times", &Tensor::from_slice(&times), Tolerance::Exact)?];
-    rows.extend(config.states(case, &states)?);
+    let ends = config.call.is_some().then(|| config.run(case, Kind::Double)).transpose()?;
+    rows.extend(config.states(case, &states, ends.as_deref().unwrap_or(&states))?);
     Ok(rows)
 }
 
 impl Arguments {
+    /// The states of `sample` or `ddim_sample` with the recorded noise.
+    fn run(&self, case: &Case, kind: Kind) -> Result<Vec<StepState>> {
+        let (process, network) = (self.process()?, self.network(case, "x_T", kind)?);
+        let network: &dyn Network = network.as_ref();
+        let denoiser = self.denoiser(case, &process, network)?;
+        let steps = self.sampling_timesteps.filter(|_| self.method == Some(Method::Ddim));
+        let spacing = steps.map_or(TimestepSpacing::All, TimestepSpacing::Truncated);
+        let schedule = process.spaced(&LevelSpacing::Timesteps(spacing))?;
+        let solver: Box<dyn Solver> = match self.method {
+            Some(Method::Ddim) => Box::new(Ddim::new(self.ddim_sampling_eta)?),
+            _ => Box::new(Ddpm),
+        };
+        let x = case.tensor("x_T")?.f_to_kind(kind)?;
+        let run = SamplingSteps::new(denoiser, solver, &schedule, x, case.noise()?);
+        Ok(run.collect::<Result<_, SamplerError>>()?)
+    }
+
     fn denoiser<'a>(
         &self,
         case: &Case,
@@ -239,7 +245,14 @@ impl Arguments {
     }
 
     /// The first, a middle and the last state, in the range of the case; the last x0 in [−1, 1].
-    fn states(&self, case: &Case, states: &[StepState]) -> Result<Vec<Comparison>> {
+    ///
+    /// - ends: the states of which the last one is compared
+    fn states(
+        &self,
+        case: &Case,
+        states: &[StepState],
+        ends: &[StepState],
+    ) -> Result<Vec<Comparison>> {
         let (unit, guided) = (self.sample_range == "[0,1]", self.call.is_some());
         let tolerance = Tolerance::Scaled(1e-4);
         let end = if guided { Tolerance::Absolute(GUIDED_END) } else { tolerance };
@@ -249,13 +262,14 @@ impl Arguments {
         let counts = [1, self.sample_mid_index, states.len()];
         let mut rows = Vec::new();
         for ((key, count), unit) in keys.into_iter().zip(counts).zip(ranges) {
+            let states = if key == "sample" { ends } else { states };
             let state = count.checked_sub(1).and_then(|index| states.get(index));
             let x = &state.with_context(|| format!("{}: no step {count}", case.name))?.x;
             let shown = if unit { (x + 1.0) / 2.0 } else { x.shallow_clone() };
             let tolerance = if key == "sample" { end } else { tolerance };
             rows.push(case.compare(key, &shown, tolerance)?);
         }
-        let last = &states[states.len() - 1].x0;
+        let last = &ends[ends.len() - 1].x0;
         rows.push(case.compare("pred_xstart_last", last, end)?);
         Ok(rows)
     }
@@ -275,21 +289,12 @@ pub(crate) fn check_loss(case: &Case) -> Result<Vec<Comparison>> {
     rows.push(case.compare("term:loss_per_image", &loss, tolerance)?);
     rows.push(case.compare("term:loss", &mean.f_view(1)?, tolerance)?);
     mean.f_backward()?;
-    rows.extend(gradients(case, single.as_ref())?);
+    rows.extend(case.compare_gradients(single.as_ref().params())?);
     let double = config.network(case, "x_start", Kind::Double)?;
     let loss = config.loss(case, &process, double.as_ref())?;
     let theirs = case.tensor("term:loss_per_image")?;
     let distance = Distance::between(&loss, theirs, Tolerance::Scaled(1e-6))?;
     rows.push(case.row("term:loss_per_image in f64", Status::Compared(distance)));
-    Ok(rows)
-}
-
-fn gradients(case: &Case, network: &dyn TrainableNetwork) -> Result<Vec<Comparison>> {
-    let grad = |key: &str| network.params().get(key).map(|param| param.tensor.grad());
-    let mut rows = Vec::new();
-    rows.extend(case.compare_group("grad:", Tolerance::Scaled(1e-4), |_| true, grad)?);
-    let norm = crate::unet::gradient_norm(network)?;
-    rows.push(case.compare("grad_norm", &norm, Tolerance::Scaled(1e-4))?);
     Ok(rows)
 }
 

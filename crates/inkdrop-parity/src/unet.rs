@@ -85,14 +85,7 @@ fn gradients(
     let network = network(model, weights, Kind::Float)?;
     let out = forward(case, network.as_ref(), mode)?;
     out.f_mul(probe)?.f_sum(Kind::Float)?.f_backward()?;
-    let ours = |key: &str| network.params().get(key).map(|param| param.tensor.grad());
-    let mut rows = Vec::new();
-    rows.extend(case.compare_group("grad:", Tolerance::Scaled(1e-4), |_| true, ours)?);
-    if case.weights.get("grad_norm").is_some() {
-        let norm = gradient_norm(network.as_ref())?;
-        rows.push(case.compare("grad_norm", &norm, Tolerance::Scaled(1e-4))?);
-    }
-    Ok(rows)
+    case.compare_gradients(network.params())
 }
 
 /// Compares the activations between the blocks if the case contains them.
@@ -149,30 +142,24 @@ fn inputs(case: &Case, kind: Kind) -> Result<(Tensor, Tensor, Conditioning)> {
         context: optional("context"),
         classes: lucid::called_classes(case)?.as_ref().map(class_ids).transpose()?,
         low_res: optional("low_res"),
-        interval: None,
         self_condition: optional("x_self_cond"),
-        first_image: 0,
+        augment: optional("augment"),
+        ..Conditioning::none()
     };
     Ok((x, t, conditioning))
 }
 
-/// Reads class labels, `[B]`.
+/// Reads class labels, `[B]`, or EDM's rows [B, L], where a row of zeros is no class.
 pub(crate) fn class_ids(y: &Tensor) -> Result<ClassIds> {
-    let ids: Vec<i64> = Vec::try_from(y.f_to_kind(Kind::Int64)?)?;
-    Ok(ClassIds::new(&ids, Device::Cpu)?)
-}
-
-/// Norm of the gradients of all parameters except the shortcut, which the sprites notebook redraws in
-/// every forward pass.
-pub(crate) fn gradient_norm(network: &dyn TrainableNetwork) -> Result<Tensor> {
-    let mut sum = 0.0;
-    for param in network.params().trained() {
-        let grad = param.tensor.grad();
-        if !param.name.starts_with("init_conv.shortcut") && grad.defined() {
-            sum += f64::try_from(grad.to_kind(Kind::Double).square().sum(Kind::Double))?;
+    let ids = match y.dim() {
+        1 => y.f_to_kind(Kind::Int64)?,
+        _ => {
+            let none = y.f_sum_dim_intlist(1i64, true, Kind::Float)?.f_neg()?.f_add_scalar(0.5)?;
+            Tensor::f_cat(&[y, &none], 1)?.f_argmax(1, false)?
         }
-    }
-    Ok(Tensor::from_slice(&[sum.sqrt()]))
+    };
+    let ids: Vec<i64> = Vec::try_from(ids)?;
+    Ok(ClassIds::new(&ids, Device::Cpu)?)
 }
 
 /// The state_dict before the forward pass of a case.

@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// First letters of the names of cases for which inkdrop has no network, schedule, solver or loss yet.
-const NOT_SUPPORTED: [&str; 2] = ["edm2_", "edm_"];
+const NOT_SUPPORTED: [&str; 0] = [];
 
 fn run(paths: &[&Path]) -> (Output, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_inkdrop-parity")).args(paths).output().unwrap();

@@ -177,7 +177,8 @@ impl ContinuousProcess {
         Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, x)?)?)?)
     }
 
-    /// The output F(input·x; time) of the network.
+    /// The output F(input·x; time) of the network. Of a network that also outputs a variance it is the first half
+    /// of the channels.
     ///
     /// - coefs: one for each image, or one for all
     fn output(
@@ -190,6 +191,8 @@ impl ContinuousProcess {
         let time = to_device_async(&time, x.device())?;
         let time = time.f_expand([x.size()[0]], false)?.f_contiguous()?;
         let out = forward(&x.f_mul(&per_image(coefs, |coefs| coefs.input, x)?)?, &time)?;
+        let twice = out.dim() > 1 && out.size()[1] == 2 * x.size()[1];
+        let out = if twice { out.f_narrow(1, 0, x.size()[1])? } else { out };
         if out.size() != x.size() {
             let (given, expected) = (out.size(), format!("{:?}, that of x", x.size()));
             return Err(ProcessError::Shape { what: "the network's output", given, expected });
@@ -265,7 +268,10 @@ impl DiffusionProcess for ContinuousProcess {
     }
 
     fn spaced(&self, spacing: &LevelSpacing) -> Result<SamplingSchedule, ProcessError> {
+        let preconditioning = &self.config.preconditioning;
         let (min, max) = self.config.sigma_range();
+        let (low, high) = preconditioning.network_range();
+        let (min, max) = (min.max(low), max.min(high));
         let levels = match (spacing, self.config.preconditioning) {
             // At σ_min a consistency model changes nothing: its grid ends before it.
             (LevelSpacing::Karras { steps, rho }, Preconditioning::Consistency { .. }) => {
@@ -275,7 +281,8 @@ impl DiffusionProcess for ContinuousProcess {
             }
             _ => spacing.sigmas(min, max)?,
         };
-        let levels = levels.iter().map(|&sigma| self.config.preconditioning.level(sigma));
+        let level = |&sigma: &f64| preconditioning.level(preconditioning.round_sigma(sigma));
+        let levels = levels.iter().map(level);
         let levels: Vec<NoiseLevel> = levels.chain([NoiseLevel::NOISELESS]).collect();
         Ok(SamplingSchedule::from_levels(&levels)?)
     }
@@ -325,7 +332,11 @@ impl ContinuousObjective {
     /// # Errors
     /// A loss that needs timesteps, or a number out of range.
     pub fn new(process: ContinuousProcess, config: &ObjectiveConfig) -> Result<Self, ProcessError> {
-        if !matches!(config.loss, LossType::Mse | LossType::L1 | LossType::Huber { .. }) {
+        let known = matches!(
+            config.loss,
+            LossType::Mse | LossType::L1 | LossType::Huber { .. } | LossType::Uncertainty
+        );
+        if !known {
             return Err(ProcessError::NeedsTimesteps("the variational lower bound"));
         }
         if config.forward_noise != ForwardNoise::Standard {
@@ -375,8 +386,15 @@ impl ContinuousObjective {
         let error = self.error(&out, &target(&coefs, levels, x0, noise)?)?;
         let weights = Tensor::f_from_slice(&self.weights(levels, &coefs))?;
         let weights = to_device_async(&weights.f_to_kind(error.kind())?, error.device())?;
-        let loss = error.f_mul(&weights)?;
-        Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })
+        let error = error.f_mul(&weights)?;
+        let loss = match self.config.loss {
+            LossType::Uncertainty => {
+                let u = log_variance(network, &coefs, mode, &error)?;
+                error.f_mul(&u.f_neg()?.f_exp()?)?.f_add(&u)?
+            }
+            _ => error.shallow_clone(),
+        };
+        Ok(LossTerms { error: Some(error), loss, bound: None })
     }
 
     /// The noise levels of quantiles, `[B]`.
@@ -418,6 +436,21 @@ fn noisy(x0: &Tensor, levels: &[NoiseLevel], noise: &Tensor) -> Result<Tensor, P
     let at = |of: fn(&NoiseLevel) -> f64| per_image(levels, of, x0);
     let signal = x0.f_mul(&at(NoiseLevel::signal)?)?;
     Ok(signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?)
+}
+
+/// The log-variance u(σ) that the network learned, `[B]` (Karras et al. 2024, eq. 21).
+fn log_variance(
+    network: &dyn TrainableNetwork,
+    coefs: &[PreconditioningCoefs],
+    mode: Mode,
+    error: &Tensor,
+) -> Result<Tensor, ProcessError> {
+    let times: Vec<f64> = coefs.iter().map(|coefs| coefs.time).collect();
+    let time = to_device_async(&Tensor::f_from_slice(&times)?, error.device())?;
+    match network.log_variance(&time.f_to_kind(Kind::Float)?, mode)? {
+        Some(u) => Ok(u.f_to_kind(error.kind())?),
+        None => Err(ProcessError::NoUncertainty),
+    }
 }
 
 /// The output F for which D(x; σ) = x0: (x0 − skip·x)/output with x = √ᾱ·x0 + √(1−ᾱ)·ε, where the

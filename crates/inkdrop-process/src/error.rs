@@ -54,6 +54,11 @@ pub enum ProcessError {
         /// The expected shape.
         expected: String,
     },
+    /// The loss `uncertainty` for a network that learns none.
+    #[error(
+        "the loss uncertainty needs a network that learns its log-variance: expected family edm2 with `logvar`, or the loss mse"
+    )]
+    NoUncertainty,
     /// At zero terminal SNR, predicted noise does not determine the image.
     #[error(
         "x is pure noise at the first step (zero terminal SNR), and predicted noise does not determine the image: use a network that predicts v or x0, or start at a later step"

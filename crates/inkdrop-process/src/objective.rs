@@ -38,6 +38,9 @@ pub enum LossType {
         /// Error above which the loss is linear; > 0.
         delta: f64,
     },
+    /// `Mse` divided by e^u, plus u, where the network learns the log-variance u(σ) (Karras et al. 2024, eq. 21);
+    /// for continuous noise levels and a network with that head.
+    Uncertainty,
     /// Consistency tuning, for continuous noise levels.
     ConsistencyTuning(ConsistencyTuning),
     /// Consistency mid-training with a teacher, for continuous noise levels.
@@ -215,6 +218,9 @@ impl<P: Borrow<Process>> Objective<P> {
         config.check_delta()?;
         if config.loss.needs_continuous_levels() {
             return Err(ProcessError::Timesteps("a consistency loss, distillation or MeanFlow"));
+        }
+        if config.loss == LossType::Uncertainty {
+            return Err(ProcessError::Timesteps("the loss uncertainty"));
         }
         if config.noise_distribution.is_some() {
             return Err(ProcessError::Timesteps("noise_distribution"));

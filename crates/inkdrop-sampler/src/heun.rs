@@ -80,7 +80,7 @@ impl Churn {
         if gamma <= 0.0 {
             return Ok((x.shallow_clone(), *step));
         }
-        let raised = levels.level_at_sigma(sigma * (1.0 + gamma));
+        let raised = levels.level_at_sigma(levels.round_sigma(sigma * (1.0 + gamma)));
         let added = self.noise * (raised.sigma().powi(2) - sigma * sigma).max(0.0).sqrt();
         let ratio = raised.signal() / step.from.signal();
         let x = combine(&[(ratio, x), (raised.signal() * added, &noise_like(noise, x)?)])?;

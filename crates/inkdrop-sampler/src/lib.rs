@@ -15,6 +15,7 @@ mod edm_euler;
 mod error;
 mod euler;
 mod flow_heun;
+mod general_ode;
 mod guidance;
 mod heun;
 mod ipndm;
@@ -42,6 +43,7 @@ pub use edm_euler::{EdmEuler, edm_euler};
 pub use error::SamplerError;
 pub use euler::{Euler, EulerAncestral, euler, euler_ancestral};
 pub use flow_heun::{FlowHeun, flow_heun};
+pub use general_ode::{GeneralOde, OdeMethod, OdeScaling, OdeSchedule, general_ode};
 pub use guidance::{
     ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, DynamicThresholding,
     GuidanceInterval, GuidanceRule,

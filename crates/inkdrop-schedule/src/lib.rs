@@ -20,7 +20,9 @@ pub use error::ScheduleError;
 pub use level_spacing::LevelSpacing;
 pub use noise_distribution::NoiseDistribution;
 pub use noise_level::{NoiseLevel, NoiseLevels};
-pub use preconditioning::{BetaRange, FlowPath, Preconditioning, PreconditioningCoefs};
+pub use preconditioning::{
+    BetaRange, FlowPath, Preconditioning, PreconditioningCoefs, iddpm_sigmas,
+};
 pub use prediction_type::PredictionType;
 pub use sampling_schedule::{SamplingSchedule, SolverStep};
 pub use schedule::Schedule;

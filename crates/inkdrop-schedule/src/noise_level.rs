@@ -62,6 +62,11 @@ pub trait NoiseLevels: std::fmt::Debug {
     /// - sigma: > 0
     fn level_at_sigma(&self, sigma: f64) -> NoiseLevel;
 
+    /// The noise level of the process nearest to σ; σ itself where they are continuous.
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        sigma
+    }
+
     /// The schedule over timesteps; `None` if noise levels are continuous.
     fn timesteps(&self) -> Option<&Schedule>;
 }
@@ -79,6 +84,10 @@ impl NoiseLevels for Schedule {
 impl NoiseLevels for Preconditioning {
     fn level_at_sigma(&self, sigma: f64) -> NoiseLevel {
         self.level(sigma)
+    }
+
+    fn round_sigma(&self, sigma: f64) -> f64 {
+        self.round_sigma(sigma)
     }
 
     fn timesteps(&self) -> Option<&Schedule> {

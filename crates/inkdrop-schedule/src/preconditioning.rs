@@ -180,6 +180,32 @@ impl Preconditioning {
         }
     }
 
+    /// The noise levels that the network knows, smallest and largest σ, as EDM's `sigma_min` and `sigma_max` are
+    /// computed in f32; unbounded where a network takes any σ.
+    pub fn network_range(&self) -> (f64, f64) {
+        match self {
+            Self::Vp(betas) => (betas.sigma_in_f32(1e-5), betas.sigma_in_f32(1.0)),
+            Self::Ve => (0.02, 100.0),
+            Self::Iddpm => {
+                let levels = iddpm_sigmas();
+                (f64::from(levels[Self::STEPS - 1]), f64::from(levels[0]))
+            }
+            _ => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// The noise level that the network knows nearest to σ: one of `Iddpm`'s, or σ itself (`round_sigma` of EDM's
+    /// preconditionings).
+    pub fn round_sigma(&self, sigma: f64) -> f64 {
+        match self {
+            Self::Iddpm => {
+                let levels = iddpm_sigmas();
+                f64::from(levels[iddpm_index(&levels, sigma)])
+            }
+            _ => sigma,
+        }
+    }
+
     /// The noise level σ, with the time that the network receives.
     ///
     /// - sigma: > 0; infinite for pure noise in `Flow` and `TrigFlow`
@@ -256,10 +282,30 @@ impl BetaRange {
         (0.5 * self.beta_d * t * t + self.beta_min * t).exp_m1().sqrt()
     }
 
+    /// σ(t) with the roundings of f32: near t = 0 the difference exp(…) − 1 keeps three digits.
+    fn sigma_in_f32(&self, t: f64) -> f64 {
+        let (beta_d, beta_min, t) = (self.beta_d as f32, self.beta_min as f32, t as f32);
+        f64::from(((0.5 * beta_d * (t * t) + beta_min * t).exp() - 1.0).sqrt())
+    }
+
+    /// The range of β for which σ(ε_s) and σ(1) are these (Karras et al. 2022, appendix C.1).
+    ///
+    /// - eps_s: in (0, 1)
+    pub fn of_range(sigma_min: f64, sigma_max: f64, eps_s: f64) -> Self {
+        let log = |sigma: f64| (sigma * sigma).ln_1p();
+        let beta_d = 2.0 * (log(sigma_min) / eps_s - log(sigma_max)) / (eps_s - 1.0);
+        Self { beta_d, beta_min: log(sigma_max) - 0.5 * beta_d }
+    }
+
     /// t at which ln ᾱ = −½·β_d·t² − β_min·t.
     fn time(&self, level: NoiseLevel) -> f64 {
+        self.time_of_sigma(level.sigma())
+    }
+
+    /// t at which σ(t) is this.
+    pub fn time_of_sigma(&self, sigma: f64) -> f64 {
         // −ln ᾱ = ln(1 + σ²), accurate for small σ.
-        let log = level.sigma().powi(2).ln_1p();
+        let log = sigma.powi(2).ln_1p();
         let root = (self.beta_min.powi(2) + 2.0 * self.beta_d * log).sqrt();
         (root - self.beta_min) / self.beta_d
     }
@@ -304,20 +350,31 @@ impl FlowPath {
 /// The timestep of improved-diffusion's cosine process whose σ is nearest, M − 1 − argmin_j |u_j − σ|
 /// (Karras et al. 2022, table 1).
 fn iddpm_timestep(sigma: f64) -> usize {
-    let levels = iddpm_sigmas();
-    let distance = |&j: &usize| (levels[j] - sigma).abs();
+    let last = Preconditioning::STEPS - 1;
+    last - iddpm_index(&iddpm_sigmas(), sigma).min(last)
+}
+
+/// The index of the nearest level.
+fn iddpm_index(levels: &[f32], sigma: f64) -> usize {
+    let distance = |&j: &usize| (f64::from(levels[j]) - sigma).abs();
     let nearest = (0..levels.len()).min_by(|i, j| distance(i).total_cmp(&distance(j)));
-    Preconditioning::STEPS - 1 - nearest.unwrap_or(0).min(Preconditioning::STEPS - 1)
+    nearest.unwrap_or(0)
 }
 
 /// u_0 to u_M, from the noisiest level to 0 (Karras et al. 2022, table 1, with C1 = 0.001, C2 = 0.008).
-fn iddpm_sigmas() -> Vec<f64> {
+///
+/// The recursion amplifies rounding, and EDM computes it in f32: so does this. What is left is 1.3e-5 relative, from
+/// the last bit of PyTorch's sines.
+pub fn iddpm_sigmas() -> Vec<f32> {
     let steps = Preconditioning::STEPS;
-    let bar = |j: usize| (FRAC_PI_2 * j as f64 / steps as f64 / 1.008).sin().powi(2);
-    let mut u = vec![0.0; steps + 1];
+    let bar = |j: usize| {
+        let angle = (std::f32::consts::FRAC_PI_2 * j as f32) / steps as f32 / 1.008;
+        angle.sin().powi(2)
+    };
+    let mut u = vec![0.0f32; steps + 1];
     for j in (1..=steps).rev() {
-        let ratio: f64 = bar(j - 1) / bar(j);
-        u[j - 1] = ((u[j] * u[j] + 1.0) / ratio.max(0.001) - 1.0f64).sqrt();
+        let ratio = bar(j - 1) / bar(j);
+        u[j - 1] = ((u[j] * u[j] + 1.0) / ratio.max(0.001) - 1.0).sqrt();
     }
     u
 }
@@ -408,11 +465,23 @@ mod tests {
     fn timesteps_of_iddpm_are_those_of_its_cosine_schedule() {
         let u = iddpm_sigmas();
         assert_eq!((u.len(), u[1000]), (1001, 0.0));
-        assert!((u[0] / 20291.0 - 1.0).abs() < 0.5, "{}", u[0]);
-        for j in [1, 500, 999] {
-            let level = Preconditioning::Iddpm.level(u[j] * (1.0 + 1e-9));
-            assert_eq!(level.timestep, (999 - j) as f64);
+        // Of EDM's buffer.
+        for (j, sigma) in [(0, 20291.172), (1, 641.66), (999, 0.006_422_337)] {
+            assert!((u[j] / sigma - 1.0).abs() < 1e-4, "u_{j} = {}", u[j]);
         }
+        for j in [1, 500, 999] {
+            let sigma = f64::from(u[j]);
+            assert_eq!(Preconditioning::Iddpm.level(sigma).timestep, (999 - j) as f64);
+            assert_eq!(Preconditioning::Iddpm.round_sigma(sigma * 1.0001), sigma);
+        }
+        assert_eq!(Preconditioning::Iddpm.round_sigma(0.0), 0.0);
+    }
+
+    /// EDM's values, which f64 would not give.
+    #[test]
+    fn the_range_of_vp_has_the_roundings_of_f32() {
+        let (min, max) = Preconditioning::Vp(BetaRange::default()).network_range();
+        assert_eq!((min, max), (0.000_976_562_5, 152.166_976_928_710_94));
     }
 
     #[test]

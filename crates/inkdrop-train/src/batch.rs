@@ -7,7 +7,7 @@ use inkdrop_nn::{ClassIds, Conditioning};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::to_device_async;
 
-use crate::{SampledTimesteps, TrainError};
+use crate::{AugmentConfig, SampledTimesteps, TrainError};
 
 /// This process's share of a batch, with all its random numbers.
 ///
@@ -27,6 +27,8 @@ pub(crate) struct TrainingBatch {
     labels: BatchLabels,
     /// Low-resolution images for super-resolution, [b, C, h, w].
     low_res: Option<Tensor>,
+    /// Labels of the augmentation, of the whole batch, [B, 9] on the CPU.
+    augment: Option<Tensor>,
     share: Share,
 }
 
@@ -37,6 +39,8 @@ pub(crate) struct BatchOptions {
     pub low_res: Option<i64>,
     /// Standard deviation of the noise that all pixels of a channel share.
     pub offset_noise: f64,
+    /// Non-leaky augmentation.
+    pub augment: Option<AugmentConfig>,
 }
 
 /// The images of a batch that one process trains on.
@@ -81,9 +85,17 @@ impl TrainingBatch {
             noise = noise.f_add(&offset.f_mul_scalar(options.offset_noise)?)?;
         }
         let noise = Self::part(&noise, &share.positions)?;
+        let (x0, augment) = match options.augment {
+            Some(augment) => {
+                let positions = share.positions.clone();
+                let (x0, labels) = augment.apply(&x0, positions, timesteps.t.len())?;
+                (x0, Some(labels))
+            }
+            None => (x0, None),
+        };
         let low_res =
             options.low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
-        Ok(Self { x0, noise, t, timesteps, labels, low_res, share })
+        Ok(Self { x0, noise, t, timesteps, labels, low_res, augment, share })
     }
 
     /// Number of images of the whole batch.
@@ -115,7 +127,12 @@ impl TrainingBatch {
     /// The conditioning of a microbatch, with its place in the batch.
     pub(crate) fn conditioning(&self, range: &Range<usize>) -> Result<Conditioning, TrainError> {
         let low_res = self.low_res.as_ref();
+        let augment = self.augment.as_ref().map(|labels| -> Result<Tensor, TrainError> {
+            let labels = Self::part(labels, &self.positions(range))?;
+            Ok(to_device_async(&labels, self.x0.device())?)
+        });
         Ok(Conditioning {
+            augment: augment.transpose()?,
             low_res: low_res.map(|images| Self::part(images, range)).transpose()?,
             first_image: self.positions(range).start as i64, // of its dropout masks
             ..self.labels.conditioning(self.positions(range), self.x0.device())?
@@ -307,7 +324,7 @@ mod tests {
             let x0 = Tensor::zeros([200, 3, 16, 16], (Kind::Float, Device::Cpu));
             let timesteps =
                 SampledTimesteps { t: vec![0; 200], importance_weights: vec![1.0; 200] };
-            let options = BatchOptions { low_res: None, offset_noise };
+            let options = BatchOptions { offset_noise, ..BatchOptions::default() };
             let share = Share::new(0..200);
             TrainingBatch::new((x0, share), timesteps, BatchLabels::None, options).unwrap().noise
         };

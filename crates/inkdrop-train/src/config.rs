@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{BatchOptions, step_seed};
 use crate::run_folder::CheckpointPolicy;
 use crate::{
-    AdamConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig, TrainError,
+    AdamConfig, AugmentConfig, EmaDecay, GroupConfig, OptimizerType, Precision, TimestepConfig,
+    TrainError,
 };
 
 /// Hyperparameters of a training run.
@@ -100,6 +101,9 @@ pub struct TrainConfig {
     pub flip: bool,
     /// Data augmentation: crops images that are larger than the network's input at random places.
     pub crop: bool,
+    /// Non-leaky augmentation, for networks that take augmentation labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
     /// Side of the low-resolution input of a super-resolution network, by average pooling
     /// (improved-diffusion's `small_size`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,6 +181,7 @@ impl Default for TrainConfig {
             self_condition: 0.5,
             flip: false,
             crop: false,
+            augment: None,
             low_res: None,
             seed: 0,
             checkpoint_every: 500,
@@ -244,7 +249,8 @@ impl TrainConfig {
 
     /// The settings of a batch.
     pub(crate) fn batch_options(&self) -> BatchOptions {
-        BatchOptions { low_res: self.low_res, offset_noise: self.offset_noise }
+        let Self { low_res, offset_noise, augment, .. } = *self;
+        BatchOptions { low_res, offset_noise, augment }
     }
 
     /// The optimizer's hyperparameters.
@@ -337,6 +343,7 @@ impl TrainConfig {
             "none",
             "a model file, since train.teacher_guidance is set",
         )?;
+        self.augment.map_or(Ok(()), |augment| augment.check())?;
         let dropout = self.label_dropout;
         field((0.0..=1.0).contains(&dropout), "train.label_dropout", dropout, "0 to 1")?;
         let condition = self.self_condition;

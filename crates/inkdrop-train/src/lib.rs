@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod augment;
 mod batch;
 mod checkpoint;
 mod config;
@@ -17,6 +18,7 @@ mod timestep_sampler;
 mod trainer;
 mod validation;
 
+pub use augment::AugmentConfig;
 pub use batch::LabelUse;
 pub use checkpoint::OtherData;
 pub use config::{LrSchedule, TrainConfig};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::UnetSpec;
 use crate::{
-    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, ImageSize, ImprovedConfig,
-    LucidConfig, Plan, Unet, Unet2dConfig,
+    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, Edm2Config, Edm2Unet,
+    EdmConfig, EdmUnet, ImageSize, ImprovedConfig, LucidConfig, Plan, Unet, Unet2dConfig,
 };
 
 /// Config of a network of any family, in the form of config files and checkpoints.
@@ -18,6 +18,10 @@ pub enum ModelConfig {
     Context(ContextConfig),
     /// nanodiffusion's U-Net.
     Ddpm(DdpmConfig),
+    /// EDM's SongUNet and DhariwalUNet.
+    Edm(EdmConfig),
+    /// EDM2's U-Net.
+    Edm2(Edm2Config),
     /// improved-diffusion's U-Net, with guided-diffusion's options.
     Improved(ImprovedConfig),
     /// improved-diffusion's super-resolution U-Net.
@@ -28,18 +32,23 @@ pub enum ModelConfig {
     Lucid(LucidConfig),
 }
 
-/// A checked config: all families but one are a [`Unet`].
+/// A checked config: many families are a [`Unet`].
 enum Architecture<'a> {
     Context(&'a ContextConfig),
+    Edm(&'a EdmConfig),
+    Edm2(&'a Edm2Config),
     Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
-    /// The family's name: `context`, `ddpm`, `improved`, `improved-super-res`, `unet2d` or `lucid`.
+    /// The family's name: `context`, `ddpm`, `edm`, `edm2`, `improved`, `improved-super-res`, `unet2d` or
+    /// `lucid`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Context(_) => "context",
             Self::Ddpm(_) => "ddpm",
+            Self::Edm(_) => "edm",
+            Self::Edm2(_) => "edm2",
             Self::Improved(_) => "improved",
             Self::ImprovedSuperRes(_) => "improved-super-res",
             Self::Unet2d(_) => "unet2d",
@@ -52,6 +61,8 @@ impl ModelConfig {
         let (channels, size) = match self {
             Self::Context(config) => (config.channels, ImageSize::square(config.size)),
             Self::Ddpm(config) => (config.channels, config.size),
+            Self::Edm(config) => (config.channels, ImageSize::square(config.size)),
+            Self::Edm2(config) => (config.channels, ImageSize::square(config.size)),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => {
                 (config.channels, config.size)
             }
@@ -64,7 +75,7 @@ impl ModelConfig {
     /// Sets the image size. The weights do not depend on it.
     ///
     /// # Errors
-    /// A ContextUnet, whose weights depend on the size.
+    /// A ContextUnet, whose weights depend on the size, and EDM's networks, whose layers are named by it.
     pub fn resize(&mut self, size: ImageSize) -> Result<(), ConfigError> {
         match self {
             Self::Context(config) if size == ImageSize::square(config.size) => {}
@@ -73,6 +84,12 @@ impl ModelConfig {
                 return Err(ConfigError::field("size", size, problem));
             }
             Self::Ddpm(config) => config.size = size,
+            Self::Edm(EdmConfig { size: own, .. }) | Self::Edm2(Edm2Config { size: own, .. }) => {
+                if size != ImageSize::square(*own) {
+                    let problem = format!("cannot be: the layers are named by {own}x{own}");
+                    return Err(ConfigError::field("size", size, problem));
+                }
+            }
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.size = size,
             Self::Unet2d(config) => config.size = size,
             Self::Lucid(config) => config.size = size,
@@ -85,6 +102,8 @@ impl ModelConfig {
         match self {
             Self::Context(config) => config.channels,
             Self::Ddpm(config) => config.channels,
+            Self::Edm(config) => config.outputs,
+            Self::Edm2(config) => config.channels,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.outputs,
             Self::Unet2d(config) => config.outputs,
             Self::Lucid(config) => config.outputs,
@@ -132,22 +151,24 @@ impl ModelConfig {
         keys.flat_map(|key| ["weight", "bias"].map(|name| format!("{key}.{name}"))).collect()
     }
 
-    /// Number of classes of a class-conditional network, without a null class of its own
-    /// ([`ModelConfig::null_class`]).
+    /// Number of class ids of a class-conditional network, its null class included.
     pub fn classes(&self) -> Option<i64> {
         match self {
             Self::Context(_) => None,
             Self::Ddpm(config) => config.classes,
+            Self::Edm(_) | Self::Edm2(_) | Self::Lucid(_) => {
+                self.null_class().map(|null| null.saturating_add(1))
+            }
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.classes,
             Self::Unet2d(config) => config.classes,
-            Self::Lucid(config) => config.classes,
         }
     }
 
-    /// The class that stands for no class in a family whose network has one beyond its classes. Others
-    /// have at most one of their classes as null class.
+    /// The class id of no class, if the family has one by itself: one past the config's `classes`.
     pub fn null_class(&self) -> Option<i64> {
         match self {
+            Self::Edm(config) => config.classes,
+            Self::Edm2(config) => config.classes,
             Self::Lucid(config) => config.classes,
             _ => None,
         }
@@ -173,6 +194,14 @@ impl ModelConfig {
                 Architecture::Context(config)
             }
             Self::Ddpm(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Edm(config) => {
+                config.check_layers()?;
+                Architecture::Edm(config)
+            }
+            Self::Edm2(config) => {
+                config.check()?;
+                Architecture::Edm2(config)
+            }
             Self::Improved(config) => Architecture::Unet(Box::new(config.spec(false)?)),
             Self::ImprovedSuperRes(config) => Architecture::Unet(Box::new(config.spec(true)?)),
             Self::Unet2d(config) => Architecture::Unet(Box::new(config.spec()?)),
@@ -208,6 +237,8 @@ impl ModelConfig {
     pub fn plan_at(&self, size: &[i64]) -> Result<Plan, ConfigError> {
         let spec = match self.architecture()? {
             Architecture::Context(config) => return config.plan_at(size),
+            Architecture::Edm(config) => return config.plan_at(size),
+            Architecture::Edm2(config) => return config.plan_at(size),
             Architecture::Unet(spec) => spec,
         };
         let padding = spec.inputs.padding;
@@ -258,6 +289,8 @@ impl ModelConfig {
     fn build_in(&self, params: Params) -> Result<Box<dyn TrainableNetwork>, BuildError> {
         Ok(match self.architecture()? {
             Architecture::Context(config) => Box::new(ContextUnet::new(config, params)?),
+            Architecture::Edm(config) => Box::new(EdmUnet::new(config, params)?),
+            Architecture::Edm2(config) => Box::new(Edm2Unet::new(config, params)?),
             Architecture::Unet(spec) => Box::new(Unet::new(&spec, params)?),
         })
     }

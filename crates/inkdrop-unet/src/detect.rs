@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ContextConfig, DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
+use crate::{
+    ContextConfig, DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig,
+    Unet2dConfig,
+};
 
 /// Names and shapes of a state_dict.
 #[derive(Debug, Clone, Default)]
@@ -44,12 +47,10 @@ pub enum DetectError {
 }
 
 /// The families that can be detected.
-pub const FAMILIES: [&str; 5] = ["context", "ddpm", "improved", "unet2d", "lucid"];
+pub const FAMILIES: [&str; 7] = ["context", "ddpm", "edm", "edm2", "improved", "unet2d", "lucid"];
 
 /// Networks that are not supported, and parts of keys that they have: all of one entry.
-const UNSUPPORTED: [(&str, &[&str]); 12] = [
-    ("EDM2's U-Net (Karras et al. 2024)", &["enc.", "dec.", "emb_fourier."]),
-    ("EDM's U-Net (Karras et al. 2022)", &["enc.", "dec.", "map_layer0."]),
+const UNSUPPORTED: [(&str, &[&str]); 10] = [
     ("score_sde's network (Song et al. 2021)", &["all_modules."]),
     ("DiT, a diffusion transformer", &["blocks.0.adaLN_modulation."]),
     ("U-ViT, a diffusion transformer", &["in_blocks.0.", "out_blocks.0."]),
@@ -63,11 +64,13 @@ const UNSUPPORTED: [(&str, &[&str]); 12] = [
 ];
 
 /// Prefixes of keys that only one family has, or one whose prefixes continue another one's.
-const MARKS: [(&str, &[&str]); 5] = [
+const MARKS: [(&str, &[&str]); 7] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
     // Its keys begin like nanodiffusion's, which has no lists of layers below `downs.`.
     ("lucid", &["downs.0.0.", "ups.0.0."]),
+    ("edm", &["map_layer0."]),
+    ("edm2", &["emb_fourier.", "logvar_fourier."]),
     ("improved", &["input_blocks.", "output_blocks."]),
     ("unet2d", &["down_blocks.", "up_blocks."]),
 ];
@@ -108,6 +111,14 @@ impl Shapes {
         let number = |rest: &str| rest.split('.').next()?.parse::<i64>().ok();
         let numbers = below.filter_map(number).filter(|n| (0..4096).contains(n));
         numbers.max().map_or(0, |highest| highest + 1)
+    }
+
+    /// The largest n in keys of the form `prefix` n `x` n `suffix`: EDM's names with the side of a level.
+    pub(crate) fn first_side(&self, prefix: &str, suffix: &str) -> Option<i64> {
+        let from = self.0.range(prefix.to_string()..);
+        let below = from.map_while(|(key, _)| key.strip_prefix(prefix));
+        let side = |key: &str| key.strip_suffix(suffix)?.split_once('x')?.0.parse::<i64>().ok();
+        below.filter_map(side).max()
     }
 
     /// Number of consecutive keys `key(0)`, `key(1)`, … that exist.
@@ -170,6 +181,8 @@ impl ModelConfig {
         let detected = match family {
             "context" => ContextConfig::detect(shapes),
             "ddpm" => DdpmConfig::detect(shapes),
+            "edm" => EdmConfig::detect(shapes),
+            "edm2" => Edm2Config::detect(shapes),
             "improved" => ImprovedConfig::detect(shapes),
             "lucid" => LucidConfig::detect(shapes),
             _ => Unet2dConfig::detect(shapes),

@@ -25,12 +25,14 @@ pub(crate) struct InputSpec {
     pub interval: bool,
     /// The network takes an earlier prediction of x0 beside x (self-conditioning).
     pub self_condition: bool,
+    /// Number of augmentation labels, which may be left out.
+    pub augment: Option<i64>,
 }
 
 impl InputSpec {
     /// Images with this many channels, without preparation or conditions.
     pub fn images(channels: i64) -> Self {
-        let (padding, center, classes) = (0, false, None);
+        let (padding, center, classes, augment) = (0, false, None, None);
         let (low_res, interval, self_condition) = (false, false, false);
         Self {
             dims: 2,
@@ -42,6 +44,7 @@ impl InputSpec {
             low_res,
             interval,
             self_condition,
+            augment,
         }
     }
 
@@ -114,8 +117,15 @@ impl InputSpec {
         size: &[i64],
         conditioning: &Conditioning,
     ) -> std::result::Result<(), NetworkError> {
-        let Conditioning { context, classes, low_res, interval, self_condition, first_image: _ } =
-            conditioning;
+        let Conditioning {
+            context,
+            classes,
+            low_res,
+            interval,
+            self_condition,
+            augment,
+            first_image: _,
+        } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
         }
@@ -154,7 +164,14 @@ impl InputSpec {
             (false, Some(_)) => return Err(NetworkError::Unexpected { input: "low_res" }),
             (false, None) => {}
         }
-        Ok(())
+        match (self.augment, augment) {
+            (Some(labels), Some(rows)) if rows.size() != [size[0], labels] => {
+                let expected = format!("[{}, {labels}], one row per image", size[0]);
+                Err(NetworkError::Shape { input: "augment", given: rows.size(), expected })
+            }
+            (None, Some(_)) => Err(NetworkError::Unexpected { input: "augment" }),
+            _ => Ok(()),
+        }
     }
 
     fn describe(&self) -> String {

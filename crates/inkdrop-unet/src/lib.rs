@@ -5,6 +5,8 @@ mod config;
 mod context;
 mod ddpm;
 mod detect;
+mod edm;
+mod edm2;
 mod error;
 mod improved;
 mod inputs;
@@ -21,6 +23,11 @@ pub use config::ModelConfig;
 pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig};
 pub use detect::{DetectError, DetectedArchitecture, FAMILIES, Shapes, UndeterminedField};
+pub use edm::{
+    CompiledEdmUnet, EdmArchitecture, EdmArguments, EdmConfig, EdmDecoder, EdmEncoder,
+    EdmTimeEmbedding, EdmUnet, SongConfig,
+};
+pub use edm2::{CompiledEdm2Unet, Edm2Arguments, Edm2Config, Edm2Unet};
 pub use error::{BuildError, ConfigError};
 pub use improved::{AttentionOrder, ImprovedArguments, ImprovedConfig, ImprovedFlags};
 pub use lucid::{LucidArguments, LucidConfig};

@@ -97,8 +97,7 @@ impl Plan {
 impl Plan {
     /// - size: of the image that the first convolution takes
     pub(crate) fn of(spec: &UnetSpec, size: &[i64]) -> Self {
-        let model = CostModel::new(spec.inputs.network_channels(), size.to_vec());
-        let mut planner = Planner { model, skips: Vec::new(), checkpoint: spec.checkpoint };
+        let mut planner = Planner::new(spec.inputs.network_channels(), size, spec.checkpoint);
         let mut stages = Vec::new();
         stages.extend(spec.timestep.as_ref().map(embedding));
         stages.extend(spec.interval.as_ref().map(embedding));
@@ -115,20 +114,30 @@ impl Plan {
 }
 
 /// Follows the data through the stages of a spec.
-struct Planner {
-    model: CostModel,
+pub(crate) struct Planner {
+    pub model: CostModel,
     /// Channels and number of values of each skip connection that is still alive.
     skips: Vec<(i64, i64)>,
     checkpoint: bool,
 }
 
 impl Planner {
-    fn push_skip(&mut self) {
+    /// - channels, size: of the image that the first convolution takes
+    pub fn new(channels: i64, size: &[i64], checkpoint: bool) -> Self {
+        Self { model: CostModel::new(channels, size.to_vec()), skips: Vec::new(), checkpoint }
+    }
+
+    pub fn push_skip(&mut self) {
         let channels = self.model.channels;
         self.skips.push((channels, self.model.values(channels)));
     }
 
-    fn stage(&mut self, spec: &StageSpec) -> Stage {
+    pub fn stage(&mut self, spec: &StageSpec) -> Stage {
+        self.stage_and(spec, |_| {})
+    }
+
+    /// A stage with further layers at its end.
+    pub fn stage_and(&mut self, spec: &StageSpec, end: impl FnOnce(&mut CostModel)) -> Stage {
         self.model.cost = Cost::default();
         if spec.takes_skip
             && let Some((channels, _)) = self.skips.pop()
@@ -138,6 +147,7 @@ impl Planner {
         for (_, layer) in &spec.layers {
             self.model.layer(layer, self.checkpoint);
         }
+        end(&mut self.model);
         let words = spec.layers.iter().map(|(_, layer)| word(layer));
         self.finish(&spec.name, words.collect::<Vec<_>>().join(" · "))
     }
@@ -264,7 +274,7 @@ impl CostModel {
     }
 
     /// Adds to the sums, saturating at the largest i64.
-    fn add(&mut self, parameters: i64, products: i64, kept: i64) {
+    pub fn add(&mut self, parameters: i64, products: i64, kept: i64) {
         let cost = &mut self.cost;
         cost.parameters = cost.parameters.saturating_add(parameters);
         cost.products = cost.products.saturating_add(products);
@@ -272,7 +282,7 @@ impl CostModel {
     }
 
     /// Raises the peak of live values to at least this.
-    fn alive(&mut self, values: i64) {
+    pub fn alive(&mut self, values: i64) {
         self.cost.live = self.cost.live.max(values);
     }
 
@@ -290,7 +300,7 @@ impl CostModel {
         self.alive(before.saturating_add(after));
     }
 
-    /// A fully connected layer on one vector.
+    /// A fully connected layer on one vector, with a bias.
     pub fn linear(&mut self, inputs: i64, outputs: i64) {
         self.add(inputs * outputs + outputs, inputs * outputs, inputs);
     }
@@ -350,7 +360,7 @@ impl CostModel {
         }
     }
 
-    fn resample(&mut self, resample: Resample, dims: usize) {
+    pub fn resample(&mut self, resample: Resample, dims: usize) {
         let first = if dims == 3 { 1 } else { 0 };
         for axis in self.size.iter_mut().skip(first) {
             match resample {

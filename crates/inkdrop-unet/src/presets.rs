@@ -1,6 +1,9 @@
 //! The networks of the papers and of the published checkpoints, by name.
 
-use crate::{ContextConfig, DdpmConfig, ImprovedFlags, LucidConfig, ModelConfig, Unet2dConfig};
+use crate::{
+    ContextConfig, DdpmConfig, Edm2Config, EdmArchitecture, EdmConfig, ImprovedFlags, LucidConfig,
+    ModelConfig, SongConfig, Unet2dConfig,
+};
 
 /// A network and where it is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,15 @@ enum Make {
     Unet2dCifar10,
     Lucid,
     LucidClasses,
+    /// EDM's SongUNet: DDPM++, or else NCSN++.
+    EdmSong {
+        size: i64,
+        ddpmpp: bool,
+        classes: Option<i64>,
+    },
+    EdmImagenet64,
+    /// Channels of the images, and of the first level.
+    Edm2([i64; 2]),
     /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
 }
@@ -27,9 +39,17 @@ const fn flags(name: &'static str, about: &'static str, flags: &'static str) -> 
     Preset { name, about, make: Make::Flags(flags) }
 }
 
+const fn edm(name: &'static str, about: &'static str, make: Make) -> Preset {
+    Preset { name, about, make }
+}
+
+const fn edm2(name: &'static str, about: &'static str, widths: [i64; 2]) -> Preset {
+    Preset { name, about, make: Make::Edm2(widths) }
+}
+
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 39] = [
         Self {
             name: "sprites",
             about: "the sprites notebook's ContextUnet, 16x16, 5 contexts",
@@ -130,6 +150,49 @@ impl Preset {
             about: "the same in classifier_free_guidance, 10 classes",
             make: Make::LucidClasses,
         },
+        edm(
+            "edm_cifar10",
+            "edm-cifar10-32x32-uncond-vp: DDPM++",
+            Make::EdmSong { size: 32, ddpmpp: true, classes: None },
+        ),
+        edm(
+            "edm_cifar10_cond",
+            "edm-cifar10-32x32-cond-vp: DDPM++, 10 classes",
+            Make::EdmSong { size: 32, ddpmpp: true, classes: Some(10) },
+        ),
+        edm(
+            "edm_cifar10_ve",
+            "edm-cifar10-32x32-uncond-ve: NCSN++",
+            Make::EdmSong { size: 32, ddpmpp: false, classes: None },
+        ),
+        edm(
+            "edm_cifar10_ve_cond",
+            "edm-cifar10-32x32-cond-ve: NCSN++, 10 classes",
+            Make::EdmSong { size: 32, ddpmpp: false, classes: Some(10) },
+        ),
+        edm(
+            "edm_ffhq",
+            "edm-ffhq-64x64-uncond-vp, afhqv2: DDPM++",
+            Make::EdmSong { size: 64, ddpmpp: true, classes: None },
+        ),
+        edm(
+            "edm_ffhq_ve",
+            "edm-ffhq-64x64-uncond-ve, afhqv2: NCSN++",
+            Make::EdmSong { size: 64, ddpmpp: false, classes: None },
+        ),
+        edm("edm_imagenet64", "edm-imagenet-64x64-cond-adm, 1000 classes", Make::EdmImagenet64),
+        edm2("edm2_img512_xxs", "edm2-img512-xxs: latents, 1000 classes", [4, 64]),
+        edm2("edm2_img512_xs", "edm2-img512-xs: latents, 1000 classes", [4, 128]),
+        edm2("edm2_img512_s", "edm2-img512-s: latents, 1000 classes", [4, 192]),
+        edm2("edm2_img512_m", "edm2-img512-m: latents, 1000 classes", [4, 256]),
+        edm2("edm2_img512_l", "edm2-img512-l: latents, 1000 classes", [4, 320]),
+        edm2("edm2_img512_xl", "edm2-img512-xl: latents, 1000 classes", [4, 384]),
+        edm2("edm2_img512_xxl", "edm2-img512-xxl: latents, 1000 classes", [4, 448]),
+        edm2("edm2_img64_xs", "the network of edm2-img512-xs for 64x64 images", [3, 128]),
+        edm2("edm2_img64_s", "edm2-img64-s, 1000 classes", [3, 192]),
+        edm2("edm2_img64_m", "edm2-img64-m, 1000 classes", [3, 256]),
+        edm2("edm2_img64_l", "edm2-img64-l, 1000 classes", [3, 320]),
+        edm2("edm2_img64_xl", "edm2-img64-xl, 1000 classes", [3, 384]),
     ];
 
     /// The network.
@@ -141,6 +204,16 @@ impl Preset {
             Make::Lucid => ModelConfig::Lucid(LucidConfig::readme()),
             Make::LucidClasses => {
                 ModelConfig::Lucid(LucidConfig { classes: Some(10), ..LucidConfig::readme() })
+            }
+            Make::EdmSong { size, ddpmpp, classes } => {
+                let base = if size == 32 { EdmConfig::cifar10() } else { EdmConfig::ffhq() };
+                let song = if ddpmpp { SongConfig::default() } else { SongConfig::ncsnpp() };
+                let architecture = EdmArchitecture::Song(song);
+                ModelConfig::Edm(EdmConfig { architecture, classes, ..base })
+            }
+            Make::EdmImagenet64 => ModelConfig::Edm(EdmConfig::imagenet64()),
+            Make::Edm2([channels, features]) => {
+                ModelConfig::Edm2(Edm2Config { channels, ..Edm2Config::imagenet512(features) })
             }
             Make::Flags(flags) => ImprovedFlags::parse(flags.split_whitespace())
                 .and_then(|flags| flags.model())

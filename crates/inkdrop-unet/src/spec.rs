@@ -145,6 +145,23 @@ impl StageSpec {
     pub fn with_skip(name: impl Into<String>, layers: Vec<(String, LayerConfig)>) -> Self {
         Self { takes_skip: true, ..Self::plain(name, layers) }
     }
+
+    /// Checks groups, heads and channels of all layers.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.layers.iter().try_for_each(|(key, layer)| match layer {
+            LayerConfig::Res(config) => check_res(key, config),
+            LayerConfig::Attention(config) => check_attention(key, config),
+            LayerConfig::MemoryAttention(config) => {
+                check_channels(key, config.channels)?;
+                check_channels(key, config.inner())
+            }
+            LayerConfig::Unshuffle | LayerConfig::Double => Ok(()),
+            LayerConfig::Conv(config) => check_channels(key, config.outputs),
+            LayerConfig::Down(config) | LayerConfig::Up(config) => {
+                check_channels(key, config.channels)
+            }
+        })
+    }
 }
 
 /// The maximum number of channels of a layer.
@@ -157,21 +174,7 @@ impl UnetSpec {
     /// The first invalid layer, with the config's field that causes it.
     pub fn validated(mut self) -> Result<Self, ConfigError> {
         for stage in self.encoder.iter().chain(&self.middle).chain(&self.decoder) {
-            for (key, layer) in &stage.layers {
-                match layer {
-                    LayerConfig::Res(config) => check_res(key, config)?,
-                    LayerConfig::Attention(config) => check_attention(key, config)?,
-                    LayerConfig::MemoryAttention(config) => {
-                        check_channels(key, config.channels)?;
-                        check_channels(key, config.inner())?;
-                    }
-                    LayerConfig::Unshuffle | LayerConfig::Double => {}
-                    LayerConfig::Conv(config) => check_channels(key, config.outputs)?,
-                    LayerConfig::Down(config) | LayerConfig::Up(config) => {
-                        check_channels(key, config.channels)?;
-                    }
-                }
-            }
+            stage.check()?;
         }
         check_norm(self.head.norm_key, self.head.norm, self.head.conv.inputs)?;
         self.inputs.multiple = self.multiple();
@@ -246,11 +249,12 @@ fn check_channels(key: &str, channels: i64) -> Result<(), ConfigError> {
     Err(ConfigError::field("channels", channels, problem))
 }
 
-fn check_norm(key: &str, norm: NormConfig, channels: i64) -> Result<(), ConfigError> {
-    let divides = norm.groups >= 1 && channels % norm.groups == 0;
+pub(crate) fn check_norm(key: &str, norm: NormConfig, channels: i64) -> Result<(), ConfigError> {
+    let groups = norm.groups_of(channels);
+    let divides = groups >= 1 && channels % groups == 0;
     if norm.kind != NormKind::Group || divides {
         return Ok(());
     }
     let problem = format!("do not divide the {channels} channels of {key}");
-    Err(ConfigError::field("groups", norm.groups, problem))
+    Err(ConfigError::field("groups", groups, problem))
 }

@@ -13,7 +13,7 @@ fn norms_of_every_kind_are_the_same() {
                 [(6, 3, 1e-5), (16, 4, 1e-6), (48, 3, 0.1), (48, 48, 1e-5)]
             {
                 let mut params = params(kind);
-                let config = NormConfig { kind: norm, groups, eps };
+                let config = NormConfig { kind: norm, eps, ..NormConfig::groups(groups) };
                 let layer = Norm::new(&mut params.root(), config, channels).unwrap();
                 uneven(&params);
                 for ready in [true, false].map(|fuse| layer.compile(fuse).unwrap()) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod edm;
 mod ema;
 mod optimizer;
 mod posthoc;

@@ -357,6 +357,9 @@ impl ContextConfig {
         if conditioning.low_res.is_some() {
             return Err(NetworkError::Unexpected { input: "low_res" });
         }
+        if conditioning.augment.is_some() {
+            return Err(NetworkError::Unexpected { input: "augment" });
+        }
         let batch = match x.size()[..] {
             [batch, c, h, w] if (c, h, w) == (channels, size, size) => batch,
             _ => return shape("x", x, format!("[B, {channels}, {size}, {size}]")),

@@ -3,9 +3,11 @@
 use inkdrop_nn::{ClassIds, Conditioning, Mode, NormKind, TrainableNetwork};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_unet::{DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
+use inkdrop_unet::{
+    DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig,
+};
 
-use crate::support::{build, ddpm, improved, inputs, lucid, stir, unet2d};
+use crate::support::{build, ddpm, edm, edm2, improved, inputs, lucid, stir, unet2d};
 
 /// Output, gradients and buffers after one pass there and back.
 fn run(config: &ModelConfig, mode: Mode) -> Vec<(String, Tensor)> {
@@ -47,6 +49,10 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
         }),
         both(|checkpoint| {
             ModelConfig::ImprovedSuperRes(ImprovedConfig { checkpoint, ..improved() })
+        }),
+        both(|checkpoint| ModelConfig::Edm(EdmConfig { checkpoint, dropout: 0.2, ..edm() })),
+        both(|checkpoint| {
+            ModelConfig::Edm2(Edm2Config { checkpoint, dropout: 0.2, logvar: None, ..edm2() })
         }),
         both(|checkpoint| {
             ModelConfig::Unet2d(Unet2dConfig { checkpoint, dropout: 0.2, ..unet2d() })

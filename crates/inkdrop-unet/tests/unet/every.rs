@@ -2,11 +2,12 @@
 
 use inkdrop_nn::{Activation, NormKind};
 use inkdrop_unet::{
-    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, ImprovedConfig, LucidConfig,
-    ModelConfig, Unet2dConfig,
+    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, Edm2Config, EdmArchitecture,
+    EdmConfig, EdmDecoder, EdmEncoder, ImprovedConfig, LucidConfig, ModelConfig, SongConfig,
+    Unet2dConfig,
 };
 
-use super::support::{ddpm, improved, lucid, unet2d};
+use super::support::{ddpm, edm, edm2, improved, lucid, unet2d};
 
 /// One of each: every option is on in one of them.
 pub fn all() -> Vec<ModelConfig> {
@@ -86,6 +87,40 @@ pub fn all() -> Vec<ModelConfig> {
         LucidConfig { classes: Some(5), theta: 500.0, ..lucid() },
         LucidConfig { dims: 1, self_condition: true, multipliers: vec![1, 1, 2], ..lucid() },
     ];
+    let skip = SongConfig {
+        encoder: EdmEncoder::Skip,
+        decoder: EdmDecoder::Skip,
+        ..SongConfig::default()
+    };
+    let edm = [
+        edm(),
+        EdmConfig { classes: Some(5), augment: Some(9), blocks: 2, ..edm() },
+        EdmConfig {
+            architecture: EdmArchitecture::Song(SongConfig::ncsnpp()),
+            multipliers: vec![1, 1, 2],
+            ..edm()
+        },
+        EdmConfig { architecture: EdmArchitecture::Song(skip), attention: vec![], ..edm() },
+        EdmConfig {
+            architecture: EdmArchitecture::Dhariwal,
+            classes: Some(4),
+            outputs: 6,
+            features: 16,
+            multipliers: vec![1, 4],
+            ..edm()
+        },
+    ];
+    let edm2 = [
+        edm2(),
+        Edm2Config { classes: Some(4), logvar: None, label_balance: 0.4, ..edm2() },
+        Edm2Config {
+            noise_multiplier: Some(3),
+            embedding_multiplier: Some(5),
+            attention: vec![16],
+            head_channels: 4,
+            ..edm2()
+        },
+    ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let interval = ContextConfig { interval: true, ..context.clone() };
@@ -95,5 +130,7 @@ pub fn all() -> Vec<ModelConfig> {
     all.extend(improved.map(ModelConfig::Improved));
     all.extend(unet2d.map(ModelConfig::Unet2d));
     all.extend(lucid.map(ModelConfig::Lucid));
+    all.extend(edm.map(ModelConfig::Edm));
+    all.extend(edm2.map(ModelConfig::Edm2));
     all
 }

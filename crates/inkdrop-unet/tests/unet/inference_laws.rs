@@ -54,7 +54,11 @@ fn the_trained_network_still_trains_afterwards() {
             let _ = pass(ready.as_ref(), given);
             let Given { x, t, conditioning, .. } = given;
             let out = trained.forward_mode(x, t, conditioning, Mode::Train).unwrap();
-            out.square().mean(Kind::Float).backward();
+            let mut loss = out.square().mean(Kind::Float);
+            if let Some(u) = trained.log_variance(t, Mode::Train).unwrap() {
+                loss = loss + u.square().mean(Kind::Float);
+            }
+            loss.backward();
             for param in trained.params().trained() {
                 let mut grad = param.tensor.grad();
                 assert!(grad.defined(), "{}: {config:?}", param.name);
@@ -125,7 +129,7 @@ fn a_pass_leaves_its_inputs_as_they_were_and_comes_out_the_same_again() {
 /// One of the images with what belongs to it.
 fn alone(given: &Given, i: i64, class: i64) -> Given {
     let row = |x: &Tensor| x.narrow(0, i, 1);
-    let Conditioning { context, classes, low_res, interval, self_condition, first_image } =
+    let Conditioning { context, classes, low_res, interval, self_condition, augment, first_image } =
         &given.conditioning;
     let conditioning = Conditioning {
         context: context.as_ref().map(row),
@@ -133,6 +137,7 @@ fn alone(given: &Given, i: i64, class: i64) -> Given {
         low_res: low_res.as_ref().map(row),
         interval: interval.as_ref().map(row),
         self_condition: self_condition.as_ref().map(row),
+        augment: augment.as_ref().map(row),
         first_image: first_image + i,
     };
     let name = format!("image {i} of {}", given.name);

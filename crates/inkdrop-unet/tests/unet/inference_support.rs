@@ -107,6 +107,10 @@ pub fn times(config: &ModelConfig, times: &[f64]) -> Tensor {
         ModelConfig::Context(_) => {
             Tensor::from_slice(times).f_div_scalar(1000.0).unwrap().to_kind(Kind::Float)
         }
+        // ¼·ln σ of noise levels, which need not be whole numbers.
+        ModelConfig::Edm(_) | ModelConfig::Edm2(_) => {
+            Tensor::from_slice(times).f_div_scalar(700.0).unwrap().to_kind(Kind::Float)
+        }
         _ => Tensor::from_slice(times).to_kind(Kind::Int64),
     }
 }
@@ -128,7 +132,7 @@ pub fn given(config: &ModelConfig, shape: &[i64], at: &[f64], classes: &[i64]) -
             .then(|| at.iter().map(|time| (time / 2000.0) as f32).collect::<Vec<_>>())
             .map(|lengths| Tensor::from_slice(&lengths)),
         self_condition: config.self_condition().then(|| noise(shape, 600).to_kind(Kind::Float)),
-        first_image: 0,
+        ..Conditioning::none()
     };
     let (x, t) = (noise(shape, 1000).to_kind(Kind::Float), times(config, at));
     Given { name: format!("x {shape:?}, t {at:?}, classes {classes:?}"), x, t, conditioning }
@@ -146,6 +150,7 @@ pub fn in_kind(given: Given, kind: Kind) -> Given {
         context: cast(&given.conditioning.context),
         low_res: cast(&given.conditioning.low_res),
         self_condition: cast(&given.conditioning.self_condition),
+        augment: cast(&given.conditioning.augment),
         ..given.conditioning
     };
     Given { x: given.x.to_kind(kind), conditioning, ..given }

@@ -1,10 +1,13 @@
 //! What a plan says is what is built.
 
 use inkdrop_torch::tch::no_grad_guard;
-use inkdrop_unet::{DdpmConfig, ImprovedConfig, LucidConfig, ModelConfig, Preset, Unet2dConfig};
+use inkdrop_unet::{
+    DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig, Preset,
+    Unet2dConfig,
+};
 
 use super::every::all;
-use super::support::{build, ddpm, improved, inputs, lucid, unet2d};
+use super::support::{build, ddpm, edm, edm2, improved, inputs, lucid, unet2d};
 
 #[test]
 fn the_plan_counts_what_is_built() {
@@ -54,7 +57,8 @@ fn presets_have_the_published_sizes() {
         ("lucid", 35.71, None),
         ("lucid_classes", 38.39, None),
     ];
-    assert_eq!(published.len(), Preset::ALL.len());
+    let edm = Preset::ALL.iter().filter(|preset| preset.name.starts_with("edm")).count();
+    assert_eq!(published.len() + edm, Preset::ALL.len());
     for (name, millions, gflop) in published {
         let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
         let ours = plan.parameters() as f64 / 1e6;
@@ -78,6 +82,49 @@ fn lucidrains_networks_have_their_parameters() {
     ] {
         assert_eq!(ModelConfig::Lucid(config).plan().unwrap().parameters(), parameters);
     }
+}
+
+/// Counted from the published networks on PyTorch's meta device.
+#[test]
+fn presets_of_edm_have_the_published_numbers_of_parameters() {
+    let published = [
+        ("edm_cifar10", 55_733_891),
+        ("edm_cifar10_cond", 55_735_299),
+        ("edm_cifar10_ve", 56_397_827),
+        ("edm_cifar10_ve_cond", 56_400_643),
+        ("edm_ffhq", 61_805_571),
+        ("edm_ffhq_ve", 62_761_091),
+        ("edm_imagenet64", 295_899_267),
+        ("edm2_img512_xxs", 31_309_029),
+        ("edm2_img512_xs", 124_713_253),
+        ("edm2_img512_s", 280_212_837),
+        ("edm2_img512_m", 497_807_781),
+        ("edm2_img512_l", 777_498_085),
+        ("edm2_img512_xl", 1_119_283_749),
+        ("edm2_img512_xxl", 1_523_164_773),
+        ("edm2_img64_xs", 124_710_949),
+        ("edm2_img64_s", 280_209_381),
+        ("edm2_img64_m", 497_803_173),
+        ("edm2_img64_l", 777_492_325),
+        ("edm2_img64_xl", 1_119_276_837),
+    ];
+    for (name, parameters) in published {
+        let config = ModelConfig::preset(name).unwrap();
+        assert_eq!(config.plan().unwrap().parameters(), parameters, "{name}");
+        let small = parameters < 60_000_000;
+        let built = || {
+            let device = inkdrop_torch::tch::Device::Cpu;
+            config.build_uninitialized(inkdrop_torch::tch::Kind::Float, device).unwrap()
+        };
+        if small {
+            assert_eq!(built().params().trained_count() as i64, parameters, "{name}");
+        }
+    }
+    let ModelConfig::Edm(mut iddpm) = ModelConfig::preset("edm_imagenet64").unwrap() else {
+        unreachable!("a network of EDM")
+    };
+    iddpm.outputs = 6;
+    assert_eq!(ModelConfig::Edm(iddpm).plan().unwrap().parameters(), 295_904_454);
 }
 
 #[test]
@@ -113,6 +160,8 @@ fn checkpointing_keeps_less() {
             ModelConfig::Lucid(lucid()),
             ModelConfig::Lucid(LucidConfig { checkpoint: true, ..lucid() }),
         ),
+        (ModelConfig::Edm(edm()), ModelConfig::Edm(EdmConfig { checkpoint: true, ..edm() })),
+        (ModelConfig::Edm2(edm2()), ModelConfig::Edm2(Edm2Config { checkpoint: true, ..edm2() })),
     ] {
         let kept = |config: &ModelConfig| -> i64 {
             config.plan().unwrap().stages().iter().map(|stage| stage.kept).sum()

@@ -2,7 +2,10 @@
 
 use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_unet::{DdpmConfig, ImageSize, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig};
+use inkdrop_unet::{
+    DdpmConfig, Edm2Config, EdmConfig, ImageSize, ImprovedConfig, LucidConfig, ModelConfig,
+    Unet2dConfig,
+};
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -32,6 +35,33 @@ pub fn improved() -> ImprovedConfig {
         attention: vec![2],
         dropout: 0.0,
         ..ImprovedConfig::cifar10()
+    }
+}
+
+pub fn edm() -> EdmConfig {
+    EdmConfig {
+        size: 16,
+        features: 8,
+        multipliers: vec![1, 2],
+        embedding_multiplier: 2,
+        blocks: 1,
+        attention: vec![8],
+        augment: None,
+        dropout: 0.0,
+        ..EdmConfig::cifar10()
+    }
+}
+
+pub fn edm2() -> Edm2Config {
+    Edm2Config {
+        size: 16,
+        classes: None,
+        multipliers: vec![1, 2],
+        blocks: 1,
+        attention: vec![8],
+        head_channels: 8,
+        logvar: Some(16),
+        ..Edm2Config::imagenet64(8)
     }
 }
 
@@ -70,6 +100,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
     let x = Tensor::randn(&shape[..], F32);
     let t = match config {
         ModelConfig::Context(_) => Tensor::from_slice(&[0.25f32, 1.0]),
+        ModelConfig::Edm(_) | ModelConfig::Edm2(_) => Tensor::from_slice(&[-1.5f32, 0.75]),
         _ => Tensor::from_slice(&[3i64, 999]),
     };
     let self_condition = config.self_condition().then(|| x.randn_like());
@@ -81,7 +112,7 @@ pub fn inputs(config: &ModelConfig) -> (Tensor, Tensor, Conditioning) {
         low_res: low_res.then(|| Tensor::randn([2, channels, height / 4, width / 4], F32)),
         interval: interval.then(|| Tensor::from_slice(&[0.25f32, 0.5])),
         self_condition,
-        first_image: 0,
+        ..Conditioning::none()
     };
     (x, t, conditioning)
 }

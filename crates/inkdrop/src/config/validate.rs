@@ -2,7 +2,8 @@
 
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
-use inkdrop_train::LabelUse;
+use inkdrop_process::LossType;
+use inkdrop_train::{AugmentConfig, LabelUse};
 use inkdrop_unet::ModelConfig;
 
 use super::{Loaded, RunConfig};
@@ -41,8 +42,7 @@ pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     trainable(config)?;
     let none = Classes::default();
     if let Some(count) = model.classes() {
-        let own = model.null_class();
-        let (label_use, classes) = classes(config, (count, own), &mut data.labels, names)?;
+        let (label_use, classes) = classes(config, count, &mut data.labels, names)?;
         return Ok(ValidatedData { data, label_use, contexts: Vec::new(), classes });
     }
     if model.contexts() > 0 && data.labels.len().is_some() {
@@ -83,11 +83,9 @@ fn contexts(count: usize, labels: &mut Labels, names: &[String]) -> Result<()> {
 
 /// Checks that the labels match the number of classes. If the network has one class more than the
 /// data, the last one is the null class.
-///
-/// - own: the null class beyond the classes, in families that have one
 fn classes(
     config: &RunConfig,
-    (count, own): (i64, Option<i64>),
+    count: i64,
     labels: &mut Labels,
     names: Vec<String>,
 ) -> Result<(LabelUse, Classes)> {
@@ -99,6 +97,14 @@ fn classes(
     };
     let (known, most) = (*known as i64, names.len().max(*known) as i64);
     let dropout = config.train.label_dropout;
+    if let Some(null) = config.model.null_class() {
+        ensure!(
+            most <= null,
+            "the labels have {most} classes, the network has {null}; set model.classes={most}"
+        );
+        let null = (dropout > 0.0).then_some(null); // without dropped labels it is not trained
+        return Ok((LabelUse::Classes { null }, Classes { names, null }));
+    }
     ensure!(
         most <= count,
         "the labels have {most} classes, the network has {count}; set model.classes={most}, or {} with a null class",
@@ -111,8 +117,7 @@ fn classes(
     );
     // Without names, the highest id is only a lower bound of the number of classes.
     let spare = most == count - 1 || (names.is_empty() && known < count);
-    let null = own.or(spare.then_some(count - 1));
-    let null = null.filter(|_| dropout > 0.0); // without dropped labels it is not trained
+    let null = (spare && dropout > 0.0).then_some(count - 1); // without dropped labels it is not trained
     ensure!(
         null.is_some() || dropout == 0.0,
         "train.label_dropout={dropout} needs a null class: set model.classes={}, or train.label_dropout=0.0",
@@ -150,6 +155,24 @@ fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> 
             "train.low_res={side}: expected a side that divides {height} x {width}, for a network of family improved-super-res"
         ),
     }
+    let augment = match model {
+        ModelConfig::Edm(config) => config.augment,
+        _ => None,
+    };
+    ensure!(
+        train.augment.is_none() || augment == Some(AugmentConfig::LABELS),
+        "train.augment: the network takes no {0} augmentation labels; expected family edm with model.augment={0}",
+        AugmentConfig::LABELS
+    );
+    let uncertain = matches!(model, ModelConfig::Edm2(config) if config.logvar.is_some());
+    ensure!(
+        uncertain || train.loss != LossType::Uncertainty,
+        "train.loss=uncertainty needs a network that learns its log-variance: expected family edm2 with model.logvar"
+    );
+    ensure!(
+        !uncertain || train.loss == LossType::Uncertainty || train.loss.needs_continuous_levels(),
+        "model.logvar is trained by the loss uncertainty alone: set train.loss=uncertainty, or remove model.logvar"
+    );
     let (variance, outputs) = (process.variance(), model.outputs());
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(

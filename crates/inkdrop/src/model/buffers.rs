@@ -35,7 +35,8 @@ const OTHERS: [&str; 13] = [
 pub fn is_buffer(key: &str) -> bool {
     BETAS.contains(&key)
         || ALPHAS_CUMPROD.contains(&key)
-        || OTHERS.iter().any(|start| key.starts_with(start))
+        // A layer may begin with the same letters: `logvar_linear.weight`.
+        || (!key.contains('.') && OTHERS.iter().any(|start| key.starts_with(start)))
 }
 
 /// The process of a file by its schedule buffers; `None` without valid buffers.

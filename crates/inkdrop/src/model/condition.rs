@@ -38,9 +38,7 @@ impl Condition {
         };
         let names = &metadata.classes.names;
         let named = names.iter().position(|known| known == name).map(|at| at as i64);
-        let own = metadata.model.null_class();
-        let known = |class: &i64| (0..count).contains(class) || Some(*class) == own;
-        let numbered = || name.parse().ok().filter(known);
+        let numbered = || name.parse().ok().filter(|class| (0..count).contains(class));
         row.class = Some(named.or_else(numbered).with_context(|| {
             let numbers = format!("a number from 0 to {}", count - 1);
             match names.is_empty() {

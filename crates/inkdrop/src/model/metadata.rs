@@ -109,7 +109,8 @@ impl ModelMetadata {
             None => self.contexts.clone(),
             Some(_) if named => self.classes.names.clone(),
             Some(count) => {
-                let classes = (0..count).filter(|id| Some(*id) != self.classes.null);
+                let null = self.classes.null.or(self.model.null_class());
+                let classes = (0..count).filter(|id| Some(*id) != null);
                 classes.map(|id| id.to_string()).collect()
             }
         }
@@ -292,7 +293,7 @@ fn classes(name: &str, resolved: &ResolvedModel) -> Result<Classes> {
     let count = resolved.config.classes().unwrap_or(0);
     ensure!(
         classes.names.len() as i64 <= count
-            && classes.null.is_none_or(|id| (0..count).contains(&id) || Some(id) == own),
+            && classes.null.is_none_or(|id| (0..count).contains(&id)),
         "{name} names {} classes and the null class {:?}, its network has {count} classes",
         classes.names.len(),
         classes.null

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use inkdrop_checkpoint::StateDict;
+
 use super::support::{Place, tensors};
 
 /// A tiny ContextUnet.
@@ -45,6 +47,86 @@ fn resumed_runs_equal_uninterrupted_ones() {
         }
         train(&place, config, "run", &["--steps", "6", "--resume"]);
         assert!(tensors(&last) == whole, "{config}");
+    }
+}
+
+/// Configs of EDM's networks, trained like any other; `{}` is for further lines of `[train]`.
+const EDM: [(&str, &str, &str); 2] = [
+    (
+        "edm",
+        "architecture = { song = {} }\nchannels = 3\noutputs = 3\naugment = 9\nembedding_multiplier = 2",
+        "augment = { probability = 0.2, x_flip = false }",
+    ),
+    ("edm2", "channels = 3\nlogvar = 16\nhead_channels = 8", "loss = \"uncertainty\""),
+];
+
+/// The config of a small network that is told five classes or none.
+fn edm_config((family, model, train): (&str, &str, &str)) -> String {
+    format!(
+        "[model]\nfamily = \"{family}\"\n{model}\nsize = 16\nclasses = 5\nfeatures = 8\nmultipliers = [1, 2]
+blocks = 1\nattention = [8]\n[process]\npreconditioning = {{ name = \"edm\", sigma_data = 0.7 }}
+[data]\nkind = \"sprites\"\nseed = 0\ncount = 32\n[train]\nsteps = 4\nbatch = 4\ncheckpoint_every = 2
+checkpoints_kept = 9\nsample_every = 2\nlog_every = 1\n{train}\n"
+    )
+}
+
+#[test]
+fn networks_of_edm_are_trained_resumed_and_sampled() {
+    for family in EDM {
+        let place = Place::new();
+        fs::write(place.path("small.toml"), edm_config(family)).expect("a config");
+        let command = ["train", "small.toml", "--out", "run"];
+        place.run(&command).succeeds();
+        let last = place.path("run/final.safetensors");
+        let whole = tensors(&last);
+        for file in ["checkpoints/step-0000004", "final"] {
+            fs::remove_file(place.path(&format!("run/{file}.safetensors"))).expect("a file");
+        }
+        place.run(&[&command[..], &["--resume"]].concat()).succeeds();
+        assert!(tensors(&last) == whole, "{}", family.0);
+        let sample = ["sample", "run/final.safetensors", "-n", "2", "--class", "hero"];
+        let heun =
+            ["--sampler", "heun", "--steps", "3", "--guidance", "1.5", "--out", "heroes.png"];
+        place.run(&[&sample[..], &heun[..]].concat()).succeeds();
+        let inspected = place.run(&["inspect", "run/final.safetensors"]).succeeds();
+        assert!(inspected.stdout.contains(family.0), "{}", inspected.stdout);
+    }
+}
+
+/// Of a file without metadata, the keys tell the network.
+#[test]
+fn a_foreign_network_of_edm_is_recognised_below_its_preconditioning() {
+    let place = Place::new();
+    fs::write(place.path("small.toml"), edm_config(EDM[0])).expect("a config");
+    place.run(&["train", "small.toml", "--out", "run", "--steps", "2"]).succeeds();
+    let ours = StateDict::open(&place.path("run/final.safetensors")).expect("weights");
+    let mut foreign = StateDict::default();
+    for (key, tensor) in ours.iter() {
+        foreign.insert(format!("model.{key}"), tensor.shallow_clone());
+    }
+    foreign.save(&place.path("foreign.safetensors")).expect("a file");
+    let options = ["--class", "3", "--steps", "3", "--seed", "1"];
+    let image = |file: &str, more: &[&str]| {
+        let command = ["sample", file, "-n", "1", "--out", "image.png"];
+        place.run(&[&command[..], &options, more].concat()).succeeds();
+        fs::read(place.path("image.png")).expect("an image")
+    };
+    let known = image("run/final.safetensors", &[]);
+    assert!(image("foreign.safetensors", &["--process", "edm:0.7"]) == known);
+}
+
+/// Options of the training that do not go with the network.
+#[test]
+fn training_options_of_other_networks_are_refused() {
+    let place = Place::new();
+    let [(edm, model, _), (edm2, logvar, _)] = EDM;
+    for (config, said) in [
+        ((edm, model, "loss = \"uncertainty\""), "learns its log-variance"),
+        ((edm2, logvar, "augment = { probability = 0.1 }"), "model.augment=9"),
+        ((edm2, logvar, ""), "train.loss=uncertainty"),
+    ] {
+        fs::write(place.path("small.toml"), edm_config(config)).expect("a config");
+        place.refuses(&["train", "small.toml", "--out", "run"], &[said]);
     }
 }
 

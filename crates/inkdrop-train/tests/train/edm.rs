@@ -1,0 +1,121 @@
+//! EDM's and EDM2's networks learn, with augmentation and learned uncertainty, and resume exactly.
+
+use inkdrop_data::{InMemoryDataset, Labels, sprites};
+use inkdrop_nn::{ClassIds, Conditioning};
+use inkdrop_process::{
+    ContinuousConfig, ContinuousProcess, Denoiser, DiffusionProcess, LossType, NetworkDenoiser,
+};
+use inkdrop_schedule::{NoiseDistribution, Preconditioning};
+use inkdrop_torch::DefaultGenerator;
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_train::{
+    AugmentConfig, LabelUse, NoCallback, OtherData, RunFolder, TrainConfig, Trainer,
+};
+use inkdrop_unet::{Edm2Config, EdmConfig, ModelConfig};
+use tempfile::TempDir;
+
+use super::support::{StopAfter, config, equal};
+
+fn edm() -> ModelConfig {
+    ModelConfig::Edm(EdmConfig {
+        size: 16,
+        classes: Some(5),
+        features: 16,
+        multipliers: vec![1, 2],
+        embedding_multiplier: 2,
+        blocks: 1,
+        attention: vec![8],
+        dropout: 0.1,
+        ..EdmConfig::cifar10()
+    })
+}
+
+fn edm2() -> ModelConfig {
+    ModelConfig::Edm2(Edm2Config {
+        size: 16,
+        classes: Some(5),
+        multipliers: vec![1, 2],
+        blocks: 1,
+        attention: vec![8],
+        head_channels: 16,
+        logvar: Some(32),
+        dropout: 0.1,
+        ..Edm2Config::imagenet64(16)
+    })
+}
+
+fn train_config(model: &ModelConfig, steps: usize) -> TrainConfig {
+    let uncertain = matches!(model, ModelConfig::Edm2(_));
+    let augment = AugmentConfig { probability: 0.15, x_flip: false, ..AugmentConfig::default() };
+    TrainConfig {
+        batch: 16,
+        microbatch: Some(6),
+        lr: if uncertain { 1e-2 } else { 1e-3 },
+        loss: if uncertain { LossType::Uncertainty } else { LossType::Mse },
+        augment: (!uncertain).then_some(augment),
+        noise_distribution: Some(NoiseDistribution::LogNormal { mean: -0.4, std: 1.0 }),
+        label_dropout: 0.2,
+        ..config(steps)
+    }
+}
+
+fn process() -> ContinuousProcess {
+    let edm = ContinuousConfig::new(Preconditioning::Edm { sigma_data: 0.7 });
+    ContinuousProcess::new(&edm, Device::Cpu).unwrap()
+}
+
+fn trainer(model: &ModelConfig, config: TrainConfig) -> Trainer {
+    let data = sprites::dataset(0, 60);
+    let ids = (0..60).map(|i| i % 5).collect();
+    let data = InMemoryDataset::new(data.images, Labels::Classes { ids, count: 5 }).unwrap();
+    let _generator = DefaultGenerator::seeded(5);
+    let network = model.build(Kind::Float, Device::Cpu).unwrap();
+    let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
+    let builder = Trainer::builder(network, ema_network, process(), data);
+    let null = model.null_class();
+    builder.labels(LabelUse::Classes { null }).build(config).unwrap()
+}
+
+#[test]
+fn both_learn_and_sample() {
+    for model in [edm(), edm2()] {
+        let mut trainer = trainer(&model, train_config(&model, 40));
+        let losses: Vec<f64> = trainer.steps().map(|metrics| metrics.unwrap().loss).collect();
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let (first, last) = (mean(&losses[..8]), mean(&losses[32..]));
+        assert!(last < first - 0.1, "{}: {first} to {last}", model.family());
+        let ids = ClassIds::new(&[3, 5], Device::Cpu).unwrap(); // 5: no class
+        let process = process();
+        let network = trainer.ema_network();
+        let denoiser = NetworkDenoiser::new(&process, network, Conditioning::classes(ids));
+        let schedule = process.spaced(&"karras5".parse().unwrap()).unwrap();
+        let _guard = no_grad_guard();
+        let mut x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+        for step in schedule.steps() {
+            let prediction = denoiser.denoise(&x, step).unwrap();
+            x = prediction.x0 * step.to.signal() + prediction.eps * step.to.noise(); // Euler
+        }
+        assert!(x.abs().max().double_value(&[]) < 3.0, "{}", model.family());
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_bytes() {
+    for model in [edm(), edm2()] {
+        let config = train_config(&model, 6);
+        let mut whole = trainer(&model, config.clone());
+        whole.run(None, &mut NoCallback).unwrap();
+        let place = TempDir::new().unwrap();
+        let folder = RunFolder::create(&place.path().join("run")).unwrap();
+        let mut part = trainer(&model, config.clone());
+        part.run(Some(&folder), &mut StopAfter(3, 0)).unwrap();
+        let mut rest = trainer(&model, config);
+        rest.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
+        rest.run(Some(&folder), &mut NoCallback).unwrap();
+        assert!(equal(whole.ema_network().params(), rest.ema_network().params()));
+        let (ours, theirs) = (rest.state().unwrap(), whole.state().unwrap());
+        for (key, tensor) in theirs.iter() {
+            assert_eq!(ours.get(key), Some(tensor), "{key} of {}", model.family());
+        }
+    }
+}
