@@ -142,7 +142,7 @@ impl Preset {
         },
         Self {
             name: "lucid",
-            about: "lucidrains' Unet(dim=64, dim_mults=(1, 2, 4, 8)) of the front page",
+            about: "lucidrains' Unet(64, dim_mults=(1, 2, 4, 8))",
             make: Make::Lucid,
         },
         Self {

@@ -427,8 +427,5 @@ fn consistency_losses_that_cannot_be_say_why() {
     }
     let discrete = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
     let error = DiffusionProcess::objective(&discrete, &of(tuning(usual))).unwrap_err();
-    assert!(
-        error.to_string().contains("a consistency loss or distillation is a setting of"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("distillation or MeanFlow is a setting of"), "{error}");
 }

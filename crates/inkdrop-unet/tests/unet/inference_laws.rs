@@ -56,7 +56,7 @@ fn the_trained_network_still_trains_afterwards() {
             let out = trained.forward_mode(x, t, conditioning, Mode::Train).unwrap();
             let mut loss = out.square().mean(Kind::Float);
             if let Some(u) = trained.log_variance(t, Mode::Train).unwrap() {
-                loss = loss + u.square().mean(Kind::Float);
+                loss += u.square().mean(Kind::Float);
             }
             loss.backward();
             for param in trained.params().trained() {

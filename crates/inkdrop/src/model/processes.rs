@@ -173,7 +173,7 @@ pub fn fit(process: DiffusionConfig, network: &ModelConfig) -> DiffusionConfig {
     }
 }
 
-/// DIFFUSION_FLAGS of the READMEs of improved-diffusion and guided-diffusion, by preset.
+/// The process of a preset; DIFFUSION_FLAGS of the READMEs for improved-diffusion and guided-diffusion.
 pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
     let text = match name {
         "consistency_imagenet64" | "consistency_lsun256" => "consistency",
@@ -184,6 +184,7 @@ pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
         "improved_imagenet64_cond" => "cosine:4000",
         "improved_upsample_64_256" => "linear:4000",
         "guided_imagenet64" => "cosine:1000",
+        name if name.starts_with("edm") => "edm",
         "lucid" => "lucid",
         "lucid_classes" => "cosine:1000:fixed-small",
         name if name.starts_with("guided_") || name == "improved_lsun_bedroom" => "linear:1000",
