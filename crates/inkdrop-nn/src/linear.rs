@@ -173,13 +173,7 @@ impl Mlp {
         widths: [i64; 3],
         activation: Activation,
     ) -> Result<Self> {
-        let [inputs, between, outputs] = widths;
-        let [first, second] = keys;
-        Ok(Self {
-            first: Linear::new(&mut scope.sub(first), inputs, between)?,
-            activation,
-            second: Linear::new(&mut scope.sub(second), between, outputs)?,
-        })
+        Self::of(scope, keys, widths, activation, Linear::new)
     }
 
     /// The same with zeros in the second layer, so that it changes nothing at first.
@@ -192,12 +186,21 @@ impl Mlp {
         widths: [i64; 3],
         activation: Activation,
     ) -> Result<Self> {
-        let [inputs, between, outputs] = widths;
-        let [first, second] = keys;
+        Self::of(scope, keys, widths, activation, Linear::new_zero)
+    }
+
+    /// - last: makes the second layer
+    fn of(
+        scope: &mut Scope,
+        [first, second]: [impl std::fmt::Display; 2],
+        [inputs, between, outputs]: [i64; 3],
+        activation: Activation,
+        last: fn(&mut Scope, i64, i64) -> Result<Linear>,
+    ) -> Result<Self> {
         Ok(Self {
             first: Linear::new(&mut scope.sub(first), inputs, between)?,
             activation,
-            second: Linear::new_zero(&mut scope.sub(second), between, outputs)?,
+            second: last(&mut scope.sub(second), between, outputs)?,
         })
     }
 

@@ -223,6 +223,21 @@ impl ConsistencyObjective {
     }
 }
 
+/// Checks that x0 and ε have the same shape.
+pub(crate) fn check_noise(x0: &Tensor, noise: &Tensor) -> Result<(), ProcessError> {
+    if x0.size() == noise.size() {
+        return Ok(());
+    }
+    let expected = format!("{:?}, that of x0", x0.size());
+    Err(ProcessError::Shape { what: "noise", given: noise.size(), expected })
+}
+
+/// Evaluation mode for a network with BatchNorm: statistics of a batch would tie the images to one another,
+/// and hold only in training.
+pub(crate) fn without_batch_statistics(network: &dyn TrainableNetwork, mode: Mode) -> Mode {
+    if network.params().has_batch_norm() { Mode::Eval } else { mode }
+}
+
 /// The network in training, with the same dropout masks in every call.
 struct Student<'a> {
     process: &'a ContinuousProcess,
@@ -291,16 +306,12 @@ impl TrainingObjective for ConsistencyObjective {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
-        if x0.size() != noise.size() {
-            let expected = format!("{:?}, that of x0", x0.size());
-            return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
-        }
+        check_noise(x0, noise)?;
         let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
         let levels = quantiles.into_iter().map(|t| self.levels(quantile(t)));
         let (sigmas, targets): (Vec<f64>, Vec<f64>) = levels.unzip();
         let batch = ConsistencyBatch { x0, noise, sigmas: &sigmas, targets: &targets };
-        // Statistics of a batch would tie the images to one another, and hold only in training.
-        let mode = if network.params().has_batch_norm() { Mode::Eval } else { mode };
+        let mode = without_batch_statistics(network, mode);
         let student = Student { process: &self.process, network, mode, seed: draw_dropout_key()? };
         let loss = self.loss(&student, batch, conditioning)?;
         Ok(LossTerms { error: Some(loss.shallow_clone()), loss, bound: None })

@@ -7,7 +7,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{DefaultGenerator, DualInput, draw_dropout_key, jvp, to_device_async};
 use serde::{Deserialize, Serialize};
 
-use crate::consistency::Teacher;
+use crate::consistency::{Teacher, check_noise, without_batch_statistics};
 use crate::continuous::{per_image, quantile};
 use crate::{ContinuousProcess, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective};
 
@@ -215,18 +215,14 @@ impl TrainingObjective for MeanFlowObjective {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<LossTerms, ProcessError> {
-        if x0.size() != noise.size() {
-            let expected = format!("{:?}, that of x0", x0.size());
-            return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
-        }
+        check_noise(x0, noise)?;
         let indices = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
         let pairs = indices.into_iter().map(|index| self.mean_flow.times(quantiles(index)));
         let (times, ends): (Vec<f64>, Vec<f64>) = pairs.unzip();
         let signal = x0.f_mul(&per_image(&times, |t| 1.0 - t, x0)?)?;
         let z = signal.f_add(&noise.f_mul(&per_image(&times, |t| *t, x0)?)?)?;
         let velocity = self.velocity((x0, noise), &z, &times, conditioning)?;
-        // Statistics of a batch would tie the images to one another, and hold only in training.
-        let mode = if network.params().has_batch_norm() { Mode::Eval } else { mode };
+        let mode = without_batch_statistics(network, mode);
         let (seed, scale) = (draw_dropout_key()?, self.process.interval_scale().unwrap_or(1.0));
         let of = |z: &Tensor, t: &Tensor, h: &Tensor| {
             let _same_masks = DefaultGenerator::seeded(seed);

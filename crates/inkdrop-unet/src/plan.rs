@@ -228,7 +228,7 @@ fn word(layer: &LayerConfig) -> &'static str {
             Resample::Double => "res up",
         },
         LayerConfig::Attention(_) => "attention",
-        LayerConfig::MemoryAttention(config) if config.linear => "linear attention",
+        LayerConfig::MemoryAttention(config) if config.linear => "linear attn",
         LayerConfig::MemoryAttention(_) => "attention",
         LayerConfig::Unshuffle => "unshuffle",
         LayerConfig::Double => "double",
