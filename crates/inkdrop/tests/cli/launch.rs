@@ -276,15 +276,10 @@ fn processes_that_do_not_fit_together_say_so() {
     let Ok([first, second]) = <[Outcome; 2]>::try_from(pair) else { panic!("two processes") };
     second.fails_saying(&["train.lr = 0.0001", "process 0 has", "train.lr = 0.001"]);
     first.fails_saying(&["process 1 failed: ", "train.lr"]);
-    let twice = workers(
-        &place,
-        free_port(),
-        &[
-            ("1", train("d", "3", &short)),
-            ("0", train("d", "3", &short)),
-            ("1", train("d", "3", &short)),
-        ],
-    );
+    // All three have to be there at once, which takes a busy machine a while.
+    let patient = || train("d", "3", &["--start-timeout", "20"]);
+    let twice = [("1", patient()), ("0", patient()), ("1", patient())];
+    let twice = workers(&place, free_port(), &twice);
     assert!(twice.iter().any(|outcome| outcome.stderr.contains("do two runs use one port")));
 }
 
