@@ -174,7 +174,7 @@ impl Params {
         self.synchronization.get().is_some()
     }
 
-    /// Draws the trained parameters anew, in the order in which they were built; for a network whose
+    /// Initialises the trained parameters again, in the order in which they were built; for a network whose
     /// initialisation is not PyTorch's. Nothing is written in a network that is built uninitialised.
     ///
     /// ```

@@ -128,7 +128,7 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     /// [`GuidanceRule::parallel`].
     ///
     /// - parallel: 1 (all) to 0 (none)
-    /// - variable: the prediction type of the networks, in which the two components are told apart
+    /// - variable: the prediction type of the networks, in which the two components are separated
     ///   (`PosteriorMean` is treated as `Sample`); lucidrains' is that of the network, the paper's is x0
     pub fn parallel(self, parallel: f64, variable: PredictionType) -> Self {
         Self { rule: GuidanceRule { parallel, ..self.rule }, variable, ..self }

@@ -1,5 +1,5 @@
-//! Non-leaky augmentation: random transformations of training images, of which the network is told (Karras et al.
-//! 2022, appendix F.2).
+//! Non-leaky augmentation: random transformations of training images, whose parameters the network receives
+//! as labels (Karras et al. 2022, appendix F.2).
 
 use std::f64::consts::PI;
 

@@ -60,7 +60,7 @@ const EDM: [(&str, &str, &str); 2] = [
     ("edm2", "channels = 3\nlogvar = 16\nhead_channels = 8", "loss = \"uncertainty\""),
 ];
 
-/// The config of a small network that is told five classes or none.
+/// The config of a small network that has five classes or none.
 fn edm_config((family, model, train): (&str, &str, &str)) -> String {
     format!(
         "[model]\nfamily = \"{family}\"\n{model}\nsize = 16\nclasses = 5\nfeatures = 8\nmultipliers = [1, 2]
