@@ -18,7 +18,7 @@ use inkdrop_schedule::{NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
 use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
 
-use crate::continuous::{per_image, quantile};
+use crate::continuous::{noisy, per_image, quantile};
 use crate::objective::LossType;
 use crate::{ContinuousProcess, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective};
 
@@ -109,7 +109,7 @@ impl ConsistencyObjective {
         };
         config.check_alone()?;
         if !matches!(method, Method::Tuning(_)) && config.noise_distribution.is_some() {
-            return Err(ProcessError::ConsistencyAlone(
+            return Err(ProcessError::NotWithThisLoss(
                 "noise_distribution where the noise levels are a grid",
             ));
         }
@@ -187,18 +187,22 @@ impl ConsistencyObjective {
         batch: ConsistencyBatch<'_>,
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
-        let trained = |x: &Tensor, sigmas: &[f64]| student.denoise_scaled(x, sigmas, conditioning);
-        let teacher = |x: &Tensor, sigmas: &[f64]| match &self.teacher {
-            Some(teacher) => teacher.denoise_scaled(x, sigmas, conditioning),
-            None => Err(ProcessError::NeedsTeacher),
-        };
         let ConsistencyBatch { x0, noise, sigmas, targets } = batch;
         let preconditioning = &self.process.config().preconditioning;
-        let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
+        let levels_of = |sigmas: &[f64]| -> Vec<NoiseLevel> {
+            sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect()
+        };
+        let trained = |x: &Tensor, sigmas: &[f64]| {
+            student.denoise_scaled(x, &levels_of(sigmas), conditioning)
+        };
+        let teacher = |x: &Tensor, sigmas: &[f64]| match &self.teacher {
+            Some(teacher) => teacher.denoise_scaled(x, &levels_of(sigmas), conditioning),
+            None => Err(ProcessError::NeedsTeacher),
+        };
+        let levels = levels_of(sigmas);
         let weight = |&level: &NoiseLevel| preconditioning.coefs(level).output.powi(-2);
         let weights: Vec<f64> = levels.iter().map(weight).collect();
-        let signal = x0.f_mul(&per_image(&levels, NoiseLevel::signal, x0)?)?;
-        let x = signal.f_add(&noise.f_mul(&per_image(&levels, NoiseLevel::noise, x0)?)?)?;
+        let x = noisy(x0, &levels, noise)?;
         let steps: Vec<_> = sigmas.iter().copied().zip(targets.iter().copied()).collect();
         let range = self.process.config().sigma_range();
         progressive.loss(&x, &steps, range, &weights, (&trained, &teacher))
@@ -260,12 +264,12 @@ impl Student<'_> {
     fn denoise_scaled(
         &self,
         x: &Tensor,
-        sigmas: &[f64],
+        levels: &[NoiseLevel],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
         let conditioning = &self.process.at_an_instant(conditioning, x)?;
-        self.process.denoise_scaled(x, sigmas, |input, time| {
+        self.process.denoise_scaled(x, levels, |input, time| {
             Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
         })
     }

@@ -159,19 +159,20 @@ impl ContinuousProcess {
         let preconditioning = &self.config.preconditioning;
         let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
         let x = x.f_mul(&per_image(&levels, NoiseLevel::signal, x)?)?;
-        self.denoise_scaled(&x, sigmas, forward)
+        self.denoise_scaled(&x, &levels, forward)
     }
 
-    /// D(x; σ) of x = √ᾱ·x0 + √(1−ᾱ)·ε, for which σ may be infinite.
+    /// D of x = √ᾱ·x0 + √(1−ᾱ)·ε, for which ᾱ may be 0.
+    ///
+    /// - levels: one for each image
     pub(crate) fn denoise_scaled(
         &self,
         x: &Tensor,
-        sigmas: &[f64],
+        levels: &[NoiseLevel],
         forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
     ) -> Result<Tensor, ProcessError> {
         let preconditioning = &self.config.preconditioning;
-        let coefs = |&sigma: &f64| preconditioning.coefs(preconditioning.level(sigma));
-        let coefs: Vec<_> = sigmas.iter().map(coefs).collect();
+        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
         let out = Self::output(&coefs, x, forward)?;
         let skip = x.f_mul(&per_image(&coefs, |coefs| coefs.skip, x)?)?;
         Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, x)?)?)?)
@@ -432,7 +433,11 @@ impl ContinuousObjective {
 }
 
 /// x = √ᾱ·x0 + √(1−ᾱ)·ε.
-fn noisy(x0: &Tensor, levels: &[NoiseLevel], noise: &Tensor) -> Result<Tensor, ProcessError> {
+pub(crate) fn noisy(
+    x0: &Tensor,
+    levels: &[NoiseLevel],
+    noise: &Tensor,
+) -> Result<Tensor, ProcessError> {
     let at = |of: fn(&NoiseLevel) -> f64| per_image(levels, of, x0);
     let signal = x0.f_mul(&at(NoiseLevel::signal)?)?;
     Ok(signal.f_add(&noise.f_mul(&at(NoiseLevel::noise)?)?)?)
@@ -488,14 +493,8 @@ impl TrainingObjective for ContinuousObjective {
         let _guard = no_grad_guard();
         let levels = self.levels(t)?;
         let x = noisy(x0, &levels, noise)?;
-        let preconditioning = &self.process.config.preconditioning;
-        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
-        let forward = |input: &Tensor, time: &Tensor| {
+        self.process.denoise_scaled(&x, &levels, |input, time| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
-        };
-        let out = ContinuousProcess::output(&coefs, &x, forward)?;
-        let (skip, output) =
-            (per_image(&coefs, |c| c.skip, &x)?, per_image(&coefs, |c| c.output, &x)?);
-        Ok(x.f_mul(&skip)?.f_add(&out.f_mul(&output)?)?)
+        })
     }
 }

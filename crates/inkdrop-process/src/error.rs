@@ -72,7 +72,7 @@ pub enum ProcessError {
     Timesteps(&'static str),
     /// A setting that consistency losses, distillation and MeanFlow do not have.
     #[error("{0} does not go with this loss: leave it out")]
-    ConsistencyAlone(&'static str),
+    NotWithThisLoss(&'static str),
     /// Self-conditioning with a loss that has none.
     #[error("this loss knows no self-conditioning: set train.self_condition=0.0")]
     SelfCondition,

@@ -4,7 +4,9 @@
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{FlowPath, NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
-use inkdrop_torch::{DefaultGenerator, DualInput, draw_dropout_key, jvp, to_device_async};
+use inkdrop_torch::{
+    DefaultGenerator, DualInput, draw_dropout_key, jvp, split_mix_64, to_device_async,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::consistency::{Teacher, check_noise, without_batch_statistics};
@@ -178,7 +180,7 @@ impl MeanFlowObjective {
         }
         config.check_alone()?;
         if config.noise_distribution.is_some() {
-            return Err(ProcessError::ConsistencyAlone("noise_distribution (mean_t, std_t)"));
+            return Err(ProcessError::NotWithThisLoss("noise_distribution (mean_t, std_t)"));
         }
         Ok(Self { process, mean_flow, teacher: None })
     }
@@ -193,11 +195,10 @@ impl MeanFlowObjective {
     ) -> Result<Tensor, ProcessError> {
         let Some(teacher) = &self.teacher else { return Ok(noise.f_sub(x0)?) };
         let levels: Vec<_> = times.iter().map(|&t| FlowPath::Linear.level(t)).collect();
-        let sigmas: Vec<f64> = levels.iter().map(NoiseLevel::sigma).collect();
         // z has the variance of x0 + σ·ε, divided by (1 + σ)².
         let scale = |level: &NoiseLevel| level.signal() + level.noise();
         let x = z.f_mul(&per_image(&levels, scale, z)?)?;
-        let x0 = teacher.denoise_scaled(&x, &sigmas, conditioning)?;
+        let x0 = teacher.denoise_scaled(&x, &levels, conditioning)?;
         Ok(z.f_sub(&x0)?.f_div(&per_image(times, |time| *time, z)?)?)
     }
 }
@@ -237,14 +238,9 @@ impl TrainingObjective for MeanFlowObjective {
 }
 
 /// Three quantiles of an index of [`DiffusionProcess::training_levels`](crate::DiffusionProcess): its own, and
-/// two that follow from it by SplitMix64 (Steele et al. 2014), so that they do not depend on the batch.
+/// two that follow from it by SplitMix64, so that they do not depend on the batch.
 fn quantiles(index: i64) -> [f64; 3] {
-    let hashed = |number: u64| {
-        let mut z = (index as u64).wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 12) as f64 // 52 bits
-    };
-    let fraction = |number| (hashed(number) + 0.5) / (1u64 << 52) as f64;
-    [quantile(index), fraction(1), fraction(2)]
+    let bits = |draw| split_mix_64(index as u64, draw) >> 12; // 52 of them
+    let fraction = |draw| (bits(draw) as f64 + 0.5) / (1u64 << 52) as f64;
+    [quantile(index), fraction(0), fraction(1)]
 }

@@ -137,7 +137,7 @@ impl ObjectiveConfig {
     /// Refuses settings that belong to the errors of a diffusion model.
     pub(crate) fn check_alone(&self) -> Result<(), ProcessError> {
         if self.weighting != Weighting::None || self.forward_noise != ForwardNoise::Standard {
-            return Err(ProcessError::ConsistencyAlone("weighting and forward_noise"));
+            return Err(ProcessError::NotWithThisLoss("weighting and forward_noise"));
         }
         Ok(())
     }

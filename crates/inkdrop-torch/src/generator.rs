@@ -95,6 +95,23 @@ impl Drop for DefaultGenerator {
     }
 }
 
+/// A random number that follows from a seed and an index: the output of SplitMix64 number `index`, counted from
+/// 0 (Steele et al. 2014).
+///
+/// ```
+/// use inkdrop_torch::split_mix_64;
+///
+/// let published = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973];
+/// assert_eq!([0, 1].map(|index| split_mix_64(1_234_567, index)), published);
+/// ```
+pub fn split_mix_64(seed: u64, index: u64) -> u64 {
+    let step = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = seed.wrapping_add(step);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 // SAFETY: these are the declarations of shim/generator.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {

@@ -32,7 +32,7 @@ pub use device::{DeviceChoice, DeviceError};
 pub use dropout::{draw_dropout_key, dropout};
 pub use error::{Result, TorchError};
 pub use forward_ad::{DualInput, in_jvp, jvp};
-pub use generator::DefaultGenerator;
+pub use generator::{DefaultGenerator, split_mix_64};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, to_device_async, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use kernels::{GroupNormInputs, PostOp};

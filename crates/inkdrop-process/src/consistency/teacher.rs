@@ -1,6 +1,7 @@
 //! The teacher of a distillation.
 
 use inkdrop_nn::{ClassIds, Conditioning, Network};
+use inkdrop_schedule::NoiseLevel;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
 
 use crate::{ContinuousProcess, ProcessError};
@@ -46,16 +47,16 @@ impl Teacher {
         })
     }
 
-    /// D(x; σ) of √ᾱ·x0 + √(1−ᾱ)·ε, without gradient.
+    /// D of √ᾱ·x0 + √(1−ᾱ)·ε, without gradient.
     pub(crate) fn denoise_scaled(
         &self,
         x: &Tensor,
-        sigmas: &[f64],
+        levels: &[NoiseLevel],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let conditioning = &self.process.at_an_instant(conditioning, x)?;
         self.guided_by(conditioning, |conditioning| {
-            self.process.denoise_scaled(x, sigmas, |input, time| {
+            self.process.denoise_scaled(x, levels, |input, time| {
                 Ok(self.network.forward(input, time, conditioning)?)
             })
         })

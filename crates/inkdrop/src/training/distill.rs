@@ -82,24 +82,7 @@ impl Training {
     pub fn distill(model: impl AsRef<Path>, method: DistillationMethod) -> Result<Self> {
         let Model { name, metadata, weights, .. } =
             Model::open(&model, &ModelOverrides::default())?;
-        let process = match method {
-            DistillationMethod::Progressive => metadata.process.clone(),
-            DistillationMethod::MeanFlow => {
-                mean_velocities(&metadata.process).with_context(|| name.clone())?
-            }
-            _ => tuned(&metadata.process).with_context(|| name.clone())?,
-        };
-        ensure!(
-            method != DistillationMethod::Progressive || continuous(&metadata.process).is_some(),
-            "{name} is a model with timesteps or a consistency model: progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`"
-        );
-        ensure!(
-            matches!(
-                method,
-                DistillationMethod::ConsistencyTuning | DistillationMethod::Progressive
-            ) || process != metadata.process,
-            "{name} is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
-        );
+        let process = method.process(&metadata.process).with_context(|| name.clone())?;
         let loss = method.loss(&metadata).with_context(|| name.clone())?;
         let stored: Value = stored_metadata(&weights, "training")?.unwrap_or_default();
         let own = stored.get("data").cloned().unwrap_or_default();
@@ -169,14 +152,35 @@ pub(super) fn mean_velocities(process: &DiffusionConfig) -> Result<DiffusionConf
     }
 }
 
-/// The process of a diffusion model of continuous noise levels that is no consistency model.
-fn continuous(process: &DiffusionConfig) -> Option<&ContinuousConfig> {
-    let DiffusionConfig::Continuous(config) = process else { return None };
-    let diffuses = !matches!(config.preconditioning, Preconditioning::Consistency { .. });
-    diffuses.then_some(config)
-}
-
 impl DistillationMethod {
+    /// The process of the student.
+    fn process(self, teacher: &DiffusionConfig) -> Result<DiffusionConfig> {
+        match self {
+            Self::ConsistencyTuning => tuned(teacher),
+            Self::ConsistencyMidTraining | Self::ConsistencyDistillation => {
+                let process = tuned(teacher)?;
+                ensure!(
+                    process != *teacher,
+                    "it is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
+                );
+                Ok(process)
+            }
+            Self::Progressive => {
+                let diffuses = matches!(
+                    teacher,
+                    DiffusionConfig::Continuous(config)
+                        if !matches!(config.preconditioning, Preconditioning::Consistency { .. })
+                );
+                ensure!(
+                    diffuses,
+                    "progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`; this is one with timesteps or a consistency model"
+                );
+                Ok(teacher.clone())
+            }
+            Self::MeanFlow => mean_velocities(teacher),
+        }
+    }
+
     /// The loss for a model.
     fn loss(self, metadata: &ModelMetadata) -> Result<LossType> {
         Ok(match self {
