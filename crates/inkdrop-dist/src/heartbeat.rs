@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use inkdrop_torch::distributed::Store;
 
@@ -66,6 +66,17 @@ fn loss_key(rank: usize) -> String {
 pub(crate) fn report_loss(store: &Store, rank: usize, loss: &str) {
     // The store may have ended first.
     let _ = store.set(&loss_key(rank), loss);
+}
+
+/// Waits until all other processes but the lost one have found the loss, at most two seconds: they look for it
+/// in the store, which may end with this process.
+pub(crate) fn wait_for_finders(store: &Store, rank: usize, world_size: usize) {
+    let others = || (0..world_size).filter(|&other| other != rank);
+    let found = || others().filter(|&other| store.has(&loss_key(other)).unwrap_or(true)).count();
+    let start = Instant::now();
+    while found() + 1 < others().count() && start.elapsed() < SILENCE {
+        thread::sleep(GRACE / 4);
+    }
 }
 
 /// Returns which of the other processes ended, and why; `None` if all are alive.

@@ -11,7 +11,9 @@ use inkdrop_torch::TorchError;
 use inkdrop_torch::distributed::{NcclId, ProcessGroup, Store, check_nccl};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
-use crate::heartbeat::{Heartbeat, NO_STORE, find_failure, report_failure, report_loss};
+use crate::heartbeat::{
+    Heartbeat, NO_STORE, find_failure, report_failure, report_loss, wait_for_finders,
+};
 use crate::nccl_watch::NcclWatch;
 use crate::{Backend, DistError, WorkerEnv};
 
@@ -75,6 +77,9 @@ impl FailureReport {
         let is_first = !self.lost.swap(true, Ordering::Relaxed);
         if is_first && failure != NO_STORE {
             report_loss(&self.store, self.rank, &failure);
+            if self.rank == 0 {
+                wait_for_finders(&self.store, self.rank, self.world_size);
+            }
         }
         DistError::Lost(failure)
     }
