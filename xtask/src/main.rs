@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use workspace::Workspace;
 
 /// Subcommands of `inkdrop` that are tasks, too.
-const INKDROP: [&str; 8] =
-    ["train", "sample", "edit", "inspect", "convert", "plan", "eval", "report"];
+const INKDROP: [&str; 10] =
+    ["train", "sample", "edit", "inspect", "convert", "plan", "eval", "report", "serve", "watch"];
 
 const INKDROP_HELP: &str = "\
 These tasks build inkdrop and pass all arguments on; each has its own `--help`:
@@ -31,7 +31,9 @@ These tasks build inkdrop and pass all arguments on; each has its own `--help`:
   convert      Convert weights between formats
   plan         Print a network's layers, FLOPs and memory
   eval         Evaluate a model or samples
-  report       Write the HTML page of a training run";
+  report       Write the HTML page of a training run
+  serve        Show models and training runs on a local web page
+  watch        Watch a training run in the terminal";
 
 /// Development commands of the inkdrop workspace. They install libtorch first if it is missing.
 #[derive(Parser)]
@@ -65,6 +67,15 @@ enum Task {
         /// Use this Python interpreter, which has tensorboard
         #[arg(long, value_name = "PATH")]
         python: Option<PathBuf>,
+    },
+    /// Drive the page of `inkdrop serve` in a browser; screenshots go to target/release/page
+    Page {
+        /// Use this Python interpreter, which has playwright
+        #[arg(long, value_name = "PATH")]
+        python: Option<PathBuf>,
+        /// The browser: Chromium or Chrome
+        #[arg(long, value_name = "PATH", default_value = "chromium")]
+        browser: PathBuf,
     },
     /// Check that PyTorch's torchrun starts and restarts inkdrop to the bytes of `inkdrop launch`
     Torchrun(torchrun::Options),
@@ -101,6 +112,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
         }
         Task::Parity(rest) => tasks::parity(&ws, &rest.args),
         Task::Tensorboard { python } => tasks::tensorboard(&ws, python),
+        Task::Page { python, browser } => tasks::page(&ws, python, &browser),
         Task::Torchrun(options) => torchrun::run(&ws, &options),
         Task::Bench(rest) => bench::run(&ws, &rest.args),
         Task::GpuCheck(options) => tasks::gpu_check(&ws, &options),

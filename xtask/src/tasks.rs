@@ -6,7 +6,7 @@ use crate::workspace::{Workspace, become_command, run};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Options of `setup`.
@@ -146,4 +146,31 @@ pub fn tensorboard(ws: &Workspace, python: Option<PathBuf>) -> Result<u8> {
     }
     fs::remove_dir_all(&folder)?;
     Ok(code)
+}
+
+/// The environment in `.libtorch/page-python`.
+const PAGE: Venv = Venv { name: "page-python", packages: &["playwright==1.65.2"], size: "150 MB" };
+
+/// Builds `inkdrop` and drives its page in a browser, with Playwright.
+pub fn page(ws: &Workspace, python: Option<PathBuf>, browser: &Path) -> Result<u8> {
+    let browser = found(browser).with_context(|| {
+        format!(
+            "{} is not installed: install Chromium (`apt install chromium`), or select a browser with `--browser PATH`",
+            browser.display()
+        )
+    })?;
+    let python = python.map_or_else(|| PAGE.python(ws), Ok)?;
+    let built = build(ws, "inkdrop", &[])?;
+    if built != 0 {
+        return Ok(built);
+    }
+    let script = ws.root().join("crates/inkdrop-serve/tests/page.py");
+    let program = ws.bin_dir.join("inkdrop");
+    run(Command::new(python).arg(script).arg(program).arg(browser).arg(ws.bin_dir.join("page")))
+}
+
+/// The path of a program, which may be a name in PATH.
+fn found(program: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

@@ -64,6 +64,16 @@ pub fn decode_picture(
     decode(path, &read_file(path)?, options)
 }
 
+/// Decodes the bytes of a picture file with the default [`PictureOptions`], as [`read_picture`] does.
+///
+/// - name: for errors
+///
+/// # Errors
+/// [`DataError::File`] as for [`decode_picture`].
+pub fn decode_picture_bytes(name: &str, bytes: &[u8]) -> Result<Picture, DataError> {
+    decode(Path::new(name), bytes, &PictureOptions::default()).map(|decoded| decoded.picture)
+}
+
 /// Decodes the bytes of a picture.
 ///
 /// - path: for errors

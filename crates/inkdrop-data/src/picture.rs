@@ -6,7 +6,7 @@ mod png;
 
 pub use crate::contact_sheet::Grid;
 pub use apng::write_apng;
-pub use gif::write_gif;
+pub use gif::{encode_gif, write_gif};
 pub use png::{encode_png, is_whole_png, write_image_dir, write_png};
 
 use crate::{DataError, Images};

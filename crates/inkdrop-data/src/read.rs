@@ -4,7 +4,7 @@ use ndarray::Array4;
 
 pub use crate::decode::{
     Animation, Decoded, MOST_PIXELS, Orientation, PictureOptions, Transparent, decode_picture,
-    read_picture,
+    decode_picture_bytes, read_picture,
 };
 pub use crate::files::{FoundFiles, files, find};
 pub use crate::resize::{fit, place};

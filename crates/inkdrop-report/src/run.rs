@@ -56,7 +56,6 @@ impl Run {
             }
             .to_string(),
         })?;
-        let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let log = text(&folder.join("log.jsonl"))?.unwrap_or_default();
         let grids = grids(&folder.join("samples"));
         let log = Log::parse(&log);
@@ -64,7 +63,7 @@ impl Run {
         let planned = steps(&config);
         let unfinished = planned.zip(log.last_step).is_some_and(|(planned, done)| done < planned);
         Ok(Self {
-            name: real.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: Self::name_of(folder),
             config,
             log,
             sample_count: grids.len(),
@@ -72,6 +71,14 @@ impl Run {
             finished: folder.join("final.safetensors").is_file() && !unfinished,
             evaluations: evaluations(&folder.join("evaluations"))?,
         })
+    }
+}
+
+impl Run {
+    /// The name of a run's folder.
+    pub fn name_of(folder: &Path) -> String {
+        let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+        real.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 }
 
@@ -103,7 +110,7 @@ fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
 }
 
 /// Steps and paths of the complete sample grids, steps rising.
-fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
+pub(crate) fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
     let step =
         |(name, path): (String, PathBuf)| Some((name.strip_prefix("step-")?.parse().ok()?, path));
     let mut grids: Vec<(u64, PathBuf)> =

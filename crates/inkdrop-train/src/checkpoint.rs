@@ -39,6 +39,9 @@ impl Trainer {
             false => self.optimizer.save(&mut state)?,
         }
         self.timestep_sampler.save(&mut state)?;
+        for (key, text) in &self.checkpoint_metadata {
+            state.set_metadata_text(key, text.as_str());
+        }
         state.set_metadata("step", &self.step)?;
         state.set_metadata("data", &self.data)?;
         state.set_metadata("origin", &self.origin)?;

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use inkdrop_checkpoint::StateDict;
 
@@ -127,6 +128,11 @@ impl RunFolder {
         Ok(())
     }
 
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Path of the resolved config.
     pub fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
@@ -219,11 +225,15 @@ fn lock(folder: &Path) -> Result<File, TrainError> {
     let path = folder.join(".lock");
     let file = |source| TrainError::File { path: path.clone(), source };
     let lock = File::create(&path).map_err(file)?;
-    match lock.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(TrainError::InUse(folder.to_path_buf())),
-        // Some file systems have no locks; training works there without one.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(lock),
+    // A program that watches the run holds the lock for an instant to see whether it is in progress.
+    for _ in 0..10 {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            // Some file systems have no locks; training works there without one.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
+        }
     }
+    Err(TrainError::InUse(folder.to_path_buf()))
 }
 
 /// True if a folder holds files other than those of a run that was killed before its config was

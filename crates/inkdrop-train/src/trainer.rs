@@ -1,5 +1,6 @@
 //! The trainer: network, data, optimizer and EMA, and the training step from top to bottom.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub struct Trainer {
     pub(crate) data: String,
     /// Names the source of the initial weights; empty for random weights.
     pub(crate) origin: String,
+    /// Metadata that every checkpoint has besides the state.
+    pub(crate) checkpoint_metadata: BTreeMap<String, String>,
 }
 
 /// Builds a [`Trainer`]; made by [`Trainer::builder`].
@@ -101,6 +104,7 @@ pub struct TrainerBuilder {
     validation: Option<LabelledDataset>,
     data_parallel: Option<Box<dyn DataParallel>>,
     teacher: Option<Teacher>,
+    checkpoint_metadata: BTreeMap<String, String>,
 }
 
 impl TrainerBuilder {
@@ -129,6 +133,12 @@ impl TrainerBuilder {
     /// same trainer.
     pub fn data_parallel(self, processes: Box<dyn DataParallel>) -> Self {
         Self { data_parallel: Some(processes), ..self }
+    }
+
+    /// Sets metadata of all checkpoints, such as the network's config, so that a checkpoint explains
+    /// itself. Each value is JSON.
+    pub fn checkpoint_metadata(self, checkpoint_metadata: BTreeMap<String, String>) -> Self {
+        Self { checkpoint_metadata, ..self }
     }
 
     /// Sets the teacher of a distillation.
@@ -193,6 +203,7 @@ impl TrainerBuilder {
             deferred_metrics,
             pending: None,
             origin: String::new(),
+            checkpoint_metadata: self.checkpoint_metadata,
             master,
             network,
             config,
@@ -414,6 +425,7 @@ impl Trainer {
             validation: None,
             data_parallel: None,
             teacher: None,
+            checkpoint_metadata: BTreeMap::new(),
         }
     }
 

@@ -127,6 +127,14 @@ impl Pipeline {
         self.autoguide.as_deref()
     }
 
+    /// All settings at the defaults of the model.
+    pub fn reset(mut self) -> Self {
+        let defaults = self.metadata.sampling.clone();
+        self.settings = Settings { defaults, ..Settings::default() };
+        self.autoguide = None;
+        self.changed()
+    }
+
     /// The class of all images: a class by name or number, or a context by name. `a,b,c` and `each`
     /// (all classes) go round the classes image by image.
     pub fn class(self, class: impl ToString) -> Self {

@@ -1,5 +1,6 @@
 //! Training runs: config, data, loop, and the trained model.
 
+mod colours;
 mod distill;
 mod init;
 mod posthoc;

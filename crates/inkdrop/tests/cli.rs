@@ -43,6 +43,7 @@ mod cli {
     mod sample_foreign_input;
     mod sample_input;
     mod sample_output;
+    mod serve;
     mod support;
     mod train;
     mod train_data;

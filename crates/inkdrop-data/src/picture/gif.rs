@@ -30,16 +30,39 @@ pub fn write_gif(
     delay_cs: u16,
     hold_last_cs: u16,
 ) -> Result<(), DataError> {
-    let (width, height) = common_size(frames)?;
-    write_atomic(path.as_ref(), |file| {
-        let mut encoder = Encoder::new(file, width, height, &[]).map_err(io::Error::other)?;
-        encoder.set_repeat(Repeat::Infinite).map_err(io::Error::other)?;
-        for (i, picture) in frames.iter().enumerate() {
-            let delay = if i + 1 == frames.len() { hold_last_cs } else { delay_cs };
-            write_frame(&mut encoder, picture, (width, height), delay)?;
-        }
-        Ok(())
-    })
+    let size = common_size(frames)?;
+    write_atomic(path.as_ref(), |file| write_frames(file, frames, size, (delay_cs, hold_last_cs)))
+}
+
+/// Encodes pictures as an animated GIF in memory, as [`write_gif`] does.
+///
+/// # Errors
+/// [`DataError::Picture`] as for [`write_gif`].
+pub fn encode_gif(
+    frames: &[Picture],
+    delay_cs: u16,
+    hold_last_cs: u16,
+) -> Result<Vec<u8>, DataError> {
+    let size = common_size(frames)?;
+    let mut bytes = Vec::new();
+    write_frames(&mut bytes, frames, size, (delay_cs, hold_last_cs))
+        .map_err(|error| DataError::Picture(format!("cannot encode as GIF: {error}")))?;
+    Ok(bytes)
+}
+
+fn write_frames(
+    file: impl Write,
+    frames: &[Picture],
+    (width, height): (u16, u16),
+    (delay_cs, hold_last_cs): (u16, u16),
+) -> io::Result<()> {
+    let mut encoder = Encoder::new(file, width, height, &[]).map_err(io::Error::other)?;
+    encoder.set_repeat(Repeat::Infinite).map_err(io::Error::other)?;
+    for (i, picture) in frames.iter().enumerate() {
+        let delay = if i + 1 == frames.len() { hold_last_cs } else { delay_cs };
+        write_frame(&mut encoder, picture, (width, height), delay)?;
+    }
+    Ok(())
 }
 
 fn write_frame<W: Write>(

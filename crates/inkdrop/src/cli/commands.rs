@@ -14,4 +14,8 @@ pub mod models;
 pub mod plan;
 pub mod report;
 pub mod sample;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod train;
+#[cfg(feature = "serve")]
+pub mod watch;

@@ -13,6 +13,8 @@
 //! inkdrop ema runs/sprites --width 0.1
 //! inkdrop distill runs/sprites-edm/final.safetensors --out runs/fast
 //! inkdrop fit-schedule sprites --steps 5 --class each
+//! inkdrop serve runs/sprites sprites
+//! inkdrop watch runs/sprites
 //! ```
 
 mod commands;
@@ -58,6 +60,10 @@ enum Command {
     Ema(commands::ema::Arguments),
     Distill(Box<commands::distill::Arguments>),
     FitSchedule(Box<commands::fit_schedule::Arguments>),
+    #[cfg(feature = "serve")]
+    Serve(commands::serve::Arguments),
+    #[cfg(feature = "serve")]
+    Watch(commands::watch::Arguments),
     Models(commands::models::Arguments),
     Data(commands::data::Arguments),
     Demo(commands::demo::Arguments),
@@ -91,6 +97,10 @@ fn run(cli: Cli) -> u8 {
         Command::Ema(arguments) => commands::ema::run(&arguments),
         Command::Distill(arguments) => commands::distill::run(&arguments),
         Command::FitSchedule(arguments) => commands::fit_schedule::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Watch(arguments) => commands::watch::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),

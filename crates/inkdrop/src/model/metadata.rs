@@ -1,5 +1,6 @@
 //! A model: its metadata and its weights.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
@@ -9,6 +10,7 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::resolve::{ResolvedModel, resolve, resolve_process};
 use super::stored::{MARK, stored_metadata};
@@ -121,17 +123,30 @@ impl ModelMetadata {
     /// # Errors
     /// The metadata cannot be written as JSON.
     pub fn write(&self, weights: &mut StateDict) -> Result<()> {
-        weights.set_metadata(MARK, &env!("CARGO_PKG_VERSION"))?;
-        weights.set_metadata("model", &self.model)?;
-        weights.set_metadata("process", &self.process)?;
-        weights.set_metadata("contexts", &self.contexts)?;
-        if self.classes != Classes::default() {
-            weights.set_metadata("classes", &self.classes)?;
-        }
-        if self.sampling != SamplingDefaults::default() {
-            weights.set_metadata("sampling", &self.sampling)?;
+        for (key, text) in self.entries()? {
+            weights.set_metadata_text(&key, text);
         }
         Ok(())
+    }
+
+    /// The metadata entries of a file: JSON by name.
+    ///
+    /// # Errors
+    /// The metadata cannot be written as JSON.
+    pub fn entries(&self) -> Result<BTreeMap<String, String>> {
+        let mut entries = vec![
+            (MARK, json!(env!("CARGO_PKG_VERSION"))),
+            ("model", serde_json::to_value(&self.model)?),
+            ("process", serde_json::to_value(&self.process)?),
+            ("contexts", json!(self.contexts)),
+        ];
+        if self.classes != Classes::default() {
+            entries.push(("classes", serde_json::to_value(&self.classes)?));
+        }
+        if self.sampling != SamplingDefaults::default() {
+            entries.push(("sampling", serde_json::to_value(&self.sampling)?));
+        }
+        Ok(entries.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use inkdrop_checkpoint::{DiffusersFolder, StateDict};
 use serde_json::Value;
 
 use super::detect::detect;
+use super::stored::METADATA;
 use super::{BuiltInModel, buffers};
 use crate::Result;
 use crate::error::{Context, bail};
@@ -61,11 +62,54 @@ impl Source {
     /// # Errors
     /// The file has no such network, or several and `name` is `None`.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
+        if let Some(part) = self.average_of_training(name) {
+            return Ok(part);
+        }
         let average = self.average();
         let name = name.or(average.as_deref());
+        let decays = self.decays();
+        if let (Some(given), false) = (name, decays.is_empty() || name == Some("network")) {
+            bail!(
+                "{}: the file has no part `{given}`, expected one of: ema, {}, network",
+                self.name,
+                decays.join(", ")
+            );
+        }
         let mut part = self.whole.part_where(name, &is_known).with_context(|| &self.name)?;
         part.retain(|key| !buffers::is_buffer(key));
         Ok(part)
+    }
+
+    /// An average of the weights in a checkpoint of a training run: the first one, also by the name
+    /// `ema`, or that of a decay. The part `network` has the weights themselves.
+    fn average_of_training(&self, name: Option<&str>) -> Option<StateDict> {
+        let decays = self.decays();
+        let decay = match name {
+            None | Some("ema") => decays.first()?,
+            Some(name) => decays.iter().find(|decay| *decay == name)?,
+        };
+        let mut part = self.whole.below(&format!("{AVERAGE}{decay}/"));
+        for key in METADATA {
+            if let Some(text) = self.whole.metadata_text(key) {
+                part.set_metadata_text(key, text);
+            }
+        }
+        Some(part)
+    }
+
+    /// True for a checkpoint of a training run, with averages beside the weights.
+    pub(crate) fn is_training_checkpoint(&self) -> bool {
+        !self.decays().is_empty()
+    }
+
+    /// The decays of the averages in a checkpoint of a training run, in the order of its config.
+    fn decays(&self) -> Vec<String> {
+        let decays: Vec<String> = self.whole.metadata("ema").ok().flatten().unwrap_or_default();
+        let is_there = |decay: &String| {
+            let prefix = format!("{AVERAGE}{decay}/");
+            self.whole.iter().any(|(key, _)| key.starts_with(&prefix))
+        };
+        decays.into_iter().filter(is_there).collect()
     }
 
     /// The averaged network of a checkpoint of lucidrains' Trainer, which samples with it. Such a file has
@@ -87,9 +131,14 @@ impl Source {
 
     /// The names of the networks in the file; empty if its keys belong to a single network.
     pub fn parts(&self) -> Vec<String> {
-        self.whole.parts_where(&is_known)
+        let mut parts = self.whole.parts_where(&is_known);
+        parts.extend(self.decays());
+        parts
     }
 }
+
+/// Prefix of the averages in the checkpoint of a training run; the decay follows.
+const AVERAGE: &str = "average/";
 
 /// True if the tensors are those of a known family.
 fn is_known(weights: &StateDict) -> bool {

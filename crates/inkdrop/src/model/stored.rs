@@ -11,6 +11,9 @@ use crate::Result;
 /// Metadata entry of the files that inkdrop writes: its version.
 pub const MARK: &str = "inkdrop";
 
+/// The metadata entries of a model.
+pub const METADATA: [&str; 6] = [MARK, "model", "process", "contexts", "classes", "sampling"];
+
 /// A metadata entry of ours. Other programs use the same names for other things: in a file without
 /// our mark, an entry of another form is ignored, as are contexts and classes without a network config.
 ///

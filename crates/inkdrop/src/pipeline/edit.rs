@@ -5,7 +5,7 @@ use std::ops::Range;
 use inkdrop_data::Images;
 use inkdrop_process::pixels;
 use inkdrop_sampler::SamplingRun;
-use inkdrop_sampler::edit::{Repaint, latent_grid, slerp};
+use inkdrop_sampler::edit::{Repaint, latent_grid};
 use inkdrop_torch::tch::Tensor;
 use ndarray::Array2;
 
@@ -112,7 +112,7 @@ impl Pipeline {
         ensure!(columns >= 2, "{columns} columns: expected at least 2");
         let noise = self.invert(images, 3)?.f_split(1, 0)?;
         let noise = match &noise[..] {
-            [a, b] => slerp_row(a, b, columns)?,
+            [a, b] => latent_grid([a, a, b, b], 1, columns)?,
             [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
             _ => bail!("{} images: expected 2 for a row or 4 for a grid", images.len()),
         };
@@ -208,10 +208,4 @@ impl Pipeline {
 fn ranges(plan: &SamplingPlan<'_>, count: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let batch = plan.sample_config(0..count).batch.max(1);
     (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
-}
-
-/// Noise between two ends.
-fn slerp_row(a: &Tensor, b: &Tensor, columns: usize) -> Result<Tensor> {
-    let between = |column| slerp(a, b, column as f64 / (columns - 1) as f64);
-    Ok(Tensor::f_cat(&(0..columns).map(between).collect::<Result<Vec<_>, _>>()?, 0)?)
 }

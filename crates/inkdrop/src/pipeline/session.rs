@@ -110,8 +110,11 @@ impl<'a> SamplingSession<'a> {
         self.generate_with(images, low_res, noise)
     }
 
-    /// The same with other noise.
-    pub(super) fn generate_with(
+    /// The same with noise of one's own.
+    ///
+    /// # Errors
+    /// As for [`SamplingSession::generate`].
+    pub fn generate_with(
         &self,
         images: Range<usize>,
         low_res: Option<&Tensor>,

@@ -105,6 +105,10 @@ impl Init {
 
 /// One network of a file.
 fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> {
+    // Training continues with the weights of a run, not with their average.
+    if name.is_none() && source.is_training_checkpoint() {
+        return source.part(Some("network"));
+    }
     let parts = source.parts();
     let several = name.is_none() && parts.len() > 1;
     ensure!(!several, "{} contains {}: choose one with {option}", source.name, parts.join(", "));

@@ -1,15 +1,17 @@
 //! A training run in progress.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
-use inkdrop_data::{Images, LabelledDataset};
+use inkdrop_data::{Dataset, Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::{CompileOptions, TrainableNetwork};
 use inkdrop_process::{ContinuousProcess, DiffusionConfig, LossType, Teacher, TeacherGuidance};
-use inkdrop_report::EventWriter;
+use inkdrop_report::{EventWriter, RunRequest};
 use inkdrop_sampler::Sampler;
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::DeviceChoice;
@@ -20,6 +22,7 @@ use inkdrop_train::{
 use inkdrop_unet::ModelConfig;
 use serde_json::json;
 
+use super::colours::DataColours;
 use super::{TrainedRun, Training};
 use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::error::{Context, bail, ensure, invalid};
@@ -38,6 +41,8 @@ pub struct TrainingSession {
     folder: RunFolder,
     metadata: ModelMetadata,
     config: RunConfig,
+    /// The training images.
+    data: Arc<dyn Dataset>,
     notes: Vec<String>,
     /// Tells the other processes of the run why this one ends.
     failure: Option<FailureReport>,
@@ -62,7 +67,7 @@ impl TrainingSession {
         let config = training.config()?;
         let mut notes = Vec::new();
         let world = training.world.take();
-        let (mut trainer, metadata) = build(&training, world, &config, &mut notes)?;
+        let Built { mut trainer, metadata, data } = build(&training, world, &config, &mut notes)?;
         if !trainer.is_main_process() {
             // Process 0 sends its state when the run starts.
             let folder = RunFolder::unlocked(out);
@@ -71,6 +76,7 @@ impl TrainingSession {
                 folder,
                 metadata,
                 config,
+                data,
                 notes: Vec::new(),
                 failure: None,
             });
@@ -87,7 +93,9 @@ impl TrainingSession {
         };
         let text = config.to_toml()?;
         write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
-        Ok(Self { trainer, folder, metadata, config, notes, failure: None })
+        // Requests of an earlier process are void.
+        RunRequest::ALL.iter().for_each(|request| _ = request.take(folder.path()));
+        Ok(Self { trainer, folder, metadata, config, data, notes, failure: None })
     }
 
     /// What the start has to say: files that were left out, changes of the config, where it resumes.
@@ -110,18 +118,27 @@ impl TrainingSession {
     }
 
     fn start_steps(&mut self) -> Result<TrainingSteps<'_>> {
-        let Self { trainer, folder, metadata, config, failure, .. } = self;
+        let Self { trainer, folder, metadata, config, data, failure, .. } = self;
         let (failure, mut events) = (failure.as_ref(), None);
+        let colours = OnceCell::new();
         if !trainer.is_main_process() {
             let run = trainer.start_run(None)?;
-            return Ok(TrainingSteps { run, events, folder, metadata, failure });
+            return Ok(TrainingSteps {
+                run,
+                events,
+                folder,
+                metadata,
+                data: &**data,
+                colours,
+                failure,
+            });
         }
         let writer = events.insert(EventWriter::open(folder.events(), trainer.step() as u64)?);
         if writer.is_first() {
             writer.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
         }
         let run = trainer.start_run(Some(folder))?;
-        Ok(TrainingSteps { run, events, folder, metadata, failure })
+        Ok(TrainingSteps { run, events, folder, metadata, data: &**data, colours, failure })
     }
 
     /// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
@@ -215,6 +232,9 @@ pub struct TrainingSteps<'a> {
     events: Option<EventWriter>,
     folder: &'a RunFolder,
     metadata: &'a ModelMetadata,
+    data: &'a dyn Dataset,
+    /// Those of the data; computed with the first samples.
+    colours: OnceCell<DataColours>,
     failure: Option<&'a FailureReport>,
 }
 
@@ -285,6 +305,29 @@ impl TrainingSteps<'_> {
         Ok(self.run.trainer().is_finished())
     }
 
+    /// Obeys the [`RunRequest`]s that were sent to the run since the last step. Returns true to stop: then a
+    /// checkpoint is saved, to resume later.
+    ///
+    /// - interrupted: true to stop without a request, such as after Ctrl-C
+    /// - problems: samples that failed do not stop the run
+    ///
+    /// # Errors
+    /// As for [`TrainingSteps::save`].
+    pub fn obey_requests(&mut self, interrupted: bool, problems: &mut Vec<Error>) -> Result<bool> {
+        let folder = self.events.as_ref().map(|_| self.folder.path());
+        let sent = |request: RunRequest| folder.is_some_and(|folder| request.take(folder));
+        let (stop, checkpoint) = (sent(RunRequest::Stop), sent(RunRequest::Checkpoint));
+        let (stop, sample) = (stop || interrupted, sent(RunRequest::Sample));
+        if sample && !self.is_upscaler() {
+            self.write_samples(self.run.trainer().step(), problems)?;
+        }
+        if !self.any_process(stop || checkpoint)? {
+            return Ok(false);
+        }
+        let finished = self.save()?;
+        Ok(self.any_process(stop)? && !finished)
+    }
+
     fn is_upscaler(&self) -> bool {
         matches!(self.metadata.model, ModelConfig::ImprovedSuperRes(_))
     }
@@ -295,6 +338,8 @@ impl TrainingSteps<'_> {
         let (images, names) = preview(self.run.trainer().ema_network(), self.metadata, COLUMNS)?;
         let png = encode_png(&samples::rows(&images, COLUMNS, &names)?)?;
         write_atomic(&self.folder.sample(step), |file| file.write_all(&png))?;
+        let colours = self.colours.get_or_init(|| DataColours::of(self.data));
+        colours.compare(&images, step, self.folder.path())?;
         Ok((images, png))
     }
 }
@@ -334,13 +379,21 @@ fn preview(
     Ok((samples.to_images(), names))
 }
 
+/// What a config is built to.
+struct Built {
+    trainer: Trainer,
+    metadata: ModelMetadata,
+    /// The training images.
+    data: Arc<dyn Dataset>,
+}
+
 /// Builds the trainer at step 0, and the metadata of its model files.
 fn build(
     training: &Training,
     world: Option<World>,
     config: &RunConfig,
     notes: &mut Vec<String>,
-) -> Result<(Trainer, ModelMetadata)> {
+) -> Result<Built> {
     let device = training.device.parse::<DeviceChoice>()?;
     let device = match &world {
         Some(world) => device.for_local_rank(world.local_rank()).resolve()?,
@@ -369,10 +422,12 @@ fn build(
     };
     let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
     let process = config.process.build(device)?;
+    let images = data.images.clone();
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
         .labels(label_use)
-        .class_names(names);
+        .class_names(names)
+        .checkpoint_metadata(metadata.entries()?);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
     }
@@ -383,7 +438,7 @@ fn build(
     if let Some(world) = world {
         builder = builder.data_parallel(Box::new(DistributedDataParallel::new(world)));
     }
-    Ok((builder.build(config.train.clone())?, metadata))
+    Ok(Built { trainer: builder.build(config.train.clone())?, metadata, data: images })
 }
 
 /// How the model is sampled unless told otherwise: a progressively distilled one by DDIM over the noise levels

@@ -65,5 +65,6 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     if let Some(steps) = arguments.steps {
         training = training.set("train.steps", steps as i64)?;
     }
-    train::run_to_end(training.device(arguments.device), &arguments.out, &arguments.processes)
+    let training = training.device(arguments.device);
+    train::run_to_end(training, &arguments.out, &arguments.processes, train::Display::Bar)
 }

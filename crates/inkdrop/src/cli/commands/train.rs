@@ -1,6 +1,10 @@
 //! `inkdrop train`: trains a model from a config, in a run directory.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "serve")]
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "serve")]
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -9,6 +13,8 @@ use inkdrop::config::{BUILT_IN, BuiltIn, ConfigOverride};
 use inkdrop::torch::DeviceChoice;
 use inkdrop::train::{RunFolder, Trainer};
 use inkdrop::{Training, TrainingSession, TrainingStep};
+#[cfg(feature = "serve")]
+use inkdrop_serve::terminal;
 
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::options::{InitArgs, ProcessesArgs, Tf32, is_restarted};
@@ -52,6 +58,11 @@ pub struct Arguments {
     device: DeviceChoice,
     #[command(flatten)]
     tf32: Tf32,
+    /// Show curves and samples in the terminal, with keys to stop, to save and to sample (see
+    /// `inkdrop watch`)
+    #[cfg(feature = "serve")]
+    #[arg(long)]
+    tui: bool,
     /// List the built-in configs
     #[arg(long)]
     list: bool,
@@ -75,11 +86,30 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         return Ok(0);
     };
     arguments.tf32.apply()?;
-    run_to_end(arguments.training(out)?, out, &arguments.processes)
+    #[cfg(feature = "serve")]
+    if arguments.tui {
+        return run_to_end(arguments.training(out)?, out, &arguments.processes, Display::View);
+    }
+    run_to_end(arguments.training(out)?, out, &arguments.processes, Display::Bar)
+}
+
+/// How a run shows its progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Display {
+    /// A progress bar.
+    Bar,
+    /// The view of `inkdrop watch`.
+    #[cfg(feature = "serve")]
+    View,
 }
 
 /// Trains in a run directory to the last step or until Ctrl-C. Returns the exit status.
-pub fn run_to_end(mut training: Training, out: &Path, processes: &ProcessesArgs) -> Result<u8> {
+pub fn run_to_end(
+    mut training: Training,
+    out: &Path,
+    processes: &ProcessesArgs,
+    display: Display,
+) -> Result<u8> {
     if is_restarted()? && RunFolder::read(out).is_ok() {
         training = training.resume(true);
     }
@@ -89,7 +119,12 @@ pub fn run_to_end(mut training: Training, out: &Path, processes: &ProcessesArgs)
     let mut session = training.start(out)?;
     session.notes().iter().for_each(|note| eprintln!("{note}"));
     let stop = Interrupt::listen()?;
-    if !train(&mut session, &stop)? {
+    let finished = match display {
+        Display::Bar => train(&mut session, &stop, true),
+        #[cfg(feature = "serve")]
+        Display::View => train_in_view(&mut session, out, &stop),
+    };
+    if !finished? {
         if session.trainer().is_main_process() {
             let step = session.trainer().step();
             eprintln!("stopped and saved after step {step}; continue with --resume");
@@ -108,13 +143,33 @@ pub fn run_to_end(mut training: Training, out: &Path, processes: &ProcessesArgs)
     Ok(0)
 }
 
+/// Trains while a thread shows the view; its keys ask the trainer as those of another process do.
+#[cfg(feature = "serve")]
+fn train_in_view(session: &mut TrainingSession, out: &Path, stop: &Interrupt) -> Result<bool> {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let view = session.trainer().is_main_process();
+        let view = view.then(|| scope.spawn(|| terminal::watch(out, Some(&ended))));
+        let finished = train(session, stop, false);
+        ended.store(true, Ordering::Relaxed);
+        // A view that failed costs the run nothing.
+        if let Some(Ok(Err(error))) = view.map(ScopedJoinHandle::join) {
+            eprintln!("note: no view: {error}");
+        }
+        finished
+    })
+}
+
 /// Trains to the last step, or until Ctrl-C; returns true if the run is finished.
-fn train(session: &mut TrainingSession, stop: &Interrupt) -> Result<bool> {
-    let mut progress = TrainingProgress::new(session.trainer());
+///
+/// - bar: shows a progress bar
+fn train(session: &mut TrainingSession, stop: &Interrupt, bar: bool) -> Result<bool> {
+    let mut progress = TrainingProgress::new(session.trainer(), bar);
     let mut steps = session.steps()?;
-    while let Some(step) = steps.next_step()? {
+    while let Some(mut step) = steps.next_step()? {
+        let stops = steps.obey_requests(stop.raised(), &mut step.problems)?;
         progress.show(&step);
-        if steps.any_process(stop.raised())? && !steps.save()? {
+        if stops {
             return Ok(false);
         }
     }
@@ -132,8 +187,8 @@ struct TrainingProgress {
 }
 
 impl TrainingProgress {
-    fn new(trainer: &Trainer) -> Self {
-        let bar = match trainer.is_main_process() {
+    fn new(trainer: &Trainer, bar: bool) -> Self {
+        let bar = match bar && trainer.is_main_process() {
             true => progress::bar(trainer.config().steps, "steps"),
             false => ProgressBar::hidden(),
         };

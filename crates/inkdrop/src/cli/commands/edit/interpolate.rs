@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use inkdrop::data::{Images, read};
-use inkdrop::sampler::edit::{latent_grid, slerp};
+use inkdrop::sampler::edit::latent_grid;
 use inkdrop::torch::tch::Tensor;
 use inkdrop::torch::{NoiseSource, PerImageNoise};
 use serde::Serialize;
@@ -162,11 +162,8 @@ impl Task {
         let (rows, columns) = self.shape;
         let noises = match &ends[..] {
             [a, b, c, d] => latent_grid([a, c, b, d], rows, columns)?,
-            ends => {
-                let weight = |column| column as f64 / (columns - 1) as f64;
-                let between = |column| slerp(&ends[0], &ends[1], weight(column));
-                Tensor::f_cat(&(0..columns).map(between).collect::<Result<Vec<_>, _>>()?, 0)?
-            }
+            [a, b] => latent_grid([a, a, b, b], 1, columns)?,
+            ends => bail!("{} ends: expected 2 or 4", ends.len()),
         };
         self.noises = Some(noises.shallow_clone());
         Ok(noises)

@@ -1,0 +1,314 @@
+//! The engine of the server: requests on pipelines.
+
+use std::sync::Arc;
+
+use inkdrop::data::picture::Picture;
+use inkdrop::data::{Images, read};
+use inkdrop::mask::{self, Mask};
+use inkdrop::model::{Condition, Conditions};
+use inkdrop::process::pixels;
+use inkdrop::sampler::SamplingRun;
+use inkdrop::sampler::edit::{Repaint, latent_grid};
+use inkdrop::torch::tch::{Device, Tensor};
+use inkdrop::torch::{NoiseSource, PerImageNoise, TorchError};
+use inkdrop::{Error, Pipeline, Result, SamplingSession};
+use inkdrop_serve::engine::{Engine, EngineError, Progress, Request, StepImages, Task};
+
+use super::models::{ModelPlace, Models};
+
+/// Most models that stay open.
+const OPEN: usize = 4;
+
+/// Fixed-point iterations of the inversion before an interpolation.
+const REFINE: usize = 3;
+
+/// An engine with some open models.
+pub struct ModelsEngine {
+    models: Arc<Models>,
+    /// The models that were used last, the newest at the end.
+    open: Vec<(ModelPlace, Pipeline)>,
+}
+
+/// The end of a pass that gives no images.
+enum Stop {
+    Error(Error),
+    Cancelled,
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<Stop> for EngineError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Cancelled => Self::Cancelled,
+            Stop::Error(error @ Error::Torch(_)) => Self::Failed(error.report()),
+            Stop::Error(error) => Self::Invalid(error.report()),
+        }
+    }
+}
+
+impl ModelsEngine {
+    /// An engine without open models.
+    pub fn new(models: Arc<Models>) -> Self {
+        Self { models, open: Vec::new() }
+    }
+
+    /// Takes a model out of the open ones, or opens it.
+    fn take(&mut self, id: &str) -> Result<(ModelPlace, Pipeline)> {
+        let Some(place) = self.models.find(id) else {
+            return Err(Error::Invalid(format!("the model `{id}` is gone")));
+        };
+        if let Some(at) = self.open.iter().position(|(known, _)| *known == place) {
+            return Ok(self.open.remove(at));
+        }
+        self.open.retain(|(known, _)| known.id != id);
+        let pipeline = self.models.pipeline(&place)?;
+        Ok((place, pipeline))
+    }
+
+    /// Keeps a model open for the next request.
+    fn keep(&mut self, model: (ModelPlace, Pipeline)) {
+        if self.open.len() >= OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(model);
+    }
+}
+
+impl Engine for ModelsEngine {
+    fn run(
+        &mut self,
+        requests: &[Request],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Images>, EngineError> {
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
+        let (place, pipeline) = self.take(&first.settings.model).map_err(Stop::from)?;
+        let pipeline = configure(pipeline.reset(), first).map_err(Stop::from)?;
+        let conditions = conditions(&pipeline, requests);
+        let pipeline = match conditions.map_err(Stop::from)? {
+            conditions if conditions.is_empty() => pipeline,
+            conditions => pipeline.conditions(conditions),
+        };
+        let images = match &first.task {
+            Task::Generate => generate(&pipeline, requests, progress),
+            task => edit(&pipeline, task, first.count, progress).map(|images| vec![images]),
+        };
+        self.keep((place, pipeline));
+        Ok(images?)
+    }
+}
+
+fn configure(pipeline: Pipeline, request: &Request) -> Result<Pipeline> {
+    let settings = &request.settings;
+    let mut pipeline = pipeline.seed(request.seed);
+    if let Some(sampler) = &settings.sampler {
+        pipeline = pipeline.sampler(sampler.parse()?);
+    }
+    if let Some(steps) = settings.steps {
+        pipeline = pipeline.steps(steps);
+    }
+    if let Some(spacing) = &settings.spacing {
+        pipeline = pipeline.spacing(spacing);
+    }
+    if let Some(eta) = settings.eta {
+        pipeline = pipeline.eta(eta);
+    }
+    Ok(match settings.guidance {
+        Some(scale) => pipeline.guidance(scale),
+        None => pipeline,
+    })
+}
+
+/// The condition of every image of a pass; empty if no request has one.
+fn conditions(pipeline: &Pipeline, requests: &[Request]) -> Result<Vec<Condition>> {
+    let metadata = pipeline.metadata();
+    let mut all = Vec::new();
+    for request in requests {
+        let Some(text) = &request.condition else { continue };
+        let own = match text.contains('=') {
+            true => Conditions::new(vec![Condition::parse(metadata, text)?])?,
+            false => Conditions::classes(metadata, text)?,
+        };
+        all.extend((0..request.count).map(|image| own.get(image).clone()));
+    }
+    Ok(all)
+}
+
+/// Noise of several requests in one batch: each has its own seed.
+struct JoinedNoise(Vec<(PerImageNoise, i64)>);
+
+impl JoinedNoise {
+    fn new(requests: &[Request]) -> Self {
+        let noise = |request: &Request| {
+            let images = 0..request.count as u64;
+            (PerImageNoise::new(request.seed, images), request.count as i64)
+        };
+        Self(requests.iter().map(noise).collect())
+    }
+}
+
+impl NoiseSource for JoinedNoise {
+    fn normal(&mut self, shape: &[i64], device: Device) -> Result<Tensor, TorchError> {
+        let each = |(noise, count): &mut (PerImageNoise, i64)| {
+            noise.normal(&[&[*count], &shape[1..]].concat(), device)
+        };
+        let parts = self.0.iter_mut().map(each).collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+}
+
+/// New images of all requests in one batch.
+fn generate(
+    pipeline: &Pipeline,
+    requests: &[Request],
+    progress: &mut dyn Progress,
+) -> Result<Vec<Images>, Stop> {
+    let count: usize = requests.iter().map(|request| request.count).sum();
+    let plan = pipeline.plan()?;
+    let session = plan.start()?;
+    let mut steps = Steps::new(progress, plan.schedule.len());
+    let x = steps
+        .drive(&session, session.generate_with(0..count, None, JoinedNoise::new(requests))?)?;
+    let images = session.to_images(&x)?;
+    let mut start = 0;
+    let part = |request: &Request| {
+        let range: Vec<usize> = (start..start + request.count).collect();
+        start += request.count;
+        Ok(images.select(&range)?)
+    };
+    requests.iter().map(part).collect()
+}
+
+fn edit(
+    pipeline: &Pipeline,
+    task: &Task,
+    count: usize,
+    progress: &mut dyn Progress,
+) -> Result<Images, Stop> {
+    match task {
+        Task::Inpaint { image, mask } => inpaint(pipeline, (image, mask), count, progress),
+        Task::Vary { image, strength } => {
+            let plan = pipeline.sampler_plan()?;
+            let of = (plan.schedule.len() as f64 * strength).ceil() as usize;
+            let x = tensor(pipeline, &fitted(pipeline, &vec![image; count])?)?;
+            let session = plan.start()?;
+            let run = session.img2img(0..count, &x, *strength)?;
+            Ok(session.to_images(&Steps::new(progress, of).drive(&session, run)?)?)
+        }
+        Task::Interpolate { images, columns } => {
+            interpolate(pipeline, &images.iter().collect::<Vec<_>>(), *columns, progress)
+        }
+        Task::Upscale { image } => {
+            let plan = pipeline.sampler_plan()?;
+            let channels = pipeline.metadata().model.image_shape()[0] as usize;
+            let x = tensor(pipeline, &read::images(std::slice::from_ref(image), channels)?)?;
+            let session = plan.start()?;
+            let run = session.generate(0..1, Some(&x))?;
+            Ok(session
+                .to_images(&Steps::new(progress, plan.schedule.len()).drive(&session, run)?)?)
+        }
+        Task::Generate => Err(Error::Invalid("not an editing task".to_string()).into()),
+    }
+}
+
+fn inpaint(
+    pipeline: &Pipeline,
+    (image, mask): (&Picture, &Picture),
+    count: usize,
+    progress: &mut dyn Progress,
+) -> Result<Images, Stop> {
+    let [_, height, width] = pipeline.metadata().model.image_shape().map(|side| side as usize);
+    let fit = read::fit(mask, width, height)?;
+    let mask: Mask = read::luma(&fit).map(|luma| luma >= 128).collect();
+    if !mask.contains(&true) {
+        let problem = "the mask is black everywhere: expected white pixels, which are inpainted";
+        return Err(Error::Invalid(problem.to_string()).into());
+    }
+    let (given, repaint) = (fitted(pipeline, &vec![image; count])?, Repaint::default());
+    let plan = pipeline.inpaint_plan()?;
+    let masks = vec![&mask; count];
+    let x = tensor(pipeline, &given)?;
+    let session = plan.start()?;
+    let run = session.inpaint(
+        0..count,
+        &x,
+        &mask::to_tensor(&masks, height, session.device()),
+        repaint,
+    )?;
+    let x = Steps::new(progress, repaint.calls(plan.schedule.len())).drive(&session, run)?;
+    Ok(mask::compose(Some(&session.to_images(&x)?), &given, &masks)?)
+}
+
+fn interpolate(
+    pipeline: &Pipeline,
+    images: &[&Picture],
+    columns: usize,
+    progress: &mut dyn Progress,
+) -> Result<Images, Stop> {
+    let plan = pipeline.inversion_plan()?;
+    let x = tensor(pipeline, &fitted(pipeline, images)?)?;
+    let session = plan.start()?;
+    let levels = plan.schedule.len();
+    let mut steps = Steps::new(progress, 2 * levels - 1);
+    let noise = steps.drive(&session, session.invert(0..images.len(), &x, REFINE)?)?;
+    let noise = match &noise.f_split(1, 0)?[..] {
+        [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
+        [a, b] => latent_grid([a, a, b, b], 1, columns)?,
+        _ => return Err(Error::Invalid("expected 2 or 4 pictures".to_string()).into()),
+    };
+    let count = noise.size()[0] as usize;
+    let x = steps.drive(&session, session.generate_from(0..count, &noise)?)?;
+    Ok(session.to_images(&x)?)
+}
+
+/// Pictures at the size of the model.
+fn fitted(pipeline: &Pipeline, pictures: &[&Picture]) -> Result<Images> {
+    let [channels, height, width] =
+        pipeline.metadata().model.image_shape().map(|side| side as usize);
+    let fit = |picture: &&Picture| read::fit(picture, width, height);
+    let pictures = pictures.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
+    Ok(read::images(&pictures, channels)?)
+}
+
+fn tensor(pipeline: &Pipeline, images: &Images) -> Result<Tensor> {
+    Ok(pixels::to_tensor(images.bytes(), images.nhwc(), pipeline.process().device())?)
+}
+
+/// Counts the steps of a pass, and reports them.
+struct Steps<'p> {
+    progress: &'p mut dyn Progress,
+    step: usize,
+    of: usize,
+}
+
+impl<'p> Steps<'p> {
+    /// - of: number of solver steps of the pass
+    fn new(progress: &'p mut dyn Progress, of: usize) -> Self {
+        Self { progress, step: 0, of }
+    }
+
+    /// Runs all steps of a sampling run, and returns its x.
+    fn drive(
+        &mut self,
+        session: &SamplingSession<'_>,
+        mut run: impl SamplingRun,
+    ) -> Result<Tensor, Stop> {
+        while let Some(state) = run.next() {
+            let state = state?;
+            self.step += 1;
+            let images = || {
+                let (x, x0) =
+                    (session.to_images(&state.x).ok()?, session.to_images(&state.x0).ok()?);
+                Some(StepImages { x, x0 })
+            };
+            if !self.progress.step(self.step, self.of.max(self.step), &images) {
+                return Err(Stop::Cancelled);
+            }
+        }
+        Ok(run.x().shallow_clone())
+    }
+}

@@ -1,0 +1,167 @@
+//! The models of a server: files, built-in models, and those of training runs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use anyhow::Result;
+use inkdrop::model::BUILT_IN_MODELS;
+use inkdrop::torch::DeviceChoice;
+use inkdrop::train::RunFolder;
+use inkdrop::unet::ModelConfig;
+use inkdrop::{Pipeline, report};
+use inkdrop_serve::engine::{Backend, Engine, ModelInfo};
+
+use super::engine::ModelsEngine;
+
+/// Where a model is, and how it is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelPlace {
+    /// The id in requests.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The part of a checkpoint.
+    pub part: Option<&'static str>,
+    /// Modification of the file: checkpoints of a run in progress are new ones under the same id.
+    modified: Option<SystemTime>,
+}
+
+impl ModelPlace {
+    fn new(id: String, path: &Path, part: Option<&'static str>) -> Self {
+        let modified = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        Self { id, path: path.to_path_buf(), part, modified }
+    }
+
+    /// Arguments of the command that opens it.
+    fn arguments(&self) -> Vec<String> {
+        let part = self.part.map(|part| ["--part".to_string(), part.to_string()]);
+        let path = self.path.display().to_string();
+        std::iter::once(path).chain(part.into_iter().flatten()).collect()
+    }
+}
+
+/// All models of a server.
+pub struct Models {
+    models: Vec<PathBuf>,
+    runs: Vec<PathBuf>,
+    device: DeviceChoice,
+    precision: String,
+    /// Descriptions of the models that were opened before.
+    known: Mutex<HashMap<ModelPlace, ModelInfo>>,
+}
+
+impl Models {
+    /// Opens every model once, so that a wrong path is an error at the start. Without paths these are
+    /// the built-in models.
+    pub fn open(
+        models: &[PathBuf],
+        runs: &[PathBuf],
+        device: DeviceChoice,
+        precision: &str,
+    ) -> Result<Self> {
+        let built_in = || BUILT_IN_MODELS.iter().map(|model| PathBuf::from(model.name)).collect();
+        let all = models.is_empty() && runs.is_empty();
+        let models = if all { built_in() } else { models.to_vec() };
+        let (runs, precision) = (runs.to_vec(), precision.to_string());
+        let opened = Self { models, runs, device, precision, known: Mutex::default() };
+        for place in opened.fixed() {
+            opened.info(&place)?;
+        }
+        Ok(opened)
+    }
+
+    fn fixed(&self) -> impl Iterator<Item = ModelPlace> + '_ {
+        self.models.iter().map(|path| ModelPlace::new(path.display().to_string(), path, None))
+    }
+
+    /// The models that are there now, those of runs last.
+    fn places(&self) -> Vec<ModelPlace> {
+        let of_runs = self.runs.iter().flat_map(|folder| places_of_run(folder));
+        self.fixed().chain(of_runs).collect()
+    }
+
+    /// The model with this id.
+    pub fn find(&self, id: &str) -> Option<ModelPlace> {
+        self.places().into_iter().find(|place| place.id == id)
+    }
+
+    /// Opens a model.
+    pub fn pipeline(&self, place: &ModelPlace) -> inkdrop::Result<Pipeline> {
+        let builder = Pipeline::builder(&place.path).device(self.device);
+        let builder = builder.precision(self.precision.clone());
+        match place.part {
+            Some(part) => builder.part(part).build(),
+            None => builder.build(),
+        }
+    }
+
+    fn info(&self, place: &ModelPlace) -> Result<ModelInfo> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(info) = known().get(place) {
+            return Ok(info.clone());
+        }
+        let info = describe(place, self.pipeline(place)?)?;
+        let mut known = known();
+        known.retain(|other, _| other.id != place.id);
+        known.insert(place.clone(), info.clone());
+        Ok(info)
+    }
+}
+
+/// The final model of a run, and both networks of its newest checkpoint.
+fn places_of_run(path: &Path) -> Vec<ModelPlace> {
+    let Ok(folder) = RunFolder::read(path) else { return Vec::new() };
+    let name = report::Run::name_of(path);
+    let mut places = Vec::new();
+    if folder.finished().is_file() {
+        places.push(ModelPlace::new(name.clone(), &folder.finished(), None));
+    }
+    if let Some(checkpoint) = folder.latest() {
+        let parts = [("average", "ema"), ("weights", "network")];
+        places.extend(parts.map(|(what, part)| {
+            ModelPlace::new(format!("{name}, newest {what}"), &checkpoint, Some(part))
+        }));
+    }
+    places
+}
+
+fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
+    let metadata = pipeline.metadata().clone();
+    let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    let conditions = metadata.conditions();
+    let (contexts, classes) = match metadata.model.classes() {
+        None => (conditions, Vec::new()),
+        Some(_) => (Vec::new(), conditions),
+    };
+    let conditional = metadata.model.classes().is_some() && metadata.classes.null.is_none();
+    let pipeline = if conditional { pipeline.class("each") } else { pipeline };
+    let plan = pipeline.plan()?;
+    Ok(ModelInfo {
+        id: place.id.clone(),
+        about: format!("{height} x {width} x {channels}, {}", metadata.model.family()),
+        arguments: place.arguments(),
+        image: [height, width, channels],
+        classes,
+        contexts,
+        unconditional: !conditional,
+        sampler: match plan.scheduler {
+            Some(_) => "scheduler_config.json".to_string(),
+            None => plan.sampler.to_string(),
+        },
+        steps: plan.schedule.len(),
+        upscaler: matches!(metadata.model, ModelConfig::ImprovedSuperRes(_)),
+    })
+}
+
+impl Backend for Models {
+    fn models(&self) -> Vec<ModelInfo> {
+        // A checkpoint may be gone or half written at this moment.
+        self.places().iter().filter_map(|place| self.info(place).ok()).collect()
+    }
+
+    fn engine(self: Arc<Self>) -> Box<dyn Engine> {
+        Box::new(ModelsEngine::new(self))
+    }
+}
