@@ -282,7 +282,7 @@ impl View {
         let rate = self.run.log.curve("images_per_s").last().map_or(0.0, |(_, rate)| *rate);
         let drift = self.colours.as_ref().filter(|colours| colours.drifts());
         let numbers = format!(
-            "loss {}  gradient {}  rate {}  {rate:.0} images/s  waiting {waits:.0} %",
+            "loss {}  gradient {}  lr {}  {rate:.0} images/s  waiting {waits:.0} %",
             value("loss"),
             value("grad_norm"),
             value("lr")

@@ -260,7 +260,7 @@ class Settings {
       this.condition.append(field("Class", this.classes));
     }
     this.weights = info.contexts.map((name) => {
-      const value = make("output", { textContent: "0" });
+      const value = make("span", { textContent: "0" });
       const slider = make("input", { type: "range", min: -1, max: 2, step: 0.05, value: 0, name });
       slider.addEventListener("input", () => { value.textContent = slider.value; });
       this.condition.append(make("label", {}, `${name} `, value, slider));
@@ -351,7 +351,7 @@ const editor = {
     this.task.addEventListener("change", () => this.show());
     for (const name of ["strength", "brush"]) {
       const input = this.form.elements[name];
-      input.addEventListener("input", () => { this.form.elements[`${name}-value`].textContent = input.value; this.draw(); });
+      input.addEventListener("input", () => { $(`#${name}-value`).textContent = input.value; this.draw(); });
     }
     this.form.elements.clear.addEventListener("click", () => this.clear());
     starts(this.form, this.settings, $("#editor .output"), () => this.body());
