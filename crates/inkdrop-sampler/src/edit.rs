@@ -260,7 +260,7 @@ fn blend(generated: &Tensor, known: &Tensor, mask: &Tensor) -> Result<Tensor, Sa
     Ok(generated.f_sub(known)?.f_mul(mask)?.f_add(known)?)
 }
 
-fn check_mask(images: &Tensor, mask: &Tensor) -> Result<(), SamplerError> {
+pub(crate) fn check_mask(images: &Tensor, mask: &Tensor) -> Result<(), SamplerError> {
     let (images, mask) = (images.size(), mask.size());
     let axes = mask.iter().zip(&images).enumerate();
     let fits = mask.len() == images.len() && { axes }

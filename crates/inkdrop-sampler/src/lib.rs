@@ -19,6 +19,7 @@ mod general_ode;
 mod guidance;
 mod heun;
 mod ipndm;
+mod known_part;
 mod likelihood;
 mod lms;
 mod pndm;
@@ -50,6 +51,7 @@ pub use guidance::{
 };
 pub use heun::{Churn, Edm, Heun, edm, heun};
 pub use ipndm::{Ipndm, ipndm};
+pub use known_part::{KnownPart, WithKnownPart};
 pub use likelihood::{FlowLikelihood, Trace};
 pub use lms::{Lms, lms};
 pub use pndm::{Plms, Pndm, plms, pndm};

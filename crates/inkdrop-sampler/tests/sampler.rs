@@ -11,6 +11,8 @@ mod edits;
 mod few_steps;
 #[path = "sampler/guidance.rs"]
 mod guidance;
+#[path = "sampler/known_parts.rs"]
+mod known_parts;
 #[path = "sampler/laws.rs"]
 mod laws;
 #[path = "sampler/likelihood.rs"]

@@ -106,7 +106,7 @@ impl Progress for PassProgress<'_> {
         let mut goes_on = false;
         for (id, range) in &self.jobs {
             let frame = || -> Option<Picture> {
-                let x = films.then(|| images()).flatten()?.x;
+                let x = films.then(images).flatten()?.x;
                 pictures::grid(&part(&x, range)?, pictures::scale(&x))
             };
             goes_on |= self.app.queue.step(id, (step, of), frame);
