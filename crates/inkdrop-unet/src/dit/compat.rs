@@ -56,11 +56,7 @@ impl DitArguments {
     pub fn config(&self) -> Result<DitConfig, ConfigError> {
         if self.class_dropout_prob <= 0.0 {
             let problem = "has no null class: expected a number above 0";
-            return Err(ConfigError::field(
-                "class_dropout_prob",
-                self.class_dropout_prob,
-                problem,
-            ));
+            return Err(ConfigError::field("class_dropout_prob", self.class_dropout_prob, problem));
         }
         Ok(DitConfig {
             size: self.input_size,
