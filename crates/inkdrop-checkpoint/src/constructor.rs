@@ -4,15 +4,15 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::error::Fault;
 use crate::limits::{Budget, DEPTH};
-use crate::pickle::{Heap, Object, Value};
+use crate::pickle::{Heap, Object, Value, scalar};
 
 /// Memory counted for a value besides its length, in bytes.
 const VALUE: u64 = 64;
 
 /// The call that constructed a network or another object: its class with all arguments.
 ///
-/// Programs of NVIDIA record it in each persistent object (`_init_args`, `_init_kwargs`). Infinities, tensors and
-/// other values that JSON lacks are null.
+/// Programs of NVIDIA record it in each persistent object (`_init_args`, `_init_kwargs`). NumPy's numbers are numbers,
+/// infinities null, and values that JSON lacks a text that names them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constructor {
     /// Keys of the object begin with this, up to its dot.
@@ -81,10 +81,23 @@ fn to_json(heap: &Heap, value: Value, budget: &mut Budget, depth: usize) -> Resu
             Json::from(&**text)
         }
         Value::Dict(at) => entries(heap, &heap.dicts[at as usize], budget, depth)?,
-        Value::Object(at) if !heap.objects[at as usize].entries.is_empty() => {
-            entries(heap, &heap.objects[at as usize].entries, budget, depth)?
-        }
-        _ => Json::Null,
+        Value::None => Json::Null,
+        Value::Object(at) => object(heap, &heap.objects[at as usize], budget, depth)?,
+        other => Json::from(other.kind()),
+    })
+}
+
+/// A subclass of a dictionary or a number of NumPy; the name of any other class.
+fn object(heap: &Heap, object: &Object, budget: &mut Budget, depth: usize) -> Result<Json, Fault> {
+    let class = &heap.texts[object.class as usize];
+    if !object.entries.is_empty() || class.ends_with("EasyDict") {
+        return entries(heap, &object.entries, budget, depth);
+    }
+    budget.take(class.len() as u64)?;
+    Ok(match scalar(heap, object) {
+        Some(Value::Int(number)) => Json::from(number),
+        Some(Value::Float(number)) => Number::from_f64(number).map_or(Json::Null, Json::Number),
+        _ => Json::from(format!("an object of class {class}")),
     })
 }
 

@@ -20,7 +20,7 @@ mod rebuild;
 mod scalars;
 mod value;
 
-pub(crate) use numpy::{Array, array};
+pub(crate) use numpy::{Array, array, scalar};
 pub(crate) use value::{
     Container, EmbeddedStorage, Heap, Object, Storage, Unsupported, Value, View,
 };

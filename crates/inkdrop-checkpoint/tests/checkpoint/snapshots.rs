@@ -80,7 +80,8 @@ fn the_arguments_of_a_network_and_of_what_is_around_it_are_kept() {
     assert_eq!((&*outer.class, &*inner.class), ("EDMPrecond", "SongUNet"));
     assert_eq!(outer.arguments, [json!(4)]);
     let keywords = json!({
-        "img_resolution": 4, "channel_mult": [1, 2], "sigma_max": null, "inner": {"a": 1}
+        "img_resolution": 4, "channel_mult": [1, 2], "sigma_max": null, "inner": {"a": 1},
+        "noise": 0.25, "count": 3, "kind": "a class or function"
     });
     assert_eq!(serde_json::Value::from(outer.keywords.clone()), keywords);
     assert_eq!(inner.keywords["in_channels"], 1);

@@ -64,7 +64,7 @@ impl DitConfig {
         }
     }
 
-    /// A small network for the sprites, 16 × 16 pixels with five classes: 2.1 million parameters.
+    /// A small network for the sprites, 16 × 16 pixels with five classes: 1.87 million parameters.
     pub fn sprites() -> Self {
         Self {
             size: 16,

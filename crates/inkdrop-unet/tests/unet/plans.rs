@@ -56,7 +56,7 @@ fn presets_have_the_published_sizes() {
         ("unet2d_cifar10", 35.75, Some(12.4)),
         ("lucid", 35.71, None),
         ("lucid_classes", 38.39, None),
-        ("dit_sprites", 2.16, None),
+        ("dit_sprites", 1.87, None),
     ];
     let edm = Preset::ALL.iter().filter(|preset| preset.name.starts_with("edm"));
     let dit = Preset::ALL
