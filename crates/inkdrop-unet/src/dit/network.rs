@@ -184,7 +184,7 @@ impl<B: Block, C: Convolution> Body<B, C> {
         let [torso, full] = self.dtypes;
         let h = self.patches.forward(&x.f_to_kind(torso)?)?; // [B, D, H/p, W/p]
         let h = h.f_flatten(2, -1)?.f_transpose(1, 2)?; // [B, T, D]
-        let mut h = h.f_to_kind(full)?.f_add(&*self.positions)?.f_to_kind(torso)?;
+        let mut h = h.f_to_kind(full)?.f_add(&self.positions)?.f_to_kind(torso)?;
         for block in &self.blocks {
             h = block.forward(&h, conditioning, mode)?;
         }
