@@ -62,6 +62,7 @@ fn small(config: &mut ModelConfig) {
             (config.size, config.features, config.blocks) = (size, 32, 1);
             config.classes = Some(10);
         }
+        ModelConfig::Dit(config) => (config.size, config.depth) = (16, 2),
         ModelConfig::Edm(config) => (config.size, config.features, config.blocks) = (16, 32, 1),
         ModelConfig::Edm2(config) => (config.size, config.features, config.blocks) = (16, 32, 1),
         ModelConfig::Improved(config) | ModelConfig::ImprovedSuperRes(config) => {

@@ -67,10 +67,10 @@ pub fn idle() -> impl Network {
     FnNetwork::new(|x, _, _| Ok(x.shallow_clone()))
 }
 
-/// Dropout rate and gradient checkpointing of a config; `None` if the family has neither.
+/// Dropout rate and gradient checkpointing of a config; `None` if the family has not both.
 pub fn training_options(config: &mut ModelConfig) -> Option<(&mut f64, &mut bool)> {
     match config {
-        ModelConfig::Context(_) => None,
+        ModelConfig::Context(_) | ModelConfig::Dit(_) => None,
         ModelConfig::Ddpm(config) => Some((&mut config.dropout, &mut config.checkpoint)),
         ModelConfig::Edm(config) => Some((&mut config.dropout, &mut config.checkpoint)),
         ModelConfig::Edm2(config) => Some((&mut config.dropout, &mut config.checkpoint)),

@@ -37,7 +37,7 @@ pub(crate) fn assemble(
     len: u64,
 ) -> Result<StateDict, Fault> {
     let heap = &pickle.heap;
-    let Leaves { tensors: leaves, unsupported, skipped } = flatten(pickle, objects)?;
+    let Leaves { tensors: leaves, unsupported, skipped, constructors } = flatten(pickle, objects)?;
     let order = leaves.iter().map(|(name, _)| name.clone()).collect();
     let layout = |(name, at): (String, usize)| (name, UnsupportedTensor::of(&heap.unsupported[at]));
     let mut unsupported: BTreeMap<_, _> = unsupported.into_iter().map(layout).collect();
@@ -73,7 +73,7 @@ pub(crate) fn assemble(
         refuse_object(pickle)?;
     }
     let metadata = BTreeMap::new();
-    Ok(StateDict { tensors, unsupported, metadata, format, skipped, order })
+    Ok(StateDict { tensors, unsupported, metadata, format, skipped, order, constructors })
 }
 
 /// Returns an error for a file that holds one object without tensors.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::constructor::Constructor;
 use crate::error::{Fault, shown};
 use crate::limits::{Budget, DEPTH, ENTRIES};
 use crate::pickle::{Container, Heap, Object, Pickle, Value};
@@ -18,6 +19,8 @@ pub(crate) struct Leaves {
     pub(crate) unsupported: Vec<(String, usize)>,
     /// Names of all other values.
     pub(crate) skipped: Vec<String>,
+    /// Calls that constructed objects with tensors, an outer one before those in it.
+    pub(crate) constructors: Vec<Constructor>,
 }
 
 /// Collects the leaves of a pickle.
@@ -97,10 +100,22 @@ impl Visitor<'_, '_> {
             self.budget.take(searched.iter().sum::<usize>() as u64)?;
         }
         match object.state.and_then(|state| module(heap, state)) {
-            Some(members) => self.entries(&members, depth),
+            Some(members) => {
+                self.constructor(object, depth)?;
+                self.entries(&members, depth)
+            }
             None if object.entries.is_empty() => self.skip(depth),
             None => self.entries(&object.entries, depth),
         }
+    }
+
+    /// Records the call that constructed a module.
+    fn constructor(&mut self, object: &Object, depth: usize) -> Result<(), Fault> {
+        let prefix = if depth > 0 { format!("{}.", self.name) } else { String::new() };
+        self.budget.take(prefix.len() as u64)?;
+        let call = Constructor::of(&self.pickle.heap, object, &prefix, self.budget)?;
+        self.leaves.constructors.extend(call);
+        Ok(())
     }
 
     fn skip(&mut self, depth: usize) -> Result<(), Fault> {

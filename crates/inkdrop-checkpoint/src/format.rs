@@ -11,6 +11,8 @@ pub enum Format {
     TorchZip,
     /// torch.save before PyTorch 1.6: pickles and raw storages.
     TorchLegacy,
+    /// pickle.dump: one pickle with its storages inside, such as a network snapshot of EDM.
+    Pickle,
     /// NumPy arrays in a zip archive.
     Npz,
     /// Not a file: weights of a network in memory.
@@ -24,6 +26,7 @@ impl fmt::Display for Format {
             Self::Safetensors => "safetensors",
             Self::TorchZip => "PyTorch (torch.save, zip)",
             Self::TorchLegacy => "PyTorch (torch.save, before 1.6)",
+            Self::Pickle => "Python pickle (pickle.dump)",
             Self::Npz => "NumPy (npz)",
             Self::Memory => "in memory",
         })

@@ -9,7 +9,7 @@ use crate::arrays::arrays;
 use crate::assemble::{Storages, assemble};
 use crate::error::Fault;
 use crate::limits::Budget;
-use crate::{Format, StateDict, pickle};
+use crate::{Constructor, Format, StateDict, pickle, pickle_dump};
 
 /// Size in bytes of every storage, and of the values of every file.
 const VALUES: usize = 256;
@@ -22,6 +22,17 @@ pub fn pickle(program: &[u8]) {
     let _ = arrays(&pickle, len);
     let weights = assemble(&pickle, &mut Zeros, &mut objects, Format::TorchZip, len);
     weights.iter().for_each(look);
+}
+
+/// Reads a pickle of pickle.dump, such as a network snapshot; returns the calls that it records.
+pub fn snapshot(program: &[u8]) -> Vec<Constructor> {
+    let len = program.len() as u64;
+    let mut objects = Budget::new("objects", len);
+    let Ok(pickle) = pickle::read_dump(&mut &*program, &mut objects) else { return Vec::new() };
+    let Ok(weights) = pickle_dump::read(&pickle, &mut objects, len) else { return Vec::new() };
+    look(&weights);
+    let parts = weights.parts().into_iter().filter_map(|part| weights.part(Some(&part)).ok());
+    parts.flat_map(|part| part.constructors().cloned().collect::<Vec<_>>()).collect()
 }
 
 /// Reads a file of any format.

@@ -217,6 +217,7 @@ impl StateDict {
             format: self.format,
             skipped: self.skipped.clone(),
             order: self.order.iter().filter_map(name).collect(),
+            constructors: self.constructors.iter().filter_map(|call| call.below(prefix)).collect(),
             ..part
         }
     }

@@ -5,6 +5,9 @@
 //! other name creates an inert object ([`Object`]), and names that run code are refused
 //! ([`forbidden`]). Memory is counted against a budget before it is allocated. Values are stored in an
 //! arena, so deep nesting and recursive lists need no special case.
+//!
+//! Files of pickle.dump have two more names: storages as bytes, and persistent objects of NVIDIA's programs,
+//! whose text of a program is a string like any other.
 
 mod calls;
 mod containers;
@@ -17,8 +20,10 @@ mod rebuild;
 mod scalars;
 mod value;
 
-pub(crate) use numpy::{Array, array};
-pub(crate) use value::{Container, Heap, Object, Storage, Unsupported, Value, View};
+pub(crate) use numpy::{Array, array, scalar};
+pub(crate) use value::{
+    Container, EmbeddedStorage, Heap, Object, Storage, Unsupported, Value, View,
+};
 
 use std::io::BufRead;
 
@@ -34,7 +39,21 @@ pub(crate) struct Pickle {
     pub(crate) root: Value,
 }
 
-/// Reads one pickle, and no byte after it.
+/// The function that wrote a pickle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// torch.save, which keeps storages beside the pickle.
+    TorchSave,
+    /// pickle.dump, whose storages are bytes in the pickle: a torch.save stream of one storage each.
+    PickleDump,
+}
+
+/// Reads one pickle of torch.save, and no byte after it.
 pub(crate) fn read(input: &mut dyn BufRead, budget: &mut Budget) -> Result<Pickle, Fault> {
-    machine::Machine::new(input, budget).run()
+    machine::Machine::new(input, budget, Writer::TorchSave).run()
+}
+
+/// Reads one pickle of pickle.dump, and no byte after it.
+pub(crate) fn read_dump(input: &mut dyn BufRead, budget: &mut Budget) -> Result<Pickle, Fault> {
+    machine::Machine::new(input, budget, Writer::PickleDump).run()
 }

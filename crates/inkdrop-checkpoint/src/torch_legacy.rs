@@ -1,14 +1,15 @@
 //! torch.save's format before PyTorch 1.6: several pickles, then the storages.
 
 use std::collections::HashMap;
-use std::io::SeekFrom;
+use std::io::{Cursor, SeekFrom};
+use std::ops::Range;
 
 use crate::assemble::{Storages, assemble};
 use crate::error::{Fault, shown};
 use crate::limits::Budget;
-use crate::pickle::{self, Pickle, Value};
-use crate::source::{EXPECTED, Source};
-use crate::{Format, StateDict};
+use crate::pickle::{self, Pickle, Storage, Value};
+use crate::source::Source;
+use crate::{Format, StateDict, pickle_dump};
 
 /// Magic number at the start of the file, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -16,13 +17,50 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// Version of the format.
 const PROTOCOL: i64 = 1001;
 
-/// Reads a file of this length. Any other pickle is read as well, so that a name that runs code is found
-/// before the file is called one of another kind.
+/// Reads a file of this length, which is a single pickle if it does not start with the magic number.
 pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault> {
     let mut objects = Budget::new("objects", len);
-    let mut next = |source: &mut dyn Source| pickle::read(source, &mut objects);
-    check_magic(&next(source)?)?;
-    match next(source)?.root {
+    let first = pickle::read_dump(source, &mut objects)?;
+    if !is_magic(&first) {
+        return pickle_dump::read(&first, &mut objects, len);
+    }
+    let Saved { pickle, keys } = saved(source, &mut objects)?;
+    let mut storages = Sections { places: places(source, len, &pickle, &keys)?, source };
+    assemble(&pickle, &mut storages, &mut objects, Format::TorchLegacy, len)
+}
+
+/// The storage of a stream in memory that holds nothing else, as pickles of storages have it, and where its
+/// values are.
+pub(crate) fn storage(
+    stream: &[u8],
+    objects: &mut Budget,
+) -> Result<(Storage, Range<usize>), Fault> {
+    let wrong = || Fault::Problem("a pickled storage is not a stream of torch.save".to_string());
+    let mut source = Cursor::new(stream);
+    if !is_magic(&pickle::read(&mut source, objects)?) {
+        return Err(wrong());
+    }
+    let Saved { pickle, keys } = saved(&mut source, objects)?;
+    let Value::Storage(at) = pickle.root else { return Err(wrong()) };
+    let storage = &pickle.heap.storages[at as usize];
+    let places = places(&mut source, stream.len() as u64, &pickle, &keys)?;
+    let (start, size) = places.get(&*storage.key).copied().ok_or_else(wrong)?;
+    let start = start as usize;
+    Ok((storage.clone(), start..start + size as usize))
+}
+
+/// What follows the magic number, before the storages.
+struct Saved {
+    /// What was saved.
+    pickle: Pickle,
+    /// The list of the storages' keys.
+    keys: Pickle,
+}
+
+/// Reads the pickles after the magic number.
+fn saved(source: &mut dyn Source, objects: &mut Budget) -> Result<Saved, Fault> {
+    let mut next = || pickle::read(source, objects);
+    match next()?.root {
         Value::Int(PROTOCOL) => {}
         other => {
             return Err(Fault::Problem(format!(
@@ -31,20 +69,12 @@ pub(crate) fn read(source: &mut dyn Source, len: u64) -> Result<StateDict, Fault
             )));
         }
     }
-    next(source)?; // what machine wrote it; values are little-endian on every machine
-    let pickle = next(source)?;
-    let keys = next(source)?;
-    let mut storages = Sections { places: places(source, len, &pickle, &keys)?, source };
-    assemble(&pickle, &mut storages, &mut objects, Format::TorchLegacy, len)
+    next()?; // what machine wrote it; values are little-endian on every machine
+    Ok(Saved { pickle: next()?, keys: next()? })
 }
 
-fn check_magic(pickle: &Pickle) -> Result<(), Fault> {
-    match pickle.root {
-        Value::Bytes(at) if *pickle.heap.bytes[at as usize] == MAGIC => Ok(()),
-        _ => {
-            Err(Fault::Problem(format!("it is a Python pickle, but not of torch.save; {EXPECTED}")))
-        }
-    }
+fn is_magic(pickle: &Pickle) -> bool {
+    matches!(pickle.root, Value::Bytes(at) if *pickle.heap.bytes[at as usize] == MAGIC)
 }
 
 /// Offset and size in bytes of each storage.

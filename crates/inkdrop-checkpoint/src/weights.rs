@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::atomic::write_atomic;
 use crate::pickle::Unsupported;
-use crate::{CheckpointError, Format, reading, safetensors};
+use crate::{CheckpointError, Constructor, Format, reading, safetensors};
 
 /// State dict: tensors on the CPU by name, with JSON metadata.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub struct StateDict {
     pub(crate) format: Format,
     pub(crate) skipped: Vec<String>,
     pub(crate) order: Vec<String>,
+    pub(crate) constructors: Vec<Constructor>,
 }
 
 /// A tensor that was left out, since its dtype or layout is not supported.
@@ -45,8 +46,8 @@ impl StateDict {
         Self { tensors: params.iter().map(entry).collect(), ..Self::default() }
     }
 
-    /// Reads a file of weights: safetensors, torch.save (`.pt`, `.pth`; zip and old format), or
-    /// `.npz`. The format is detected by its contents, not by its name.
+    /// Reads a file of weights: safetensors, torch.save (`.pt`, `.pth`; zip and old format), pickle.dump
+    /// (network snapshots of EDM and EDM2, `.pkl`), or `.npz`. The format is detected by its contents, not by its name.
     ///
     /// Nested dictionaries become names with dots: `{"model": {"conv.weight": …}}` is
     /// `model.conv.weight`. A whole module, as torch.save(model) writes it, gives its state dict.
@@ -98,6 +99,12 @@ impl StateDict {
     /// Empty for other formats, which have no order.
     pub fn order(&self) -> &[String] {
         &self.order
+    }
+
+    /// The calls that constructed the object whose tensors these are, and the objects around it, outermost first.
+    /// Empty for files that do not record them.
+    pub fn constructors(&self) -> impl Iterator<Item = &Constructor> {
+        self.constructors.iter().filter(|call| call.prefix.is_empty())
     }
 
     /// Adds a tensor, or replaces the one with this name.

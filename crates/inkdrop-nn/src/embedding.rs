@@ -1,7 +1,7 @@
 //! Sinusoidal timestep embeddings in the published forms, and the sprites notebook's embedding MLP.
 
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Kind, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::{Activation, Mlp, Scope};
 
@@ -135,6 +135,38 @@ pub fn fourier_embedding(t: &Tensor, frequencies: &Tensor) -> Result<Tensor> {
     let turns = t.f_mul(&frequencies.f_unsqueeze(0)?)?;
     let angles = turns.f_mul_scalar(2.0)?.f_mul_scalar(std::f64::consts::PI)?;
     Ok(Tensor::f_cat(&[&t, &angles.f_sin()?, &angles.f_cos()?], -1)?)
+}
+
+/// Fixed sinusoidal embedding of the positions of a square grid: sines and cosines of the column, then of the row
+/// (Vaswani et al. 2017 along each axis; Peebles & Xie 2023).
+///
+/// ```
+/// use inkdrop_nn::position_embedding_2d;
+///
+/// let e = position_embedding_2d(64, 4)?;
+/// assert_eq!(e.size(), [16, 64]);
+/// assert_eq!(e.double_value(&[4, 0]), 0.0); // sin 0: the second row begins in column 0
+/// assert_eq!(e.double_value(&[4, 32]), 1f64.sin() as f32 as f64); // sin 1 of its row
+/// # Ok::<(), inkdrop_torch::TorchError>(())
+/// ```
+///
+/// # Shapes
+/// - dim: a multiple of 4
+/// - returns [side·side, dim] in f32; each axis has sin(n·f_i), then cos(n·f_i), f_i = 10000^(−i/(dim/4))
+///
+/// # Errors
+/// libtorch cannot allocate it.
+pub fn position_embedding_2d(dim: i64, side: i64) -> Result<Tensor> {
+    let quarter = dim / 4;
+    let double = (Kind::Double, Device::Cpu);
+    let exponents = Tensor::f_arange(quarter, double)?.f_div_scalar(quarter as f64)?;
+    let frequencies = exponents.f_mul_scalar(-(10000f64.ln()))?.f_exp()?;
+    let angles = Tensor::f_arange(side, double)?.f_outer(&frequencies)?;
+    let axis = Tensor::f_cat(&[angles.f_sin()?, angles.f_cos()?], 1)?; // [side, dim/2]
+    let shape = [side, side, 2 * quarter];
+    let (columns, rows) = (axis.f_unsqueeze(0)?.f_expand(shape, false)?, axis.f_unsqueeze(1)?);
+    let both = Tensor::f_cat(&[columns, rows.f_expand(shape, false)?], 2)?;
+    Ok(both.f_reshape([side * side, dim])?.f_to_kind(Kind::Float)?)
 }
 
 /// t·exp(exponents), [B, half].

@@ -9,6 +9,7 @@ mod conv;
 mod cuda_graph;
 mod embedding;
 mod fn_network;
+mod layer_norm;
 mod linear;
 mod magnitude;
 mod memory_attention;
@@ -36,11 +37,12 @@ pub use context::{ConvUnit, ResidualConvBlock, UnetDown, UnetUp};
 pub use conv::{Conv, ConvConfig, ConvTranspose2d};
 pub use cuda_graph::CudaGraphNetwork;
 pub use embedding::{
-    EmbedFc, diffusers_embedding, fourier_embedding, lucid_embedding, positional_embedding,
-    timestep_embedding,
+    EmbedFc, diffusers_embedding, fourier_embedding, lucid_embedding, position_embedding_2d,
+    positional_embedding, timestep_embedding,
 };
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
-pub use linear::{Embedding, Linear, Mlp};
+pub use layer_norm::modulated_layer_norm;
+pub use linear::{CompiledLinear, Embedding, Linear, Mlp};
 pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};
 pub use memory_attention::{MemoryAttention, MemoryAttentionConfig, MemoryAttentionKeys};
 pub use modulation::{

@@ -1,7 +1,7 @@
 //! The fully connected layer, the MLP of two layers and the embedding table.
 
 use inkdrop_torch::Result;
-use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::{Activation, CompiledConv, ConvConfig, Init, Scope, Weight};
 
@@ -94,7 +94,10 @@ impl Linear {
     }
 
     /// Concatenates the outputs of several layers into one layer without gradients.
-    pub(crate) fn concat(layers: &[&Self]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The layers take inputs of different widths, or there are none.
+    pub fn concat(layers: &[&Self]) -> Result<Self> {
         let _guard = no_grad_guard();
         let weights: Vec<&Tensor> = layers.iter().map(|layer| &*layer.weight).collect();
         let biases = layers.iter().map(|layer| layer.bias()).collect::<Result<Vec<_>>>()?;
@@ -125,6 +128,17 @@ impl Linear {
         Ok(Self { weight: joined(&weight)?, bias: Some(joined(&bias)?) })
     }
 
+    /// Compiles the layer for inference on tokens.
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn compile(&self, pack: bool) -> Result<CompiledLinear> {
+        Ok(match pack && self.weight.device() == Device::Cpu {
+            true => CompiledLinear::Pointwise(Self::as_pointwise(&[self], pack)?),
+            false => CompiledLinear::Plain(self.detached()?),
+        })
+    }
+
     /// Number of output features.
     pub(crate) fn outputs(&self) -> i64 {
         self.weight.size()[0]
@@ -138,6 +152,34 @@ impl Linear {
     /// x has another last axis.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.weight, self.bias.as_deref())?)
+    }
+}
+
+/// A fully connected layer on the tokens of each image, for inference.
+#[derive(Debug, Clone)]
+pub enum CompiledLinear {
+    /// libtorch's ordinary operation, on a GPU.
+    Plain(Linear),
+    /// A 1×1 convolution, packed where that is supported. Unlike a matrix product over all tokens of a batch, its
+    /// rounding does not depend on the number of images.
+    Pointwise(CompiledConv),
+}
+
+impl CompiledLinear {
+    /// # Shapes
+    /// - x: [B, T, inputs]
+    /// - returns [B, T, outputs]
+    ///
+    /// # Errors
+    /// x has another last axis.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain(linear) => linear.forward(x),
+            Self::Pointwise(conv) => {
+                let pixels = x.f_transpose(1, 2)?.f_unsqueeze(-1)?; // [B, inputs, T, 1]
+                Ok(conv.forward(&pixels)?.f_squeeze_dim(-1)?.f_transpose(1, 2)?)
+            }
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Init {
     Uniform(f64),
     /// Standard normal: PyTorch's default for embedding tables.
     Normal,
+    /// Normal with this standard deviation.
+    ScaledNormal(f64),
     /// A constant.
     Constant(f64),
 }
@@ -214,6 +216,7 @@ impl Params {
         let tensor = match init {
             Init::Constant(value) => tensor.f_fill_(value)?,
             Init::Normal => tensor.f_normal_(0.0, 1.0)?,
+            Init::ScaledNormal(std) => tensor.f_normal_(0.0, std)?,
             Init::Uniform(bound) => tensor.f_uniform_(-bound, bound)?,
             Init::FanIn(fan_in) => {
                 let bound = 3f64.sqrt() * ((1f64 / 3.0).sqrt() / (fan_in as f64).sqrt());
@@ -247,6 +250,11 @@ impl Scope<'_> {
     /// The same scope, with all parameters in full precision.
     pub fn full(&mut self) -> Scope<'_> {
         Scope { kind: self.params.kind, prefix: self.prefix.clone(), params: self.params }
+    }
+
+    /// The dtype of parameters in full precision.
+    pub fn full_kind(&self) -> Kind {
+        self.params.kind
     }
 
     /// Adds a trained parameter in full precision.

@@ -320,8 +320,8 @@ pub(crate) fn quantile(index: i64) -> f64 {
     (index as f64 + 0.5) / ContinuousProcess::QUANTILES as f64
 }
 
-/// The loss for a process of continuous noise levels: the error of F, which has weight 1 at every noise
-/// level (Karras et al. 2022, eq. 8; for flows, Lipman et al. 2023, eq. 14).
+/// The loss for a process of continuous noise levels: the error of F, with weight 1 at every noise level (Karras et
+/// al. 2022, eq. 8; for flows, Lipman et al. 2023, eq. 14) or that of [`Preconditioning::loss_weight`].
 #[derive(Debug)]
 pub struct ContinuousObjective {
     process: ContinuousProcess,
@@ -406,11 +406,12 @@ impl ContinuousObjective {
 
     /// The weight of each image on the error of F.
     fn weights(&self, levels: &[NoiseLevel], coefs: &[PreconditioningCoefs]) -> Vec<f64> {
+        let own = &self.process.config.preconditioning;
         let weight = |(level, coefs): (&NoiseLevel, &PreconditioningCoefs)| {
             let snr = level.sigma().powi(-2);
             // An error of F is c_out² times as large as one of x0, squared.
             match self.config.weighting {
-                Weighting::None => 1.0,
+                Weighting::None => own.loss_weight(*level),
                 Weighting::Snr => snr * coefs.output.powi(2),
                 Weighting::MinSnr { gamma } => snr.min(gamma) * coefs.output.powi(2),
                 Weighting::SoftMinSnr { gamma } => {

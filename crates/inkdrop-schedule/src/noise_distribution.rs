@@ -61,6 +61,7 @@ impl NoiseDistribution {
             Preconditioning::Ve => Self::LogUniform { sigma_min: 0.02, sigma_max: 100.0 },
             Preconditioning::Vp(_) | Preconditioning::Iddpm => Self::Uniform,
             Preconditioning::Flow { .. } => Self::LogitNormal { mean: 0.0, std: 1.0 },
+            Preconditioning::FlowSample { .. } => Self::LogitNormal { mean: 0.8, std: 0.8 },
             Preconditioning::TrigFlow { .. } => Self::LogNormal { mean: -1.0, std: 1.4 },
             _ => Self::LogNormal { mean: -1.2, std: 1.2 },
         }

@@ -59,6 +59,13 @@ pub enum Preconditioning {
         #[serde(default = "thousand")]
         time_scale: f64,
     },
+    /// Flow matching where F predicts the data: D(x; σ) = F, on the linear path, trained by the error of the velocity
+    /// (x_t − F)/t (Li & He 2025, "Back to Basics: Let Denoising Generative Models Denoise").
+    FlowSample {
+        /// c_noise = time_scale·t; > 0, 1000 by default.
+        #[serde(default = "thousand")]
+        time_scale: f64,
+    },
     /// MeanFlow: F predicts the mean velocity from t down to another time r on the path z = (1 − t)·x0 + t·ε
     /// (Geng et al. 2025, "Mean Flows for One-step Generative Modeling"); c_noise = time_scale·t, and the
     /// network also receives time_scale·(t − r).
@@ -157,7 +164,9 @@ impl Preconditioning {
             Self::Flow { path: FlowPath::Vp(range), time_scale } => {
                 [betas(range), vec![("time_scale", *time_scale)]].concat()
             }
-            Self::Flow { time_scale, .. } | Self::MeanFlow { time_scale } => {
+            Self::Flow { time_scale, .. }
+            | Self::FlowSample { time_scale }
+            | Self::MeanFlow { time_scale } => {
                 vec![("time_scale", *time_scale)]
             }
         };
@@ -176,7 +185,9 @@ impl Preconditioning {
             Self::Ve => (0.02, 100.0),
             Self::Iddpm => (0.002, 81.0),
             Self::Flow { path: FlowPath::Vp(betas), .. } => (betas.sigma(1e-3), betas.sigma(1.0)),
-            Self::Flow { .. } | Self::MeanFlow { .. } => (1e-3, f64::INFINITY),
+            Self::Flow { .. } | Self::FlowSample { .. } | Self::MeanFlow { .. } => {
+                (1e-3, f64::INFINITY)
+            }
         }
     }
 
@@ -234,10 +245,20 @@ impl Preconditioning {
                 let (skip, output, input) = path.coefs(a, b);
                 coefs(skip, output, input)
             }
+            Self::FlowSample { .. } => coefs(0.0, 1.0, 1.0 / (a + b)),
             Self::MeanFlow { .. } => {
                 let (skip, output, input) = FlowPath::Linear.coefs(a, b);
                 coefs(skip, output, input)
             }
+        }
+    }
+
+    /// The weight of the squared error of F that its paper trains with: 1, or 1/t² for `FlowSample`, whose error of the
+    /// velocity is that of F over t; t is at least 0.05 in it (Li & He 2025, section 4).
+    pub fn loss_weight(&self, level: NoiseLevel) -> f64 {
+        match self {
+            Self::FlowSample { .. } => FlowPath::Linear.time(level).max(0.05).powi(-2),
+            _ => 1.0,
         }
     }
 
@@ -251,7 +272,9 @@ impl Preconditioning {
             Self::Ve => (0.5 * b / a).ln(),
             Self::Iddpm => iddpm_timestep(b / a) as f64,
             Self::Flow { path, time_scale } => time_scale * path.time(level),
-            Self::MeanFlow { time_scale } => time_scale * FlowPath::Linear.time(level),
+            Self::FlowSample { time_scale } | Self::MeanFlow { time_scale } => {
+                time_scale * FlowPath::Linear.time(level)
+            }
             Self::TrigFlow { sigma_data } => b.atan2(a * sigma_data),
         }
     }
@@ -383,7 +406,7 @@ pub fn iddpm_sigmas() -> Vec<f32> {
 mod tests {
     use super::*;
 
-    const ALL: [Preconditioning; 9] = [
+    const ALL: [Preconditioning; 10] = [
         Preconditioning::Edm { sigma_data: 0.5 },
         Preconditioning::EdmVelocity { sigma_data: 0.5 },
         Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 },
@@ -396,6 +419,7 @@ mod tests {
             time_scale: 1.0,
         },
         Preconditioning::TrigFlow { sigma_data: 0.5 },
+        Preconditioning::FlowSample { time_scale: 1.0 },
     ];
 
     /// Table 1 of Karras et al. 2022, in the coordinates x0 + σ·ε.
@@ -442,12 +466,33 @@ mod tests {
     /// Every preconditioning tends to D(x; σ) = x as σ goes to its minimum.
     #[test]
     fn without_noise_the_denoiser_is_the_identity() {
-        for preconditioning in ALL {
+        // A network that predicts the data itself has no skip connection around it.
+        let skips = |p: &&Preconditioning| !matches!(p, Preconditioning::FlowSample { .. });
+        for preconditioning in ALL.iter().filter(skips) {
             let sigma = 0.002;
             let coefs = preconditioning.coefs(preconditioning.level(sigma));
             assert!((coefs.skip - 1.0).abs() < 0.01, "{preconditioning:?} {coefs:?}");
             assert!(coefs.output.abs() < 0.01, "{preconditioning:?} {coefs:?}");
         }
+    }
+
+    /// Li & He 2025, table 1: v = (x_t − x0)/t on the path x_t = (1 − t)·x0 + t·ε.
+    #[test]
+    fn the_error_of_the_velocity_is_that_of_the_data_over_t() {
+        let process = Preconditioning::FlowSample { time_scale: 1000.0 };
+        let velocity = Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1000.0 };
+        for t in [0.06, 0.5, 0.9, 1.0] {
+            let level = FlowPath::Linear.level(t);
+            let (coefs, v) = (process.coefs(level), velocity.coefs(level));
+            assert_eq!((coefs.skip, coefs.output), (0.0, 1.0));
+            assert!(
+                (coefs.input - v.input).abs() < 1e-12 && (coefs.time - 1000.0 * t).abs() < 1e-9
+            );
+            // x0 = skip·x + output·v: an error of v is output times as large in x0.
+            assert!((process.loss_weight(level) * v.output.powi(2) - 1.0).abs() < 1e-9, "{t}");
+        }
+        assert_eq!(process.loss_weight(FlowPath::Linear.level(0.01)).round(), 400.0);
+        assert_eq!(velocity.loss_weight(FlowPath::Linear.level(0.01)), 1.0);
     }
 
     #[test]

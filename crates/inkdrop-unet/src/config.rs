@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::UnetSpec;
 use crate::{
-    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, Edm2Config, Edm2Unet,
-    EdmConfig, EdmUnet, ImageSize, ImprovedConfig, LucidConfig, Plan, Unet, Unet2dConfig,
+    BuildError, ConfigError, ContextConfig, ContextUnet, DdpmConfig, Dit, DitConfig, Edm2Config,
+    Edm2Unet, EdmConfig, EdmUnet, ImageSize, ImprovedConfig, LucidConfig, Plan, Unet, Unet2dConfig,
 };
 
 /// Config of a network of any family, in the form of config files and checkpoints.
@@ -18,6 +18,8 @@ pub enum ModelConfig {
     Context(ContextConfig),
     /// nanodiffusion's U-Net.
     Ddpm(DdpmConfig),
+    /// DiT, the diffusion transformer.
+    Dit(DitConfig),
     /// EDM's SongUNet and DhariwalUNet.
     Edm(EdmConfig),
     /// EDM2's U-Net.
@@ -35,18 +37,20 @@ pub enum ModelConfig {
 /// A checked config: many families are a [`Unet`].
 enum Architecture<'a> {
     Context(&'a ContextConfig),
+    Dit(&'a DitConfig),
     Edm(&'a EdmConfig),
     Edm2(&'a Edm2Config),
     Unet(Box<UnetSpec>),
 }
 
 impl ModelConfig {
-    /// The family's name: `context`, `ddpm`, `edm`, `edm2`, `improved`, `improved-super-res`, `unet2d` or
+    /// The family's name: `context`, `ddpm`, `dit`, `edm`, `edm2`, `improved`, `improved-super-res`, `unet2d` or
     /// `lucid`.
     pub fn family(&self) -> &'static str {
         match self {
             Self::Context(_) => "context",
             Self::Ddpm(_) => "ddpm",
+            Self::Dit(_) => "dit",
             Self::Edm(_) => "edm",
             Self::Edm2(_) => "edm2",
             Self::Improved(_) => "improved",
@@ -61,6 +65,7 @@ impl ModelConfig {
         let (channels, size) = match self {
             Self::Context(config) => (config.channels, ImageSize::square(config.size)),
             Self::Ddpm(config) => (config.channels, config.size),
+            Self::Dit(config) => (config.channels, ImageSize::square(config.size)),
             Self::Edm(config) => (config.channels, ImageSize::square(config.size)),
             Self::Edm2(config) => (config.channels, ImageSize::square(config.size)),
             Self::Improved(config) | Self::ImprovedSuperRes(config) => {
@@ -75,12 +80,15 @@ impl ModelConfig {
     /// Sets the image size. The weights do not depend on it.
     ///
     /// # Errors
-    /// A ContextUnet, whose weights depend on the size, and EDM's networks, whose layers are named by it.
+    /// A ContextUnet and DiT, whose weights depend on the size, and EDM's networks, whose layers are named by it.
     pub fn resize(&mut self, size: ImageSize) -> Result<(), ConfigError> {
         match self {
-            Self::Context(config) if size == ImageSize::square(config.size) => {}
-            Self::Context(config) => {
-                let problem = format!("cannot be: this network takes {0}x{0} only", config.size);
+            Self::Context(ContextConfig { size: own, .. })
+            | Self::Dit(DitConfig { size: own, .. })
+                if size == ImageSize::square(*own) => {}
+            Self::Context(ContextConfig { size: own, .. })
+            | Self::Dit(DitConfig { size: own, .. }) => {
+                let problem = format!("cannot be: this network takes {own}x{own} only");
                 return Err(ConfigError::field("size", size, problem));
             }
             Self::Ddpm(config) => config.size = size,
@@ -102,6 +110,7 @@ impl ModelConfig {
         match self {
             Self::Context(config) => config.channels,
             Self::Ddpm(config) => config.channels,
+            Self::Dit(config) => config.outputs,
             Self::Edm(config) => config.outputs,
             Self::Edm2(config) => config.channels,
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.outputs,
@@ -156,7 +165,7 @@ impl ModelConfig {
         match self {
             Self::Context(_) => None,
             Self::Ddpm(config) => config.classes,
-            Self::Edm(_) | Self::Edm2(_) | Self::Lucid(_) => {
+            Self::Dit(_) | Self::Edm(_) | Self::Edm2(_) | Self::Lucid(_) => {
                 self.null_class().map(|null| null.saturating_add(1))
             }
             Self::Improved(config) | Self::ImprovedSuperRes(config) => config.classes,
@@ -167,6 +176,7 @@ impl ModelConfig {
     /// The class id of no class, if the family has one by itself: one past the config's `classes`.
     pub fn null_class(&self) -> Option<i64> {
         match self {
+            Self::Dit(config) => config.classes,
             Self::Edm(config) => config.classes,
             Self::Edm2(config) => config.classes,
             Self::Lucid(config) => config.classes,
@@ -194,6 +204,10 @@ impl ModelConfig {
                 Architecture::Context(config)
             }
             Self::Ddpm(config) => Architecture::Unet(Box::new(config.spec()?)),
+            Self::Dit(config) => {
+                config.check()?;
+                Architecture::Dit(config)
+            }
             Self::Edm(config) => {
                 config.check_layers()?;
                 Architecture::Edm(config)
@@ -237,6 +251,7 @@ impl ModelConfig {
     pub fn plan_at(&self, size: &[i64]) -> Result<Plan, ConfigError> {
         let spec = match self.architecture()? {
             Architecture::Context(config) => return config.plan_at(size),
+            Architecture::Dit(config) => return config.plan_at(size),
             Architecture::Edm(config) => return config.plan_at(size),
             Architecture::Edm2(config) => return config.plan_at(size),
             Architecture::Unet(spec) => spec,
@@ -289,6 +304,7 @@ impl ModelConfig {
     fn build_in(&self, params: Params) -> Result<Box<dyn TrainableNetwork>, BuildError> {
         Ok(match self.architecture()? {
             Architecture::Context(config) => Box::new(ContextUnet::new(config, params)?),
+            Architecture::Dit(config) => Box::new(Dit::new(config, params)?),
             Architecture::Edm(config) => Box::new(EdmUnet::new(config, params)?),
             Architecture::Edm2(config) => Box::new(Edm2Unet::new(config, params)?),
             Architecture::Unet(spec) => Box::new(Unet::new(&spec, params)?),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ContextConfig, DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig,
-    Unet2dConfig,
+    ContextConfig, DdpmConfig, DitConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig,
+    ModelConfig, Unet2dConfig,
 };
 
 /// Names and shapes of a state_dict.
@@ -47,12 +47,12 @@ pub enum DetectError {
 }
 
 /// The families that can be detected.
-pub const FAMILIES: [&str; 7] = ["context", "ddpm", "edm", "edm2", "improved", "unet2d", "lucid"];
+pub const FAMILIES: [&str; 8] =
+    ["context", "ddpm", "dit", "edm", "edm2", "improved", "unet2d", "lucid"];
 
 /// Networks that are not supported, and parts of keys that they have: all of one entry.
-const UNSUPPORTED: [(&str, &[&str]); 10] = [
+const UNSUPPORTED: [(&str, &[&str]); 9] = [
     ("score_sde's network (Song et al. 2021)", &["all_modules."]),
-    ("DiT, a diffusion transformer", &["blocks.0.adaLN_modulation."]),
     ("U-ViT, a diffusion transformer", &["in_blocks.0.", "out_blocks.0."]),
     ("a text-conditional U-Net of latents (Stable Diffusion)", &["attn2.to_k."]),
     ("a transformer of diffusers", &["transformer_blocks.0."]),
@@ -64,11 +64,12 @@ const UNSUPPORTED: [(&str, &[&str]); 10] = [
 ];
 
 /// Prefixes of keys that only one family has, or one whose prefixes continue another one's.
-const MARKS: [(&str, &[&str]); 7] = [
+const MARKS: [(&str, &[&str]); 8] = [
     ("context", &["contextembed1.", "timeembed1."]),
     ("ddpm", &["downs.", "ups."]),
     // Its keys begin like nanodiffusion's, which has no lists of layers below `downs.`.
     ("lucid", &["downs.0.0.", "ups.0.0."]),
+    ("dit", &["x_embedder.", "final_layer."]),
     ("edm", &["map_layer0."]),
     ("edm2", &["emb_fourier.", "logvar_fourier."]),
     ("improved", &["input_blocks.", "output_blocks."]),
@@ -181,6 +182,7 @@ impl ModelConfig {
         let detected = match family {
             "context" => ContextConfig::detect(shapes),
             "ddpm" => DdpmConfig::detect(shapes),
+            "dit" => DitConfig::detect(shapes),
             "edm" => EdmConfig::detect(shapes),
             "edm2" => Edm2Config::detect(shapes),
             "improved" => ImprovedConfig::detect(shapes),

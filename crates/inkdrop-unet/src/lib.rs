@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod ddpm;
 mod detect;
+mod dit;
 mod edm;
 mod edm2;
 mod error;
@@ -23,6 +24,7 @@ pub use config::ModelConfig;
 pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig};
 pub use detect::{DetectError, DetectedArchitecture, FAMILIES, Shapes, UndeterminedField};
+pub use dit::{CompiledDit, Dit, DitArguments, DitConfig};
 pub use edm::{
     CompiledEdmUnet, EdmArchitecture, EdmArguments, EdmConfig, EdmDecoder, EdmEncoder,
     EdmTimeEmbedding, EdmUnet, SongConfig,

@@ -1,8 +1,8 @@
 //! The networks of the papers and of the published checkpoints, by name.
 
 use crate::{
-    ContextConfig, DdpmConfig, Edm2Config, EdmArchitecture, EdmConfig, ImprovedFlags, LucidConfig,
-    ModelConfig, SongConfig, Unet2dConfig,
+    ContextConfig, DdpmConfig, DitConfig, Edm2Config, EdmArchitecture, EdmConfig, ImprovedFlags,
+    LucidConfig, ModelConfig, SongConfig, Unet2dConfig,
 };
 
 /// A network and where it is from.
@@ -31,6 +31,9 @@ enum Make {
     EdmImagenet64,
     /// Channels of the images, and of the first level.
     Edm2([i64; 2]),
+    /// Features, blocks and heads for latents of ImageNet.
+    Dit([i64; 3]),
+    DitSprites,
     /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
 }
@@ -47,9 +50,13 @@ const fn edm2(name: &'static str, about: &'static str, widths: [i64; 2]) -> Pres
     Preset { name, about, make: Make::Edm2(widths) }
 }
 
+const fn dit(name: &'static str, about: &'static str, sizes: [i64; 3]) -> Preset {
+    Preset { name, about, make: Make::Dit(sizes) }
+}
+
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 44] = [
         Self {
             name: "sprites",
             about: "the sprites notebook's ContextUnet, 16x16, 5 contexts",
@@ -193,6 +200,15 @@ impl Preset {
         edm2("edm2_img64_m", "edm2-img64-m, 1000 classes", [3, 256]),
         edm2("edm2_img64_l", "edm2-img64-l, 1000 classes", [3, 320]),
         edm2("edm2_img64_xl", "edm2-img64-xl, 1000 classes", [3, 384]),
+        dit("dit_s2", "DiT-S/2: latents of 256x256, 1000 classes", [384, 12, 6]),
+        dit("dit_b2", "DiT-B/2: latents of 256x256, 1000 classes", [768, 12, 12]),
+        dit("dit_l2", "DiT-L/2: latents of 256x256, 1000 classes", [1024, 24, 16]),
+        dit("dit_xl2", "DiT-XL-2-256x256.pt: latents, 1000 classes", [1152, 28, 16]),
+        Self {
+            name: "dit_sprites",
+            about: "a small DiT for the sprites, 16x16, 5 classes",
+            make: Make::DitSprites,
+        },
     ];
 
     /// The network.
@@ -215,6 +231,8 @@ impl Preset {
             Make::Edm2([channels, features]) => {
                 ModelConfig::Edm2(Edm2Config { channels, ..Edm2Config::imagenet512(features) })
             }
+            Make::Dit(sizes) => ModelConfig::Dit(DitConfig::imagenet256(sizes)),
+            Make::DitSprites => ModelConfig::Dit(DitConfig::sprites()),
             Make::Flags(flags) => ImprovedFlags::parse(flags.split_whitespace())
                 .and_then(|flags| flags.model())
                 .expect("the flags of the presets are those of the READMEs"),

@@ -5,6 +5,7 @@ mod unet {
     mod configs;
     mod context;
     mod detect;
+    mod dit;
     mod every;
     mod forward_mode;
     mod inference;

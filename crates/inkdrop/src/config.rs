@@ -139,12 +139,13 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub static BUILT_IN: [BuiltIn; 10] = [
+pub static BUILT_IN: [BuiltIn; 11] = [
     built_in!("sprites"),
     built_in!("sprites-notebook"),
     built_in!("sprites-classes"),
     built_in!("sprites-edm"),
     built_in!("sprites-flow"),
+    built_in!("sprites-dit"),
     built_in!("digits"),
     built_in!("fashion"),
     built_in!("folder"),

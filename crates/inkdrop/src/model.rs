@@ -9,6 +9,7 @@ mod identity;
 pub(crate) mod metadata;
 mod overrides;
 mod resolve;
+mod snapshot;
 mod source;
 mod stored;
 

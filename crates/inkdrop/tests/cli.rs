@@ -44,6 +44,8 @@ mod cli {
     mod sample_input;
     mod sample_output;
     mod serve;
+    mod shared_files;
+    mod snapshots;
     mod support;
     mod train;
     mod train_data;

@@ -2,8 +2,9 @@
 
 use super::globals::Global;
 use super::machine::{Machine, OBJECT, damaged};
-use super::{Heap, Object, Value};
+use super::{EmbeddedStorage, Heap, Object, Storage, Value, Writer};
 use crate::error::Fault;
+use crate::torch_legacy;
 
 impl Machine<'_> {
     /// GLOBAL, INST, OBJ, REDUCE, NEWOBJ, BUILD and the persistent id of a storage.
@@ -16,6 +17,9 @@ impl Machine<'_> {
             0x93 => self.stack_global()?,
             b'i' | b'o' => self.instance(operation)?,
             b'b' => return self.build(),
+            b'Q' if self.writer == Writer::PickleDump => {
+                return Err(damaged("a persistent id, which pickle.dump does not write"));
+            }
             b'Q' => {
                 let id = self.pop()?;
                 self.persistent(id)?
@@ -45,7 +49,7 @@ impl Machine<'_> {
 
     /// A class or function: one that creates part of a state dict, or an inert one.
     fn global(&mut self, module: &str, name: &str) -> Result<Value, Fault> {
-        match Global::find(module, name)? {
+        match Global::find(module, name, self.writer)? {
             Some(global) => Ok(Value::Global(global)),
             None => Ok(Value::Class(self.add_text(format!("{module}.{name}"))?)),
         }
@@ -99,7 +103,41 @@ impl Machine<'_> {
             | Global::Parameter
             | Global::FromType
             | Global::Unsupported(_) => self.rebuild(function, arguments),
+            Global::StorageOfBytes => match items {
+                &[Value::Bytes(at)] => self.storage_of_bytes(at),
+                _ => Err(damaged("a storage that is not made of bytes")),
+            },
+            Global::Persistent => match items {
+                &[meta] => self.persistent_object(meta),
+                _ => Err(damaged("a persistent object without its description")),
+            },
         }
+    }
+
+    /// The storage whose torch.save stream these bytes are. Each is read once, however often it is named.
+    fn storage_of_bytes(&mut self, bytes: u32) -> Result<Value, Fault> {
+        if let Some(&at) = self.heap.embedded_of.get(&bytes) {
+            return Ok(Value::Storage(at));
+        }
+        let key = self.heap.embedded.len().to_string();
+        self.object(key.len() as u64 + EmbeddedStorage::SIZE)?;
+        let stream = &self.heap.bytes[bytes as usize];
+        let (storage, values) = torch_legacy::storage(stream, self.budget)?;
+        self.heap.embedded.push(EmbeddedStorage { bytes, values });
+        self.heap.storages.push(Storage { key: key.into(), ..storage });
+        let at = self.heap.storages.len() as u32 - 1;
+        self.heap.embedded_of.insert(bytes, at);
+        Ok(Value::Storage(at))
+    }
+
+    /// An inert object with the class name and the state of a persistent object. Its program text is not
+    /// looked at.
+    fn persistent_object(&mut self, meta: Value) -> Result<Value, Fault> {
+        let name = self.heap.field(meta, "class_name");
+        let (Some(Value::Text(class)), Some(state)) = (name, self.heap.field(meta, "state")) else {
+            return Err(damaged("a persistent object without `class_name` and `state`"));
+        };
+        self.new_object(Object { state: Some(state), ..Object::new(class, Value::None) })
     }
 
     pub(super) fn new_object(&mut self, object: Object) -> Result<Value, Fault> {

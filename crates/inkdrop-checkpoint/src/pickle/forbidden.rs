@@ -33,14 +33,6 @@ pub(super) fn refuse_code(module: &str, name: &str) -> Result<(), Fault> {
     if !runs_code(module, name) {
         return Ok(());
     }
-    if (module, name) == ("torch.storage", "_load_from_bytes") {
-        return Err(Fault::Problem(
-            "the file calls `torch.storage._load_from_bytes`, which reads another pickle; it was not \
-             executed. Files of pickle.dump, such as EDM's network snapshots, are not supported: save \
-             the state_dict with torch.save"
-                .to_string(),
-        ));
-    }
     Err(Fault::Problem(format!(
         "the file calls `{}`, which serves to run code; it was not executed. Such a file should \
          not be trusted: get the weights from another source, as safetensors if there is a choice",

@@ -1,5 +1,6 @@
 //! Classes and functions that pickles of weights name, and what each one creates.
 
+use super::Writer;
 use super::forbidden::refuse_code;
 use crate::error::Fault;
 use crate::kinds::{self, Dtype};
@@ -19,6 +20,10 @@ pub(crate) enum Global {
     Parameter,
     /// `_rebuild_from_type_v2`: a function, a class, the function's arguments and a state.
     FromType,
+    /// `_load_from_bytes`: a storage as the bytes of a torch.save stream.
+    StorageOfBytes,
+    /// `_reconstruct_persistent_obj`: a class with its program text, its name and the object's state.
+    Persistent,
     /// A function that creates a tensor of an unsupported layout; its name in words.
     Unsupported(&'static str),
     /// A class of tensors.
@@ -36,7 +41,10 @@ impl Global {
     ///
     /// # Errors
     /// The name is one that runs code.
-    pub(super) fn find(module: &str, name: &str) -> Result<Option<Self>, Fault> {
+    pub(super) fn find(module: &str, name: &str, writer: Writer) -> Result<Option<Self>, Fault> {
+        if writer == Writer::PickleDump && (module, name) == ("torch.storage", "_load_from_bytes") {
+            return Ok(Some(Self::StorageOfBytes));
+        }
         refuse_code(module, name)?;
         Ok(match (module, name) {
             ("collections", "OrderedDict" | "defaultdict" | "Counter") => Some(Self::Dict),
@@ -45,6 +53,7 @@ impl Global {
             ("torch" | "torch._tensor", "Tensor")
             | ("torch.nn.parameter" | "torch.nn", "Parameter" | "Buffer") => Some(Self::Class),
             ("torch", "Size") => Some(Self::Size),
+            ("torch_utils.persistence", "_reconstruct_persistent_obj") => Some(Self::Persistent),
             ("torch" | "torch.cuda" | "torch.storage", name) => torch(name),
             _ => None,
         })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::BufRead;
 
 use super::input::Input;
-use super::{Heap, Pickle, Value};
+use super::{Heap, Pickle, Value, Writer};
 use crate::error::Fault;
 use crate::limits::Budget;
 
@@ -21,7 +21,8 @@ pub(super) struct Machine<'a> {
     pub(super) stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
-    budget: &'a mut Budget,
+    pub(super) budget: &'a mut Budget,
+    pub(super) writer: Writer,
 }
 
 /// The error of a damaged pickle.
@@ -30,9 +31,9 @@ pub(super) fn damaged(what: &str) -> Fault {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(input: &'a mut dyn BufRead, budget: &'a mut Budget) -> Self {
+    pub(super) fn new(input: &'a mut dyn BufRead, budget: &'a mut Budget, writer: Writer) -> Self {
         let (stack, marks, memo) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { input: Input(input), heap: Heap::default(), stack, marks, memo, budget }
+        Self { input: Input(input), heap: Heap::default(), stack, marks, memo, budget, writer }
     }
 
     /// Runs until the STOP operation.

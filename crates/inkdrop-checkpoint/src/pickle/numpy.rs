@@ -28,6 +28,23 @@ pub(crate) fn array(pickle: &Pickle, value: Value) -> Option<Array<'_>> {
     Some(Array { dtype, shape, fortran, bytes: bytes_of(heap, bytes)? })
 }
 
+/// The number of an object that is one of NumPy's, f32, f64 or an integer of 32 or 64 bits: `multiarray.scalar`(dtype,
+/// bytes).
+pub(crate) fn scalar(heap: &Heap, object: &Object) -> Option<Value> {
+    if !heap.texts[object.class as usize].ends_with("multiarray.scalar") {
+        return None;
+    }
+    let &[dtype, bytes] = heap.tuple(object.arguments)? else { return None };
+    let (dtype, bytes) = (dtype_name(heap, dtype)?, bytes_of(heap, bytes)?);
+    Some(match &*dtype {
+        "<f4" => Value::Float(f32::from_le_bytes(bytes.as_ref().try_into().ok()?).into()),
+        "<f8" => Value::Float(f64::from_le_bytes(bytes.as_ref().try_into().ok()?)),
+        "<i4" => Value::Int(i32::from_le_bytes(bytes.as_ref().try_into().ok()?).into()),
+        "<i8" => Value::Int(i64::from_le_bytes(bytes.as_ref().try_into().ok()?)),
+        _ => return None,
+    })
+}
+
 /// An object whose class has a name with this ending.
 fn object<'a>(heap: &'a Heap, value: Value, class: &str) -> Option<&'a Object> {
     let Value::Object(at) = value else { return None };

@@ -1,5 +1,8 @@
 //! The values of a pickle.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use super::globals::Global;
 use crate::error::Fault;
 use crate::kinds::{self, Dtype};
@@ -85,6 +88,10 @@ pub(crate) struct Heap {
     pub(crate) tensors: Vec<View>,
     pub(crate) unsupported: Vec<Unsupported>,
     pub(crate) objects: Vec<Object>,
+    /// Storages in the pickle itself. The key of each one is its index here.
+    pub(crate) embedded: Vec<EmbeddedStorage>,
+    /// The storage of each value of bytes that is one.
+    pub(super) embedded_of: HashMap<u32, u32>,
 }
 
 /// An inert object: its class and all that was given to it.
@@ -186,6 +193,20 @@ impl Storage {
     pub(crate) fn unit(&self) -> u64 {
         self.dtype.map_or(1, |dtype| dtype.size)
     }
+}
+
+/// Where the values of a storage are among the bytes of the pickle.
+#[derive(Debug, Clone)]
+pub(crate) struct EmbeddedStorage {
+    /// Index of the bytes.
+    pub(crate) bytes: u32,
+    /// The values among them.
+    pub(crate) values: Range<usize>,
+}
+
+impl EmbeddedStorage {
+    /// Memory counted for one, in bytes.
+    pub(super) const SIZE: u64 = 96;
 }
 
 /// A tensor: which values of a storage it is made of.

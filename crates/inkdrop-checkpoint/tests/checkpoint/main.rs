@@ -9,5 +9,6 @@ mod malice;
 mod parts;
 mod reading;
 mod safetensors;
+mod snapshots;
 mod support;
 mod writing;

@@ -93,7 +93,7 @@ fn names_that_run_code_are_refused_wherever_they_stand() {
 #[test]
 fn a_pickle_within_a_pickle_is_not_read() {
     let program = b"\x80\x02ctorch.storage\n_load_from_bytes\n(U\x01xtR.";
-    refused(&torch_zip(program, b""), &["_load_from_bytes", "not executed", "torch.save"]);
+    refused(&torch_zip(program, b""), &["_load_from_bytes", "not executed"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod dit;
 mod edm;
 mod ema;
 mod optimizer;

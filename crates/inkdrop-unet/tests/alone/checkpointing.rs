@@ -4,10 +4,11 @@ use inkdrop_nn::{ClassIds, Conditioning, Mode, NormKind, TrainableNetwork};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
 use inkdrop_unet::{
-    DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig, Unet2dConfig,
+    DdpmConfig, DitConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig,
+    Unet2dConfig,
 };
 
-use crate::support::{build, ddpm, edm, edm2, improved, inputs, lucid, stir, unet2d};
+use crate::support::{build, ddpm, dit, edm, edm2, improved, inputs, lucid, stir, unet2d};
 
 /// Output, gradients and buffers after one pass there and back.
 fn run(config: &ModelConfig, mode: Mode) -> Vec<(String, Tensor)> {
@@ -51,6 +52,7 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
             ModelConfig::ImprovedSuperRes(ImprovedConfig { checkpoint, ..improved() })
         }),
         both(|checkpoint| ModelConfig::Edm(EdmConfig { checkpoint, dropout: 0.2, ..edm() })),
+        both(|checkpoint| ModelConfig::Dit(DitConfig { checkpoint, ..dit() })),
         both(|checkpoint| {
             ModelConfig::Edm2(Edm2Config { checkpoint, dropout: 0.2, logvar: None, ..edm2() })
         }),

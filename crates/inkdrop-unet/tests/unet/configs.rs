@@ -1,7 +1,7 @@
 //! Configs: what they refuse, and how they are written.
 
 use inkdrop_unet::{
-    DdpmConfig, ImageSize, ImprovedConfig, ImprovedFlags, ModelConfig, Unet2dArguments,
+    DdpmConfig, DitConfig, ImageSize, ImprovedConfig, ImprovedFlags, ModelConfig, Unet2dArguments,
     Unet2dConfig,
 };
 use serde_json::json;
@@ -82,6 +82,36 @@ fn fields_that_cannot_be_are_named() {
         let error = ModelConfig::Unet2d(config).plan().unwrap_err().to_string();
         assert!(error.starts_with(field), "{error}");
     }
+}
+
+#[test]
+fn fields_of_dit_that_cannot_be_are_named() {
+    let base = super::support::dit;
+    for (config, field) in [
+        (DitConfig { features: 26, heads: 2, ..base() }, "features 26 is not a multiple of 4"),
+        (DitConfig { heads: 5, ..base() }, "features 24 is not a multiple of heads"),
+        (DitConfig { heads: 0, ..base() }, "heads 0"),
+        (DitConfig { patch: 3, ..base() }, "patch 3 does not divide the size 16"),
+        (DitConfig { patch: 0, ..base() }, "patch 0"),
+        (DitConfig { depth: 0, ..base() }, "depth 0"),
+        (DitConfig { mlp_ratio: f64::NAN, ..base() }, "mlp_ratio NaN"),
+        (DitConfig { mlp_ratio: 0.01, ..base() }, "mlp_ratio 0.01"),
+        (DitConfig { classes: Some(0), ..base() }, "classes 0"),
+        (DitConfig { size: i64::MAX, ..base() }, "size 92233"),
+        (DitConfig { outputs: 0, ..base() }, "outputs 0"),
+    ] {
+        let error = ModelConfig::Dit(config).plan().unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+    let mut other = ModelConfig::Dit(base());
+    assert!(other.resize(ImageSize::square(32)).unwrap_err().to_string().contains("16x16 only"));
+    assert!(other.plan_at(&[32, 32]).unwrap_err().to_string().contains("expected 16x16"));
+    let of = |json| ModelConfig::from_arguments("dit", json, ImageSize::square(32));
+    let small = json!({"input_size": 16, "in_channels": 3, "learn_sigma": false, "hidden_size": 128,
+        "depth": 6, "num_heads": 4, "num_classes": 5});
+    assert_eq!(of(small).unwrap(), ModelConfig::Dit(DitConfig::sprites()));
+    let none = of(json!({"class_dropout_prob": 0})).unwrap_err().to_string();
+    assert!(none.starts_with("class_dropout_prob 0 has no null class"), "{none}");
 }
 
 #[test]

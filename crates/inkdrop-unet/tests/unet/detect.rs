@@ -51,6 +51,8 @@ fn presets_are_recognised() {
         "unet2d_cifar10",
         "lucid",
         "lucid_classes",
+        "dit_s2",
+        "dit_sprites",
     ] {
         let config = ModelConfig::preset(name).unwrap();
         let detected = ModelConfig::detect(&shapes(build(&config).as_ref())).unwrap();

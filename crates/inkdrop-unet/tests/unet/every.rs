@@ -2,12 +2,12 @@
 
 use inkdrop_nn::{Activation, NormKind};
 use inkdrop_unet::{
-    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, Edm2Config, EdmArchitecture,
-    EdmConfig, EdmDecoder, EdmEncoder, ImprovedConfig, LucidConfig, ModelConfig, SongConfig,
-    Unet2dConfig,
+    AttentionOrder, ClassEmbedding, ContextConfig, DdpmConfig, DitConfig, Edm2Config,
+    EdmArchitecture, EdmConfig, EdmDecoder, EdmEncoder, ImprovedConfig, LucidConfig, ModelConfig,
+    SongConfig, Unet2dConfig,
 };
 
-use super::support::{ddpm, edm, edm2, improved, lucid, unet2d};
+use super::support::{ddpm, dit, edm, edm2, improved, lucid, unet2d};
 
 /// One of each: every option is on in one of them.
 pub fn all() -> Vec<ModelConfig> {
@@ -121,6 +121,11 @@ pub fn all() -> Vec<ModelConfig> {
             ..edm2()
         },
     ];
+    let dit = [
+        dit(),
+        DitConfig { classes: Some(5), outputs: 6, heads: 1, ..dit() },
+        DitConfig { patch: 4, channels: 1, outputs: 1, mlp_ratio: 2.5, depth: 1, ..dit() },
+    ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };
     let interval = ContextConfig { interval: true, ..context.clone() };
@@ -130,6 +135,7 @@ pub fn all() -> Vec<ModelConfig> {
     all.extend(improved.map(ModelConfig::Improved));
     all.extend(unet2d.map(ModelConfig::Unet2d));
     all.extend(lucid.map(ModelConfig::Lucid));
+    all.extend(dit.map(ModelConfig::Dit));
     all.extend(edm.map(ModelConfig::Edm));
     all.extend(edm2.map(ModelConfig::Edm2));
     all

@@ -2,12 +2,12 @@
 
 use inkdrop_torch::tch::no_grad_guard;
 use inkdrop_unet::{
-    DdpmConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig, Preset,
+    DdpmConfig, DitConfig, Edm2Config, EdmConfig, ImprovedConfig, LucidConfig, ModelConfig, Preset,
     Unet2dConfig,
 };
 
 use super::every::all;
-use super::support::{build, ddpm, edm, edm2, improved, inputs, lucid, unet2d};
+use super::support::{build, ddpm, dit, edm, edm2, improved, inputs, lucid, unet2d};
 
 #[test]
 fn the_plan_counts_what_is_built() {
@@ -56,9 +56,14 @@ fn presets_have_the_published_sizes() {
         ("unet2d_cifar10", 35.75, Some(12.4)),
         ("lucid", 35.71, None),
         ("lucid_classes", 38.39, None),
+        ("dit_sprites", 1.87, None),
     ];
-    let edm = Preset::ALL.iter().filter(|preset| preset.name.starts_with("edm")).count();
-    assert_eq!(published.len() + edm, Preset::ALL.len());
+    let edm = Preset::ALL.iter().filter(|preset| preset.name.starts_with("edm"));
+    let dit = Preset::ALL
+        .iter()
+        .filter(|preset| preset.name.starts_with("dit_") && preset.name.ends_with('2'))
+        .count();
+    assert_eq!(published.len() + edm.count() + dit, Preset::ALL.len());
     for (name, millions, gflop) in published {
         let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
         let ours = plan.parameters() as f64 / 1e6;
@@ -127,6 +132,23 @@ fn presets_of_edm_have_the_published_numbers_of_parameters() {
     assert_eq!(ModelConfig::Edm(iddpm).plan().unwrap().parameters(), 295_904_454);
 }
 
+/// Peebles & Xie 2023, table 4: parameters in millions and GFLOPs, which count multiply-accumulates.
+#[test]
+fn presets_of_dit_have_the_published_sizes() {
+    for (name, millions, products) in [
+        ("dit_s2", 33, 6.06),
+        ("dit_b2", 130, 23.01),
+        ("dit_l2", 458, 80.71),
+        ("dit_xl2", 675, 118.64),
+    ] {
+        let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
+        let (parameters, ours) = (plan.parameters(), plan.gflop() / 2.0);
+        println!("{name}: {parameters} {ours}");
+        assert_eq!((parameters as f64 / 1e6).round() as i64, millions, "{name}: {parameters}");
+        assert!((ours / products - 1.0).abs() < 0.03, "{name}: {ours}");
+    }
+}
+
 #[test]
 fn work_grows_with_the_image_and_memory_with_the_batch() {
     // Attention alone grows with the square of the places.
@@ -160,6 +182,7 @@ fn checkpointing_keeps_less() {
             ModelConfig::Lucid(lucid()),
             ModelConfig::Lucid(LucidConfig { checkpoint: true, ..lucid() }),
         ),
+        (ModelConfig::Dit(dit()), ModelConfig::Dit(DitConfig { checkpoint: true, ..dit() })),
         (ModelConfig::Edm(edm()), ModelConfig::Edm(EdmConfig { checkpoint: true, ..edm() })),
         (ModelConfig::Edm2(edm2()), ModelConfig::Edm2(Edm2Config { checkpoint: true, ..edm2() })),
     ] {

@@ -3,8 +3,8 @@
 use inkdrop_nn::{ClassIds, Conditioning, TrainableNetwork};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{
-    DdpmConfig, Edm2Config, EdmConfig, ImageSize, ImprovedConfig, LucidConfig, ModelConfig,
-    Unet2dConfig,
+    DdpmConfig, DitConfig, Edm2Config, EdmConfig, ImageSize, ImprovedConfig, LucidConfig,
+    ModelConfig, Unet2dConfig,
 };
 
 pub const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -36,6 +36,10 @@ pub fn improved() -> ImprovedConfig {
         dropout: 0.0,
         ..ImprovedConfig::cifar10()
     }
+}
+
+pub fn dit() -> DitConfig {
+    DitConfig { features: 24, depth: 2, heads: 3, classes: None, ..DitConfig::sprites() }
 }
 
 pub fn edm() -> EdmConfig {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::buffers;
 use super::detect::{detect, unknown};
+use super::snapshot::Snapshot;
 use super::stored::stored_metadata;
 use crate::Result;
 use crate::error::{Context, bail, ensure};
@@ -36,6 +37,8 @@ pub enum ConfigSource {
     Metadata,
     /// config.json of a diffusers directory.
     ConfigJson,
+    /// Arguments of the network in a snapshot of EDM or EDM2.
+    Snapshot,
     /// A preset on the command line.
     Preset(String),
     /// A config or flags on the command line.
@@ -49,6 +52,7 @@ impl fmt::Display for ConfigSource {
         f.write_str(match self {
             Self::Metadata => "the file's metadata",
             Self::ConfigJson => "config.json",
+            Self::Snapshot => "the snapshot's arguments",
             Self::Preset(name) => return write!(f, "preset {name}"),
             Self::User => "the command line",
             Self::Keys => "keys and shapes",
@@ -125,6 +129,13 @@ pub fn resolve_process(
     let stored = match (&source.scheduler, stored_metadata(&source.whole, "process")?) {
         (_, Some(process)) => Some(process),
         (Some(scheduler), None) if named.is_none() => Some(scheduler::read(scheduler)?),
+        (None, None) if named.is_none() => match known {
+            Some(known) => Snapshot::of(&known.weights)?
+                .map(|snapshot| snapshot.process())
+                .transpose()?
+                .map(DiffusionConfig::from),
+            None => None,
+        },
         _ => None,
     };
     match (stored.map(fit), named.map(fit)) {
@@ -155,7 +166,7 @@ fn network(
     overrides: &ModelOverrides,
 ) -> Result<NetworkConfig> {
     let given = given(overrides)?;
-    let stored = stored(source, weights)?;
+    let stored = stored(source, weights, given.is_some())?;
     match (stored, given) {
         (Some((stored, ..)), Some((given, ..))) if stored != given => bail!(
             "{} contains another network config than --config or --flags: leave them out",
@@ -172,9 +183,14 @@ fn network(
 }
 
 /// The network config in the file or the diffusers directory.
-fn stored(source: &Source, weights: &StateDict) -> Result<Option<NetworkConfig>> {
+///
+/// - given: the options define the network; the arguments of a snapshot are not needed then
+fn stored(source: &Source, weights: &StateDict, given: bool) -> Result<Option<NetworkConfig>> {
     if let Some(config) = stored_metadata(weights, "model")? {
         return Ok(Some((config, ConfigSource::Metadata, Vec::new())));
+    }
+    if let Some(snapshot) = Snapshot::of(weights)?.filter(|_| !given) {
+        return Ok(Some((snapshot.network()?, ConfigSource::Snapshot, Vec::new())));
     }
     let Some(json) = &source.config else { return Ok(None) };
     let size = ImageSize::square(32);

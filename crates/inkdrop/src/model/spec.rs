@@ -47,7 +47,9 @@ fn table_config(mut table: Map<String, Value>) -> Result<(ModelConfig, bool)> {
     let family = match table.get("family") {
         Some(Value::String(family)) => family.clone(),
         None if diffusers => "unet2d".to_string(),
-        _ => bail!("expected a `family`: context, ddpm, improved, improved-super-res or unet2d"),
+        _ => bail!(
+            "expected a `family`: context, ddpm, dit, edm, edm2, improved, improved-super-res, unet2d or lucid"
+        ),
     };
     // All families of inkdrop have `features`; no PyTorch program has such an argument.
     if table.contains_key("features") {

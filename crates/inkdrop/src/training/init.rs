@@ -23,8 +23,8 @@ pub struct Init {
     pub ema: Vec<(EmaDecay, String)>,
     /// Network in files of EMA weights with several, such as `ema_model`.
     pub ema_part: Option<String>,
-    /// State of torch.optim.Adam or AdamW; needs a torch.save file as weights, which gives the order
-    /// of the parameters.
+    /// State of torch.optim.Adam or AdamW, alone or in a training checkpoint; needs a torch.save file as weights,
+    /// which gives the order of the parameters.
     pub optimizer: Option<String>,
     /// Number of optimizer steps already taken: continues learning rate schedule and data order.
     pub step: Option<usize>,
@@ -57,9 +57,9 @@ impl Init {
             origin.push(format!("step {step}"));
         }
         if let Some(file) = &self.optimizer {
-            let state = Source::open(file)?.whole;
-            trainer
-                .start_optimizer_from(&state, &order)
+            let state = optimizer_state(file);
+            state
+                .and_then(|state| Ok(trainer.start_optimizer_from(&state, &order)?))
                 .with_context(|| format!("--init-optimizer {file}"))?;
             origin.push(file.clone());
         }
@@ -101,6 +101,21 @@ impl Init {
             .start_ema_from(decay, &weights)
             .with_context(|| format!("--init-ema {decay}={file}"))
     }
+}
+
+/// The state of the only optimizer in a file: all of it, or what is below an entry such as `opt`.
+fn optimizer_state(file: &str) -> Result<StateDict> {
+    let whole = Source::open(file)?.whole;
+    let prefixes = whole.iter().filter_map(|(key, _)| key.strip_suffix("state.0.exp_avg"));
+    let prefixes: Vec<&str> = prefixes.collect();
+    ensure!(
+        prefixes.len() < 2,
+        "it contains the states of {} optimizers ({}): save one of them alone",
+        prefixes.len(),
+        prefixes.join(", ")
+    );
+    let prefix = prefixes.first().copied().unwrap_or_default();
+    Ok(whole.below(prefix))
 }
 
 /// One network of a file.

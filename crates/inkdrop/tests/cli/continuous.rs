@@ -36,7 +36,7 @@ fn train(place: &Place, config: &str, out: &str, more: &[&str]) {
 /// Restarts after step 2 of 6 and ends with the same weights.
 #[test]
 fn resumed_runs_equal_uninterrupted_ones() {
-    for config in ["sprites-edm", "sprites-flow"] {
+    for config in ["sprites-edm", "sprites-flow", "sprites-dit"] {
         let place = Place::new();
         train(&place, config, "run", &["--steps", "6"]);
         let last = place.path("run/final.safetensors");
@@ -374,7 +374,7 @@ fn a_fitted_schedule_is_a_spacing_of_sample() {
 #[test]
 fn all_samplers_take_continuous_noise_levels() {
     let place = Place::new();
-    for config in ["sprites-edm", "sprites-flow"] {
+    for config in ["sprites-edm", "sprites-flow", "sprites-dit"] {
         train(&place, config, config, &["--steps", "2"]);
         let model = format!("{config}/final.safetensors");
         let sample = |more: &[&str]| {

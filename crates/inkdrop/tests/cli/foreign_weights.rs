@@ -82,15 +82,14 @@ fn an_unknown_network_says_what_was_tried() {
     let told = error(&unknown, &[]);
     for word in [
         "head., trunk.",
-        "context, ddpm, edm, edm2, improved, unet2d, lucid",
+        "context, ddpm, dit, edm, edm2, improved, unet2d, lucid",
         "--part PREFIX",
         "--config",
     ] {
         assert!(told.contains(word), "{told}");
     }
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 3] = [
         (&["all_modules.0.weight"], "score_sde"),
-        (&["blocks.0.adaLN_modulation.1.weight"], "DiT"),
         (&["in_blocks.0.norm1.weight", "out_blocks.0.norm1.weight"], "U-ViT"),
         (&["down_blocks.0.attentions.0.attn2.to_k.weight"], "Stable Diffusion"),
     ];

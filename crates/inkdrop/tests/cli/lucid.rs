@@ -93,6 +93,51 @@ fn it_samples_its_average_by_its_own_process() {
     assert!(bytes("x.npz") != bytes("z.npz"), "the trained weights are others");
 }
 
+/// Its Adam state is numbered in the order of its weights.
+#[test]
+fn training_goes_on_from_its_weights_its_average_and_its_optimizer() {
+    let Some(file) = shared("lucid_trainer.pt") else { return };
+    let file = file.to_str().unwrap();
+    let place = Place::new();
+    place
+        .run(&["sample", file, "-n", "8", "--steps", "2", "--set", "size=16", "--out", "gray/"])
+        .succeeds();
+    let config = RUN
+        .replace("MORE", "")
+        .replace(
+            "channels = 3\noutputs = 3\nfeatures = 8",
+            "channels = 1\noutputs = 1\nfeatures = 6",
+        )
+        .replace("head_channels = [8]", "head_channels = [4]")
+        .replace("kind = \"sprites\"\nseed = 0\ncount = 64", "kind = \"folder\"\npath = \"gray\"")
+        .replace("steps = 6", "steps = 127\nema = [\"0.995\"]")
+        .replace("label_dropout = 0.2", "betas = [0.9, 0.99]");
+    place.put("mine.toml", config.as_bytes());
+    let opt = StateDict::open(std::path::Path::new(file)).unwrap().below("opt.");
+    opt.save_torch(&place.path("opt.pt"), &[]).unwrap();
+    let average = format!("0.995={file}");
+    let train = |out: &str, state: &str| {
+        let args =
+            ["train", "mine.toml", "--out", out, "--init", file, "--init-part", "model.model"];
+        let ema = ["--init-ema", &average, "--init-ema-part", "ema.ema_model.model"];
+        let optimizer = ["--init-optimizer", state, "--init-step", "124"];
+        place.run(&[&args[..], &ema, &optimizer].concat())
+    };
+    train("whole", file).succeeds();
+    train("alone", "opt.pt").succeeds();
+    let last = |run: &str| tensors(&place.path(&format!("{run}/final.safetensors")));
+    assert!(last("whole") == last("alone"));
+    let log = fs::read_to_string(place.path("whole/log.jsonl")).unwrap();
+    assert!(log.contains("125") && !log.contains("\"step\":124,"), "{log}");
+    let mut two = StateDict::default();
+    for (key, tensor) in opt.iter() {
+        two.insert(format!("a.{key}"), tensor.shallow_clone());
+        two.insert(format!("b.{key}"), tensor.shallow_clone());
+    }
+    two.save_torch(&place.path("two.pt"), &[]).unwrap();
+    train("no", "two.pt").fails_saying(&["--init-optimizer", "2 optimizers", "a., b."]);
+}
+
 /// A run on sprites; MORE is part of the network's section.
 const RUN: &str = r#"
 [model]

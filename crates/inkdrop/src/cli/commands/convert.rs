@@ -19,7 +19,7 @@ use crate::stdout::print_line;
 /// Convert checkpoints between PyTorch, safetensors and diffusers
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Input: a .pt, .pth, .bin, .safetensors or .npz file, a diffusers directory, or a built-in model
+    /// Input: a .pt, .pth, .bin, .pkl, .safetensors or .npz file, a diffusers directory, or a built-in model
     input: String,
     /// Output: x.safetensors (with metadata), x.pt, x.pth or x.bin (for torch.load and
     /// load_state_dict), or directory/ (diffusers, for family unet2d)

@@ -18,7 +18,7 @@ use crate::stdout::{entry, print_line};
 /// Show the contents of a checkpoint: network, process, tensors
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A .safetensors, .pt, .pth, .bin or .npz file, a diffusers directory, or a built-in model
+    /// A .safetensors, .pt, .pth, .bin, .pkl or .npz file, a diffusers directory, or a built-in model
     /// (`inkdrop models`)
     model: String,
     /// Print JSON
@@ -36,7 +36,7 @@ struct Report {
     source: Source,
     /// The tensors of one network, or all tensors of a file with several.
     weights: StateDict,
-    /// Names of the networks in a file with several.
+    /// Names of the networks in the file, if they have names and none was chosen.
     parts: Vec<String>,
     network: Option<ResolvedModel>,
     /// The reason why the network is unknown.
@@ -78,7 +78,7 @@ impl Report {
             Err(error) => Err(error.report()),
             Ok(process) => process.ok_or_else(|| "unknown (not in the file)".to_string()),
         };
-        let parts = if several { parts } else { Vec::new() };
+        let parts = if overrides.part.is_none() { parts } else { Vec::new() };
         Ok(Self { source, weights, parts, network, problem, process })
     }
 
@@ -156,7 +156,8 @@ impl Report {
             }
         }
         if !self.parts.is_empty() {
-            add("networks", &format!("{} (--part NAME shows one)", self.parts.join(", ")));
+            let hint = if self.parts.len() > 1 { " (--part NAME shows one)" } else { "" };
+            add("networks", &format!("{}{hint}", self.parts.join(", ")));
         }
         if !self.source.whole.skipped().is_empty() {
             add("skipped", &list(self.source.whole.skipped()));

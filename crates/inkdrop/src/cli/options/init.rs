@@ -27,7 +27,7 @@ pub struct InitArgs {
     /// Network in --init-ema files with several, such as ema_model
     #[arg(long, value_name = "NAME", requires = "init_ema", help_heading = HEADING)]
     init_ema_part: Option<String>,
-    /// State of torch.optim.Adam or AdamW, such as opt500000.pt; needs a torch.save file as --init,
+    /// State of torch.optim.Adam or AdamW, such as opt500000.pt, or a training checkpoint with it; needs a torch.save file as --init,
     /// which gives the order of the weights
     #[arg(long, value_name = "FILE", requires = "init", help_heading = HEADING)]
     init_optimizer: Option<String>,

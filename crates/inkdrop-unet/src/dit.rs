@@ -1,0 +1,12 @@
+//! DiT, the diffusion transformer (Peebles & Xie 2023), on pixels or latents.
+
+mod block;
+mod compat;
+mod config;
+mod detect;
+mod network;
+mod plan;
+
+pub use compat::DitArguments;
+pub use config::DitConfig;
+pub use network::{CompiledDit, Dit};

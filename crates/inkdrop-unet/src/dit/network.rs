@@ -1,0 +1,315 @@
+//! DiT with parameters, and compiled.
+
+use inkdrop_nn::{
+    Activation, Block, BlockConditioning, Checkpointed, ClassIds, CompileOptions, CompiledConv,
+    Conditioning, Conv, ConvConfig, Convolution, Embedding, EmbeddingCache, EmbeddingCacheKey,
+    Init, Linear, Mlp, Mode, Network, NetworkError, Params, Scope, TrainableNetwork, Weight,
+    compiled_activations, modulated_layer_norm, position_embedding_2d, timestep_embedding,
+};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
+use inkdrop_torch::{Result, TorchError};
+
+use super::DitConfig;
+use super::block::{AdaLn, DitBlock, Projections, TokenLinear};
+use crate::BuildError;
+
+/// Number of sinusoids of the timestep.
+const SINUSOIDS: i64 = 256;
+
+/// DiT, the diffusion transformer (Peebles & Xie 2023), family `dit`.
+///
+/// It takes x `[B, C, H, W]` of its own size and t `[B]`.
+///
+/// ```
+/// use inkdrop_nn::{ClassIds, Conditioning, Network};
+/// use inkdrop_torch::tch::{Device, Kind, Tensor};
+/// use inkdrop_unet::DitConfig;
+///
+/// let network = DitConfig { depth: 1, ..DitConfig::sprites() }.build(Kind::Float, Device::Cpu)?;
+/// let x = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
+/// let t = Tensor::from_slice(&[0.0f32, 999.0]);
+/// let classes = Conditioning::classes(ClassIds::new(&[3, 5], Device::Cpu)?); // 5: no class
+/// assert_eq!(network.forward(&x, &t, &classes)?, x.zeros_like()); // its last layer begins at 0
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Dit {
+    embedding: EmbeddingLayers,
+    body: Body<Checkpointed<DitBlock>, Conv>,
+    params: Params,
+}
+
+impl DitConfig {
+    /// The network with DiT's initialisation.
+    ///
+    /// - dtype: `Float` or `Double`; `BFloat16` or `Half` for mixed precision
+    ///
+    /// # Errors
+    /// An invalid config, or libtorch cannot allocate the network.
+    pub fn build(&self, dtype: Kind, device: Device) -> std::result::Result<Dit, BuildError> {
+        Dit::new(self, Params::new(dtype, device))
+    }
+}
+
+impl Dit {
+    /// Adds all layers to `params`.
+    pub(crate) fn new(
+        config: &DitConfig,
+        mut params: Params,
+    ) -> std::result::Result<Self, BuildError> {
+        config.check()?;
+        let dtypes = [params.torso(), params.kind()];
+        let scope = &mut params.root();
+        // The positions come first in the original's state_dict, the embeddings before the blocks.
+        let positions = position_embedding_2d(config.features, config.grid())?;
+        let positions = positions.f_unsqueeze(0).map_err(TorchError::from)?;
+        let positions = scope.constant("pos_embed", &positions)?;
+        let patches = ConvConfig::patches(config.channels, config.features, config.patch);
+        let patches = Conv::new(&mut scope.sub("x_embedder").sub("proj"), patches)?;
+        let embedding = EmbeddingLayers::new(scope, config)?;
+        let blocks = (0..config.depth).map(|number| {
+            let build = |scope: &mut Scope| DitBlock::new(scope, config);
+            let scope = &mut scope.sub("blocks");
+            Checkpointed::new(&mut scope.sub(number), config.checkpoint, build)
+        });
+        let blocks = blocks.collect::<Result<_>>()?;
+        let last = &mut scope.sub("final_layer");
+        let values = config.patch * config.patch * config.outputs;
+        let linear = Linear::new_zero(&mut last.sub("linear"), config.features, values)?;
+        let linear = TokenLinear::Trained(linear);
+        let modulation = AdaLn::new(last, config.features)?;
+        params.initialize(initialization)?;
+        let config = config.clone();
+        let body = Body { config, patches, positions, blocks, linear, modulation, dtypes };
+        Ok(Self { embedding, body, params })
+    }
+}
+
+/// Standard deviation of the class vectors and of the layers of the timestep.
+const EMBEDDING_STD: f64 = 0.02;
+
+/// Xavier's uniform weights, small normal ones in the embeddings, and zeros where a block or the output starts from
+/// nothing.
+fn initialization(name: &str, shape: &[i64]) -> Init {
+    let zero = name.ends_with("bias")
+        || name.contains("adaLN_modulation.")
+        || name.starts_with("final_layer.linear.");
+    match name {
+        _ if zero => Init::Constant(0.0),
+        _ if name.starts_with("t_embedder.") || name.starts_with("y_embedder.") => {
+            Init::ScaledNormal(EMBEDDING_STD)
+        }
+        _ => {
+            let inputs: i64 = shape[1..].iter().product();
+            Init::Uniform((6.0 / (shape[0] + inputs) as f64).sqrt())
+        }
+    }
+}
+
+/// The embedding of time and class.
+#[derive(Debug)]
+struct EmbeddingLayers {
+    time: Mlp,
+    classes: Option<Embedding>,
+    kind: Kind,
+}
+
+impl EmbeddingLayers {
+    fn new(scope: &mut Scope, config: &DitConfig) -> Result<Self> {
+        let widths = [SINUSOIDS, config.features, config.features];
+        let time = &mut scope.sub("t_embedder");
+        let time = Mlp::new(&mut time.sub("mlp"), [0, 2], widths, Activation::Silu)?;
+        let mut table = |classes| {
+            let scope = &mut scope.sub("y_embedder");
+            Embedding::new(&mut scope.sub("embedding_table"), classes + 1, config.features)
+        };
+        let classes = config.classes.map(&mut table).transpose()?;
+        Ok(Self { time, classes, kind: scope.full_kind() })
+    }
+
+    /// The activated embedding, [B, D].
+    ///
+    /// - t: `[B]`; class_ids: `[B]` in i64, of which the last one is no class
+    fn forward(&self, t: &Tensor, class_ids: Option<&Tensor>) -> Result<Tensor> {
+        let sinusoids = timestep_embedding(t, SINUSOIDS, 10_000.0)?.f_to_kind(self.kind)?;
+        let mut embedding = self.time.forward(&sinusoids)?;
+        if let (Some(table), Some(ids)) = (&self.classes, class_ids) {
+            embedding = embedding.f_add(&table.forward(ids)?)?;
+        }
+        Ok(embedding.f_silu()?)
+    }
+
+    fn detached(&self) -> Result<Self> {
+        Ok(Self {
+            time: self.time.detached()?,
+            classes: self.classes.as_ref().map(Embedding::detached).transpose()?,
+            kind: self.kind,
+        })
+    }
+}
+
+/// From the image to tokens, through the blocks, and back.
+#[derive(Debug)]
+struct Body<B: Block, C: Convolution> {
+    config: DitConfig,
+    patches: C,
+    /// [1, T, D]
+    positions: Weight,
+    blocks: Vec<B>,
+    linear: TokenLinear,
+    modulation: AdaLn<2>,
+    /// Mixed precision: dtype of the blocks (the torso), and of the last layer.
+    dtypes: [Kind; 2],
+}
+
+impl<B: Block, C: Convolution> Body<B, C> {
+    /// Checks all inputs.
+    fn check(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+    ) -> std::result::Result<(), NetworkError> {
+        let size = self.config.size;
+        if x.dim() == 4 && x.size()[2..] != [size, size] {
+            let expected =
+                format!("[B, {}, {size}, {size}], the size of the positions", self.config.channels);
+            return Err(NetworkError::Shape { input: "x", given: x.size(), expected });
+        }
+        self.config.inputs().check(x, t, conditioning)
+    }
+
+    /// [B, C, H, W] → [B, C', H, W]
+    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+        let [torso, full] = self.dtypes;
+        let h = self.patches.forward(&x.f_to_kind(torso)?)?; // [B, D, H/p, W/p]
+        let h = h.f_flatten(2, -1)?.f_transpose(1, 2)?; // [B, T, D]
+        let mut h = h.f_to_kind(full)?.f_add(&self.positions)?.f_to_kind(torso)?;
+        for block in &self.blocks {
+            h = block.forward(&h, conditioning, mode)?;
+        }
+        let [shift, scale] = self.modulation.vectors(conditioning)?;
+        let h = modulated_layer_norm(&h.f_to_kind(full)?, &shift, &scale)?;
+        self.image(&self.linear.forward(&h)?)
+    }
+
+    /// The image of tokens, [B, T, p·p·C'] → [B, C', H, W].
+    fn image(&self, tokens: &Tensor) -> Result<Tensor> {
+        let DitConfig { size, outputs, patch, .. } = self.config;
+        let grid = self.config.grid();
+        let h = tokens.f_reshape([-1, grid, grid, patch, patch, outputs])?;
+        Ok(h.f_permute([0, 5, 1, 3, 2, 4])?.f_reshape([-1, outputs, size, size])?)
+    }
+}
+
+impl TrainableNetwork for Dit {
+    /// - t: `[B]`
+    /// - classes: required by a class-conditional network; `classes` itself is no class
+    fn forward_mode(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+        mode: Mode,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.body.check(x, t, conditioning)?;
+        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
+        let block = BlockConditioning::embedding(self.embedding.forward(t, ids)?);
+        Ok(self.body.forward(x, &block, mode)?)
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn compile(
+        &self,
+        options: &CompileOptions,
+    ) -> std::result::Result<Box<dyn Network>, NetworkError> {
+        Ok(options.finish(CompiledDit::new(self, options)?))
+    }
+}
+
+/// A [`Dit`] compiled for inference: one matrix product gives the modulation of all blocks. It has no gradients and
+/// no parameters.
+#[derive(Debug)]
+pub struct CompiledDit {
+    embedding: EmbeddingLayers,
+    projection: Linear,
+    cache: Option<EmbeddingCache>,
+    body: Body<DitBlock, CompiledConv>,
+    device: Device,
+}
+
+impl CompiledDit {
+    fn new(network: &Dit, options: &CompileOptions) -> Result<Self> {
+        let device = network.params.device();
+        let embedding = network.embedding.detached()?;
+        let mut all = Projections::default();
+        let body = network.body.compile(&mut all, options.pack)?;
+        let projection = Linear::concat(&all.layers.iter().collect::<Vec<_>>())?;
+        let rows = |t: &Tensor, ids: Option<&Tensor>| {
+            Ok(Some(projection.forward(&embedding.forward(t, ids)?)?))
+        };
+        let classes = body.config.inputs().classes;
+        let cache = EmbeddingCache::new(options, classes, device, rows)?;
+        Ok(Self { embedding, projection, cache, body, device })
+    }
+
+    /// The modulation of all blocks: one row for all images if they share time and class.
+    fn rows(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
+        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
+        let project = |t: &Tensor, ids: Option<&Tensor>| {
+            self.projection.forward(&self.embedding.forward(t, ids)?)
+        };
+        let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else { return project(t, ids) };
+        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
+        if let Some(row) = cached {
+            return Ok(row);
+        }
+        let first = ids.map(|ids| ids.f_narrow(0, 0, 1)).transpose()?;
+        project(&t.f_narrow(0, 0, 1)?, first.as_ref())
+    }
+}
+
+impl Network for CompiledDit {
+    /// As that of [`Dit`], in evaluation mode.
+    fn forward(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        conditioning: &Conditioning,
+    ) -> std::result::Result<Tensor, NetworkError> {
+        self.body.check(x, t, conditioning)?;
+        let modulation = Some(self.rows(t, conditioning)?);
+        let block = BlockConditioning { modulation, ..BlockConditioning::default() };
+        Ok(self.body.forward(x, &block, Mode::Eval)?)
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn kind(&self) -> Kind {
+        self.body.dtypes[1]
+    }
+}
+
+impl Body<Checkpointed<DitBlock>, Conv> {
+    fn compile(&self, all: &mut Projections, pack: bool) -> Result<Body<DitBlock, CompiledConv>> {
+        let ([torso, full], features) = (self.dtypes, self.config.features);
+        let activations = compiled_activations(torso, self.positions.device(), pack)?;
+        let block =
+            |block: &Checkpointed<DitBlock>| block.block().compile(features, &mut *all, pack);
+        let blocks = self.blocks.iter().map(block).collect::<Result<_>>()?;
+        Ok(Body {
+            config: self.config.clone(),
+            patches: self.patches.compile(pack)?,
+            positions: self.positions.clone(),
+            blocks,
+            linear: self.linear.compile(pack)?,
+            modulation: self.modulation.compile(features, all),
+            dtypes: [activations, full],
+        })
+    }
+}
