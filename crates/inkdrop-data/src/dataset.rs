@@ -142,7 +142,7 @@ pub trait Dataset: Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Rows, columns and channels of each image; 1 channel (gray) or 3 (RGB).
+    /// Rows, columns and channels of each image; 1 channel (gray), 3 (RGB) or others.
     fn shape(&self) -> [usize; 3];
 
     /// Reads image `index` into `pixels`.

@@ -4,10 +4,14 @@ use ndarray::{Array4, ArrayView4, Axis};
 
 use crate::DataError;
 
+/// Largest number of channels of an image.
+pub const MOST_CHANNELS: usize = 16;
+
 /// Images of one size, as bytes.
 ///
 /// # Shapes
-/// - `[N, H, W, C]`, row-major; C is 1 (gray) or 3 (red, green, blue); values 0 to 255.
+/// - `[N, H, W, C]`, row-major; C is 1 (gray), 3 (red, green, blue), or another number up to
+///   [`MOST_CHANNELS`]; values 0 to 255.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     pixels: Array4<u8>,
@@ -17,15 +21,15 @@ impl Images {
     /// Images from an array.
     ///
     /// # Shapes
-    /// - `pixels`: `[N, H, W, C]` with C 1 or 3; N may be 0.
+    /// - `pixels`: `[N, H, W, C]` with C 1 to [`MOST_CHANNELS`]; N may be 0.
     ///
     /// # Errors
-    /// [`DataError::Images`] if H or W is 0, or C is neither 1 nor 3.
+    /// [`DataError::Images`] if H or W is 0, or C is 0 or larger than [`MOST_CHANNELS`].
     pub fn new(pixels: Array4<u8>) -> Result<Self, DataError> {
         let (_, height, width, channels) = pixels.dim();
-        if height == 0 || width == 0 || !matches!(channels, 1 | 3) {
+        if height == 0 || width == 0 || !(1..=MOST_CHANNELS).contains(&channels) {
             return Err(DataError::Images(format!(
-                "shape {:?}, expected [N, H, W, C] with H and W at least 1 and C 1 (gray) or 3 (RGB); \
+                "shape {:?}, expected [N, H, W, C] with H and W at least 1 and C 1 to {MOST_CHANNELS}; \
                  move the channels last",
                 pixels.shape()
             )));
@@ -65,7 +69,7 @@ impl Images {
         self.pixels.dim().2
     }
 
-    /// Channels of each image, 1 or 3.
+    /// Channels of each image, 1 to [`MOST_CHANNELS`].
     pub fn channels(&self) -> usize {
         self.pixels.dim().3
     }

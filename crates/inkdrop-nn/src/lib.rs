@@ -9,6 +9,7 @@ mod conv;
 mod cuda_graph;
 mod embedding;
 mod fn_network;
+mod image_conditioned;
 mod linear;
 mod magnitude;
 mod memory_attention;
@@ -40,6 +41,7 @@ pub use embedding::{
     timestep_embedding,
 };
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
+pub use image_conditioned::ImageConditioned;
 pub use linear::{Embedding, Linear, Mlp};
 pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};
 pub use memory_attention::{MemoryAttention, MemoryAttentionConfig, MemoryAttentionKeys};

@@ -7,6 +7,7 @@ mod unet {
     mod detect;
     mod every;
     mod forward_mode;
+    mod image_condition;
     mod inference;
     mod inference_kinds;
     mod inference_laws;

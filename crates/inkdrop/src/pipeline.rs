@@ -11,22 +11,25 @@ mod session;
 use std::cell::OnceCell;
 use std::path::Path;
 
+use inkdrop_data::Images;
 use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
-use inkdrop_process::DiffusionProcess;
+use inkdrop_process::{DiffusionProcess, ImageCondition};
 use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
 use inkdrop_schedule::LevelSpacing;
+use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{BrownianTreeNoise, TorchNoise};
 
 pub use builder::PipelineBuilder;
 pub use plan::SamplingPlan;
 pub use session::SamplingSession;
 
+use crate::error::bail;
 use crate::model::metadata::check_upscaler;
 use crate::model::{Condition, Conditions, Model, ModelMetadata};
 use crate::samples::Rounding;
 use crate::scheduler::{Scheduler, SchedulerRun};
 use crate::{Result, Samples};
-use plan::Settings;
+use plan::{ConditionImages, Settings};
 
 /// A model with the settings of its sampling runs.
 ///
@@ -155,6 +158,19 @@ impl Pipeline {
     fn condition(mut self, condition: RequestedCondition) -> Self {
         self.settings.condition = condition;
         self.changed()
+    }
+
+    /// The images that a conditioned model starts from, [N, H, W, C]: paired pictures of the model's size, or
+    /// low-resolution images. Image i is made from the i-th, from the first again when there are more.
+    pub fn image_condition(mut self, images: Images) -> Self {
+        self.settings.images = Some(ConditionImages::Images(images));
+        self
+    }
+
+    /// The condition as the network takes it, [N, C', H, W].
+    pub(crate) fn prepared_condition(mut self, images: Tensor) -> Self {
+        self.settings.images = Some(ConditionImages::Prepared(images));
+        self
     }
 
     /// Guidance scale: 1 is no guidance, 2 to 8 are usual. Guides away from the unconditional
@@ -291,6 +307,7 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn plan(&self) -> Result<SamplingPlan<'_>> {
+        self.check_image_condition()?;
         let Some(scheduler) = self.scheduler() else { return self.sampler_plan() };
         if self.scheduler_run.get().is_none() {
             self.scheduler_run.set(self.settings.scheduler_run(scheduler)?).ok();
@@ -299,6 +316,27 @@ impl Pipeline {
             Some(run) => SamplingPlan::of_scheduler(self, run),
             None => self.sampler_plan(),
         }
+    }
+
+    /// Checks that sampling has the images that the model is conditioned on.
+    fn check_image_condition(&self) -> Result<()> {
+        let missing = match self.metadata.condition {
+            Some(_) if matches!(self.settings.images, Some(ConditionImages::Prepared(_))) => {
+                return Ok(());
+            }
+            Some(ImageCondition::Mask { .. }) => {
+                "an inpainting model: use it with `inkdrop edit inpaint`, or Pipeline::inpaint"
+            }
+            Some(_) if self.settings.images.is_some() => return Ok(()),
+            Some(ImageCondition::Pair { .. }) => {
+                "conditioned on a picture: give some with --condition"
+            }
+            Some(ImageCondition::LowRes { .. }) => {
+                "conditioned on a low-resolution image: give some with --condition, or use `inkdrop edit upscale`"
+            }
+            None => return Ok(()),
+        };
+        bail!("{} is {missing}", self.name)
     }
 
     /// The same with a sampler, even if the model has a scheduler: for editing.
@@ -332,7 +370,7 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn batches(&self, count: usize) -> Result<SamplesIter<'_>> {
-        check_upscaler(&self.name, &self.metadata.model, false)?;
+        check_upscaler(&self.name, self.metadata.network(), false)?;
         let plan = self.plan()?;
         let config = plan.sample_config(0..count);
         config.check()?;
@@ -347,7 +385,7 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn trajectory(&self, count: usize) -> Result<SamplingSteps<'_>> {
-        check_upscaler(&self.name, &self.metadata.model, false)?;
+        check_upscaler(&self.name, self.metadata.network(), false)?;
         let plan = self.plan()?;
         plan.sample_config(0..count).check()?;
         let session = plan.start()?;

@@ -20,6 +20,7 @@ mod cli {
     mod eval_input;
     mod film;
     mod foreign_weights;
+    mod image_condition;
     mod inspect;
     mod inspect_foreign;
     mod launch;

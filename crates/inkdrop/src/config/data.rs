@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::layout::Layout;
-use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, idx, npy, npz, sprites};
+use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, PairsConfig, idx, npy, npz, sprites};
 use serde::{Deserialize, Serialize};
 
 use super::load_layout;
 use crate::Result;
-use crate::error::{Context, bail};
+use crate::error::{bail, ensure};
 
 /// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub enum DataConfig {
     /// A folder or archive of pictures, read as gray or RGB images to match the network. A folder of
     /// MNIST, CIFAR or ImageNet's npz files is found by its files.
     Folder(FolderConfig),
+    /// Pairs of pictures, for a network that is conditioned on a picture: two folders, or pictures that hold both
+    /// side by side.
+    Pairs(PairsConfig),
     /// CIFAR-10 or CIFAR-100, in the binary version or in Python's.
     Cifar {
         /// A file of records or a pickled batch, or the folder of data_batch_* or train.
@@ -99,12 +102,21 @@ impl DataConfig {
     /// Loads or generates the images; large folders and NumPy files are streamed.
     ///
     /// - channels: channels of the network, for folders of pictures
-    pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let channels = usize::try_from(channels).ok().context("the network's channels")?;
+    /// - paired: channels of paired pictures behind them
+    pub fn load(&self, channels: i64, paired: i64) -> Result<Loaded> {
+        let [channels, paired] = [channels, paired].map(|channels| channels.max(0) as usize);
         match self {
             Self::Npy { images, labels, classes, memory_mib } => {
                 let data = npy::open(images, labels.as_deref(), *memory_mib)?;
                 Ok(Loaded { data, classes: classes.clone(), notes: Vec::new() })
+            }
+            Self::Pairs(config) => {
+                ensure!(
+                    paired > 0,
+                    "data.kind=pairs: the network takes no paired picture; set condition.kind=pair, or read a folder"
+                );
+                let OpenFolder { data, classes, notes } = config.open(channels, paired)?;
+                Ok(Loaded { data, classes, notes })
             }
             Self::Folder(config) if pickled(&config.path)?.is_none() => {
                 let OpenFolder { data, classes, notes } = folder::open(config, channels)?;
@@ -143,6 +155,7 @@ impl DataConfig {
                 load_layout(&pickled(path)?.unwrap_or_else(|| Layout::Cifar(path.clone())))?
             }
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
+            Self::Pairs(_) => bail!("data.kind=pairs: expected one image each, not pairs"),
             Self::Custom {} => bail!(
                 "data.kind=custom: a program gave these data: give them again with Training::data"
             ),

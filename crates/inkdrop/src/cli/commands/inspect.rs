@@ -150,7 +150,7 @@ impl Report {
         if let Some(contexts) = stored_metadata::<Value>(&self.source.whole, "contexts")? {
             add("contexts", &contexts.to_string());
         }
-        for key in ["sampling", "card"] {
+        for key in ["condition", "sampling", "card"] {
             if let Some(value) = stored_metadata::<Value>(&self.source.whole, key)? {
                 add(key, &fields(&value)?);
             }

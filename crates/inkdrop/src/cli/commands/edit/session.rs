@@ -5,7 +5,7 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::model::sha256;
-use inkdrop::process::pixels;
+use inkdrop::process::{ImageCondition, pixels};
 use inkdrop::sampler::{SamplingRun, SamplingSteps};
 use inkdrop::torch::tch::Tensor;
 use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
@@ -104,7 +104,21 @@ impl Task for Variations<'_> {
 }
 
 /// The pipeline of an editing command, with the options that all of them have.
-pub fn pipeline(options: &EditArgs, model: &ModelArgs, pipeline: Pipeline) -> Result<Pipeline> {
+///
+/// - takes: true for the image conditions of models that the command can use
+pub fn pipeline(
+    options: &EditArgs,
+    model: &ModelArgs,
+    pipeline: Pipeline,
+    takes: fn(ImageCondition) -> bool,
+) -> Result<Pipeline> {
+    if let Some(condition) = pipeline.metadata().condition {
+        ensure!(
+            takes(condition),
+            "this model is conditioned on an image ({}): this command has no use for it, expected a model without a condition",
+            condition.name()
+        );
+    }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;

@@ -137,6 +137,7 @@ mod tests {
         let model = ModelConfig::preset(preset).expect("a preset");
         let (contexts, classes) = (Vec::new(), Classes::default());
         ModelMetadata {
+            condition: None,
             model,
             process: ProcessConfig::sprites().into(),
             contexts,
