@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+pub mod arrays;
 mod augmentation;
 pub mod cifar;
 mod contact_sheet;
@@ -29,6 +30,6 @@ pub mod stream;
 
 pub use dataset::{Dataset, InMemoryDataset, LabelledDataset, Labels};
 pub use error::DataError;
-pub use images::{Images, MOST_CHANNELS};
+pub use images::{Depth, Images, MOST_CHANNELS};
 pub use note::{Note, Others};
 pub use pairs::{ConditionSide, Paired, PairsConfig, SideBySide};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{self, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder};
-use crate::{DataError, Dataset, LabelledDataset};
+use crate::{DataError, Dataset, Depth, LabelledDataset};
 
 /// Two datasets of equal size and order, whose images are stacked by channels: image first, condition last.
 /// Mirroring and crops of the data loader so act on both alike.
@@ -22,6 +22,11 @@ impl Paired {
     /// # Errors
     /// [`DataError::Images`] if the numbers or the sizes differ.
     pub fn new(images: Arc<dyn Dataset>, conditions: Arc<dyn Dataset>) -> Result<Self, DataError> {
+        if images.depth() != conditions.depth() {
+            let problem =
+                "images and conditions of different depths, expected 8 or 16 bits for both";
+            return Err(DataError::Images(problem.to_owned()));
+        }
         let ([h, w, _], [height, width, _]) = (images.shape(), conditions.shape());
         if images.len() != conditions.len() || (h, w) != (height, width) {
             return Err(DataError::Images(format!(
@@ -45,12 +50,17 @@ impl Dataset for Paired {
         [height, width, channels + self.conditions.shape()[2]]
     }
 
+    fn depth(&self) -> Depth {
+        self.images.depth()
+    }
+
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let one = |dataset: &Arc<dyn Dataset>| -> Result<(Vec<u8>, usize), DataError> {
             let shape = dataset.shape();
-            let mut own = vec![0; shape.iter().product()];
+            let bytes = dataset.depth().bytes();
+            let mut own = vec![0; bytes * shape.iter().product::<usize>()];
             dataset.read(index, &mut own)?;
-            Ok((own, shape[2]))
+            Ok((own, bytes * shape[2]))
         };
         let (image, channels) = one(&self.images)?;
         let (condition, others) = one(&self.conditions)?;
@@ -97,8 +107,13 @@ impl Dataset for SideBySide {
         [height, width / 2, 2 * channels]
     }
 
+    fn depth(&self) -> Depth {
+        self.pictures.depth()
+    }
+
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
         let [height, width, channels] = self.pictures.shape();
+        let channels = channels * self.depth().bytes();
         let mut whole = vec![0; height * width * channels];
         self.pictures.read(index, &mut whole)?;
         let rows =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
-use inkdrop_data::{DataError, Dataset, Images, LabelledDataset, Labels};
+use inkdrop_data::{DataError, Dataset, Depth, Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{
     DiffusionProcess, ImageCondition, LossTerms, ProcessError, Teacher, TrainingObjective, pixels,
@@ -422,7 +422,10 @@ impl Trainer {
     /// Images on the network's device, [B, C, H, W] in [-1, 1].
     pub(crate) fn to_device(&self, images: &Images) -> Result<Tensor, TrainError> {
         let device = self.network.params().device();
-        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
+        Ok(match images.wide() {
+            Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), images.nhwc(), device)?,
+            None => pixels::to_tensor(images.bytes(), images.nhwc(), device)?,
+        })
     }
 
     /// [1, C, H, W] of zeros.
@@ -726,6 +729,9 @@ pub(crate) fn check_finite(what: &'static str, value: f64, step: usize) -> Resul
 fn describe(data: &LabelledDataset, class_names: &[String]) -> String {
     let [height, width, channels] = data.images.shape();
     let mut words = format!("{} images of {height} x {width} x {channels}", data.images.len());
+    if data.images.depth() == Depth::Sixteen {
+        words += " in 16 bits";
+    }
     if !class_names.is_empty() {
         words += &format!(" of {}", class_names.join(", "));
     }

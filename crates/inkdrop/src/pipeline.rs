@@ -26,7 +26,7 @@ pub use session::SamplingSession;
 use crate::error::bail;
 use crate::model::metadata::check_upscaler;
 use crate::model::{Condition, Conditions, Model, ModelMetadata};
-use crate::samples::Rounding;
+use crate::samples::{PixelForm, Rounding};
 use crate::scheduler::{Scheduler, SchedulerRun};
 use crate::{Result, Samples};
 use plan::{ConditionImages, Settings};
@@ -294,12 +294,13 @@ impl Pipeline {
         scheduler.filter(|_| sampler.is_none() && spacing.is_none())
     }
 
-    /// How values between two bytes become one: as the program of the model does it.
-    pub(crate) fn rounding(&self) -> Rounding {
-        match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
+    /// The depth of the images, and how values between two bytes become one: as the program of the model does it.
+    pub(crate) fn pixel_form(&self) -> PixelForm {
+        let rounding = match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
             true => Rounding::Nearest,
             false => Rounding::Truncate,
-        }
+        };
+        PixelForm { depth: self.metadata.depth, rounding }
     }
 
     /// What a sampling run will do: the settings, resolved for the model.
@@ -376,7 +377,7 @@ impl Pipeline {
         config.check()?;
         let (session, conditions) = (plan.start()?, plan.conditions);
         let batches = SampleBatches::new(session, config)?;
-        Ok(SamplesIter { batches, conditions, rounding: self.rounding() })
+        Ok(SamplesIter { batches, conditions, form: self.pixel_form() })
     }
 
     /// Samples one batch of `count` images step by step: an iterator over
@@ -431,7 +432,7 @@ pub(crate) fn default_levels(steps: usize, process: &dyn DiffusionProcess) -> Le
 pub struct SamplesIter<'a> {
     batches: SampleBatches<'a>,
     conditions: Conditions,
-    rounding: Rounding,
+    form: PixelForm,
 }
 
 impl SamplesIter<'_> {
@@ -451,7 +452,7 @@ impl Iterator for SamplesIter<'_> {
         let batch = self.batches.next()?;
         Some(batch.map_err(Into::into).and_then(|batch| {
             let conditions = batch.images.map(|image| self.conditions.get(image).clone());
-            Samples::new(batch.x, conditions.collect(), self.rounding)
+            Samples::new(batch.x, conditions.collect(), self.form)
         }))
     }
 }

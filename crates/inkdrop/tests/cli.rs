@@ -10,6 +10,7 @@ mod cli {
     mod convert_folder;
     mod convert_input;
     mod data;
+    mod depth;
     mod edit;
     mod edit_inpaint;
     mod edit_input;

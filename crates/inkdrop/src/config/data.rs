@@ -1,10 +1,13 @@
 //! The training data of a config.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::layout::Layout;
-use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, PairsConfig, idx, npy, npz, sprites};
+use inkdrop_data::{
+    InMemoryDataset, LabelledDataset, Labels, Note, PairsConfig, arrays, idx, npy, npz, sprites,
+};
 use serde::{Deserialize, Serialize};
 
 use super::load_layout;
@@ -47,6 +50,11 @@ pub enum DataConfig {
     /// A folder or archive of pictures, read as gray or RGB images to match the network. A folder of
     /// MNIST, CIFAR or ImageNet's npz files is found by its files.
     Folder(FolderConfig),
+    /// A folder of arrays, one image per .npy, TIFF or PNG file: 8 or 16 bits, 1 to 16 channels, kept exactly.
+    Arrays {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Pairs of pictures, for a network that is conditioned on a picture: two folders, or pictures that hold both
     /// side by side.
     Pairs(PairsConfig),
@@ -118,6 +126,11 @@ impl DataConfig {
                 let OpenFolder { data, classes, notes } = config.open(channels, paired)?;
                 Ok(Loaded { data, classes, notes })
             }
+            Self::Arrays { path } => {
+                let images = Arc::new(arrays::open(path)?);
+                let data = LabelledDataset { images, labels: Labels::None };
+                Ok(Loaded { data, classes: Vec::new(), notes: Vec::new() })
+            }
             Self::Folder(config) if pickled(&config.path)?.is_none() => {
                 let OpenFolder { data, classes, notes } = folder::open(config, channels)?;
                 Ok(Loaded { data, classes, notes })
@@ -155,6 +168,7 @@ impl DataConfig {
                 load_layout(&pickled(path)?.unwrap_or_else(|| Layout::Cifar(path.clone())))?
             }
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
+            Self::Arrays { .. } => bail!("data.kind=arrays: expected a set of images in memory"),
             Self::Pairs(_) => bail!("data.kind=pairs: expected one image each, not pairs"),
             Self::Custom {} => bail!(
                 "data.kind=custom: a program gave these data: give them again with Training::data"

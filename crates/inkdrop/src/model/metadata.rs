@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
+use inkdrop_data::{Depth, MOST_CHANNELS};
 use inkdrop_nn::{ImageConditioned, TrainableNetwork};
 use inkdrop_process::{DiffusionConfig, ImageCondition};
 use inkdrop_torch::DefaultGenerator;
@@ -36,6 +37,9 @@ pub struct ModelMetadata {
     /// The image that it is conditioned on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<ImageCondition>,
+    /// Bits of the values of its images.
+    #[serde(default)]
+    pub depth: Depth,
 }
 
 /// Classes of a class-conditional network.
@@ -132,6 +136,9 @@ impl ModelMetadata {
         if let Some(condition) = &self.condition {
             weights.set_metadata("condition", condition)?;
         }
+        if self.depth != Depth::Eight {
+            weights.set_metadata("depth", &self.depth)?;
+        }
         Ok(())
     }
 
@@ -227,6 +234,7 @@ impl Model {
             stored_metadata(&resolved.weights, "sampling")?.unwrap_or_default();
         sampling.check().with_context(|| name)?;
         let ResolvedModel { weights, config, condition, .. } = resolved;
+        let depth = stored_metadata(&weights, "depth")?.unwrap_or_default();
         // The scheduler belongs to the process of the directory.
         let scheduler = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
         let (scheduler, scheduler_problem) = match scheduler.map(Scheduler::read) {
@@ -238,7 +246,7 @@ impl Model {
         let notes =
             notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
         let metadata =
-            ModelMetadata { model: config, process, contexts, classes, sampling, condition };
+            ModelMetadata { model: config, process, contexts, classes, sampling, condition, depth };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
     }
@@ -335,8 +343,8 @@ fn check_images(config: &ModelConfig) -> Result<()> {
     ensure!(dims == 2, "this model generates data of {dims} axes: expected 2 axes (images)");
     let (channels, outputs) = (config.image_shape()[0], config.outputs());
     ensure!(
-        matches!(channels, 1 | 3),
-        "this model generates data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
+        (1..=MOST_CHANNELS as i64).contains(&channels),
+        "this model generates data of {channels} channels: expected images, which have 1 (gray), 3 (RGB) or others up to {MOST_CHANNELS}"
     );
     ensure!(
         outputs == channels || outputs == 2 * channels,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inkdrop_data::Images;
+use inkdrop_data::{Depth, Images};
 use inkdrop_process::image_condition::masked;
 use inkdrop_process::{ImageCondition, pixels};
 use inkdrop_sampler::SamplingRun;
@@ -202,6 +202,11 @@ impl Pipeline {
         images: &Images,
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Vec<Tensor>> {
+        ensure!(
+            self.metadata.depth == Depth::Eight && images.depth() == Depth::Eight,
+            "{} or the images have 16 bits per value: editing takes 8 bits",
+            self.name
+        );
         plan.sample_config(0..images.len()).check()?;
         let session = plan.start()?;
         let device = session.device();
@@ -215,7 +220,7 @@ impl Pipeline {
     fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>) -> Result<Samples> {
         let x = Tensor::f_cat(&x, 0)?;
         let conditions = (0..x.size()[0] as usize).map(|i| plan.conditions.get(i).clone());
-        Samples::new(x, conditions.collect(), self.rounding())
+        Samples::new(x, conditions.collect(), self.pixel_form())
     }
 }
 

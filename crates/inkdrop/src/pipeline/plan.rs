@@ -183,18 +183,15 @@ impl<'a> SamplingPlan<'a> {
         &self,
         images: Range<usize>,
         device: Device,
-    ) -> Option<TorchResult<Tensor>> {
+    ) -> Option<Result<Tensor>> {
         Some(match self.pipeline.settings.images.as_ref()? {
             ConditionImages::Images(given) => {
-                let chosen = images.clone().flat_map(|image| given.image(image % given.len()));
-                let bytes: Vec<u8> = chosen.copied().collect();
-                let [_, height, width, channels] = given.nhwc();
-                let shape = [images.len() as i64, height, width, channels];
-                pixels::to_tensor(&bytes, shape, device)
+                let chosen: Vec<usize> = images.map(|image| image % given.len()).collect();
+                tensor(given, &chosen, device)
             }
             ConditionImages::Prepared(given) => {
                 let chosen: Vec<i64> = images.map(|image| image as i64 % given.size()[0]).collect();
-                select(given, &chosen)
+                select(given, &chosen).map_err(Into::into)
             }
         })
     }
@@ -393,6 +390,15 @@ fn discarded_draws(
         Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
         _ => 0,
     }
+}
+
+/// Some of the images in [-1, 1].
+fn tensor(images: &Images, indices: &[usize], device: Device) -> Result<Tensor> {
+    let chosen = images.select(indices)?;
+    Ok(match chosen.wide() {
+        Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), chosen.nhwc(), device)?,
+        None => pixels::to_tensor(chosen.bytes(), chosen.nhwc(), device)?,
+    })
 }
 
 /// Some of the images.

@@ -91,7 +91,10 @@ impl<'a> SamplingSession<'a> {
         let Some(condition) = metadata.condition else {
             return Ok(ImageInputs { low_res: given.map(Tensor::shallow_clone), image: None });
         };
-        let own = || self.plan.condition_images(images.clone(), self.device()).transpose();
+        let own = || -> Result<Option<Tensor>, TorchError> {
+            let images = self.plan.condition_images(images.clone(), self.device()).transpose();
+            images.map_err(|error| TorchError::message(error.report()))
+        };
         let given = match given {
             Some(given) => Some(given.shallow_clone()),
             None => own()?,
@@ -121,9 +124,9 @@ impl<'a> SamplingSession<'a> {
     /// - x: about −1 to 1, [B, C, H, W]
     ///
     /// # Errors
-    /// x has another number of axes, or neither 1 nor 3 channels.
+    /// x has another number of axes, or more than 16 channels.
     pub fn to_images(&self, x: &Tensor) -> Result<Images> {
-        self.plan.pipeline.rounding().images(x)
+        self.plan.pipeline.pixel_form().images(x)
     }
 
     /// The batches of some images, from noise; the first index must start a batch.

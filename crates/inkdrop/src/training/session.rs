@@ -420,6 +420,7 @@ fn build(
         classes,
         sampling: sampling(config),
         condition: config.condition,
+        depth: data.images.depth(),
     };
     let network_config = config.network()?;
     let network = {

@@ -243,7 +243,7 @@ fn write_safetensors(
             weights.set_metadata("contexts", &names)?;
         }
     }
-    for key in ["training", "classes", "card", "sampling", "condition"] {
+    for key in ["training", "classes", "card", "sampling", "condition", "depth"] {
         if weights.metadata_text(key).is_none()
             && let Some(value) = stored_metadata::<Value>(&source.whole, key)?
         {

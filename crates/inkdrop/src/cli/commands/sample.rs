@@ -127,8 +127,6 @@ impl Arguments {
         plan: &SamplingPlan<'_>,
         (count, batch): (usize, usize),
     ) -> Result<SamplingJob> {
-        let [channels, height, width] =
-            pipeline.metadata().model.image_shape().map(|side| side as usize);
         let mut request = Value::Null;
         if self.output.keeps_manifest() {
             request = job::request(self, pipeline, &plan.conditions)?;
@@ -141,7 +139,7 @@ impl Arguments {
         let job = SamplingJob {
             request,
             conditions: plan.conditions.clone(),
-            image: [height, width, channels],
+            image: job::image_form(pipeline.metadata()),
             count,
             batch,
             shard: process_shard(self.shard)?,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use inkdrop::data::Images;
+use inkdrop::data::{Depth, Images};
 use inkdrop::model::sha256;
 use inkdrop::process::{ImageCondition, pixels};
 use inkdrop::sampler::{SamplingRun, SamplingSteps};
@@ -120,6 +120,15 @@ pub fn pipeline(
         );
     }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
+    let (channels, depth) = {
+        let metadata = pipeline.metadata();
+        (metadata.model.image_shape()[0], metadata.depth)
+    };
+    ensure!(
+        matches!(channels, 1 | 3) && depth == Depth::Eight,
+        "the model generates images of {channels} channels in {} bits: editing reads pictures, which have 1 or 3 channels in 8 bits",
+        u8::from(depth)
+    );
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;
     options.guidance.apply(pipeline, model, options.seed)
@@ -137,8 +146,6 @@ impl EditRun<'_> {
         count: usize,
     ) -> Result<SamplingJob> {
         ensure!(count > 0, "0 images: expected at least 1");
-        let [channels, height, width] =
-            self.pipeline.metadata().model.image_shape().map(|side| side as usize);
         let mut request = Value::Null;
         if self.options.output.keeps_manifest() {
             request = job::request(arguments, self.pipeline, &self.plan.conditions)?;
@@ -149,7 +156,7 @@ impl EditRun<'_> {
         Ok(SamplingJob {
             request,
             conditions: self.plan.conditions.clone(),
-            image: [height, width, channels],
+            image: job::image_form(self.pipeline.metadata()),
             count,
             batch: self.options.batch,
             shard: None,

@@ -138,6 +138,7 @@ mod tests {
         let (contexts, classes) = (Vec::new(), Classes::default());
         ModelMetadata {
             condition: None,
+            depth: Default::default(),
             model,
             process: ProcessConfig::sprites().into(),
             contexts,
