@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use crate::{DataError, Images};
+use crate::{DataError, Depth, Images};
 
 /// Labels of images.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,13 +142,18 @@ pub trait Dataset: Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Rows, columns and channels of each image; 1 channel (gray) or 3 (RGB).
+    /// Rows, columns and channels of each image; 1 channel (gray), 3 (RGB) or others.
     fn shape(&self) -> [usize; 3];
+
+    /// Bits of a value.
+    fn depth(&self) -> Depth {
+        Depth::Eight
+    }
 
     /// Reads image `index` into `pixels`.
     ///
     /// # Shapes
-    /// - `pixels`: H·W·C bytes in HWC order
+    /// - `pixels`: H·W·C bytes in HWC order; of 16-bit values two bytes each, little-endian
     ///
     /// # Errors
     /// There is no such image, or its file cannot be read.
@@ -170,8 +175,12 @@ impl Dataset for Images {
         [self.height(), self.width(), self.channels()]
     }
 
+    fn depth(&self) -> Depth {
+        self.depth()
+    }
+
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        let image = self.image(index);
+        let image = self.raw_image(index);
         if image.len() != pixels.len() {
             return Err(DataError::Images(format!(
                 "image {index} into {} bytes, expected one of the {} images of shape {:?}",
@@ -180,7 +189,7 @@ impl Dataset for Images {
                 self.shape()
             )));
         }
-        pixels.copy_from_slice(image);
+        pixels.copy_from_slice(&image);
         Ok(())
     }
 }

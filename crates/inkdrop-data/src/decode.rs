@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::DataError;
+use crate::images::narrowed;
 use crate::picture::{Picture, Rgb};
 use kind::Kind;
 pub(crate) use kind::{FOREIGN, instead_of_data};
@@ -181,11 +182,6 @@ fn over(colour: Rgb, alpha: u8, under: Option<Rgb>) -> Rgb {
         let (value, below) = (u32::from(colour[c]), u32::from(under[c]));
         ((value * alpha + below * (255 - alpha) + 127) / 255) as u8
     })
-}
-
-/// A 16-bit value as 8 bits: v / 257, rounded.
-fn narrowed(value: u16) -> u8 {
-    ((u32::from(value) + 128) / 257) as u8
 }
 
 /// The limits of a picture's size.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::item::Item;
 use crate::note::Remarks;
 use crate::parallel::parallel_map;
 use crate::read::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transparent};
@@ -193,7 +194,14 @@ pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataEr
     if let Some(Folder { dataset, classes, notes }) = records::load(config, channels)? {
         return Ok(OpenFolder { data: dataset.into(), classes, notes });
     }
-    let listing = list(config)?;
+    open_listing(config, fitting, list(config)?)
+}
+
+fn open_listing(
+    config: &FolderConfig,
+    fitting: Fitting,
+    listing: Listing,
+) -> Result<OpenFolder, DataError> {
     let most = config.memory_mib.saturating_mul(1 << 20);
     if fitting.bytes(&listing, config)? <= most {
         let Folder { dataset, classes, notes } = gather(config, fitting, listing)?;
@@ -203,6 +211,54 @@ pub fn open(config: &FolderConfig, channels: usize) -> Result<OpenFolder, DataEr
     let (streamed, labels, notes) = Streamed::open(config, fitting, listing)?;
     let data = LabelledDataset { images: Arc::new(streamed), labels };
     Ok(OpenFolder { data, classes, notes })
+}
+
+/// Opens two folders of pictures whose names are the same but for their endings, both in the order of these names.
+///
+/// - each with its channels, 1 or 3
+///
+/// # Errors
+/// As for [`open`]; a picture of one folder that has no partner in the other.
+pub(crate) fn open_matching(
+    (first, channels): (&FolderConfig, usize),
+    (second, others): (&FolderConfig, usize),
+) -> Result<[OpenFolder; 2], DataError> {
+    let fittings = [Fitting::new(first, channels)?, Fitting::new(second, others)?];
+    let [mut images, mut partners] = [list(first)?, list(second)?];
+    images.items.sort_by_cached_key(|(item, _)| name(first, item));
+    partners.items.sort_by_cached_key(|(item, _)| name(second, item));
+    check_partners((first, &images), (second, &partners))?;
+    check_partners((second, &partners), (first, &images))?;
+    let [fitting, other] = fittings;
+    Ok([open_listing(first, fitting, images)?, open_listing(second, other, partners)?])
+}
+
+/// The path of a picture below its folder, without its ending.
+fn name(config: &FolderConfig, item: &Item) -> PathBuf {
+    item.path.strip_prefix(&config.path).unwrap_or(&item.path).with_extension("")
+}
+
+/// Checks that each picture has exactly one partner; both listings are sorted by name.
+fn check_partners(
+    (config, listing): (&FolderConfig, &Listing),
+    (other, partners): (&FolderConfig, &Listing),
+) -> Result<(), DataError> {
+    let names: Vec<PathBuf> = partners.items.iter().map(|(item, _)| name(other, item)).collect();
+    for (item, _) in &listing.items {
+        let wanted = name(config, item);
+        let start = names.partition_point(|name| *name < wanted);
+        let count = names[start..].iter().take_while(|name| **name == wanted).count();
+        if count != 1 {
+            let problem = format!(
+                "{count} pictures of the name {} in {}, expected one: pairs have the same name in both folders, \
+                 whatever its ending",
+                wanted.display(),
+                other.path.display()
+            );
+            return Err(DataError::file(&item.path, problem));
+        }
+    }
+    Ok(())
 }
 
 /// Loads all pictures of a folder into memory, without the limit of

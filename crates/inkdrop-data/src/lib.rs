@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+pub mod arrays;
 mod augmentation;
 pub mod cifar;
 mod contact_sheet;
@@ -14,10 +15,12 @@ mod images;
 mod item;
 pub mod layout;
 pub mod loader;
+pub mod mask;
 mod note;
 pub mod npy;
 pub mod npz;
 pub mod output;
+mod pairs;
 mod parallel;
 pub mod picture;
 pub mod read;
@@ -27,5 +30,6 @@ pub mod stream;
 
 pub use dataset::{Dataset, InMemoryDataset, LabelledDataset, Labels};
 pub use error::DataError;
-pub use images::Images;
+pub use images::{Depth, Images, MOST_CHANNELS};
 pub use note::{Note, Others};
+pub use pairs::{ConditionSide, Paired, PairsConfig, SideBySide};

@@ -8,8 +8,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::Array4;
-
 use crate::{DataError, Dataset, Images};
 pub use batch_sampler::{BatchSampler, ShuffledIndices};
 use reader::{Read, Reader};
@@ -141,9 +139,8 @@ impl DataLoader {
             }
         }
         let [height, width, channels] = self.shape();
-        let shape = (read.indices.len(), height, width, channels);
-        let pixels = Array4::from_shape_vec(shape, read.pixels)
-            .map_err(|error| DataError::Images(error.to_string()))?;
-        Ok(Batch { indices: read.indices, images: Images::new(pixels)? })
+        let shape = [read.indices.len(), height, width, channels];
+        let images = Images::of_bytes(shape, self.reader.depth(), read.pixels)?;
+        Ok(Batch { indices: read.indices, images })
     }
 }

@@ -11,15 +11,16 @@ use ndarray::{Array2, Array4};
 use npyz::WriterBuilder;
 
 use crate::cifar::interleaved;
+use crate::npz::ImageForm;
 use crate::output::write_atomic;
-use crate::{DataError, Dataset, Images, InMemoryDataset, LabelledDataset, Labels};
+use crate::{DataError, Dataset, Depth, Images, InMemoryDataset, LabelledDataset, Labels};
 pub(crate) use header::Header;
 use header::{Head, NpyFile};
 
 /// Loads images and, if given, labels.
 ///
 /// # Shapes
-/// - `images`: uint8 `[N, H, W, C]`, C 1 or 3.
+/// - `images`: uint8 or uint16 `[N, H, W, C]`, C 1 to 16.
 /// - `labels`: `[N, K]` weights (one-hot or mixed) of any float or integer type, which become
 ///   [`Labels::Context`]; or `[N]` integer class ids, which become [`Labels::Classes`].
 ///
@@ -47,7 +48,7 @@ pub fn open(
     let (head, file) = Head::open(images)?;
     let shape = head.images()?;
     // The file has this size, so that the product does not overflow.
-    let bytes: usize = shape.iter().product();
+    let bytes = head.depth().bytes() * shape.iter().product::<usize>();
     if bytes as u64 <= memory_mib.saturating_mul(1 << 20) {
         return Ok(load(images, labels)?.into());
     }
@@ -70,10 +71,22 @@ pub(crate) fn of_bytes(
 
 fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<InMemoryDataset, DataError> {
     let labels = labels.map_or(Ok(Labels::None), |file| labels_of(&file))?;
-    let [n, h, w, c] = images.head.images()?;
-    let pixels = Array4::from_shape_vec((n, h, w, c), images.into_data())
-        .map_err(|error| DataError::Images(format!("pixels don't fill their shape: {error}")))?;
-    InMemoryDataset::new(Images::new(pixels)?, labels)
+    let (shape, depth) = (images.head.images()?, images.head.depth());
+    InMemoryDataset::new(Images::of_bytes(shape, depth, images.into_data())?, labels)
+}
+
+/// The form and the values of one image, `[H, W]`, `[H, W, C]` or `[1, H, W, C]`.
+pub(crate) fn array_of(path: &Path, bytes: Vec<u8>) -> Result<(ImageForm, Vec<u8>), DataError> {
+    let mut file = NpyFile::of_bytes(path, bytes)?;
+    file.head.as_one_image();
+    let [_, height, width, channels] = file.head.images()?;
+    let form = ImageForm { shape: [height, width, channels], depth: file.head.depth() };
+    match file.head.shape()[0] {
+        1 => Ok((form, file.into_data())),
+        count => Err(file.head.bad_value(format!(
+            "{count} images, expected one in each file of a folder; read this file alone as `kind = \"npy\"`"
+        ))),
+    }
 }
 
 /// Contents of files with rows of planes, and their paths.
@@ -126,7 +139,7 @@ fn from_one(mut ids: Vec<u32>) -> Labels {
     Labels::Classes { ids, count }
 }
 
-/// Writes images as uint8 `[N, H, W, C]` and labels as float64 `[N, K]`.
+/// Writes images as uint8 or uint16 `[N, H, W, C]` and labels as float64 `[N, K]`.
 ///
 /// [`Labels::Classes`] are written one-hot; with [`Labels::None`] no label file is written.
 ///
@@ -135,7 +148,10 @@ fn from_one(mut ids: Vec<u32>) -> Labels {
 pub fn write(images: &Path, labels: &Path, dataset: &InMemoryDataset) -> Result<(), DataError> {
     let view = dataset.images.view();
     let shape: Vec<u64> = view.shape().iter().map(|&side| side as u64).collect();
-    write_array(images, &shape, dataset.images.bytes().iter().copied())?;
+    match dataset.images.wide() {
+        Some(wide) => write_array(images, &shape, wide.iter().copied())?,
+        None => write_array(images, &shape, dataset.images.bytes().iter().copied())?,
+    }
     let Some(width) = dataset.context_width() else {
         return Ok(());
     };
@@ -263,8 +279,12 @@ impl Dataset for Rows {
         [height, width, channels]
     }
 
+    fn depth(&self) -> Depth {
+        self.head.depth()
+    }
+
     fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        let size: usize = Dataset::shape(self).iter().product();
+        let size = self.depth().bytes() * Dataset::shape(self).iter().product::<usize>();
         if index >= self.len() || pixels.len() != size {
             return Err(DataError::Images(format!(
                 "image {index} into {} bytes, expected one below {} into {size}",
@@ -277,6 +297,8 @@ impl Dataset for Rows {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let place = file.seek(SeekFrom::Start(start));
         let read = place.and_then(|_| file.read_exact(pixels));
-        read.map_err(|source| DataError::read(self.head.path(), source))
+        read.map_err(|source| DataError::read(self.head.path(), source))?;
+        self.head.little_endian(pixels);
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use npyz::zip::{DateTime, ZipArchive};
 
 use crate::npy;
 use crate::output::{WriteSeek, write_atomic};
-use crate::{DataError, Images, InMemoryDataset};
+use crate::{DataError, Depth, Images, InMemoryDataset};
 
 /// Size of the npy header in bytes: long enough for any count, so that it can be overwritten.
 pub(crate) const HEADER: usize = 192;
@@ -23,7 +23,7 @@ pub(crate) const HEADER: usize = 192;
 /// [`SampleStream`](crate::stream::SampleStream) writes the same archive with little memory.
 ///
 /// # Shapes
-/// - `arr_0`: the images, uint8 `[N, H, W, C]`.
+/// - `arr_0`: the images, uint8 or uint16 `[N, H, W, C]`.
 /// - `arr_1`: `labels`, int64 `[N]`, if given.
 /// - `context`: float32 `[N, K]`, if given.
 ///
@@ -36,9 +36,9 @@ pub fn write_samples(
     labels: Option<&[i64]>,
     context: Option<&Array2<f32>>,
 ) -> Result<(), DataError> {
-    let header = header(images.len(), shape(images));
+    let header = header(images.len(), ImageForm::of(images));
     let (labels, context) = (labels.map(ArrayView1::from), context.map(Array2::view));
-    write_archive(path.as_ref(), images.len(), header.chain(images.bytes()), labels, context)
+    write_archive(path.as_ref(), images.len(), header.chain(&*images.raw_bytes()), labels, context)
 }
 
 /// Writes the archive; `images` is read to its end, a whole npy file of `count` images.
@@ -93,17 +93,42 @@ fn check_length(what: &str, given: Option<usize>, images: usize) -> Result<(), D
     }
 }
 
-/// `[H, W, C]` of images.
-pub(crate) fn shape(images: &Images) -> [usize; 3] {
-    [images.height(), images.width(), images.channels()]
+/// Size and depth of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageForm {
+    /// `[H, W, C]`
+    pub shape: [usize; 3],
+    /// Bits of a value.
+    pub depth: Depth,
+}
+
+impl ImageForm {
+    /// The form of images.
+    pub fn of(images: &Images) -> Self {
+        let shape = [images.height(), images.width(), images.channels()];
+        Self { shape, depth: images.depth() }
+    }
+}
+
+impl From<[usize; 3]> for ImageForm {
+    /// `[H, W, C]` of 8 bits.
+    fn from(shape: [usize; 3]) -> Self {
+        Self { shape, depth: Depth::Eight }
+    }
 }
 
 /// The beginning of a numpy file of `len` images, version 1.0 of the format.
-pub(crate) fn header(len: usize, [height, width, channels]: [usize; 3]) -> Vec<u8> {
+pub(crate) fn header(len: usize, form: ImageForm) -> Vec<u8> {
+    let ([height, width, channels], kind) = match form.depth {
+        Depth::Eight => (form.shape, "|u1"),
+        Depth::Sixteen => (form.shape, "<u2"),
+    };
     let shape = format!("({len}, {height}, {width}, {channels})");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((HEADER as u16 - 10).to_le_bytes());
-    bytes.extend(format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}").bytes());
+    bytes.extend(
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}").bytes(),
+    );
     bytes.resize(HEADER - 1, b' ');
     bytes.push(b'\n');
     bytes
@@ -122,7 +147,7 @@ const FLOOR: u64 = 1 << 30;
 /// - path: an archive, or a folder of ImageNet's `train_data_batch_*.npz`
 ///
 /// # Shapes
-/// - `arr_0`: the images, uint8 `[N, H, W, C]`, C 1 or 3
+/// - `arr_0`: the images, uint8 or uint16 `[N, H, W, C]`, C 1 to 16
 /// - `arr_1` or `context`: optional labels, `[N]` class ids or `[N, K]` weights
 /// - or `data`: uint8 `[N, 3·S·S]`, the red, green and blue plane of each image, and `labels`: `[N]`
 ///   class ids from 1 (Chrabaszcz et al. 2017); `mean` is not used

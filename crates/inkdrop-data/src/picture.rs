@@ -7,7 +7,7 @@ mod png;
 pub use crate::contact_sheet::Grid;
 pub use apng::write_apng;
 pub use gif::{encode_gif, write_gif};
-pub use png::{encode_png, is_whole_png, write_image_dir, write_png};
+pub use png::{encode_png, is_whole_png, write_image, write_image_dir, write_png};
 
 use crate::{DataError, Images};
 
@@ -44,7 +44,8 @@ impl Picture {
         Ok(Self { width, height, pixels })
     }
 
-    /// A picture of one image; gray images become RGB.
+    /// A picture of one image in 8 bits; gray images become RGB, and of more than three channels the first three are
+    /// shown.
     ///
     /// # Errors
     /// [`DataError::Picture`] if there is no image `index`.
@@ -110,11 +111,14 @@ impl Picture {
     }
 }
 
-/// HWC bytes of 1 or 3 channels as RGB.
+/// HWC bytes as RGB: gray for one or two channels, else the first three.
 pub(crate) fn colours(bytes: &[u8], channels: usize) -> Vec<u8> {
     match channels {
-        1 => bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
-        _ => bytes.to_vec(),
+        1 | 2 => bytes.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
+        3 => bytes.to_vec(),
+        _ => {
+            bytes.chunks_exact(channels).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+        }
     }
 }
 

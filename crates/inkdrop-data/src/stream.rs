@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayView1, ArrayView2};
 
 use crate::npy::Header;
-use crate::npz::{HEADER, header, shape, write_archive};
+use crate::npz::{HEADER, ImageForm, header, write_archive};
 use crate::output::write_atomic;
 use crate::{DataError, Images};
 
@@ -37,7 +37,7 @@ use crate::{DataError, Images};
 pub struct SampleStream {
     path: PathBuf,
     file: File,
-    image: [usize; 3],
+    image: ImageForm,
     len: usize,
 }
 
@@ -45,12 +45,12 @@ impl SampleStream {
     /// Creates a file without images; an existing file is replaced.
     ///
     /// # Shapes
-    /// - `image`: `[H, W, C]` of each image to come.
+    /// - `image`: form of each image to come; `[H, W, C]` for 8 bits.
     ///
     /// # Errors
     /// [`DataError::Write`] if the file cannot be written.
-    pub fn create(path: impl AsRef<Path>, image: [usize; 3]) -> Result<Self, DataError> {
-        let path = path.as_ref();
+    pub fn create(path: impl AsRef<Path>, image: impl Into<ImageForm>) -> Result<Self, DataError> {
+        let (path, image) = (path.as_ref(), image.into());
         write_atomic(path, |file| file.write_all(&header(0, image)))?;
         Self::open(path, image)
     }
@@ -58,13 +58,13 @@ impl SampleStream {
     /// Opens a file to continue; bytes after the last counted image are removed.
     ///
     /// # Shapes
-    /// - `image`: `[H, W, C]` of each image, as in [`SampleStream::create`].
+    /// - `image`: form of each image, as in [`SampleStream::create`].
     ///
     /// # Errors
     /// As for [`count`]; [`DataError::File`] if another process writes the file,
     /// [`DataError::Write`] if it cannot be written.
-    pub fn open(path: impl AsRef<Path>, image: [usize; 3]) -> Result<Self, DataError> {
-        let path = path.as_ref().to_path_buf();
+    pub fn open(path: impl AsRef<Path>, image: impl Into<ImageForm>) -> Result<Self, DataError> {
+        let (path, image) = (path.as_ref().to_path_buf(), image.into());
         let failed = |source| DataError::write(&path, source);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
         // Some file systems have no locks; writing works there without one.
@@ -107,19 +107,21 @@ impl SampleStream {
     /// [`DataError::Images`] if the shape differs, [`DataError::Write`] if the file cannot be written;
     /// earlier images stay.
     pub fn push(&mut self, images: &Images) -> Result<(), DataError> {
-        if shape(images) != self.image {
+        if ImageForm::of(images) != self.image {
             return Err(DataError::Images(format!(
-                "shape {:?} into {}, expected {:?} as the others",
-                shape(images),
+                "shape {:?} in {} bits into {}, expected {:?} in {} bits as the others",
+                ImageForm::of(images).shape,
+                u8::from(images.depth()),
                 self.path.display(),
-                self.image
+                self.image.shape,
+                u8::from(self.image.depth)
             )));
         }
         let write = || {
             let end = end(self.len, self.image);
             self.file.set_len(end)?;
             (&self.file).seek(SeekFrom::Start(end))?;
-            (&self.file).write_all(images.bytes())?;
+            (&self.file).write_all(&images.raw_bytes())?;
             self.file.sync_data()
         };
         let written = write().and_then(|()| self.write_header(self.len + images.len()));
@@ -163,8 +165,8 @@ impl SampleStream {
 /// # Errors
 /// [`DataError::Read`] if it cannot be read; [`DataError::File`] if it has another format or shape,
 /// or is shorter than its header says.
-pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataError> {
-    let path = path.as_ref();
+pub fn count(path: impl AsRef<Path>, image: impl Into<ImageForm>) -> Result<usize, DataError> {
+    let (path, image) = (path.as_ref(), image.into());
     let mut first = Vec::new();
     let size = File::open(path)
         .and_then(|file| {
@@ -174,8 +176,11 @@ pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataErr
         .map_err(|source| DataError::read(path, source))?;
     let len = Header::parse(&first).ok().and_then(|npy| npy.shape.first().copied());
     let Some(len) = len.filter(|&len| header(len, image) == first) else {
-        let problem =
-            format!("no unfinished samples of {image:?} (rows, columns, channels); remove it");
+        let problem = format!(
+            "no unfinished samples of {:?} (rows, columns, channels) in {} bits; remove it",
+            image.shape,
+            u8::from(image.depth)
+        );
         return Err(DataError::file(path, problem));
     };
     if size < end(len, image) {
@@ -189,7 +194,8 @@ pub fn count(path: impl AsRef<Path>, image: [usize; 3]) -> Result<usize, DataErr
 }
 
 /// Where image `len` begins.
-fn end(len: usize, image: [usize; 3]) -> u64 {
-    let size = image.iter().fold(len as u64, |product, &side| product.saturating_mul(side as u64));
+fn end(len: usize, image: ImageForm) -> u64 {
+    let values = [image.shape[0], image.shape[1], image.shape[2], image.depth.bytes()];
+    let size = values.iter().fold(len as u64, |product, &side| product.saturating_mul(side as u64));
     size.saturating_add(HEADER as u64)
 }

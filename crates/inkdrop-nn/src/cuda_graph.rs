@@ -303,7 +303,7 @@ impl<G> Recording<G> {
 #[derive(Debug, PartialEq, Eq)]
 struct Signature {
     device: Device,
-    forms: [Option<(Vec<i64>, Kind)>; 8],
+    forms: [Option<(Vec<i64>, Kind)>; 9],
 }
 
 impl Signature {
@@ -321,21 +321,22 @@ fn tensors<'a>(
     x: &'a Tensor,
     t: &'a Tensor,
     conditioning: &'a Conditioning,
-) -> [Option<&'a Tensor>; 8] {
+) -> [Option<&'a Tensor>; 9] {
     // No dropout, so the place in the batch has no effect.
     let Conditioning {
         context,
         classes,
         low_res,
+        image,
         interval,
         self_condition,
         augment,
         first_image: _,
     } = conditioning;
-    let given = [context, low_res, interval, self_condition, augment];
-    let [context, low_res, interval, self_condition, augment] = given.map(Option::as_ref);
+    let given = [context, low_res, image, interval, self_condition, augment];
+    let [context, low_res, image, interval, self_condition, augment] = given.map(Option::as_ref);
     let classes = classes.as_ref().map(|classes| classes.tensor());
-    [Some(x), Some(t), context, classes, low_res, interval, self_condition, augment]
+    [Some(x), Some(t), context, classes, low_res, image, interval, self_condition, augment]
 }
 
 /// Inputs of a recorded pass, at fixed addresses.
@@ -352,6 +353,7 @@ impl Inputs {
             context: copied(&conditioning.context)?,
             classes: conditioning.classes.as_ref().map(|ids| ids.copied()).transpose()?,
             low_res: copied(&conditioning.low_res)?,
+            image: copied(&conditioning.image)?,
             interval: copied(&conditioning.interval)?,
             self_condition: copied(&conditioning.self_condition)?,
             augment: copied(&conditioning.augment)?,

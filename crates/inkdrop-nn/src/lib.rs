@@ -9,6 +9,7 @@ mod conv;
 mod cuda_graph;
 mod embedding;
 mod fn_network;
+mod image_conditioned;
 mod layer_norm;
 mod linear;
 mod magnitude;
@@ -41,6 +42,7 @@ pub use embedding::{
     positional_embedding, timestep_embedding,
 };
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
+pub use image_conditioned::ImageConditioned;
 pub use layer_norm::modulated_layer_norm;
 pub use linear::{CompiledLinear, Embedding, Linear, Mlp};
 pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};

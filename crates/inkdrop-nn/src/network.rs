@@ -140,6 +140,9 @@ pub struct Conditioning {
     pub classes: Option<ClassIds>,
     /// Low-resolution images for super-resolution, [B, C, h, w].
     pub low_res: Option<Tensor>,
+    /// Images that the network is conditioned on, [B, C', H, W] in [-1, 1]: a paired picture, a masked one with its
+    /// mask, or an enlarged one ([`ImageConditioned`](crate::ImageConditioned)).
+    pub image: Option<Tensor>,
     /// Length t − r of a time interval, `[B]` in the units of t, for networks of mean velocities (MeanFlow).
     pub interval: Option<Tensor>,
     /// An earlier prediction of x0 for self-conditioning (Chen et al. 2022), like x; zeros if absent.
@@ -173,12 +176,18 @@ impl Conditioning {
         Self { low_res: Some(images), ..Self::default() }
     }
 
+    /// Images to concatenate with x, [B, C', H, W] in [-1, 1].
+    pub fn image(images: Tensor) -> Self {
+        Self { image: Some(images), ..Self::default() }
+    }
+
     /// The same conditions.
     pub fn shallow_clone(&self) -> Self {
         Self {
             context: self.context.as_ref().map(Tensor::shallow_clone),
             classes: self.classes.as_ref().map(ClassIds::shallow_clone),
             low_res: self.low_res.as_ref().map(Tensor::shallow_clone),
+            image: self.image.as_ref().map(Tensor::shallow_clone),
             interval: self.interval.as_ref().map(Tensor::shallow_clone),
             self_condition: self.self_condition.as_ref().map(Tensor::shallow_clone),
             augment: self.augment.as_ref().map(Tensor::shallow_clone),
@@ -200,6 +209,7 @@ impl Conditioning {
             context: self.context.as_ref().map(repeated).transpose()?,
             classes: classes.transpose()?,
             low_res: self.low_res.as_ref().map(repeated).transpose()?,
+            image: self.image.as_ref().map(repeated).transpose()?,
             interval: self.interval.as_ref().map(repeated).transpose()?,
             self_condition: self.self_condition.as_ref().map(repeated).transpose()?,
             augment: self.augment.as_ref().map(repeated).transpose()?,

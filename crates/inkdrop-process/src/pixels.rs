@@ -1,4 +1,4 @@
-//! Between uint8 images and tensors in [-1, 1].
+//! Between images of 8 or 16 bits and tensors in [-1, 1].
 
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, to_device_async};
@@ -15,6 +15,42 @@ pub fn to_tensor(pixels: &[u8], shape: [i64; 4], device: Device) -> Result<Tenso
     let nhwc = to_device_async(&Tensor::f_from_slice(pixels)?.f_view(shape)?, device)?;
     let x = nhwc.f_permute([0, 3, 1, 2])?.f_contiguous()?.f_to_kind(Kind::Float)?;
     Ok(x.f_div_scalar(127.5)?.f_sub_scalar(1.0)?)
+}
+
+/// Images of 16 bits as tensors in [-1, 1]: v/32767.5 − 1. f32 holds every value: [`wide_from_tensor`] returns it.
+///
+/// # Shapes
+/// - values: B·H·W·C values in NHWC order; shape: [B, H, W, C]
+/// - returns [B, C, H, W] in f32
+///
+/// # Errors
+/// The values do not fill the shape.
+pub fn wide_to_tensor(
+    values: impl Iterator<Item = u16>,
+    shape: [i64; 4],
+    device: Device,
+) -> Result<Tensor> {
+    let values: Vec<f32> = values.map(f32::from).collect();
+    let nhwc = to_device_async(&Tensor::f_from_slice(&values)?.f_view(shape)?, device)?;
+    let x = nhwc.f_permute([0, 3, 1, 2])?.f_contiguous()?;
+    Ok(x.f_div_scalar(32767.5)?.f_sub_scalar(1.0)?)
+}
+
+/// Tensors in [-1, 1] as images of 16 bits: round(clamp((x + 1)·32767.5, 0, 65535)).
+///
+/// # Shapes
+/// - x: [B, C, H, W]
+/// - returns B·H·W·C values in NHWC order
+///
+/// # Errors
+/// x has another number of axes.
+pub fn wide_from_tensor(x: &Tensor) -> Result<Vec<u16>> {
+    let scaled = x.f_add_scalar(1.0)?.f_mul_scalar(32767.5)?.f_clamp(0.0, 65535.0)?.f_round()?;
+    let nhwc = scaled.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Int)?;
+    let flat = nhwc.f_contiguous()?.f_to_device(Device::Cpu)?.f_view(-1)?;
+    let mut values = vec![0i32; flat.numel()];
+    flat.f_copy_data(&mut values, flat.numel())?;
+    Ok(values.into_iter().map(|value| value as u16).collect())
 }
 
 /// Tensors in [-1, 1] as images: trunc(clamp((x + 1)·127.5, 0, 255)), as improved-diffusion writes them.

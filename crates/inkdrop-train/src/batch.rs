@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use inkdrop_data::Labels;
+use inkdrop_data::{Labels, mask};
 use inkdrop_nn::{ClassIds, Conditioning};
+use inkdrop_process::ImageCondition;
+use inkdrop_process::image_condition::{enlarge, masked, reduce};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{split_mix_64, to_device_async};
 
@@ -27,6 +29,8 @@ pub(crate) struct TrainingBatch {
     labels: BatchLabels,
     /// Low-resolution images for super-resolution, [b, C, h, w].
     low_res: Option<Tensor>,
+    /// Images that the network is conditioned on, [b, C', H, W].
+    image: Option<Tensor>,
     /// Labels of the augmentation, of the whole batch, [B, 9] on the CPU.
     augment: Option<Tensor>,
     share: Share,
@@ -41,6 +45,10 @@ pub(crate) struct BatchOptions {
     pub offset_noise: f64,
     /// Non-leaky augmentation.
     pub augment: Option<AugmentConfig>,
+    /// The image that the network is conditioned on.
+    pub condition: Option<ImageCondition>,
+    /// Seed of the masks of inpainting.
+    pub mask_seed: u64,
 }
 
 /// The images of a batch that one process trains on.
@@ -66,7 +74,8 @@ impl Share {
 impl TrainingBatch {
     /// Draws the noise of a batch.
     ///
-    /// - x0: the images of the share, [b, C, H, W] in [-1, 1], on the network's device
+    /// - x0: the images of the share, [b, C, H, W] in [-1, 1], on the network's device; with the channels of
+    ///   paired pictures behind their own
     /// - timesteps, labels: of the whole batch
     pub(crate) fn new(
         (x0, share): (Tensor, Share),
@@ -78,6 +87,7 @@ impl TrainingBatch {
         let t = Tensor::f_from_slice(&t)?;
         let mut whole = x0.size();
         whole[0] = timesteps.t.len() as i64;
+        whole[1] -= options.condition.map_or(0, |condition| condition.paired_channels());
         let mut noise = Tensor::f_randn(&whole, (x0.kind(), x0.device()))?;
         if options.offset_noise > 0.0 {
             whole[2..].fill(1);
@@ -93,9 +103,17 @@ impl TrainingBatch {
             }
             None => (x0, None),
         };
+        let (x0, image) = match options.condition {
+            Some(condition) => {
+                let masks = (options.mask_seed, share.positions.clone());
+                let (x0, image) = image_condition(condition, &x0, whole[1], masks)?;
+                (x0, Some(image))
+            }
+            None => (x0, None),
+        };
         let low_res =
             options.low_res.map(|side| x0.f_adaptive_avg_pool2d([side, side])).transpose()?;
-        Ok(Self { x0, noise, t, timesteps, labels, low_res, augment, share })
+        Ok(Self { x0, noise, t, timesteps, labels, low_res, image, augment, share })
     }
 
     /// Number of images of the whole batch.
@@ -134,6 +152,7 @@ impl TrainingBatch {
         Ok(Conditioning {
             augment: augment.transpose()?,
             low_res: low_res.map(|images| Self::part(images, range)).transpose()?,
+            image: self.image.as_ref().map(|images| Self::part(images, range)).transpose()?,
             first_image: self.positions(range).start as i64, // of its dropout masks
             ..self.labels.conditioning(self.positions(range), self.x0.device())?
         })
@@ -151,6 +170,36 @@ impl TrainingBatch {
         let weights = if self.share.counts { weights } else { weights.f_zeros_like()? };
         Ok(to_device_async(&weights.f_to_kind(loss.kind())?, loss.device())?)
     }
+}
+
+/// The images of a batch, and what the network is conditioned on.
+///
+/// - x: images with the channels of paired pictures behind their `channels` own
+/// - masks: their seed, and the positions of the images in the whole batch, so that the mask of an image depends
+///   on neither processes nor microbatches
+pub(crate) fn image_condition(
+    condition: ImageCondition,
+    x: &Tensor,
+    channels: i64,
+    (seed, positions): (u64, Range<usize>),
+) -> Result<(Tensor, Tensor), TrainError> {
+    let [height, width] = [x.size()[2], x.size()[3]];
+    Ok(match condition {
+        ImageCondition::Pair { channels: paired } => {
+            (x.f_narrow(1, 0, channels)?, x.f_narrow(1, channels, paired)?)
+        }
+        ImageCondition::Mask { share } => {
+            let size = [height as usize, width as usize];
+            let draw = |position| mask::draw(size, share, split_mix_64(seed, position as u64));
+            let pixels: Vec<f32> = positions.flat_map(draw).map(f32::from).collect();
+            let masks = Tensor::f_from_slice(&pixels)?.f_view([x.size()[0], 1, height, width])?;
+            let masks = to_device_async(&masks, x.device())?;
+            (x.shallow_clone(), masked(x, &masks)?)
+        }
+        ImageCondition::LowRes { factor } => {
+            (x.shallow_clone(), enlarge(&reduce(x, factor)?, [height, width])?)
+        }
+    })
 }
 
 /// Splits a batch into microbatches for gradient accumulation.

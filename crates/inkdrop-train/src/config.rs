@@ -250,7 +250,7 @@ impl TrainConfig {
     /// The settings of a batch.
     pub(crate) fn batch_options(&self) -> BatchOptions {
         let Self { low_res, offset_noise, augment, .. } = *self;
-        BatchOptions { low_res, offset_noise, augment }
+        BatchOptions { low_res, offset_noise, augment, ..BatchOptions::default() }
     }
 
     /// The optimizer's hyperparameters.

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use inkdrop_checkpoint::StateDict;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
-use inkdrop_data::{DataError, Images, LabelledDataset, Labels};
+use inkdrop_data::{DataError, Dataset, Depth, Images, LabelledDataset, Labels};
 use inkdrop_nn::{Mode, TrainableNetwork};
 use inkdrop_process::{
-    DiffusionProcess, LossTerms, ProcessError, Teacher, TrainingObjective, pixels,
+    DiffusionProcess, ImageCondition, LossTerms, ProcessError, Teacher, TrainingObjective, pixels,
 };
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
-use crate::batch::{LabelTable, Share, TrainingBatch, dropout_seed, microbatches, step_seed};
+use crate::batch::{
+    BatchOptions, LabelTable, Share, TrainingBatch, dropout_seed, image_condition, microbatches,
+    step_seed,
+};
 use crate::data_parallel::Processes;
 use crate::immiscible::assign_noise;
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};
@@ -72,6 +76,10 @@ pub struct Trainer {
     pub(crate) timestep_sampler: TimestepSampler,
     pub(crate) loader: DataLoader,
     labels: LabelTable,
+    /// The image that the network is conditioned on.
+    condition: Option<ImageCondition>,
+    /// Images to make examples of the condition from, and their crop.
+    examples: (Arc<dyn Dataset>, Option<[usize; 2]>),
     validation: Option<Validation>,
     pub(crate) processes: Processes,
     /// Number of steps done.
@@ -98,8 +106,9 @@ pub struct TrainerBuilder {
     ema_network: Box<dyn TrainableNetwork>,
     process: Box<dyn DiffusionProcess>,
     data: LabelledDataset,
-    image_shape: [usize; 3],
+    image_shape: Option<[usize; 3]>,
     labels: LabelUse,
+    condition: Option<ImageCondition>,
     class_names: Vec<String>,
     validation: Option<LabelledDataset>,
     data_parallel: Option<Box<dyn DataParallel>>,
@@ -111,12 +120,18 @@ impl TrainerBuilder {
     /// Sets channels, rows and columns of the network's input. The default is the data's shape;
     /// random crops require a smaller one.
     pub fn image_shape(self, image_shape: [usize; 3]) -> Self {
-        Self { image_shape, ..self }
+        Self { image_shape: Some(image_shape), ..self }
     }
 
     /// Sets how the network is conditioned on labels. The default is [`LabelUse::None`].
     pub fn labels(self, labels: LabelUse) -> Self {
         Self { labels, ..self }
+    }
+
+    /// Sets the image that the network is conditioned on. The data of [`ImageCondition::Pair`] have the channels
+    /// of the condition behind those of the image ([`inkdrop_data::Paired`]).
+    pub fn image_condition(self, condition: ImageCondition) -> Self {
+        Self { condition: Some(condition), ..self }
     }
 
     /// Sets the names of the classes or contexts; a resumed run requires the same names.
@@ -163,8 +178,18 @@ impl TrainerBuilder {
             None if objective.needs_teacher() => return Err(ProcessError::NeedsTeacher.into()),
             None => {}
         }
+        let condition = self.condition;
+        let [height, width, channels] = data.images.shape();
+        let mut data_shape = [channels, height, width];
+        if let Some([channels, height, width]) = image_shape {
+            let paired = condition.map_or(0, |condition| condition.paired_channels() as usize);
+            data_shape = [channels + paired, height, width];
+        }
+        if let Some(condition) = condition {
+            condition.check([data_shape[1], data_shape[2]].map(|side| side as i64))?;
+        }
         let master = MasterWeights::new(network.params())?;
-        let crop = crop_window(&data, image_shape, config.crop)?;
+        let crop = crop_window(&data, data_shape, config.crop)?;
         let mut processes = Processes::new(self.data_parallel);
         let batches = BatchSampler::new(data.images.len(), config.batch, config.seed)?;
         let batches = batches.shard(processes.rank(), processes.count())?;
@@ -176,8 +201,10 @@ impl TrainerBuilder {
             }
         }
         let augmentation = DataLoaderConfig { flip: config.flip, crop, workers: config.workers };
+        let shown = self.validation.as_ref().unwrap_or(&data);
+        let examples = (shown.images.clone(), crop_window(shown, data_shape, config.crop)?);
         let validation = self.validation.map(|data| {
-            let crop = crop_window(&data, image_shape, config.crop)?;
+            let crop = crop_window(&data, data_shape, config.crop)?;
             Validation::new(&data, labels, crop, config.validation_images)
         });
         // Losses are gathered on the host after each step.
@@ -193,6 +220,8 @@ impl TrainerBuilder {
             data: describe(&data, &class_names),
             labels: LabelTable::new(&data.labels, labels)?,
             loader: DataLoader::new(data.images, batches, augmentation)?,
+            condition,
+            examples,
             validation: validation.transpose()?,
             processes,
             step: 0,
@@ -288,13 +317,19 @@ impl Trainer {
             false => self.blank_image()?,
         };
         let seed = step_seed(self.config.seed, self.step);
+        let mask_seed = step_seed(seed, 2); // a seed of its own: no other random number of the step moves
         let timesteps = self.timestep_sampler.sample(all.len(), seed);
         let mut batch =
-            TrainingBatch::new((x0, share), timesteps, labels, self.config.batch_options())?;
+            TrainingBatch::new((x0, share), timesteps, labels, self.batch_options(mask_seed))?;
         if self.config.immiscible {
             batch.noise = assign_noise(&batch.x0, &batch.noise)?;
         }
         Ok(batch)
+    }
+
+    /// The settings of a batch.
+    pub(crate) fn batch_options(&self, mask_seed: u64) -> BatchOptions {
+        BatchOptions { condition: self.condition, mask_seed, ..self.config.batch_options() }
     }
 
     /// Gradient accumulation: sums the gradients of the batch over its microbatches, and over all
@@ -387,7 +422,10 @@ impl Trainer {
     /// Images on the network's device, [B, C, H, W] in [-1, 1].
     pub(crate) fn to_device(&self, images: &Images) -> Result<Tensor, TrainError> {
         let device = self.network.params().device();
-        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), device)?)
+        Ok(match images.wide() {
+            Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), images.nhwc(), device)?,
+            None => pixels::to_tensor(images.bytes(), images.nhwc(), device)?,
+        })
     }
 
     /// [1, C, H, W] of zeros.
@@ -413,14 +451,14 @@ impl Trainer {
         data: impl Into<LabelledDataset>,
     ) -> TrainerBuilder {
         let data = data.into();
-        let [height, width, channels] = data.images.shape();
         TrainerBuilder {
             network,
             ema_network,
             process: process.into(),
             data,
-            image_shape: [channels, height, width],
+            image_shape: None,
             labels: LabelUse::None,
+            condition: None,
             class_names: Vec::new(),
             validation: None,
             data_parallel: None,
@@ -527,6 +565,27 @@ impl Trainer {
     /// An image cannot be read; libtorch failed.
     pub fn validate(&self) -> Result<Option<f64>, TrainError> {
         self.validation.as_ref().map(|validation| validation.loss(self)).transpose()
+    }
+
+    /// Examples of the image that the network is conditioned on, [N, C', H, W]: of the validation images, or of the
+    /// training images without such. `None` for a network without a condition.
+    ///
+    /// The examples are the same at every call.
+    ///
+    /// - count: largest number of examples
+    ///
+    /// # Errors
+    /// An image cannot be read; libtorch failed.
+    pub fn image_condition_examples(&self, count: usize) -> Result<Option<Tensor>, TrainError> {
+        let Some(condition) = self.condition else { return Ok(None) };
+        let (images, crop) = &self.examples;
+        let batches = BatchSampler::new(images.len(), count.min(images.len()), 0)?;
+        let config = DataLoaderConfig { crop: *crop, ..DataLoaderConfig::default() };
+        let loaded = DataLoader::new(images.clone(), batches, config)?.batch(0)?;
+        let x = self.to_device(&loaded.images)?;
+        let (examples, channels) = (x.size()[0], x.size()[1] - condition.paired_channels());
+        let masks = (0, 0..examples as usize);
+        Ok(Some(image_condition(condition, &x, channels, masks)?.1))
     }
 
     /// True in the process that writes files; always, if there is one alone.
@@ -670,6 +729,9 @@ pub(crate) fn check_finite(what: &'static str, value: f64, step: usize) -> Resul
 fn describe(data: &LabelledDataset, class_names: &[String]) -> String {
     let [height, width, channels] = data.images.shape();
     let mut words = format!("{} images of {height} x {width} x {channels}", data.images.len());
+    if data.images.depth() == Depth::Sixteen {
+        words += " in 16 bits";
+    }
     if !class_names.is_empty() {
         words += &format!(" of {}", class_names.join(", "));
     }

@@ -79,6 +79,6 @@ impl Validation {
         let importance_weights = vec![1.0; t.len()];
         let timesteps = SampledTimesteps { t, importance_weights };
         let share = Share::new(0..loaded.indices.len());
-        TrainingBatch::new((x0, share), timesteps, labels, trainer.config().batch_options())
+        TrainingBatch::new((x0, share), timesteps, labels, trainer.batch_options(first as u64))
     }
 }

@@ -160,6 +160,32 @@ impl ModelConfig {
         keys.flat_map(|key| ["weight", "bias"].map(|name| format!("{key}.{name}"))).collect()
     }
 
+    /// The same network with `channels` more in its input, for an image that is concatenated with x
+    /// ([`ImageConditioned`](inkdrop_nn::ImageConditioned)). The outputs stay.
+    ///
+    /// # Errors
+    /// A family whose output has the channels of its input, a self-conditioned network, or too many channels.
+    pub fn with_image_condition(&self, channels: i64) -> Result<Self, ConfigError> {
+        let mut wider = self.clone();
+        let inputs = match &mut wider {
+            Self::Lucid(LucidConfig { self_condition: true, .. }) => {
+                let problem = "does not go with an image condition: expected false";
+                return Err(ConfigError::field("self_condition", true, problem));
+            }
+            Self::Edm(config) => &mut config.channels,
+            Self::Improved(config) => &mut config.channels,
+            Self::Unet2d(config) => &mut config.channels,
+            Self::Lucid(config) => &mut config.channels,
+            other => {
+                let problem =
+                    "takes no image condition: expected family edm, improved, lucid or unet2d";
+                return Err(ConfigError::field("family", other.family(), problem));
+            }
+        };
+        *inputs = inputs.saturating_add(channels);
+        Ok(wider)
+    }
+
     /// Number of class ids of a class-conditional network, its null class included.
     pub fn classes(&self) -> Option<i64> {
         match self {

@@ -121,6 +121,7 @@ impl InputSpec {
             context,
             classes,
             low_res,
+            image,
             interval,
             self_condition,
             augment,
@@ -128,6 +129,10 @@ impl InputSpec {
         } = conditioning;
         if context.is_some() {
             return Err(NetworkError::Unexpected { input: "context" });
+        }
+        if image.is_some() {
+            // ImageConditioned concatenates it with x.
+            return Err(NetworkError::Unexpected { input: "image" });
         }
         match (self.classes, classes) {
             (Some(count), Some(ids)) => ids.check(size[0], count)?,

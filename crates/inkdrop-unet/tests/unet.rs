@@ -8,6 +8,7 @@ mod unet {
     mod dit;
     mod every;
     mod forward_mode;
+    mod image_condition;
     mod inference;
     mod inference_kinds;
     mod inference_laws;

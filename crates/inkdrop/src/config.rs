@@ -9,7 +9,7 @@ mod values;
 use std::path::Path;
 
 pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
-use inkdrop_process::DiffusionConfig;
+use inkdrop_process::{DiffusionConfig, ImageCondition};
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
 pub use overrides::ConfigOverride;
@@ -21,6 +21,7 @@ pub use values::{Difference, diff, parse_value, split_assignment};
 
 use crate::Result;
 use crate::error::{Context, invalid};
+use crate::model::conditioned;
 
 /// The config of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// The diffusion process.
     pub process: DiffusionConfig,
+    /// The image that the network is conditioned on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<ImageCondition>,
     /// The training data.
     pub data: DataConfig,
     /// The validation data.
@@ -54,6 +58,14 @@ const FREE: [&str; 9] = [
 ];
 
 impl RunConfig {
+    /// Config of the network with the channels of its condition.
+    ///
+    /// # Errors
+    /// The condition is invalid, or the family takes none.
+    pub fn network(&self) -> Result<ModelConfig> {
+        conditioned(&self.model, self.condition)
+    }
+
     /// Reads a config from a .toml file.
     ///
     /// # Errors
@@ -139,13 +151,15 @@ macro_rules! built_in {
 }
 
 /// All built-in configs.
-pub static BUILT_IN: [BuiltIn; 11] = [
+pub static BUILT_IN: [BuiltIn; 13] = [
     built_in!("sprites"),
     built_in!("sprites-notebook"),
     built_in!("sprites-classes"),
     built_in!("sprites-edm"),
     built_in!("sprites-flow"),
     built_in!("sprites-dit"),
+    built_in!("sprites-inpaint"),
+    built_in!("sprites-upscale"),
     built_in!("digits"),
     built_in!("fashion"),
     built_in!("folder"),

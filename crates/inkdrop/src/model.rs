@@ -21,6 +21,7 @@ pub use built_in::{BUILT_IN_MODELS, BuiltInModel};
 pub use card::{ModelCard, SamplingDefaults};
 pub use condition::{Condition, Conditions, conditioning};
 pub use identity::sha256;
+pub(crate) use metadata::conditioned;
 pub use metadata::{BuildOptions, Classes, Model, ModelMetadata, SHORTCUT, precision};
 pub use overrides::ModelOverrides;
 pub use resolve::{ConfigSource, ResolvedModel, resolve, resolve_process};

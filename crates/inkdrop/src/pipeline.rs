@@ -11,22 +11,25 @@ mod session;
 use std::cell::OnceCell;
 use std::path::Path;
 
+use inkdrop_data::Images;
 use inkdrop_nn::{CompileOptions, Network, TrainableNetwork};
-use inkdrop_process::DiffusionProcess;
+use inkdrop_process::{DiffusionProcess, ImageCondition};
 use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler, SamplingSteps};
 use inkdrop_schedule::LevelSpacing;
+use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{BrownianTreeNoise, TorchNoise};
 
 pub use builder::PipelineBuilder;
 pub use plan::SamplingPlan;
 pub use session::SamplingSession;
 
+use crate::error::bail;
 use crate::model::metadata::check_upscaler;
 use crate::model::{Condition, Conditions, Model, ModelMetadata};
-use crate::samples::Rounding;
+use crate::samples::{PixelForm, Rounding};
 use crate::scheduler::{Scheduler, SchedulerRun};
 use crate::{Result, Samples};
-use plan::Settings;
+use plan::{ConditionImages, Settings};
 
 /// A model with the settings of its sampling runs.
 ///
@@ -157,6 +160,19 @@ impl Pipeline {
         self.changed()
     }
 
+    /// The images that a conditioned model starts from, [N, H, W, C]: paired pictures of the model's size, or
+    /// low-resolution images. Image i is made from the i-th, from the first again when there are more.
+    pub fn image_condition(mut self, images: Images) -> Self {
+        self.settings.images = Some(ConditionImages::Images(images));
+        self
+    }
+
+    /// The condition as the network takes it, [N, C', H, W].
+    pub(crate) fn prepared_condition(mut self, images: Tensor) -> Self {
+        self.settings.images = Some(ConditionImages::Prepared(images));
+        self
+    }
+
     /// Guidance scale: 1 is no guidance, 2 to 8 are usual. Guides away from the unconditional
     /// prediction (classifier-free guidance), or from a weaker model ([`Pipeline::autoguide`]).
     pub fn guidance(mut self, scale: f64) -> Self {
@@ -278,12 +294,13 @@ impl Pipeline {
         scheduler.filter(|_| sampler.is_none() && spacing.is_none())
     }
 
-    /// How values between two bytes become one: as the program of the model does it.
-    pub(crate) fn rounding(&self) -> Rounding {
-        match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
+    /// The depth of the images, and how values between two bytes become one: as the program of the model does it.
+    pub(crate) fn pixel_form(&self) -> PixelForm {
+        let rounding = match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
             true => Rounding::Nearest,
             false => Rounding::Truncate,
-        }
+        };
+        PixelForm { depth: self.metadata.depth, rounding }
     }
 
     /// What a sampling run will do: the settings, resolved for the model.
@@ -291,6 +308,7 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn plan(&self) -> Result<SamplingPlan<'_>> {
+        self.check_image_condition()?;
         let Some(scheduler) = self.scheduler() else { return self.sampler_plan() };
         if self.scheduler_run.get().is_none() {
             self.scheduler_run.set(self.settings.scheduler_run(scheduler)?).ok();
@@ -299,6 +317,27 @@ impl Pipeline {
             Some(run) => SamplingPlan::of_scheduler(self, run),
             None => self.sampler_plan(),
         }
+    }
+
+    /// Checks that sampling has the images that the model is conditioned on.
+    fn check_image_condition(&self) -> Result<()> {
+        let missing = match self.metadata.condition {
+            Some(_) if matches!(self.settings.images, Some(ConditionImages::Prepared(_))) => {
+                return Ok(());
+            }
+            Some(ImageCondition::Mask { .. }) => {
+                "an inpainting model: use it with `inkdrop edit inpaint`, or Pipeline::inpaint"
+            }
+            Some(_) if self.settings.images.is_some() => return Ok(()),
+            Some(ImageCondition::Pair { .. }) => {
+                "conditioned on a picture: give some with --condition"
+            }
+            Some(ImageCondition::LowRes { .. }) => {
+                "conditioned on a low-resolution image: give some with --condition, or use `inkdrop edit upscale`"
+            }
+            None => return Ok(()),
+        };
+        bail!("{} is {missing}", self.name)
     }
 
     /// The same with a sampler, even if the model has a scheduler: for editing.
@@ -332,13 +371,13 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn batches(&self, count: usize) -> Result<SamplesIter<'_>> {
-        check_upscaler(&self.name, &self.metadata.model, false)?;
+        check_upscaler(&self.name, self.metadata.network(), false)?;
         let plan = self.plan()?;
         let config = plan.sample_config(0..count);
         config.check()?;
         let (session, conditions) = (plan.start()?, plan.conditions);
         let batches = SampleBatches::new(session, config)?;
-        Ok(SamplesIter { batches, conditions, rounding: self.rounding() })
+        Ok(SamplesIter { batches, conditions, form: self.pixel_form() })
     }
 
     /// Samples one batch of `count` images step by step: an iterator over
@@ -347,7 +386,7 @@ impl Pipeline {
     /// # Errors
     /// A setting is out of range or does not fit the model.
     pub fn trajectory(&self, count: usize) -> Result<SamplingSteps<'_>> {
-        check_upscaler(&self.name, &self.metadata.model, false)?;
+        check_upscaler(&self.name, self.metadata.network(), false)?;
         let plan = self.plan()?;
         plan.sample_config(0..count).check()?;
         let session = plan.start()?;
@@ -393,7 +432,7 @@ pub(crate) fn default_levels(steps: usize, process: &dyn DiffusionProcess) -> Le
 pub struct SamplesIter<'a> {
     batches: SampleBatches<'a>,
     conditions: Conditions,
-    rounding: Rounding,
+    form: PixelForm,
 }
 
 impl SamplesIter<'_> {
@@ -413,7 +452,7 @@ impl Iterator for SamplesIter<'_> {
         let batch = self.batches.next()?;
         Some(batch.map_err(Into::into).and_then(|batch| {
             let conditions = batch.images.map(|image| self.conditions.get(image).clone());
-            Samples::new(batch.x, conditions.collect(), self.rounding)
+            Samples::new(batch.x, conditions.collect(), self.form)
         }))
     }
 }

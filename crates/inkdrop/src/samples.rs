@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use inkdrop_data::picture::{Grid, Picture, write_image_dir, write_png};
-use inkdrop_data::{Images, npz};
+use inkdrop_data::{Depth, Images, npz};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::Tensor;
-use ndarray::{Array2, Array4, ArrayView4, Axis, concatenate, s};
+use ndarray::{Array2, Array4, ArrayView4, s};
 
 use crate::Result;
 use crate::error::{bail, ensure};
@@ -21,12 +21,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    pub(crate) fn new(
-        tensor: Tensor,
-        conditions: Vec<Condition>,
-        rounding: Rounding,
-    ) -> Result<Self> {
-        Ok(Self { images: rounding.images(&tensor)?, tensor, conditions })
+    pub(crate) fn new(tensor: Tensor, conditions: Vec<Condition>, form: PixelForm) -> Result<Self> {
+        Ok(Self { images: form.images(&tensor)?, tensor, conditions })
     }
 
     pub(crate) fn with_images(self, images: Images) -> Self {
@@ -36,10 +32,10 @@ impl Samples {
     pub(crate) fn concat(batches: Vec<Self>) -> Result<Self> {
         let tensors: Vec<&Tensor> = batches.iter().map(|batch| &batch.tensor).collect();
         let tensor = Tensor::f_cat(&tensors, 0)?;
-        let images: Vec<_> = batches.iter().map(|batch| batch.images.view()).collect();
-        let Ok(images) = concatenate(Axis(0), &images) else { bail!("batches of different sizes") };
+        let images =
+            Images::concat(&batches.iter().map(|batch| &batch.images).collect::<Vec<_>>())?;
         let conditions = batches.into_iter().flat_map(|batch| batch.conditions).collect();
-        Ok(Self { images: Images::new(images)?, tensor, conditions })
+        Ok(Self { images, tensor, conditions })
     }
 
     /// Number of images.
@@ -52,7 +48,7 @@ impl Samples {
         self.images.is_empty()
     }
 
-    /// The images as bytes, [N, H, W, C].
+    /// The images as bytes, [N, H, W, C]; images of 16 bits are shown in 8, and exact in [`Samples::to_images`].
     pub fn images(&self) -> ArrayView4<'_, u8> {
         self.images.view()
     }
@@ -72,7 +68,7 @@ impl Samples {
         &self.conditions
     }
 
-    /// Writes the images, by the ending of the name: `x.png` is a grid, `x.npz` has uint8 images
+    /// Writes the images, by the ending of the name: `x.png` is a grid in 8 bits, `x.npz` has uint8 or uint16 images
     /// [N, H, W, C] in `arr_0` and classes in `arr_1`, and a directory (`x/`) gets one PNG per image.
     ///
     /// # Errors
@@ -138,9 +134,32 @@ impl FileFormat {
 /// - x: [B, C, H, W]
 ///
 /// # Errors
-/// x has another number of axes, or neither 1 nor 3 channels.
+/// x has another number of axes, or more than 16 channels.
 pub fn to_images(x: &Tensor) -> Result<Images> {
     Rounding::Truncate.images(x)
+}
+
+/// How tensors become images: their depth, and the rounding of 8-bit values. Values of 16 bits are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PixelForm {
+    pub depth: Depth,
+    pub rounding: Rounding,
+}
+
+impl PixelForm {
+    /// Tensors in [-1, 1] as images.
+    ///
+    /// - x: [B, C, H, W]
+    pub fn images(self, x: &Tensor) -> Result<Images> {
+        match self.depth {
+            Depth::Eight => self.rounding.images(x),
+            Depth::Sixteen => {
+                let pixels = Array4::from_shape_vec(nhwc(x)?, pixels::wide_from_tensor(x)?);
+                let Ok(pixels) = pixels else { bail!("x has another shape than [B, C, H, W]") };
+                Ok(Images::of_wide(pixels)?)
+            }
+        }
+    }
 }
 
 /// How values between two bytes become one.
@@ -159,7 +178,7 @@ impl Rounding {
     /// - x: [B, C, H, W]
     ///
     /// # Errors
-    /// x has another number of axes, or neither 1 nor 3 channels.
+    /// x has another number of axes, or more than 16 channels.
     pub fn images(self, x: &Tensor) -> Result<Images> {
         let bytes = match self {
             Self::Truncate => pixels::from_tensor(x),
@@ -170,12 +189,14 @@ impl Rounding {
 }
 
 fn images(x: &Tensor, bytes: Vec<u8>) -> Result<Images> {
+    Ok(Images::of_bytes(nhwc(x)?, Depth::Eight, bytes)?)
+}
+
+/// The shape of images from that of their tensor.
+fn nhwc(x: &Tensor) -> Result<[usize; 4]> {
     let size: Vec<usize> = x.size().iter().map(|&axis| axis as usize).collect();
     ensure!(size.len() == 4, "x has shape {size:?}, expected [B, C, H, W]");
-    let shape = (size[0], size[2], size[3], size[1]);
-    let pixels = Array4::from_shape_vec(shape, bytes);
-    let Ok(pixels) = pixels else { bail!("x has shape {size:?}, expected [B, C, H, W]") };
-    Ok(Images::new(pixels)?)
+    Ok([size[0], size[2], size[3], size[1]])
 }
 
 /// A nearly square grid of unlabelled images.

@@ -201,7 +201,7 @@ impl Training {
     /// The config is invalid.
     pub fn config(&self) -> Result<RunConfig> {
         let config = RunConfig::read(&self.name, self.table.clone())?;
-        config.model.plan().context("[model]")?;
+        config.network()?.plan().context("[model]")?;
         config.train.check()?;
         Ok(config)
     }

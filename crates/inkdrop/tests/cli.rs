@@ -10,6 +10,7 @@ mod cli {
     mod convert_folder;
     mod convert_input;
     mod data;
+    mod depth;
     mod edit;
     mod edit_inpaint;
     mod edit_input;
@@ -20,6 +21,7 @@ mod cli {
     mod eval_input;
     mod film;
     mod foreign_weights;
+    mod image_condition;
     mod inspect;
     mod inspect_foreign;
     mod launch;

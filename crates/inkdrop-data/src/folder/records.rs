@@ -6,7 +6,7 @@ use super::pictures::Fitting;
 use super::{Folder, FolderConfig, FolderLabels};
 use crate::layout::Layout;
 use crate::picture::Picture;
-use crate::{DataError, Images, InMemoryDataset, Labels, Note};
+use crate::{DataError, Depth, Images, InMemoryDataset, Labels, Note};
 
 /// Loads the dataset of a path that holds arrays or records; `None` for pictures.
 ///
@@ -53,6 +53,11 @@ fn fitted(images: Images, config: &FolderConfig, channels: usize) -> Result<Imag
     let sides = config.size.map_or((height, width), |size| (size, size));
     if (sides, channels) == ((height, width), images.channels()) {
         return Ok(images);
+    }
+    if images.depth() == Depth::Sixteen {
+        let problem = "images of 16 bits of another size or number of channels than the network's, expected the \
+                       same; only images of 8 bits are resized and converted";
+        return Err(DataError::file(&config.path, problem));
     }
     let fitting = Fitting::new(config, channels)?;
     let mut bytes = Vec::new();

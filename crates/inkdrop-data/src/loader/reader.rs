@@ -5,14 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::augmentation::{Augmentation, crop, mirror};
-use crate::{DataError, Dataset};
+use crate::{DataError, Dataset, Depth};
 
 /// The images that were read.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     /// The index of each image; that of the replacement if an image was skipped.
     pub indices: Vec<usize>,
-    /// `[B, H, W, C]`
+    /// `[B, H, W, C]`, each value of one or two bytes
     pub pixels: Vec<u8>,
     /// The images that were skipped, and their errors.
     pub skipped: Vec<(usize, DataError)>,
@@ -66,6 +66,11 @@ impl Reader {
         [self.window[0], self.window[1], self.dataset.shape()[2]]
     }
 
+    /// Bits of a value.
+    pub(super) fn depth(&self) -> Depth {
+        self.dataset.depth()
+    }
+
     /// Reads images; a panic of the dataset becomes an error.
     pub(super) fn read(&self, epoch: usize, items: &[usize]) -> Result<Read, DataError> {
         let read = || self.read_all(epoch, items);
@@ -80,7 +85,9 @@ impl Reader {
 
     fn read_all(&self, epoch: usize, items: &[usize]) -> Result<Read, DataError> {
         let [height, width, channels] = self.dataset.shape();
-        let size = self.shape().iter().product::<usize>();
+        // Bytes of a value move together, as those of a pixel do.
+        let channels = channels * self.dataset.depth().bytes();
+        let size = self.window[0] * self.window[1] * channels;
         let mut read = Read { pixels: vec![0; items.len() * size], ..Read::default() };
         let mut whole = vec![0; height * width * channels];
         let room = [height - self.window[0], width - self.window[1]];

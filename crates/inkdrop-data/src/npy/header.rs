@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use crate::images::plausible_channels;
+use crate::{DataError, Depth};
 
 /// Number of bytes that are searched for the header.
 const PREFIX: u64 = 1 << 20;
@@ -77,11 +78,12 @@ impl Head {
         let &[n, h, w, c] = self.shape() else {
             return Err(self.unlike("images [N, H, W, C] of 4 dimensions"));
         };
-        if (self.kind().letter, self.kind().size) != ('u', 1) {
-            return Err(self.unlike("images of type uint8; convert with `.astype('uint8')`"));
+        if self.kind().letter != 'u' || !matches!(self.kind().size, 1 | 2) {
+            let expected = "images of type uint8 or uint16; convert with `.astype('uint8')`";
+            return Err(self.unlike(expected));
         }
-        if !matches!(c, 1 | 3) {
-            let expected = "[N, H, W, C] with C 1 (gray) or 3 (RGB); move the channels last with \
+        if !plausible_channels(h, c) {
+            let expected = "[N, H, W, C] with C 1 (gray), 3 (RGB) or others up to 16; move the channels last with \
                             `.transpose(0, 2, 3, 1)` if they come before the rows";
             return Err(self.unlike(expected));
         }
@@ -89,6 +91,32 @@ impl Head {
             return Err(self.unlike("at least one image, and none without pixels"));
         }
         Ok([n, h, w, c])
+    }
+
+    /// Takes `[H, W]` and `[H, W, C]` as one image `[1, H, W, C]`.
+    pub(super) fn as_one_image(&mut self) {
+        let shape = &mut self.header.shape;
+        if shape.len() == 2 {
+            shape.push(1);
+        }
+        if shape.len() == 3 {
+            shape.insert(0, 1);
+        }
+    }
+
+    /// Bits of the values of images.
+    pub(super) fn depth(&self) -> Depth {
+        match self.kind().size {
+            2 => Depth::Sixteen,
+            _ => Depth::Eight,
+        }
+    }
+
+    /// Values of images as bytes in little-endian order, in place.
+    pub(super) fn little_endian(&self, bytes: &mut [u8]) {
+        if self.kind().big_endian && self.depth() == Depth::Sixteen {
+            bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.reverse());
+        }
     }
 
     /// S of rows `[N, 3·S·S]` of planes, at least one.
@@ -140,9 +168,10 @@ impl NpyFile {
         self.bytes.get(self.head.header.start..).unwrap_or_default()
     }
 
-    /// The values' bytes, without a copy.
+    /// The values' bytes, without a copy; those of images in little-endian order.
     pub(super) fn into_data(mut self) -> Vec<u8> {
         self.bytes.drain(..self.head.header.start.min(self.bytes.len()));
+        self.head.little_endian(&mut self.bytes);
         self.bytes
     }
 }

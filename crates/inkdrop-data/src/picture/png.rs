@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Picture;
 use crate::output::write_atomic;
-use crate::{DataError, Images};
+use crate::{DataError, Depth, Images};
 
 /// Encodes a picture as a PNG file of 8-bit RGB.
 ///
@@ -27,6 +27,43 @@ fn encode(picture: &Picture) -> io::Result<Vec<u8>> {
     writer.write_image_data(picture.pixels())?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Writes one image as a PNG file: of 8 bits in RGB, of 16 bits as it is, gray or RGB.
+///
+/// # Errors
+/// [`DataError::Picture`] if there is no image `index`, or it has neither 1 nor 3 channels;
+/// [`DataError::Write`] if the file cannot be written.
+pub fn write_image(path: impl AsRef<Path>, images: &Images, index: usize) -> Result<(), DataError> {
+    let colour = match images.channels() {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        channels => {
+            return Err(DataError::Picture(format!(
+                "an image of {channels} channels, expected 1 or 3, which a PNG file has; write x.npz"
+            )));
+        }
+    };
+    if images.depth() == Depth::Eight {
+        return write_png(path, &Picture::of_image(images, index)?);
+    }
+    let values: Vec<u8> =
+        images.raw_image(index).as_chunks().0.iter().flat_map(|&[low, high]| [high, low]).collect();
+    let encode = || -> io::Result<Vec<u8>> {
+        let side = |length: usize| u32::try_from(length).map_err(io::Error::other);
+        let mut bytes = Vec::new();
+        let (width, height) = (side(images.width())?, side(images.height())?);
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(colour);
+        encoder.set_depth(png::BitDepth::Sixteen);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&values)?; // big-endian
+        writer.finish()?;
+        Ok(bytes)
+    };
+    let bytes =
+        encode().map_err(|error| DataError::Picture(format!("cannot encode as PNG: {error}")))?;
+    write_atomic(path.as_ref(), |file| file.write_all(&bytes))
 }
 
 /// Writes a picture as a PNG file.
@@ -65,6 +102,7 @@ pub fn is_whole_png(path: impl AsRef<Path>, width: usize, height: usize) -> bool
 ///
 /// # Errors
 /// - [`DataError::Images`] if there is not one name per image, or a name is not a plain file name
+/// - [`DataError::Picture`] if the images have neither 1 nor 3 channels
 /// - [`DataError::Write`] if the folder or a file cannot be written
 pub fn write_image_dir(
     dir: impl AsRef<Path>,
@@ -81,7 +119,7 @@ pub fn write_image_dir(
             Some(names) => format!("{}.png", names[index]),
             None => format!("{index:05}.png"),
         };
-        write_png(dir.join(file), &Picture::of_image(images, index)?)?;
+        write_image(dir.join(file), images, index)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod animation;
 mod arrays;
+mod depth;
 mod folders;
 mod formats;
 mod kinds;

@@ -357,6 +357,9 @@ impl ContextConfig {
         if conditioning.low_res.is_some() {
             return Err(NetworkError::Unexpected { input: "low_res" });
         }
+        if conditioning.image.is_some() {
+            return Err(NetworkError::Unexpected { input: "image" });
+        }
         if conditioning.augment.is_some() {
             return Err(NetworkError::Unexpected { input: "augment" });
         }

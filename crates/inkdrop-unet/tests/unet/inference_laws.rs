@@ -129,12 +129,21 @@ fn a_pass_leaves_its_inputs_as_they_were_and_comes_out_the_same_again() {
 /// One of the images with what belongs to it.
 fn alone(given: &Given, i: i64, class: i64) -> Given {
     let row = |x: &Tensor| x.narrow(0, i, 1);
-    let Conditioning { context, classes, low_res, interval, self_condition, augment, first_image } =
-        &given.conditioning;
+    let Conditioning {
+        context,
+        classes,
+        low_res,
+        image,
+        interval,
+        self_condition,
+        augment,
+        first_image,
+    } = &given.conditioning;
     let conditioning = Conditioning {
         context: context.as_ref().map(row),
         classes: classes.as_ref().map(|_| ClassIds::new(&[class], Device::Cpu).unwrap()),
         low_res: low_res.as_ref().map(row),
+        image: image.as_ref().map(row),
         interval: interval.as_ref().map(row),
         self_condition: self_condition.as_ref().map(row),
         augment: augment.as_ref().map(row),

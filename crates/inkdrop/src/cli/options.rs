@@ -3,6 +3,7 @@
 mod condition;
 mod edit;
 mod guidance;
+pub mod image_condition;
 mod images;
 mod init;
 mod model;
@@ -15,6 +16,7 @@ mod tf32;
 pub use condition::ConditionArgs;
 pub use edit::{EditArgs, Input, InputArgs, picture_files, read_picture};
 pub use guidance::GuidanceArgs;
+pub use image_condition::ImageConditionArgs;
 pub use images::{Found, ImageSet};
 pub use init::InitArgs;
 pub use model::ModelArgs;

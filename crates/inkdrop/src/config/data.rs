@@ -1,15 +1,18 @@
 //! The training data of a config.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
 use inkdrop_data::layout::Layout;
-use inkdrop_data::{InMemoryDataset, LabelledDataset, Note, idx, npy, npz, sprites};
+use inkdrop_data::{
+    InMemoryDataset, LabelledDataset, Labels, Note, PairsConfig, arrays, idx, npy, npz, sprites,
+};
 use serde::{Deserialize, Serialize};
 
 use super::load_layout;
 use crate::Result;
-use crate::error::{Context, bail};
+use crate::error::{bail, ensure};
 
 /// A dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,14 @@ pub enum DataConfig {
     /// A folder or archive of pictures, read as gray or RGB images to match the network. A folder of
     /// MNIST, CIFAR or ImageNet's npz files is found by its files.
     Folder(FolderConfig),
+    /// A folder of arrays, one image per .npy, TIFF or PNG file: 8 or 16 bits, 1 to 16 channels, kept exactly.
+    Arrays {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Pairs of pictures, for a network that is conditioned on a picture: two folders, or pictures that hold both
+    /// side by side.
+    Pairs(PairsConfig),
     /// CIFAR-10 or CIFAR-100, in the binary version or in Python's.
     Cifar {
         /// A file of records or a pickled batch, or the folder of data_batch_* or train.
@@ -99,12 +110,26 @@ impl DataConfig {
     /// Loads or generates the images; large folders and NumPy files are streamed.
     ///
     /// - channels: channels of the network, for folders of pictures
-    pub fn load(&self, channels: i64) -> Result<Loaded> {
-        let channels = usize::try_from(channels).ok().context("the network's channels")?;
+    /// - paired: channels of paired pictures behind them
+    pub fn load(&self, channels: i64, paired: i64) -> Result<Loaded> {
+        let [channels, paired] = [channels, paired].map(|channels| channels.max(0) as usize);
         match self {
             Self::Npy { images, labels, classes, memory_mib } => {
                 let data = npy::open(images, labels.as_deref(), *memory_mib)?;
                 Ok(Loaded { data, classes: classes.clone(), notes: Vec::new() })
+            }
+            Self::Pairs(config) => {
+                ensure!(
+                    paired > 0,
+                    "data.kind=pairs: the network takes no paired picture; set condition.kind=pair, or read a folder"
+                );
+                let OpenFolder { data, classes, notes } = config.open(channels, paired)?;
+                Ok(Loaded { data, classes, notes })
+            }
+            Self::Arrays { path } => {
+                let images = Arc::new(arrays::open(path)?);
+                let data = LabelledDataset { images, labels: Labels::None };
+                Ok(Loaded { data, classes: Vec::new(), notes: Vec::new() })
             }
             Self::Folder(config) if pickled(&config.path)?.is_none() => {
                 let OpenFolder { data, classes, notes } = folder::open(config, channels)?;
@@ -143,6 +168,8 @@ impl DataConfig {
                 load_layout(&pickled(path)?.unwrap_or_else(|| Layout::Cifar(path.clone())))?
             }
             Self::Idx { images, labels } => (idx::load(images, labels.as_deref())?, Vec::new()),
+            Self::Arrays { .. } => bail!("data.kind=arrays: expected a set of images in memory"),
+            Self::Pairs(_) => bail!("data.kind=pairs: expected one image each, not pairs"),
             Self::Custom {} => bail!(
                 "data.kind=custom: a program gave these data: give them again with Training::data"
             ),

@@ -2,7 +2,7 @@
 
 use inkdrop_data::LabelledDataset;
 use inkdrop_data::Labels;
-use inkdrop_process::LossType;
+use inkdrop_process::{ImageCondition, LossType};
 use inkdrop_train::{AugmentConfig, LabelUse};
 use inkdrop_unet::ModelConfig;
 
@@ -30,14 +30,16 @@ pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
     ensure!(!data.images.is_empty(), "the data has no images");
     let [height, width, channels] = data.images.shape();
     let given = [channels, height, width].map(|axis| axis as i64);
-    let expected = model.image_shape();
+    let mut expected = model.image_shape();
+    expected[0] += config.condition.map_or(0, |condition| condition.paired_channels());
     let larger = config.train.crop
         && given[0] == expected[0]
         && given[1] >= expected[1]
         && given[2] >= expected[2];
     ensure!(
         given == expected || larger,
-        "the images have shape {given:?} (channels, height, width), the network takes {expected:?}; change [model] or the data"
+        "the images have shape {given:?} (channels, height, width), the network takes {expected:?}{}; change [model] or the data",
+        paired(config)
     );
     trainable(config)?;
     let none = Classes::default();
@@ -140,9 +142,21 @@ fn one_hot_to_classes(labels: &mut Labels) {
     }
 }
 
+/// Whose channels the data have, for an error.
+fn paired(config: &RunConfig) -> String {
+    match config.condition {
+        Some(ImageCondition::Pair { channels }) => format!(
+            ", {channels} channels of them those of the paired picture (data.kind=pairs reads pairs)"
+        ),
+        _ => String::new(),
+    }
+}
+
 /// Checks that the network matches the process and the section `train`.
-fn trainable(RunConfig { model, process, train, .. }: &RunConfig) -> Result<()> {
+fn trainable(config: &RunConfig) -> Result<()> {
+    let RunConfig { model, process, train, .. } = config;
     let [channels, height, width] = model.image_shape();
+    config.network()?;
     let enlarges = matches!(model, ModelConfig::ImprovedSuperRes(_));
     match train.low_res {
         None => ensure!(

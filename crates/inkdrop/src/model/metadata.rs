@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use inkdrop_checkpoint::{CheckpointError, StateDict, load_shared};
-use inkdrop_nn::TrainableNetwork;
-use inkdrop_process::DiffusionConfig;
+use inkdrop_data::{Depth, MOST_CHANNELS};
+use inkdrop_nn::{ImageConditioned, TrainableNetwork};
+use inkdrop_process::{DiffusionConfig, ImageCondition};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
@@ -33,6 +34,12 @@ pub struct ModelMetadata {
     /// How it is sampled unless told otherwise.
     #[serde(default)]
     pub sampling: SamplingDefaults,
+    /// The image that it is conditioned on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<ImageCondition>,
+    /// Bits of the values of its images.
+    #[serde(default)]
+    pub depth: Depth,
 }
 
 /// Classes of a class-conditional network.
@@ -146,7 +153,45 @@ impl ModelMetadata {
         if self.sampling != SamplingDefaults::default() {
             entries.push(("sampling", serde_json::to_value(&self.sampling)?));
         }
+        if let Some(condition) = &self.condition {
+            entries.push(("condition", serde_json::to_value(condition)?));
+        }
+        if self.depth != Depth::Eight {
+            entries.push(("depth", serde_json::to_value(self.depth)?));
+        }
         Ok(entries.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
+    }
+}
+
+/// The network of a config with the channels of the image that it is conditioned on.
+///
+/// # Errors
+/// The condition is invalid, or the family takes none.
+pub(crate) fn conditioned(
+    model: &ModelConfig,
+    condition: Option<ImageCondition>,
+) -> Result<ModelConfig> {
+    let Some(condition) = condition else { return Ok(model.clone()) };
+    let [channels, height, width] = model.image_shape();
+    condition.check([height, width])?;
+    Ok(model.with_image_condition(condition.channels(channels))?)
+}
+
+impl ModelMetadata {
+    /// The network, and the image that it is conditioned on.
+    pub(crate) fn network(&self) -> (&ModelConfig, Option<ImageCondition>) {
+        (&self.model, self.condition)
+    }
+
+    /// A network whose inputs have the channels of the condition, as one that takes the condition beside x.
+    pub(crate) fn wrap(&self, network: Box<dyn TrainableNetwork>) -> Box<dyn TrainableNetwork> {
+        match self.condition {
+            None => network,
+            Some(condition) => {
+                let channels = condition.channels(self.model.image_shape()[0]);
+                Box::new(ImageConditioned::new(network, channels))
+            }
+        }
     }
 }
 
@@ -174,11 +219,11 @@ impl Model {
         }
         let resolved = resolve(&source, overrides)?;
         if let Some(expected) = upscaler {
-            check_upscaler(name, &resolved.config, expected)?;
+            check_upscaler(name, (&resolved.config, resolved.condition), expected)?;
         }
         check_images(&resolved.config)?;
         resolved.check_determined(name, overrides.assume)?;
-        resolved.config.plan().with_context(|| name)?;
+        resolved.network()?.plan().with_context(|| name)?;
         let process = resolve_process(&source, overrides, Some(&resolved))?.with_context(|| {
             format!(
                 "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr; edm or flow"
@@ -188,7 +233,8 @@ impl Model {
         let sampling: SamplingDefaults =
             stored_metadata(&resolved.weights, "sampling")?.unwrap_or_default();
         sampling.check().with_context(|| name)?;
-        let ResolvedModel { weights, config, .. } = resolved;
+        let ResolvedModel { weights, config, condition, .. } = resolved;
+        let depth = stored_metadata(&weights, "depth")?.unwrap_or_default();
         // The scheduler belongs to the process of the directory.
         let scheduler = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
         let (scheduler, scheduler_problem) = match scheduler.map(Scheduler::read) {
@@ -199,7 +245,8 @@ impl Model {
         let notes = note_of_buffers(&source, overrides, (&config, &process))?;
         let notes =
             notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
-        let metadata = ModelMetadata { model: config, process, contexts, classes, sampling };
+        let metadata =
+            ModelMetadata { model: config, process, contexts, classes, sampling, condition, depth };
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
     }
@@ -212,7 +259,7 @@ impl Model {
     /// The weights do not fit the network.
     pub fn build(&self, options: &BuildOptions) -> Result<Box<dyn TrainableNetwork>> {
         let BuildOptions { device, torso, draw_shortcut } = *options;
-        let config = &self.metadata.model;
+        let config = conditioned(&self.metadata.model, self.metadata.condition)?;
         // Weights that are loaded need no initialisation; the shortcut keeps its own.
         let (network, optional) = match draw_shortcut {
             Some(seed) => {
@@ -223,7 +270,7 @@ impl Model {
         };
         load_shared(network.params(), &self.weights, optional)
             .map_err(|error| self.explain(error))?;
-        Ok(network)
+        Ok(self.metadata.wrap(network))
     }
 
     fn explain(&self, error: CheckpointError) -> Error {
@@ -263,8 +310,16 @@ fn note_of_buffers(
     }))
 }
 
-/// Checks that a network is a super-resolution network, or that it is none.
-pub(crate) fn check_upscaler(name: &str, config: &ModelConfig, expected: bool) -> Result<()> {
+/// Checks that a network is a super-resolution network, or that it is none. One that is conditioned on a
+/// low-resolution image is both.
+pub(crate) fn check_upscaler(
+    name: &str,
+    (config, condition): (&ModelConfig, Option<ImageCondition>),
+    expected: bool,
+) -> Result<()> {
+    if matches!(condition, Some(ImageCondition::LowRes { .. })) {
+        return Ok(());
+    }
     let upscaler = matches!(config, ModelConfig::ImprovedSuperRes(_));
     ensure!(
         expected || !upscaler,
@@ -272,7 +327,7 @@ pub(crate) fn check_upscaler(name: &str, config: &ModelConfig, expected: bool) -
     );
     ensure!(
         !expected || upscaler,
-        "{name} is a network of family {}, expected improved-super-res, a super-resolution network",
+        "{name} is a network of family {}, expected improved-super-res or a network with condition.kind=low-res, a super-resolution network",
         config.family()
     );
     Ok(())
@@ -288,8 +343,8 @@ fn check_images(config: &ModelConfig) -> Result<()> {
     ensure!(dims == 2, "this model generates data of {dims} axes: expected 2 axes (images)");
     let (channels, outputs) = (config.image_shape()[0], config.outputs());
     ensure!(
-        matches!(channels, 1 | 3),
-        "this model generates data of {channels} channels: expected images, which have 1 (gray) or 3 (RGB)"
+        (1..=MOST_CHANNELS as i64).contains(&channels),
+        "this model generates data of {channels} channels: expected images, which have 1 (gray), 3 (RGB) or others up to {MOST_CHANNELS}"
     );
     ensure!(
         outputs == channels || outputs == 2 * channels,

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use inkdrop_checkpoint::StateDict;
-use inkdrop_process::DiffusionConfig;
+use inkdrop_process::{DiffusionConfig, ImageCondition};
 use inkdrop_torch::tch::Tensor;
 use inkdrop_unet::{ImageSize, ModelConfig, UndeterminedField};
 use serde_json::Value;
 
 use super::buffers;
 use super::detect::{detect, unknown};
+use super::metadata::conditioned;
 use super::snapshot::Snapshot;
 use super::stored::stored_metadata;
 use crate::Result;
@@ -22,8 +23,10 @@ use crate::model::{processes, scheduler};
 pub struct ResolvedModel {
     /// The weights of one network, without key prefixes of wrappers.
     pub weights: StateDict,
-    /// The network.
+    /// The network, without the channels of its condition.
     pub config: ModelConfig,
+    /// The image that the network is conditioned on.
+    pub condition: Option<ImageCondition>,
     /// Where the config comes from.
     pub origin: ConfigSource,
     /// Fields that neither the file nor the user sets and shapes do not determine.
@@ -84,7 +87,8 @@ pub fn resolve(source: &Source, overrides: &ModelOverrides) -> Result<ResolvedMo
     }
     config.check().with_context(|| &source.name)?;
     let weights = without_image_axes(weights, &config)?;
-    Ok(ResolvedModel { weights, config, origin, undetermined })
+    let condition = stored_metadata(&weights, "condition")?;
+    Ok(ResolvedModel { weights, config, condition, origin, undetermined })
 }
 
 /// The weights with the attention's projections over one axis, [C', C, 1]: openai/consistency_models has
@@ -224,6 +228,14 @@ fn given(overrides: &ModelOverrides) -> Result<Option<NetworkConfig>> {
 }
 
 impl ResolvedModel {
+    /// The network with the channels of its condition.
+    ///
+    /// # Errors
+    /// The condition is invalid, or the family takes none.
+    pub fn network(&self) -> Result<ModelConfig> {
+        conditioned(&self.config, self.condition)
+    }
+
     /// The names of the contexts in the metadata of the file.
     ///
     /// # Errors

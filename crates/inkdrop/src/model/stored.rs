@@ -12,7 +12,8 @@ use crate::Result;
 pub const MARK: &str = "inkdrop";
 
 /// The metadata entries of a model.
-pub const METADATA: [&str; 6] = [MARK, "model", "process", "contexts", "classes", "sampling"];
+pub const METADATA: [&str; 8] =
+    [MARK, "model", "process", "contexts", "classes", "sampling", "condition", "depth"];
 
 /// A metadata entry of ours. Other programs use the same names for other things: in a file without
 /// our mark, an entry of another form is ignored, as are contexts and classes without a network config.
@@ -37,6 +38,16 @@ pub fn ignored_metadata(weights: &StateDict) -> Vec<&'static str> {
         "process" => matches!(stored_metadata::<DiffusionConfig>(weights, key), Ok(None)),
         _ => matches!(stored_metadata::<Value>(weights, key), Ok(None)),
     };
-    let ours = ["model", "process", "contexts", "classes", "sampling", "card", "training"];
+    let ours = [
+        "model",
+        "process",
+        "contexts",
+        "classes",
+        "sampling",
+        "card",
+        "training",
+        "condition",
+        "depth",
+    ];
     ours.into_iter().filter(|key| weights.metadata_text(key).is_some() && read(key)).collect()
 }

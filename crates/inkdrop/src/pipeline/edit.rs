@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use inkdrop_data::Images;
-use inkdrop_process::pixels;
+use inkdrop_data::{Depth, Images};
+use inkdrop_process::image_condition::masked;
+use inkdrop_process::{ImageCondition, pixels};
 use inkdrop_sampler::SamplingRun;
 use inkdrop_sampler::edit::{Repaint, latent_grid};
 use inkdrop_torch::tch::Tensor;
@@ -34,9 +35,10 @@ impl Pipeline {
         self.edit(self.sampler_plan()?, images, each)
     }
 
-    /// Inpaints a region (RePaint, Lugmayr et al. 2022), in 250 steps by default. The other pixels are
-    /// kept byte for byte.
+    /// Inpaints a region: by RePaint (Lugmayr et al. 2022), in 250 steps by default, or with a model that was
+    /// trained for it (condition `mask`), by its sampler. The other pixels are kept byte for byte.
     ///
+    /// - repaint: not used by a model that was trained for inpainting
     /// - mask: [H, W], true for the pixels to generate, in all images
     ///
     /// # Errors
@@ -56,7 +58,11 @@ impl Pipeline {
         );
         let pixels: Mask = mask.iter().copied().collect();
         let tensor = mask::to_tensor(&[&pixels], height, self.process().device());
-        let each = |session: &SamplingSession, range, x: &Tensor| {
+        let each = |session: &SamplingSession, range: Range<usize>, x: &Tensor| {
+            if self.inpaints() {
+                let mask = tensor.f_expand([range.len() as i64, -1, -1, -1], false)?;
+                return Ok(session.generate(range, Some(&masked(x, &mask)?))?.finish()?);
+            }
             Ok(session.inpaint(range, x, &tensor, repaint)?.finish()?)
         };
         let samples = self.edit(self.inpaint_plan()?, images, each)?;
@@ -119,12 +125,13 @@ impl Pipeline {
         self.sample_from(&noise)
     }
 
-    /// Enlarges images with a super-resolution network, by an integer factor of at least 2.
+    /// Enlarges images with a super-resolution network, or one with the condition `low-res`, by an integer factor of
+    /// at least 2.
     ///
     /// # Errors
     /// The model is no super-resolution network, or its size is no multiple of the images'.
     pub fn upscale(&self, images: &Images) -> Result<Samples> {
-        check_upscaler(&self.name, &self.metadata.model, true)?;
+        check_upscaler(&self.name, self.metadata.network(), true)?;
         let [channels, height, width] = self.metadata().model.image_shape().map(|s| s as usize);
         let (h, w) = (images.height(), images.width());
         let factor = width / w;
@@ -151,12 +158,20 @@ impl Pipeline {
         Ok(self.edit_plan(STEPS.1)?.with_min_signal())
     }
 
-    /// The plan of inpainting: 250 steps by default.
+    /// True for a model that was trained for inpainting.
+    pub fn inpaints(&self) -> bool {
+        matches!(self.metadata.condition, Some(ImageCondition::Mask { .. }))
+    }
+
+    /// The plan of inpainting: 250 steps of RePaint by default; the sampler's for a model that was trained for it.
     ///
     /// # Errors
     /// As for [`Pipeline::plan`].
     pub fn inpaint_plan(&self) -> Result<SamplingPlan<'_>> {
-        self.edit_plan(STEPS.0)
+        match self.inpaints() {
+            true => self.sampler_plan(),
+            false => self.edit_plan(STEPS.0),
+        }
     }
 
     fn edit(
@@ -176,7 +191,7 @@ impl Pipeline {
         images: &Images,
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        check_upscaler(&self.name, &self.metadata.model, false)?;
+        check_upscaler(&self.name, self.metadata.network(), false)?;
         self.check_size(images)?;
         Ok(Tensor::f_cat(&self.batchwise(plan, images, each)?, 0)?)
     }
@@ -187,6 +202,11 @@ impl Pipeline {
         images: &Images,
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Vec<Tensor>> {
+        ensure!(
+            self.metadata.depth == Depth::Eight && images.depth() == Depth::Eight,
+            "{} or the images have 16 bits per value: editing takes 8 bits",
+            self.name
+        );
         plan.sample_config(0..images.len()).check()?;
         let session = plan.start()?;
         let device = session.device();
@@ -200,7 +220,7 @@ impl Pipeline {
     fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>) -> Result<Samples> {
         let x = Tensor::f_cat(&x, 0)?;
         let conditions = (0..x.size()[0] as usize).map(|i| plan.conditions.get(i).clone());
-        Samples::new(x, conditions.collect(), self.rounding())
+        Samples::new(x, conditions.collect(), self.pixel_form())
     }
 }
 

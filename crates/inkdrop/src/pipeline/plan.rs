@@ -2,19 +2,23 @@
 
 use std::ops::Range;
 
+use inkdrop_data::Images;
 use inkdrop_nn::CompileOptions;
 use inkdrop_process::{
-    ContinuousConfig, DiffusionConfig, DiffusionProcess, Preconditioning, PredictionType,
+    ContinuousConfig, DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning,
+    PredictionType, pixels,
 };
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
+use inkdrop_torch::Result as TorchResult;
+use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_unet::ModelConfig;
 
 use super::guidance::{Guidance, GuidanceSettings, GuidanceTarget};
 use super::session::SamplingSession;
 use super::{Pipeline, RequestedCondition};
 use crate::Result;
-use crate::error::ensure;
+use crate::error::{bail, ensure};
 use crate::model::{Condition, Conditions, ModelMetadata, SamplingDefaults};
 use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 
@@ -28,7 +32,7 @@ const FEW_STEPS: usize = 4;
 const BATCH: usize = 64;
 
 /// Settings of a sampling run, as the setters of a pipeline give them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub condition: RequestedCondition,
     pub guidance: GuidanceSettings,
@@ -42,6 +46,17 @@ pub(crate) struct Settings {
     pub seed: u64,
     pub rng: Rng,
     pub batch: Option<usize>,
+    /// What a conditioned model starts from.
+    pub images: Option<ConditionImages>,
+}
+
+/// What a conditioned model starts from; image i takes the i-th, from the first again when there are more.
+#[derive(Debug)]
+pub(crate) enum ConditionImages {
+    /// Paired pictures or low-resolution images.
+    Images(Images),
+    /// The condition as the network takes it, [N, C', H, W].
+    Prepared(Tensor),
 }
 
 impl Default for Settings {
@@ -58,6 +73,7 @@ impl Default for Settings {
             seed: 0,
             rng: Rng::PerImage,
             batch: None,
+            images: None,
         }
     }
 }
@@ -110,6 +126,7 @@ impl<'a> SamplingPlan<'a> {
         let guidance = &pipeline.settings.guidance;
         let metadata = pipeline.metadata();
         let conditions = pipeline.settings.conditions(metadata)?;
+        pipeline.settings.check_images(metadata)?;
         guidance.check()?;
         let uncond = match (guidance.scale, pipeline.weaker()) {
             (Some(_), None) => Some(guidance.uncond(metadata, &conditions)?),
@@ -159,6 +176,24 @@ impl<'a> SamplingPlan<'a> {
             None => discarded_draws(self.pipeline.metadata(), sampler, &schedule),
         };
         SampleConfig { images, batch, sampler, schedule, seed, rng, discarded_draws }
+    }
+
+    /// The images that a conditioned network starts from, [B, C', h, w] in [-1, 1]; `None` if none were given.
+    pub(super) fn condition_images(
+        &self,
+        images: Range<usize>,
+        device: Device,
+    ) -> Option<Result<Tensor>> {
+        Some(match self.pipeline.settings.images.as_ref()? {
+            ConditionImages::Images(given) => {
+                let chosen: Vec<usize> = images.map(|image| image % given.len()).collect();
+                tensor(given, &chosen, device)
+            }
+            ConditionImages::Prepared(given) => {
+                let chosen: Vec<i64> = images.map(|image| image as i64 % given.size()[0]).collect();
+                select(given, &chosen).map_err(Into::into)
+            }
+        })
     }
 
     /// Compiles the network for this plan, unless an earlier run of the pipeline did.
@@ -223,6 +258,29 @@ impl Settings {
             ("trailing", Some(available)) => trailing(steps, available),
             (name, _) => format!("{name}{steps}").parse()?,
         })
+    }
+
+    /// Checks the images that a conditioned model starts from.
+    fn check_images(&self, metadata: &ModelMetadata) -> Result<()> {
+        let Some(ConditionImages::Images(images)) = &self.images else { return Ok(()) };
+        let [channels, height, width] = metadata.model.image_shape();
+        let expected = match metadata.condition {
+            Some(ImageCondition::Pair { channels }) => [height, width, channels],
+            Some(ImageCondition::LowRes { factor }) => [height / factor, width / factor, channels],
+            Some(ImageCondition::Mask { .. }) => bail!(
+                "an image condition is for models of pairs and of low-resolution images; this one inpaints: use `inkdrop edit inpaint`"
+            ),
+            None => bail!(
+                "an image condition was given to a model that takes none: leave --condition out"
+            ),
+        };
+        let given = [images.height(), images.width(), images.channels()].map(|axis| axis as i64);
+        ensure!(!images.is_empty(), "no image condition: expected at least one image");
+        ensure!(
+            given == expected,
+            "the image condition has shape {given:?} (height, width, channels), the model takes {expected:?}"
+        );
+        Ok(())
     }
 
     /// The run of a diffusers directory's own scheduler.
@@ -332,4 +390,19 @@ fn discarded_draws(
         Sampler::Ddpm | Sampler::Ddim { .. } if improved => 1,
         _ => 0,
     }
+}
+
+/// Some of the images in [-1, 1].
+fn tensor(images: &Images, indices: &[usize], device: Device) -> Result<Tensor> {
+    let chosen = images.select(indices)?;
+    Ok(match chosen.wide() {
+        Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), chosen.nhwc(), device)?,
+        None => pixels::to_tensor(chosen.bytes(), chosen.nhwc(), device)?,
+    })
+}
+
+/// Some of the images.
+fn select(images: &Tensor, indices: &[i64]) -> TorchResult<Tensor> {
+    let indices = Tensor::f_from_slice(indices)?.f_to_device(images.device())?;
+    Ok(images.f_index_select(0, &indices)?)
 }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::DiffusionProcess;
+use inkdrop_process::image_condition::enlarge;
+use inkdrop_process::{DiffusionProcess, ImageCondition};
 use inkdrop_sampler::edit::{Inpaint, Repaint, img2img_start};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SampleConfig,
@@ -52,20 +53,22 @@ impl<'a> SamplingSession<'a> {
 
     /// The guided denoiser of some images.
     ///
-    /// - low_res: inputs of a super-resolution network, [B, C, h, w]
+    /// - given: what a conditioned network starts from, as for [`SamplingSession::generate`]
     ///
     /// # Errors
-    /// libtorch is out of memory.
+    /// The condition is missing or has another size, or libtorch is out of memory.
     pub fn denoiser(
         &self,
         images: Range<usize>,
-        low_res: Option<&Tensor>,
+        given: Option<&Tensor>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
         let device = self.device();
+        let ImageInputs { low_res, image } = self.image_inputs(&images, given)?;
         let conditioning = |uncond: Option<&Condition>| {
             let conditions = images.clone().map(|i| uncond.unwrap_or(self.plan.conditions.get(i)));
-            let low_res = low_res.map(Tensor::shallow_clone);
-            Ok(Conditioning { low_res, ..conditioning(conditions, device)? })
+            let [low_res, image] =
+                [&low_res, &image].map(|given| given.as_ref().map(Tensor::shallow_clone));
+            Ok(Conditioning { low_res, image, ..conditioning(conditions, device)? })
         };
         let (network, process) = (self.network, self.process());
         Ok(match &self.plan.scheduler {
@@ -77,14 +80,53 @@ impl<'a> SamplingSession<'a> {
         })
     }
 
+    /// The images that the network takes beside x.
+    fn image_inputs(
+        &self,
+        images: &Range<usize>,
+        given: Option<&Tensor>,
+    ) -> Result<ImageInputs, TorchError> {
+        let metadata = self.plan.pipeline.metadata();
+        let [channels, height, width] = self.image_shape();
+        let Some(condition) = metadata.condition else {
+            return Ok(ImageInputs { low_res: given.map(Tensor::shallow_clone), image: None });
+        };
+        let own = || -> Result<Option<Tensor>, TorchError> {
+            let images = self.plan.condition_images(images.clone(), self.device()).transpose();
+            images.map_err(|error| TorchError::message(error.report()))
+        };
+        let given = match given {
+            Some(given) => Some(given.shallow_clone()),
+            None => own()?,
+        };
+        let Some(given) = given else {
+            let name = condition.name();
+            return Err(TorchError::message(format!(
+                "this model is conditioned on an image ({name}), and none was given"
+            )));
+        };
+        let image = match condition {
+            ImageCondition::LowRes { .. } => enlarge(&given, [height, width])?,
+            ImageCondition::Pair { .. } | ImageCondition::Mask { .. } => given,
+        };
+        let expected = [images.len() as i64, condition.channels(channels), height, width];
+        if image.size() != expected {
+            return Err(TorchError::message(format!(
+                "the image condition has shape {:?}, expected {expected:?}",
+                image.size()
+            )));
+        }
+        Ok(ImageInputs { low_res: None, image: Some(image) })
+    }
+
     /// The images of x, with the rounding of the model's program.
     ///
     /// - x: about −1 to 1, [B, C, H, W]
     ///
     /// # Errors
-    /// x has another number of axes, or neither 1 nor 3 channels.
+    /// x has another number of axes, or more than 16 channels.
     pub fn to_images(&self, x: &Tensor) -> Result<Images> {
-        self.plan.pipeline.rounding().images(x)
+        self.plan.pipeline.pixel_form().images(x)
     }
 
     /// The batches of some images, from noise; the first index must start a batch.
@@ -97,17 +139,19 @@ impl<'a> SamplingSession<'a> {
 
     /// Samples images from noise, or enlarges low-resolution images.
     ///
-    /// - low_res: inputs of a super-resolution network, [B, C, h, w]
+    /// - given: what a conditioned network starts from, in [-1, 1]: low-resolution images [B, C, h, w], paired
+    ///   pictures [B, C', H, W], or masked pictures with their masks
+    ///   ([`masked`](inkdrop_process::image_condition::masked)). Without it, those of the pipeline.
     ///
     /// # Errors
-    /// libtorch is out of memory.
+    /// The condition is missing or has another size, or libtorch is out of memory.
     pub fn generate(
         &self,
         images: Range<usize>,
-        low_res: Option<&Tensor>,
+        given: Option<&Tensor>,
     ) -> Result<SamplingSteps<'a>> {
         let noise = self.noise(&images);
-        self.generate_with(images, low_res, noise)
+        self.generate_with(images, given, noise)
     }
 
     /// The same with noise of one's own.
@@ -117,12 +161,12 @@ impl<'a> SamplingSession<'a> {
     pub fn generate_with(
         &self,
         images: Range<usize>,
-        low_res: Option<&Tensor>,
+        given: Option<&Tensor>,
         mut noise: impl NoiseSource + 'a,
     ) -> Result<SamplingSteps<'a>> {
         let [c, h, w] = self.image_shape();
         let x = noise.normal(&[images.len() as i64, c, h, w], self.device())?;
-        let denoiser = self.denoiser(images, low_res)?;
+        let denoiser = self.denoiser(images, given)?;
         Ok(self.steps_from(denoiser, x, noise)?)
     }
 
@@ -210,6 +254,14 @@ impl<'a> SamplingSession<'a> {
         let ddim = Ddim::new(0.0)?;
         Ok(SamplingSteps::new(denoiser, ddim, &self.plan.schedule, x.shallow_clone(), noise))
     }
+}
+
+/// The images that a network takes beside x.
+struct ImageInputs {
+    /// Of a super-resolution network, [B, C, h, w].
+    low_res: Option<Tensor>,
+    /// Concatenated with x, [B, C', H, W].
+    image: Option<Tensor>,
 }
 
 impl BatchModel for SamplingSession<'_> {

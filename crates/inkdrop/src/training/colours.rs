@@ -21,11 +21,15 @@ impl DataColours {
     /// From at most 256 images, evenly spaced; unreadable ones are left out.
     pub fn of(data: &dyn Dataset) -> Self {
         let [height, width, channels] = data.shape();
-        let mut pixels = vec![0; height * width * channels];
+        let mut pixels = vec![0; height * width * channels * data.depth().bytes()];
         let mut moments = Moments::new(channels);
         for index in (0..data.len()).step_by(data.len().div_ceil(IMAGES).max(1)) {
-            if data.read(index, &mut pixels).is_ok() {
-                moments.add(&pixels);
+            let read = data.read(index, &mut pixels);
+            let image = read.and_then(|()| {
+                Images::of_bytes([1, height, width, channels], data.depth(), pixels.clone())
+            });
+            if let Ok(image) = image {
+                moments.add(image.bytes());
             }
         }
         Self { mean: moments.mean(), std: moments.std() }

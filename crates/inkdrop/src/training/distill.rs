@@ -93,7 +93,12 @@ impl Training {
             }
             _ => metadata.model,
         };
+        ensure!(
+            metadata.condition.is_none(),
+            "{name} is conditioned on an image: such models cannot be distilled"
+        );
         let config = RunConfig {
+            condition: None,
             train: recipe(&stored, loss, Path::new(&name)),
             data: own.clone().unwrap_or(DataConfig::Custom {}),
             validation: None,

@@ -9,7 +9,7 @@ use inkdrop_data::output::write_atomic;
 use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Dataset, Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
-use inkdrop_nn::{CompileOptions, TrainableNetwork};
+use inkdrop_nn::CompileOptions;
 use inkdrop_process::{ContinuousProcess, DiffusionConfig, LossType, Teacher, TeacherGuidance};
 use inkdrop_report::{EventWriter, RunRequest};
 use inkdrop_sampler::Sampler;
@@ -335,7 +335,7 @@ impl TrainingSteps<'_> {
     /// Samples a grid, and writes it to the samples folder; returns the images and the PNG.
     fn draw_samples(&self, step: usize) -> Result<(Images, Vec<u8>)> {
         const COLUMNS: usize = 8;
-        let (images, names) = preview(self.run.trainer().ema_network(), self.metadata, COLUMNS)?;
+        let (images, names) = preview(self.run.trainer(), self.metadata, COLUMNS)?;
         let png = encode_png(&samples::rows(&images, COLUMNS, &names)?)?;
         write_atomic(&self.folder.sample(step), |file| file.write_all(&png))?;
         let colours = self.colours.get_or_init(|| DataColours::of(self.data));
@@ -349,11 +349,12 @@ const PREVIEW_STEPS: usize = 25;
 
 /// Some images per context or class, by DDIM, with the name of each row.
 fn preview(
-    network: &dyn TrainableNetwork,
+    trainer: &Trainer,
     metadata: &ModelMetadata,
     columns: usize,
 ) -> Result<(Images, Vec<String>)> {
     const ROWS: usize = 10;
+    let network = trainer.ema_network();
     let names = match metadata.conditions() {
         none if none.is_empty() => vec![String::new(); 4],
         conditions => conditions.into_iter().take(ROWS).collect(),
@@ -374,7 +375,10 @@ fn preview(
     let levels = process.spaced(&spacing)?;
     let network = network.compile(&CompileOptions::at(process.network_times(&levels)))?;
     let count = conditions.len();
-    let pipeline = Pipeline::from_network(metadata.clone(), network)?.conditions(conditions);
+    let mut pipeline = Pipeline::from_network(metadata.clone(), network)?.conditions(conditions);
+    if let Some(examples) = trainer.image_condition_examples(count)? {
+        pipeline = pipeline.prepared_condition(examples);
+    }
     let samples = pipeline.spacing(spacing.to_string()).batch(count).sample(count)?;
     Ok((samples.to_images(), names))
 }
@@ -404,23 +408,26 @@ fn build(
         Some(data) => {
             Loaded { data: data.clone(), classes: training.class_names.clone(), notes: Vec::new() }
         }
-        None => load(&config.data, shape[0], notes)?,
+        None => load(&config.data, config, notes)?,
     };
     let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
     let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
-    let validation = load_validation(config, shape[0], (&names, !contexts.is_empty()), notes)?;
+    let validation = load_validation(config, (&names, !contexts.is_empty()), notes)?;
     let metadata = ModelMetadata {
         model: config.model.clone(),
         process: config.process.clone(),
         contexts,
         classes,
         sampling: sampling(config),
+        condition: config.condition,
+        depth: data.images.depth(),
     };
+    let network_config = config.network()?;
     let network = {
         let _generator = DefaultGenerator::seeded(config.train.seed as i64);
-        config.model.build(config.train.precision.torso(), device)?
+        metadata.wrap(network_config.build(config.train.precision.torso(), device)?)
     };
-    let ema_network = config.model.build_uninitialized(Kind::Float, device)?;
+    let ema_network = metadata.wrap(network_config.build_uninitialized(Kind::Float, device)?);
     let process = config.process.build(device)?;
     let images = data.images.clone();
     let mut builder = Trainer::builder(network, ema_network, process, data)
@@ -430,6 +437,9 @@ fn build(
         .checkpoint_metadata(metadata.entries()?);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
+    }
+    if let Some(condition) = config.condition {
+        builder = builder.image_condition(condition);
     }
     if let Some(path) = &config.train.teacher {
         let guidance = config.train.teacher_guidance;
@@ -475,9 +485,10 @@ fn teacher(path: &Path, guidance: Option<f64>, device: Device) -> Result<Teacher
 
 /// Loads images; the notes get those on the data, such as files that were left out.
 ///
-/// - channels: of the network
-fn load(data: &DataConfig, channels: i64, notes: &mut Vec<String>) -> Result<Loaded> {
-    let loaded = data.load(channels)?;
+/// - config: of the network that is trained on them
+fn load(data: &DataConfig, config: &RunConfig, notes: &mut Vec<String>) -> Result<Loaded> {
+    let paired = config.condition.map_or(0, |condition| condition.paired_channels());
+    let loaded = data.load(config.model.image_shape()[0], paired)?;
     notes.extend(loaded.notes.iter().map(ToString::to_string));
     Ok(loaded)
 }
@@ -487,12 +498,11 @@ fn load(data: &DataConfig, channels: i64, notes: &mut Vec<String>) -> Result<Loa
 /// - names: of the classes, or of contexts if the flag is true
 fn load_validation(
     config: &RunConfig,
-    channels: i64,
     (names, contexts): (&[String], bool),
     notes: &mut Vec<String>,
 ) -> Result<Option<LabelledDataset>> {
     let Some(validation) = &config.validation else { return Ok(None) };
-    let valid = validate(config, load(validation, channels, notes)?).context("[validation]")?;
+    let valid = validate(config, load(validation, config, notes)?).context("[validation]")?;
     let theirs = if contexts { valid.contexts } else { valid.classes.names };
     ensure!(
         names.is_empty() || theirs.is_empty() || names == theirs,

@@ -154,7 +154,7 @@ fn network(
 
 /// Checks that all keys and shapes match.
 fn verify(name: &str, resolved: &ResolvedModel) -> Result<()> {
-    let network = resolved.config.build_uninitialized(Kind::Float, Device::Cpu)?;
+    let network = resolved.network()?.build_uninitialized(Kind::Float, Device::Cpu)?;
     load(network.params(), &resolved.weights, &SHORTCUT).with_context(|| {
         format!(
             "{name} does not match the network of family {} from {}",
@@ -243,7 +243,7 @@ fn write_safetensors(
             weights.set_metadata("contexts", &names)?;
         }
     }
-    for key in ["training", "classes", "card", "sampling"] {
+    for key in ["training", "classes", "card", "sampling", "condition", "depth"] {
         if weights.metadata_text(key).is_none()
             && let Some(value) = stored_metadata::<Value>(&source.whole, key)?
         {

@@ -150,7 +150,10 @@ impl Report {
         if let Some(contexts) = stored_metadata::<Value>(&self.source.whole, "contexts")? {
             add("contexts", &contexts.to_string());
         }
-        for key in ["sampling", "card"] {
+        if let Some(bits) = stored_metadata::<u8>(&self.source.whole, "depth")? {
+            add("depth", &format!("{bits} bits per value"));
+        }
+        for key in ["condition", "sampling", "card"] {
             if let Some(value) = stored_metadata::<Value>(&self.source.whole, key)? {
                 add(key, &fields(&value)?);
             }

@@ -1,16 +1,21 @@
 //! `inkdrop sample`: images from a model.
 
 use anyhow::Result;
+use inkdrop::data::Images;
 use inkdrop::sampler::BatchSteps;
 use inkdrop::{Pipeline, Rng, SamplingPlan};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::options::{
-    ConditionArgs, GuidanceArgs, ModelArgs, OutputArgs, SamplerArgs, process_shard,
+    ConditionArgs, GuidanceArgs, ImageConditionArgs, ModelArgs, OutputArgs, SamplerArgs,
+    image_condition, process_shard,
 };
 use crate::output::job::{self, SamplingJob, Shard};
 use crate::output::run::Run;
+
+/// Default number of images.
+const COUNT: usize = 16;
 
 /// Help text: how to concatenate the archives of all shards.
 const CONCATENATE: &str = "To concatenate the archives of --shard 0/4 to 3/4 in Python:
@@ -26,10 +31,10 @@ const CONCATENATE: &str = "To concatenate the archives of --shard 0/4 to 3/4 in 
 pub struct Arguments {
     // The serialised arguments are the request that a manifest stores and compares. Skipped fields
     // change no image, or are added in `Arguments::job`.
-    /// Number of images
+    /// Number of images [default: 16, or one for each image of --condition]
     #[serde(skip)]
-    #[arg(short = 'n', long, default_value_t = 16)]
-    count: usize,
+    #[arg(short = 'n', long)]
+    count: Option<usize>,
     /// Batch size [default: 64; with --rng torch all images, as in PyTorch programs]
     #[arg(long)]
     batch: Option<usize>,
@@ -44,6 +49,9 @@ pub struct Arguments {
     #[serde(skip)]
     #[command(flatten)]
     condition: ConditionArgs,
+    #[serde(skip)]
+    #[command(flatten)]
+    images: ImageConditionArgs,
     #[serde(skip)]
     #[command(flatten)]
     output: OutputArgs,
@@ -63,14 +71,19 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
-    let pipeline = arguments.pipeline()?;
+    let (pipeline, given) = arguments.pipeline()?;
+    arguments.output.check_inputs(&arguments.images.files())?;
+    let count = arguments.count.unwrap_or(given.as_ref().map_or(COUNT, Images::len));
     let plan = pipeline.plan()?;
     if plan.scheduler.is_some() {
         eprintln!("sampling as scheduler_config.json says: {}", plan.spacing);
     }
-    let config = plan.sample_config(0..arguments.count);
+    let config = plan.sample_config(0..count);
     config.check()?;
-    let job = arguments.job(&pipeline, &plan, config.batch)?;
+    let mut job = arguments.job(&pipeline, &plan, (count, config.batch))?;
+    if let (Some(images), Value::Object(request)) = (&given, &mut job.request) {
+        request.insert("inputs".to_string(), image_condition::identity(images));
+    }
     let (images, batch) = (job.images(), job.batch);
     let (sink, animation) = (arguments.output.sink(job, None)?, arguments.output.animation()?);
     if let (Some(done), false) = (sink.done(), animation.wanted()) {
@@ -92,7 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 impl Arguments {
-    fn pipeline(&self) -> Result<Pipeline> {
+    /// The pipeline, and the images that it is conditioned on.
+    fn pipeline(&self) -> Result<(Pipeline, Option<Images>)> {
         let pipeline = self.model.open(self.seed)?.seed(self.seed).rng(self.rng.parse()?);
         let problem = pipeline.model().and_then(|model| model.scheduler_problem.as_ref());
         if let Some(problem) = problem {
@@ -100,20 +114,19 @@ impl Arguments {
         }
         let pipeline = self.condition.apply(self.sampler.apply(pipeline)?)?;
         let pipeline = self.guidance.apply(pipeline, &self.model, self.seed)?;
-        Ok(match self.batch {
+        let pipeline = match self.batch {
             Some(batch) => pipeline.batch(batch),
             None => pipeline,
-        })
+        };
+        self.images.apply(pipeline)
     }
 
     fn job(
         &self,
         pipeline: &Pipeline,
         plan: &SamplingPlan<'_>,
-        batch: usize,
+        (count, batch): (usize, usize),
     ) -> Result<SamplingJob> {
-        let [channels, height, width] =
-            pipeline.metadata().model.image_shape().map(|side| side as usize);
         let mut request = Value::Null;
         if self.output.keeps_manifest() {
             request = job::request(self, pipeline, &plan.conditions)?;
@@ -126,8 +139,8 @@ impl Arguments {
         let job = SamplingJob {
             request,
             conditions: plan.conditions.clone(),
-            image: [height, width, channels],
-            count: self.count,
+            image: job::image_form(pipeline.metadata()),
+            count,
             batch,
             shard: process_shard(self.shard)?,
             resumable: self.rng.parse::<Rng>()? != Rng::Torch,

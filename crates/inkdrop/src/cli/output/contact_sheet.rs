@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use inkdrop::data::Images;
 use inkdrop::data::picture::{Grid, Picture};
-use ndarray::{Axis, concatenate};
 
 use inkdrop::samples;
 
@@ -74,6 +73,5 @@ pub fn concat(sets: &[Images]) -> Result<Option<Images>> {
     if sets.is_empty() {
         return Ok(None);
     }
-    let views: Vec<_> = sets.iter().map(Images::view).collect();
-    Ok(Some(Images::new(concatenate(Axis(0), &views)?)?))
+    Ok(Some(Images::concat(&sets.iter().collect::<Vec<_>>())?))
 }

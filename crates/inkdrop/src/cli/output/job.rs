@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use inkdrop::Pipeline;
-use inkdrop::model::{Condition, Conditions};
+use inkdrop::data::npz::ImageForm;
+use inkdrop::model::{Condition, Conditions, ModelMetadata};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,8 +20,8 @@ pub struct SamplingJob {
     pub request: Value,
     /// Conditions of the images.
     pub conditions: Conditions,
-    /// Height, width and channels of an image.
-    pub image: [usize; 3],
+    /// Size and depth of an image.
+    pub image: ImageForm,
     /// Number of images of all shards.
     pub count: usize,
     /// Images per batch.
@@ -31,6 +32,12 @@ pub struct SamplingJob {
     pub resumable: bool,
     /// Removes the images of an earlier run.
     pub restart: bool,
+}
+
+/// The form of the images of a model.
+pub fn image_form(metadata: &ModelMetadata) -> ImageForm {
+    let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    ImageForm { shape: [height, width, channels], depth: metadata.depth }
 }
 
 /// The request of a command: its arguments with names and defaults resolved, and the identity of its

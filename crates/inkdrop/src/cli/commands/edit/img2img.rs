@@ -37,7 +37,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         strength > 0.0 && strength <= 1.0,
         "--strength {strength}: expected above 0 (the image is kept) to 1 (a new image)"
     );
-    let pipeline = sampler.apply(session::pipeline(edit, model, model.open(edit.seed)?)?)?;
+    let pipeline =
+        sampler.apply(session::pipeline(edit, model, model.open(edit.seed)?, |_| false)?)?;
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = input.read(pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;

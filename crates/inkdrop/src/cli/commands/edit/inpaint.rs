@@ -6,17 +6,19 @@ use anyhow::{Result, ensure};
 use inkdrop::data::Images;
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::ModelMetadata;
+use inkdrop::process::ImageCondition;
+use inkdrop::process::image_condition::masked;
 use inkdrop::sampler::edit::Repaint;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::canvas::{self, MaskOptions};
 use super::session::{self, EditBatch, EditOutput, EditRun};
 use crate::options::{EditArgs, Input, InputArgs, ModelArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
-/// Inpaint a masked region, or outpaint around images (RePaint)
+/// Inpaint a masked region, or outpaint around images (RePaint, or a model that was trained for it)
 ///
-/// The sampler is ddpm. Unmasked pixels are kept byte for byte.
+/// The sampler of RePaint is ddpm. Unmasked pixels are kept byte for byte.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
@@ -35,26 +37,42 @@ pub struct Arguments {
     #[serde(skip)]
     #[arg(long)]
     steps: Option<usize>,
-    /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams
-    #[arg(long, default_value_t = 10)]
-    times: usize,
-    /// RePaint: number of steps per part (jump length)
-    #[arg(long, default_value_t = 10)]
-    jump: usize,
+    /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams [default: 10]
+    #[serde(serialize_with = "or_default")]
+    #[arg(long)]
+    times: Option<usize>,
+    /// RePaint: number of steps per part (jump length) [default: 10]
+    #[serde(serialize_with = "or_default")]
+    #[arg(long)]
+    jump: Option<usize>,
     #[serde(flatten)]
     #[command(flatten)]
     edit: EditArgs,
 }
 
+/// Default of `--times` and of `--jump`, as in the paper.
+const REPAINT: usize = 10;
+
+/// A manifest stores the default, so that the same command continues a run of an earlier version.
+fn or_default<S: Serializer>(value: &Option<usize>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.unwrap_or(REPAINT).serialize(serializer)
+}
+
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, input, mask, variations, steps, times, jump, edit } = arguments;
-    let repaint = Repaint { times: *times, jump: *jump };
-    ensure!(*times > 0, "--times 0: expected 1 or more");
-    ensure!(*jump > 0, "--jump 0: expected at least 1 step");
-    let mut pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
+    ensure!(*times != Some(0), "--times 0: expected 1 or more");
+    ensure!(*jump != Some(0), "--jump 0: expected at least 1 step");
+    let inpaints = |condition| matches!(condition, ImageCondition::Mask { .. });
+    let mut pipeline = session::pipeline(edit, model, model.open(edit.seed)?, inpaints)?;
     if let Some(steps) = steps {
         pipeline = pipeline.steps(*steps);
     }
+    ensure!(
+        !pipeline.inpaints() || (times.is_none() && jump.is_none()),
+        "--times and --jump are for RePaint: this model was trained for inpainting, leave them out"
+    );
+    let repaint = Repaint { times: times.unwrap_or(REPAINT), jump: jump.unwrap_or(REPAINT) };
+    let repaint = (!pipeline.inpaints()).then_some(repaint);
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan()? };
     let (given, masks) = read_images(input, mask, pipeline.metadata())?;
     edit.options.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
@@ -65,7 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let before = [("image", &images), ("kept", &kept)];
     let before = if mask.at().is_some() { &before[1..] } else { &before };
     let sheet = ContactSheet::of_rows(&given.names, before, *variations)?;
-    let steps = repaint.calls(edit.plan.schedule.len());
+    let steps = edit.plan.schedule.len();
+    let steps = repaint.map_or(steps, |repaint| repaint.calls(steps));
     let mut task = Task { steps, repaint, images, masks, variations: *variations };
     edit.run(job, sheet, false, &mut task)
 }
@@ -113,7 +132,8 @@ fn read_images(
 
 struct Task {
     steps: usize,
-    repaint: Repaint,
+    /// `None` for a model that was trained for inpainting.
+    repaint: Option<Repaint>,
     images: Images,
     masks: Vec<Mask>,
     variations: usize,
@@ -130,7 +150,15 @@ impl session::Task for Task {
         let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
         let mask = mask::to_tensor(&masks, given.height(), session.device());
         let x = batch.tensor(&given)?;
-        let x = batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, self.repaint)?)?;
+        let x = match self.repaint {
+            Some(repaint) => {
+                batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, repaint)?)?
+            }
+            None => {
+                let condition = masked(&x, &mask)?;
+                batch.drive(session.generate(batch.indices.clone(), Some(&condition))?)?
+            }
+        };
         let images = mask::compose(Some(&session.to_images(&x)?), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }

@@ -54,7 +54,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, images, seeds, inversion, edit, .. } = arguments;
-    let pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
+    let pipeline = session::pipeline(edit, model, model.open(edit.seed)?, |_| false)?;
     let pipeline = inversion.apply(pipeline);
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inversion_plan()? };
     let (ends, names) = if seeds.is_empty() {

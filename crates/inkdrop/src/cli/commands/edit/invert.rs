@@ -37,7 +37,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, input, inversion, latents, edit } = arguments;
-    let pipeline = session::pipeline(edit, model, model.open(edit.seed)?)?;
+    let pipeline = session::pipeline(edit, model, model.open(edit.seed)?, |_| false)?;
     let pipeline = inversion.apply(pipeline);
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inversion_plan()? };
     let given = input.read(pipeline.metadata())?;

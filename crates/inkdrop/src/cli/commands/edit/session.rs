@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use inkdrop::data::Images;
+use inkdrop::data::{Depth, Images};
 use inkdrop::model::sha256;
-use inkdrop::process::pixels;
+use inkdrop::process::{ImageCondition, pixels};
 use inkdrop::sampler::{SamplingRun, SamplingSteps};
 use inkdrop::torch::tch::Tensor;
 use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
@@ -104,8 +104,31 @@ impl Task for Variations<'_> {
 }
 
 /// The pipeline of an editing command, with the options that all of them have.
-pub fn pipeline(options: &EditArgs, model: &ModelArgs, pipeline: Pipeline) -> Result<Pipeline> {
+///
+/// - takes: true for the image conditions of models that the command can use
+pub fn pipeline(
+    options: &EditArgs,
+    model: &ModelArgs,
+    pipeline: Pipeline,
+    takes: fn(ImageCondition) -> bool,
+) -> Result<Pipeline> {
+    if let Some(condition) = pipeline.metadata().condition {
+        ensure!(
+            takes(condition),
+            "this model is conditioned on an image ({}): this command has no use for it, expected a model without a condition",
+            condition.name()
+        );
+    }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
+    let (channels, depth) = {
+        let metadata = pipeline.metadata();
+        (metadata.model.image_shape()[0], metadata.depth)
+    };
+    ensure!(
+        matches!(channels, 1 | 3) && depth == Depth::Eight,
+        "the model generates images of {channels} channels in {} bits: editing reads pictures, which have 1 or 3 channels in 8 bits",
+        u8::from(depth)
+    );
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;
     options.guidance.apply(pipeline, model, options.seed)
@@ -123,8 +146,6 @@ impl EditRun<'_> {
         count: usize,
     ) -> Result<SamplingJob> {
         ensure!(count > 0, "0 images: expected at least 1");
-        let [channels, height, width] =
-            self.pipeline.metadata().model.image_shape().map(|side| side as usize);
         let mut request = Value::Null;
         if self.options.output.keeps_manifest() {
             request = job::request(arguments, self.pipeline, &self.plan.conditions)?;
@@ -135,7 +156,7 @@ impl EditRun<'_> {
         Ok(SamplingJob {
             request,
             conditions: self.plan.conditions.clone(),
-            image: [height, width, channels],
+            image: job::image_form(self.pipeline.metadata()),
             count,
             batch: self.options.batch,
             shard: None,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use inkdrop::data::{Images, picture::Picture};
 use inkdrop::model::ModelMetadata;
+use inkdrop::process::ImageCondition;
 use ndarray::Array4;
 use serde::Serialize;
 
@@ -12,9 +13,9 @@ use super::session::{self, EditRun, Variations};
 use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
-/// Upscale images with a super-resolution network (family improved-super-res)
+/// Upscale images with a super-resolution network (family improved-super-res, or condition low-res)
 ///
-/// The factor is the size of the network (or --size) divided by that of the images.
+/// The factor is that of the condition; for family improved-super-res it is the size of the network (or --size) divided by that of the images.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
@@ -37,7 +38,8 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, images, variations, edit, sampler } = arguments;
-    let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?)?;
+    let enlarges = |condition| matches!(condition, ImageCondition::LowRes { .. });
+    let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?, enlarges)?;
     let pipeline = sampler.apply(pipeline)?;
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = read_small(images, pipeline.metadata())?;
@@ -73,7 +75,23 @@ fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
         Ok(picture)
     });
     let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
+    check_factor(&pictures, metadata)?;
     Input::of(paths, &pictures, metadata)
+}
+
+/// Checks that the images are smaller by the factor that the network was trained for.
+fn check_factor(pictures: &[Picture], metadata: &ModelMetadata) -> Result<()> {
+    let Some(ImageCondition::LowRes { factor }) = metadata.condition else { return Ok(()) };
+    let [_, height, width] = metadata.model.image_shape();
+    let [h, w] = [height / factor, width / factor];
+    let other = pictures.iter().find(|p| [p.height() as i64, p.width() as i64] != [h, w]);
+    ensure!(
+        other.is_none(),
+        "an image is {} x {} pixels, the model enlarges {factor} times: expected {w} x {h}",
+        other.map_or(0, Picture::width),
+        other.map_or(0, Picture::height)
+    );
+    Ok(())
 }
 
 /// Nearest-neighbour enlargement, for display.

@@ -137,6 +137,8 @@ mod tests {
         let model = ModelConfig::preset(preset).expect("a preset");
         let (contexts, classes) = (Vec::new(), Classes::default());
         ModelMetadata {
+            condition: None,
+            depth: Default::default(),
             model,
             process: ProcessConfig::sprites().into(),
             contexts,

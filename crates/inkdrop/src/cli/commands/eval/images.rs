@@ -1,7 +1,7 @@
 //! The images that `eval bpd` and `eval likelihood` evaluate.
 
 use anyhow::{Result, ensure};
-use inkdrop::data::Images;
+use inkdrop::data::{Depth, Images};
 use inkdrop::model::{Condition, ModelMetadata};
 
 use super::conditions::DataConditions;
@@ -34,6 +34,10 @@ impl ImagesArgs {
         ensure!(
             !self.fit || height == width,
             "--fit: the model generates {height} x {width}, expected a square"
+        );
+        ensure!(
+            metadata.depth == Depth::Eight,
+            "the model generates images of 16 bits: likelihoods are of 8 bits"
         );
         let Found { data, classes } = self.data.load(channels, self.fit.then_some(height))?;
         let given = [data.images.height(), data.images.width(), data.images.channels()];

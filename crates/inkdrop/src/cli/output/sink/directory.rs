@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use inkdrop::data::Images;
-use inkdrop::data::picture::{Picture, is_whole_png, write_png};
+use inkdrop::data::picture::{is_whole_png, write_image};
 
 use super::{check_writable, counted};
 use crate::output::job::{SamplingJob, count_images, merge_ranges};
@@ -38,6 +38,11 @@ impl DirectorySink {
         );
         let parent = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
         check_writable(parent)?;
+        let channels = job.image.shape[2];
+        ensure!(
+            matches!(channels, 1 | 3),
+            "images of {channels} channels in PNG files, which have 1 or 3: write x.npz"
+        );
         let existing = ExistingFiles::list(&path)?;
         existing.check(&path, &job)?;
         let mut target = Self { path, job, existing, missing: Vec::new() };
@@ -46,7 +51,7 @@ impl DirectorySink {
     }
 
     fn find_missing(&self) -> Vec<Range<usize>> {
-        let [height, width, _] = self.job.image;
+        let [height, width, _] = self.job.image.shape;
         let present = |number| is_whole_png(self.picture(number), width, height);
         let images = self.job.images();
         let batches = self.job.batches();
@@ -104,7 +109,7 @@ impl super::ImageSink for DirectorySink {
     /// Writes in the order of the indices: if the last image of a batch is there, the batch is.
     fn push(&mut self, numbers: Range<usize>, images: Images) -> Result<()> {
         for (index, number) in numbers.clone().enumerate() {
-            write_png(self.picture(number), &Picture::of_image(&images, index)?)?;
+            write_image(self.picture(number), &images, index)?;
         }
         // These images are no longer missing.
         let left = self.missing.iter().map(|range| range.start.max(numbers.end)..range.end);

@@ -1,0 +1,188 @@
+//! Images of 16 bits and of many channels: what goes in comes out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
+use inkdrop_data::npz::{self, ImageForm};
+use inkdrop_data::picture::write_image_dir;
+use inkdrop_data::stream::SampleStream;
+use inkdrop_data::{Dataset, Depth, Images, InMemoryDataset, Labels, Paired, arrays, npy};
+use ndarray::Array4;
+use tempfile::tempdir;
+
+/// Values of all sizes, different in every place.
+fn wide(count: usize, channels: usize) -> Images {
+    let value = |(n, y, x, c): (usize, usize, usize, usize)| {
+        (((n * 31 + y) * 37 + x) * 41 + c * 7919).wrapping_mul(977) as u16
+    };
+    Images::of_wide(Array4::from_shape_fn((count, 6, 4, channels), value)).expect("images")
+}
+
+fn narrow(count: usize, channels: usize) -> Images {
+    let value =
+        |(n, y, x, c): (usize, usize, usize, usize)| (((n * 31 + y) * 37 + x) * 41 + c * 79) as u8;
+    Images::new(Array4::from_shape_fn((count, 6, 4, channels), value)).expect("images")
+}
+
+/// All images of a dataset, through the loader.
+fn loaded(dataset: Arc<dyn Dataset>, workers: usize, crop: Option<[usize; 2]>) -> Vec<Images> {
+    let count = dataset.len();
+    let batches = BatchSampler::new(count, count, 7).expect("batches");
+    let config = DataLoaderConfig { flip: false, crop, workers };
+    let mut loader = DataLoader::new(dataset, batches, config).expect("a loader");
+    let batch = loader.batch(0).expect("a batch");
+    let mut images: Vec<(usize, Images)> = (0..count)
+        .map(|i| (batch.indices[i], batch.images.select(&[i]).expect("an image")))
+        .collect();
+    images.sort_by_key(|(index, _)| *index);
+    images.into_iter().map(|(_, image)| image).collect()
+}
+
+fn put(path: &Path, images: &Images) {
+    let one = InMemoryDataset::new(images.clone(), Labels::None).expect("a dataset");
+    npy::write(path, Path::new("unused"), &one).expect("a file");
+}
+
+#[test]
+fn values_pass_files_and_the_loader_unchanged() {
+    let place = tempdir().expect("a folder");
+    for images in [wide(5, 1), wide(5, 3), wide(5, 5), narrow(5, 2), narrow(5, 5), narrow(5, 16)] {
+        let path = place.path().join("x.npy");
+        put(&path, &images);
+        for memory in [0, 100] {
+            let data = npy::open(&path, None, memory).expect("a dataset");
+            assert_eq!(data.images.depth(), images.depth());
+            for workers in [0, 2] {
+                let all = loaded(data.images.clone(), workers, None);
+                let all = Images::concat(&all.iter().collect::<Vec<_>>()).expect("images");
+                assert_eq!(all, images);
+            }
+        }
+        let archive = place.path().join("x.npz");
+        npz::write_samples(&archive, &images, None, None).expect("a file");
+        assert_eq!(npz::load(&archive).expect("images").images, images);
+        let partial = place.path().join("partial.npy");
+        let mut stream = SampleStream::create(&partial, ImageForm::of(&images)).expect("a stream");
+        stream.push(&images.select(&[0, 1]).expect("images")).expect("space");
+        drop(stream);
+        let mut stream = SampleStream::open(&partial, ImageForm::of(&images)).expect("a stream");
+        stream.push(&images.select(&[2, 3, 4]).expect("images")).expect("space");
+        stream.finish(&archive, None, None).expect("a file");
+        assert_eq!(npz::load(&archive).expect("images").images, images);
+    }
+}
+
+#[test]
+fn crops_and_mirrors_move_whole_values() {
+    let images = wide(3, 5);
+    let all = loaded(Arc::new(images.clone()), 1, Some([4, 3]));
+    let whole = images.wide().expect("16 bits");
+    for (index, image) in all.iter().enumerate() {
+        let part = image.wide().expect("16 bits");
+        let found = (0..3).flat_map(|y| (0..2).map(move |x| [y, x])).any(|[top, left]| {
+            part.indexed_iter()
+                .all(|((_, y, x, c), value)| *value == whole[[index, top + y, left + x, c]])
+        });
+        assert!(found, "image {index} is no part of the whole");
+    }
+    let batches = BatchSampler::new(3, 3, 1).expect("batches");
+    let config = DataLoaderConfig { flip: true, crop: None, workers: 1 };
+    let mut loader = DataLoader::new(Arc::new(images.clone()), batches, config).expect("a loader");
+    let batch = loader.batch(0).expect("a batch");
+    let values = batch.images.wide().expect("16 bits");
+    for (row, &index) in batch.indices.iter().enumerate() {
+        let mirrored = |mirror: bool| {
+            let place = |x: usize| if mirror { 3 - x } else { x };
+            (0..4).all(|x| values[[row, 2, x, 4]] == whole[[index, 2, place(x), 4]])
+        };
+        assert!(mirrored(false) || mirrored(true));
+    }
+}
+
+#[test]
+fn folders_of_arrays_and_of_png_files_keep_16_bits() {
+    let place = tempdir().expect("a folder");
+    for images in [wide(4, 1), wide(4, 3), narrow(4, 3)] {
+        let folder = place.path().join(format!("{:?}{}", images.depth(), images.channels()));
+        write_image_dir(&folder, &images, None).expect("files");
+        let read = arrays::open(&folder).expect("a folder");
+        let all = loaded(Arc::new(read), 1, None);
+        assert_eq!(Images::concat(&all.iter().collect::<Vec<_>>()).expect("images"), images);
+    }
+    let five = wide(4, 5);
+    let folder = place.path().join("five");
+    assert!(
+        write_image_dir(&folder, &five, None).is_err_and(|e| e.to_string().contains("5 channels"))
+    );
+    for index in 0..4 {
+        let one = five.select(&[index]).expect("an image");
+        put(&folder.join(format!("{index}.npy")), &one);
+    }
+    let read = arrays::open(&folder).expect("a folder");
+    assert_eq!(read.depth(), Depth::Sixteen);
+    let all = loaded(Arc::new(read), 1, None);
+    assert_eq!(Images::concat(&all.iter().collect::<Vec<_>>()).expect("images"), five);
+    put(&folder.join("z.npy"), &narrow(1, 5));
+    let error =
+        arrays::open(&folder).expect("a folder").read(4, &mut [0; 240]).expect_err("another depth");
+    assert!(error.to_string().contains("8 bits, expected [6, 4, 5] in 16 bits"), "{error}");
+}
+
+#[test]
+fn tiff_files_of_five_channels_are_read() {
+    let place = tempdir().expect("a folder");
+    let images = wide(1, 5);
+    std::fs::write(place.path().join("a.tif"), five_bands(&images)).expect("a file");
+    let all = loaded(Arc::new(arrays::open(place.path()).expect("a folder")), 0, None);
+    assert_eq!(all, [images]);
+    std::fs::write(place.path().join("a.tif"), b"II*\0....").expect("a file");
+    let error = arrays::open(place.path()).expect_err("no file of it").to_string();
+    assert!(error.contains("a.tif") && error.contains("TIFF"), "{error}");
+}
+
+/// A little-endian TIFF file of one strip, written by hand.
+fn five_bands(images: &Images) -> Vec<u8> {
+    let data = images.raw_bytes();
+    let directory = 8 + data.len() as u32;
+    let mut file = b"II*\0".to_vec();
+    file.extend(directory.to_le_bytes());
+    file.extend(&*data);
+    // BitsPerSample of five samples and ExtraSamples of four do not fit into an entry.
+    let beside = directory + 2 + 12 * 10 + 4;
+    let entries: [(u16, u16, u32, u32); 10] = [
+        (256, 4, 1, 4),                 // width
+        (257, 4, 1, 6),                 // height
+        (258, 3, 5, beside),            // bits per sample
+        (259, 3, 1, 1),                 // not compressed
+        (262, 3, 1, 1),                 // black is zero
+        (273, 4, 1, 8),                 // where the strip begins
+        (277, 3, 1, 5),                 // samples per pixel
+        (278, 4, 1, 6),                 // rows per strip
+        (279, 4, 1, data.len() as u32), // bytes of the strip
+        (338, 3, 4, beside + 10),       // extra samples
+    ];
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        file.extend(tag.to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(value.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    file.extend([16u16; 5].iter().flat_map(|bits| bits.to_le_bytes()));
+    file.extend([0u16; 4].iter().flat_map(|kind| kind.to_le_bytes()));
+    file
+}
+
+#[test]
+fn pairs_stack_values_of_16_bits() {
+    let (images, conditions) = (wide(3, 3), wide(3, 1));
+    let paired = Paired::new(Arc::new(images.clone()), Arc::new(conditions.clone()));
+    let all = loaded(Arc::new(paired.expect("pairs")), 1, None);
+    let both = Images::concat(&all.iter().collect::<Vec<_>>()).expect("images");
+    let both = both.wide().expect("16 bits");
+    assert_eq!(both.slice(ndarray::s![.., .., .., ..3]), images.wide().expect("16 bits"));
+    assert_eq!(both.slice(ndarray::s![.., .., .., 3..]), conditions.wide().expect("16 bits"));
+    assert!(Paired::new(Arc::new(images), Arc::new(narrow(3, 1))).is_err());
+}
