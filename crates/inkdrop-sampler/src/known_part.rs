@@ -64,16 +64,20 @@ impl KnownPart {
     /// Colourisation: the luma of every pixel is known.
     ///
     /// # Shapes
-    /// - gray: [B, 1, H, W] in [−1, 1]; the images are [B, 3, H, W]
+    /// - images: [B, 1 or 3, H, W] in [−1, 1], gray or with other colours; the results are [B, 3, H, W]
     ///
     /// # Errors
     /// Images of another number of channels.
-    pub fn luma(gray: &Tensor) -> Result<Self, SamplerError> {
-        let size = gray.size();
-        if size.len() != 4 || size[1] != 1 {
-            let (given, expected) = (format!("{size:?}"), "[B, 1, H, W]".into());
-            return Err(SamplerError::Request { field: "gray images", given, expected });
-        }
+    pub fn luma(images: &Tensor) -> Result<Self, SamplerError> {
+        let gray = match images.size()[..] {
+            [_, 1, _, _] => images.shallow_clone(),
+            [_, 3, _, _] => luma(images)?,
+            _ => {
+                let (given, expected) = (format!("{:?}", images.size()), "[B, 1 or 3, H, W]");
+                let expected = expected.into();
+                return Err(SamplerError::Request { field: "images", given, expected });
+            }
+        };
         Ok(Self { kind: KnownKind::Luma, images: gray.f_repeat([1, 3, 1, 1])? })
     }
 
@@ -102,15 +106,22 @@ impl KnownPart {
             KnownKind::Luma => {
                 // The weights sum to 1, but they are no unit vector.
                 let square: f64 = LUMA.iter().map(|weight| weight * weight).sum();
-                let weights = Tensor::f_from_slice(&LUMA)?.f_to_kind(x0.kind())?;
-                let weights = weights.f_view([1, 3, 1, 1])?.f_to_device(x0.device())?;
-                let luma =
-                    missing.f_mul(&weights)?.f_sum_dim_intlist(&[1_i64][..], true, None::<Kind>)?;
-                luma.f_mul(&weights)?.f_div_scalar(square)?
+                luma(&missing)?.f_mul(&luma_weights(x0)?)?.f_div_scalar(square)?
             }
         };
         Ok(x0.f_add(&correction)?)
     }
+}
+
+/// The weights of the luma, [1, 3, 1, 1], for x.
+fn luma_weights(x: &Tensor) -> Result<Tensor, TorchError> {
+    let weights = Tensor::f_from_slice(&LUMA)?.f_to_kind(x.kind())?.f_view([1, 3, 1, 1])?;
+    Ok(weights.f_to_device(x.device())?)
+}
+
+/// The luma of RGB images, [B, 1, H, W].
+fn luma(x: &Tensor) -> Result<Tensor, TorchError> {
+    Ok(x.f_mul(&luma_weights(x)?)?.f_sum_dim_intlist(&[1_i64][..], true, None::<Kind>)?)
 }
 
 /// Every pixel as a square of pixels.

@@ -155,6 +155,12 @@ pub trait SamplingRun: Iterator<Item = Result<StepState, SamplerError>> {
     }
 }
 
+impl<R: SamplingRun + ?Sized> SamplingRun for Box<R> {
+    fn x(&self) -> &Tensor {
+        (**self).x()
+    }
+}
+
 /// A sampling run of a [`Solver`]: the driver of all samplers.
 ///
 /// ```

@@ -10,7 +10,9 @@ pub mod scheduler;
 mod training;
 
 pub use error::{Error, Result};
-pub use pipeline::{Pipeline, PipelineBuilder, SamplesIter, SamplingPlan, SamplingSession};
+pub use pipeline::{
+    InpaintMethod, Pipeline, PipelineBuilder, SamplesIter, SamplingPlan, SamplingSession,
+};
 pub use samples::Samples;
 pub use training::{
     DistillationMethod, Init, TrainedRun, Training, TrainingSession, TrainingStep, TrainingSteps,

@@ -20,6 +20,7 @@ use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{BrownianTreeNoise, TorchNoise};
 
 pub use builder::PipelineBuilder;
+pub use edit::InpaintMethod;
 pub use plan::SamplingPlan;
 pub use session::SamplingSession;
 

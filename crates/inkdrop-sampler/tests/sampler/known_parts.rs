@@ -61,6 +61,8 @@ fn samples_have_the_known_part() {
         );
         let coloured = sampled(sampler, KnownPart::luma(&gray).unwrap(), 1);
         assert!(largest(&(luma(&coloured) - &gray)) < 1e-6, "{sampler}");
+        let again = sampled(sampler, KnownPart::luma(&given).unwrap(), 1);
+        assert!(largest(&(again - coloured)) < 1e-9, "colours that are given do not count");
     }
 }
 
@@ -104,5 +106,5 @@ fn wrong_parts_are_named() {
     };
     check(KnownPart::pixels(&images(), &Tensor::ones([1, 1, 4, 4], F64)), "mask");
     check(KnownPart::means(&images(), 1), "factor");
-    check(KnownPart::luma(&images()), "gray images");
+    check(KnownPart::luma(&images().narrow(1, 0, 2)), "[B, 1 or 3, H, W]");
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use inkdrop_data::{Depth, Images};
-use inkdrop_process::image_condition::masked;
-use inkdrop_process::{ImageCondition, pixels};
-use inkdrop_sampler::SamplingRun;
+use inkdrop_process::{ContinuousConfig, DiffusionConfig, ImageCondition, Preconditioning, pixels};
 use inkdrop_sampler::edit::{Repaint, latent_grid};
+use inkdrop_sampler::{KnownPart, SamplingRun};
 use inkdrop_torch::tch::Tensor;
+use inkdrop_unet::ModelConfig;
 use ndarray::Array2;
 
 use super::{Pipeline, SamplingPlan, SamplingSession};
@@ -18,6 +18,39 @@ use crate::{Result, Samples};
 
 /// Default number of steps of inpainting, as in the paper, and of inversion.
 const STEPS: (usize, usize) = (250, 100);
+
+/// A method of inpainting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InpaintMethod {
+    /// RePaint, with resampling (Lugmayr et al. 2022).
+    Repaint(Repaint),
+    /// Every step of the sampler predicts images with the known pixels (Song et al. 2023, algorithm 4; Wang
+    /// et al. 2023): a few steps, and the default for consistency models.
+    KnownPart,
+    /// The model was trained for inpainting.
+    Trained,
+}
+
+impl InpaintMethod {
+    /// Number of sampling steps of one batch.
+    pub fn steps(self, plan: &SamplingPlan<'_>) -> usize {
+        match self {
+            Self::Repaint(repaint) => repaint.calls(plan.schedule.len()),
+            Self::KnownPart | Self::Trained => plan.schedule.len(),
+        }
+    }
+}
+
+/// True for the process of consistency models.
+fn is_consistency(config: &DiffusionConfig) -> bool {
+    matches!(
+        config,
+        DiffusionConfig::Continuous(ContinuousConfig {
+            preconditioning: Preconditioning::Consistency { .. },
+            ..
+        })
+    )
+}
 
 impl Pipeline {
     /// Image-to-image (SDEdit, Meng et al. 2022): adds noise and removes it again. Images that this
@@ -58,14 +91,12 @@ impl Pipeline {
         );
         let pixels: Mask = mask.iter().copied().collect();
         let tensor = mask::to_tensor(&[&pixels], height, self.process().device());
+        let method = self.inpaint_method(repaint);
         let each = |session: &SamplingSession, range: Range<usize>, x: &Tensor| {
-            if self.inpaints() {
-                let mask = tensor.f_expand([range.len() as i64, -1, -1, -1], false)?;
-                return Ok(session.generate(range, Some(&masked(x, &mask)?))?.finish()?);
-            }
-            Ok(session.inpaint(range, x, &tensor, repaint)?.finish()?)
+            let mask = tensor.f_expand([range.len() as i64, -1, -1, -1], false)?;
+            Ok(session.inpaint(range, x, &mask, method)?.finish()?)
         };
-        let samples = self.edit(self.inpaint_plan()?, images, each)?;
+        let samples = self.edit(self.inpaint_plan(method)?, images, each)?;
         let kept = mask::compose(Some(&samples.to_images()), images, &vec![&pixels; images.len()])?;
         Ok(samples.with_images(kept))
     }
@@ -125,13 +156,12 @@ impl Pipeline {
         self.sample_from(&noise)
     }
 
-    /// Enlarges images with a super-resolution network, or one with the condition `low-res`, by an integer factor of
-    /// at least 2.
+    /// Enlarges images by an integer factor of at least 2: with a super-resolution network, one with the
+    /// condition `low-res`, or any other, which then generates images with the means that are given.
     ///
     /// # Errors
-    /// The model is no super-resolution network, or its size is no multiple of the images'.
+    /// The size of the model is no multiple of the images'.
     pub fn upscale(&self, images: &Images) -> Result<Samples> {
-        check_upscaler(&self.name, self.metadata.network(), true)?;
         let [channels, height, width] = self.metadata().model.image_shape().map(|s| s as usize);
         let (h, w) = (images.height(), images.width());
         let factor = width / w;
@@ -144,7 +174,7 @@ impl Pipeline {
         );
         let plan = self.sampler_plan()?;
         let each = |session: &SamplingSession, range, x: &Tensor| {
-            Ok(session.generate(range, Some(x))?.finish()?)
+            Ok(session.upscale(range, x)?.finish()?)
         };
         let x = self.batchwise(&plan, images, each)?;
         self.samples(&plan, x)
@@ -158,20 +188,47 @@ impl Pipeline {
         Ok(self.edit_plan(STEPS.1)?.with_min_signal())
     }
 
-    /// True for a model that was trained for inpainting.
-    pub fn inpaints(&self) -> bool {
-        matches!(self.metadata.condition, Some(ImageCondition::Mask { .. }))
+    /// The method of inpainting that suits the model.
+    ///
+    /// - repaint: for models that were neither trained for inpainting nor distilled
+    pub fn inpaint_method(&self, repaint: Repaint) -> InpaintMethod {
+        match (self.metadata.condition, self.process().config()) {
+            (Some(ImageCondition::Mask { .. }), _) => InpaintMethod::Trained,
+            (_, config) if is_consistency(&config) => InpaintMethod::KnownPart,
+            _ => InpaintMethod::Repaint(repaint),
+        }
     }
 
-    /// The plan of inpainting: 250 steps of RePaint by default; the sampler's for a model that was trained for it.
+    /// The plan of inpainting: 250 steps of RePaint by default, the steps of the sampler for other methods.
     ///
     /// # Errors
     /// As for [`Pipeline::plan`].
-    pub fn inpaint_plan(&self) -> Result<SamplingPlan<'_>> {
-        match self.inpaints() {
-            true => self.sampler_plan(),
-            false => self.edit_plan(STEPS.0),
+    pub fn inpaint_plan(&self, method: InpaintMethod) -> Result<SamplingPlan<'_>> {
+        match method {
+            InpaintMethod::Repaint(_) => self.edit_plan(STEPS.0),
+            InpaintMethod::Trained | InpaintMethod::KnownPart => self.sampler_plan(),
         }
+    }
+
+    /// Colours images: generates images with the luma of the given ones.
+    ///
+    /// - images: of the size of the model, in colour or gray
+    ///
+    /// # Errors
+    /// The model does not generate RGB images, or the images have another size.
+    pub fn colorize(&self, images: &Images) -> Result<Samples> {
+        let channels = self.metadata.model.image_shape()[0];
+        ensure!(channels == 3, "the model generates {channels} channels: expected 3 (RGB)");
+        let each = |session: &SamplingSession, range, x: &Tensor| {
+            Ok(session.with_known_part(range, KnownPart::luma(x)?)?.finish()?)
+        };
+        self.edit(self.sampler_plan()?, images, each)
+    }
+
+    /// True for a network that was trained for super-resolution; others sample with known means.
+    pub fn is_upscaler(&self) -> bool {
+        matches!(self.metadata.model, ModelConfig::ImprovedSuperRes(_))
+            || matches!(self.metadata.condition, Some(ImageCondition::LowRes { .. }))
     }
 
     fn edit(

@@ -4,17 +4,18 @@ use std::ops::Range;
 
 use inkdrop_data::Images;
 use inkdrop_nn::{Conditioning, Network};
-use inkdrop_process::image_condition::enlarge;
+use inkdrop_process::image_condition::{enlarge, masked};
 use inkdrop_process::{DiffusionProcess, ImageCondition};
-use inkdrop_sampler::edit::{Inpaint, Repaint, img2img_start};
+use inkdrop_sampler::edit::{Inpaint, add_noise, img2img_start};
 use inkdrop_sampler::{
-    BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, SampleBatches, SampleConfig,
-    SamplerError, SamplingSteps,
+    BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, KnownPart, SampleBatches,
+    SampleConfig, SamplerError, SamplingRun, SamplingSteps, WithKnownPart,
 };
 use inkdrop_torch::tch::{Device, Tensor};
 use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError};
 
 use super::SamplingPlan;
+use super::edit::InpaintMethod;
 use super::guidance::Guidance;
 use crate::Result;
 use crate::model::{Condition, conditioning};
@@ -206,22 +207,62 @@ impl<'a> SamplingSession<'a> {
         Ok(self.plan.sampler.steps(denoiser, self.process().noise_levels(), &schedule, x, noise)?)
     }
 
-    /// RePaint inpainting.
+    /// Inpainting.
     ///
     /// - x: images in [−1, 1], [B, C, H, W]
     /// - mask: [B, 1, H, W], 1 where pixels are generated
     ///
     /// # Errors
-    /// A mask of another size, or invalid [`Repaint`] values.
+    /// A mask of another size, or invalid [`Repaint`](inkdrop_sampler::edit::Repaint) values.
     pub fn inpaint(
         &self,
         images: Range<usize>,
         x: &Tensor,
         mask: &Tensor,
-        repaint: Repaint,
-    ) -> Result<Inpaint<'a>> {
-        let (noise, denoiser) = (self.noise(&images), self.denoiser(images, None)?);
-        Ok(Inpaint::new(denoiser, &self.plan.schedule, (x, mask), repaint, noise)?)
+        method: InpaintMethod,
+    ) -> Result<Box<dyn SamplingRun + 'a>> {
+        Ok(match method {
+            InpaintMethod::Trained => Box::new(self.generate(images, Some(&masked(x, mask)?))?),
+            InpaintMethod::KnownPart => {
+                Box::new(self.with_known_part(images, KnownPart::pixels(x, mask)?)?)
+            }
+            InpaintMethod::Repaint(repaint) => {
+                let (noise, denoiser) = (self.noise(&images), self.denoiser(images, None)?);
+                Box::new(Inpaint::new(denoiser, &self.plan.schedule, (x, mask), repaint, noise)?)
+            }
+        })
+    }
+
+    /// Super-resolution: by the network, if it was trained for it, else with known means.
+    ///
+    /// - x: small images in [−1, 1], [B, C, h, w]
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn upscale(&self, images: Range<usize>, x: &Tensor) -> Result<SamplingSteps<'a>> {
+        if self.plan.pipeline.is_upscaler() {
+            return self.generate(images, Some(x));
+        }
+        let factor = self.image_shape()[2] / x.size()[3];
+        self.with_known_part(images, KnownPart::means(x, factor)?)
+    }
+
+    /// Samples images with a known part: every step predicts images that have it (Song et al. 2023,
+    /// algorithm 4; Wang et al. 2023).
+    ///
+    /// # Errors
+    /// libtorch is out of memory.
+    pub fn with_known_part(
+        &self,
+        images: Range<usize>,
+        known: KnownPart,
+    ) -> Result<SamplingSteps<'a>> {
+        let SamplingPlan { sampler, schedule, .. } = &self.plan;
+        let mut noise = self.noise(&images);
+        let x = add_noise(known.images(), schedule.start(), &mut noise)?;
+        let denoiser = WithKnownPart::new(self.denoiser(images, None)?, known);
+        let levels = self.process().noise_levels();
+        Ok(sampler.steps(Box::new(denoiser), levels, schedule, x, noise)?)
     }
 
     /// DDIM inversion: the noise from which deterministic DDIM generates x.

@@ -1,6 +1,7 @@
 //! `inkdrop edit`: image editing.
 
 mod canvas;
+mod colorize;
 mod img2img;
 mod inpaint;
 mod interpolate;
@@ -11,7 +12,7 @@ mod upscale;
 
 use anyhow::Result;
 
-/// Edit images: image-to-image, inpainting, interpolation, inversion, super-resolution
+/// Edit images: image-to-image, inpainting, interpolation, inversion, super-resolution, colours
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub struct Arguments {
@@ -21,6 +22,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Task {
+    Colorize(Box<colorize::Arguments>),
     Img2img(Box<img2img::Arguments>),
     Inpaint(Box<inpaint::Arguments>),
     Interpolate(Box<interpolate::Arguments>),
@@ -30,6 +32,7 @@ enum Task {
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.task {
+        Task::Colorize(arguments) => colorize::run(arguments),
         Task::Img2img(arguments) => img2img::run(arguments),
         Task::Inpaint(arguments) => inpaint::run(arguments),
         Task::Interpolate(arguments) => interpolate::run(arguments),

@@ -45,9 +45,9 @@ impl ModelArgs {
         build(self.builder(&self.model, seed)?.upscaler(false))
     }
 
-    /// Opens a super-resolution model.
-    pub fn open_upscaler(&self, seed: u64) -> Result<Pipeline> {
-        build(self.builder(&self.model, seed)?.upscaler(true))
+    /// Opens a model, which may be one for super-resolution.
+    pub fn open_any(&self, seed: u64) -> Result<Pipeline> {
+        self.open_other(&self.model, seed)
     }
 
     /// Opens another model of the same kind, with the same options.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use inkdrop::InpaintMethod;
 use inkdrop::data::Images;
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::ModelMetadata;
 use inkdrop::process::ImageCondition;
-use inkdrop::process::image_condition::masked;
 use inkdrop::sampler::edit::Repaint;
 use serde::{Serialize, Serializer};
 
@@ -16,9 +16,11 @@ use super::session::{self, EditBatch, EditOutput, EditRun};
 use crate::options::{EditArgs, Input, InputArgs, ModelArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
-/// Inpaint a masked region, or outpaint around images (RePaint, or a model that was trained for it)
+/// Inpaint a masked region, or outpaint around images
 ///
-/// The sampler of RePaint is ddpm. Unmasked pixels are kept byte for byte.
+/// Models that were trained for inpainting take the masked image; consistency models sample with the
+/// known pixels, as others do with --known-pixels; the rest uses RePaint, whose sampler is ddpm.
+/// Unmasked pixels are kept byte for byte.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
@@ -37,6 +39,11 @@ pub struct Arguments {
     #[serde(skip)]
     #[arg(long)]
     steps: Option<usize>,
+    /// Sample with the known pixels in every predicted image instead of RePaint: the steps of the sampler
+    /// are enough [default for consistency models]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[arg(long, conflicts_with_all = ["times", "jump"])]
+    known_pixels: bool,
     /// RePaint: passes over each part of the schedule; 1 is fast but leaves seams [default: 10]
     #[serde(serialize_with = "or_default")]
     #[arg(long)]
@@ -59,7 +66,8 @@ fn or_default<S: Serializer>(value: &Option<usize>, serializer: S) -> Result<S::
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
-    let Arguments { model, input, mask, variations, steps, times, jump, edit } = arguments;
+    let Arguments { model, input, mask, variations, steps, known_pixels, times, jump, edit } =
+        arguments;
     ensure!(*times != Some(0), "--times 0: expected 1 or more");
     ensure!(*jump != Some(0), "--jump 0: expected at least 1 step");
     let inpaints = |condition| matches!(condition, ImageCondition::Mask { .. });
@@ -67,13 +75,17 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     if let Some(steps) = steps {
         pipeline = pipeline.steps(*steps);
     }
-    ensure!(
-        !pipeline.inpaints() || (times.is_none() && jump.is_none()),
-        "--times and --jump are for RePaint: this model was trained for inpainting, leave them out"
-    );
     let repaint = Repaint { times: times.unwrap_or(REPAINT), jump: jump.unwrap_or(REPAINT) };
-    let repaint = (!pipeline.inpaints()).then_some(repaint);
-    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan()? };
+    let method = match pipeline.inpaint_method(repaint) {
+        InpaintMethod::Repaint(_) if *known_pixels => InpaintMethod::KnownPart,
+        method => method,
+    };
+    let repaints = matches!(method, InpaintMethod::Repaint(_));
+    ensure!(
+        repaints || (times.is_none() && jump.is_none()),
+        "--times and --jump are for RePaint: this model was trained for inpainting or distilled, leave them out"
+    );
+    let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan(method)? };
     let (given, masks) = read_images(input, mask, pipeline.metadata())?;
     edit.options.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
     let (images, count) = (given.images, given.names.len() * variations);
@@ -83,9 +95,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let before = [("image", &images), ("kept", &kept)];
     let before = if mask.at().is_some() { &before[1..] } else { &before };
     let sheet = ContactSheet::of_rows(&given.names, before, *variations)?;
-    let steps = edit.plan.schedule.len();
-    let steps = repaint.map_or(steps, |repaint| repaint.calls(steps));
-    let mut task = Task { steps, repaint, images, masks, variations: *variations };
+    let steps = method.steps(&edit.plan);
+    let mut task = Task { steps, method, images, masks, variations: *variations };
     edit.run(job, sheet, false, &mut task)
 }
 
@@ -132,8 +143,7 @@ fn read_images(
 
 struct Task {
     steps: usize,
-    /// `None` for a model that was trained for inpainting.
-    repaint: Option<Repaint>,
+    method: InpaintMethod,
     images: Images,
     masks: Vec<Mask>,
     variations: usize,
@@ -150,15 +160,7 @@ impl session::Task for Task {
         let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
         let mask = mask::to_tensor(&masks, given.height(), session.device());
         let x = batch.tensor(&given)?;
-        let x = match self.repaint {
-            Some(repaint) => {
-                batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, repaint)?)?
-            }
-            None => {
-                let condition = masked(&x, &mask)?;
-                batch.drive(session.generate(batch.indices.clone(), Some(&condition))?)?
-            }
-        };
+        let x = batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, self.method)?)?;
         let images = mask::compose(Some(&session.to_images(&x)?), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }

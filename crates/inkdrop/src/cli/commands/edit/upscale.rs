@@ -13,9 +13,11 @@ use super::session::{self, EditRun, Variations};
 use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs, picture_files, read_picture};
 use crate::output::contact_sheet::ContactSheet;
 
-/// Upscale images with a super-resolution network (family improved-super-res, or condition low-res)
+/// Upscale images
 ///
-/// The factor is that of the condition; for family improved-super-res it is the size of the network (or --size) divided by that of the images.
+/// Networks for super-resolution (family improved-super-res, or condition low-res) take the images; any
+/// other model samples images with the means that are given. The factor is that of the condition, or the
+/// size of the model (or --size) divided by that of the images.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
@@ -39,7 +41,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { model, images, variations, edit, sampler } = arguments;
     let enlarges = |condition| matches!(condition, ImageCondition::LowRes { .. });
-    let pipeline = session::pipeline(edit, model, model.open_upscaler(edit.seed)?, enlarges)?;
+    let pipeline = session::pipeline(edit, model, model.open_any(edit.seed)?, enlarges)?;
     let pipeline = sampler.apply(pipeline)?;
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = read_small(images, pipeline.metadata())?;
@@ -54,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         steps,
         images,
         variations: *variations,
-        start: &|session, indices, x| session.generate(indices, Some(x)),
+        start: &|session, indices, x| session.upscale(indices, x),
     };
     edit.run(job, sheet, false, &mut task)
 }

@@ -207,7 +207,7 @@ fn edit(
             let channels = pipeline.metadata().model.image_shape()[0] as usize;
             let x = tensor(pipeline, &read::images(std::slice::from_ref(image), channels)?)?;
             let session = plan.start()?;
-            let run = session.generate(0..1, Some(&x))?;
+            let run = session.upscale(0..1, &x)?;
             Ok(session
                 .to_images(&Steps::new(progress, plan.schedule.len()).drive(&session, run)?)?)
         }
@@ -228,18 +228,15 @@ fn inpaint(
         let problem = "the mask is black everywhere: expected white pixels, which are inpainted";
         return Err(Error::Invalid(problem.to_string()).into());
     }
-    let (given, repaint) = (fitted(pipeline, &vec![image; count])?, Repaint::default());
-    let plan = pipeline.inpaint_plan()?;
+    let given = fitted(pipeline, &vec![image; count])?;
+    let method = pipeline.inpaint_method(Repaint::default());
+    let plan = pipeline.inpaint_plan(method)?;
     let masks = vec![&mask; count];
     let x = tensor(pipeline, &given)?;
     let session = plan.start()?;
-    let run = session.inpaint(
-        0..count,
-        &x,
-        &mask::to_tensor(&masks, height, session.device()),
-        repaint,
-    )?;
-    let x = Steps::new(progress, repaint.calls(plan.schedule.len())).drive(&session, run)?;
+    let mask = mask::to_tensor(&masks, height, session.device());
+    let run = session.inpaint(0..count, &x, &mask, method)?;
+    let x = Steps::new(progress, method.steps(&plan)).drive(&session, run)?;
     Ok(mask::compose(Some(&session.to_images(&x)?), &given, &masks)?)
 }
 
