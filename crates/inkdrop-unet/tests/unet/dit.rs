@@ -193,8 +193,7 @@ fn the_network_is_its_equations() {
                 let errors = numbers(out).into_iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let error = errors.fold(0.0, f64::max);
                 // The sinusoids of the timestep are computed in f32.
-                assert!(error < 2e-4, "{error} of {config:?}");
-                println!("error {error:.1e}");
+                assert!(error < 2e-5, "{error} of {config:?}");
             }
         }
     }
