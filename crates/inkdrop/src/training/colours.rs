@@ -24,12 +24,11 @@ impl DataColours {
         let mut pixels = vec![0; height * width * channels * data.depth().bytes()];
         let mut moments = Moments::new(channels);
         for index in (0..data.len()).step_by(data.len().div_ceil(IMAGES).max(1)) {
-            let read = data.read(index, &mut pixels);
-            let image = read.and_then(|()| {
+            let read = data.read(index, &mut pixels).and_then(|()| {
                 Images::of_bytes([1, height, width, channels], data.depth(), pixels.clone())
             });
-            if let Ok(image) = image {
-                moments.add(image.bytes());
+            if let Ok(image) = read {
+                moments.add(image.bytes()); // in 8 bits
             }
         }
         Self { mean: moments.mean(), std: moments.std() }
@@ -42,7 +41,9 @@ impl DataColours {
     pub fn compare(&self, samples: &Images, step: usize, folder: &Path) -> Result<()> {
         let mut moments = Moments::new(samples.channels());
         moments.add(samples.bytes());
-        let (data_mean, data_std) = (self.mean.clone(), self.std.clone());
+        // The channels of paired pictures stand behind those of the images.
+        let own = |values: &[f64]| values.iter().copied().take(samples.channels()).collect();
+        let (data_mean, data_std) = (own(&self.mean), own(&self.std));
         let colours =
             SampleColours { step: step as u64, mean: moments.mean(), data_mean, data_std };
         Ok(colours.write(folder)?)
