@@ -72,12 +72,119 @@ fn sizes_that_cannot_be_are_named() {
 }
 
 #[test]
-fn upscalers_upscale_and_others_do_not() {
+fn upscalers_only_upscale() {
     let place = place();
     let model = ["model.pt", "--config", "net.json", "--process", "ddpm"];
     place.refuses(&[&["sample"], &model[..]].concat(), &["inkdrop edit upscale"]);
     let img2img = [&["edit", "img2img"], &model[..], &["a.png"]].concat();
     place.refuses(&img2img, &["inkdrop edit upscale"]);
-    let words = ["sprites", "context", "improved-super-res"];
-    place.refuses(&["edit", "upscale", "sprites", "a.png"], &words);
+    place.refuses(
+        &[&["edit", "colorize"], &model[..], &["a.png"]].concat(),
+        &["inkdrop edit upscale"],
+    );
+}
+
+/// Models that were not trained for it enlarge and colour by what is known.
+#[test]
+fn any_model_enlarges_and_colours() {
+    let place = place();
+    place
+        .run(&["sample", "sprites", "-n", "1", "--class", "hero", "--steps", "5", "--out", "h/"])
+        .succeeds();
+    for args in [
+        &["edit", "upscale", "sprites-fast", "a.png", "-n", "2", "--out", "up/"][..],
+        &[
+            "edit",
+            "upscale",
+            "sprites",
+            "a.png",
+            "--sampler",
+            "dpm++2m",
+            "--steps",
+            "5",
+            "--out",
+            "up2/",
+        ],
+        &[
+            "edit",
+            "colorize",
+            "sprites-fast",
+            "h/00000.png",
+            "-n",
+            "2",
+            "--class",
+            "hero",
+            "--out",
+            "colours/",
+        ],
+        &[
+            "edit",
+            "colorize",
+            "sprites",
+            "h/00000.png",
+            "--steps",
+            "5",
+            "--guidance",
+            "2",
+            "--class",
+            "hero",
+            "--out",
+            "colours.png",
+        ],
+        &[
+            "edit",
+            "inpaint",
+            "sprites-fast",
+            "h/00000.png",
+            "--box",
+            "4,4,6,6",
+            "-n",
+            "2",
+            "--out",
+            "in/",
+        ],
+        &[
+            "edit",
+            "inpaint",
+            "sprites",
+            "h/00000.png",
+            "--box",
+            "4,4,6,6",
+            "--known-pixels",
+            "--steps",
+            "5",
+            "--out",
+            "in2/",
+        ],
+    ] {
+        place.run(args).succeeds();
+        // The same command finds its images.
+        place.run(args).succeeds();
+    }
+    place.refuses(
+        &[
+            "edit",
+            "inpaint",
+            "sprites-fast",
+            "h/00000.png",
+            "--box",
+            "4,4,6,6",
+            "--times",
+            "3",
+            "--out",
+            "x/",
+        ],
+        &["--times and --jump are for RePaint"],
+    );
+    let kept = |path: &str| {
+        let picture = inkdrop_data::read::read_picture(place.path(path)).expect("a picture");
+        let outside = |pixel: &(usize, &[u8])| {
+            !(4..10).contains(&(pixel.0 / 16)) || !(4..10).contains(&(pixel.0 % 16))
+        };
+        let pixels = picture.pixels().chunks_exact(3).enumerate().filter(outside);
+        pixels.flat_map(|(_, rgb)| rgb.to_vec()).collect::<Vec<u8>>()
+    };
+    for made in ["in/00000.png", "in/00001.png", "in2/00000.png"] {
+        assert!(kept(made) == kept("h/00000.png"), "{made}");
+    }
 }

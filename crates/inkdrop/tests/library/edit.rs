@@ -75,10 +75,49 @@ fn strength_is_how_far_an_image_goes() {
 fn what_a_model_cannot_do_is_said() {
     let (pipeline, images) = heroes();
     let error = pipeline.upscale(&images).unwrap_err().to_string();
-    assert!(error.contains("family context, expected improved-super-res"), "{error}");
+    assert!(error.contains("smaller by an integer factor of at least 2"), "{error}");
     let large = Images::new(ndarray::Array4::zeros((1, 32, 32, 3))).unwrap();
     let error = pipeline.img2img(&large, 0.5).unwrap_err().to_string();
     assert!(error.contains("32 x 32 x 3") && error.contains("16 x 16 x 3"), "{error}");
     let error = pipeline.interpolate(&images, 1).unwrap_err().to_string();
     assert!(error.contains("at least 2"), "{error}");
+}
+
+/// The means that are given, the luma that is given, and the pixels that are kept.
+#[test]
+fn images_are_enlarged_and_coloured_by_what_is_known() {
+    let means = |images: ndarray::ArrayView4<u8>| {
+        let mean = |(n, row, column, channel): (usize, usize, usize, usize)| {
+            let part = images.slice(ndarray::s![
+                n,
+                4 * row..4 * row + 4,
+                4 * column..4 * column + 4,
+                channel
+            ]);
+            part.iter().map(|&value| f64::from(value)).sum::<f64>() / 16.0
+        };
+        ndarray::Array4::from_shape_fn((images.shape()[0], 4, 4, 3), mean)
+    };
+    let luma = |images: ndarray::ArrayView4<u8>| {
+        images.map_axis(ndarray::Axis(3), |rgb| {
+            0.299 * f64::from(rgb[0]) + 0.587 * f64::from(rgb[1]) + 0.114 * f64::from(rgb[2])
+        })
+    };
+    for name in ["sprites", "sprites-fast"] {
+        let pipeline = Pipeline::open(name).unwrap().class("hero").seed(7);
+        let heroes = pipeline.sample(3).unwrap().to_images();
+        let small = Images::new(means(heroes.view()).mapv(|mean| mean.round() as u8)).unwrap();
+        let large = pipeline.upscale(&small).unwrap();
+        // Pixels end at 0 and 255, so that a few means cannot be met.
+        let off = (means(large.images()) - small.view().mapv(f64::from)).mapv(f64::abs);
+        assert!(off.mean().unwrap() < 4.0, "{name}: {}", off.mean().unwrap());
+        let coloured = pipeline.colorize(&heroes).unwrap();
+        let off = (luma(coloured.images()) - luma(heroes.view())).mapv(f64::abs);
+        assert!(off.mean().unwrap() < 4.0, "{name}: {}", off.mean().unwrap());
+        assert!(heroes.view() != coloured.images(), "{name}");
+    }
+    let gray = Pipeline::open("fashion").unwrap().class("each");
+    let images = Images::new(ndarray::Array4::zeros((1, 28, 28, 1))).unwrap();
+    let error = gray.colorize(&images).unwrap_err().to_string();
+    assert!(error.contains("1 channels: expected 3"), "{error}");
 }

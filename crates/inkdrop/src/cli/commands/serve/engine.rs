@@ -294,7 +294,7 @@ impl<'p> Steps<'p> {
         session: &SamplingSession<'_>,
         mut run: impl SamplingRun,
     ) -> Result<Tensor, Stop> {
-        while let Some(state) = run.next() {
+        for state in run.by_ref() {
             let state = state?;
             self.step += 1;
             let images = || {

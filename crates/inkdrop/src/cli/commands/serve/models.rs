@@ -9,7 +9,6 @@ use anyhow::Result;
 use inkdrop::model::BUILT_IN_MODELS;
 use inkdrop::torch::DeviceChoice;
 use inkdrop::train::RunFolder;
-use inkdrop::unet::ModelConfig;
 use inkdrop::{Pipeline, report};
 use inkdrop_serve::engine::{Backend, Engine, ModelInfo};
 
@@ -151,7 +150,7 @@ fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
             None => plan.sampler.to_string(),
         },
         steps: plan.schedule.len(),
-        upscaler: matches!(metadata.model, ModelConfig::ImprovedSuperRes(_)),
+        upscaler: pipeline.is_upscaler(),
     })
 }
 
