@@ -11,7 +11,6 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::resolve::{ResolvedModel, resolve, resolve_process};
 use super::stored::{MARK, stored_metadata};
@@ -141,25 +140,26 @@ impl ModelMetadata {
     /// # Errors
     /// The metadata cannot be written as JSON.
     pub fn entries(&self) -> Result<BTreeMap<String, String>> {
+        // In the order of the fields, which a JSON value would not keep.
         let mut entries = vec![
-            (MARK, json!(env!("CARGO_PKG_VERSION"))),
-            ("model", serde_json::to_value(&self.model)?),
-            ("process", serde_json::to_value(&self.process)?),
-            ("contexts", json!(self.contexts)),
+            (MARK, serde_json::to_string(env!("CARGO_PKG_VERSION"))?),
+            ("model", serde_json::to_string(&self.model)?),
+            ("process", serde_json::to_string(&self.process)?),
+            ("contexts", serde_json::to_string(&self.contexts)?),
         ];
         if self.classes != Classes::default() {
-            entries.push(("classes", serde_json::to_value(&self.classes)?));
+            entries.push(("classes", serde_json::to_string(&self.classes)?));
         }
         if self.sampling != SamplingDefaults::default() {
-            entries.push(("sampling", serde_json::to_value(&self.sampling)?));
+            entries.push(("sampling", serde_json::to_string(&self.sampling)?));
         }
         if let Some(condition) = &self.condition {
-            entries.push(("condition", serde_json::to_value(condition)?));
+            entries.push(("condition", serde_json::to_string(condition)?));
         }
         if self.depth != Depth::Eight {
-            entries.push(("depth", serde_json::to_value(self.depth)?));
+            entries.push(("depth", serde_json::to_string(&self.depth)?));
         }
-        Ok(entries.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
+        Ok(entries.into_iter().map(|(key, text)| (key.to_string(), text)).collect())
     }
 }
 

@@ -86,7 +86,7 @@ fn an_inpainting_model_learns_resumes_and_keeps_the_kept_pixels() {
         &[&inpaint[..], &["--times", "3"]].concat(),
         &["--times", "trained for inpainting"],
     );
-    place.refuses(&["edit", "upscale", model, "x"], &["low-res"]);
+    place.refuses(&["edit", "upscale", model, "x"], &["conditioned", "mask"]);
     place.refuses(
         &["edit", "img2img", model, "x/00000.png", "--out", "w/"],
         &["conditioned", "mask"],

@@ -22,7 +22,9 @@ fn the_program_imports_no_lower_crate() {
     let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli"));
     assert!(files.len() > 20);
     for (path, text) in files {
-        let line = text.lines().find(|line| line.contains("inkdrop_"));
+        // The server is no lower crate: it does not know the models.
+        let lower = |line: &&str| line.replace("inkdrop_serve", "").contains("inkdrop_");
+        let line = text.lines().find(lower);
         assert_eq!(line, None, "{path}: use the crate as inkdrop::…");
     }
 }
