@@ -81,7 +81,7 @@ pub fn sample_path(folder: &Path, step: u64) -> PathBuf {
     folder.join("samples").join(format!("step-{step:07}.png"))
 }
 
-/// The colours of samples beside those of the data: a drift that the loss does not show.
+/// The colours of samples beside those of the data: a colour drift, which the loss does not show.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleColours {
     /// The step after which they were sampled.

@@ -1,4 +1,4 @@
-//! Editing by a known part of the images: inpainting, super-resolution and colourisation without training,
+//! Editing by a known part of the images: inpainting, super-resolution and colorization without training,
 //! for any sampler (Song et al. 2023, algorithm 4; Wang et al. 2023, DDNM).
 
 use inkdrop_process::{Denoiser, Prediction, ProcessError};
@@ -61,7 +61,7 @@ impl KnownPart {
         Ok(Self { kind: KnownKind::Means { factor }, images: enlarged(small, factor)? })
     }
 
-    /// Colourisation: the luma of every pixel is known.
+    /// Colorization: the luma of every pixel is known.
     ///
     /// # Shapes
     /// - images: [B, 1 or 3, H, W] in [−1, 1], gray or with other colours; the results are [B, 3, H, W]
