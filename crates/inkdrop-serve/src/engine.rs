@@ -11,7 +11,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The models that can be sampled now. Models of a run in progress change.
     fn models(&self) -> Vec<ModelInfo>;
 
-    /// The engine. It is made and used on one thread of its own.
+    /// The engine. It is made and used on the thread that runs the server.
     fn engine(self: Arc<Self>) -> Box<dyn Engine>;
 }
 

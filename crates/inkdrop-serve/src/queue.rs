@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use crate::engine::{EngineError, Request};
 
 /// Longest time that a pass waits for further requests to join it.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Fraction of the last pass's duration that the next one waits for further requests.
-const GATHER_FRACTION: f64 = 0.02;
+const GATHER_FRACTION: f64 = 0.06;
 
 /// Name of a job: 32 hexadecimal digits that cannot be guessed.
 pub type JobId = String;
@@ -88,6 +88,16 @@ struct State {
     finished: VecDeque<JobId>,
     closed: bool,
     last_pass: Duration,
+    /// Images of the last two passes: so many are expected again.
+    last_images: [usize; 2],
+}
+
+impl State {
+    /// Images of all waiting jobs.
+    fn waiting_images(&self) -> usize {
+        let count = |id| self.jobs.get(id).map_or(0, |job: &Job| job.request.count);
+        self.waiting.iter().map(count).sum()
+    }
 }
 
 /// A queue of jobs.
@@ -232,12 +242,14 @@ impl Queue {
         if pass.jobs.is_empty() { self.next_pass() } else { Some(pass) }
     }
 
-    /// Waits a little for further requests: after a pass, its clients come back one after another.
+    /// Waits a little for as many images as the last two passes had: their clients come back one after
+    /// another. A single client does not wait.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let until = Instant::now() + state.last_pass.mul_f64(GATHER_FRACTION).min(GATHER);
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.closed {
+            let expected = state.last_images.iter().sum::<usize>().min(self.limits.pass_images);
+            if left.is_zero() || state.closed || state.waiting_images() >= expected {
                 return state;
             }
             let waited = self.arrived.wait_timeout(state, left);
@@ -300,9 +312,11 @@ impl Queue {
         self.end(&mut state, id, status);
     }
 
-    /// Records the duration of a pass.
-    pub fn pass_took(&self, duration: Duration) {
-        self.state().last_pass = duration;
+    /// Records the duration and the images of a pass.
+    pub fn pass_took(&self, duration: Duration, images: usize) {
+        let mut state = self.state();
+        state.last_pass = duration;
+        state.last_images = [images, state.last_images[0]];
     }
 
     /// Ends a job; forgets the oldest finished ones.

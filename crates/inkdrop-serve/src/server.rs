@@ -131,7 +131,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and starts the engine.
+    /// Binds the address.
     ///
     /// # Errors
     /// The address is in use, a run directory cannot be read, or two runs have the same name.
@@ -163,8 +163,6 @@ impl Server {
             runs,
             stopping: watch::Sender::new(false),
         });
-        let backend = app.backend.clone();
-        worker::spawn(app.clone(), move || backend.engine()).map_err(ServeError::Start)?;
         Ok(Self { app, listener, runtime, token })
     }
 
@@ -187,24 +185,34 @@ impl Server {
     }
 
     /// Serves until `stop` is ready, then finishes the pass in progress.
-    pub fn run_until(self, stop: impl Future<Output = ()>) {
+    ///
+    /// The engine runs on this thread. It should be the main thread: glibc keeps freed memory for that one
+    /// alone, and without it every step of a sampler would fault its pages in again.
+    pub fn run_until(self, stop: impl Future<Output = ()> + Send) {
         let Self { app, listener, runtime, .. } = self;
-        runtime.block_on(async {
-            let connections = Connections::new(app.clone());
-            let watching = tokio::spawn(runs::watch(app.clone()));
-            connections.accept(&listener, stop).await;
-            app.stopping.send_replace(true);
-            app.queue.close();
-            drop(listener);
-            let ended = tokio::time::timeout(GRACE, connections.graceful.shutdown());
-            tokio::select! {
-                ended = ended => if ended.is_err() { app.queue.cancel_all() },
-                () = signal() => app.queue.cancel_all(),
-            }
-            watching.abort();
+        std::thread::scope(|scope| {
+            let serving = app.clone();
+            scope.spawn(|| runtime.block_on(serve(serving, listener, stop)));
+            worker::work(&app, app.backend.clone().engine().as_mut());
         });
         runtime.shutdown_timeout(REFUSAL);
     }
+}
+
+/// Serves connections until `stop` is ready, and ends them.
+async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()>) {
+    let connections = Connections::new(app.clone());
+    let watching = tokio::spawn(runs::watch(app.clone()));
+    connections.accept(&listener, stop).await;
+    app.stopping.send_replace(true);
+    app.queue.close();
+    drop(listener);
+    let ended = tokio::time::timeout(GRACE, connections.graceful.shutdown());
+    tokio::select! {
+        ended = ended => if ended.is_err() { app.queue.cancel_all() },
+        () = signal() => app.queue.cancel_all(),
+    }
+    watching.abort();
 }
 
 /// Ready at Ctrl-C or SIGTERM.

@@ -1,4 +1,4 @@
-//! The thread of the engine: takes passes from the queue, and reports their steps.
+//! The work of the engine: takes passes from the queue, and reports their steps.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -22,8 +22,9 @@ const FRAMES: usize = 40;
 pub fn work(app: &App, engine: &mut dyn Engine) {
     while let Some(pass) = app.queue.next_pass() {
         let started = Instant::now();
+        let images = pass.requests.iter().map(|request| request.count).sum();
         run(app, engine, pass);
-        app.queue.pass_took(started.elapsed());
+        app.queue.pass_took(started.elapsed(), images);
     }
 }
 
@@ -113,12 +114,4 @@ impl Progress for PassProgress<'_> {
         }
         goes_on
     }
-}
-
-/// Starts the thread of the engine.
-pub fn spawn(
-    app: App,
-    engine: impl FnOnce() -> Box<dyn Engine> + Send + 'static,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("engine".into()).spawn(move || work(&app, engine().as_mut()))
 }
