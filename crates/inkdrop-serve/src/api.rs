@@ -1,22 +1,26 @@
-//! The HTTP API: models, images and jobs.
+//! The HTTP API: models, images, jobs and events.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
+use futures_util::stream::{self, Stream};
 use inkdrop_data::Images;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
+use crate::app::App;
 use crate::body::{ImagesBody, read};
 use crate::engine::{ModelInfo, Request};
 use crate::error::ApiError;
 use crate::queue::{JobId, JobStatus};
-use crate::server::App;
 use crate::{pictures, recipe};
 
 type ApiResult<T> = Result<T, ApiError>;
@@ -214,4 +218,23 @@ pub fn file(kind: &'static str, name: Option<&str>, bytes: Vec<u8>) -> Response 
         response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }
     response
+}
+
+/// `GET /v1/events`: the stream, until the server stops.
+pub async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (receiver, stopping) = (app.events.subscribe(), app.stopping.subscribe());
+    let stream = stream::unfold((receiver, stopping), |(mut receiver, mut stopping)| async move {
+        loop {
+            let event = tokio::select! {
+                event = receiver.recv() => event,
+                _ = stopping.wait_for(|stopping| *stopping) => return None,
+            };
+            match event {
+                Ok(text) => return Some((Ok(Event::default().data(&*text)), (receiver, stopping))),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
 }

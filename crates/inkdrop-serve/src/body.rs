@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::app::Limits;
 use crate::engine::{ModelInfo, Request, Settings, Task};
 use crate::error::ApiError;
 use crate::pictures;
-use crate::server::Limits;
+use crate::random::random_seed;
 
 /// Longest time in which a body arrives.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -180,11 +181,6 @@ fn condition(
             Ok(Some(weights.collect::<Vec<_>>().join(",")))
         }
     }
-}
-
-/// A seed that is easy to copy.
-fn random_seed() -> u64 {
-    getrandom::u32().unwrap_or_default().into()
 }
 
 impl TaskBody {

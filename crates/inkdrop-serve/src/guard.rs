@@ -1,22 +1,12 @@
 //! Who may ask: the Host and Origin of a request, and the token of requests that act.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
-use crate::server::App;
 
-/// 128 random bits, in hexadecimal.
-///
-/// # Panics
-/// The system has no random numbers.
-pub fn random_hex() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system has random numbers");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+/// Paths that anyone may read: they contain nothing of models and runs.
+const OPEN: [&str; 5] = ["/", "/style.css", "/script.js", "/healthz", "/openapi.json"];
 
 /// The hosts and the token that requests must have.
 #[derive(Debug, Clone)]
@@ -37,6 +27,18 @@ impl Guard {
         let names = own.iter().chain(names);
         let hosts = names.flat_map(|name| [format!("{name}:{port}"), name.clone()]).collect();
         Self { hosts, token, reading: !loopback }
+    }
+
+    /// Refuses requests with a foreign host or origin, and requests without the token that need it.
+    ///
+    /// # Errors
+    /// The request is refused.
+    pub fn check(&self, request: &Request) -> Result<(), ApiError> {
+        self.check_origin(request.headers())?;
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        let open = OPEN.contains(&request.uri().path());
+        let needs_token = !reads || (self.reading && !open);
+        if needs_token { self.check_token(request) } else { Ok(()) }
     }
 
     /// Checks the host, so that a foreign name which leads here is refused (DNS rebinding), and the
@@ -84,24 +86,4 @@ fn equal(a: &str, b: &str) -> bool {
 
 fn text(value: Option<&HeaderValue>) -> String {
     value.map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// Paths that anyone may read: they contain nothing of models and runs.
-const OPEN: [&str; 5] = ["/", "/style.css", "/script.js", "/healthz", "/openapi.json"];
-
-/// Refuses requests with a foreign host or origin, and requests without the token that need it.
-pub async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    let reads = [Method::GET, Method::HEAD].contains(request.method());
-    let open = OPEN.contains(&request.uri().path());
-    let checked = app.guard.check_origin(request.headers()).and_then(|()| {
-        let needs_token = !reads || (app.guard.reading && !open);
-        if needs_token { app.guard.check_token(&request) } else { Ok(()) }
-    });
-    match checked {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
-            app.metrics.refused();
-            error.into_response()
-        }
-    }
 }

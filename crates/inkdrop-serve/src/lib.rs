@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod app;
 mod body;
 pub mod engine;
 mod error;
@@ -10,11 +11,13 @@ mod metrics;
 mod page;
 mod pictures;
 mod queue;
+mod random;
 mod recipe;
 mod runs;
 mod server;
 pub mod terminal;
 mod worker;
 
+pub use app::Limits;
 pub use error::ServeError;
-pub use server::{Limits, ServeOptions, Server};
+pub use server::{ServeOptions, Server};

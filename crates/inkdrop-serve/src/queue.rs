@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::engine::{EngineError, Request};
+use crate::random::random_hex;
 
 /// Longest time that a pass waits for further requests to join it.
 const GATHER: Duration = Duration::from_millis(100);
@@ -159,7 +160,7 @@ impl Queue {
             frames: Vec::new(),
             images: None,
         };
-        let id = crate::guard::random_hex();
+        let id = random_hex();
         let mut state = self.state();
         if state.closed {
             return Err(Refusal::Closed);

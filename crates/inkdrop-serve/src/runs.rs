@@ -1,7 +1,7 @@
 //! Training runs: their curves and samples, and requests to the trainer.
 
 use std::collections::BTreeMap;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::time::Duration;
 
 use axum::Json;
@@ -14,8 +14,8 @@ use inkdrop_report::{
 use serde_json::{Value, json};
 
 use crate::api::{blocking, file};
+use crate::app::{App, RunEntry};
 use crate::error::ApiError;
-use crate::server::{App, Shared};
 
 /// Most points of a curve that are sent to a page.
 const POINTS: usize = 1000;
@@ -25,33 +25,9 @@ const LOOK: Duration = Duration::from_millis(1000);
 
 type ApiResult<T> = Result<T, ApiError>;
 
-/// A run that the server shows.
-#[derive(Debug, Clone)]
-pub struct RunEntry {
-    /// Name in addresses and on the page.
-    pub name: String,
-    /// Its directory.
-    pub folder: PathBuf,
-}
-
-impl Shared {
-    fn run(&self, name: &str) -> ApiResult<PathBuf> {
-        let entry = self.runs.iter().find(|run| run.name == name);
-        entry.map(|run| run.folder.clone()).ok_or_else(|| {
-            let names: Vec<&str> = self.runs.iter().map(|run| run.name.as_str()).collect();
-            ApiError::missing(match names.is_empty() {
-                true => format!(
-                    "there is no run `{name}`: no run directory was given to `inkdrop serve`"
-                ),
-                false => format!("there is no run `{name}`: expected one of {}", names.join(", ")),
-            })
-        })
-    }
-}
-
 /// `GET /v1/runs`.
 pub async fn list(State(app): State<App>) -> Json<Value> {
-    let entry = |run: &crate::runs::RunEntry| json!({ "name": run.name, "folder": run.folder, "in_progress": in_progress(&run.folder) });
+    let entry = |run: &RunEntry| json!({ "name": run.name, "folder": run.folder, "in_progress": in_progress(&run.folder) });
     Json(json!({ "data": app.runs.iter().map(entry).collect::<Vec<_>>() }))
 }
 

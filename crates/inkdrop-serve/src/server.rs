@@ -1,4 +1,4 @@
-//! The server: its state, its routes, its connections, and its end.
+//! The server: its routes, its connections, and its end.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,28 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{self, map_response};
+use axum::middleware::{self, Next, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use inkdrop_data::Images;
 use inkdrop_report::Run;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::engine::{Backend, EngineError};
-use crate::error::ServeError;
+use crate::app::{App, Limits, RunEntry, Shared};
+use crate::engine::Backend;
+use crate::error::{ApiError, ServeError};
 use crate::events::Events;
-use crate::guard::{self, Guard};
-use crate::metrics::{Ended, Metrics};
+use crate::guard::Guard;
+use crate::metrics::Metrics;
 use crate::queue::{Queue, QueueLimits};
-use crate::runs::RunEntry;
-use crate::{api, events, page, runs, worker};
+use crate::random::random_hex;
+use crate::{api, page, runs, worker};
 
 /// Longest time in which a request's headers arrive.
 const HEADERS: Duration = Duration::from_secs(10);
@@ -37,39 +37,6 @@ const REFUSAL: Duration = Duration::from_secs(1);
 
 /// Longest time that the end of the server waits for its pass and its connections.
 const GRACE: Duration = Duration::from_secs(20);
-
-/// Limits of a server.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most images of one request.
-    pub images: usize,
-    /// Most steps of one request.
-    pub steps: usize,
-    /// Most images of one pass of the network.
-    pub pass_images: usize,
-    /// Most requests that wait.
-    pub waiting: usize,
-    /// Most finished jobs whose images are kept.
-    pub finished: usize,
-    /// Most bytes of a body.
-    pub body: usize,
-    /// Most connections.
-    pub connections: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            images: 64,
-            steps: 1000,
-            pass_images: 64,
-            waiting: 64,
-            finished: 64,
-            body: 16 << 20,
-            connections: 256,
-        }
-    }
-}
 
 /// Options of a server.
 #[derive(Debug, Clone)]
@@ -91,34 +58,6 @@ impl Default for ServeOptions {
         let address = SocketAddr::from(([127, 0, 0, 1], 7860));
         let (allowed_hosts, token, runs) = (Vec::new(), None, Vec::new());
         Self { address, allowed_hosts, token, limits: Limits::default(), runs }
-    }
-}
-
-/// The state that all requests share.
-pub(crate) struct Shared {
-    pub backend: Arc<dyn Backend>,
-    pub queue: Queue,
-    pub events: Events,
-    pub metrics: Metrics,
-    pub guard: Guard,
-    pub limits: Limits,
-    pub runs: Vec<RunEntry>,
-    pub stopping: watch::Sender<bool>,
-}
-
-pub(crate) type App = Arc<Shared>;
-
-impl Shared {
-    /// Ends a job, and tells the pages.
-    pub fn finish(&self, id: &str, result: Result<Images, EngineError>) {
-        self.queue.finish(id, result);
-        let status = self.queue.status(id);
-        self.metrics.ended(match status {
-            Some(crate::queue::JobStatus::Done { .. }) => Ended::Done,
-            Some(crate::queue::JobStatus::Failed { .. }) => Ended::Failed,
-            _ => Ended::Cancelled,
-        });
-        self.events.send(&json!({ "type": "job", "job": id, "state": status }));
     }
 }
 
@@ -146,7 +85,7 @@ impl Server {
         let bind = |source| ServeError::Bind { address: options.address.to_string(), source };
         let listener = runtime.block_on(TcpListener::bind(options.address)).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let token = options.token.clone().unwrap_or_else(guard::random_hex);
+        let token = options.token.clone().unwrap_or_else(random_hex);
         let loopback = address.ip().is_loopback();
         let limits = options.limits;
         let app = Arc::new(Shared {
@@ -344,19 +283,29 @@ fn router(app: App) -> Router {
         .route("/v1/runs/{name}", get(runs::detail))
         .route("/v1/runs/{name}/samples/{step}", get(runs::sample))
         .route("/v1/runs/{name}/{request}", post(runs::request))
-        .route("/v1/events", get(events::stream))
+        .route("/v1/events", get(api::events))
         .fallback(missing)
-        .layer(middleware::from_fn_with_state(app.clone(), guard::check))
+        .layer(middleware::from_fn_with_state(app.clone(), check))
         .layer(map_response(secure))
         .with_state(app)
 }
 
-async fn missing() -> Response {
-    crate::error::ApiError::missing("there is no such address: /openapi.json lists them")
-        .into_response()
+/// Refuses requests that the guard does not let in.
+async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    match app.guard.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            app.metrics.refused();
+            error.into_response()
+        }
+    }
 }
 
-async fn metrics(axum::extract::State(app): axum::extract::State<App>) -> Response {
+async fn missing() -> Response {
+    ApiError::missing("there is no such address: /openapi.json lists them").into_response()
+}
+
+async fn metrics(State(app): State<App>) -> Response {
     let text = app.metrics.text(app.queue.waiting());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -7,10 +7,10 @@ use inkdrop_data::Images;
 use inkdrop_data::picture::Picture;
 use serde_json::json;
 
+use crate::app::App;
 use crate::engine::{Engine, EngineError, Progress, Request, StepImages, Task};
 use crate::pictures;
 use crate::queue::Pass;
-use crate::server::App;
 
 /// Shortest time between two previews of a pass.
 const PREVIEW: Duration = Duration::from_millis(80);

@@ -12,7 +12,9 @@ use inkdrop::sampler::edit::{Repaint, latent_grid};
 use inkdrop::torch::tch::{Device, Tensor};
 use inkdrop::torch::{NoiseSource, PerImageNoise, TorchError};
 use inkdrop::{Error, Pipeline, Result, SamplingSession};
-use inkdrop_serve::engine::{Engine, EngineError, Progress, Request, StepImages, Task};
+use inkdrop_serve::engine::{
+    Backend, Engine, EngineError, ModelInfo, Progress, Request, StepImages, Task,
+};
 
 use super::models::{ModelPlace, Models};
 
@@ -76,6 +78,16 @@ impl ModelsEngine {
             self.open.remove(0);
         }
         self.open.push(model);
+    }
+}
+
+impl Backend for Models {
+    fn models(&self) -> Vec<ModelInfo> {
+        self.infos()
+    }
+
+    fn engine(self: Arc<Self>) -> Box<dyn Engine> {
+        Box::new(ModelsEngine::new(self))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::Result;
@@ -10,9 +10,7 @@ use inkdrop::model::BUILT_IN_MODELS;
 use inkdrop::torch::DeviceChoice;
 use inkdrop::train::RunFolder;
 use inkdrop::{Pipeline, report};
-use inkdrop_serve::engine::{Backend, Engine, ModelInfo};
-
-use super::engine::ModelsEngine;
+use inkdrop_serve::engine::ModelInfo;
 
 /// Where a model is, and how it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -96,6 +94,12 @@ impl Models {
         }
     }
 
+    /// Descriptions of the models that are there now.
+    pub fn infos(&self) -> Vec<ModelInfo> {
+        // A checkpoint may be gone or half written at this moment.
+        self.places().iter().filter_map(|place| self.info(place).ok()).collect()
+    }
+
     fn info(&self, place: &ModelPlace) -> Result<ModelInfo> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(info) = known().get(place) {
@@ -152,15 +156,4 @@ fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
         steps: plan.schedule.len(),
         upscaler: pipeline.is_upscaler(),
     })
-}
-
-impl Backend for Models {
-    fn models(&self) -> Vec<ModelInfo> {
-        // A checkpoint may be gone or half written at this moment.
-        self.places().iter().filter_map(|place| self.info(place).ok()).collect()
-    }
-
-    fn engine(self: Arc<Self>) -> Box<dyn Engine> {
-        Box::new(ModelsEngine::new(self))
-    }
 }
