@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::body::{ImagesBody, read};
 use crate::engine::{ModelInfo, Request};
 use crate::error::ApiError;
-use crate::queue::{JobId, JobStatus};
+use crate::queue::{JobId, JobStatus, Refusal};
 use crate::{pictures, recipe};
 
 type ApiResult<T> = Result<T, ApiError>;
@@ -41,16 +41,25 @@ async fn models_of(app: &App) -> ApiResult<Vec<ModelInfo>> {
 /// `GET /v1/models`: in the form of OpenAI's API, with what a page has to know.
 pub async fn models(State(app): State<App>) -> ApiResult<Json<Value>> {
     let models = models_of(&app).await?;
-    let entry = |model: &ModelInfo| {
-        let mut entry = json!(model);
-        entry["object"] = json!("model");
-        entry["created"] = json!(0);
-        entry["owned_by"] = json!("inkdrop");
-        entry
-    };
     let limits = json!({ "images": app.limits.images, "steps": app.limits.steps });
-    let data: Vec<Value> = models.iter().map(entry).collect();
+    let data: Vec<Value> = models.iter().map(model_entry).collect();
     Ok(Json(json!({ "object": "list", "data": data, "limits": limits })))
+}
+
+fn model_entry(model: &ModelInfo) -> Value {
+    let mut entry = json!(model);
+    entry["object"] = json!("model");
+    entry["created"] = json!(0);
+    entry["owned_by"] = json!("inkdrop");
+    entry
+}
+
+/// `GET /v1/models/{id}`.
+pub async fn model(State(app): State<App>, Path(id): Path<String>) -> ApiResult<Json<Value>> {
+    let models = models_of(&app).await?;
+    let model = models.iter().find(|model| model.id == id);
+    let model = model.ok_or_else(|| ApiError::missing(format!("there is no model `{id}`")))?;
+    Ok(Json(model_entry(model)))
 }
 
 /// A submitted job. Dropping it cancels the job: its client has left.
@@ -74,6 +83,9 @@ impl Submitted<'_> {
         let status = self.status.wait_for(JobStatus::is_final).await;
         match status.map(|status| status.clone()) {
             Ok(JobStatus::Failed { message, invalid: true }) => Err(ApiError::invalid(message)),
+            Ok(JobStatus::Failed { .. }) if *self.app.stopping.borrow() => {
+                Err(Refusal::Closed.into())
+            }
             Ok(JobStatus::Failed { message, .. }) => Err(ApiError::failed(message)),
             _ => self
                 .app

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -85,13 +85,15 @@ pub enum TaskBody {
 /// # Errors
 /// It is larger than `limit`, late, or not what is expected.
 pub async fn read<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, ApiError> {
+    let large = || ApiError::large(format!("the body is broken off, or larger than {limit} bytes"));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(large());
+    }
     let bytes = tokio::time::timeout(BODY_TIME, to_bytes(body, limit)).await;
     let bytes = bytes.map_err(|_| {
         ApiError::late(format!("the body did not arrive within {} s", BODY_TIME.as_secs()))
     })?;
-    let bytes = bytes.map_err(|_| {
-        ApiError::large(format!("the body is broken off, or larger than {limit} bytes"))
-    })?;
+    let bytes = bytes.map_err(|_| large())?;
     serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::invalid(format!("the body is not valid: {error}")))
 }

@@ -62,6 +62,12 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }
     }
 
+    /// 405: the address has other methods.
+    pub fn wrong_method() -> Self {
+        let message = "this address has other methods: /openapi.json lists them".to_string();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, message }
+    }
+
     /// 408: the body did not arrive in time.
     pub fn late(message: impl Into<String>) -> Self {
         Self { status: StatusCode::REQUEST_TIMEOUT, message: message.into() }

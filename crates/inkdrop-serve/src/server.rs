@@ -97,7 +97,7 @@ impl Server {
             }),
             events: Events::new(),
             metrics: Metrics::default(),
-            guard: Guard::new(address.port(), &options.allowed_hosts, token.clone(), loopback),
+            guard: Guard::new(&options.allowed_hosts, token.clone(), loopback),
             limits,
             runs,
             stopping: watch::Sender::new(false),
@@ -118,9 +118,15 @@ impl Server {
         &self.token
     }
 
-    /// Serves until Ctrl-C or SIGTERM, then finishes the pass in progress; a second signal ends at once.
-    pub fn run(self) {
-        self.run_until(signal());
+    /// Serves until Ctrl-C or SIGTERM, then finishes the pass in progress, for at most 20 s; a second signal
+    /// ends it at its next step.
+    ///
+    /// - stopping: called at the first signal
+    pub fn run(self, stopping: impl FnOnce() + Send) {
+        self.run_until(async {
+            signal().await;
+            stopping();
+        });
     }
 
     /// Serves until `stop` is ready, then finishes the pass in progress.
@@ -274,6 +280,7 @@ fn router(app: App) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(api::models))
+        .route("/v1/models/{*id}", get(api::model))
         .route("/v1/images/generations", post(api::generations))
         .route("/v1/jobs", post(api::create_job))
         .route("/v1/jobs/{id}", get(api::job).delete(api::cancel_job))
@@ -285,6 +292,7 @@ fn router(app: App) -> Router {
         .route("/v1/runs/{name}/{request}", post(runs::request))
         .route("/v1/events", get(api::events))
         .fallback(missing)
+        .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), check))
         .layer(map_response(secure))
         .with_state(app)
@@ -299,6 +307,10 @@ async fn check(State(app): State<App>, request: Request, next: Next) -> Response
             error.into_response()
         }
     }
+}
+
+async fn wrong_method() -> Response {
+    ApiError::wrong_method().into_response()
 }
 
 async fn missing() -> Response {

@@ -40,7 +40,11 @@ pub fn watch(folder: &Path, ended: Option<&AtomicBool>) -> Result<(), ReportErro
     let run = Run::open(folder)?;
     let failed = |source| ReportError::Write { path: PathBuf::from("the terminal"), source };
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return lines(folder, ended).map_err(failed);
+        return match lines(folder, ended) {
+            // Such as `inkdrop watch RUN | head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(failed),
+        };
     }
     let mut terminal = ratatui::try_init().map_err(failed)?;
     let result = View::new(folder, run).run(&mut terminal, ended);

@@ -118,8 +118,9 @@ class Job {
   }
   async refresh() {
     if (this.done) return;
-    const { id, ...state } = await ask("GET", `v1/jobs/${this.id}`);
-    this.end(state);
+    const response = await fetch(`v1/jobs/${this.id}`, { headers: { Authorization: `Bearer ${token()}` } });
+    const lost = { status: "failed", message: "The job is lost: the server was restarted." };
+    this.end(response.status === 404 ? lost : await response.json());
   }
   take(event) {
     if (this.done) return;
@@ -248,7 +249,10 @@ class Settings {
   get info() { return models.find(({ id }) => id === this.model.value); }
   show() {
     const info = this.info;
-    if (!info) return;
+    if (!info) {
+      this.about.textContent = "No models yet: the run has no checkpoint.";
+      return;
+    }
     this.about.textContent = `${info.about}; default: ${info.sampler}, ${info.steps} steps`;
     this.sampler.replaceChildren(option("", "default"), ...SAMPLERS.map((name) => option(name)));
     this.steps.placeholder = info.steps;
@@ -270,6 +274,7 @@ class Settings {
   }
   /** The body of a request. */
   body() {
+    if (!this.info) throw new Error("There is no model yet: a run has one after its first checkpoint.");
     const body = { model: this.model.value, n: Number(this.count.value), film: true };
     const number = (name, input) => { if (input.value !== "") body[name] = Number(input.value); };
     const text = (name, input) => { if (input.value) body[name] = input.value; };
@@ -606,7 +611,7 @@ function buttons(run) {
     });
     return button;
   }));
-  const ids = [`${run.name}, newest average`, `${run.name}, newest weights`];
+  const ids = [`${run.name}/average`, `${run.name}/weights`];
   if (!ids.every((id) => models.some((model) => model.id === id))) return;
   const beside = make("button", { type: "button", textContent: "Sample the average beside the weights" });
   beside.addEventListener("click", () => {

@@ -40,6 +40,8 @@ fn images_come_in_the_form_of_common_clients() {
     let path = url.strip_prefix(&format!("http://{}", server.address)).unwrap();
     assert_eq!(grey(&server.get(path).body), 8);
     assert_eq!(server.get("/v1/models").json()["data"][0]["id"], "toy");
+    assert_eq!(server.get("/v1/models/other").json()["id"], "other");
+    assert_eq!(server.get("/v1/models/third").status, 404);
 }
 
 #[test]

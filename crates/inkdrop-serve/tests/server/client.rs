@@ -22,13 +22,15 @@ pub struct Running {
 
 impl Running {
     pub fn new(toy: &Toy, options: ServeOptions) -> Self {
-        let options = ServeOptions {
-            address: ([127, 0, 0, 1], 0).into(),
-            token: Some(TOKEN.to_string()),
-            ..options
-        };
+        Self::at(toy, ServeOptions { address: ([127, 0, 0, 1], 0).into(), ..options })
+    }
+
+    /// At the address of the options.
+    pub fn at(toy: &Toy, options: ServeOptions) -> Self {
+        let options = ServeOptions { token: Some(TOKEN.to_string()), ..options };
         let server = Server::bind(toy.clone(), &options).unwrap();
-        let address = server.address().unwrap();
+        let mut address = server.address().unwrap();
+        address.set_ip([127, 0, 0, 1].into());
         let (stop, stopped) = oneshot::channel::<()>();
         let stopping = async { _ = stopped.await };
         let thread = std::thread::spawn(move || server.run_until(stopping));
@@ -60,6 +62,10 @@ impl Running {
 
     pub fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], "")
+    }
+
+    pub fn post_without_header(&self, path: &str) -> Answer {
+        self.ask("POST", path, &[], "{}")
     }
 
     /// A POST with the token.

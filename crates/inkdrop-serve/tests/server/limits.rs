@@ -59,7 +59,8 @@ fn wrong_requests_get_a_sentence() {
         "columns is 9999",
     );
     check(r#"{"task":{"type":"dance"}}"#, 400, "unknown variant `dance`");
-    assert_eq!(server.get("/v1/images/generations").status, 405);
+    let wrong_method = server.get("/v1/images/generations");
+    assert!(wrong_method.status == 405 && wrong_method.message().contains("other methods"));
 }
 
 #[test]
@@ -87,6 +88,11 @@ fn foreign_hosts_and_pages_and_requests_without_token_are_refused() {
     check("POST", &[&own, "Origin: null", &token], 403, "pages from `null`");
     check("POST", &[&own, &format!("Origin: http://{}", server.address), &token], 202, "");
     check("POST", &[&format!("Host: localhost:{port}"), &token], 202, "");
+    check("POST", &[&own, "Host: evil.example", &token], 400, "one Host header");
+    check("POST", &[&token], 400, "one Host header");
+    check("POST", &["Host: 192.0.2.7", &token], 403, "unknown here");
+    let in_address = server.post_without_header(&format!("/v1/jobs?token={TOKEN}"));
+    assert_eq!(in_address.status, 401, "a token in an address does not act");
     for path in ["/", "/v1/models", "/v1/events", "/healthz"] {
         assert_eq!(server.ask_raw("GET", path, &["Host: evil.example"], "").status, 403, "{path}");
     }
@@ -119,6 +125,14 @@ fn bodies_above_the_limit_are_refused() {
     let body = format!(r#"{{"prompt":"{}"}}"#, "a".repeat(2000));
     let answer = server.post("/v1/images/generations", &body);
     assert!(answer.status == 413 && answer.message().contains("larger than 1000 bytes"));
+    // It is refused by its length, before it has arrived.
+    let mut stream = server.connect();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n{{",
+        server.address
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(Answer::read(&mut stream).status, 413);
 }
 
 #[test]
@@ -262,6 +276,26 @@ fn the_end_waits_for_the_pass_and_refuses_what_waits() {
     let (mut runs, mut waits) = (ask(r#"{"steps":20}"#), ask(r#"{"steps":21}"#));
     server.stop();
     let refused = Answer::read(&mut waits);
-    assert!(refused.status == 500 && refused.message() == "the server is stopping", "{refused:?}");
+    assert!(refused.status == 503 && refused.message() == "the server is stopping", "{refused:?}");
     assert_eq!(Answer::read(&mut runs).status, 200);
+}
+
+/// Other machines reach a public server by its addresses, and read nothing without the token.
+#[test]
+fn a_public_server_asks_for_its_token() {
+    let mut options =
+        ServeOptions { allowed_hosts: vec!["my.box".to_string()], ..ServeOptions::default() };
+    options.address = ([0, 0, 0, 0], 0).into();
+    let server = Running::at(&Toy::default(), options);
+    let status = |path: &str, host: &str| {
+        server.ask_raw("GET", path, &[&format!("Host: {host}")], "").status
+    };
+    for host in ["192.0.2.7:7860", "[2001:db8::1]:80", "my.box", "my.box:8443", "localhost"] {
+        assert_eq!(status("/healthz", host), 200, "{host}");
+        assert_eq!(status("/v1/models", host), 401, "{host}");
+        assert_eq!(status(&format!("/v1/models?token={TOKEN}"), host), 200, "{host}");
+    }
+    for host in ["evil.example", "my.box.evil.example", "", "7860"] {
+        assert_eq!(status("/healthz", host), 403, "{host}");
+    }
 }

@@ -18,6 +18,7 @@ use super::SamplingPlan;
 use super::edit::InpaintMethod;
 use super::guidance::Guidance;
 use crate::Result;
+use crate::error::ensure;
 use crate::model::{Condition, conditioning};
 
 /// A pipeline that is ready to sample: made by [`SamplingPlan::start`](crate::SamplingPlan::start).
@@ -243,7 +244,12 @@ impl<'a> SamplingSession<'a> {
         if self.plan.pipeline.is_upscaler() {
             return self.generate(images, Some(x));
         }
-        let factor = self.image_shape()[2] / x.size()[3];
+        let ([_, height, width], [h, w]) = (self.image_shape(), [x.size()[2], x.size()[3]]);
+        let factor = width / w.max(1);
+        ensure!(
+            factor >= 2 && [h * factor, w * factor] == [height, width],
+            "an image is {w} x {h} pixels, the model generates {width} x {height}: expected one that is smaller by an integer factor of at least 2"
+        );
         self.with_known_part(images, KnownPart::means(x, factor)?)
     }
 

@@ -191,7 +191,7 @@ fn a_run_obeys_the_server_and_resumes_to_the_same_weights() {
         .flatten()
         .filter_map(|model| model["id"].as_str())
         .collect();
-    assert_eq!(names, ["run, newest average", "run, newest weights"]);
+    assert_eq!(names, ["run/average", "run/weights"]);
     let job = |model: &str| server.job(json!({ "model": model, "n": 2, "seed": 1, "steps": 2 }));
     let (average, weights) = (job(names[0]), job(names[1]));
     assert!(images(&average.1) != images(&weights.1));

@@ -3,7 +3,7 @@
 mod engine;
 mod models;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -75,9 +75,20 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     };
     let server = Server::bind(models, &options)?;
     let address = server.address()?;
-    print_line(&format!("http://{address}/#token={}", server.token()))?;
+    let shown = match address.ip().is_unspecified() {
+        true => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        false => address,
+    };
+    print_line(&format!("http://{shown}/#token={}", server.token()))?;
+    if shown != address {
+        eprintln!(
+            "other machines reach it by an address of this one, by name with --allow-host NAME"
+        );
+    }
     eprintln!("open this address in a browser; Ctrl-C stops the server");
-    server.run();
+    server.run(|| {
+        eprintln!("finishing the pass in progress (20 s at most); Ctrl-C again ends it");
+    });
     Ok(0)
 }
 
@@ -93,7 +104,11 @@ impl Arguments {
         for (option, count) in counts {
             ensure!(count > 0, "{option} 0: expected at least 1");
         }
-        ensure!(self.token.as_deref() != Some(""), "--token: expected a token that is not empty");
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+        ensure!(
+            self.token.as_ref().is_none_or(|token| !token.is_empty() && token.chars().all(plain)),
+            "--token: expected letters, digits, - and _"
+        );
         Ok(Limits {
             images: max_images,
             steps: max_steps,

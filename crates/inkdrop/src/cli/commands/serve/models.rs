@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use inkdrop::model::BUILT_IN_MODELS;
 use inkdrop::torch::DeviceChoice;
 use inkdrop::train::RunFolder;
@@ -64,6 +64,15 @@ impl Models {
         let (runs, precision) = (runs.to_vec(), precision.to_string());
         let opened = Self { models, runs, device, precision, known: Mutex::default() };
         for place in opened.fixed() {
+            let is_folder = ["model_index.json", "config.json"]
+                .iter()
+                .any(|name| place.path.join(name).is_file());
+            let hub = place.path.join("refs").is_dir();
+            ensure!(
+                !place.path.is_dir() || is_folder || hub,
+                "{} is no run directory, since it has no config.toml (has `inkdrop train --out` begun?), and no diffusers directory",
+                place.path.display()
+            );
             opened.info(&place)?;
         }
         Ok(opened)
@@ -75,8 +84,25 @@ impl Models {
 
     /// The models that are there now, those of runs last.
     fn places(&self) -> Vec<ModelPlace> {
-        let of_runs = self.runs.iter().flat_map(|folder| places_of_run(folder));
+        let of_runs = self.runs.iter().flat_map(|folder| self.places_of_run(folder));
         self.fixed().chain(of_runs).collect()
+    }
+
+    /// The final model of a run, and both networks of its newest checkpoint that is whole.
+    fn places_of_run(&self, path: &Path) -> Vec<ModelPlace> {
+        let Ok(folder) = RunFolder::read(path) else { return Vec::new() };
+        let name = report::Run::name_of(path);
+        let mut places = Vec::new();
+        if folder.finished().is_file() {
+            places.push(ModelPlace::new(name.clone(), &folder.finished(), None));
+        }
+        for (what, part) in [("average", "ema"), ("weights", "network")] {
+            let id = format!("{name}/{what}");
+            let checkpoints = folder.checkpoints_newest_first();
+            let place = |path: PathBuf| ModelPlace::new(id.clone(), &path, Some(part));
+            places.extend(checkpoints.map(place).find(|place| self.info(place).is_ok()));
+        }
+        places
     }
 
     /// The model with this id.
@@ -111,23 +137,6 @@ impl Models {
         known.insert(place.clone(), info.clone());
         Ok(info)
     }
-}
-
-/// The final model of a run, and both networks of its newest checkpoint.
-fn places_of_run(path: &Path) -> Vec<ModelPlace> {
-    let Ok(folder) = RunFolder::read(path) else { return Vec::new() };
-    let name = report::Run::name_of(path);
-    let mut places = Vec::new();
-    if folder.finished().is_file() {
-        places.push(ModelPlace::new(name.clone(), &folder.finished(), None));
-    }
-    if let Some(checkpoint) = folder.latest() {
-        let parts = [("average", "ema"), ("weights", "network")];
-        places.extend(parts.map(|(what, part)| {
-            ModelPlace::new(format!("{name}, newest {what}"), &checkpoint, Some(part))
-        }));
-    }
-    places
 }
 
 fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
