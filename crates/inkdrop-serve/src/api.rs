@@ -83,7 +83,7 @@ impl Submitted<'_> {
         let status = self.status.wait_for(JobStatus::is_final).await;
         match status.map(|status| status.clone()) {
             Ok(JobStatus::Failed { message, invalid: true }) => Err(ApiError::invalid(message)),
-            Ok(JobStatus::Failed { .. }) if *self.app.stopping.borrow() => {
+            Ok(JobStatus::Failed { .. } | JobStatus::Cancelled) if *self.app.stopping.borrow() => {
                 Err(Refusal::Closed.into())
             }
             Ok(JobStatus::Failed { message, .. }) => Err(ApiError::failed(message)),

@@ -87,13 +87,14 @@ impl Shared {
 
     /// Ends a job, and tells the pages.
     pub fn finish(&self, id: &str, result: Result<Images, EngineError>) {
-        self.queue.finish(id, result);
-        let status = self.queue.status(id);
-        self.metrics.ended(match status {
-            Some(JobStatus::Done { .. }) => Ended::Done,
-            Some(JobStatus::Failed { .. }) => Ended::Failed,
-            _ => Ended::Cancelled,
+        self.queue.finish(id, result, |status| {
+            self.metrics.ended(match status {
+                JobStatus::Done { .. } => Ended::Done,
+                JobStatus::Failed { .. } => Ended::Failed,
+                _ => Ended::Cancelled,
+            });
         });
+        let status = self.queue.status(id);
         self.events.send(&json!({ "type": "job", "job": id, "state": status }));
     }
 }

@@ -295,21 +295,29 @@ impl Queue {
     }
 
     /// Ends a job with its images or an error.
-    pub fn finish(&self, id: &str, result: Result<Images, EngineError>) {
+    ///
+    /// - count: called with the status before the client learns it
+    pub fn finish(
+        &self,
+        id: &str,
+        result: Result<Images, EngineError>,
+        count: impl FnOnce(&JobStatus),
+    ) {
         let mut state = self.state();
         let Some(job) = state.jobs.get_mut(id) else { return };
         let seconds = job.since.elapsed().as_secs_f64();
         let status = match result {
             _ if job.cancelled => JobStatus::Cancelled,
             Ok(images) => {
-                let count = images.len();
-                job.images = Some(Arc::new(images));
-                JobStatus::Done { images: count, seconds }
+                let images = Arc::new(images);
+                job.images = Some(images.clone());
+                JobStatus::Done { images: images.len(), seconds }
             }
             Err(EngineError::Cancelled) => JobStatus::Cancelled,
             Err(EngineError::Invalid(message)) => JobStatus::Failed { message, invalid: true },
             Err(EngineError::Failed(message)) => JobStatus::Failed { message, invalid: false },
         };
+        count(&status);
         self.end(&mut state, id, status);
     }
 
