@@ -10,8 +10,7 @@ use tiff::decoder::{Decoder, DecodingResult};
 
 use crate::decode::{MOST_PIXELS, read_file};
 use crate::npy::array_of;
-use crate::npz::ImageForm;
-use crate::{DataError, Dataset, Depth, MOST_CHANNELS};
+use crate::{DataError, Dataset, Depth, ImageForm, MOST_CHANNELS};
 
 /// Endings of the files that are read.
 const ENDINGS: [&str; 4] = ["npy", "tif", "tiff", "png"];

@@ -49,6 +49,30 @@ impl TryFrom<u8> for Depth {
     }
 }
 
+/// Size and depth of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageForm {
+    /// `[H, W, C]`
+    pub shape: [usize; 3],
+    /// Bits of a value.
+    pub depth: Depth,
+}
+
+impl ImageForm {
+    /// The form of images.
+    pub fn of(images: &Images) -> Self {
+        let shape = [images.height(), images.width(), images.channels()];
+        Self { shape, depth: images.depth() }
+    }
+}
+
+impl From<[usize; 3]> for ImageForm {
+    /// `[H, W, C]` of 8 bits.
+    fn from(shape: [usize; 3]) -> Self {
+        Self { shape, depth: Depth::Eight }
+    }
+}
+
 /// A 16-bit value as 8 bits: v / 257, rounded.
 pub(crate) fn narrowed(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8

@@ -30,6 +30,6 @@ pub mod stream;
 
 pub use dataset::{Dataset, InMemoryDataset, LabelledDataset, Labels};
 pub use error::DataError;
-pub use images::{Depth, Images, MOST_CHANNELS};
+pub use images::{Depth, ImageForm, Images, MOST_CHANNELS};
 pub use note::{Note, Others};
 pub use pairs::{ConditionSide, Paired, PairsConfig, SideBySide};

@@ -11,9 +11,10 @@ use ndarray::{Array2, Array4};
 use npyz::WriterBuilder;
 
 use crate::cifar::interleaved;
-use crate::npz::ImageForm;
 use crate::output::write_atomic;
-use crate::{DataError, Dataset, Depth, Images, InMemoryDataset, LabelledDataset, Labels};
+use crate::{
+    DataError, Dataset, Depth, ImageForm, Images, InMemoryDataset, LabelledDataset, Labels,
+};
 pub(crate) use header::Header;
 use header::{Head, NpyFile};
 

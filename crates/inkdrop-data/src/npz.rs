@@ -13,7 +13,7 @@ use npyz::zip::{DateTime, ZipArchive};
 
 use crate::npy;
 use crate::output::{WriteSeek, write_atomic};
-use crate::{DataError, Depth, Images, InMemoryDataset};
+use crate::{DataError, Depth, ImageForm, Images, InMemoryDataset};
 
 /// Size of the npy header in bytes: long enough for any count, so that it can be overwritten.
 pub(crate) const HEADER: usize = 192;
@@ -90,30 +90,6 @@ fn check_length(what: &str, given: Option<usize>, images: usize) -> Result<(), D
             "{given} {what} for {images} images, expected one per image"
         ))),
         _ => Ok(()),
-    }
-}
-
-/// Size and depth of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImageForm {
-    /// `[H, W, C]`
-    pub shape: [usize; 3],
-    /// Bits of a value.
-    pub depth: Depth,
-}
-
-impl ImageForm {
-    /// The form of images.
-    pub fn of(images: &Images) -> Self {
-        let shape = [images.height(), images.width(), images.channels()];
-        Self { shape, depth: images.depth() }
-    }
-}
-
-impl From<[usize; 3]> for ImageForm {
-    /// `[H, W, C]` of 8 bits.
-    fn from(shape: [usize; 3]) -> Self {
-        Self { shape, depth: Depth::Eight }
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use ndarray::{ArrayView1, ArrayView2};
 
 use crate::npy::Header;
-use crate::npz::{HEADER, ImageForm, header, write_archive};
+use crate::npz::{HEADER, header, write_archive};
 use crate::output::write_atomic;
-use crate::{DataError, Images};
+use crate::{DataError, ImageForm, Images};
 
 /// Collects samples in a NumPy file, which becomes an npz archive when all are there.
 ///

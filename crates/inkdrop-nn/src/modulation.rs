@@ -243,6 +243,33 @@ impl EmbeddingCache {
         pairs.take(Self::MOST).collect()
     }
 
+    /// The embedding of a pass: the cached row if all images share timestep and class; else computed, for
+    /// one image if they share these, and otherwise for each.
+    ///
+    /// - from_row: the embedding from a cached row, [1, ...]
+    /// - compute: the embedding from timesteps `[K]`, lengths of time intervals and class ids
+    ///
+    /// # Errors
+    /// Those of `from_row` and `compute`.
+    pub fn embed<T>(
+        cache: Option<&Self>,
+        (t, conditioning): (&Tensor, &Conditioning),
+        from_row: impl FnOnce(Tensor) -> Result<T>,
+        compute: impl FnOnce(&Tensor, Option<&Tensor>, Option<&Tensor>) -> Result<T>,
+    ) -> Result<T> {
+        let interval = conditioning.interval.as_ref();
+        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
+        let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else {
+            return compute(t, interval, ids);
+        };
+        if let Some(row) = cache.map(|cache| cache.row(&key)).transpose()?.flatten() {
+            return from_row(row);
+        }
+        let first = |x: &Tensor| x.f_narrow(0, 0, 1);
+        let (interval, ids) = (interval.map(first).transpose()?, ids.map(first).transpose()?);
+        compute(&first(t)?, interval.as_ref(), ids.as_ref())
+    }
+
     /// The cached row of a key, [1, ...].
     ///
     /// # Errors

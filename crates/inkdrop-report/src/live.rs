@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use crate::ReportError;
-use crate::run::grids;
+use crate::run::grid_files;
 
 /// A request to the trainer of a run, which obeys between two steps. It is a file in the run's folder:
 /// `.request-stop`, `.request-checkpoint` or `.request-sample`.
@@ -71,9 +71,9 @@ pub fn in_progress(folder: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// The steps with a sample grid, rising.
+/// The steps with a sample grid, rising. Files are listed, not read: a trainer writes them atomically.
 pub fn sample_steps(folder: &Path) -> Vec<u64> {
-    grids(&folder.join("samples")).into_iter().map(|(step, _)| step).collect()
+    grid_files(&folder.join("samples")).into_iter().map(|(step, _)| step).collect()
 }
 
 /// Path of the sample grid of a step.

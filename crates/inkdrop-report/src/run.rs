@@ -17,6 +17,8 @@ pub struct Run {
     pub name: String,
     /// `config.toml`.
     pub config: String,
+    /// Planned number of steps, `train.steps` of the config.
+    pub planned_steps: Option<u64>,
     /// `log.jsonl`; empty if it does not exist.
     pub log: Log,
     /// `samples/step-NNNNNNN.png`, steps rising; at most [`SAMPLES`], evenly spaced, with the last one.
@@ -47,6 +49,21 @@ impl Run {
     /// The folder has no `config.toml`, or an existing file cannot be read.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let folder = folder.as_ref();
+        let grids = grids(&folder.join("samples"));
+        Ok(Self {
+            sample_count: grids.len(),
+            samples: evenly_spaced(&grids)?,
+            evaluations: evaluations(&folder.join("evaluations"))?,
+            ..Self::open_metrics(folder)?
+        })
+    }
+
+    /// Reads config and log alone, to watch a run: without samples and evaluations.
+    ///
+    /// # Errors
+    /// As for [`Run::open`].
+    pub fn open_metrics(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
+        let folder = folder.as_ref();
         let config = text(&folder.join("config.toml"))?.ok_or_else(|| ReportError::NoRun {
             path: folder.to_path_buf(),
             problem: if folder.is_dir() {
@@ -57,24 +74,20 @@ impl Run {
             .to_string(),
         })?;
         let log = text(&folder.join("log.jsonl"))?.unwrap_or_default();
-        let grids = grids(&folder.join("samples"));
         let log = Log::parse(&log);
         // A run that was extended to more steps still has the earlier final model.
-        let planned = steps(&config);
-        let unfinished = planned.zip(log.last_step).is_some_and(|(planned, done)| done < planned);
+        let planned_steps = steps(&config);
+        let left = planned_steps.zip(log.last_step).is_some_and(|(planned, done)| done < planned);
         Ok(Self {
             name: Self::name_of(folder),
             config,
+            planned_steps,
             log,
-            sample_count: grids.len(),
-            samples: evenly_spaced(&grids)?,
-            finished: folder.join("final.safetensors").is_file() && !unfinished,
-            evaluations: evaluations(&folder.join("evaluations"))?,
+            finished: folder.join("final.safetensors").is_file() && !left,
+            ..Self::default()
         })
     }
-}
 
-impl Run {
     /// The name of a run's folder.
     pub fn name_of(folder: &Path) -> String {
         let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
@@ -110,12 +123,18 @@ fn files(folder: &Path, ending: &str) -> Vec<(String, PathBuf)> {
 }
 
 /// Steps and paths of the complete sample grids, steps rising.
-pub(crate) fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
+fn grids(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let mut grids = grid_files(folder);
+    grids.retain(|(_, path)| fs::read(path).is_ok_and(|bytes| png::size(&bytes).is_some()));
+    grids
+}
+
+/// Steps and paths of the files of sample grids, steps rising; their contents are not read.
+pub(crate) fn grid_files(folder: &Path) -> Vec<(u64, PathBuf)> {
     let step =
         |(name, path): (String, PathBuf)| Some((name.strip_prefix("step-")?.parse().ok()?, path));
     let mut grids: Vec<(u64, PathBuf)> =
         files(folder, ".png").into_iter().filter_map(step).collect();
-    grids.retain(|(_, path)| fs::read(path).is_ok_and(|bytes| png::size(&bytes).is_some()));
     grids.sort();
     grids
 }

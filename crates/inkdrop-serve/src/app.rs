@@ -17,19 +17,19 @@ use crate::queue::{JobStatus, Queue};
 /// Limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most images of one request.
+    /// Maximum number of images per request.
     pub images: usize,
-    /// Most steps of one request.
+    /// Maximum number of sampling steps per request.
     pub steps: usize,
-    /// Most images of one pass of the network.
+    /// Maximum number of images per pass of the network.
     pub pass_images: usize,
-    /// Most requests that wait.
+    /// Maximum number of waiting requests.
     pub waiting: usize,
-    /// Most finished jobs whose images are kept.
+    /// Maximum number of finished jobs whose images are kept.
     pub finished: usize,
-    /// Most bytes of a body.
+    /// Maximum size of a request body in bytes.
     pub body: usize,
-    /// Most connections.
+    /// Maximum number of open connections.
     pub connections: usize,
 }
 

@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::pictures;
 use crate::random::random_seed;
 
-/// Longest time in which a body arrives.
+/// Timeout for the body of a request.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A request for images: `POST /v1/images/generations` and `POST /v1/jobs`.
@@ -52,7 +52,7 @@ pub enum TaskBody {
     /// New images.
     #[default]
     Generate,
-    /// The white part of the mask is generated anew.
+    /// Inpainting: generates the white pixels of the mask.
     Inpaint {
         /// The picture.
         image: String,

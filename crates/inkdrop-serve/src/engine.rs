@@ -131,7 +131,7 @@ pub struct Request {
 pub enum Task {
     /// New images.
     Generate,
-    /// Generates the white part of the mask anew, once per image of the request.
+    /// Inpainting: generates the white pixels of the mask, with one result per image of the request.
     Inpaint {
         /// The picture, of any size.
         image: Picture,

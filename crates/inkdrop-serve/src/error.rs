@@ -57,7 +57,7 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, message: message.into() }
     }
 
-    /// 404: there is no such thing.
+    /// 404: the resource does not exist.
     pub fn missing(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-/// Events that a slow page may be behind; it misses older ones.
+/// Number of events buffered for a slow page; it misses older ones.
 const BACKLOG: usize = 64;
 
 /// The sender of all events.

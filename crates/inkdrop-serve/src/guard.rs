@@ -1,4 +1,4 @@
-//! Who may ask: the Host and Origin of a request, and the token of requests that act.
+//! Access control: the Host and Origin headers of a request, and its token.
 
 use std::net::IpAddr;
 

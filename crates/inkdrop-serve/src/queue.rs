@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::engine::{EngineError, Request};
 use crate::random::random_hex;
 
-/// Longest time that a pass waits for further requests to join it.
+/// Maximum time that a pass waits for further requests to join it.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Fraction of the last pass's duration that the next one waits for further requests.
@@ -24,11 +24,11 @@ pub type JobId = String;
 /// Limits of a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// Most jobs that wait.
+    /// Maximum number of waiting jobs.
     pub waiting: usize,
-    /// Most images of one pass.
+    /// Maximum number of images per pass.
     pub pass_images: usize,
-    /// Most finished jobs whose images are kept.
+    /// Maximum number of finished jobs whose images are kept.
     pub finished: usize,
 }
 
@@ -258,6 +258,7 @@ impl Queue {
         }
     }
 
+    /// Takes the next pass out of the waiting jobs.
     fn pass(&self, state: &mut State) -> Pass {
         let mut pass = Pass { jobs: Vec::new(), requests: Vec::new() };
         let mut images = 0;

@@ -10,7 +10,7 @@ pub fn random_hex() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A seed that is easy to copy.
+/// A random seed of 32 bits.
 pub fn random_seed() -> u64 {
     getrandom::u32().unwrap_or_default().into()
 }

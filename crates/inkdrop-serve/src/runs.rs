@@ -17,10 +17,10 @@ use crate::api::{blocking, file};
 use crate::app::{App, RunEntry};
 use crate::error::ApiError;
 
-/// Most points of a curve that are sent to a page.
+/// Maximum number of points of a curve in an answer.
 const POINTS: usize = 1000;
 
-/// Time between two looks at the files of the runs.
+/// Interval between two checks of the run directories.
 const LOOK: Duration = Duration::from_millis(1000);
 
 type ApiResult<T> = Result<T, ApiError>;
@@ -39,18 +39,17 @@ pub async fn detail(State(app): State<App>, Path(name): Path<String>) -> ApiResu
 }
 
 fn describe(name: &str, folder: &FilePath) -> Result<Value, String> {
-    let run = Run::open(folder).map_err(|error| error.to_string())?;
+    let run = Run::open_metrics(folder).map_err(|error| error.to_string())?;
     let curves: BTreeMap<&str, Vec<(f64, Option<f64>)>> =
         run.log.keys().map(|key| (key, thinned(run.log.curve(key)))).collect();
     let config: toml::Table = run.config.parse().unwrap_or_default();
-    let steps = config.get("train").and_then(|train| train.get("steps")?.as_integer());
     let mut flat = BTreeMap::new();
     flatten("", &toml::Value::Table(config), &mut flat);
     Ok(json!({
         "name": name,
         "config": run.config,
         "settings": flat,
-        "steps": steps,
+        "steps": run.planned_steps,
         "step": run.log.last_step,
         "finished": run.finished,
         "in_progress": in_progress(folder),

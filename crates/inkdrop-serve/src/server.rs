@@ -29,13 +29,13 @@ use crate::queue::{Queue, QueueLimits};
 use crate::random::random_hex;
 use crate::{api, page, runs, worker};
 
-/// Longest time in which a request's headers arrive.
+/// Timeout for the headers of a request.
 const HEADERS: Duration = Duration::from_secs(10);
 
-/// Longest time in which a refused connection is told so.
+/// Timeout for the answer to a refused connection.
 const REFUSAL: Duration = Duration::from_secs(1);
 
-/// Longest time that the end of the server waits for its pass and its connections.
+/// Maximum time that shutdown waits for the current pass and for open connections.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Options of a server.
@@ -184,7 +184,7 @@ async fn signal() {
 fn entries(folders: &[PathBuf]) -> Result<Vec<RunEntry>, ServeError> {
     let mut entries: Vec<RunEntry> = Vec::new();
     for folder in folders {
-        let name = Run::open(folder)?.name;
+        let name = Run::open_metrics(folder)?.name;
         if entries.iter().any(|known| known.name == name) {
             return Err(ServeError::Twice(name));
         }
@@ -193,12 +193,12 @@ fn entries(folders: &[PathBuf]) -> Result<Vec<RunEntry>, ServeError> {
     Ok(entries)
 }
 
-/// Accepts connections, and refuses those above the limit in words.
+/// Accepts connections; answers those above the limit with 503.
 struct Connections {
     app: App,
     router: Router,
     permits: Arc<Semaphore>,
-    /// For refused connections: beyond these, they are closed without a word.
+    /// Refused connections that are being answered; further ones are closed without an answer.
     refusals: Arc<Semaphore>,
     graceful: GracefulShutdown,
 }

@@ -20,10 +20,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph, Widget};
 use ratatui::{DefaultTerminal, Frame};
 
-/// Time between two looks at the files of the run.
+/// Interval between two checks of the run directory.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Weight of the past in the smoothed loss.
+/// Weight of the earlier values in the exponential smoothing of the loss.
 const SMOOTHING: f64 = 0.8;
 
 /// Watches a run until the user quits, or until `ended` is true. Without a terminal it prints a line per
@@ -37,7 +37,7 @@ const SMOOTHING: f64 = 0.8;
 /// # Errors
 /// The folder contains no run, or the terminal fails.
 pub fn watch(folder: &Path, ended: Option<&AtomicBool>) -> Result<(), ReportError> {
-    let run = Run::open(folder)?;
+    let run = Run::open_metrics(folder)?;
     let failed = |source| ReportError::Write { path: PathBuf::from("the terminal"), source };
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return match lines(folder, ended) {
@@ -58,7 +58,7 @@ fn lines(folder: &Path, ended: Option<&AtomicBool>) -> io::Result<()> {
     loop {
         let going =
             in_progress(folder) && !ended.is_some_and(|ended| ended.load(Ordering::Relaxed));
-        if let Ok(run) = Run::open(folder) {
+        if let Ok(run) = Run::open_metrics(folder) {
             let steps = run
                 .log
                 .curve("loss")
@@ -66,7 +66,7 @@ fn lines(folder: &Path, ended: Option<&AtomicBool>) -> io::Result<()> {
                 .filter(|(step, _)| shown.is_none_or(|last| *step > last));
             let mut out = io::stdout().lock();
             for (step, loss) in steps {
-                writeln!(out, "step {step} of {}, loss {loss:.4}", planned(&run).unwrap_or(0))?;
+                writeln!(out, "step {step} of {}, loss {loss:.4}", run.planned_steps.unwrap_or(0))?;
             }
             out.flush()?;
             shown = run.log.curve("loss").last().map(|(step, _)| *step).or(shown);
@@ -76,12 +76,6 @@ fn lines(folder: &Path, ended: Option<&AtomicBool>) -> io::Result<()> {
         }
         std::thread::sleep(LOOK);
     }
-}
-
-/// Planned number of steps.
-fn planned(run: &Run) -> Option<u64> {
-    let config: toml::Table = run.config.parse().ok()?;
-    u64::try_from(config.get("train")?.get("steps")?.as_integer()?).ok()
 }
 
 /// What the view shows.
@@ -147,7 +141,7 @@ impl View {
         if length != self.log_length || samples != self.samples {
             (self.log_length, self.samples) = (length, samples);
             // The run may be in the middle of a change; the next look sees it.
-            if let Ok(run) = Run::open(&self.folder) {
+            if let Ok(run) = Run::open_metrics(&self.folder) {
                 self.run = run;
             }
             self.colours = sample_colours(&self.folder).pop();
@@ -221,7 +215,7 @@ impl View {
             (false, false) => "stopped",
         };
         let (done, planned) =
-            (self.run.log.last_step.unwrap_or(0), planned(&self.run).unwrap_or(0));
+            (self.run.log.last_step.unwrap_or(0), self.run.planned_steps.unwrap_or(0));
         let left = time_left(&self.run.log, planned).filter(|_| self.in_progress);
         let left = left.map_or_else(String::new, |left| format!(", {} left", duration(left)));
         let line = Line::from(vec![
@@ -463,7 +457,7 @@ mod tests {
     #[test]
     fn both_sizes_show_curves_samples_and_keys() {
         let folder = run_folder();
-        let mut view = View::new(folder.path(), Run::open(folder.path()).unwrap());
+        let mut view = View::new(folder.path(), Run::open_metrics(folder.path()).unwrap());
         for (width, height) in [(80, 24), (200, 60), (20, 8)] {
             let (text, colour) = screen(&view, width, height);
             if width >= 80 {
@@ -492,7 +486,7 @@ mod tests {
     #[test]
     fn keys_ask_the_trainer_and_end_the_view() {
         let folder = run_folder();
-        let mut view = View::new(folder.path(), Run::open(folder.path()).unwrap());
+        let mut view = View::new(folder.path(), Run::open_metrics(folder.path()).unwrap());
         let lock = fs::File::create(folder.path().join(".lock")).unwrap();
         lock.lock().unwrap();
         view.look();

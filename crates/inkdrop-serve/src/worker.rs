@@ -1,5 +1,6 @@
 //! The work of the engine: takes passes from the queue, and reports their steps.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -8,14 +9,14 @@ use inkdrop_data::picture::Picture;
 use serde_json::json;
 
 use crate::app::App;
-use crate::engine::{Engine, EngineError, Progress, Request, StepImages, Task};
+use crate::engine::{Engine, EngineError, Progress, Request, StepImages};
 use crate::pictures;
 use crate::queue::Pass;
 
-/// Shortest time between two previews of a pass.
+/// Minimum interval between two previews of a pass.
 const PREVIEW: Duration = Duration::from_millis(80);
 
-/// Most frames of an animation.
+/// Maximum number of frames of an animation.
 const FRAMES: usize = 40;
 
 /// Runs passes until the queue is closed.
@@ -57,9 +58,11 @@ struct PassProgress<'a> {
 
 impl<'a> PassProgress<'a> {
     fn new(app: &'a App, pass: &Pass) -> Self {
+        // A job that is alone has all images; their number is that of its task.
+        let alone = pass.jobs.len() == 1;
         let mut start = 0;
         let place = |(id, request): (&String, &Request)| {
-            let images = start..start + images(request);
+            let images = start..if alone { usize::MAX } else { start + request.count };
             start = images.end;
             (id.clone(), images)
         };
@@ -81,14 +84,6 @@ impl<'a> PassProgress<'a> {
     }
 }
 
-/// Number of images that a request has in a pass; 1 for tasks that are alone in it.
-fn images(request: &Request) -> usize {
-    match request.task {
-        Task::Generate => request.count,
-        _ => usize::MAX / 2,
-    }
-}
-
 /// The images of one job.
 fn part(all: &Images, range: &Range<usize>) -> Option<Images> {
     let end = range.end.min(all.len());
@@ -97,18 +92,19 @@ fn part(all: &Images, range: &Range<usize>) -> Option<Images> {
 
 impl Progress for PassProgress<'_> {
     fn step(&mut self, step: usize, of: usize, images: &dyn Fn() -> Option<StepImages>) -> bool {
+        let made = OnceCell::new();
+        let images = || made.get_or_init(images).as_ref();
         let last = step == of;
         let wanted = self.app.events.is_watched() && (last || self.previewed.elapsed() >= PREVIEW);
-        let shown = if wanted { images() } else { None };
-        if let Some(shown) = &shown {
-            self.preview((step, of), shown);
+        if let Some(images) = wanted.then(images).flatten() {
+            self.preview((step, of), images);
         }
         let films = last || step.is_multiple_of(of.div_ceil(FRAMES).max(1));
         let mut goes_on = false;
         for (id, range) in &self.jobs {
             let frame = || -> Option<Picture> {
-                let x = films.then(images).flatten()?.x;
-                pictures::grid(&part(&x, range)?, pictures::scale(&x))
+                let x = &films.then(images).flatten()?.x;
+                pictures::grid(&part(x, range)?, pictures::scale(x))
             };
             goes_on |= self.app.queue.step(id, (step, of), frame);
         }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
-use inkdrop_data::npz::{self, ImageForm};
 use inkdrop_data::picture::write_image_dir;
 use inkdrop_data::stream::SampleStream;
 use inkdrop_data::{Dataset, Depth, Images, InMemoryDataset, Labels, Paired, arrays, npy};
+use inkdrop_data::{ImageForm, npz};
 use ndarray::Array4;
 use tempfile::tempdir;
 

@@ -14,6 +14,8 @@ pub struct Toy {
     /// Images of each request of each pass.
     pub passes: Arc<Mutex<Vec<Vec<usize>>>>,
     pub step_time: Duration,
+    /// Shows images of this side that PNG does not compress, while they form.
+    pub large: Option<usize>,
 }
 
 impl Toy {
@@ -53,6 +55,16 @@ fn grey(values: &[u8]) -> Images {
     Images::new(Array4::from_shape_fn((values.len(), 4, 6, 3), |(i, ..)| values[i])).unwrap()
 }
 
+/// One image of values without a pattern.
+fn noise(side: usize) -> Images {
+    let value = |(_, row, column, channel): (usize, usize, usize, usize)| {
+        let at = (3 * (row * side + column) + channel) as u64 + 1;
+        let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56) as u8
+    };
+    Images::new(Array4::from_shape_fn((1, side, side, 3), value)).unwrap()
+}
+
 impl Engine for Toy {
     fn run(
         &mut self,
@@ -68,7 +80,7 @@ impl Engine for Toy {
             _ => (0..request.count).map(|i| (request.seed + i as u64) as u8).collect::<Vec<_>>(),
         };
         let values: Vec<Vec<u8>> = requests.iter().map(own).collect();
-        let all = grey(&values.concat());
+        let all = self.large.map_or_else(|| grey(&values.concat()), noise);
         let of = requests[0].settings.steps.unwrap_or(5);
         for step in 1..=of {
             std::thread::sleep(self.step_time);

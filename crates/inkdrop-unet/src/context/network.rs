@@ -2,8 +2,8 @@
 
 use inkdrop_nn::{
     Activation, CompileOptions, Compiled, Conditioning, Conv, ConvConfig, ConvTranspose2d,
-    Convolution, EmbedFc, EmbeddingCache, EmbeddingCacheKey, Form, GroupNorm, Mode, Network,
-    NetworkError, Norm, Normalization, Params, ResidualConvBlock, Scope, TrainableNetwork, Trained,
+    Convolution, EmbedFc, EmbeddingCache, Form, GroupNorm, Mode, Network, NetworkError, Norm,
+    Normalization, Params, ResidualConvBlock, Scope, TrainableNetwork, Trained,
     TransposedConvolution, UnetDown, UnetUp, compiled_activations,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -265,16 +265,11 @@ impl CompiledContextUnet {
     fn times(&self, t: &Tensor, interval: Option<&Tensor>) -> Result<[Tensor; 2]> {
         let shared = interval.map(Tensor::shallow_clone);
         let shared = Conditioning { interval: shared, ..Conditioning::none() };
-        let Some(key) = EmbeddingCacheKey::of(t, &shared)? else {
-            return self.embeddings.times(t, interval);
-        };
-        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        let Some(row) = cached else {
-            let interval = interval.map(|interval| interval.f_narrow(0, 0, 1)).transpose()?;
-            return self.embeddings.times(&t.f_narrow(0, 0, 1)?, interval.as_ref());
-        };
         let n = self.config.features;
-        Ok([row.f_narrow(1, 0, 2 * n)?, row.f_narrow(1, 2 * n, n)?])
+        let parts = |row: Tensor| Ok([row.f_narrow(1, 0, 2 * n)?, row.f_narrow(1, 2 * n, n)?]);
+        EmbeddingCache::embed(self.cache.as_ref(), (t, &shared), parts, |t, interval, _| {
+            self.embeddings.times(t, interval)
+        })
     }
 
     /// The embeddings of the contexts, one for all images if they share it. On the CPU, each

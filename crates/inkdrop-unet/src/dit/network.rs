@@ -2,9 +2,9 @@
 
 use inkdrop_nn::{
     Activation, Block, BlockConditioning, Checkpointed, ClassIds, CompileOptions, CompiledConv,
-    Conditioning, Conv, ConvConfig, Convolution, Embedding, EmbeddingCache, EmbeddingCacheKey,
-    Init, Linear, Mlp, Mode, Network, NetworkError, Params, Scope, TrainableNetwork, Weight,
-    compiled_activations, modulated_layer_norm, position_embedding_2d, timestep_embedding,
+    Conditioning, Conv, ConvConfig, Convolution, Embedding, EmbeddingCache, Init, Linear, Mlp,
+    Mode, Network, NetworkError, Params, Scope, TrainableNetwork, Weight, compiled_activations,
+    modulated_layer_norm, position_embedding_2d, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
@@ -258,17 +258,9 @@ impl CompiledDit {
 
     /// The modulation of all blocks: one row for all images if they share time and class.
     fn rows(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
-        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let project = |t: &Tensor, ids: Option<&Tensor>| {
+        EmbeddingCache::embed(self.cache.as_ref(), (t, conditioning), Ok, |t, _, ids| {
             self.projection.forward(&self.embedding.forward(t, ids)?)
-        };
-        let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else { return project(t, ids) };
-        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        if let Some(row) = cached {
-            return Ok(row);
-        }
-        let first = ids.map(|ids| ids.f_narrow(0, 0, 1)).transpose()?;
-        project(&t.f_narrow(0, 0, 1)?, first.as_ref())
+        })
     }
 }
 

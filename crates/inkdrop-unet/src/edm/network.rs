@@ -1,10 +1,10 @@
 //! EDM's U-Nets with parameters, and compiled.
 
 use inkdrop_nn::{
-    Activation, BlockConditioning, ClassIds, CompileOptions, Compiled, Conditioning, Conv,
-    Convolution, EmbedSequential, EmbeddingCache, EmbeddingCacheKey, Form, FusedProjection,
-    FusedProjectionBuilder, Init, Mode, Network, NetworkError, Norm, Normalization, Params,
-    Resample, Resampling, Scope, TrainableNetwork, Trained, compiled_activations,
+    Activation, BlockConditioning, CompileOptions, Compiled, Conditioning, Conv, Convolution,
+    EmbedSequential, EmbeddingCache, Form, FusedProjection, FusedProjectionBuilder, Init, Mode,
+    Network, NetworkError, Norm, Normalization, Params, Resample, Resampling, Scope,
+    TrainableNetwork, Trained, compiled_activations,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, channels_last};
@@ -316,18 +316,13 @@ impl CompiledEdmUnet {
 
     /// The modulation of all blocks: one row for all images if they share everything.
     fn rows(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Option<Tensor>> {
-        let key = EmbeddingCacheKey::of(t, conditioning)?;
-        let Some(key) = key.filter(|_| conditioning.augment.is_none()) else {
+        if conditioning.augment.is_some() {
             return project(&self.projection, self.embedding.of(t, conditioning)?);
-        };
-        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        if cached.is_some() {
-            return Ok(cached);
         }
-        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let first = ids.map(|ids| ids.f_narrow(0, 0, 1)).transpose()?;
-        let embedding = self.embedding.forward(&t.f_narrow(0, 0, 1)?, first.as_ref(), None)?;
-        project(&self.projection, embedding)
+        let row = |row| Ok(Some(row));
+        EmbeddingCache::embed(self.cache.as_ref(), (t, conditioning), row, |t, _, ids| {
+            project(&self.projection, self.embedding.forward(t, ids, None)?)
+        })
     }
 }
 

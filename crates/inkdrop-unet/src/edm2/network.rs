@@ -2,8 +2,8 @@
 
 use inkdrop_nn::{
     Block, BlockConditioning, Checkpointed, ClassIds, CompileOptions, Conditioning, EmbeddingCache,
-    EmbeddingCacheKey, Init, Mode, MpConv, MpFourier, Network, NetworkError, Params, Scope,
-    TrainableNetwork, Weight, compiled_activations, mp_cat, mp_silu, mp_sum,
+    Init, Mode, MpConv, MpFourier, Network, NetworkError, Params, Scope, TrainableNetwork, Weight,
+    compiled_activations, mp_cat, mp_silu, mp_sum,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError, channels_last};
@@ -270,17 +270,9 @@ impl CompiledEdm2Unet {
 
     /// The factors of all blocks: one row for all images if they share time and class.
     fn rows(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
-        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else {
-            return project(&self.projection, &self.embedding.forward(t, ids)?);
-        };
-        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        if let Some(row) = cached {
-            return Ok(row);
-        }
-        let first = ids.map(|ids| ids.f_narrow(0, 0, 1)).transpose()?;
-        let embedding = self.embedding.forward(&t.f_narrow(0, 0, 1)?, first.as_ref())?;
-        project(&self.projection, &embedding)
+        EmbeddingCache::embed(self.cache.as_ref(), (t, conditioning), Ok, |t, _, ids| {
+            project(&self.projection, &self.embedding.forward(t, ids)?)
+        })
     }
 }
 

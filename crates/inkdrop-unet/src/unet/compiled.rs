@@ -1,9 +1,9 @@
 //! The compiled form of a [`Unet`], for inference.
 
 use inkdrop_nn::{
-    BlockConditioning, ClassIds, CompileOptions, Compiled, Conditioning, EmbedSequential,
-    Embedding, EmbeddingCache, EmbeddingCacheKey, FusedProjection, FusedProjectionBuilder, Mode,
-    Network, NetworkError, Trained, Weight, compiled_activations,
+    BlockConditioning, CompileOptions, Compiled, Conditioning, EmbedSequential, Embedding,
+    EmbeddingCache, FusedProjection, FusedProjectionBuilder, Mode, Network, NetworkError, Trained,
+    Weight, compiled_activations,
 };
 use inkdrop_torch::Result;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -51,19 +51,11 @@ impl CompiledUnet {
     /// The conditioning of a pass: one row for all images if they share timestep and class, from
     /// the cache if it has them; otherwise a row for each image.
     fn conditioning(&self, t: &Tensor, conditioning: &Conditioning) -> Result<BlockConditioning> {
-        let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let Some(key) = EmbeddingCacheKey::of(t, conditioning)? else {
-            let interval = conditioning.interval.as_ref();
-            return project(&self.embedding, &self.projection, t, interval, ids);
-        };
-        let cached = self.cache.as_ref().map(|cache| cache.row(&key)).transpose()?.flatten();
-        if cached.is_some() {
-            return Ok(BlockConditioning { modulation: cached, ..BlockConditioning::default() });
-        }
-        let first = |x: &Tensor| x.f_narrow(0, 0, 1);
-        let interval = conditioning.interval.as_ref().map(first).transpose()?;
-        let (t, ids) = (first(t)?, ids.map(first).transpose()?);
-        project(&self.embedding, &self.projection, &t, interval.as_ref(), ids.as_ref())
+        let cached =
+            |row| Ok(BlockConditioning { modulation: Some(row), ..BlockConditioning::default() });
+        EmbeddingCache::embed(self.cache.as_ref(), (t, conditioning), cached, |t, interval, ids| {
+            project(&self.embedding, &self.projection, t, interval, ids)
+        })
     }
 }
 

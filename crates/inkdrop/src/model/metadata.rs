@@ -12,7 +12,7 @@ use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
 
-use super::resolve::{ResolvedModel, resolve, resolve_process};
+use super::resolve::{ResolvedModel, conditioned, resolve, resolve_process};
 use super::stored::{MARK, stored_metadata};
 use super::{ModelOverrides, SamplingDefaults, Source, buffers};
 use crate::error::{Context, bail, ensure};
@@ -161,20 +161,6 @@ impl ModelMetadata {
         }
         Ok(entries.into_iter().map(|(key, text)| (key.to_string(), text)).collect())
     }
-}
-
-/// The network of a config with the channels of the image that it is conditioned on.
-///
-/// # Errors
-/// The condition is invalid, or the family takes none.
-pub(crate) fn conditioned(
-    model: &ModelConfig,
-    condition: Option<ImageCondition>,
-) -> Result<ModelConfig> {
-    let Some(condition) = condition else { return Ok(model.clone()) };
-    let [channels, height, width] = model.image_shape();
-    condition.check([height, width])?;
-    Ok(model.with_image_condition(condition.channels(channels))?)
 }
 
 impl ModelMetadata {

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::buffers;
 use super::detect::{detect, unknown};
-use super::metadata::conditioned;
 use super::snapshot::Snapshot;
 use super::stored::stored_metadata;
 use crate::Result;
@@ -289,4 +288,18 @@ impl ResolvedModel {
             .map(|a| (a.field.to_string(), Value::from(a.value.clone())))
             .collect()
     }
+}
+
+/// The network of a config with the channels of the image that it is conditioned on.
+///
+/// # Errors
+/// The condition is invalid, or the family takes none.
+pub(crate) fn conditioned(
+    model: &ModelConfig,
+    condition: Option<ImageCondition>,
+) -> Result<ModelConfig> {
+    let Some(condition) = condition else { return Ok(model.clone()) };
+    let [channels, height, width] = model.image_shape();
+    condition.check([height, width])?;
+    Ok(model.with_image_condition(condition.channels(channels))?)
 }

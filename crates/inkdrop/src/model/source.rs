@@ -62,31 +62,30 @@ impl Source {
     /// # Errors
     /// The file has no such network, or several and `name` is `None`.
     pub fn part(&self, name: Option<&str>) -> Result<StateDict> {
-        if let Some(part) = self.average_of_training(name) {
-            return Ok(part);
+        if self.is_training_checkpoint() && name != Some("network") {
+            return self.average_of_training(name.unwrap_or("ema"));
         }
         let average = self.average();
         let name = name.or(average.as_deref());
-        let decays = self.decays();
-        if let (Some(given), false) = (name, decays.is_empty() || name == Some("network")) {
-            bail!(
-                "{}: the file has no part `{given}`, expected one of: ema, {}, network",
-                self.name,
-                decays.join(", ")
-            );
-        }
         let mut part = self.whole.part_where(name, &is_known).with_context(|| &self.name)?;
         part.retain(|key| !buffers::is_buffer(key));
         Ok(part)
     }
 
-    /// An average of the weights in a checkpoint of a training run: the first one, also by the name
-    /// `ema`, or that of a decay. The part `network` has the weights themselves.
-    fn average_of_training(&self, name: Option<&str>) -> Option<StateDict> {
+    /// An average of the weights in a checkpoint of a training run. The part `network` has the weights
+    /// themselves.
+    ///
+    /// - name: a decay, or `ema` for the first one
+    fn average_of_training(&self, name: &str) -> Result<StateDict> {
         let decays = self.decays();
-        let decay = match name {
-            None | Some("ema") => decays.first()?,
-            Some(name) => decays.iter().find(|decay| *decay == name)?,
+        let named =
+            |(number, decay): &(usize, &String)| *decay == name || (*number == 0 && name == "ema");
+        let Some((_, decay)) = decays.iter().enumerate().find(named) else {
+            bail!(
+                "{}: the file has no part `{name}`, expected one of: ema, {}, network",
+                self.name,
+                decays.join(", ")
+            );
         };
         let mut part = self.whole.below(&format!("{AVERAGE}{decay}/"));
         for key in METADATA {
@@ -94,7 +93,7 @@ impl Source {
                 part.set_metadata_text(key, text);
             }
         }
-        Some(part)
+        Ok(part)
     }
 
     /// True for a checkpoint of a training run, with averages beside the weights.

@@ -38,16 +38,6 @@ pub fn ignored_metadata(weights: &StateDict) -> Vec<&'static str> {
         "process" => matches!(stored_metadata::<DiffusionConfig>(weights, key), Ok(None)),
         _ => matches!(stored_metadata::<Value>(weights, key), Ok(None)),
     };
-    let ours = [
-        "model",
-        "process",
-        "contexts",
-        "classes",
-        "sampling",
-        "card",
-        "training",
-        "condition",
-        "depth",
-    ];
-    ours.into_iter().filter(|key| weights.metadata_text(key).is_some() && read(key)).collect()
+    let ours = METADATA.into_iter().filter(|key| *key != MARK).chain(["card", "training"]);
+    ours.filter(|key| weights.metadata_text(key).is_some() && read(key)).collect()
 }

@@ -162,14 +162,10 @@ impl Pipeline {
     /// # Errors
     /// The size of the model is no multiple of the images'.
     pub fn upscale(&self, images: &Images) -> Result<Samples> {
-        let [channels, height, width] = self.metadata().model.image_shape().map(|s| s as usize);
-        let (h, w) = (images.height(), images.width());
-        let factor = width / w;
+        let channels = self.metadata().model.image_shape()[0];
         ensure!(
-            factor >= 2
-                && (h * factor, w * factor) == (height, width)
-                && images.channels() == channels,
-            "the images are {h} x {w} x {}, the model generates {height} x {width} x {channels}: expected images that are smaller by an integer factor of at least 2",
+            images.channels() as i64 == channels,
+            "the images have {} channels, the model generates {channels}: expected equal numbers",
             images.channels()
         );
         let plan = self.sampler_plan()?;

@@ -239,18 +239,23 @@ impl<'a> SamplingSession<'a> {
     /// - x: small images in [−1, 1], [B, C, h, w]
     ///
     /// # Errors
-    /// libtorch is out of memory.
+    /// The size of the model is no multiple of that of x, or another one than the network was trained for.
     pub fn upscale(&self, images: Range<usize>, x: &Tensor) -> Result<SamplingSteps<'a>> {
-        if self.plan.pipeline.is_upscaler() {
-            return self.generate(images, Some(x));
-        }
         let ([_, height, width], [h, w]) = (self.image_shape(), [x.size()[2], x.size()[3]]);
         let factor = width / w.max(1);
         ensure!(
             factor >= 2 && [h * factor, w * factor] == [height, width],
             "an image is {w} x {h} pixels, the model generates {width} x {height}: expected one that is smaller by an integer factor of at least 2"
         );
-        self.with_known_part(images, KnownPart::means(x, factor)?)
+        if let Some(ImageCondition::LowRes { factor: own }) =
+            self.plan.pipeline.metadata().condition
+        {
+            ensure!(factor == own, "an image is {w} x {h} pixels, the model enlarges {own} times");
+        }
+        match self.plan.pipeline.is_upscaler() {
+            true => self.generate(images, Some(x)),
+            false => self.with_known_part(images, KnownPart::means(x, factor)?),
+        }
     }
 
     /// Samples images with a known part: every step predicts images that have it (Song et al. 2023,

@@ -71,6 +71,14 @@ impl Server {
     }
 }
 
+impl Server {
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -204,7 +212,10 @@ fn a_run_obeys_the_server_and_resumes_to_the_same_weights() {
     assert!(images(&average.1) != images(&weights.1));
     assert!(images(&average.1) == images(&runs_as_shown(&place, &average.0)));
     assert!(images(&weights.1) == images(&runs_as_shown(&place, &weights.0)));
+    // A watcher that stands still costs the run nothing.
+    server.signal("STOP");
     place.train("run", STEPS, &resume).succeeds();
+    server.signal("CONT");
     let last = |run: &str| tensors(&place.path(&format!("{run}/final.safetensors")));
     assert!(last("run") == last("whole"), "not the weights of an uninterrupted run");
     let lines = place.run(&["watch", "run"]).succeeds().stdout;
@@ -252,8 +263,6 @@ fn a_server_ends_at_a_signal() {
     let place = Place::new();
     let mut server = Server::start(&place, &["sprites"]);
     assert_eq!(server.ask("GET", "/healthz", &Value::Null), (200, b"ok\n".to_vec()));
-    let signalled =
-        std::process::Command::new("kill").arg("-INT").arg(server.child.id().to_string()).status();
-    assert!(signalled.is_ok_and(|status| status.success()));
+    server.signal("INT");
     assert_eq!(server.child.wait().expect("an end").code(), Some(0));
 }

@@ -37,16 +37,16 @@ pub struct Arguments {
     /// Token of requests that act [default: random, printed at the start]
     #[arg(long)]
     token: Option<String>,
-    /// Most images of one request
+    /// Maximum number of images per request
     #[arg(long, value_name = "N", default_value_t = Limits::default().images)]
     max_images: usize,
-    /// Most sampling steps of one request
+    /// Maximum number of sampling steps per request
     #[arg(long, value_name = "N", default_value_t = Limits::default().steps)]
     max_steps: usize,
-    /// Most images in one pass of the network; waiting requests share passes
+    /// Maximum number of images per pass of the network; waiting requests share passes
     #[arg(long, value_name = "N", default_value_t = Limits::default().pass_images)]
     batch: usize,
-    /// Most requests that wait; others are answered with 429
+    /// Maximum number of waiting requests; others are answered with 429
     #[arg(long, value_name = "N", default_value_t = Limits::default().waiting)]
     max_waiting: usize,
     /// Device: auto, cpu, cuda or cuda:N

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use inkdrop::Pipeline;
-use inkdrop::data::npz::ImageForm;
+use inkdrop::data::ImageForm;
 use inkdrop::model::{Condition, Conditions, ModelMetadata};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ use inkdrop_serve::engine::{
 
 use super::models::{ModelPlace, Models};
 
-/// Most models that stay open.
+/// Maximum number of open models.
 const OPEN: usize = 4;
 
 /// Fixed-point iterations of the inversion before an interpolation.
