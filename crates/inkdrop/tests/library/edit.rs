@@ -108,12 +108,12 @@ fn images_are_enlarged_and_coloured_by_what_is_known() {
         let heroes = pipeline.sample(3).unwrap().to_images();
         let small = Images::new(means(heroes.view()).mapv(|mean| mean.round() as u8)).unwrap();
         let large = pipeline.upscale(&small).unwrap();
-        // Pixels end at 0 and 255, so that a few means cannot be met.
+        // Off by 0.5 to 1 of 255: pixels end at 0 and 255, so that a few means cannot be met.
         let off = (means(large.images()) - small.view().mapv(f64::from)).mapv(f64::abs);
-        assert!(off.mean().unwrap() < 4.0, "{name}: {}", off.mean().unwrap());
+        assert!(off.mean().unwrap() < 1.5, "{name}: {}", off.mean().unwrap());
         let coloured = pipeline.colorize(&heroes).unwrap();
         let off = (luma(coloured.images()) - luma(heroes.view())).mapv(f64::abs);
-        assert!(off.mean().unwrap() < 4.0, "{name}: {}", off.mean().unwrap());
+        assert!(off.mean().unwrap() < 1.5, "{name}: {}", off.mean().unwrap());
         assert!(heroes.view() != coloured.images(), "{name}");
     }
     let gray = Pipeline::open("fashion").unwrap().class("each");
