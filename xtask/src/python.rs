@@ -80,16 +80,27 @@ impl Venv {
     }
 }
 
-/// The environment of the online checks and benchmarks. diffusers requires the other packages itself.
+/// The environment of the online checks and benchmarks. diffusers requires safetensors and numpy itself. torchvision, which
+/// denoising-diffusion-pytorch requires, is the release for this torch.
 const PYTORCH: Venv = Venv {
     name: "live-python",
-    packages: &["torch==2.11.0", "diffusers==0.35.2", "safetensors", "numpy", "scipy"],
+    packages: &[
+        "torch==2.11.0",
+        "torchvision==0.26.0",
+        "diffusers==0.35.2",
+        "denoising-diffusion-pytorch==2.3.4",
+        "ema-pytorch==0.8.3",
+        "safetensors",
+        "numpy",
+        "scipy",
+    ],
     size: "5 GB",
 };
 
 /// Prints the versions, or fails with the missing import.
-const PROBE: &str = "import diffusers, numpy, safetensors, scipy, torch; \
-    print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}')";
+const PROBE: &str = "import diffusers, ema_pytorch, numpy, safetensors, scipy, torch, torchvision; \
+    from importlib.metadata import version; lucid = version('denoising-diffusion-pytorch'); \
+    print(f'PyTorch {torch.__version__}, diffusers {diffusers.__version__}, denoising-diffusion-pytorch {lucid}')";
 
 /// An interpreter with PyTorch.
 pub struct Python(PathBuf);

@@ -302,7 +302,8 @@ fn online_creates_its_environment_once() {
     for part in [
         "python -m venv .libtorch/live-python\n",
         "-m pip install --only-binary=:all: --no-input --no-cache-dir --disable-pip-version-check \
-         torch==2.11.0 diffusers==0.35.2 safetensors numpy scipy\n",
+         torch==2.11.0 torchvision==0.26.0 diffusers==0.35.2 denoising-diffusion-pytorch==2.3.4 ema-pytorch==0.8.3 \
+         safetensors numpy scipy\n",
         "export.py --out live-",
         "/cases --seed 7 --count 2\n",
         "--package inkdrop-parity -- ",

@@ -18,7 +18,8 @@ def randomise(model: nn.Module, dice: torch.Generator) -> None:
 
     Without norms in it that look at the input, a network gets smaller ones, or it would explode.
     """
-    calm = any(isinstance(module, (nn.GroupNorm, nn.InstanceNorm2d)) for module in model.modules())
+    calm = any(isinstance(module, (nn.GroupNorm, nn.InstanceNorm2d)) or hasattr(module, "g")
+               for module in model.modules())
     gain, bias = (1.0, 0.3) if calm else (0.7, 0.1)
 
     def noise(tensor: Tensor, std: float) -> Tensor:
@@ -27,8 +28,10 @@ def randomise(model: nn.Module, dice: torch.Generator) -> None:
     with torch.no_grad():
         for module in model.modules():
             for name, value in module.named_parameters(recurse=False):
-                if isinstance(module, NORMS):
-                    value.copy_((name == "weight") + noise(value, 0.3))
+                if not value.requires_grad:
+                    continue  # positions and frequencies stay as they were drawn
+                if isinstance(module, NORMS) or name == "g":
+                    value.copy_((name != "bias") + noise(value, 0.3))
                 elif name == "bias":
                     value.copy_(noise(value, bias))
                 elif isinstance(module, nn.Embedding):
