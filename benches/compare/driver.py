@@ -34,7 +34,12 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the comparison; tolerance: unit (see `error`) and bound; checkpoint: ours alone checkpoints."""
+    """A row of the comparison.
+
+    - tolerance: unit (see `error`) and bound
+    - checkpoint: ours alone checkpoints
+    - size: the side of the images if it is not that of inkdrop's preset
+    """
 
     name: str
     what: str
@@ -45,6 +50,7 @@ class Row:
     figure: str = "seconds"
     times: int = 0
     checkpoint: bool = False
+    size: int | None = None
 
     def modes(self) -> list[str]:
         if self.what == "schedule":
@@ -56,13 +62,18 @@ class Row:
 # Losses are near 1, and gradients in units of the largest.
 TRAINING = ("scaled", 1e-4)
 
+# The networks of EDM and of lucidrains, and the side of their images.
+OTHERS = [("edm_cifar10", None), ("lucid", 32)]
+
 ROWS = [
     *(Row(f"forward/context/{n}", "forward", "sprites", n) for n in (1, 16, 64)),
     *(Row(f"forward/{m}/{n}", "forward", m, n) for m in ("ddpm_cifar10", "improved_cifar10") for n in (1, 8)),
+    *(Row(f"forward/{m}/{n}", "forward", m, n, size=side) for m, side in OTHERS for n in (1, 8)),
     Row("training/context/100", "training", "sprites", 100, tolerance=TRAINING),
     *(Row(f"training/{m}/{n}", "training", m, n, tolerance=TRAINING)
       for m, n in (("ddpm_cifar10", 8), ("ddpm_cifar10", 32), ("improved_cifar10", 8), ("improved_cifar10", 32),
                    ("unet2d_cifar10", 8))),
+    *(Row(f"training/{m}/8", "training", m, 8, tolerance=TRAINING, size=side) for m, side in OTHERS),
     Row("sampling/context/1", "sampling", "sprites", 1, 25, ("absolute", 1e-3)),
     Row("sampling/context/64", "sampling", "sprites", 64, 25, ("absolute", 1e-3)),
     Row("sampling/ddpm_cifar10/1", "sampling", "ddpm_cifar10", 1, 10, ("absolute", 1e-3)),
@@ -192,7 +203,7 @@ class Programs:
         job = {"what": row.what, "model": row.model, "batch": row.batch, "steps": row.steps, "threads": self.threads,
                "warm_up": pace[0], "least": pace[1], "seconds": pace[2],
                # A schedule table takes microseconds, too short for a single measurement.
-               "inner": 100 if row.what == "schedule" else 1, "checkpoint": row.checkpoint}
+               "inner": 100 if row.what == "schedule" else 1, "checkpoint": row.checkpoint, "size": row.size}
         if row.what != "schedule":
             job |= {"weights": str(weights), "inputs": str(self.file(f"{row.name}-inputs.safetensors"))}
         path = self.file(f"{row.name}.json")
@@ -263,7 +274,7 @@ def measure(programs: Programs, result: Result, modes: list[str], pairs: int) ->
             others, mine = theirs(runnable), ours()
         for mode, other in zip(runnable, others, strict=True):
             result.pairs.setdefault(mode, []).append((mine, other))
-        result.same.append((ours(), ours()))
+        result.same.append((mine, ours()))
 
 
 def run_row(programs: Programs, row: Row, modes: list[str], pairs: int) -> Result:

@@ -26,15 +26,24 @@ UNET2D = {"act_fn": "silu", "attention_head_dim": None, "block_out_channels": [1
           "mid_block_scale_factor": 1, "norm_eps": 1e-6, "norm_num_groups": 32, "out_channels": 3, "sample_size": 32,
           "time_embedding_type": "positional", "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"]}
 
+# edm-cifar10-32x32-uncond-vp.
+EDM = {"img_resolution": 32, "in_channels": 3, "out_channels": 3, "augment_dim": 9, "model_channels": 128,
+       "channel_mult": [2, 2, 2], "channel_mult_emb": 4, "num_blocks": 4, "attn_resolutions": [16], "dropout": 0.13}
+# The README of lucidrains' package.
+LUCID = {"dim": 64, "dim_mults": [1, 2, 4, 8]}
+
 # inkdrop's presets in the argument names of the PyTorch programs; loading the same weights checks them.
 PRESETS: dict[str, tuple[str, dict[str, Any], int]] = {
     "sprites": ("context", {"in_channels": 3, "n_feat": 64, "n_cfeat": 5, "height": 16}, 16),
     "ddpm_cifar10": ("ddpm", CIFAR10, 32),
     "improved_cifar10": ("improved", IMPROVED, 32),
     "unet2d_cifar10": ("unet2d", UNET2D, 32),
+    "edm_cifar10": ("edm", EDM, 32),
+    "lucid": ("lucid", LUCID, 32),
 }
-# In training: no dropout, whose random numbers differ, and no learned variance, whose loss is another one.
-TRAINED = {"ddpm": {"dropout": 0.0}, "improved": {"dropout": 0.0, "out_channels": 3}}
+# In training: no dropout, whose random numbers differ, no learned variance, whose loss is another one, and no
+# augmentation, whose layer would get no gradient.
+TRAINED = {"ddpm": {"dropout": 0.0}, "improved": {"dropout": 0.0, "out_channels": 3}, "edm": {"dropout": 0.0, "augment_dim": 0}}
 
 
 @dataclass

@@ -44,6 +44,7 @@ fn build_shim(lib: &Path) {
         "shim/packed.cpp",
         "shim/winograd.cpp",
         "shim/norm.cpp",
+        "shim/rms_norm.cpp",
         "shim/dropout.cpp",
         "shim/optimiser.cpp",
         "shim/forward_ad.cpp",
@@ -86,7 +87,7 @@ fn build_kernels() {
     ];
     let bf16 = ["-march=skylake-avx512", "-mprefer-vector-width=512", "-mavx512bf16"];
     let sets = sets.iter().take(if x86 { 3 } else { 1 });
-    let kernels = ["norm", "dropout", "winograd"];
+    let kernels = ["norm", "rms_norm", "dropout", "winograd"];
     let mut jobs: Vec<_> = sets.flat_map(|set| kernels.map(|kernel| (kernel, *set))).collect();
     if x86 {
         jobs.push(("winograd", ("avx512_bf16", &bf16)));

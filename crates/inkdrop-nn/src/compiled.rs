@@ -331,7 +331,7 @@ impl Unit for CompiledConvUnit {
     }
 }
 
-/// A normalisation for inference. Group normalisation is fused with the modulation before it and the
+/// A normalisation for inference. Group and RMS normalisation are fused with their modulation and the
 /// activation after it, where that is supported.
 #[derive(Debug, Clone)]
 pub struct CompiledNorm {

@@ -32,7 +32,7 @@ impl ConvUnit {
 
 impl Unit for ConvUnit {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        Activation::Gelu.apply(&self.norm.forward(&self.conv.forward(x)?, mode)?)
+        self.norm.forward_activated(&self.conv.forward(x)?, mode, Some(Activation::Gelu))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{
-    GroupNormInputs, PostOp, Result, TorchError, group_norm, in_jvp, is_channels_last,
-    takes_group_norm,
+    BatchNormOutputs, GroupNormInputs, Result, TorchError, batch_norm, group_norm, in_jvp,
+    is_channels_last, takes_group_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,26 @@ impl BatchNorm {
     /// # Errors
     /// x has other channels, or in training one value for each.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward_activated(x, mode, None)
+    }
+
+    /// The layer and an activation, in one operation where that is supported.
+    pub(crate) fn forward_activated(
+        &self,
+        x: &Tensor,
+        mode: Mode,
+        activation: Option<Activation>,
+    ) -> Result<Tensor> {
+        self.begin(x, mode)?;
+        if let Some(y) = self.fused(x, mode, activation)? {
+            return Ok(y);
+        }
+        let y = self.normalize(x, mode)?;
+        activation.map_or(Ok(y.shallow_clone()), |activation| activation.apply(&y))
+    }
+
+    /// Checks x and counts the batch.
+    fn begin(&self, x: &Tensor, mode: Mode) -> Result<()> {
         let channels = self.affine.0.numel();
         if mode != Mode::Eval && x.numel() == channels {
             // Its variance is 0/0, which would stay in the running statistics.
@@ -104,6 +124,10 @@ impl BatchNorm {
             let _guard = no_grad_guard();
             let _ = self.batches.shallow_clone().f_add_scalar_(1)?;
         }
+        Ok(())
+    }
+
+    fn normalize(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         if let Some(processes) = self.synchronization.get().filter(|_| mode != Mode::Eval) {
             return in_kind_of(&self.affine.0, x, |x| self.synchronized(x, mode, processes));
         }
@@ -119,6 +143,31 @@ impl BatchNorm {
 }
 
 impl BatchNorm {
+    /// One kernel for normalisation and activation in training; `None` where that is not supported.
+    fn fused(
+        &self,
+        x: &Tensor,
+        mode: Mode,
+        activation: Option<Activation>,
+    ) -> Result<Option<Tensor>> {
+        let (scale, shift) = (&*self.affine.0, &*self.affine.1);
+        let Some(post_op) = Activation::post_op(activation) else { return Ok(None) };
+        let alone = self.synchronization.get().is_none();
+        let trained = mode != Mode::Eval && alone && is_channels_last(x);
+        if !(trained && scale.kind() == Kind::Float && takes_group_norm(x, scale.size()[0])) {
+            return Ok(None);
+        }
+        let BatchNormOutputs { y, mean, spread } = batch_norm(x, scale, shift, EPS, post_op)?;
+        if mode == Mode::Train {
+            let _guard = no_grad_guard();
+            let spread = spread.f_to_kind(Kind::Double)?;
+            let variance = spread.f_square()?.f_reciprocal()?.f_sub_scalar(EPS)?;
+            let count = variance.f_full_like((x.numel() / scale.numel()) as f64)?;
+            self.record(&mean, &variance, &count)?;
+        }
+        Ok(Some(y))
+    }
+
     /// Training with the statistics of all processes.
     fn synchronized(
         &self,
@@ -220,7 +269,7 @@ impl GroupNorm {
         modulation: &Modulation,
         activation: Option<Activation>,
     ) -> Result<Option<Tensor>> {
-        let post_op = Activation::post_op(activation).filter(|op| *op != PostOp::Gelu);
+        let post_op = Activation::post_op(activation);
         let Some(post_op) = post_op.filter(|_| takes_group_norm(x, self.groups)) else {
             return Ok(None);
         };
@@ -459,8 +508,8 @@ impl Norm {
 }
 
 impl Norm {
-    /// [`Normalization::forward_modulated`] in one kernel: group normalisation in f32 on the CPU. `None`
-    /// for the others.
+    /// [`Normalization::forward_modulated`] in one kernel: group and RMS normalisation in f32 on the CPU.
+    /// `None` for the others.
     pub(crate) fn fused(
         &self,
         x: &Tensor,
@@ -469,13 +518,18 @@ impl Norm {
     ) -> Result<Option<Tensor>> {
         match self {
             Self::Group(norm) => norm.fused(x, modulation, activation),
-            _ => Ok(None),
+            Self::Rms(norm) => norm.fused(x, modulation, activation),
+            Self::Batch(_) | Self::Instance(_) | Self::None => Ok(None),
         }
     }
 
-    /// True for a group normalisation whose parameters are trained.
-    fn is_trained_group_norm(&self) -> bool {
-        matches!(self, Self::Group(norm) if norm.affine.0.requires_grad())
+    /// True if the parameters are trained; false for kinds without a fused kernel.
+    fn is_trained(&self) -> bool {
+        match self {
+            Self::Group(norm) => norm.affine.0.requires_grad(),
+            Self::Rms(norm) => norm.is_trained(),
+            Self::Batch(_) | Self::Instance(_) | Self::None => false,
+        }
     }
 }
 
@@ -487,7 +541,7 @@ impl Normalization for Norm {
         activation: Option<Activation>,
         mode: Mode,
     ) -> Result<Tensor> {
-        if self.is_trained_group_norm()
+        if self.is_trained()
             && is_channels_last(x)
             && let Some(y) = self.fused(x, modulation, activation)?
         {

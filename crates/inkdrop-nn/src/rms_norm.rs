@@ -1,10 +1,11 @@
 //! RMS normalisation over channels (Zhang & Sennrich 2019).
 
-use inkdrop_torch::Result;
 use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::{Result, rms_norm, takes_group_norm};
 
+use crate::modulation::Modulation;
 use crate::norm::in_kind_of;
-use crate::{Init, Scope, Weight};
+use crate::{Activation, Init, Scope, Weight};
 
 /// RMS normalisation over the channels of each position: g·√C·x/‖x‖, key `g`, computed in f32 (or f64).
 ///
@@ -44,6 +45,35 @@ impl RmsNorm {
     /// The same layer without gradients.
     pub(crate) fn detached(&self) -> Result<Self> {
         Ok(Self { g: self.g.detached()? })
+    }
+
+    /// True if the factors are trained.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.g.requires_grad()
+    }
+
+    /// One kernel for normalisation, modulation and activation; `None` where that is not supported.
+    pub(crate) fn fused(
+        &self,
+        x: &Tensor,
+        modulation: &Modulation,
+        activation: Option<Activation>,
+    ) -> Result<Option<Tensor>> {
+        let channels = self.g.numel() as i64;
+        let Some(post_op) = Activation::post_op(activation) else { return Ok(None) };
+        if x.size().get(1) != Some(&channels) || !takes_group_norm(x, 1) {
+            return Ok(None);
+        }
+        let scale = self.g.f_reshape([1, -1])?.f_mul_scalar((channels as f64).sqrt())?;
+        let (scale, shift) = match modulation {
+            Modulation::None => (scale, self.g.f_reshape([1, -1])?.f_detach()?.f_zeros_like()?),
+            Modulation::ScaleShift(row) => {
+                let factor = row.f_narrow(1, 0, channels)?.f_add_scalar(1.0)?;
+                (scale.f_mul(&factor)?, row.f_narrow(1, channels, channels)?)
+            }
+            Modulation::Bias(_) | Modulation::FusedAffine(_) => return Ok(None),
+        };
+        rms_norm(x, &scale, &shift, post_op).map(Some)
     }
 
     /// # Shapes

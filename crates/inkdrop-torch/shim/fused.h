@@ -33,9 +33,18 @@ int inkdrop_winograd_conv(const void *x, const void *weight, const void *bias, c
 int inkdrop_winograd_trained(const void *x, const void *weight, const void *bias, const void *other,
                              int tile, void **out, char **error);
 
-// Group normalisation of x + before, then 0 nothing, 1 ReLU or 2 SiLU, in the graph where it is
+// Group normalisation of x + before, then 0 nothing, 1 ReLU, 2 SiLU or 3 GELU, in the graph where it is
 // recorded; f32, [B, C, H, W] with C a multiple of 16. `before`, `scale` and `shift` are [1, C] or
 // [B, C].
 int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,
                        long long groups, double eps, int activation, void **out, char **error);
+
+// Batch normalisation with the statistics of x, in the same way; `scale` and `shift` are [1, C]. `mean` and
+// `spread`, 1/√(variance + eps), are [C].
+int inkdrop_batch_norm(const void *x, const void *scale, const void *shift, double eps,
+                       int activation, void **out, void **mean, void **spread, char **error);
+
+// x/‖x‖·scale + shift, with the norm over the channels of each pixel, and an activation, in the same way.
+int inkdrop_rms_norm(const void *x, const void *scale, const void *shift, int activation, void **out,
+                     char **error);
 }

@@ -1,4 +1,5 @@
-// Group normalisation with its activation: the work among threads, and its place in the autograd graph.
+// Group and batch normalisation with their activation: the work among threads, and their place in the
+// autograd graph.
 
 #include "norm_kernel.h"
 #include "cpu.h"
@@ -101,17 +102,19 @@ Arguments arguments(const at::Tensor &x, const at::Tensor &before, const at::Ten
 }
 
 struct GroupNorm : torch::autograd::Function<GroupNorm> {
-  static at::Tensor forward(AutogradContext *context, const at::Tensor &x,
-                            const std::optional<at::Tensor> &before, const at::Tensor &scale,
-                            const at::Tensor &shift, int64_t groups, double eps,
-                            int64_t activation) {
+  // The result, and mean and spread of each group.
+  static variable_list forward(AutogradContext *context, const at::Tensor &x,
+                               const std::optional<at::Tensor> &before, const at::Tensor &scale,
+                               const at::Tensor &shift, int64_t groups, double eps,
+                               int64_t activation) {
     const auto given = arguments(x, before.value_or(at::Tensor()), scale, shift, groups, activation);
     auto result = normalised(given, eps);
     context->save_for_backward(
         {given.x, given.before, given.scale, given.shift, given.mean, given.spread});
     context->saved_data["groups"] = groups;
     context->saved_data["activation"] = activation;
-    return result;
+    context->mark_non_differentiable({given.mean, given.spread});
+    return {result, given.mean, given.spread};
   }
 
   static variable_list backward(AutogradContext *context, const variable_list &upstream) {
@@ -147,14 +150,31 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
   }
 };
 
+const at::Tensor &tensor(const void *pointer) { return *static_cast<const at::Tensor *>(pointer); }
+
 }  // namespace
 
 int inkdrop_group_norm(const void *x, const void *before, const void *scale, const void *shift,
                        long long groups, double eps, int activation, void **out, char **error) {
   return guarded(error, [&] {
-    auto tensor = [](const void *pointer) { return *static_cast<const at::Tensor *>(pointer); };
     const auto first = before ? std::optional<at::Tensor>(tensor(before)) : std::nullopt;
-    *out = new at::Tensor(GroupNorm::apply(tensor(x), first, tensor(scale), tensor(shift), groups, eps,
-                                           activation));
+    *out = new at::Tensor(
+        GroupNorm::apply(tensor(x), first, tensor(scale), tensor(shift), groups, eps, activation)[0]);
+  });
+}
+
+// A batch is one image of all its pixels, and each channel a group.
+int inkdrop_batch_norm(const void *x, const void *scale, const void *shift, double eps,
+                       int activation, void **out, void **mean, void **spread, char **error) {
+  return guarded(error, [&] {
+    const auto given = tensor(x).contiguous(at::MemoryFormat::ChannelsLast);
+    const int64_t batch = given.size(0), channels = given.size(1), width = given.size(3);
+    const auto rows = given.permute({0, 2, 3, 1}).view({1, -1, width, channels});
+    const auto found = GroupNorm::apply(rows.permute({0, 3, 1, 2}), std::nullopt, tensor(scale),
+                                        tensor(shift), channels, eps, activation);
+    const auto y = found[0].permute({0, 2, 3, 1}).view({batch, -1, width, channels});
+    *out = new at::Tensor(y.permute({0, 3, 1, 2}));
+    *mean = new at::Tensor(found[1].view({channels}));
+    *spread = new at::Tensor(found[2].view({channels}));
   });
 }

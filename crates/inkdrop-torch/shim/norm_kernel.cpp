@@ -17,10 +17,10 @@ constexpr int CHAINS = PARTS == 1 ? 2 : 1;  // rows at a time, so that additions
 // pixel and a vector of channels.
 template <int COUNT, typename Row>
 INLINE void sum_pixels(const NormSlice &s, const Row &row) {
-  for (int64_t c = 0; c < s.width; c += NORM_CHANNELS) {
-    double total[COUNT][NORM_CHANNELS] = {};
-    for (int64_t first = 0; first < s.pixels; first += ROWS) {
-      const int64_t last = first + ROWS < s.pixels ? first + ROWS : s.pixels;
+  for (int64_t k = 0; k < COUNT * s.width; ++k) s.sums[k] = 0;
+  for (int64_t first = 0; first < s.pixels; first += ROWS) {
+    const int64_t last = first + ROWS < s.pixels ? first + ROWS : s.pixels;
+    for (int64_t c = 0; c < s.width; c += NORM_CHANNELS) {
       vec sums[CHAINS][COUNT][PARTS] = {};
       const auto add = [&](int64_t p, int chain) {
         for (int part = 0; part < PARTS; ++part) {
@@ -35,10 +35,9 @@ INLINE void sum_pixels(const NormSlice &s, const Row &row) {
       for (; p < last; ++p) add(p, 0);
       for (int chain = 0; chain < CHAINS; ++chain)
         for (int k = 0; k < COUNT; ++k)
-          for (int i = 0; i < NORM_CHANNELS; ++i) total[k][i] += sums[chain][k][i / V][i % V];
+          for (int i = 0; i < NORM_CHANNELS; ++i)
+            s.sums[k * s.width + c + i] += sums[chain][k][i / V][i % V];
     }
-    for (int k = 0; k < COUNT; ++k)
-      for (int i = 0; i < NORM_CHANNELS; ++i) s.sums[k * s.width + c + i] = total[k][i];
   }
 }
 
@@ -84,6 +83,7 @@ void forward(const NormForward &job) {
   }
   if (s.activation == 1) apply<1>(job, centre, factor);
   else if (s.activation == 2) apply<2>(job, centre, factor);
+  else if (s.activation == 3) apply<3>(job, centre, factor);
   else apply<0>(job, centre, factor);
 }
 
@@ -141,6 +141,7 @@ INLINE void backward(const NormBackward &job) {
 void backward_of(const NormBackward &job) {
   if (job.slice.activation == 1) backward<1>(job);
   else if (job.slice.activation == 2) backward<2>(job);
+  else if (job.slice.activation == 3) backward<3>(job);
   else backward<0>(job);
 }
 

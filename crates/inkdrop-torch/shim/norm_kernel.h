@@ -14,7 +14,7 @@ struct NormSlice {
   const float *x;
   const float *before;  // added to x first, or null
   const float *scale, *shift;
-  int activation;  // 0 none, 1 ReLU, 2 SiLU
+  int activation;  // 0 none, 1 ReLU, 2 SiLU, 3 GELU
   float *mean, *spread;  // of each group, spread = 1/√(variance + ε): written forward, read backward
   double *sums;          // room for 3 * width numbers
   float *rows;           // room for 4 * width numbers

@@ -45,15 +45,22 @@ INLINE vec exponential(vec x) {
   return x < least ? vec{} : e;
 }
 
-// x Phi(x), with the error function by Abramowitz & Stegun 7.1.26 (within 1.5e-7).
-INLINE vec gelu(vec x) {
+// 1 - Phi(|x|), given bell = e^(-x²/2); the error function by Abramowitz & Stegun 7.1.26 (within 1.5e-7).
+INLINE vec normal_tail(vec x, vec bell) {
   const vec z = (x < 0.0f ? -x : x) * 0.70710678f;
   const vec t = 1.0f / (1.0f + 0.3275911f * z);
   vec tail = t * 1.061405429f - 1.453152027f;
   tail = tail * t + 1.421413741f;
   tail = tail * t - 0.284496736f;
   tail = tail * t + 0.254829592f;
-  tail = tail * t * exponential(-(z * z)) * 0.5f;  // 1 - Phi(|x|)
+  return tail * t * bell * 0.5f;
+}
+
+INLINE vec normal_bell(vec x) { return exponential(-0.5f * x * x); }
+
+// x Phi(x).
+INLINE vec gelu(vec x) {
+  const vec tail = normal_tail(x, normal_bell(x));
   return x < 0.0f ? x * tail : x - x * tail;
 }
 
@@ -69,7 +76,7 @@ INLINE vec activate(vec y) {
   return y;
 }
 
-// The derivative of activation 0, 1 or 2.
+// The derivative.
 template <int activation>
 INLINE vec slope_of(vec x) {
   if (activation == 1) return x <= 0.0f ? vec{} : vec{} + 1.0f;
@@ -77,6 +84,10 @@ INLINE vec slope_of(vec x) {
     const vec e = exponential(x < 0.0f ? x : -x);
     const vec s = (x < 0.0f ? e : vec{} + 1.0f) / (1.0f + e);  // σ(x)
     return s + x * s * (1.0f - s);
+  }
+  if (activation == 3) {
+    const vec bell = normal_bell(x), tail = normal_tail(x, bell);
+    return (x < 0.0f ? tail : 1.0f - tail) + x * bell * 0.39894228f;
   }
   return vec{} + 1.0f;
 }

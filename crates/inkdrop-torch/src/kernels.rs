@@ -17,7 +17,7 @@ pub enum PostOp {
     Relu,
     /// x·σ(x).
     Silu,
-    /// x·Φ(x), exact; convolutions only.
+    /// x·Φ(x), exact.
     Gelu,
 }
 
@@ -34,6 +34,17 @@ pub struct GroupNormInputs<'a> {
     pub scale: &'a Tensor,
     /// Shift of the normalised x.
     pub shift: &'a Tensor,
+}
+
+/// Result of a fused batch normalisation, and the statistics of x: `[C]` each, without gradients.
+#[derive(Debug)]
+pub struct BatchNormOutputs {
+    /// activation(norm(x)·scale + shift), of the shape of x, channels innermost.
+    pub y: Tensor,
+    /// Mean of a channel.
+    pub mean: Tensor,
+    /// 1/√(variance + ε) of a channel; the variance is the biased one.
+    pub spread: Tensor,
 }
 
 /// True if the processor has AVX512-BF16, and the compiler of the kernels knew it.
@@ -111,6 +122,51 @@ pub(crate) fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -
     })
 }
 
+/// Batch normalisation with the statistics of x, in the same way.
+#[allow(unsafe_code)]
+pub(crate) fn batch_norm(
+    x: &Tensor,
+    [scale, shift]: [&Tensor; 2],
+    eps: f64,
+    post_op: PostOp,
+) -> Result<BatchNormOutputs> {
+    let row = |row: &Tensor| row.f_reshape([1, -1]);
+    let (scale, shift) = (row(scale)?, row(shift)?);
+    let [mut mean, mut spread] = [std::ptr::null_mut(); 2];
+    // SAFETY: the pointers are those of live tensors, whose kinds and shapes the caller checked.
+    let y = call_for_tensor(|out, error| unsafe {
+        inkdrop_batch_norm(
+            pointer(Some(x)),
+            pointer(Some(&scale)),
+            pointer(Some(&shift)),
+            eps,
+            post_op as c_int,
+            out,
+            &mut mean,
+            &mut spread,
+            error,
+        )
+    })?;
+    // SAFETY: on success both are tensors that were made for us alone.
+    let [mean, spread] = [mean, spread].map(|made| unsafe { Tensor::from_ptr(made.cast()) });
+    Ok(BatchNormOutputs { y, mean, spread })
+}
+
+/// RMS normalisation, in the autograd graph where it is recorded.
+#[allow(unsafe_code)]
+pub(crate) fn rms_norm(
+    x: &Tensor,
+    scale: &Tensor,
+    shift: &Tensor,
+    post_op: PostOp,
+) -> Result<Tensor> {
+    let (x, scale, shift) = (pointer(Some(x)), pointer(Some(scale)), pointer(Some(shift)));
+    // SAFETY: the pointers are those of live tensors, whose kinds and shapes the caller checked.
+    call_for_tensor(|out, error| unsafe {
+        inkdrop_rms_norm(x, scale, shift, post_op as c_int, out, error)
+    })
+}
+
 // SAFETY: these are the declarations of shim/fused.h.
 #[allow(unsafe_code)]
 unsafe extern "C" {
@@ -146,6 +202,25 @@ unsafe extern "C" {
         shift: *const c_void,
         groups: c_longlong,
         eps: c_double,
+        activation: c_int,
+        out: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_batch_norm(
+        x: *const c_void,
+        scale: *const c_void,
+        shift: *const c_void,
+        eps: c_double,
+        activation: c_int,
+        out: *mut *mut c_void,
+        mean: *mut *mut c_void,
+        spread: *mut *mut c_void,
+        error: *mut *mut c_char,
+    ) -> c_int;
+    fn inkdrop_rms_norm(
+        x: *const c_void,
+        scale: *const c_void,
+        shift: *const c_void,
         activation: c_int,
         out: *mut *mut c_void,
         error: *mut *mut c_char,

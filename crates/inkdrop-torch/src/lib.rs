@@ -35,10 +35,10 @@ pub use forward_ad::{DualInput, in_jvp, jvp};
 pub use generator::{DefaultGenerator, split_mix_64};
 pub use gpu::{GpuMemory, gpu_memory, reset_peak, to_device_async, torch_config};
 pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
-pub use kernels::{GroupNormInputs, PostOp};
+pub use kernels::{BatchNormOutputs, GroupNormInputs, PostOp};
 pub use layout::{channels_last, is_channels_last};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
-pub use norm::{group_norm, takes_group_norm};
+pub use norm::{batch_norm, group_norm, rms_norm, takes_group_norm};
 pub use optimiser::{
     AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
 };

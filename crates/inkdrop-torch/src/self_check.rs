@@ -29,6 +29,9 @@ pub(crate) fn problem() -> Result<Option<String>> {
     if let Some(apart) = difference(&normalisation()?, BOUND)? {
         return Ok(Some(format!("a group normalisation is off by {apart:.1e}")));
     }
+    if let Some(apart) = difference(&rms_normalisation()?, BOUND)? {
+        return Ok(Some(format!("an RMS normalisation is off by {apart:.1e}")));
+    }
     Ok((!same_mask()?).then(|| "dropout has a wrong mask".to_string()))
 }
 
@@ -69,6 +72,17 @@ fn normalisation() -> Result<[Tensor; 2]> {
     let (scale, shift) = (double(&scale)?.f_view([32])?, double(&shift)?.f_view([32])?);
     let expected = double(&x)?.f_group_norm(4, Some(&scale), Some(&shift), 1e-5, true)?;
     Ok([given, expected.f_silu()?])
+}
+
+fn rms_normalisation() -> Result<[Tensor; 2]> {
+    let (x, scale, shift) =
+        (numbers(&[1, 32, 9, 9], 0.7)?, numbers(&[1, 32], 0.9)?, numbers(&[1, 32], 1.1)?);
+    let given = kernels::rms_norm(&channels_last(&x)?, &scale, &shift, PostOp::Gelu)?;
+    let double = |x: &Tensor| x.f_to_kind(Kind::Double);
+    let (scale, shift) = (double(&scale)?.f_view([32, 1, 1])?, double(&shift)?.f_view([32, 1, 1])?);
+    let unit =
+        double(&x)?.f_div(&double(&x)?.f_square()?.f_sum_dim_intlist(1, true, None)?.f_sqrt()?)?;
+    Ok([given, unit.f_mul(&scale)?.f_add(&shift)?.f_gelu("none")?])
 }
 
 /// True if the kernel of dropout has the mask of Philox in scalars.

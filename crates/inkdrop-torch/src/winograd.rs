@@ -8,6 +8,10 @@ use crate::{Result, is_channels_last, kernels, own_kernels};
 /// weights costs more than it saves. It counts tiles per image, so that results do not depend on the batch.
 const LEAST_TILES: i64 = 16;
 
+/// Minimum number of tiles in a batch for Winograd's algorithm while the weights are trained: larger
+/// batches share the cost of its weights, which are transformed twice in a step.
+const LEAST_TILES_TRAINED: i64 = 128;
+
 /// Minimum number of channels of a trained layer for Winograd's algorithm. Five steps of AdamW on a network
 /// of 32 channels (the golden case `train_adamw`) multiply rounding errors so much that PyTorch itself,
 /// with two threads, is 1.1e-4 from the golden weights; with Winograd's algorithm we were at 1.9e-4,
@@ -17,8 +21,21 @@ const LEAST_TRAINED: i64 = 64;
 /// Side of the tiles for a 3×3 kernel over images of this size; `None` where they are too small for
 /// Winograd's algorithm.
 pub(crate) fn winograd_tile(height: i64, width: i64) -> Option<i64> {
-    let tiles = |side: i64| ((height + side - 1) / side) * ((width + side - 1) / side);
-    [4, 2].into_iter().find(|side| tiles(*side) >= LEAST_TILES)
+    [4, 2].into_iter().find(|side| tiles(height, width, *side) >= LEAST_TILES)
+}
+
+/// The same for a layer that is trained with batches of this size.
+fn winograd_tile_trained(batch: i64, height: i64, width: i64) -> Option<i64> {
+    let enough = |side: i64| {
+        let tiles = tiles(height, width, side);
+        tiles >= LEAST_TILES || batch * tiles >= LEAST_TILES_TRAINED
+    };
+    [4, 2].into_iter().find(|side| enough(*side))
+}
+
+/// Number of tiles of an image.
+fn tiles(height: i64, width: i64, side: i64) -> i64 {
+    ((height + side - 1) / side) * ((width + side - 1) / side)
 }
 
 /// The same for weights in bf16, which are as large in the form of F(2×2, 3×3) as those of a direct
@@ -51,7 +68,7 @@ pub fn winograd_conv(
         .into_iter()
         .flatten()
         .all(|tensor| tensor.device() == Device::Cpu && tensor.kind() == Kind::Float);
-    let [_, channels, height, width] = x.size()[..] else { return Ok(None) };
+    let [batch, channels, height, width] = x.size()[..] else { return Ok(None) };
     let wide = |channels: i64| channels >= LEAST_TRAINED && channels % 32 == 0;
     let fits = kernel.len() == 4
         && kernel[2..] == [3, 3]
@@ -62,6 +79,6 @@ pub fn winograd_conv(
     if !(weight.requires_grad() && plain && fits && is_channels_last(x) && own_kernels()?) {
         return Ok(None);
     }
-    let tile = winograd_tile(height, width);
+    let tile = winograd_tile_trained(batch, height, width);
     tile.map(|tile| kernels::winograd_trained(x, weight, bias, other, tile)).transpose()
 }

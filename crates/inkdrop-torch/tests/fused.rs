@@ -1,6 +1,9 @@
 //! Fused layers against those that libtorch has in parts, with every instruction set of the processor.
 #![allow(clippy::unwrap_used)]
 
+#[path = "fused/norms.rs"]
+mod norms;
+
 use inkdrop_torch::tch::{self, Device, Kind, Tensor, manual_seed, no_grad};
 use inkdrop_torch::{
     GroupNormInputs, Isa, PackedConv, PostOp, group_norm, isa, multiplies_bf16, takes_group_norm,
@@ -291,7 +294,14 @@ fn a_wide_packed_convolution_says_what_does_not_fit_and_keeps_nan() {
 #[test]
 fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
     manual_seed(6);
-    let shapes = [(2, 64, 96, 8, 8), (3, 96, 64, 9, 14), (2, 64, 96, 17, 19), (9, 128, 64, 16, 16)];
+    let shapes = [
+        (2, 64, 96, 8, 8),
+        (3, 96, 64, 9, 14),
+        (2, 64, 96, 17, 19),
+        (9, 128, 64, 16, 16),
+        (33, 64, 96, 8, 7), // 132 tiles of 4 × 4
+        (33, 96, 64, 4, 4), // 132 tiles of 2 × 2
+    ];
     for (b, inputs, outputs, height, width) in shapes {
         let leaf = |shape: &[i64]| Tensor::randn(shape, F32).set_requires_grad(true);
         let weight = Tensor::randn([outputs, inputs, 3, 3], F32) / (9.0 * inputs as f64).sqrt();
@@ -304,7 +314,7 @@ fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
 
         let [x, other, weight, bias] = [&x, &other, &weight, &bias].map(exact_leaf);
         let exact = x.conv2d(&weight, Some(&bias), 1, 1, 1, 1) + &other;
-        let bound = largest_error(height, width);
+        let bound = if b == 33 { 3e-6 } else { largest_error(height, width) };
         assert!(distance(&y, &exact) < bound);
         (&exact * double(&probe)).sum(Kind::Double).backward();
         for (given, exact) in given.iter().zip([x.grad(), other.grad(), weight.grad(), bias.grad()])
@@ -312,11 +322,13 @@ fn a_convolution_that_is_trained_has_the_gradients_of_the_convolution() {
             let apart = distance(given, &exact);
             assert!(apart < bound, "{:?}: {apart:e}", exact.size());
         }
-        let alone = channels_last(&x.narrow(0, b - 1, 1).to_kind(Kind::Float));
+        // The last image among others.
+        let last = |x: &Tensor| x.narrow(0, b - 1, 1).to_kind(Kind::Float);
         let [weight, bias] = [&weight, &bias].map(|t| t.to_kind(Kind::Float));
-        let alone = winograd_conv(&alone, &weight, &bias, None).unwrap().unwrap();
-        let other = other.narrow(0, b - 1, 1).to_kind(Kind::Float);
-        assert_eq!(y.narrow(0, b - 1, 1), alone + other, "the batch changes an image");
+        let others = Tensor::randn([b - 1, inputs, height, width], F32);
+        let mixed = channels_last(&Tensor::cat(&[others, last(&x)], 0));
+        let mixed = winograd_conv(&mixed, &weight, &bias, None).unwrap().unwrap();
+        assert_eq!(last(&y), last(&mixed) + last(&other), "the others change an image");
     }
 }
 
@@ -448,7 +460,7 @@ fn the_group_norm_is_libtorchs() {
                 let none: Option<&Tensor> = None;
                 let normed = sum.group_norm(groups, none, none, 1e-5, true);
                 let expected = normed * wide(&scale) + wide(&shift);
-                for act in [PostOp::None, PostOp::Relu, PostOp::Silu] {
+                for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
                     for x in [x.shallow_clone(), channels_last(&x)] {
                         let given = group_norm(&x, inputs, act).unwrap();
                         let apart = distance(&given, &apply(&expected, act));
@@ -473,6 +485,7 @@ fn the_group_norm_has_the_gradients_of_libtorchs() {
                 (false, PostOp::Silu),
                 (false, PostOp::None),
                 (true, PostOp::Relu),
+                (true, PostOp::Gelu),
             ] {
                 let before = with_before.then_some(&before);
                 let inputs =
@@ -536,7 +549,7 @@ fn silu_is_right_far_out_and_nan_stays() {
     assert!(apart.max().double_value(&[]) < 1e-6, "{given:?}");
 
     let nan = x.full_like(f64::NAN);
-    for act in [PostOp::None, PostOp::Relu, PostOp::Silu] {
+    for act in [PostOp::None, PostOp::Relu, PostOp::Silu, PostOp::Gelu] {
         let given = group_norm(&nan, inputs, act).unwrap();
         assert!(given.isnan().all().int64_value(&[]) == 1, "{act:?}");
     }
@@ -565,7 +578,6 @@ fn the_group_norm_says_what_it_does_not_take() {
     let row = zeros(&[1, 32]);
     let inputs = GroupNormInputs { groups: 4, eps: 1e-5, before: None, scale: &row, shift: &row };
     let x = zeros(&[2, 32, 4, 4]);
-    assert!(group_norm(&x, inputs, PostOp::Gelu).is_err());
     let three = zeros(&[3, 32]);
     let error =
         group_norm(&x, GroupNormInputs { shift: &three, ..inputs }, PostOp::Silu).unwrap_err();

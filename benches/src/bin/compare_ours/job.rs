@@ -105,11 +105,13 @@ impl Job {
         Ok(config)
     }
 
-    /// No dropout, whose random numbers differ from PyTorch's, and no learned variance, whose loss is
-    /// another one.
+    /// No dropout, whose random numbers differ from PyTorch's, no learned variance, whose loss is another
+    /// one, and no augmentation, whose layer would get no gradient.
     fn prepare_training(&self, config: &mut ModelConfig) {
-        if let ModelConfig::Improved(config) = config {
-            config.outputs = config.channels;
+        match config {
+            ModelConfig::Improved(config) => config.outputs = config.channels,
+            ModelConfig::Edm(config) => config.augment = None,
+            _ => {}
         }
         if let Some((dropout, checkpoint)) = training_options(config) {
             (*dropout, *checkpoint) = (0.0, self.checkpoint);
