@@ -10,7 +10,6 @@ mod cuda_graph;
 mod embedding;
 mod fn_network;
 mod image_conditioned;
-mod layer_norm;
 mod linear;
 mod magnitude;
 mod memory_attention;
@@ -21,8 +20,10 @@ mod params;
 mod resample;
 mod residual;
 mod rms_norm;
+mod rotary;
 mod sequential;
 mod synchronization;
+mod token_norm;
 
 pub use activation::Activation;
 pub use attention::{
@@ -43,7 +44,6 @@ pub use embedding::{
 };
 pub use fn_network::{FnNetwork, TrainableFnNetwork};
 pub use image_conditioned::ImageConditioned;
-pub use layer_norm::modulated_layer_norm;
 pub use linear::{CompiledLinear, Embedding, Linear, Mlp};
 pub use magnitude::{MpConv, MpFourier, mp_cat, mp_silu, mp_sum, pixel_norm};
 pub use memory_attention::{MemoryAttention, MemoryAttentionConfig, MemoryAttentionKeys};
@@ -59,5 +59,7 @@ pub use resample::{
 };
 pub use residual::{ResBlock, ResBlockConfig, ResBlockKeys};
 pub use rms_norm::RmsNorm;
+pub use rotary::RotaryEmbedding;
 pub use sequential::{Block, EmbedSequential, LayerConfig};
 pub use synchronization::SumOverProcesses;
+pub use token_norm::TokenNorm;

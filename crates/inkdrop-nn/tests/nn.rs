@@ -11,4 +11,5 @@ mod nn {
     mod resample;
     mod residual;
     pub mod support;
+    mod tokens;
 }

@@ -50,7 +50,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
     match (case.kind.as_str(), case.family.as_str()) {
         (
             "unet",
-            "context" | "ddpm" | "dit" | "edm" | "edm2" | "improved" | "improved-super-res"
+            "context" | "ddpm" | "dit" | "jit" | "edm" | "edm2" | "improved" | "improved-super-res"
             | "unet2d" | "lucid",
         ) => unet::check(&case),
         ("chain", "context") => chain::check_sprites(&case),

@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     ConfigError, ContextArguments, DdpmArguments, DitArguments, Edm2Arguments, EdmArguments,
-    ImageSize, ImprovedArguments, LucidArguments, ModelConfig, Unet2dArguments, Unrepresentable,
+    ImageSize, ImprovedArguments, JitArguments, LucidArguments, ModelConfig, Unet2dArguments,
+    Unrepresentable,
 };
 
 /// Error of a config from constructor arguments.
@@ -12,7 +13,7 @@ use crate::{
 pub enum ArgumentsError {
     /// The family is unknown.
     #[error(
-        "unknown family `{0}`: expected context, ddpm, dit, edm, edm2, improved, improved-super-res, unet2d or lucid"
+        "unknown family `{0}`: expected context, ddpm, dit, jit, edm, edm2, improved, improved-super-res, unet2d or lucid"
     )]
     Family(String),
     /// An unknown argument, or one of another type.
@@ -34,7 +35,8 @@ pub enum ArgumentsError {
 impl ModelConfig {
     /// The network that the constructor of a published implementation would build.
     ///
-    /// - family: `context`, `ddpm`, `dit`, `edm`, `edm2`, `improved`, `improved-super-res`, `unet2d` or `lucid`
+    /// - family: `context`, `ddpm`, `dit`, `jit` (a config of `dit`), `edm`, `edm2`, `improved`, `improved-super-res`,
+    ///   `unet2d` or `lucid`
     /// - arguments: by their published names (for `unet2d` the config.json); missing ones have
     ///   the published defaults
     /// - size: image size, used if the arguments have none
@@ -70,6 +72,7 @@ impl ModelConfig {
             "context" => Self::Context(read::<ContextArguments, _>(family, arguments)?.config()),
             "ddpm" => Self::Ddpm(read::<DdpmArguments, _>(family, arguments)?.config(size)?),
             "dit" => Self::Dit(read::<DitArguments, _>(family, arguments)?.config()?),
+            "jit" => Self::Dit(read::<JitArguments, _>(family, arguments)?.config()),
             "edm" => Self::Edm(read::<EdmArguments, _>(family, arguments)?.config()?),
             "edm2" => Self::Edm2(read::<Edm2Arguments, _>(family, arguments)?.config()?),
             "improved" => {

@@ -7,6 +7,6 @@ mod detect;
 mod network;
 mod plan;
 
-pub use compat::DitArguments;
+pub use compat::{DitArguments, JitArguments};
 pub use config::DitConfig;
 pub use network::{CompiledDit, Dit};

@@ -24,7 +24,7 @@ pub use config::ModelConfig;
 pub use context::{CompiledContextUnet, ContextArguments, ContextConfig, ContextUnet};
 pub use ddpm::{DdpmArguments, DdpmConfig};
 pub use detect::{DetectError, DetectedArchitecture, FAMILIES, Shapes, UndeterminedField};
-pub use dit::{CompiledDit, Dit, DitArguments, DitConfig};
+pub use dit::{CompiledDit, Dit, DitArguments, DitConfig, JitArguments};
 pub use edm::{
     CompiledEdmUnet, EdmArchitecture, EdmArguments, EdmConfig, EdmDecoder, EdmEncoder,
     EdmTimeEmbedding, EdmUnet, SongConfig,

@@ -33,6 +33,8 @@ enum Make {
     Edm2([i64; 2]),
     /// Features, blocks and heads for latents of ImageNet.
     Dit([i64; 3]),
+    /// Features, blocks, heads and bottleneck for pixels of ImageNet.
+    Jit([i64; 4]),
     DitSprites,
     /// Flags of improved- and guided-diffusion's scripts, from their READMEs.
     Flags(&'static str),
@@ -50,13 +52,17 @@ const fn edm2(name: &'static str, about: &'static str, widths: [i64; 2]) -> Pres
     Preset { name, about, make: Make::Edm2(widths) }
 }
 
+const fn jit(name: &'static str, about: &'static str, sizes: [i64; 4]) -> Preset {
+    Preset { name, about, make: Make::Jit(sizes) }
+}
+
 const fn dit(name: &'static str, about: &'static str, sizes: [i64; 3]) -> Preset {
     Preset { name, about, make: Make::Dit(sizes) }
 }
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self {
             name: "sprites",
             about: "the sprites notebook's ContextUnet, 16x16, 5 contexts",
@@ -204,6 +210,9 @@ impl Preset {
         dit("dit_b2", "DiT-B/2: latents of 256x256, 1000 classes", [768, 12, 12]),
         dit("dit_l2", "DiT-L/2: latents of 256x256, 1000 classes", [1024, 24, 16]),
         dit("dit_xl2", "DiT-XL-2-256x256.pt: latents, 1000 classes", [1152, 28, 16]),
+        jit("jit_b16", "JiT-B/16: 256x256 pixels, 1000 classes", [768, 12, 12, 128]),
+        jit("jit_l16", "JiT-L/16: 256x256 pixels, 1000 classes", [1024, 24, 16, 128]),
+        jit("jit_h16", "JiT-H/16: 256x256 pixels, 1000 classes", [1280, 32, 16, 256]),
         Self {
             name: "dit_sprites",
             about: "a small DiT for the sprites, 16x16, 5 classes",
@@ -232,6 +241,7 @@ impl Preset {
                 ModelConfig::Edm2(Edm2Config { channels, ..Edm2Config::imagenet512(features) })
             }
             Make::Dit(sizes) => ModelConfig::Dit(DitConfig::imagenet256(sizes)),
+            Make::Jit(sizes) => ModelConfig::Dit(DitConfig::jit256(sizes)),
             Make::DitSprites => ModelConfig::Dit(DitConfig::sprites()),
             Make::Flags(flags) => ImprovedFlags::parse(flags.split_whitespace())
                 .and_then(|flags| flags.model())

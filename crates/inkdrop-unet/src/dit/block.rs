@@ -1,8 +1,8 @@
 //! The block of DiT and its adaptive layer norm.
 
 use inkdrop_nn::{
-    Block, BlockConditioning, CompiledLinear, HeadOrder, Linear, Mode, Scope, attend,
-    modulated_layer_norm,
+    Block, BlockConditioning, CompiledLinear, HeadOrder, Linear, Mode, RotaryEmbedding, Scope,
+    TokenNorm, attend,
 };
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{Result, TorchError};
@@ -84,56 +84,143 @@ impl TokenLinear {
     }
 }
 
-/// The block of DiT (Peebles & Xie 2023, figure 3): self-attention and an MLP, each behind a modulated layer norm
-/// and a gate that starts at 0.
+/// The norm of tokens that a network uses, under this key if it has factors.
+pub(super) fn token_norm(scope: &mut Scope, key: &str, config: &DitConfig) -> Result<TokenNorm> {
+    if config.rms_norm {
+        return TokenNorm::rms(&mut scope.sub(key), config.features);
+    }
+    Ok(TokenNorm::Layer)
+}
+
+/// The MLP of a block.
 #[derive(Debug, Clone)]
-pub(super) struct DitBlock {
-    modulation: AdaLn<6>,
+enum TokenMlp {
+    /// fc2·GELU(fc1·x), with tanh.
+    Gelu([TokenLinear; 2]),
+    /// w3·(SiLU(a)·b), with (a, b) = w12·x (Shazeer 2020, eq. 6).
+    SwiGlu([TokenLinear; 2]),
+}
+
+impl TokenMlp {
+    fn new(scope: &mut Scope, config: &DitConfig) -> Result<Self> {
+        let (width, hidden) = (config.features, config.hidden());
+        let mut linear = |name: &str, inputs, outputs| {
+            let linear = Linear::in_torso(&mut scope.sub(name), inputs, outputs)?;
+            Ok::<_, TorchError>(TokenLinear::Trained(linear))
+        };
+        Ok(match config.swiglu {
+            false => Self::Gelu([linear("fc1", width, hidden)?, linear("fc2", hidden, width)?]),
+            true => Self::SwiGlu([linear("w12", width, 2 * hidden)?, linear("w3", hidden, width)?]),
+        })
+    }
+
+    fn compile(&self, pack: bool) -> Result<Self> {
+        let both = |[first, last]: &[TokenLinear; 2]| {
+            Ok::<_, TorchError>([first.compile(pack)?, last.compile(pack)?])
+        };
+        Ok(match self {
+            Self::Gelu(layers) => Self::Gelu(both(layers)?),
+            Self::SwiGlu(layers) => Self::SwiGlu(both(layers)?),
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Gelu([fc1, fc2]) => fc2.forward(&fc1.forward(x)?.f_gelu("tanh")?),
+            Self::SwiGlu([w12, w3]) => {
+                let both = w12.forward(x)?;
+                let half = both.size().last().copied().unwrap_or(0) / 2;
+                let gate = both.f_narrow(-1, 0, half)?.f_silu()?;
+                w3.forward(&gate.f_mul(&both.f_narrow(-1, half, half)?)?)
+            }
+        }
+    }
+}
+
+/// Self-attention of a block.
+#[derive(Debug, Clone)]
+struct TokenAttention {
+    /// Of the queries and of the keys, over the channels of a head.
+    norms: Option<[TokenNorm; 2]>,
+    rotary: Option<RotaryEmbedding>,
     qkv: TokenLinear,
     proj: TokenLinear,
-    mlp: [TokenLinear; 2],
     heads: i64,
 }
 
-impl DitBlock {
-    pub fn new(scope: &mut Scope, config: &DitConfig) -> Result<Self> {
-        let (width, hidden) = (config.features, config.hidden());
-        let mut linear = |group: &str, name: &str, inputs, outputs| {
-            let scope = &mut scope.sub(group);
-            Ok::<_, TorchError>(TokenLinear::Trained(Linear::in_torso(
-                &mut scope.sub(name),
-                inputs,
-                outputs,
-            )?))
+impl TokenAttention {
+    fn new(scope: &mut Scope, config: &DitConfig, rotary: Option<RotaryEmbedding>) -> Result<Self> {
+        let (width, heads) = (config.features, config.heads);
+        let mut norm = |key: &str| TokenNorm::rms(&mut scope.sub(key), width / heads);
+        let norms = match config.qk_norm {
+            true => Some([norm("q_norm")?, norm("k_norm")?]),
+            false => None,
         };
-        let qkv = linear("attn", "qkv", width, 3 * width)?;
-        let proj = linear("attn", "proj", width, width)?;
-        let mlp = [linear("mlp", "fc1", width, hidden)?, linear("mlp", "fc2", hidden, width)?];
-        let modulation = AdaLn::new(scope, width)?;
-        Ok(Self { modulation, qkv, proj, mlp, heads: config.heads })
+        let mut linear = |name: &str, outputs| {
+            let linear = Linear::in_torso(&mut scope.sub(name), width, outputs)?;
+            Ok::<_, TorchError>(TokenLinear::Trained(linear))
+        };
+        let (qkv, proj) = (linear("qkv", 3 * width)?, linear("proj", width)?);
+        Ok(Self { norms, rotary, qkv, proj, heads })
+    }
+
+    fn compile(&self, pack: bool) -> Result<Self> {
+        let norms = match &self.norms {
+            Some([q, k]) => Some([q.detached()?, k.detached()?]),
+            None => None,
+        };
+        let (qkv, proj) = (self.qkv.compile(pack)?, self.proj.compile(pack)?);
+        Ok(Self { norms, rotary: self.rotary.clone(), qkv, proj, heads: self.heads })
+    }
+
+    /// [B, T, D] → [B, T, D]
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let [mut q, mut k, v] = HeadOrder::PartsFirst.split(&self.qkv.forward(x)?, self.heads)?;
+        if let Some([q_norm, k_norm]) = &self.norms {
+            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+        }
+        if let Some(rotary) = &self.rotary {
+            (q, k) = (rotary.forward(&q)?, rotary.forward(&k)?);
+        }
+        let h = attend(&q, &k, &v)?; // [B, heads, T, D/heads]
+        self.proj.forward(&h.f_transpose(1, 2)?.f_flatten(2, 3)?)
+    }
+}
+
+/// The block of DiT (Peebles & Xie 2023, figure 3): self-attention and an MLP, each behind a modulated norm and a
+/// gate that starts at 0.
+#[derive(Debug, Clone)]
+pub(super) struct DitBlock {
+    modulation: AdaLn<6>,
+    norms: [TokenNorm; 2],
+    attention: TokenAttention,
+    mlp: TokenMlp,
+}
+
+impl DitBlock {
+    /// - rotary: the positions of its tokens, for a network with rotary positions
+    pub fn new(
+        scope: &mut Scope,
+        config: &DitConfig,
+        rotary: Option<RotaryEmbedding>,
+    ) -> Result<Self> {
+        let norm1 = token_norm(scope, "norm1", config)?;
+        let attention = TokenAttention::new(&mut scope.sub("attn"), config, rotary)?;
+        let norm2 = token_norm(scope, "norm2", config)?;
+        let mlp = TokenMlp::new(&mut scope.sub("mlp"), config)?;
+        let modulation = AdaLn::new(scope, config.features)?;
+        Ok(Self { modulation, norms: [norm1, norm2], attention, mlp })
     }
 
     /// Compiles the block for inference; its projection of the embedding moves to those of all blocks.
     pub fn compile(&self, features: i64, all: &mut Projections, pack: bool) -> Result<Self> {
-        let [fc1, fc2] = &self.mlp;
+        let [norm1, norm2] = &self.norms;
         Ok(Self {
             modulation: self.modulation.compile(features, all),
-            qkv: self.qkv.compile(pack)?,
-            proj: self.proj.compile(pack)?,
-            mlp: [fc1.compile(pack)?, fc2.compile(pack)?],
-            heads: self.heads,
+            norms: [norm1.detached()?, norm2.detached()?],
+            attention: self.attention.compile(pack)?,
+            mlp: self.mlp.compile(pack)?,
         })
-    }
-
-    fn attend(&self, x: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = HeadOrder::PartsFirst.split(&self.qkv.forward(x)?, self.heads)?;
-        let h = attend(&q, &k, &v)?; // [B, heads, T, D/heads]
-        self.proj.forward(&h.f_transpose(1, 2)?.f_flatten(2, 3)?)
-    }
-
-    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
-        let [fc1, fc2] = &self.mlp;
-        fc2.forward(&fc1.forward(x)?.f_gelu("tanh")?)
     }
 }
 
@@ -146,8 +233,10 @@ impl Block for DitBlock {
         let gated = |x: &Tensor, gate: &Tensor, h: Tensor| -> Result<Tensor> {
             Ok(x.f_add(&h.f_mul(&gate.f_to_kind(x.kind())?)?)?)
         };
-        let x = gated(x, &gate, self.attend(&modulated_layer_norm(x, &shift, &scale)?)?)?;
-        let h = self.mlp(&modulated_layer_norm(&x, &mlp_shift, &mlp_scale)?)?;
+        let [norm1, norm2] = &self.norms;
+        let h = self.attention.forward(&norm1.modulated(x, &shift, &scale)?)?;
+        let x = gated(x, &gate, h)?;
+        let h = self.mlp.forward(&norm2.modulated(&x, &mlp_shift, &mlp_scale)?)?;
         gated(&x, &mlp_gate, h)
     }
 }

@@ -3,20 +3,20 @@
 use inkdrop_nn::{
     Activation, Block, BlockConditioning, Checkpointed, ClassIds, CompileOptions, CompiledConv,
     Conditioning, Conv, ConvConfig, Convolution, Embedding, EmbeddingCache, Init, Linear, Mlp,
-    Mode, Network, NetworkError, Params, Scope, TrainableNetwork, Weight, compiled_activations,
-    modulated_layer_norm, position_embedding_2d, timestep_embedding,
+    Mode, Network, NetworkError, Params, RotaryEmbedding, Scope, TokenNorm, TrainableNetwork,
+    Weight, compiled_activations, position_embedding_2d, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
 
 use super::DitConfig;
-use super::block::{AdaLn, DitBlock, Projections, TokenLinear};
+use super::block::{AdaLn, DitBlock, Projections, TokenLinear, token_norm};
 use crate::BuildError;
 
 /// Number of sinusoids of the timestep.
 const SINUSOIDS: i64 = 256;
 
-/// DiT, the diffusion transformer (Peebles & Xie 2023), family `dit`.
+/// DiT, the diffusion transformer (Peebles & Xie 2023), family `dit`. JiT (Li & He 2025) is the same with other options.
 ///
 /// It takes x `[B, C, H, W]` of its own size and t `[B]`.
 ///
@@ -64,28 +64,91 @@ impl Dit {
         let positions = position_embedding_2d(config.features, config.grid())?;
         let positions = positions.f_unsqueeze(0).map_err(TorchError::from)?;
         let positions = scope.constant("pos_embed", &positions)?;
-        let patches = ConvConfig::patches(config.channels, config.features, config.patch);
-        let patches = Conv::new(&mut scope.sub("x_embedder").sub("proj"), patches)?;
+        let context = ContextTokens::new(scope, config)?;
+        let patches = patch_embedding(&mut scope.sub("x_embedder"), config)?;
         let embedding = EmbeddingLayers::new(scope, config)?;
+        let at = (scope.full_kind(), positions.device());
+        let rotary = |tokens| {
+            let width = config.features / config.heads;
+            RotaryEmbedding::new(width, config.grid(), tokens, at)
+        };
+        let rotary = match config.rotary {
+            true => Some([rotary(0)?, rotary(config.in_context_len)?]),
+            false => None,
+        };
         let blocks = (0..config.depth).map(|number| {
-            let build = |scope: &mut Scope| DitBlock::new(scope, config);
+            let later = usize::from(number >= config.in_context_start);
+            let rotary = rotary.as_ref().map(|both| both[later].clone());
+            let build = |scope: &mut Scope| DitBlock::new(scope, config, rotary);
             let scope = &mut scope.sub("blocks");
             Checkpointed::new(&mut scope.sub(number), config.checkpoint, build)
         });
         let blocks = blocks.collect::<Result<_>>()?;
         let last = &mut scope.sub("final_layer");
+        let norm = token_norm(last, "norm_final", config)?;
         let values = config.patch * config.patch * config.outputs;
         let linear = Linear::new_zero(&mut last.sub("linear"), config.features, values)?;
         let linear = TokenLinear::Trained(linear);
         let modulation = AdaLn::new(last, config.features)?;
         params.initialize(initialization)?;
         let config = config.clone();
-        let body = Body { config, patches, positions, blocks, linear, modulation, dtypes };
+        let body =
+            Body { config, patches, positions, context, blocks, norm, linear, modulation, dtypes };
         Ok(Self { embedding, body, params })
     }
 }
 
-/// Standard deviation of the class vectors and of the layers of the timestep.
+/// The maps from a patch to a token, one after the other: one map, or two through a bottleneck (Li & He 2025, section 4.3).
+fn patch_embedding(scope: &mut Scope, config: &DitConfig) -> Result<Vec<Conv>> {
+    let DitConfig { channels, features, patch, .. } = *config;
+    let Some(bottleneck) = config.bottleneck else {
+        let proj = ConvConfig::patches(channels, features, patch);
+        return Ok(vec![Conv::new(&mut scope.sub("proj"), proj)?]);
+    };
+    let proj1 = ConvConfig { bias: false, ..ConvConfig::patches(channels, bottleneck, patch) };
+    let proj1 = Conv::new(&mut scope.sub("proj1"), proj1)?;
+    let proj2 = ConvConfig::same(bottleneck, features, 1);
+    Ok(vec![proj1, Conv::new(&mut scope.sub("proj2"), proj2)?])
+}
+
+/// Tokens of the class, which come before those of the image from one block on (Li & He 2025, section 4.4): the class
+/// vector, repeated, each with a trained position.
+#[derive(Debug)]
+struct ContextTokens {
+    /// [1, L, D]
+    positions: Weight,
+    /// Number of the first block that receives them.
+    start: usize,
+}
+
+impl ContextTokens {
+    fn new(scope: &mut Scope, config: &DitConfig) -> Result<Option<Self>> {
+        let (length, start) = (config.in_context_len, config.in_context_start as usize);
+        if length == 0 {
+            return Ok(None);
+        }
+        let init = Init::ScaledNormal(EMBEDDING_STD);
+        let positions = scope.weight("in_context_posemb", &[1, length, config.features], init)?;
+        Ok(Some(Self { positions, start }))
+    }
+
+    fn detached(&self) -> Result<Self> {
+        Ok(Self { positions: self.positions.detached()?, start: self.start })
+    }
+
+    /// The tokens of the class, then h.
+    ///
+    /// - h: [B, T, D]; returns [B, L + T, D]
+    /// - class: [B, D], or [1, D] for all images
+    fn prepend(&self, h: &Tensor, class: Option<&Tensor>) -> Result<Tensor> {
+        let missing = || TorchError::message("the tokens were given no class vector".to_string());
+        let tokens = class.ok_or_else(missing)?.f_unsqueeze(1)?.f_add(&self.positions)?;
+        let tokens = tokens.f_expand([h.size()[0], -1, -1], false)?.f_to_kind(h.kind())?;
+        Ok(Tensor::f_cat(&[&tokens, h], 1)?)
+    }
+}
+
+/// Standard deviation of the class vectors, their positions, and the layers of the timestep.
 const EMBEDDING_STD: f64 = 0.02;
 
 /// Xavier's uniform weights, small normal ones in the embeddings, and zeros where a block or the output starts from
@@ -96,9 +159,11 @@ fn initialization(name: &str, shape: &[i64]) -> Init {
         || name.starts_with("final_layer.linear.");
     match name {
         _ if zero => Init::Constant(0.0),
+        "in_context_posemb" => Init::ScaledNormal(EMBEDDING_STD),
         _ if name.starts_with("t_embedder.") || name.starts_with("y_embedder.") => {
             Init::ScaledNormal(EMBEDDING_STD)
         }
+        _ if shape.len() == 1 => Init::Constant(1.0), // the factors of a norm
         _ => {
             let inputs: i64 = shape[1..].iter().product();
             Init::Uniform((6.0 / (shape[0] + inputs) as f64).sqrt())
@@ -127,16 +192,19 @@ impl EmbeddingLayers {
         Ok(Self { time, classes, kind: scope.full_kind() })
     }
 
-    /// The activated embedding, [B, D].
+    /// The activated embedding, [B, D], and the class vector alone, [B, D].
     ///
     /// - t: `[B]`; class_ids: `[B]` in i64, of which the last one is no class
-    fn forward(&self, t: &Tensor, class_ids: Option<&Tensor>) -> Result<Tensor> {
+    fn forward(&self, t: &Tensor, class_ids: Option<&Tensor>) -> Result<Embedded> {
         let sinusoids = timestep_embedding(t, SINUSOIDS, 10_000.0)?.f_to_kind(self.kind)?;
         let mut embedding = self.time.forward(&sinusoids)?;
+        let mut class = None;
         if let (Some(table), Some(ids)) = (&self.classes, class_ids) {
-            embedding = embedding.f_add(&table.forward(ids)?)?;
+            let vector = table.forward(ids)?;
+            embedding = embedding.f_add(&vector)?;
+            class = Some(vector);
         }
-        Ok(embedding.f_silu()?)
+        Ok(Embedded { activated: embedding.f_silu()?, class })
     }
 
     fn detached(&self) -> Result<Self> {
@@ -148,14 +216,24 @@ impl EmbeddingLayers {
     }
 }
 
+/// Embedding of the time and class of each image.
+struct Embedded {
+    /// Of both, [B, D].
+    activated: Tensor,
+    /// Of the class, [B, D].
+    class: Option<Tensor>,
+}
+
 /// From the image to tokens, through the blocks, and back.
 #[derive(Debug)]
 struct Body<B: Block, C: Convolution> {
     config: DitConfig,
-    patches: C,
+    patches: Vec<C>,
     /// [1, T, D]
     positions: Weight,
+    context: Option<ContextTokens>,
     blocks: Vec<B>,
+    norm: TokenNorm,
     linear: TokenLinear,
     modulation: AdaLn<2>,
     /// Mixed precision: dtype of the blocks (the torso), and of the last layer.
@@ -180,16 +258,34 @@ impl<B: Block, C: Convolution> Body<B, C> {
     }
 
     /// [B, C, H, W] → [B, C', H, W]
-    fn forward(&self, x: &Tensor, conditioning: &BlockConditioning, mode: Mode) -> Result<Tensor> {
+    ///
+    /// - class: the class vectors, [B, D], or [1, D] for all images
+    fn forward(
+        &self,
+        x: &Tensor,
+        conditioning: &BlockConditioning,
+        class: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let [torso, full] = self.dtypes;
-        let h = self.patches.forward(&x.f_to_kind(torso)?)?; // [B, D, H/p, W/p]
+        let mut h = x.f_to_kind(torso)?;
+        for map in &self.patches {
+            h = map.forward(&h)?; // [B, D, H/p, W/p]
+        }
         let h = h.f_flatten(2, -1)?.f_transpose(1, 2)?; // [B, T, D]
         let mut h = h.f_to_kind(full)?.f_add(&self.positions)?.f_to_kind(torso)?;
-        for block in &self.blocks {
+        for (number, block) in self.blocks.iter().enumerate() {
+            if let Some(context) = self.context.as_ref().filter(|tokens| tokens.start == number) {
+                h = context.prepend(&h, class)?;
+            }
             h = block.forward(&h, conditioning, mode)?;
         }
+        if let Some(context) = &self.context {
+            let length = context.positions.size()[1];
+            h = h.f_narrow(1, length, h.size()[1] - length)?;
+        }
         let [shift, scale] = self.modulation.vectors(conditioning)?;
-        let h = modulated_layer_norm(&h.f_to_kind(full)?, &shift, &scale)?;
+        let h = self.norm.modulated(&h.f_to_kind(full)?, &shift, &scale)?;
         self.image(&self.linear.forward(&h)?)
     }
 
@@ -214,8 +310,9 @@ impl TrainableNetwork for Dit {
     ) -> std::result::Result<Tensor, NetworkError> {
         self.body.check(x, t, conditioning)?;
         let ids = conditioning.classes.as_ref().map(ClassIds::tensor);
-        let block = BlockConditioning::embedding(self.embedding.forward(t, ids)?);
-        Ok(self.body.forward(x, &block, mode)?)
+        let Embedded { activated, class } = self.embedding.forward(t, ids)?;
+        let block = BlockConditioning::embedding(activated);
+        Ok(self.body.forward(x, &block, class.as_ref(), mode)?)
     }
 
     fn params(&self) -> &Params {
@@ -248,19 +345,29 @@ impl CompiledDit {
         let mut all = Projections::default();
         let body = network.body.compile(&mut all, options.pack)?;
         let projection = Linear::concat(&all.layers.iter().collect::<Vec<_>>())?;
+        let tokens = body.context.is_some();
         let rows = |t: &Tensor, ids: Option<&Tensor>| {
-            Ok(Some(projection.forward(&embedding.forward(t, ids)?)?))
+            rows(&projection, embedding.forward(t, ids)?, tokens).map(Some)
         };
         let classes = body.config.inputs().classes;
         let cache = EmbeddingCache::new(options, classes, device, rows)?;
         Ok(Self { embedding, projection, cache, body, device })
     }
 
-    /// The modulation of all blocks: one row for all images if they share time and class.
+    /// The [`rows`] of a pass: one for all images if they share time and class.
     fn rows(&self, t: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
         EmbeddingCache::embed(self.cache.as_ref(), (t, conditioning), Ok, |t, _, ids| {
-            self.projection.forward(&self.embedding.forward(t, ids)?)
+            rows(&self.projection, self.embedding.forward(t, ids)?, self.body.context.is_some())
         })
+    }
+}
+
+/// The modulation of all blocks, followed by the class vector for a network with tokens of the class.
+fn rows(projection: &Linear, embedded: Embedded, tokens: bool) -> Result<Tensor> {
+    let rows = projection.forward(&embedded.activated)?;
+    match embedded.class.filter(|_| tokens) {
+        Some(class) => Ok(Tensor::f_cat(&[rows, class], 1)?),
+        None => Ok(rows),
     }
 }
 
@@ -273,9 +380,13 @@ impl Network for CompiledDit {
         conditioning: &Conditioning,
     ) -> std::result::Result<Tensor, NetworkError> {
         self.body.check(x, t, conditioning)?;
-        let modulation = Some(self.rows(t, conditioning)?);
-        let block = BlockConditioning { modulation, ..BlockConditioning::default() };
-        Ok(self.body.forward(x, &block, Mode::Eval)?)
+        let rows = self.rows(t, conditioning)?;
+        let width = self.body.config.features;
+        let last = |rows: &Tensor| rows.f_narrow(1, rows.size()[1] - width, width);
+        let class = self.body.context.as_ref().map(|_| last(&rows));
+        let class = class.transpose().map_err(TorchError::from)?;
+        let block = BlockConditioning { modulation: Some(rows), ..BlockConditioning::default() };
+        Ok(self.body.forward(x, &block, class.as_ref(), Mode::Eval)?)
     }
 
     fn device(&self) -> Device {
@@ -296,9 +407,11 @@ impl Body<Checkpointed<DitBlock>, Conv> {
         let blocks = self.blocks.iter().map(block).collect::<Result<_>>()?;
         Ok(Body {
             config: self.config.clone(),
-            patches: self.patches.compile(pack)?,
+            patches: self.patches.iter().map(|map| map.compile(pack)).collect::<Result<_>>()?,
             positions: self.positions.clone(),
+            context: self.context.as_ref().map(ContextTokens::detached).transpose()?,
             blocks,
+            norm: self.norm.detached()?,
             linear: self.linear.compile(pack)?,
             modulation: self.modulation.compile(features, all),
             dtypes: [activations, full],

@@ -8,7 +8,7 @@ use inkdrop_unet::{
     Unet2dConfig,
 };
 
-use crate::support::{build, ddpm, dit, edm, edm2, improved, inputs, lucid, stir, unet2d};
+use crate::support::{build, ddpm, dit, edm, edm2, improved, inputs, jit, lucid, stir, unet2d};
 
 /// Output, gradients and buffers after one pass there and back.
 fn run(config: &ModelConfig, mode: Mode) -> Vec<(String, Tensor)> {
@@ -53,6 +53,7 @@ fn gradients_are_bit_equal_in_every_family_with_dropout_on() {
         }),
         both(|checkpoint| ModelConfig::Edm(EdmConfig { checkpoint, dropout: 0.2, ..edm() })),
         both(|checkpoint| ModelConfig::Dit(DitConfig { checkpoint, ..dit() })),
+        both(|checkpoint| ModelConfig::Dit(DitConfig { checkpoint, ..jit() })),
         both(|checkpoint| {
             ModelConfig::Edm2(Edm2Config { checkpoint, dropout: 0.2, logvar: None, ..edm2() })
         }),

@@ -99,6 +99,11 @@ fn fields_of_dit_that_cannot_be_are_named() {
         (DitConfig { classes: Some(0), ..base() }, "classes 0"),
         (DitConfig { size: i64::MAX, ..base() }, "size 92233"),
         (DitConfig { outputs: 0, ..base() }, "outputs 0"),
+        (DitConfig { rotary: true, heads: 4, ..base() }, "heads 4 leave 6 channels a head"),
+        (DitConfig { bottleneck: Some(0), ..base() }, "bottleneck 0"),
+        (DitConfig { in_context_len: -1, ..base() }, "in_context_len -1"),
+        (DitConfig { in_context_len: 2, ..base() }, "in_context_len 2 needs `classes`"),
+        (DitConfig { in_context_start: 2, ..base() }, "in_context_start 2"),
     ] {
         let error = ModelConfig::Dit(config).plan().unwrap_err().to_string();
         assert!(error.starts_with(field), "{error}");

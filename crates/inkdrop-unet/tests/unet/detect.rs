@@ -52,6 +52,7 @@ fn presets_are_recognised() {
         "lucid",
         "lucid_classes",
         "dit_s2",
+        "jit_b16",
         "dit_sprites",
     ] {
         let config = ModelConfig::preset(name).unwrap();

@@ -1,4 +1,4 @@
-//! DiT against its equations written out with loops over numbers.
+//! DiT and JiT against their equations written out with loops over numbers.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use inkdrop_nn::{ClassIds, CompileOptions, Conditioning, Mode, Network, Trainabl
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_unet::{Dit, DitConfig};
 
-use super::support::{F32, dit, stir};
+use super::support::{F32, dit, jit, stir};
 
 type Rows = Vec<Vec<f64>>;
 
-/// The weights by name, in C order, with the equations of Peebles & Xie 2023 on them.
+/// The weights by name, in C order, with the equations of Peebles & Xie 2023 and Li & He 2025 on them.
 struct Reference {
     config: DitConfig,
     weights: BTreeMap<String, Vec<f64>>,
@@ -27,11 +27,55 @@ impl Reference {
     }
 
     fn linear(&self, name: &str, x: &[f64]) -> Vec<f64> {
-        let (weight, bias) =
-            (&self.weights[&format!("{name}.weight")], &self.weights[&format!("{name}.bias")]);
+        let weight = &self.weights[&format!("{name}.weight")];
+        let none = vec![0.0; weight.len() / x.len()];
+        let bias = self.weights.get(&format!("{name}.bias")).unwrap_or(&none);
         let row =
             |(row, bias): (&[f64], &f64)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + bias;
         weight.chunks(x.len()).zip(bias).map(row).collect()
+    }
+
+    /// Zhang & Sennrich 2019, eq. 4.
+    fn rms(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        let mean_square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let factors = &self.weights[&format!("{name}.weight")];
+        x.iter().zip(factors).map(|(x, g)| g * x / (mean_square + 1e-6).sqrt()).collect()
+    }
+
+    fn modulated(&self, name: &str, x: &[f64], shift: &[f64], scale: &[f64]) -> Vec<f64> {
+        let x = if self.config.rms_norm { self.rms(name, x) } else { layer_norm(x) };
+        x.iter().zip(scale).zip(shift).map(|((x, s), b)| x * (1.0 + s) + b).collect()
+    }
+
+    fn class(&self, class: usize) -> &[f64] {
+        let width = self.config.features as usize;
+        &self.weights["y_embedder.embedding_table.weight"][class * width..][..width]
+    }
+
+    /// Channels 2i and 2i + 1 turned by a token's row, or its column in the second half; tokens of the class are not.
+    fn rotated(&self, x: &[f64], token: usize, context: usize) -> Vec<f64> {
+        let Some(place) = token.checked_sub(context) else { return x.to_vec() };
+        let (grid, half) = ((self.config.size / self.config.patch) as usize, x.len() / 2);
+        let mut out = Vec::new();
+        for (at, pair) in x.chunks(2).enumerate() {
+            let channel = 2 * at;
+            let position = if channel < half { place / grid } else { place % grid };
+            let angle = position as f64 * 10_000f64.powf(-((channel % half) as f64) / half as f64);
+            out.push(pair[0] * angle.cos() - pair[1] * angle.sin());
+            out.push(pair[0] * angle.sin() + pair[1] * angle.cos());
+        }
+        out
+    }
+
+    fn mlp(&self, name: &str, x: &[f64]) -> Vec<f64> {
+        if !self.config.swiglu {
+            let hidden = self.linear(&format!("{name}.fc1"), x).into_iter().map(gelu);
+            return self.linear(&format!("{name}.fc2"), &hidden.collect::<Vec<_>>());
+        }
+        let both = self.linear(&format!("{name}.w12"), x);
+        let (gate, up) = both.split_at(both.len() / 2);
+        let hidden = gate.iter().zip(up).map(|(&gate, up)| silu(gate) * up);
+        self.linear(&format!("{name}.w3"), &hidden.collect::<Vec<_>>())
     }
 
     fn embedding(&self, t: f64, class: Option<usize>) -> Vec<f64> {
@@ -42,9 +86,7 @@ impl Reference {
         let hidden = self.linear("t_embedder.mlp.0", &sinusoids).into_iter().map(silu);
         let mut sum = self.linear("t_embedder.mlp.2", &hidden.collect::<Vec<_>>());
         if let Some(class) = class {
-            let table = &self.weights["y_embedder.embedding_table.weight"];
-            let width = sum.len();
-            sum.iter_mut().zip(&table[class * width..]).for_each(|(sum, row)| *sum += row);
+            sum.iter_mut().zip(self.class(class)).for_each(|(sum, row)| *sum += row);
         }
         sum.into_iter().map(silu).collect()
     }
@@ -75,23 +117,37 @@ impl Reference {
                 }
             }
             let position = self.position(column, row);
-            let token = self.linear("x_embedder.proj", &pixels);
+            let token = match self.config.bottleneck {
+                None => self.linear("x_embedder.proj", &pixels),
+                Some(_) => {
+                    self.linear("x_embedder.proj2", &self.linear("x_embedder.proj1", &pixels))
+                }
+            };
             tokens.push(token.iter().zip(position).map(|(a, b)| a + b).collect());
         }
         tokens
     }
 
-    fn attend(&self, name: &str, tokens: &Rows) -> Rows {
+    /// - context: number of tokens of the class before those of the image
+    fn attend(&self, name: &str, tokens: &Rows, context: usize) -> Rows {
         let width = self.config.features as usize;
         let (heads, head) = (self.config.heads as usize, width / self.config.heads as usize);
         let qkv: Rows = tokens.iter().map(|x| self.linear(&format!("{name}.qkv"), x)).collect();
-        let part =
-            |token: usize, part: usize, h: usize| &qkv[token][part * width + h * head..][..head];
+        let part = |token: usize, part: usize, h: usize| {
+            let mut x = qkv[token][part * width + h * head..][..head].to_vec();
+            if part < 2 && self.config.qk_norm {
+                x = self.rms(&format!("{name}.{}_norm", ["q", "k"][part]), &x);
+            }
+            if part < 2 && self.config.rotary {
+                x = self.rotated(&x, token, context);
+            }
+            x
+        };
         let mut out = vec![vec![0.0; width]; tokens.len()];
         for (query, h) in (0..tokens.len()).flat_map(|q| (0..heads).map(move |h| (q, h))) {
             let dot = |key| {
                 let (q, k) = (part(query, 0, h), part(key, 1, h));
-                (q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() / (head as f64).sqrt()).exp()
+                (q.iter().zip(&k).map(|(q, k)| q * k).sum::<f64>() / (head as f64).sqrt()).exp()
             };
             let weights: Vec<f64> = (0..tokens.len()).map(dot).collect();
             let sum: f64 = weights.iter().sum();
@@ -108,24 +164,33 @@ impl Reference {
     fn forward(&self, x: &[f64], t: f64, class: Option<usize>) -> Vec<f64> {
         let (width, condition) = (self.config.features as usize, self.embedding(t, class));
         let mut tokens = self.tokens(x);
-        for block in (0..self.config.depth).map(|number| format!("blocks.{number}")) {
+        let mut context = 0;
+        for number in 0..self.config.depth {
+            let block = format!("blocks.{number}");
+            if number == self.config.in_context_start && self.config.in_context_len > 0 {
+                let class = self.class(class.unwrap());
+                let positions = self.weights["in_context_posemb"].chunks(width);
+                let sum = |place: &[f64]| class.iter().zip(place).map(|(a, b)| a + b).collect();
+                context = positions.len();
+                tokens.splice(0..0, positions.map(sum).collect::<Rows>());
+            }
             let rows = self.linear(&format!("{block}.adaLN_modulation.1"), &condition);
             let parts: Vec<&[f64]> = rows.chunks(width).collect();
-            let h: Rows = tokens.iter().map(|x| modulated(x, parts[0], parts[1])).collect();
-            let h = self.attend(&format!("{block}.attn"), &h);
-            add(&mut tokens, &h, parts[2]);
-            let mlp = |x: &Vec<f64>| {
-                let x = modulated(x, parts[3], parts[4]);
-                let hidden = self.linear(&format!("{block}.mlp.fc1"), &x).into_iter().map(gelu);
-                self.linear(&format!("{block}.mlp.fc2"), &hidden.collect::<Vec<_>>())
+            let norm = |name: &str, x: &[f64], at: usize| {
+                self.modulated(&format!("{block}.{name}"), x, parts[at], parts[at + 1])
             };
+            let h: Rows = tokens.iter().map(|x| norm("norm1", x, 0)).collect();
+            let h = self.attend(&format!("{block}.attn"), &h, context);
+            add(&mut tokens, &h, parts[2]);
+            let mlp = |x: &Vec<f64>| self.mlp(&format!("{block}.mlp"), &norm("norm2", x, 3));
             let h: Rows = tokens.iter().map(mlp).collect();
             add(&mut tokens, &h, parts[5]);
         }
         let rows = self.linear("final_layer.adaLN_modulation.1", &condition);
         let (shift, scale) = rows.split_at(width);
-        let last = |x: &Vec<f64>| self.linear("final_layer.linear", &modulated(x, shift, scale));
-        self.image(&tokens.iter().map(last).collect())
+        let norm = |x: &[f64]| self.modulated("final_layer.norm_final", x, shift, scale);
+        let last = |x: &Vec<f64>| self.linear("final_layer.linear", &norm(x));
+        self.image(&tokens[context..].iter().map(last).collect())
     }
 
     fn image(&self, tokens: &Rows) -> Vec<f64> {
@@ -150,12 +215,11 @@ fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
 }
 
-fn modulated(x: &[f64], shift: &[f64], scale: &[f64]) -> Vec<f64> {
+fn layer_norm(x: &[f64]) -> Vec<f64> {
     let count = x.len() as f64;
     let mean = x.iter().sum::<f64>() / count;
     let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-    let unit = |x: &f64| (x - mean) / (variance + 1e-6).sqrt();
-    x.iter().zip(scale).zip(shift).map(|((x, s), b)| unit(x) * (1.0 + s) + b).collect()
+    x.iter().map(|x| (x - mean) / (variance + 1e-6).sqrt()).collect()
 }
 
 fn add(tokens: &mut Rows, h: &Rows, gate: &[f64]) {
@@ -171,6 +235,13 @@ fn the_network_is_its_equations() {
         dit(),
         DitConfig { classes: Some(5), outputs: 6, ..dit() },
         DitConfig { patch: 4, channels: 1, outputs: 1, mlp_ratio: 2.5, heads: 2, ..dit() },
+        DitConfig { rms_norm: true, ..dit() },
+        DitConfig { qk_norm: true, ..dit() },
+        DitConfig { rotary: true, ..dit() },
+        DitConfig { swiglu: true, mlp_ratio: 2.7, ..dit() },
+        DitConfig { bottleneck: Some(5), ..dit() },
+        DitConfig { classes: Some(5), in_context_len: 2, ..dit() },
+        jit(),
     ] {
         let network = config.build(Kind::Double, Device::Cpu).unwrap();
         stir(&network);
@@ -240,6 +311,83 @@ fn it_starts_from_nothing() {
         let starts_at_zero =
             ["bias", "adaLN", "final_layer"].iter().any(|part| param.name.contains(part));
         assert_eq!(zero, starts_at_zero, "{}", param.name);
+    }
+}
+
+#[test]
+fn keys_of_jit_are_those_of_its_original() {
+    let network = DitConfig { depth: 1, in_context_start: 0, ..jit() }
+        .build(Kind::Float, Device::Cpu)
+        .unwrap();
+    let mut names: Vec<&str> = network.params().names().collect();
+    names.sort_unstable();
+    let mut expected = vec!["pos_embed".to_string(), "in_context_posemb".to_string()];
+    for layer in [
+        "x_embedder.proj1",
+        "y_embedder.embedding_table",
+        "blocks.0.norm1",
+        "blocks.0.norm2",
+        "blocks.0.attn.q_norm",
+        "blocks.0.attn.k_norm",
+        "final_layer.norm_final",
+    ] {
+        expected.push(format!("{layer}.weight"));
+    }
+    for layer in [
+        "x_embedder.proj2",
+        "t_embedder.mlp.0",
+        "t_embedder.mlp.2",
+        "blocks.0.attn.qkv",
+        "blocks.0.attn.proj",
+        "blocks.0.mlp.w12",
+        "blocks.0.mlp.w3",
+        "blocks.0.adaLN_modulation.1",
+        "final_layer.linear",
+        "final_layer.adaLN_modulation.1",
+    ] {
+        expected.extend(["weight", "bias"].map(|name| format!("{layer}.{name}")));
+    }
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for param in network.params().trained() {
+        let one = param.tensor.eq_tensor(&param.tensor.ones_like()).all().int64_value(&[]) == 1;
+        assert_eq!(one, param.name.contains("norm"), "{}", param.name);
+    }
+}
+
+/// The gradients of all weights by finite differences along a direction, with every option on.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    for config in [dit(), jit(), DitConfig { checkpoint: true, ..jit() }] {
+        let network = config.build(Kind::Double, Device::Cpu).unwrap();
+        stir(&network);
+        let x = Tensor::randn([2, 3, 16, 16], (Kind::Double, Device::Cpu));
+        let t = Tensor::from_slice(&[3.0f64, 700.0]);
+        let classes = config.classes.map(|_| ClassIds::new(&[2, 5], Device::Cpu).unwrap());
+        let conditioning = Conditioning { classes, ..Conditioning::none() };
+        let loss = || {
+            let out = network.forward_mode(&x, &t, &conditioning, Mode::Train).unwrap();
+            out.sin().sum(Kind::Double)
+        };
+        loss().backward();
+        for param in network.params().trained() {
+            let direction = Tensor::randn_like(&param.tensor);
+            let slope = (param.tensor.grad() * &direction).sum(Kind::Double).double_value(&[]);
+            let _guard = no_grad_guard();
+            let moved = |by: f64| {
+                let _ = param.tensor.shallow_clone().f_add_(&(&direction * by)).unwrap();
+                let value = loss().double_value(&[]);
+                let _ = param.tensor.shallow_clone().f_sub_(&(&direction * by)).unwrap();
+                value
+            };
+            let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            let scale = 1.0 + slope.abs();
+            assert!(
+                (difference - slope).abs() < 1e-5 * scale,
+                "{}: {difference} {slope}",
+                param.name
+            );
+        }
     }
 }
 

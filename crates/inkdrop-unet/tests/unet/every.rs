@@ -7,7 +7,7 @@ use inkdrop_unet::{
     SongConfig, Unet2dConfig,
 };
 
-use super::support::{ddpm, dit, edm, edm2, improved, lucid, unet2d};
+use super::support::{ddpm, dit, edm, edm2, improved, jit, lucid, unet2d};
 
 /// One of each: every option is on in one of them.
 pub fn all() -> Vec<ModelConfig> {
@@ -125,6 +125,8 @@ pub fn all() -> Vec<ModelConfig> {
         dit(),
         DitConfig { classes: Some(5), outputs: 6, heads: 1, ..dit() },
         DitConfig { patch: 4, channels: 1, outputs: 1, mlp_ratio: 2.5, depth: 1, ..dit() },
+        jit(),
+        DitConfig { rms_norm: true, classes: Some(5), in_context_len: 1, ..dit() },
     ];
     let super_res = ImprovedConfig { outputs: 6, ..super::support::improved() };
     let context = ContextConfig { features: 8, ..ContextConfig::sprites() };

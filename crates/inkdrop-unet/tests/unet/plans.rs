@@ -7,7 +7,7 @@ use inkdrop_unet::{
 };
 
 use super::every::all;
-use super::support::{build, ddpm, dit, edm, edm2, improved, inputs, lucid, unet2d};
+use super::support::{build, ddpm, dit, edm, edm2, improved, inputs, jit, lucid, unet2d};
 
 #[test]
 fn the_plan_counts_what_is_built() {
@@ -63,7 +63,8 @@ fn presets_have_the_published_sizes() {
         .iter()
         .filter(|preset| preset.name.starts_with("dit_") && preset.name.ends_with('2'))
         .count();
-    assert_eq!(published.len() + edm.count() + dit, Preset::ALL.len());
+    let jit = Preset::ALL.iter().filter(|preset| preset.name.starts_with("jit_")).count();
+    assert_eq!(published.len() + edm.count() + dit + jit, Preset::ALL.len());
     for (name, millions, gflop) in published {
         let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
         let ours = plan.parameters() as f64 / 1e6;
@@ -152,6 +153,19 @@ fn presets_of_dit_have_the_published_sizes() {
     }
 }
 
+/// Li & He 2025, tables 7 and 10: parameters in millions and GFLOPs, which count multiply-accumulates.
+#[test]
+fn presets_of_jit_have_the_published_sizes() {
+    for (name, millions, products) in
+        [("jit_b16", 131, 25.0), ("jit_l16", 459, 88.0), ("jit_h16", 953, 182.0)]
+    {
+        let plan = ModelConfig::preset(name).unwrap().plan().unwrap();
+        assert_eq!((plan.parameters() as f64 / 1e6).round() as i64, millions, "{name}");
+        let ours = plan.gflop() / 2.0;
+        assert!((ours / products - 1.0).abs() < 0.03, "{name}: {ours}");
+    }
+}
+
 #[test]
 fn work_grows_with_the_image_and_memory_with_the_batch() {
     // Attention alone grows with the square of the places.
@@ -186,6 +200,7 @@ fn checkpointing_keeps_less() {
             ModelConfig::Lucid(LucidConfig { checkpoint: true, ..lucid() }),
         ),
         (ModelConfig::Dit(dit()), ModelConfig::Dit(DitConfig { checkpoint: true, ..dit() })),
+        (ModelConfig::Dit(jit()), ModelConfig::Dit(DitConfig { checkpoint: true, ..jit() })),
         (ModelConfig::Edm(edm()), ModelConfig::Edm(EdmConfig { checkpoint: true, ..edm() })),
         (ModelConfig::Edm2(edm2()), ModelConfig::Edm2(Edm2Config { checkpoint: true, ..edm2() })),
     ] {

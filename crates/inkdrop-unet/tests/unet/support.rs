@@ -38,6 +38,22 @@ pub fn improved() -> ImprovedConfig {
     }
 }
 
+/// DiT with all options of JiT.
+pub fn jit() -> DitConfig {
+    DitConfig {
+        classes: Some(5),
+        patch: 4,
+        rms_norm: true,
+        qk_norm: true,
+        rotary: true,
+        swiglu: true,
+        bottleneck: Some(7),
+        in_context_len: 3,
+        in_context_start: 1,
+        ..dit()
+    }
+}
+
 pub fn dit() -> DitConfig {
     DitConfig { features: 24, depth: 2, heads: 3, classes: None, ..DitConfig::sprites() }
 }
