@@ -23,7 +23,7 @@ pub use condition::{Condition, Conditions, conditioning};
 pub use identity::sha256;
 pub use metadata::{BuildOptions, Classes, Model, ModelMetadata, SHORTCUT, precision};
 pub use overrides::ModelOverrides;
-pub(crate) use resolve::conditioned;
-pub use resolve::{ConfigSource, ResolvedModel, resolve, resolve_process};
+
+pub use resolve::{ConfigSource, ResolvedModel, conditioned, resolve, resolve_process};
 pub use source::Source;
 pub use stored::{MARK, ignored_metadata, stored_metadata};

@@ -214,7 +214,7 @@ fn given(overrides: &ModelOverrides) -> Result<Option<NetworkConfig>> {
     match (&overrides.config, &overrides.flags) {
         (Some(_), Some(_)) => bail!("--config and --flags both define the network: give one"),
         (Some(text), None) => {
-            let ModelSpec { config, preset, sized } = spec::parse(text)?;
+            let ModelSpec { config, preset, sized, .. } = spec::parse(text)?;
             let [_, height, width] = config.image_shape();
             let undetermined = undetermined_size(sized, ImageSize { height, width });
             let origin =
@@ -294,10 +294,7 @@ impl ResolvedModel {
 ///
 /// # Errors
 /// The condition is invalid, or the family takes none.
-pub(crate) fn conditioned(
-    model: &ModelConfig,
-    condition: Option<ImageCondition>,
-) -> Result<ModelConfig> {
+pub fn conditioned(model: &ModelConfig, condition: Option<ImageCondition>) -> Result<ModelConfig> {
     let Some(condition) = condition else { return Ok(model.clone()) };
     let [channels, height, width] = model.image_shape();
     condition.check([height, width])?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use inkdrop_process::ImageCondition;
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig};
 use serde_json::{Map, Value};
 
@@ -19,6 +20,8 @@ pub fn names(text: &str) -> bool {
 pub struct ModelSpec {
     /// The network.
     pub config: ModelConfig,
+    /// The image that it is conditioned on, in the config of a run.
+    pub condition: Option<ImageCondition>,
     /// True if it is a preset.
     pub preset: bool,
     /// True if it sets the image size, which configs of PyTorch programs may omit.
@@ -28,13 +31,23 @@ pub struct ModelSpec {
 /// Parses the name of a preset, or of a .toml or .json file.
 pub fn parse(text: &str) -> Result<ModelSpec> {
     if let Some(config) = ModelConfig::preset(text) {
-        return Ok(ModelSpec { config, preset: true, sized: true });
+        return Ok(ModelSpec { config, condition: None, preset: true, sized: true });
     }
     let table = read_table(text)?.with_context(|| {
         format!("no preset `{text}` (`inkdrop plan --list` shows them); a config file ends in .toml or .json")
     })?;
+    let condition = condition(&table).with_context(|| text.to_string())?;
     let (config, sized) = table_config(table).with_context(|| text.to_string())?;
-    Ok(ModelSpec { config, preset: false, sized })
+    Ok(ModelSpec { config, condition, preset: false, sized })
+}
+
+/// The image condition of the config of a run.
+fn condition(table: &Map<String, Value>) -> Result<Option<ImageCondition>> {
+    let Some(condition) = table.get("condition").filter(|_| table.contains_key("model")) else {
+        return Ok(None);
+    };
+    let read = serde_json::from_value(condition.clone());
+    read.map(Some).map_err(|error| invalid!("condition: {error}"))
 }
 
 /// Parses a table with the keys of inkdrop or of the PyTorch program, or a run config with `model`; the

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop::model::{ModelOverrides, Source, resolve, spec};
+use inkdrop::model::{ModelOverrides, Source, conditioned, resolve, spec};
+use inkdrop::process::ImageCondition;
 use inkdrop::unet::{ImageSize, ModelConfig, Plan, Preset, Stage};
 use serde_json::json;
 
@@ -38,7 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         print_line(&Preset::ALL.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         return Ok(0);
     }
-    let (config, notes) = network(arguments)?;
+    let Described { config, condition, notes } = network(arguments)?;
+    let config = conditioned(&config, condition)?;
     let plan = match arguments.size {
         None => config.plan()?,
         Some(ImageSize { height, width }) => config.plan_at(&[height, width])?,
@@ -50,10 +52,26 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     Ok(0)
 }
 
-/// The network and notes about it.
-fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
+/// A network, the image that it is conditioned on, and notes about it.
+struct Described {
+    config: ModelConfig,
+    condition: Option<ImageCondition>,
+    notes: Vec<String>,
+}
+
+impl Described {
+    fn new(config: ModelConfig, condition: Option<ImageCondition>, mut notes: Vec<String>) -> Self {
+        if let Some(condition) = condition {
+            let channels = condition.channels(config.image_shape()[0]);
+            notes.push(format!("with {channels} channels of its condition ({})", condition.name()));
+        }
+        Self { config, condition, notes }
+    }
+}
+
+fn network(arguments: &Arguments) -> Result<Described> {
     let overrides = &arguments.overrides.overrides();
-    let mut config = match (arguments.network.as_deref(), &overrides.flags) {
+    let (mut config, condition) = match (arguments.network.as_deref(), &overrides.flags) {
         (Some(name), _) if !spec::names(name) => return of_weights(name, overrides),
         _ if overrides.part.is_some() || overrides.config.is_some() => {
             bail!("--part and --config apply to checkpoints only; leave them out")
@@ -61,19 +79,22 @@ fn network(arguments: &Arguments) -> Result<(ModelConfig, Vec<String>)> {
         (Some(name), Some(_)) => {
             bail!("{name} and --flags both define the network: give one")
         }
-        (Some(name), None) => spec::parse(name)?.config,
-        (None, Some(flags)) => spec::flags(flags)?,
+        (Some(name), None) => {
+            let spec = spec::parse(name)?;
+            (spec.config, spec.condition)
+        }
+        (None, Some(flags)) => (spec::flags(flags)?, None),
         (None, None) => bail!("expected a preset, a config or a checkpoint"),
     };
     for setting in &overrides.settings {
         config = spec::set(&config, setting)?.0;
     }
     config.check().context("invalid network")?;
-    Ok((config, Vec::new()))
+    Ok(Described::new(config, condition, Vec::new()))
 }
 
 /// The network of a checkpoint, and where its config comes from.
-fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<(ModelConfig, Vec<String>)> {
+fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<Described> {
     ensure!(
         Path::new(file).exists(),
         "no file and no preset {file}; `inkdrop plan --list` shows the presets"
@@ -81,7 +102,7 @@ fn of_weights(file: &str, overrides: &ModelOverrides) -> Result<(ModelConfig, Ve
     let resolved = resolve(&Source::open(file)?, overrides)?;
     let mut notes = vec![format!("config from {}", resolved.origin)];
     notes.extend(resolved.undetermined_values().iter().map(|a| format!("assumed {a}")));
-    Ok((resolved.config, notes))
+    Ok(Described::new(resolved.config, resolved.condition, notes))
 }
 
 fn text(config: &ModelConfig, plan: &Plan, arguments: &Arguments, notes: &[String]) -> String {
