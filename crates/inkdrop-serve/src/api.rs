@@ -11,14 +11,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use futures_util::stream::{self, Stream};
-use inkdrop_data::Images;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::body::{ImagesBody, read};
-use crate::engine::{ModelInfo, Request};
+use crate::engine::{JobImages, ModelInfo, Request};
 use crate::error::ApiError;
 use crate::queue::{JobId, JobStatus, Refusal};
 use crate::{pictures, recipe};
@@ -79,7 +78,7 @@ impl Drop for Submitted<'_> {
 
 impl Submitted<'_> {
     /// Waits for the images.
-    async fn images(&mut self) -> ApiResult<(Arc<Images>, Request)> {
+    async fn images(&mut self) -> ApiResult<(Arc<JobImages>, Request)> {
         let status = self.status.wait_for(JobStatus::is_final).await;
         match status.map(|status| status.clone()) {
             Ok(JobStatus::Failed { message, invalid: true }) => Err(ApiError::invalid(message)),
@@ -121,7 +120,7 @@ pub async fn generations(
     };
     let (id, status) = submit(&app, body).await?;
     let mut job = Submitted { app: &app, id, status };
-    let (images, request) = job.images().await?;
+    let (result, request) = job.images().await?;
     let (id, seed) = (job.id.clone(), request.seed);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = format!("http://{host}/v1/jobs/{id}/images");
@@ -129,11 +128,11 @@ pub async fn generations(
         let entry = |index: usize| match as_url {
             true => json!({ "url": format!("{url}/{index}.png"), "seed": seed, "index": index }),
             false => {
-                let png = pictures::png(&images, index).unwrap_or_default();
+                let png = pictures::png(&result.images, index).unwrap_or_default();
                 json!({ "b64_json": pictures::base64(&png), "seed": seed, "index": index })
             }
         };
-        (0..images.len()).map(entry).collect::<Vec<_>>()
+        (0..result.images.len()).map(entry).collect::<Vec<_>>()
     });
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let model = request.settings.model;
@@ -182,10 +181,10 @@ pub async fn job_image(
     State(app): State<App>,
     Path((id, name)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let (images, _) = app.queue.images(&id).ok_or_else(|| no_job(&id))?;
-    let count = images.len();
+    let (job, _) = app.queue.images(&id).ok_or_else(|| no_job(&id))?;
+    let count = job.images.len();
     let index = name.strip_suffix(".png").and_then(|index| index.parse().ok());
-    let png = blocking(move || pictures::png(&images, index?)).await?;
+    let png = blocking(move || pictures::png(&job.images, index?)).await?;
     let png = png.ok_or_else(|| {
         ApiError::missing(format!(
             "there is no image {name}: expected 0.png to {}.png",
@@ -200,16 +199,16 @@ pub async fn job_file(
     State(app): State<App>,
     Path((id, name)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let (images, _) = app.queue.images(&id).ok_or_else(|| no_job(&id))?;
+    let (job, _) = app.queue.images(&id).ok_or_else(|| no_job(&id))?;
     let frames = app.queue.frames(&id).unwrap_or_default();
     let wanted = name.clone();
     let (kind, bytes) = match name.as_str() {
         "images.png" => {
-            let grid = move || pictures::grid_png(&images);
+            let grid = move || pictures::grid_png(&job.images);
             ("image/png", blocking(grid).await?)
         }
         "images.npz" => {
-            ("application/octet-stream", blocking(move || pictures::npz(&images).ok()).await?)
+            ("application/octet-stream", blocking(move || pictures::npz(&job).ok()).await?)
         }
         "film.gif" => ("image/gif", blocking(move || pictures::gif(&frames)).await?),
         _ => {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use inkdrop_data::Images;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::engine::{Backend, EngineError};
+use crate::engine::{Backend, EngineError, JobImages};
 use crate::error::ApiError;
 use crate::events::Events;
 use crate::guard::Guard;
@@ -86,7 +85,7 @@ impl Shared {
     }
 
     /// Ends a job, and tells the pages.
-    pub fn finish(&self, id: &str, result: Result<Images, EngineError>) {
+    pub fn finish(&self, id: &str, result: Result<JobImages, EngineError>) {
         self.queue.finish(id, result, |status| {
             self.metrics.ended(match status {
                 JobStatus::Done { .. } => Ended::Done,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use inkdrop_data::Images;
 use inkdrop_data::picture::Picture;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// A source of models, shared by all connections.
@@ -20,7 +21,7 @@ pub trait Engine {
     /// Runs requests in one pass of the network: one request, or several new images with the same
     /// [`Settings`].
     ///
-    /// Returns the images of each request, in order.
+    /// Returns the results of each request, in order.
     ///
     /// # Errors
     /// A request does not fit its model, or libtorch fails.
@@ -28,7 +29,25 @@ pub trait Engine {
         &mut self,
         requests: &[Request],
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Images>, EngineError>;
+    ) -> Result<Vec<JobImages>, EngineError>;
+}
+
+/// The images of a request, with what they were asked to be.
+#[derive(Debug, Clone)]
+pub struct JobImages {
+    /// The images.
+    pub images: Images,
+    /// Class id of each image, if each has one.
+    pub labels: Option<Vec<i64>>,
+    /// Context weights of each image, [N, K], if there are any.
+    pub contexts: Option<Array2<f32>>,
+}
+
+impl JobImages {
+    /// Images without labels.
+    pub fn unlabelled(images: Images) -> Self {
+        Self { images, labels: None, contexts: None }
+    }
 }
 
 /// Follows the steps of a pass.

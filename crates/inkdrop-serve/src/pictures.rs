@@ -9,6 +9,8 @@ use inkdrop_data::picture::{Grid, Picture, encode_gif, encode_png};
 use inkdrop_data::read::decode_picture_bytes;
 use ndarray::s;
 
+use crate::engine::JobImages;
+
 /// Duration of a frame of an animation, and of the last; hundredths of a second.
 const DELAYS: (u16, u16) = (8, 300);
 
@@ -53,14 +55,17 @@ pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// An npz archive of images.
+/// An npz archive of images with their labels, as `inkdrop sample` writes it.
 ///
 /// # Errors
 /// The temporary folder cannot be written.
-pub fn npz(images: &Images) -> io::Result<Vec<u8>> {
+pub fn npz(job: &JobImages) -> io::Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("images.npz");
-    inkdrop_data::npz::write_samples(&path, images, None, None).map_err(io::Error::other)?;
+    let JobImages { images, labels, contexts } = job;
+    let written =
+        inkdrop_data::npz::write_samples(&path, images, labels.as_deref(), contexts.as_ref());
+    written.map_err(io::Error::other)?;
     std::fs::read(path)
 }
 

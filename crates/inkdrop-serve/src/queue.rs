@@ -4,12 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use inkdrop_data::Images;
 use inkdrop_data::picture::Picture;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::engine::{EngineError, Request};
+use crate::engine::{EngineError, JobImages, Request};
 use crate::random::random_hex;
 
 /// Maximum time that a pass waits for further requests to join it.
@@ -79,7 +78,7 @@ struct Job {
     /// True if the frames of its steps are kept, for an animation.
     film: bool,
     frames: Vec<Picture>,
-    images: Option<Arc<Images>>,
+    images: Option<Arc<JobImages>>,
 }
 
 #[derive(Default)]
@@ -197,7 +196,7 @@ impl Queue {
     }
 
     /// The images of a finished job, and its request.
-    pub fn images(&self, id: &str) -> Option<(Arc<Images>, Request)> {
+    pub fn images(&self, id: &str) -> Option<(Arc<JobImages>, Request)> {
         let state = self.state();
         let job = state.jobs.get(id)?;
         Some((job.images.clone()?, job.request.clone()))
@@ -301,7 +300,7 @@ impl Queue {
     pub fn finish(
         &self,
         id: &str,
-        result: Result<Images, EngineError>,
+        result: Result<JobImages, EngineError>,
         count: impl FnOnce(&JobStatus),
     ) {
         let mut state = self.state();
@@ -309,10 +308,10 @@ impl Queue {
         let seconds = job.since.elapsed().as_secs_f64();
         let status = match result {
             _ if job.cancelled => JobStatus::Cancelled,
-            Ok(images) => {
-                let images = Arc::new(images);
-                job.images = Some(images.clone());
-                JobStatus::Done { images: images.len(), seconds }
+            Ok(result) => {
+                let images = result.images.len();
+                job.images = Some(Arc::new(result));
+                JobStatus::Done { images, seconds }
             }
             Err(EngineError::Cancelled) => JobStatus::Cancelled,
             Err(EngineError::Invalid(message)) => JobStatus::Failed { message, invalid: true },

@@ -35,7 +35,7 @@ fn run(app: &App, engine: &mut dyn Engine, pass: Pass) {
     let mut progress = PassProgress::new(app, &pass);
     match engine.run(&pass.requests, &mut progress) {
         Ok(images) => {
-            let count = images.iter().map(Images::len).sum();
+            let count = images.iter().map(|job| job.images.len()).sum();
             app.metrics.pass(count, started.elapsed());
             pass.jobs.iter().zip(images).for_each(|(id, images)| app.finish(id, Ok(images)));
         }

@@ -64,6 +64,11 @@ fn a_job_says_how_it_is_made_and_has_files() {
     let file = |name: &str| server.get(&format!("/v1/jobs/{id}/{name}"));
     assert!(file("images.png").body.starts_with(b"\x89PNG"));
     assert!(file("images.npz").body.starts_with(b"PK"));
+    let path = std::env::temp_dir().join(format!("inkdrop-labels-{}.npz", std::process::id()));
+    std::fs::write(&path, &file("images.npz").body).unwrap();
+    let data = inkdrop_data::npz::load(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(data.labels, inkdrop_data::Labels::Classes { ids: vec![0, 1, 2, 3, 4], count: 5 });
     assert!(file("film.gif").body.starts_with(b"GIF89a"));
     assert_eq!(grey(&file("images/4.png").body), 7);
     for wrong in ["images/5.png", "images/x.png", "images.jpg"] {

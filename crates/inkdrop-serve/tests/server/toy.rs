@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use inkdrop_data::Images;
 use inkdrop_serve::engine::{
-    Backend, Engine, EngineError, ModelInfo, Progress, Request, StepImages, Task,
+    Backend, Engine, EngineError, JobImages, ModelInfo, Progress, Request, StepImages, Task,
 };
 use ndarray::Array4;
 
@@ -70,7 +70,7 @@ impl Engine for Toy {
         &mut self,
         requests: &[Request],
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Images>, EngineError> {
+    ) -> Result<Vec<JobImages>, EngineError> {
         self.passes.lock().unwrap().push(requests.iter().map(|request| request.count).collect());
         if requests.iter().any(|request| request.condition.as_deref() == Some("nobody")) {
             return Err(EngineError::Invalid("unknown class `nobody`".to_string()));
@@ -89,6 +89,11 @@ impl Engine for Toy {
                 return Err(EngineError::Cancelled);
             }
         }
-        Ok(values.iter().map(|values| grey(values)).collect())
+        // Images of a request with a condition are of the classes 0, 1, 2, …
+        let result = |(request, values): (&Request, &Vec<u8>)| JobImages {
+            labels: request.condition.as_ref().map(|_| (0..values.len() as i64).collect()),
+            ..JobImages::unlabelled(grey(values))
+        };
+        Ok(requests.iter().zip(&values).map(result).collect())
     }
 }

@@ -9,11 +9,12 @@ use inkdrop::model::{Condition, Conditions};
 use inkdrop::process::pixels;
 use inkdrop::sampler::SamplingRun;
 use inkdrop::sampler::edit::{Repaint, latent_grid};
+use inkdrop::samples::labels;
 use inkdrop::torch::tch::{Device, Tensor};
 use inkdrop::torch::{NoiseSource, PerImageNoise, TorchError};
 use inkdrop::{Error, Pipeline, Result, SamplingSession};
 use inkdrop_serve::engine::{
-    Backend, Engine, EngineError, ModelInfo, Progress, Request, StepImages, Task,
+    Backend, Engine, EngineError, JobImages, ModelInfo, Progress, Request, StepImages, Task,
 };
 
 use super::models::{ModelPlace, Models};
@@ -96,7 +97,7 @@ impl Engine for ModelsEngine {
         &mut self,
         requests: &[Request],
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Images>, EngineError> {
+    ) -> Result<Vec<JobImages>, EngineError> {
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let (place, pipeline) = self.take(&first.settings.model).map_err(Stop::from)?;
         let pipeline = configure(pipeline.reset(), first).map_err(Stop::from)?;
@@ -109,6 +110,7 @@ impl Engine for ModelsEngine {
             Task::Generate => generate(&pipeline, requests, progress),
             task => edit(&pipeline, task, first.count, progress).map(|images| vec![images]),
         };
+        let images = images.and_then(|images| Ok(labelled(&pipeline, images)?));
         self.keep((place, pipeline));
         Ok(images?)
     }
@@ -148,6 +150,20 @@ fn conditions(pipeline: &Pipeline, requests: &[Request]) -> Result<Vec<Condition
         all.extend((0..request.count).map(|image| own.get(image).clone()));
     }
     Ok(all)
+}
+
+/// The images of all requests of a pass with their labels, as the commands write them.
+fn labelled(pipeline: &Pipeline, all: Vec<Images>) -> Result<Vec<JobImages>> {
+    let plan = pipeline.sampler_plan()?;
+    let mut start = 0;
+    let result = |images: Images| {
+        let range = start..start + images.len();
+        start = range.end;
+        let conditions: Vec<Condition> = range.map(|i| plan.conditions.get(i).clone()).collect();
+        let (labels, contexts) = labels(&conditions);
+        JobImages { images, labels, contexts }
+    };
+    Ok(all.into_iter().map(result).collect())
 }
 
 /// Noise of several requests in one batch: each has its own seed.
