@@ -2,15 +2,16 @@
 
 mod header;
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::{Array2, Array4};
+use ndarray::{Array2, Array4, ArrayView1, ArrayView2};
 use npyz::WriterBuilder;
 
 use crate::cifar::interleaved;
+use crate::npz;
 use crate::output::write_atomic;
 use crate::{
     DataError, Dataset, Depth, ImageForm, Images, InMemoryDataset, LabelledDataset, Labels,
@@ -165,6 +166,58 @@ pub fn write(images: &Path, labels: &Path, dataset: &InMemoryDataset) -> Result<
                 |&id: &u32| (0..*count).map(move |k| f64::from(u8::from(k == id as usize)));
             write_array(labels, &shape, ids.iter().flat_map(one_hot))
         }
+    }
+}
+
+/// Name of the labels that belong to images: `x_labels.npy` beside `x.npy`.
+pub fn labels_path(images: &Path) -> PathBuf {
+    let stem = images.file_stem().unwrap_or_default().to_string_lossy();
+    images.with_file_name(format!("{stem}_labels.npy"))
+}
+
+/// Writes samples: the images, uint8 or uint16 `[N, H, W, C]`, and beside them ([`labels_path`]) class ids, int64 `[N]`,
+/// or context weights, float32 `[N, K]`. Labels of earlier images are removed.
+///
+/// [`SampleStream`](crate::stream::SampleStream) writes the same files with little memory.
+///
+/// # Errors
+/// [`DataError::Labels`] if there is not one label or context per image; [`DataError::Write`] if a file cannot be
+/// written.
+pub fn write_samples(
+    path: &Path,
+    images: &Images,
+    labels: Option<ArrayView1<i64>>,
+    context: Option<ArrayView2<f32>>,
+) -> Result<(), DataError> {
+    write_labels(path, images.len(), labels, context)?;
+    write_atomic(path, |file| {
+        file.write_all(&npz::header(images.len(), ImageForm::of(images)))?;
+        file.write_all(&images.raw_bytes())
+    })
+}
+
+/// Writes the labels of `count` images at a path: contexts if there are any, else classes.
+pub(crate) fn write_labels(
+    path: &Path,
+    count: usize,
+    labels: Option<ArrayView1<i64>>,
+    context: Option<ArrayView2<f32>>,
+) -> Result<(), DataError> {
+    npz::check_length("labels", labels.map(|labels| labels.len()), count)?;
+    npz::check_length("contexts", context.map(|context| context.nrows()), count)?;
+    let path = labels_path(path);
+    match (labels, context) {
+        (Some(ids), _) => write_array(&path, &[count as u64], ids.iter().copied()),
+        (None, Some(rows)) => {
+            let shape = [count as u64, rows.ncols() as u64];
+            write_array(&path, &shape, rows.iter().copied())
+        }
+        (None, None) => match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(DataError::write(&path, error))
+            }
+            _ => Ok(()),
+        },
     }
 }
 

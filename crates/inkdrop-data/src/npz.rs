@@ -84,7 +84,11 @@ fn options() -> FileOptions {
     FileOptions::default().large_file(true).last_modified_time(DateTime::default())
 }
 
-fn check_length(what: &str, given: Option<usize>, images: usize) -> Result<(), DataError> {
+pub(crate) fn check_length(
+    what: &str,
+    given: Option<usize>,
+    images: usize,
+) -> Result<(), DataError> {
     match given {
         Some(given) if given != images => Err(DataError::Labels(format!(
             "{given} {what} for {images} images, expected one per image"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use crate::npy::Header;
+use crate::npy::{Header, write_labels};
 use crate::npz::{HEADER, header, write_archive};
 use crate::output::write_atomic;
 use crate::{DataError, ImageForm, Images};
@@ -137,7 +137,8 @@ impl SampleStream {
     }
 
     /// Writes the archive of [`write_samples`](crate::npz::write_samples) with all images, and
-    /// deletes the NumPy file.
+    /// deletes the NumPy file; for a name that ends in `.npy`, the file becomes that of
+    /// [`write_samples`](crate::npy::write_samples).
     ///
     /// # Shapes
     /// - `labels`: `[N]`; may be a broadcast view.
@@ -148,14 +149,19 @@ impl SampleStream {
     /// the archive cannot be written. The NumPy file stays and can be opened again.
     pub fn finish(
         mut self,
-        npz: impl AsRef<Path>,
+        path: impl AsRef<Path>,
         labels: Option<ArrayView1<i64>>,
         context: Option<ArrayView2<f32>>,
     ) -> Result<(), DataError> {
+        let path = path.as_ref();
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+            write_labels(path, self.len, labels, context)?;
+            return fs::rename(&self.path, path).map_err(|source| DataError::write(path, source));
+        }
         let read = |source| DataError::read(&self.path, source);
         self.file.seek(SeekFrom::Start(0)).map_err(read)?;
         let all = BufReader::with_capacity(1 << 20, &self.file).take(end(self.len, self.image));
-        write_archive(npz.as_ref(), self.len, all, labels, context)?;
+        write_archive(path, self.len, all, labels, context)?;
         fs::remove_file(&self.path).map_err(|source| DataError::write(&self.path, source))
     }
 }

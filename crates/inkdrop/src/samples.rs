@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use inkdrop_data::picture::{Grid, Picture, write_image_dir, write_png};
-use inkdrop_data::{Depth, Images, npz};
+use inkdrop_data::{Depth, Images, npy, npz};
 use inkdrop_process::pixels;
 use inkdrop_torch::tch::Tensor;
-use ndarray::{Array2, Array4, ArrayView4, s};
+use ndarray::{Array2, Array4, ArrayView1, ArrayView4, s};
 
 use crate::Result;
 use crate::error::{bail, ensure};
@@ -69,7 +69,7 @@ impl Samples {
     }
 
     /// Writes the images, by the ending of the name: `x.png` is a grid in 8 bits, `x.npz` has uint8 or uint16 images
-    /// [N, H, W, C] in `arr_0` and classes in `arr_1`, and a directory (`x/`) gets one PNG per image.
+    /// [N, H, W, C] in `arr_0` and classes in `arr_1`, `x.npy` the images and `x_labels.npy` the classes, and a directory (`x/`) gets one PNG per image.
     ///
     /// # Errors
     /// Another ending, or the file cannot be written.
@@ -83,6 +83,16 @@ impl Samples {
             FileFormat::Npz => {
                 let (labels, contexts) = labels(&self.conditions);
                 npz::write_samples(path, &self.images, labels.as_deref(), contexts.as_ref())?;
+            }
+            FileFormat::Npy => {
+                let (labels, contexts) = labels(&self.conditions);
+                let labels = labels.as_deref().map(ArrayView1::from);
+                npy::write_samples(
+                    path,
+                    &self.images,
+                    labels,
+                    contexts.as_ref().map(Array2::view),
+                )?;
             }
             FileFormat::Directory => write_image_dir(path, &self.images, None)?,
         }
@@ -108,6 +118,8 @@ pub enum FileFormat {
     Png,
     /// arr_0 uint8 [N, H, W, C], arr_1 int64 labels.
     Npz,
+    /// The same as two files: `x.npy` and `x_labels.npy`.
+    Npy,
     /// One PNG file per image.
     Directory,
 }
@@ -123,8 +135,9 @@ impl FileFormat {
             _ if path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Directory),
             Some("png") => Ok(Self::Png),
             Some("npz") => Ok(Self::Npz),
+            Some("npy") => Ok(Self::Npy),
             _ if path.is_dir() => Ok(Self::Directory),
-            _ => bail!("expected a name that ends in .png, .npz or / (a directory)"),
+            _ => bail!("expected a name that ends in .png, .npz, .npy or / (a directory)"),
         }
     }
 }

@@ -183,3 +183,21 @@ fn ten_times_the_images_take_no_more_memory() {
     let (few, many) = (peak(&place, "2000"), peak(&place, "20000"));
     assert!(few > 1000 && many < few + 7500, "{few} KiB for 2000, {many} KiB for 20000");
 }
+
+/// The arrays of a npy output are those of the archive, and the reader takes both files.
+#[test]
+fn npy_files_hold_what_an_archive_holds() {
+    let place = place_with_model();
+    sample(&place, &["-n", "10", "--out", "x.npz"]);
+    sample(&place, &["-n", "10", "--out", "x.npy"]);
+    let images = place.path("x.npy");
+    let labels = inkdrop_data::npy::labels_path(&images);
+    assert_eq!(labels, place.path("x_labels.npy"));
+    let data = inkdrop_data::npy::load(&images, Some(&labels)).expect("both files");
+    assert_eq!(data.images, inkdrop_data::npz::load(place.path("x.npz")).expect("npz").images);
+    let ids = inkdrop_data::Labels::Classes { ids: vec![0; 10], count: 1 };
+    assert_eq!(data.labels, ids);
+    assert!(!place.path("x.npy.partial.npy").exists());
+    place.run(&["sample", "model.safetensors", "--steps", "2", "--out", "x.npy"]).succeeds();
+    assert!(!labels.exists(), "labels of other images");
+}

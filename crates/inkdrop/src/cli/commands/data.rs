@@ -38,10 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     check_place(out)?;
     match out.extension().and_then(|ending| ending.to_str()) {
         Some("npy") => {
-            let labels = out.with_file_name(format!(
-                "{}_labels.npy",
-                out.file_stem().unwrap_or_default().to_string_lossy()
-            ));
+            let labels = npy::labels_path(out);
             npy::write(out, &labels, &data)?;
             eprintln!("{count} sprites in {}, their labels in {}", out.display(), labels.display());
         }

@@ -21,7 +21,7 @@ use crate::output::job::SamplingJob;
 pub enum Output {
     /// A grid of all images.
     Png(PathBuf),
-    /// arr_0 uint8 [N, H, W, C], arr_1 int64 labels.
+    /// arr_0 uint8 or uint16 [N, H, W, C], arr_1 int64 labels; the same in x.npy and x_labels.npy.
     Npz(PathBuf),
     /// One PNG file per image.
     Directory(PathBuf),
@@ -34,7 +34,7 @@ impl FromStr for Output {
         let path = PathBuf::from(text);
         Ok(match FileFormat::of(&path).map_err(|error| error.to_string())? {
             FileFormat::Png => Self::Png(path),
-            FileFormat::Npz => Self::Npz(path),
+            FileFormat::Npz | FileFormat::Npy => Self::Npz(path),
             FileFormat::Directory => Self::Directory(path),
         })
     }

@@ -1,4 +1,4 @@
-//! All images in one npz archive. Until it is complete, they are in an npy file beside it, which is a
+//! All images in one npz archive, or in one npy file with one of the labels. Until it is complete, they are in an npy file beside it, which is a
 //! valid NumPy array at every moment: its header counts only the images on disk.
 
 use std::fs;
@@ -15,7 +15,7 @@ use super::{check_place, counted};
 use crate::output::job::SamplingJob;
 use crate::output::manifest::Manifest;
 
-/// `x.npz`, with `x.npz.partial.npy` and `x.npz.partial.json` until it is complete.
+/// `x.npz` or `x.npy`, with `x.npz.partial.npy` and `x.npz.partial.json` until it is complete.
 pub struct NpzSink {
     npz: PathBuf,
     partial: PathBuf,
