@@ -16,18 +16,38 @@ pub enum ImageCondition {
         /// Its channels, 1 to 16.
         #[serde(default = "rgb")]
         channels: i64,
+        /// As [`ImageCondition::dropout`].
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropout: f64,
     },
     /// Inpainting: the mask, then the picture with zeros in the masked region (Palette, section 3).
     Mask {
         /// Smallest and largest share of the image that a mask of the training covers, 0 to 1.
         #[serde(default = "share")]
         share: [f64; 2],
+        /// As [`ImageCondition::dropout`].
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropout: f64,
     },
     /// Super-resolution: the low-resolution image, enlarged by bicubic interpolation (SR3, Saharia et al. 2021).
     LowRes {
         /// Size of the image divided by that of the low-resolution image; ≥ 2.
         factor: i64,
+        /// As [`ImageCondition::noise`].
+        #[serde(default, skip_serializing_if = "is_none")]
+        noise: [f64; 2],
+        /// As [`ImageCondition::dropout`].
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropout: f64,
     },
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+fn is_none(noise: &[f64; 2]) -> bool {
+    *noise == [0.0; 2]
 }
 
 fn rgb() -> i64 {
@@ -53,7 +73,7 @@ impl ImageCondition {
     /// - image: channels of the generated image
     pub fn channels(&self, image: i64) -> i64 {
         match *self {
-            Self::Pair { channels } => channels,
+            Self::Pair { channels, .. } => channels,
             Self::Mask { .. } => image.saturating_add(1),
             Self::LowRes { .. } => image,
         }
@@ -62,9 +82,38 @@ impl ImageCondition {
     /// Channels of the data behind those of the image: those of a paired picture.
     pub fn paired_channels(&self) -> i64 {
         match *self {
-            Self::Pair { channels } => channels,
+            Self::Pair { channels, .. } => channels,
             Self::Mask { .. } | Self::LowRes { .. } => 0,
         }
+    }
+
+    /// Share of the images of a step whose condition is zeros, 0 to 1 (exclusive): a network that knows both can be guided
+    /// by the condition (Brooks et al. 2023, section 3.2).
+    pub fn dropout(&self) -> f64 {
+        match *self {
+            Self::Pair { dropout, .. }
+            | Self::Mask { dropout, .. }
+            | Self::LowRes { dropout, .. } => dropout,
+        }
+    }
+
+    /// Least and most standard deviation of the noise in low-resolution images, in units of data in [-1, 1]: each image of
+    /// a step has one drawn between both, samples have the least (conditioning augmentation, Ho et al. 2022). The
+    /// network is not told the noise level.
+    pub fn noise(&self) -> [f64; 2] {
+        match *self {
+            Self::LowRes { noise, .. } => noise,
+            Self::Pair { .. } | Self::Mask { .. } => [0.0; 2],
+        }
+    }
+
+    /// The condition of a validation or a sample: never dropped, with the least noise.
+    pub fn for_sampling(mut self) -> Self {
+        match &mut self {
+            Self::Pair { dropout, .. } | Self::Mask { dropout, .. } => *dropout = 0.0,
+            Self::LowRes { noise, dropout, .. } => (noise[1], *dropout) = (noise[0], 0.0),
+        }
+        self
     }
 
     /// Checks the numbers.
@@ -75,15 +124,25 @@ impl ImageCondition {
     /// A number out of range, or a factor that does not divide the size.
     pub fn check(&self, [height, width]: [i64; 2]) -> Result<(), ProcessError> {
         let error = |field, given, expected| Err(ProcessError::Field { field, given, expected });
+        let (dropout, [least, most]) = (self.dropout(), self.noise());
+        if !(0.0..1.0).contains(&dropout) {
+            return error("condition.dropout", dropout, "0 or more, below 1");
+        }
+        if !(0.0 <= least && least <= most && most <= 1.0) {
+            let given = if (0.0..=1.0).contains(&most) { least } else { most };
+            return error("condition.noise", given, "[least, most] with 0 ≤ least ≤ most ≤ 1");
+        }
         match *self {
-            Self::Pair { channels } if !(1..=16).contains(&channels) => {
+            Self::Pair { channels, .. } if !(1..=16).contains(&channels) => {
                 error("condition.channels", channels as f64, "1 to 16")
             }
-            Self::Mask { share: [least, most] } if !(0.0..=most).contains(&least) || most > 1.0 => {
+            Self::Mask { share: [least, most], .. }
+                if !(0.0..=most).contains(&least) || most > 1.0 =>
+            {
                 let given = if most > 1.0 { most } else { least };
                 error("condition.share", given, "[least, most] with 0 ≤ least ≤ most ≤ 1")
             }
-            Self::LowRes { factor }
+            Self::LowRes { factor, .. }
                 if factor < 2 || height % factor != 0 || width % factor != 0 =>
             {
                 let expected = "at least 2, a divisor of the height and the width of the images";

@@ -16,8 +16,8 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::batch::{
-    BatchOptions, LabelTable, Share, TrainingBatch, dropout_seed, image_condition, microbatches,
-    step_seed,
+    BatchOptions, ConditionDraws, LabelTable, Share, TrainingBatch, dropout_seed, image_condition,
+    microbatches, step_seed,
 };
 use crate::data_parallel::Processes;
 use crate::immiscible::assign_noise;
@@ -317,10 +317,10 @@ impl Trainer {
             false => self.blank_image()?,
         };
         let seed = step_seed(self.config.seed, self.step);
-        let mask_seed = step_seed(seed, 2); // a seed of its own: no other random number of the step moves
+        let condition_seed = step_seed(seed, 2); // a seed of its own: no other random number of the step moves
         let timesteps = self.timestep_sampler.sample(all.len(), seed);
         let mut batch =
-            TrainingBatch::new((x0, share), timesteps, labels, self.batch_options(mask_seed))?;
+            TrainingBatch::new((x0, share), timesteps, labels, self.batch_options(condition_seed))?;
         if self.config.immiscible {
             batch.noise = assign_noise(&batch.x0, &batch.noise)?;
         }
@@ -328,8 +328,8 @@ impl Trainer {
     }
 
     /// The settings of a batch.
-    pub(crate) fn batch_options(&self, mask_seed: u64) -> BatchOptions {
-        BatchOptions { condition: self.condition, mask_seed, ..self.config.batch_options() }
+    pub(crate) fn batch_options(&self, condition_seed: u64) -> BatchOptions {
+        BatchOptions { condition: self.condition, condition_seed, ..self.config.batch_options() }
     }
 
     /// Gradient accumulation: sums the gradients of the batch over its microbatches, and over all
@@ -584,8 +584,10 @@ impl Trainer {
         let loaded = DataLoader::new(images.clone(), batches, config)?.batch(0)?;
         let x = self.to_device(&loaded.images)?;
         let (examples, channels) = (x.size()[0], x.size()[1] - condition.paired_channels());
-        let masks = (0, 0..examples as usize);
-        Ok(Some(image_condition(condition, &x, channels, masks)?.1))
+        let batch = examples as usize;
+        let draws = ConditionDraws { seed: 0, positions: 0..batch, batch };
+        let _generator = DefaultGenerator::seeded(0);
+        Ok(Some(image_condition(condition.for_sampling(), &x, channels, &draws)?.1))
     }
 
     /// True in the process that writes files; always, if there is one alone.

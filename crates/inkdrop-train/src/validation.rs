@@ -5,6 +5,7 @@ use std::sync::Arc;
 use inkdrop_data::loader::{Batch, BatchSampler, DataLoader, DataLoaderConfig};
 use inkdrop_data::{Dataset, LabelledDataset};
 use inkdrop_nn::Mode;
+use inkdrop_process::ImageCondition;
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
@@ -79,6 +80,8 @@ impl Validation {
         let importance_weights = vec![1.0; t.len()];
         let timesteps = SampledTimesteps { t, importance_weights };
         let share = Share::new(0..loaded.indices.len());
-        TrainingBatch::new((x0, share), timesteps, labels, trainer.batch_options(first as u64))
+        let mut options = trainer.batch_options(first as u64);
+        options.condition = options.condition.map(ImageCondition::for_sampling);
+        TrainingBatch::new((x0, share), timesteps, labels, options)
     }
 }

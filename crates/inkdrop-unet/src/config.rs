@@ -172,13 +172,14 @@ impl ModelConfig {
                 let problem = "does not go with an image condition: expected false";
                 return Err(ConfigError::field("self_condition", true, problem));
             }
+            Self::Dit(config) => &mut config.channels,
             Self::Edm(config) => &mut config.channels,
             Self::Improved(config) => &mut config.channels,
             Self::Unet2d(config) => &mut config.channels,
             Self::Lucid(config) => &mut config.channels,
             other => {
                 let problem =
-                    "takes no image condition: expected family edm, improved, lucid or unet2d";
+                    "takes no image condition: expected family dit, edm, improved, lucid or unet2d";
                 return Err(ConfigError::field("family", other.family(), problem));
             }
         };

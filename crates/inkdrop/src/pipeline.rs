@@ -181,6 +181,14 @@ impl Pipeline {
         self.changed()
     }
 
+    /// Guidance scale of the image that the model is conditioned on: 1 is no guidance. Guides away from the prediction
+    /// for a condition of zeros (Brooks et al. 2023), which a model knows that was trained with
+    /// [`dropout`](inkdrop_process::ImageCondition::dropout) of its condition. It excludes [`Pipeline::guidance`].
+    pub fn condition_guidance(mut self, scale: f64) -> Self {
+        self.settings.guidance.condition = Some(scale);
+        self
+    }
+
     /// The class of dropped labels in training, for classifier-free guidance. The default is that of
     /// the file.
     pub fn null_class(mut self, class: i64) -> Self {

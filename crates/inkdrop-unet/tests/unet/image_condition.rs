@@ -4,10 +4,11 @@ use inkdrop_nn::{CompileOptions, Conditioning, ImageConditioned, Network, Traina
 use inkdrop_torch::tch::{Tensor, manual_seed, no_grad};
 use inkdrop_unet::{LucidConfig, ModelConfig};
 
-use super::support::{F32, build, ddpm, edm, improved, lucid, unet2d};
+use super::support::{F32, build, ddpm, dit, edm, improved, lucid, unet2d};
 
-fn families() -> [ModelConfig; 4] {
+fn families() -> [ModelConfig; 5] {
     [
+        ModelConfig::Dit(dit()),
         ModelConfig::Edm(edm()),
         ModelConfig::Improved(improved()),
         ModelConfig::Unet2d(unet2d()),

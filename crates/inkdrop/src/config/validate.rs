@@ -145,7 +145,7 @@ fn one_hot_to_classes(labels: &mut Labels) {
 /// Whose channels the data have, for an error.
 fn paired(config: &RunConfig) -> String {
     match config.condition {
-        Some(ImageCondition::Pair { channels }) => format!(
+        Some(ImageCondition::Pair { channels, .. }) => format!(
             ", {channels} channels of them those of the paired picture (data.kind=pairs reads pairs)"
         ),
         _ => String::new(),

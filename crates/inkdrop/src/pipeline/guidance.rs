@@ -15,6 +15,8 @@ use crate::model::{Condition, Conditions, ModelMetadata};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GuidanceSettings {
     pub scale: Option<f64>,
+    /// Scale of the guidance by the image condition.
+    pub condition: Option<f64>,
     pub null_class: Option<i64>,
     pub interval: Option<GuidanceInterval>,
     pub rescale: Option<f64>,
@@ -25,8 +27,10 @@ pub(crate) struct GuidanceSettings {
 impl GuidanceSettings {
     /// Checks the numbers.
     pub fn check(&self) -> Result<()> {
-        let scale = self.scale.unwrap_or(1.0);
-        ensure!(scale.is_finite() && scale >= 0.0, "--guidance {scale}: expected 0 or more");
+        for (name, scale) in [("guidance", self.scale), ("condition-guidance", self.condition)] {
+            let scale = scale.unwrap_or(1.0);
+            ensure!(scale.is_finite() && scale >= 0.0, "--{name} {scale}: expected 0 or more");
+        }
         for (name, value) in [
             ("threshold", self.threshold),
             ("guidance-rescale", self.rescale),
@@ -34,6 +38,24 @@ impl GuidanceSettings {
         ] {
             let value = value.unwrap_or(0.0);
             ensure!((0.0..=1.0).contains(&value), "--{name} {value}: expected 0 to 1");
+        }
+        Ok(())
+    }
+
+    /// Checks that the network knows conditions of zeros, and that nothing else guides.
+    ///
+    /// - autoguide: a weaker model is given
+    pub fn check_image(&self, metadata: &ModelMetadata, autoguide: bool) -> Result<()> {
+        ensure!(
+            self.scale.is_none() && !autoguide,
+            "--condition-guidance: --guidance and --autoguide guide away from something else; give one of them"
+        );
+        match metadata.condition {
+            None => bail!("--condition-guidance: this model is not conditioned on an image"),
+            Some(condition) => ensure!(
+                condition.dropout() > 0.0,
+                "--condition-guidance: this model was trained without dropout of its condition; expected a model of `condition.dropout`, such as 0.1"
+            ),
         }
         Ok(())
     }
@@ -83,22 +105,39 @@ pub(crate) enum GuidanceTarget<'a> {
     None,
     /// The same network without a condition (classifier-free guidance).
     Uncond(Condition),
+    /// The same network with an image condition of zeros (Brooks et al. 2023, section 3.2).
+    NoImage,
     /// A weaker model with the same condition (autoguidance, Karras et al. 2024).
     Weaker(&'a dyn Network),
+}
+
+/// What a pass of the network does not get.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Dropped<'c> {
+    /// It gets all conditions.
+    Nothing,
+    /// The label: this condition stands for none.
+    Label(&'c Condition),
+    /// The image that it is conditioned on: it is zeros.
+    Image,
 }
 
 impl<'a> Guidance<'a> {
     /// The denoiser of a batch, guided and clipped.
     ///
-    /// - conditioning: of the batch (`None`), or with another condition for all its images
+    /// - conditioning: of the batch, without what is dropped
     pub fn denoiser(
         &self,
         network: &'a dyn Network,
         process: &'a dyn DiffusionProcess,
-        conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
+        conditioning: &dyn Fn(Dropped<'_>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
         if let (GuidanceTarget::None, None) = (&self.target, self.settings.threshold) {
-            return Ok(Box::new(NetworkDenoiser::new(process, network, conditioning(None)?)));
+            return Ok(Box::new(NetworkDenoiser::new(
+                process,
+                network,
+                conditioning(Dropped::Nothing)?,
+            )));
         }
         // Clipping comes after guidance, so neither side clips.
         let guided = self.unclipped(network, process, conditioning)?;
@@ -114,20 +153,22 @@ impl<'a> Guidance<'a> {
         &self,
         network: &'a dyn Network,
         process: &'a dyn DiffusionProcess,
-        conditioning: &dyn Fn(Option<&Condition>) -> Result<Conditioning, TorchError>,
+        conditioning: &dyn Fn(Dropped<'_>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
-        let GuidanceSettings { scale, interval, rescale, parallel, .. } = self.settings;
-        let cond = NetworkDenoiser::new(process, network, conditioning(None)?).unclipped();
+        let GuidanceSettings { scale, condition, interval, rescale, parallel, .. } = self.settings;
+        let all = || conditioning(Dropped::Nothing);
+        let cond = NetworkDenoiser::new(process, network, all()?).unclipped();
         let uncond = match &self.target {
             GuidanceTarget::None => return Ok(Box::new(cond)),
             GuidanceTarget::Uncond(condition) => {
-                NetworkDenoiser::new(process, network, conditioning(Some(condition))?)
+                NetworkDenoiser::new(process, network, conditioning(Dropped::Label(condition))?)
             }
-            GuidanceTarget::Weaker(weaker) => {
-                NetworkDenoiser::new(process, *weaker, conditioning(None)?)
+            GuidanceTarget::NoImage => {
+                NetworkDenoiser::new(process, network, conditioning(Dropped::Image)?)
             }
+            GuidanceTarget::Weaker(weaker) => NetworkDenoiser::new(process, *weaker, all()?),
         };
-        let scale = scale.unwrap_or(1.0);
+        let scale = scale.or(condition).unwrap_or(1.0);
         let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
         let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
         let variable = process.prediction_type();

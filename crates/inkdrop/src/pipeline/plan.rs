@@ -128,6 +128,9 @@ impl<'a> SamplingPlan<'a> {
         let conditions = pipeline.settings.conditions(metadata)?;
         pipeline.settings.check_images(metadata)?;
         guidance.check()?;
+        if guidance.condition.is_some() {
+            guidance.check_image(metadata, pipeline.weaker().is_some())?;
+        }
         let uncond = match (guidance.scale, pipeline.weaker()) {
             (Some(_), None) => Some(guidance.uncond(metadata, &conditions)?),
             (Some(_), Some(weaker)) => {
@@ -213,6 +216,7 @@ impl<'a> SamplingPlan<'a> {
             (None, Some(weaker)) if self.guidance.scale.is_some() => {
                 GuidanceTarget::Weaker(weaker.compiled(&options)?)
             }
+            (None, _) if self.guidance.condition.is_some() => GuidanceTarget::NoImage,
             (None, _) => GuidanceTarget::None,
         };
         let guidance = Guidance { settings: self.guidance.clone(), target };
@@ -265,8 +269,10 @@ impl Settings {
         let Some(ConditionImages::Images(images)) = &self.images else { return Ok(()) };
         let [channels, height, width] = metadata.model.image_shape();
         let expected = match metadata.condition {
-            Some(ImageCondition::Pair { channels }) => [height, width, channels],
-            Some(ImageCondition::LowRes { factor }) => [height / factor, width / factor, channels],
+            Some(ImageCondition::Pair { channels, .. }) => [height, width, channels],
+            Some(ImageCondition::LowRes { factor, .. }) => {
+                [height / factor, width / factor, channels]
+            }
             Some(ImageCondition::Mask { .. }) => bail!(
                 "an image condition is for models of pairs and of low-resolution images; this one inpaints: use `inkdrop edit inpaint`"
             ),

@@ -12,14 +12,14 @@ use inkdrop_sampler::{
     SampleConfig, SamplerError, SamplingRun, SamplingSteps, WithKnownPart,
 };
 use inkdrop_torch::tch::{Device, Tensor};
-use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError};
+use inkdrop_torch::{NoiseSource, PerImageNoise, TorchError, split_mix_64};
 
 use super::SamplingPlan;
 use super::edit::InpaintMethod;
-use super::guidance::Guidance;
+use super::guidance::{Dropped, Guidance};
 use crate::Result;
 use crate::error::ensure;
-use crate::model::{Condition, conditioning};
+use crate::model::conditioning;
 
 /// A pipeline that is ready to sample: made by [`SamplingPlan::start`](crate::SamplingPlan::start).
 ///
@@ -66,10 +66,18 @@ impl<'a> SamplingSession<'a> {
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
         let device = self.device();
         let ImageInputs { low_res, image } = self.image_inputs(&images, given)?;
-        let conditioning = |uncond: Option<&Condition>| {
+        let conditioning = |dropped: Dropped<'_>| {
+            let uncond = match dropped {
+                Dropped::Nothing | Dropped::Image => None,
+                Dropped::Label(uncond) => Some(uncond),
+            };
             let conditions = images.clone().map(|i| uncond.unwrap_or(self.plan.conditions.get(i)));
-            let [low_res, image] =
-                [&low_res, &image].map(|given| given.as_ref().map(Tensor::shallow_clone));
+            let low_res = low_res.as_ref().map(Tensor::shallow_clone);
+            let image = image.as_ref().map(|image| match dropped {
+                Dropped::Image => image.f_zeros_like(),
+                Dropped::Nothing | Dropped::Label(_) => Ok(image.shallow_clone()),
+            });
+            let image = image.transpose()?;
             Ok(Conditioning { low_res, image, ..conditioning(conditions, device)? })
         };
         let (network, process) = (self.network, self.process());
@@ -108,7 +116,11 @@ impl<'a> SamplingSession<'a> {
             )));
         };
         let image = match condition {
-            ImageCondition::LowRes { .. } => enlarge(&given, [height, width])?,
+            ImageCondition::LowRes { .. } if given.size()[2..] == [height, width] => given, // prepared
+            ImageCondition::LowRes { .. } => {
+                let [level, _] = condition.noise();
+                enlarge(&self.noisy(given, images, level)?, [height, width])?
+            }
             ImageCondition::Pair { .. } | ImageCondition::Mask { .. } => given,
         };
         let expected = [images.len() as i64, condition.channels(channels), height, width];
@@ -119,6 +131,22 @@ impl<'a> SamplingSession<'a> {
             )));
         }
         Ok(ImageInputs { low_res: None, image: Some(image) })
+    }
+
+    /// Low-resolution images with the noise that the network knows from its training.
+    fn noisy(
+        &self,
+        small: Tensor,
+        images: &Range<usize>,
+        level: f64,
+    ) -> Result<Tensor, TorchError> {
+        if level == 0.0 {
+            return Ok(small);
+        }
+        let seed = split_mix_64(self.plan.seed(), 0); // not the noise that the images begin with
+        let mut noise = PerImageNoise::new(seed, images.start as u64..images.end as u64);
+        let noise = noise.normal(&small.size(), small.device())?;
+        Ok(small.f_add(&noise.f_mul_scalar(level)?)?)
     }
 
     /// The images of x, with the rounding of the model's program.
@@ -247,7 +275,7 @@ impl<'a> SamplingSession<'a> {
             factor >= 2 && [h * factor, w * factor] == [height, width],
             "an image is {w} x {h} pixels, the model generates {width} x {height}: expected one that is smaller by an integer factor of at least 2"
         );
-        if let Some(ImageCondition::LowRes { factor: own }) =
+        if let Some(ImageCondition::LowRes { factor: own, .. }) =
             self.plan.pipeline.metadata().condition
         {
             ensure!(factor == own, "an image is {w} x {h} pixels, the model enlarges {own} times");

@@ -219,3 +219,82 @@ fn pairs_of_two_folders_are_those_of_pictures_side_by_side() {
     place.refuses(&train("sprites-inpaint", "no", "2", &["--set", "data.kind=pairs"]), &["data"]);
     assert_eq!(before, contents(place.0.path()).len());
 }
+
+/// Dropped and noisy conditions follow from the seed; a model that knows conditions of zeros is guided by its condition.
+#[test]
+fn an_upscaler_with_dropped_and_noisy_conditions_resumes_and_is_guided() {
+    let place = Place::new();
+    let more = [
+        "--set",
+        "condition.dropout=0.5",
+        "--set",
+        "condition.noise=[0.1,0.3]",
+        "--set",
+        "train.lr_schedule=constant",
+        "--set",
+        "train.lr=0.01",
+    ];
+    place.run(&train("sprites-upscale", "whole", "4", &more)).succeeds();
+    place.run(&train("sprites-upscale", "part", "2", &more)).succeeds();
+    let resume = ["train", "--out", "part", "--resume", "--steps", "4"];
+    place.run(&[&resume[..], &["--set", "train.workers=0"]].concat()).succeeds();
+    let micro = [&more[..], &["--set", "train.microbatch=1"]].concat();
+    place.run(&train("sprites-upscale", "micro", "4", &micro)).succeeds();
+    place.run(&train("sprites-upscale", "plain", "4", &more[4..])).succeeds();
+    let file = |run: &str| place.path(&format!("{run}/final.safetensors"));
+    assert!(tensors(&file("whole")) == tensors(&file("part")));
+    assert!(difference(&file("whole"), &file("micro")) < 1e-3);
+    assert!(difference(&file("whole"), &file("plain")) > 1e-3);
+
+    for (name, shade) in [("a.png", 20), ("b.png", 230)] {
+        write_png(place.path(name), &Picture::filled(4, 4, [shade; 3])).expect("a file");
+    }
+    let sampled = |model: &str, condition: &str, options: &[&str]| {
+        let sample = ["sample", model, "--condition", condition, "--steps", "3"];
+        place.run(&[&sample[..], &["--restart", "--out", "s/"], options].concat()).succeeds();
+        pixels(&place, "s/00000.png")
+    };
+    let model = "whole/final.safetensors";
+    let plain = sampled(model, "a.png", &[]);
+    assert_eq!(
+        plain,
+        sampled(model, "a.png", &[]),
+        "the noise of a condition follows from the seed"
+    );
+    assert_ne!(plain, sampled(model, "b.png", &[]));
+    assert_ne!(plain, sampled(model, "a.png", &["--condition-guidance", "5"]));
+    // Scale 0 is the prediction without a condition.
+    let none = ["--condition-guidance", "0"];
+    assert_eq!(sampled(model, "a.png", &none), sampled(model, "b.png", &none));
+    let guided = ["--condition", "a.png", "--condition-guidance", "2"];
+    place.refuses(&[&["sample", "plain/final.safetensors"], &guided[..]].concat(), &["dropout"]);
+    place.refuses(
+        &["sample", "sprites", "--condition-guidance", "2"],
+        &["not conditioned on an image"],
+    );
+    for (set, word) in [
+        ("condition.dropout=1.0", "condition.dropout 1"),
+        ("condition.noise=[0.4,0.3]", "condition.noise 0.4"),
+        ("condition.noise=[0,2]", "condition.noise 2"),
+    ] {
+        place.refuses(&train("sprites-upscale", "no", "2", &["--set", set]), &[word]);
+    }
+}
+
+#[test]
+fn a_plan_counts_the_channels_of_the_condition() {
+    let place = Place::new();
+    place.run(&train("sprites-upscale", "run", "1", &[])).succeeds();
+    let parameters = |network: &str| {
+        let text = place.run(&["plan", network, "--json"]).succeeds().stdout;
+        let plan: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        plan["parameters"].as_u64().expect("a number")
+    };
+    let (config, model) = (parameters("run/config.toml"), parameters("run/final.safetensors"));
+    assert_eq!(config, model);
+    let trained = tensors(&place.path("run/final.safetensors"));
+    let values = |shape: &[i64]| shape.iter().product::<i64>() as u64;
+    assert_eq!(config, trained.values().map(|(_, shape, _)| values(shape)).sum::<u64>());
+    let text = place.run(&["plan", "run/config.toml"]).succeeds().stdout;
+    assert!(text.contains("with 3 channels of its condition (low-res)"), "{text}");
+}

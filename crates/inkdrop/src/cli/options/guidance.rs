@@ -13,6 +13,17 @@ pub struct GuidanceArgs {
     /// model (classifier-free guidance) or from a weaker model (--autoguide)
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Guidance")]
     guidance: Option<f64>,
+    /// Guidance scale of the image condition: guides away from a condition of zeros. For models that were
+    /// trained with `condition.dropout`
+    #[arg(
+        long,
+        value_name = "SCALE",
+        allow_negative_numbers = true,
+        conflicts_with_all = ["guidance", "autoguide"],
+        help_heading = "Guidance"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition_guidance: Option<f64>,
     /// Null class: the class of dropped labels in training, for classifier-free guidance
     #[arg(
         long,
@@ -53,6 +64,9 @@ impl GuidanceArgs {
         }
         if let Some(scale) = self.guidance {
             pipeline = pipeline.guidance(scale);
+        }
+        if let Some(scale) = self.condition_guidance {
+            pipeline = pipeline.condition_guidance(scale);
         }
         if let Some(class) = self.null_class {
             pipeline = pipeline.null_class(class);

@@ -24,7 +24,7 @@ impl ImageConditionArgs {
     pub fn apply(&self, pipeline: Pipeline) -> Result<(Pipeline, Option<Images>)> {
         let Some(path) = &self.images else { return Ok((pipeline, None)) };
         let channels = match pipeline.metadata().condition {
-            Some(ImageCondition::Pair { channels }) => channels,
+            Some(ImageCondition::Pair { channels, .. }) => channels,
             _ => pipeline.metadata().model.image_shape()[0],
         };
         let images = load(path, channels as usize)?;

@@ -83,7 +83,7 @@ fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
 
 /// Checks that the images are smaller by the factor that the network was trained for.
 fn check_factor(pictures: &[Picture], metadata: &ModelMetadata) -> Result<()> {
-    let Some(ImageCondition::LowRes { factor }) = metadata.condition else { return Ok(()) };
+    let Some(ImageCondition::LowRes { factor, .. }) = metadata.condition else { return Ok(()) };
     let [_, height, width] = metadata.model.image_shape();
     let [h, w] = [height / factor, width / factor];
     let other = pictures.iter().find(|p| [p.height() as i64, p.width() as i64] != [h, w]);
