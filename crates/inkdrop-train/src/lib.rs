@@ -3,6 +3,7 @@
 mod augment;
 mod batch;
 mod checkpoint;
+mod condition;
 mod config;
 mod data_parallel;
 mod ema;

@@ -16,9 +16,9 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 
 use crate::batch::{
-    BatchOptions, ConditionDraws, LabelTable, Share, TrainingBatch, dropout_seed, image_condition,
-    microbatches, step_seed,
+    BatchOptions, LabelTable, Share, TrainingBatch, dropout_seed, microbatches, step_seed,
 };
+use crate::condition::{ConditionDraws, image_condition};
 use crate::data_parallel::Processes;
 use crate::immiscible::assign_noise;
 use crate::metrics::{BatchLoss, BatchLossBuilder, MetricsAccumulator, PendingMetrics, Throughput};

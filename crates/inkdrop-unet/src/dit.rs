@@ -6,6 +6,7 @@ mod config;
 mod detect;
 mod network;
 mod plan;
+mod tokens;
 
 pub use compat::{DitArguments, JitArguments};
 pub use config::DitConfig;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigError;
 use crate::inputs::InputSpec;
 
-/// Config of DiT (Peebles & Xie 2023, table 1), with the options of JiT (Li & He 2025, table 9). The originals' names are
+/// Config of DiT (Peebles & Xie 2023, table 1), with the options of JiT (Li & He 2025). The originals' names are
 /// in brackets.
 ///
 /// A class id of `classes`, one past the last, stands for no class; its vector is trained by label dropout.
@@ -102,7 +102,7 @@ impl DitConfig {
         }
     }
 
-    /// JiT for pixels of ImageNet of 256 × 256 with patches of 16 (Li & He 2025, tables 9 and 10): 32 tokens of the class
+    /// JiT for pixels of ImageNet of 256 × 256 with patches of 16 (Li & He 2025): 32 tokens of the class
     /// from a third of the depth on.
     ///
     /// - features, depth, heads, bottleneck: B (768, 12, 12, 128), L (1024, 24, 16, 128), H (1280, 32, 16, 256)

@@ -2,15 +2,16 @@
 
 use inkdrop_nn::{
     Activation, Block, BlockConditioning, Checkpointed, ClassIds, CompileOptions, CompiledConv,
-    Conditioning, Conv, ConvConfig, Convolution, Embedding, EmbeddingCache, Init, Linear, Mlp,
-    Mode, Network, NetworkError, Params, RotaryEmbedding, Scope, TokenNorm, TrainableNetwork,
-    Weight, compiled_activations, position_embedding_2d, timestep_embedding,
+    Conditioning, Conv, Convolution, Embedding, EmbeddingCache, Init, Linear, Mlp, Mode, Network,
+    NetworkError, Params, RotaryEmbedding, Scope, TokenNorm, TrainableNetwork, Weight,
+    compiled_activations, position_embedding_2d, timestep_embedding,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{Result, TorchError};
 
 use super::DitConfig;
 use super::block::{AdaLn, DitBlock, Projections, TokenLinear, token_norm};
+use super::tokens::{ContextTokens, EMBEDDING_STD, patch_embedding};
 use crate::BuildError;
 
 /// Number of sinusoids of the timestep.
@@ -97,59 +98,6 @@ impl Dit {
         Ok(Self { embedding, body, params })
     }
 }
-
-/// The maps from a patch to a token, one after the other: one map, or two through a bottleneck (Li & He 2025, section 4.3).
-fn patch_embedding(scope: &mut Scope, config: &DitConfig) -> Result<Vec<Conv>> {
-    let DitConfig { channels, features, patch, .. } = *config;
-    let Some(bottleneck) = config.bottleneck else {
-        let proj = ConvConfig::patches(channels, features, patch);
-        return Ok(vec![Conv::new(&mut scope.sub("proj"), proj)?]);
-    };
-    let proj1 = ConvConfig { bias: false, ..ConvConfig::patches(channels, bottleneck, patch) };
-    let proj1 = Conv::new(&mut scope.sub("proj1"), proj1)?;
-    let proj2 = ConvConfig::same(bottleneck, features, 1);
-    Ok(vec![proj1, Conv::new(&mut scope.sub("proj2"), proj2)?])
-}
-
-/// Tokens of the class, which come before those of the image from one block on (Li & He 2025, section 4.4): the class
-/// vector, repeated, each with a trained position.
-#[derive(Debug)]
-struct ContextTokens {
-    /// [1, L, D]
-    positions: Weight,
-    /// Number of the first block that receives them.
-    start: usize,
-}
-
-impl ContextTokens {
-    fn new(scope: &mut Scope, config: &DitConfig) -> Result<Option<Self>> {
-        let (length, start) = (config.in_context_len, config.in_context_start as usize);
-        if length == 0 {
-            return Ok(None);
-        }
-        let init = Init::ScaledNormal(EMBEDDING_STD);
-        let positions = scope.weight("in_context_posemb", &[1, length, config.features], init)?;
-        Ok(Some(Self { positions, start }))
-    }
-
-    fn detached(&self) -> Result<Self> {
-        Ok(Self { positions: self.positions.detached()?, start: self.start })
-    }
-
-    /// The tokens of the class, then h.
-    ///
-    /// - h: [B, T, D]; returns [B, L + T, D]
-    /// - class: [B, D], or [1, D] for all images
-    fn prepend(&self, h: &Tensor, class: Option<&Tensor>) -> Result<Tensor> {
-        let missing = || TorchError::message("the tokens were given no class vector".to_string());
-        let tokens = class.ok_or_else(missing)?.f_unsqueeze(1)?.f_add(&self.positions)?;
-        let tokens = tokens.f_expand([h.size()[0], -1, -1], false)?.f_to_kind(h.kind())?;
-        Ok(Tensor::f_cat(&[&tokens, h], 1)?)
-    }
-}
-
-/// Standard deviation of the class vectors, their positions, and the layers of the timestep.
-const EMBEDDING_STD: f64 = 0.02;
 
 /// Xavier's uniform weights, small normal ones in the embeddings, and zeros where a block or the output starts from
 /// nothing.
@@ -275,14 +223,13 @@ impl<B: Block, C: Convolution> Body<B, C> {
         let h = h.f_flatten(2, -1)?.f_transpose(1, 2)?; // [B, T, D]
         let mut h = h.f_to_kind(full)?.f_add(&self.positions)?.f_to_kind(torso)?;
         for (number, block) in self.blocks.iter().enumerate() {
-            if let Some(context) = self.context.as_ref().filter(|tokens| tokens.start == number) {
+            if let Some(context) = self.context.as_ref().filter(|tokens| tokens.start() == number) {
                 h = context.prepend(&h, class)?;
             }
             h = block.forward(&h, conditioning, mode)?;
         }
         if let Some(context) = &self.context {
-            let length = context.positions.size()[1];
-            h = h.f_narrow(1, length, h.size()[1] - length)?;
+            h = context.strip(&h)?;
         }
         let [shift, scale] = self.modulation.vectors(conditioning)?;
         let h = self.norm.modulated(&h.f_to_kind(full)?, &shift, &scale)?;

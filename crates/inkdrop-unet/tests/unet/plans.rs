@@ -153,7 +153,7 @@ fn presets_of_dit_have_the_published_sizes() {
     }
 }
 
-/// Li & He 2025, tables 7 and 10: parameters in millions and GFLOPs, which count multiply-accumulates.
+/// Li & He 2025: parameters in millions and GFLOPs, which count multiply-accumulates.
 #[test]
 fn presets_of_jit_have_the_published_sizes() {
     for (name, millions, products) in

@@ -50,13 +50,13 @@ impl GuidanceSettings {
             self.scale.is_none() && !autoguide,
             "--condition-guidance: --guidance and --autoguide guide away from something else; give one of them"
         );
-        match metadata.condition {
-            None => bail!("--condition-guidance: this model is not conditioned on an image"),
-            Some(condition) => ensure!(
-                condition.dropout() > 0.0,
-                "--condition-guidance: this model was trained without dropout of its condition; expected a model of `condition.dropout`, such as 0.1"
-            ),
-        }
+        let Some(condition) = metadata.condition else {
+            bail!("--condition-guidance: this model is not conditioned on an image");
+        };
+        ensure!(
+            condition.dropout() != 0.0,
+            "--condition-guidance: this model was trained without dropout of its condition; expected a model of `condition.dropout`, such as 0.1"
+        );
         Ok(())
     }
 
