@@ -18,6 +18,8 @@ import draw_train
 import make
 import models
 from case import Case
+from draw_edm import dit, edm
+from draw_lucid import lucid
 from draw_unet2d import unet2d
 
 FAMILIES = {
@@ -26,8 +28,11 @@ FAMILIES = {
     "ddpm": draw.ddpm,
     "context": draw.context,
     "unet2d": unet2d,
+    "lucid": lucid,
+    "edm": edm,
+    "dit": dit,
 }
-SOURCES = {"unet2d": "diffusers UNet2DModel"}
+SOURCES = {"unet2d": "diffusers UNet2DModel", "lucid": "denoising-diffusion-pytorch 2.3.4"}
 OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver,
           "train": draw_train.train_case, "curve": draw_train.curve_case}
 

@@ -66,7 +66,8 @@ def fill(case: Case, model: nn.Module, dice: random.Random, most: int = 20_000) 
             break
         tensors["x"] = torch.randn(tensors["x"].shape, generator=generator)
     with torch.no_grad():
-        conditioning_check.last(model).weight.mul_(0.25)
+        for layer in conditioning_check.last(model):
+            layer.weight.mul_(0.25)
     if not model.training:
         case.extra["rounding"] = f"{conditioning_check.settle(family, model, tensors):.1e}"
     before = copy.deepcopy(model.state_dict())

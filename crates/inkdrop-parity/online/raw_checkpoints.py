@@ -62,7 +62,7 @@ def job(case: Case, index: int, out: Path) -> list[Path | str]:
         folder(case, weights, source, pipeline=kind == 4)
         return [source, target, "-"]
     MAKES[index % len(MAKES)](weights, path := source.with_suffix(".pt"))
-    config: dict[str, Any] = {key: value for key, value in case.config.items() if key != "mode"}
+    config: dict[str, Any] = {key: value for key, value in case.config.items() if key not in ("mode", "call")}
     settings = source.with_suffix(".json")
     settings.write_text(json.dumps({"family": case.family} | config))
     ending = "" if unet2d and kind == 0 else ENDINGS[index // 2 % 2]
