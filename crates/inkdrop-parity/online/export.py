@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import draw
+import draw_diffusion
 import draw_layers
 import draw_process
 import draw_solver
@@ -33,7 +34,8 @@ FAMILIES = {
     "dit": dit,
 }
 SOURCES = {"unet2d": "diffusers UNet2DModel", "lucid": "denoising-diffusion-pytorch 2.3.4"}
-OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case, "solver": draw_solver.solver,
+OTHERS = {"layer": draw_layers.layer, "process": draw_process.process_case,
+          "diffusion": draw_diffusion.diffusion_case, "solver": draw_solver.solver,
           "train": draw_train.train_case, "curve": draw_train.curve_case}
 
 
