@@ -21,6 +21,7 @@ use inkdrop_unet::{ImageSize, ModelConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::recipe::{TrainingLoss, at};
 use crate::report::Tolerance;
 use crate::unet::{class_ids, network};
 use crate::{Case, Comparison};
@@ -246,6 +247,25 @@ pub(crate) fn check_loss(case: &Case) -> Result<Vec<Comparison>> {
     }
     rows.push(draws(case, &config)?);
     Ok(rows)
+}
+
+/// The loss of EDM's training, without labels: the sum over the values of an image, averaged over the images.
+pub(crate) fn training_loss(case: &Case) -> Result<TrainingLoss<'_>> {
+    let config: Config = case.config()?;
+    let model = config.model(case, &config.args)?;
+    let preconditioning = config.preconditioning()?;
+    let objective = ContinuousObjective::new(config.process()?, &ObjectiveConfig::default())?;
+    let of = move |network: &dyn TrainableNetwork, step: i64| {
+        let [x0, sigmas, noise] = ["x_start", "sigma", "noise"].map(|key| at(case, key, step));
+        let (x0, sigmas, noise) = (x0?, numbers(&sigmas?)?, noise?);
+        let levels: Vec<NoiseLevel> =
+            sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
+        let batch = (&x0, levels.as_slice(), &noise);
+        let terms = objective.terms_at(network, batch, &Conditioning::none(), Mode::Train)?;
+        let values = x0.size()[1..].iter().product::<i64>() as f64;
+        Ok(terms.loss.f_mean(Kind::Float)?.f_mul_scalar(values)?)
+    };
+    Ok(TrainingLoss { model, of: Box::new(of) })
 }
 
 /// Compares the noise levels with those of the recorded draws.

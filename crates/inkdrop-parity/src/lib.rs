@@ -26,6 +26,7 @@ mod layer;
 mod loss;
 mod lucid;
 mod phema;
+mod recipe;
 mod report;
 mod rng;
 mod schedule;
@@ -69,6 +70,7 @@ pub fn check_file(path: &Path) -> Result<Vec<Comparison>> {
         ("bpd", "improved") => loss::check_bpd(&case),
         ("solver", _) => solver::check(&case),
         ("train", "improved" | "ddp") => train::check(&case),
+        ("train", "lucid" | "edm") => recipe::check(&case),
         ("schedule", "context") => schedule::check_sprites(&case),
         ("schedule", "improved") => schedule::check_improved(&case),
         ("layer", "positional-embedding") => layer::check_positional(&case),

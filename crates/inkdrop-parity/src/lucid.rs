@@ -16,6 +16,7 @@ use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::recipe::{TrainingLoss, at};
 use crate::report::{Distance, Status, Tolerance};
 use crate::schedule::{summary, table, tensor};
 use crate::toy_network::{Form, toy_network_of};
@@ -323,6 +324,24 @@ impl Arguments {
         }
         Ok(objective.terms(network, batch, &conditioning, Mode::Eval)?.loss)
     }
+}
+
+/// The loss of a training by lucidrains' Trainer, without self-conditioning.
+pub(crate) fn training_loss(case: &Case) -> Result<TrainingLoss<'_>> {
+    let config: Arguments = case.config()?;
+    let arguments =
+        config.model.clone().context("a training needs the arguments of its network")?;
+    let model = model_config(case, arguments, case.tensor("x_start")?)?;
+    let objective = ObjectiveConfig { weighting: config.weighting(), ..ObjectiveConfig::default() };
+    let objective = Objective::new(config.process()?, &objective)?;
+    let of = move |network: &dyn TrainableNetwork, step: i64| {
+        let [x0, t, noise] = ["x_start", "t", "noise"].map(|key| at(case, key, step));
+        let (x0, t, noise) = (x0?, t?, noise?);
+        let terms =
+            objective.terms(network, (&x0, &t, &noise), &Conditioning::none(), Mode::Train)?;
+        Ok(terms.loss.f_mean(Kind::Float)?)
+    };
+    Ok(TrainingLoss { model, of: Box::new(of) })
 }
 
 /// The classes of a call: `y`, with the null class where the call drops them.
