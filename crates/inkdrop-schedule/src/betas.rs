@@ -275,7 +275,8 @@ fn sigmoid_lucid(
 ) -> Result<Array1<f64>, ScheduleError> {
     check_cumprod(start, end, tau)?;
     let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let rounded = |x: f64| logistic(f64::from((x / tau) as f32)) as f32;
+    // Every operation is rounded to f32: where ᾱ is below 1e-6, one bit of v_T decides it.
+    let rounded = |x: f64| 1.0 / (1.0 + (-f64::from((x / tau) as f32)).exp() as f32);
     let (first, last) = (rounded(start), rounded(end));
     let (last, span) = (f64::from(last), f64::from(last - first));
     let at = |i: usize| {

@@ -89,6 +89,9 @@ fn sigmoid_lucid_is_that_of_the_package() {
     for (i, expected) in [(0, 0.022023309789255152), (98, 0.510412549411297), (99, 0.999)] {
         close(schedule.betas()[i], expected);
     }
+    // The last ᾱ is a difference of two logistic functions of which one is in f32.
+    let far = ScheduleConfig::SigmoidLucid { steps: 977, start: -3.0, end: 2.5, tau: 0.3 };
+    close(far.build().unwrap().betas()[976], 0.9901246862377424);
     let nan = ScheduleConfig::SigmoidLucid { steps: 3, start: -3.0, end: f64::NAN, tau: 1.0 };
     assert!(nan.build().is_err());
 }
