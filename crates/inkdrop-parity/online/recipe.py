@@ -19,7 +19,7 @@ import models
 from case import Case
 
 STEPS, BATCH, WINDOW = 500, 16, 50
-ADAM = {"eps": 1e-8, "ema_rate": 0.995, "window": WINDOW}
+ADAM = {"eps": 1e-8, "window": WINDOW}
 LUCID = {"timesteps": 1000, "beta_schedule": "sigmoid", "objective": "pred_v", "lr": 1e-4, "betas": [0.9, 0.99],
          "max_grad_norm": 1.0, "model": {"dim": 32, "dim_mults": [1, 2], "channels": 3}} | ADAM
 EDM = {"precond": "EDMPrecond", "lr": 1e-3, "betas": [0.9, 0.999], "lr_rampup_kimg": 2.0,

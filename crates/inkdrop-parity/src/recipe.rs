@@ -1,14 +1,14 @@
-//! Whole trainings by the recipes of lucidrains' Trainer and of EDM: the loss curve, or the weights and their average.
+//! Whole trainings by the recipes of lucidrains' Trainer and of EDM: the loss curves.
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_nn::TrainableNetwork;
 use inkdrop_torch::tch::{Kind, Tensor};
-use inkdrop_train::{Adam, AdamConfig};
+use inkdrop_train::{Adam, AdamConfig, MasterWeights};
 use inkdrop_unet::ModelConfig;
 use serde::Deserialize;
 
 use crate::report::Tolerance;
-use crate::train::Run;
+use crate::unet::network;
 use crate::{Case, Comparison, edm, lucid};
 
 /// The arguments of a recipe beside those of its process and network.
@@ -21,9 +21,8 @@ struct Recipe {
     max_grad_norm: Option<f64>,
     /// The learning rate rises over so many thousand images (EDM's `lr_rampup_kimg`).
     lr_rampup_kimg: Option<f64>,
-    ema_rate: f64,
-    /// Number of steps that a point of the loss curve averages. If set, the curve is compared instead of the weights.
-    window: Option<i64>,
+    /// Number of steps that a point of the loss curve averages.
+    window: i64,
 }
 
 impl Recipe {
@@ -34,46 +33,43 @@ impl Recipe {
     }
 }
 
-/// Compares the losses before the steps, and the curve or the weights after all steps.
+/// Compares the losses of the first steps, and the curve.
 pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let recipe: Recipe = case.config()?;
     let loss = match case.family.as_str() {
         "edm" => edm::training_loss(case)?,
         _ => lucid::training_loss(case)?,
     };
-    let mut run = Run::of(&loss.model, &case.weights.below("weight:"), recipe.ema_rate)?;
+    let network = network(&loss.model, &case.weights.below("weight:"), Kind::Float)?;
+    let master = MasterWeights::new(network.params())?;
     let adam = AdamConfig { betas: recipe.betas, eps: recipe.eps, ..AdamConfig::default() };
-    let mut adam = Adam::new(&run.master, adam)?;
+    let mut adam = Adam::new(&master, adam)?;
     let images = case.tensor("x_start")?;
     let [steps, batch, ..] = images.size()[..] else {
         anyhow::bail!("{}: x_start of {:?}", case.name, images.size())
     };
     let mut losses = Vec::new();
     for step in 0..steps {
-        let value = (loss.of)(run.network.as_ref(), step)?;
-        run.master.zero_grad()?;
+        let value = (loss.of)(network.as_ref(), step)?;
+        master.zero_grad()?;
         value.f_backward()?;
-        let mut gradients = run.master.gradients(1.0)?;
+        let mut gradients = master.gradients(1.0)?;
         if let Some(most) = recipe.max_grad_norm {
             let norm = gradients.norm()?;
             gradients.clip(&norm, most)?;
         }
         adam.step(&gradients, recipe.lr(step, batch))?;
-        run.ema.update(&run.master, step as usize)?;
         losses.push(value.detach());
     }
     let losses = Tensor::f_stack(&losses, 0)?;
     let first = losses.f_narrow(0, 0, case.tensor("losses")?.size()[0])?;
     let mut rows = vec![case.compare("losses", &first, Tolerance::Scaled(1e-4))?];
-    match recipe.window {
-        Some(window) => rows.extend(curve(case, &losses, window)?),
-        None => rows.extend(run.compare(case, "")?),
-    }
+    rows.push(curve(case, &losses, recipe.window)?);
     Ok(rows)
 }
 
 /// The means over windows of steps, each as a row of its own.
-fn curve(case: &Case, losses: &Tensor, window: i64) -> Result<Vec<Comparison>> {
+fn curve(case: &Case, losses: &Tensor, window: i64) -> Result<Comparison> {
     let means =
         |losses: &Tensor| losses.f_view([-1, window])?.f_mean_dim([1i64].as_slice(), false, None);
     let (ours, theirs) = (means(losses)?, case.tensor("curve")?);
@@ -84,11 +80,11 @@ fn curve(case: &Case, losses: &Tensor, window: i64) -> Result<Vec<Comparison>> {
         let last = (number as i64 + 1) * window;
         println!("{}: mean loss of the {window} steps to step {last}: {point:.7}", case.name);
     }
-    Ok(vec![row])
+    Ok(row)
 }
 
-/// How far two runs of PyTorch itself may drift apart; see docs/parity.md.
-const CURVE: Tolerance = Tolerance::Relative(1e-3);
+/// The bound of every point of a curve, as for improved-diffusion's.
+const CURVE: Tolerance = Tolerance::Relative(1e-4);
 
 /// The network of a recipe, and the loss of a step.
 pub(crate) struct TrainingLoss<'a> {

@@ -88,7 +88,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
             }
         }
     }
-    let build = || Run::of(&model, &weights, config.ema_rate);
+    let build = || Run::new(&config, &model, &weights);
     let mut run = build()?;
     let batches = Batches::of(case)?;
     let losses = run.take_steps(&config, process, &batches, None)?;
@@ -141,19 +141,18 @@ impl Batches {
 }
 
 /// A network in training, with its average.
-pub(crate) struct Run {
-    pub(crate) network: Box<dyn TrainableNetwork>,
-    pub(crate) master: MasterWeights,
-    pub(crate) ema: EmaSet,
+struct Run {
+    network: Box<dyn TrainableNetwork>,
+    master: MasterWeights,
+    ema: EmaSet,
 }
 
 impl Run {
-    /// A network with these weights.
-    pub(crate) fn of(model: &ModelConfig, weights: &StateDict, ema_rate: f64) -> Result<Self> {
+    fn new(config: &Arguments, model: &ModelConfig, weights: &StateDict) -> Result<Self> {
         let [network, ema_network] = [(); 2].map(|()| network(model, weights, Kind::Float));
         let (network, ema_network) = (network?, ema_network?);
         let master = MasterWeights::new(network.params())?;
-        let ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(ema_rate)])?;
+        let ema = EmaSet::new(ema_network, &master, &[EmaDecay::constant(config.ema_rate)])?;
         Ok(Self { network, master, ema })
     }
 
@@ -198,7 +197,7 @@ impl Run {
     }
 
     /// The weights and their average against the recorded ones.
-    pub(crate) fn compare(&self, case: &Case, note: &str) -> Result<Vec<Comparison>> {
+    fn compare(&self, case: &Case, note: &str) -> Result<Vec<Comparison>> {
         let mut rows = Vec::new();
         for (prefix, network) in [("after:", self.network.as_ref()), ("ema:", self.ema.network())] {
             let value = |key: &str| network.params().get(key).map(|param| param.tensor.detach());
