@@ -41,7 +41,7 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
         _ => lucid::training_loss(case)?,
     };
     let network = network(&loss.model, &case.weights.below("weight:"), Kind::Float)?;
-    let master = MasterWeights::new(network.params())?;
+    let mut master = MasterWeights::new(network.params())?;
     let adam = AdamConfig { betas: recipe.betas, eps: recipe.eps, ..AdamConfig::default() };
     let mut adam = Adam::new(&master, adam)?;
     let images = case.tensor("x_start")?;
