@@ -65,6 +65,9 @@ pub enum Preconditioning {
         /// c_noise = time_scale·t; > 0, 1000 by default.
         #[serde(default = "thousand")]
         time_scale: f64,
+        /// c_noise = time_scale·(1 − t): the time of JiT's networks runs from noise (0) to data (1).
+        #[serde(default, skip_serializing_if = "is_false")]
+        reversed: bool,
     },
     /// MeanFlow: F predicts the mean velocity from t down to another time r on the path z = (1 − t)·x0 + t·ε
     /// (Geng et al. 2025, "Mean Flows for One-step Generative Modeling"); c_noise = time_scale·t, and the
@@ -85,6 +88,10 @@ pub enum Preconditioning {
 
 fn half() -> f64 {
     0.5
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn thousand() -> f64 {
@@ -165,7 +172,7 @@ impl Preconditioning {
                 [betas(range), vec![("time_scale", *time_scale)]].concat()
             }
             Self::Flow { time_scale, .. }
-            | Self::FlowSample { time_scale }
+            | Self::FlowSample { time_scale, .. }
             | Self::MeanFlow { time_scale } => {
                 vec![("time_scale", *time_scale)]
             }
@@ -272,7 +279,10 @@ impl Preconditioning {
             Self::Ve => (0.5 * b / a).ln(),
             Self::Iddpm => iddpm_timestep(b / a) as f64,
             Self::Flow { path, time_scale } => time_scale * path.time(level),
-            Self::FlowSample { time_scale } | Self::MeanFlow { time_scale } => {
+            Self::FlowSample { time_scale, reversed: true } => {
+                time_scale * (1.0 - FlowPath::Linear.time(level))
+            }
+            Self::FlowSample { time_scale, .. } | Self::MeanFlow { time_scale } => {
                 time_scale * FlowPath::Linear.time(level)
             }
             Self::TrigFlow { sigma_data } => b.atan2(a * sigma_data),
@@ -406,7 +416,7 @@ pub fn iddpm_sigmas() -> Vec<f32> {
 mod tests {
     use super::*;
 
-    const ALL: [Preconditioning; 10] = [
+    const ALL: [Preconditioning; 11] = [
         Preconditioning::Edm { sigma_data: 0.5 },
         Preconditioning::EdmVelocity { sigma_data: 0.5 },
         Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 },
@@ -419,7 +429,8 @@ mod tests {
             time_scale: 1.0,
         },
         Preconditioning::TrigFlow { sigma_data: 0.5 },
-        Preconditioning::FlowSample { time_scale: 1.0 },
+        Preconditioning::FlowSample { time_scale: 1.0, reversed: false },
+        Preconditioning::FlowSample { time_scale: 1.0, reversed: true },
     ];
 
     /// Table 1 of Karras et al. 2022, in the coordinates x0 + σ·ε.
@@ -479,7 +490,7 @@ mod tests {
     /// Li & He 2025, table 1: v = (x_t − x0)/t on the path x_t = (1 − t)·x0 + t·ε.
     #[test]
     fn the_error_of_the_velocity_is_that_of_the_data_over_t() {
-        let process = Preconditioning::FlowSample { time_scale: 1000.0 };
+        let process = Preconditioning::FlowSample { time_scale: 1000.0, reversed: false };
         let velocity = Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1000.0 };
         for t in [0.06, 0.5, 0.9, 1.0] {
             let level = FlowPath::Linear.level(t);
@@ -490,6 +501,13 @@ mod tests {
             );
             // x0 = skip·x + output·v: an error of v is output times as large in x0.
             assert!((process.loss_weight(level) * v.output.powi(2) - 1.0).abs() < 1e-9, "{t}");
+        }
+        let reversed = Preconditioning::FlowSample { time_scale: 1.0, reversed: true };
+        for t in [0.0, 0.2, 0.9, 1.0] {
+            let level = FlowPath::Linear.level(t);
+            let (coefs, plain) = (reversed.coefs(level), process.coefs(level));
+            assert!((coefs.time - (1.0 - t)).abs() < 1e-9, "{t}");
+            assert_eq!((coefs.input, coefs.output), (plain.input, plain.output));
         }
         assert_eq!(process.loss_weight(FlowPath::Linear.level(0.01)).round(), 400.0);
         assert_eq!(velocity.loss_weight(FlowPath::Linear.level(0.01)), 1.0);

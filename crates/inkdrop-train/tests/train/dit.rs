@@ -22,7 +22,7 @@ fn it_learns_and_samples() {
         patch: 4,
         ..DitConfig::sprites()
     });
-    let process = Preconditioning::FlowSample { time_scale: 1000.0 };
+    let process = Preconditioning::FlowSample { time_scale: 1000.0, reversed: false };
     let process = ContinuousProcess::new(&ContinuousConfig::new(process), Device::Cpu).unwrap();
     let ids = (0..60).map(|i| i % 5).collect();
     let labels = Labels::Classes { ids, count: 5 };

@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<DiffusionConfig> {
     })
 }
 
-/// Parses `edm`, `trig-flow` or `consistency`, optionally with σ_data; `vp`, `ve`, `iddpm`, `flow-sample`, `mean-flow`; `flow`,
+/// Parses `edm`, `trig-flow` or `consistency`, optionally with σ_data; `vp`, `ve`, `iddpm`, `flow-sample`, `jit`, `mean-flow`; `flow`,
 /// `flow:cosine` or `flow:vp`. `None` for another name.
 fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
     let (name, option) = match text.split_once(':') {
@@ -54,7 +54,10 @@ fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
         "consistency" => consistency(sigma_data()?),
         "trig-flow" => Preconditioning::TrigFlow { sigma_data: sigma_data()? },
         "flow" => Preconditioning::Flow { path: path()?, time_scale: 1000.0 },
-        "flow-sample" => plain(Preconditioning::FlowSample { time_scale: 1000.0 })?,
+        "flow-sample" => {
+            plain(Preconditioning::FlowSample { time_scale: 1000.0, reversed: false })?
+        }
+        "jit" => plain(Preconditioning::FlowSample { time_scale: 1.0, reversed: true })?,
         "mean-flow" => plain(Preconditioning::MeanFlow { time_scale: 1000.0 })?,
         "vp" => plain(Preconditioning::Vp(BetaRange::default()))?,
         "ve" => plain(Preconditioning::Ve)?,
@@ -82,7 +85,7 @@ fn with_timesteps(text: &str) -> Result<ProcessConfig> {
         "sigmoid" => ScheduleConfig::Sigmoid { steps, beta_start: 1e-4, beta_end: 0.02 },
         "lucid" => ScheduleConfig::SigmoidLucid { steps, start: -3.0, end: 3.0, tau: 1.0 },
         _ => bail!(
-            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear, sigmoid or lucid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, flow-sample, mean-flow, vp, ve or iddpm; or a .toml or .json file"
+            "process `{name}`: expected sprites or ddpm; linear, cosine, scaled-linear, sigmoid or lucid, followed by any of {OPTIONS}, each after a colon; edm, trig-flow, consistency, flow, flow-sample, jit, mean-flow, vp, ve or iddpm; or a .toml or .json file"
         ),
     };
     let of = || Box::new(schedule.clone());
@@ -189,6 +192,7 @@ pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
         "lucid" => "lucid",
         "lucid_classes" => "cosine:1000:fixed-small",
         "dit_sprites" => "flow-sample",
+        name if name.starts_with("jit") => "jit",
         name if name.starts_with("dit") => "linear:1000",
         name if name.starts_with("guided_") || name == "improved_lsun_bedroom" => "linear:1000",
         _ => return None,
