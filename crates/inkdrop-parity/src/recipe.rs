@@ -86,15 +86,18 @@ fn curve(case: &Case, losses: &Tensor, window: i64) -> Result<Comparison> {
 /// The bound of every point of a curve, as for improved-diffusion's.
 const CURVE: Tolerance = Tolerance::Relative(1e-4);
 
+/// The loss of a network at a step.
+type StepLoss<'a> = Box<dyn Fn(&dyn TrainableNetwork, i64) -> Result<Tensor> + 'a>;
+
 /// The network of a recipe, and the loss of a step.
 pub(crate) struct TrainingLoss<'a> {
     /// The network that is trained.
     pub(crate) model: ModelConfig,
     /// The loss that is minimised at a step.
-    pub(crate) of: Box<dyn Fn(&dyn TrainableNetwork, i64) -> Result<Tensor> + 'a>,
+    pub(crate) of: StepLoss<'a>,
 }
 
 /// A tensor of a step.
 pub(crate) fn at(case: &Case, key: &str, step: i64) -> Result<Tensor> {
-    Ok(case.tensor(key)?.f_get(step).with_context(|| format!("{}: {key}", case.name))?)
+    case.tensor(key)?.f_get(step).with_context(|| format!("{}: {key}", case.name))
 }
