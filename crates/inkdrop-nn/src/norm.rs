@@ -3,7 +3,7 @@
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 use inkdrop_torch::{
     BatchNormOutputs, GroupNormInputs, Result, TorchError, batch_norm, group_norm, in_jvp,
-    is_channels_last, takes_group_norm,
+    is_channels_last, takes_fused_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +105,7 @@ impl BatchNorm {
         if let Some(y) = self.fused(x, mode, activation)? {
             return Ok(y);
         }
-        let y = self.normalize(x, mode)?;
-        activation.map_or(Ok(y.shallow_clone()), |activation| activation.apply(&y))
+        Activation::maybe(activation, self.normalize(x, mode)?)
     }
 
     /// Checks x and counts the batch.
@@ -154,7 +153,7 @@ impl BatchNorm {
         let Some(post_op) = Activation::post_op(activation) else { return Ok(None) };
         let alone = self.synchronization.get().is_none();
         let trained = mode != Mode::Eval && alone && is_channels_last(x);
-        if !(trained && scale.kind() == Kind::Float && takes_group_norm(x, scale.size()[0])) {
+        if !(trained && scale.kind() == Kind::Float && takes_fused_norm(x, scale.size()[0])) {
             return Ok(None);
         }
         let BatchNormOutputs { y, mean, spread } = batch_norm(x, scale, shift, EPS, post_op)?;
@@ -162,6 +161,7 @@ impl BatchNorm {
             let _guard = no_grad_guard();
             let spread = spread.f_to_kind(Kind::Double)?;
             let variance = spread.f_square()?.f_reciprocal()?.f_sub_scalar(EPS)?;
+            let variance = variance.f_clamp_min(0.0)?; // a channel of equal values, but for rounding
             let count = variance.f_full_like((x.numel() / scale.numel()) as f64)?;
             self.record(&mean, &variance, &count)?;
         }
@@ -270,7 +270,7 @@ impl GroupNorm {
         activation: Option<Activation>,
     ) -> Result<Option<Tensor>> {
         let post_op = Activation::post_op(activation);
-        let Some(post_op) = post_op.filter(|_| takes_group_norm(x, self.groups)) else {
+        let Some(post_op) = post_op.filter(|_| takes_fused_norm(x, self.groups)) else {
             return Ok(None);
         };
         let (before, scale, shift) = self.fused_rows(modulation)?;

@@ -1,7 +1,7 @@
 //! RMS normalisation over channels (Zhang & Sennrich 2019).
 
 use inkdrop_torch::tch::Tensor;
-use inkdrop_torch::{Result, rms_norm, takes_group_norm};
+use inkdrop_torch::{Result, rms_norm, takes_fused_norm};
 
 use crate::modulation::Modulation;
 use crate::norm::in_kind_of;
@@ -61,12 +61,15 @@ impl RmsNorm {
     ) -> Result<Option<Tensor>> {
         let channels = self.g.numel() as i64;
         let Some(post_op) = Activation::post_op(activation) else { return Ok(None) };
-        if x.size().get(1) != Some(&channels) || !takes_group_norm(x, 1) {
+        if x.size().get(1) != Some(&channels) || !takes_fused_norm(x, 1) {
             return Ok(None);
         }
         let scale = self.g.f_reshape([1, -1])?.f_mul_scalar((channels as f64).sqrt())?;
         let (scale, shift) = match modulation {
-            Modulation::None => (scale, self.g.f_reshape([1, -1])?.f_detach()?.f_zeros_like()?),
+            Modulation::None => {
+                let shift = scale.f_zeros_like()?;
+                (scale, shift)
+            }
             Modulation::ScaleShift(row) => {
                 let factor = row.f_narrow(1, 0, channels)?.f_add_scalar(1.0)?;
                 (scale.f_mul(&factor)?, row.f_narrow(1, channels, channels)?)

@@ -6,6 +6,7 @@
 #include "fused.h"
 #include "guard.h"
 #include "parallel.h"
+#include "tensor.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -149,8 +150,6 @@ struct GroupNorm : torch::autograd::Function<GroupNorm> {
             like(by_shift, given.shift), {}, {}, {}};
   }
 };
-
-const at::Tensor &tensor(const void *pointer) { return *static_cast<const at::Tensor *>(pointer); }
 
 }  // namespace
 

@@ -81,10 +81,9 @@ void forward(const NormForward &job) {
     s.spread[g / s.in_group] = static_cast<float>(spread);
     for (int64_t c = g; c < g + s.in_group; ++c) factor[c] = static_cast<float>(s.scale[c] * spread);
   }
-  if (s.activation == 1) apply<1>(job, centre, factor);
-  else if (s.activation == 2) apply<2>(job, centre, factor);
-  else if (s.activation == 3) apply<3>(job, centre, factor);
-  else apply<0>(job, centre, factor);
+  with_activation(s.activation, [&](auto activation) {
+    apply<decltype(activation)::value>(job, centre, factor);
+  });
 }
 
 // With n(x) the normalised x and z = n·scale + shift, of which the activation is a:
@@ -139,10 +138,8 @@ INLINE void backward(const NormBackward &job) {
 }
 
 void backward_of(const NormBackward &job) {
-  if (job.slice.activation == 1) backward<1>(job);
-  else if (job.slice.activation == 2) backward<2>(job);
-  else if (job.slice.activation == 3) backward<3>(job);
-  else backward<0>(job);
+  with_activation(job.slice.activation,
+                  [&](auto activation) { backward<decltype(activation)::value>(job); });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "fused.h"
 #include "guard.h"
+#include "tensor.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -22,8 +23,6 @@ using Binary = at::Tensor(const at::Tensor &, const at::Tensor &, const at::Tens
 
 constexpr const char *UNARY[] = {"mkldnn::_convolution_pointwise", ""};
 constexpr const char *BINARY[] = {"mkldnn::_convolution_pointwise", "binary"};
-
-const at::Tensor &tensor(const void *pointer) { return *static_cast<const at::Tensor *>(pointer); }
 
 // The operators that torch.compile calls on a CPU; found by name, since not every build has them.
 template <typename Signature>

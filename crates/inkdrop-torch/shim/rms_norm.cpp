@@ -5,6 +5,7 @@
 #include "fused.h"
 #include "guard.h"
 #include "parallel.h"
+#include "tensor.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -108,7 +109,6 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 int inkdrop_rms_norm(const void *x, const void *scale, const void *shift, int activation, void **out,
                      char **error) {
   return guarded(error, [&] {
-    auto tensor = [](const void *pointer) { return *static_cast<const at::Tensor *>(pointer); };
     *out = new at::Tensor(RmsNorm::apply(tensor(x), tensor(scale), tensor(shift), activation));
   });
 }

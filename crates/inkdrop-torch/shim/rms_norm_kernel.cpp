@@ -58,17 +58,13 @@ INLINE void backward(const RmsBackward &job) {
 }
 
 void forward_of(const RmsForward &job) {
-  if (job.slice.activation == 1) forward<1>(job);
-  else if (job.slice.activation == 2) forward<2>(job);
-  else if (job.slice.activation == 3) forward<3>(job);
-  else forward<0>(job);
+  with_activation(job.slice.activation,
+                  [&](auto activation) { forward<decltype(activation)::value>(job); });
 }
 
 void backward_of(const RmsBackward &job) {
-  if (job.slice.activation == 1) backward<1>(job);
-  else if (job.slice.activation == 2) backward<2>(job);
-  else if (job.slice.activation == 3) backward<3>(job);
-  else backward<0>(job);
+  with_activation(job.slice.activation,
+                  [&](auto activation) { backward<decltype(activation)::value>(job); });
 }
 
 }  // namespace

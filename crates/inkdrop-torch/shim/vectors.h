@@ -76,6 +76,22 @@ INLINE vec activate(vec y) {
   return y;
 }
 
+template <int N>
+struct Constant {
+  static constexpr int value = N;
+};
+
+// Calls `run` with the activation as a Constant.
+template <typename Run>
+INLINE void with_activation(int activation, const Run &run) {
+  switch (activation) {
+    case 1: return run(Constant<1>{});
+    case 2: return run(Constant<2>{});
+    case 3: return run(Constant<3>{});
+    default: return run(Constant<0>{});
+  }
+}
+
 // The derivative.
 template <int activation>
 INLINE vec slope_of(vec x) {

@@ -6,6 +6,7 @@
 #include "fused.h"
 #include "guard.h"
 #include "parallel.h"
+#include "tensor.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -21,8 +22,6 @@ namespace {
 using namespace inkdrop;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-const at::Tensor &tensor(const void *pointer) { return *static_cast<const at::Tensor *>(pointer); }
 
 const WinogradKernel &kernel() {
 #if defined(__x86_64__)

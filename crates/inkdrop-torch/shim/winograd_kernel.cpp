@@ -385,12 +385,8 @@ INLINE void run(const WinogradForward &job) {
 template <int M>
 INLINE void convolve(const WinogradForward &job) {
   if (job.other != nullptr) return run<M, 0, true>(job);
-  switch (job.activation) {
-    case 1: return run<M, 1, false>(job);
-    case 2: return run<M, 2, false>(job);
-    case 3: return run<M, 3, false>(job);
-    default: return run<M, 0, false>(job);
-  }
+  with_activation(job.activation,
+                  [&](auto activation) { run<M, decltype(activation)::value, false>(job); });
 }
 
 // ---------------------------------------------------------------- the gradient by the weights

@@ -38,7 +38,7 @@ pub use graph::{CudaGraph, cuda_graphs, grad_enabled};
 pub use kernels::{BatchNormOutputs, GroupNormInputs, PostOp};
 pub use layout::{channels_last, is_channels_last};
 pub use noise::{NoiseSource, NoiseTape, PerImageNoise, TorchNoise};
-pub use norm::{batch_norm, group_norm, rms_norm, takes_group_norm};
+pub use norm::{batch_norm, group_norm, rms_norm, takes_fused_norm};
 pub use optimiser::{
     AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
 };

@@ -4,9 +4,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{BatchNormOutputs, GroupNormInputs, PostOp, Result, TorchError, kernels, own_kernels};
 
-/// True if [`group_norm`] supports this x: f32 on the CPU, [B, C, H, W], and channels in multiples of 16;
-/// false without [`own_kernels`].
-pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
+/// True if [`group_norm`], [`batch_norm`] (C groups) and [`rms_norm`] (one group) support this x: f32 on the CPU,
+/// [B, C, H, W], and channels in multiples of 16; false without [`own_kernels`].
+pub fn takes_fused_norm(x: &Tensor, groups: i64) -> bool {
     let size = x.size();
     x.device() == Device::Cpu
         && x.kind() == Kind::Float
@@ -18,7 +18,7 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
 /// by x and all rows. It reads x three times, and keeps x alone for the gradients.
 ///
 /// # Shapes
-/// - x: [B, C, H, W]; see [`takes_group_norm`]
+/// - x: [B, C, H, W]; see [`takes_fused_norm`]
 /// - returns the same, channels innermost
 ///
 /// # Errors
@@ -26,7 +26,7 @@ pub fn takes_group_norm(x: &Tensor, groups: i64) -> bool {
 pub fn group_norm(x: &Tensor, inputs: GroupNormInputs, post_op: PostOp) -> Result<Tensor> {
     let GroupNormInputs { groups, before, scale, shift, .. } = inputs;
     let size = x.size();
-    if !takes_group_norm(x, groups) {
+    if !takes_fused_norm(x, groups) {
         let problem = format!(
             "{size:?} in {groups} groups: expected f32 on the CPU, [B, C, H, W], C a multiple of 16"
         );
@@ -57,14 +57,14 @@ fn check_rows<const N: usize>(size: &[i64], rows: [Option<&Tensor>; N]) -> Resul
 /// activation(x/‖x‖·scale + shift), with gradients by x, scale and shift. ‖x‖ is at least 1e-12.
 ///
 /// # Shapes
-/// - x: [B, C, H, W], as [`takes_group_norm`]; scale, shift: [1, C] or [B, C] in f32
+/// - x: [B, C, H, W], as [`takes_fused_norm`]; scale, shift: [1, C] or [B, C] in f32
 /// - returns the same, channels innermost
 ///
 /// # Errors
 /// x is not supported, or scale and shift have other shapes.
 pub fn rms_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, post_op: PostOp) -> Result<Tensor> {
     let size = x.size();
-    if !takes_group_norm(x, 1) {
+    if !takes_fused_norm(x, 1) {
         let problem =
             format!("{size:?}: expected f32 on the CPU, [B, C, H, W], C a multiple of 16");
         return Err(TorchError::message(problem));
@@ -77,7 +77,7 @@ pub fn rms_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, post_op: PostOp) -> 
 /// statistics of x, with gradients by x, scale and shift. Running statistics are the caller's.
 ///
 /// # Shapes
-/// - x: [B, C, H, W], as [`takes_group_norm`] with C groups; scale, shift: `[C]` in f32
+/// - x: [B, C, H, W], as [`takes_fused_norm`] with C groups; scale, shift: `[C]` in f32
 ///
 /// # Errors
 /// x is not supported, or scale and shift have other shapes.
@@ -91,7 +91,7 @@ pub fn batch_norm(
     let (size, channels) = (x.size(), scale.numel() as i64);
     let fits = |row: &Tensor| row.size() == [channels] && row.kind() == Kind::Float;
     if size.get(1) != Some(&channels)
-        || !takes_group_norm(x, channels)
+        || !takes_fused_norm(x, channels)
         || ![scale, shift].into_iter().all(fits)
     {
         let problem = format!(
