@@ -66,7 +66,7 @@ pub enum Preconditioning {
         #[serde(default = "thousand")]
         time_scale: f64,
         /// c_noise = time_scale·(1 − t): the time of JiT's networks runs from noise (0) to data (1).
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         reversed: bool,
     },
     /// MeanFlow: F predicts the mean velocity from t down to another time r on the path z = (1 − t)·x0 + t·ε
@@ -88,10 +88,6 @@ pub enum Preconditioning {
 
 fn half() -> f64 {
     0.5
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn thousand() -> f64 {

@@ -39,7 +39,7 @@ pub struct TrainConfig {
     /// Optimizer state sharding (ZeRO stage 1): each of several processes keeps Adam's moments of its share of
     /// the weights. The result is the same; a step sends the weights once more. No effect on a single
     /// process.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shard_optimizer: bool,
     /// Peak learning rate.
     pub lr: f64,
@@ -142,10 +142,6 @@ fn is_zero(value: &f64) -> bool {
 
 fn is_true(value: &bool) -> bool {
     *value
-}
-
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 impl Default for TrainConfig {

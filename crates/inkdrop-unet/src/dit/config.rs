@@ -33,17 +33,17 @@ pub struct DitConfig {
     #[serde(default = "four")]
     pub mlp_ratio: f64,
     /// RMS normalisation with factors instead of layer normalisation (`RMSNorm`; Zhang & Sennrich 2019).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rms_norm: bool,
     /// RMS normalisation of the queries and keys of each head (`qk_norm`; Henry et al. 2020).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub qk_norm: bool,
     /// Rotary positions of queries and keys, beside the sinusoids (`rope`; Su et al. 2021). A head has a multiple of 4
     /// channels then.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rotary: bool,
     /// A gated MLP instead of GELU, of two thirds of the width (`SwiGLUFFN`; Shazeer 2020).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub swiglu: bool,
     /// Width between the two linear maps of a patch (`bottleneck_dim`); one map without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,10 +57,6 @@ pub struct DitConfig {
     /// Gradient checkpointing of the blocks.
     #[serde(default)]
     pub checkpoint: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn is_zero(value: &i64) -> bool {

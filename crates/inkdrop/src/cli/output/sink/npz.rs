@@ -1,5 +1,5 @@
-//! All images in one npz archive, or in one npy file with one of the labels. Until it is complete, they are in an npy file beside it, which is a
-//! valid NumPy array at every moment: its header counts only the images on disk.
+//! All images in one npz archive, or in one npy file with their labels in another. Until all are there, they are in
+//! an npy file beside it, which is a valid NumPy array at every moment: its header counts only the images on disk.
 
 use std::fs;
 use std::ops::Range;
