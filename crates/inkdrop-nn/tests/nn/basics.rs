@@ -5,7 +5,6 @@ use inkdrop_nn::{
     InstanceNorm, Linear, Mode, Params, ResidualConvBlock, Role, UnetDown, UnetUp,
     diffusers_embedding, positional_embedding, timestep_embedding,
 };
-use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use super::support::{F64, max_difference, params};
@@ -206,29 +205,28 @@ fn a_recomputing_batch_norm_records_nothing() {
     assert_eq!(state(&params), before);
 }
 
-/// Parameters and statistics of a layer after two batches.
-fn trained_batch_norm(kind: Kind, layout: impl Fn(&Tensor) -> Tensor) -> Vec<Tensor> {
-    let _generator = DefaultGenerator::seeded(12);
-    let mut params = Params::new(kind, Device::Cpu);
-    let norm = BatchNorm::new(&mut params.root(), 32).unwrap();
-    for factor in [1.0, 3.0] {
-        let x = Tensor::randn([4, 32, 5, 3], F64) * factor + factor;
-        let _ = x.narrow(1, 7, 1).fill_(2.0); // a channel of equal values
-        let _ = norm.forward(&layout(&x.to_kind(kind)), Mode::Train).unwrap();
-    }
-    params.iter().map(|param| param.tensor.copy()).collect()
-}
-
 /// In f32 with the channels innermost, batch normalisation is one operation.
 #[test]
 fn the_fused_batch_norm_keeps_the_statistics_of_the_plain_one() {
-    let exact = trained_batch_norm(Kind::Double, Tensor::shallow_clone);
-    let fused = trained_batch_norm(Kind::Float, |x| inkdrop_torch::channels_last(x).unwrap());
+    let batches = [1.0, 3.0].map(|factor| Tensor::randn([4, 32, 5, 3], F64) * factor + factor);
+    for x in &batches {
+        let _ = x.narrow(1, 7, 1).fill_(2.0); // a channel of equal values
+    }
+    let trained = |kind, layout: &dyn Fn(&Tensor) -> Tensor| -> Vec<Tensor> {
+        let mut params = Params::new(kind, Device::Cpu);
+        let norm = BatchNorm::new(&mut params.root(), 32).unwrap();
+        for x in &batches {
+            let _ = norm.forward(&layout(&x.to_kind(kind)), Mode::Train).unwrap();
+        }
+        params.iter().map(|param| param.tensor.to_kind(Kind::Double)).collect()
+    };
+    let exact = trained(Kind::Double, &Tensor::shallow_clone);
+    let fused = trained(Kind::Float, &|x| inkdrop_torch::channels_last(x).unwrap());
     assert_eq!(fused.len(), exact.len());
     for (given, expected) in fused.iter().zip(&exact) {
         let largest = expected.abs().max().double_value(&[]).max(1.0);
-        let apart = max_difference(&given.to_kind(Kind::Double), &expected.to_kind(Kind::Double));
-        assert!(apart < 1e-6 * largest, "{given:?}: {apart:e}");
+        let apart = max_difference(given, expected);
+        assert!(apart < 1e-6 * largest, "{apart:e}: {given:?}");
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> SamplingSession<'a> {
             )));
         };
         let image = match condition {
-            ImageCondition::LowRes { .. } if given.size()[2..] == [height, width] => given, // prepared
+            ImageCondition::LowRes { .. } if given.size()[2..] == [height, width] => given, // enlarged by the caller
             ImageCondition::LowRes { .. } => {
                 let [level, _] = condition.noise();
                 enlarge(&self.noisy(given, images, level)?, [height, width])?
