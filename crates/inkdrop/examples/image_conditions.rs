@@ -7,7 +7,8 @@
 //! cargo run --release -p inkdrop --example image_conditions -- upscale runs/upscale/final.safetensors 1000 upscale.png
 //! ```
 //!
-//! `sprites` in place of the model, and `RePaint:TIMES` for its passes, gives the rows of RePaint.
+//! `sprites` in place of the model, and `RePaint:TIMES` for its passes, gives the rows of RePaint;
+//! `sampler:NAME:STEPS` takes another sampler.
 
 #[path = "support/judge.rs"]
 mod judge;
@@ -107,13 +108,19 @@ fn first(images: &Images) -> Result<Images> {
 fn main() -> Result<()> {
     let arguments: Vec<String> = args().skip(1).collect();
     let [task, model, count, picture, more @ ..] = &arguments[..] else {
-        bail!("expected inpaint|upscale MODEL COUNT PICTURE.png [RePaint:TIMES]")
+        bail!("expected inpaint|upscale MODEL COUNT PICTURE.png [RePaint:TIMES|sampler:NAME:STEPS]")
     };
     let comparison = Comparison::new(count.parse()?)?;
     let originals = &comparison.originals;
     let batch = originals.len();
-    let pipeline =
-        |seed| -> Result<Pipeline> { Ok(Pipeline::open(model)?.seed(seed).batch(batch)) };
+    let sampler = more.first().and_then(|text| text.strip_prefix("sampler:"));
+    let pipeline = |seed| -> Result<Pipeline> {
+        let pipeline = Pipeline::open(model)?.seed(seed).batch(batch);
+        let Some((name, steps)) = sampler.and_then(|text| text.split_once(':')) else {
+            return Ok(pipeline);
+        };
+        Ok(pipeline.sampler(name.parse()?).steps(steps.parse()?))
+    };
     let mut rows = vec![("original".to_string(), first(originals)?)];
     match task.as_str() {
         "inpaint" => {
