@@ -6,7 +6,7 @@ use inkdrop_data::Images;
 use inkdrop_nn::CompileOptions;
 use inkdrop_process::{
     ContinuousConfig, DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning,
-    PredictionType, pixels,
+    PredictionType,
 };
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
@@ -20,6 +20,7 @@ use super::{Pipeline, RequestedCondition};
 use crate::Result;
 use crate::error::{bail, ensure};
 use crate::model::{Condition, Conditions, ModelMetadata, SamplingDefaults};
+use crate::samples;
 use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 
 /// Default number of steps: of first-order samplers with one network call per step, and of all others.
@@ -400,11 +401,7 @@ fn discarded_draws(
 
 /// Some of the images in [-1, 1].
 fn tensor(images: &Images, indices: &[usize], device: Device) -> Result<Tensor> {
-    let chosen = images.select(indices)?;
-    Ok(match chosen.wide() {
-        Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), chosen.nhwc(), device)?,
-        None => pixels::to_tensor(chosen.bytes(), chosen.nhwc(), device)?,
-    })
+    samples::to_tensor(&images.select(indices)?, device)
 }
 
 /// Some of the images.
