@@ -9,11 +9,15 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult};
 
 use crate::decode::{MOST_PIXELS, read_file};
-use crate::npy::array_of;
-use crate::{DataError, Dataset, Depth, ImageForm, MOST_CHANNELS};
+use crate::npy::{array_of, arrays_of};
+use crate::{DataError, Dataset, Depth, ImageForm, Images, MOST_CHANNELS};
 
 /// Endings of the files that are read.
 const ENDINGS: [&str; 4] = ["npy", "tif", "tiff", "png"];
+
+/// The first bytes of .npy and PNG files.
+const NUMPY: &[u8] = b"\x93NUMPY";
+const PNG: &[u8] = b"\x89PNG";
 
 /// A folder of arrays, decoded when they are read; values are neither converted nor resized.
 ///
@@ -72,6 +76,52 @@ pub fn open(folder: impl AsRef<Path>) -> Result<Arrays, DataError> {
     Ok(Arrays { files, form })
 }
 
+/// All images of a .npy, TIFF or PNG file, with the values that it holds.
+///
+/// A .npy file holds `[H, W]`, `[H, W, C]` or `[N, H, W, C]` of uint8 or uint16. The pages of a TIFF file are images if
+/// they have the size, the channels and the depth of the first one; otherwise (a thumbnail) the first is the only one.
+///
+/// # Errors
+/// [`DataError::Read`] if the file cannot be read, [`DataError::File`] if it is damaged or has another format.
+pub fn load(file: impl AsRef<Path>) -> Result<Images, DataError> {
+    let path = file.as_ref();
+    of_bytes(path, read_file(path)?)
+}
+
+/// The images in the bytes of a file.
+///
+/// - path: for errors
+pub(crate) fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Images, DataError> {
+    let (count, array) = match bytes.starts_with(NUMPY) {
+        true => {
+            let ([count, shape @ ..], depth, bytes) = arrays_of(path, bytes)?;
+            (count, Array { form: ImageForm { shape, depth }, bytes })
+        }
+        false => {
+            let pages = match bytes.starts_with(PNG) {
+                true => of_png(&bytes).map(|array| vec![array]),
+                false => of_tiff(&bytes, usize::MAX),
+            };
+            let mut pages = pages.map_err(|problem| DataError::file(path, problem))?;
+            let form = pages[0].form;
+            if pages.iter().any(|page| page.form != form) {
+                pages.truncate(1);
+            }
+            let bytes = pages.iter().flat_map(|page| page.bytes.iter().copied()).collect();
+            (pages.len(), Array { form, bytes })
+        }
+    };
+    let [height, width, channels] = array.form.shape;
+    let images = Images::of_bytes([count, height, width, channels], array.form.depth, array.bytes);
+    images.map_err(|error| DataError::file(path, error.to_string()))
+}
+
+/// True for a file that may have several images: a .npy file, or a TIFF file of several pages.
+pub(crate) fn has_several(bytes: &[u8]) -> bool {
+    let pages = || Decoder::new(Cursor::new(bytes)).is_ok_and(|decoder| decoder.more_images());
+    bytes.starts_with(NUMPY) || (bytes.starts_with(b"II") || bytes.starts_with(b"MM")) && pages()
+}
+
 impl Dataset for Arrays {
     fn len(&self) -> usize {
         self.files.len()
@@ -110,13 +160,13 @@ impl Dataset for Arrays {
 fn read(path: &Path) -> Result<Array, DataError> {
     let bytes = read_file(path)?;
     let broken = |problem: String| DataError::file(path, problem);
-    let array = if bytes.starts_with(b"\x93NUMPY") {
+    let array = if bytes.starts_with(NUMPY) {
         let (form, bytes) = array_of(path, bytes)?;
         Array { form, bytes }
-    } else if bytes.starts_with(b"\x89PNG") {
+    } else if bytes.starts_with(PNG) {
         of_png(&bytes).map_err(broken)?
     } else {
-        of_tiff(&bytes).map_err(broken)?
+        of_tiff(&bytes, 1).map_err(broken)?.remove(0)
     };
     let [height, width, channels] = array.form.shape;
     let values = height * width * channels;
@@ -164,18 +214,33 @@ fn of_png(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { form: ImageForm { shape, depth }, bytes: values })
 }
 
-fn of_tiff(bytes: &[u8]) -> Result<Array, String> {
+/// The first pages of a TIFF file, at least one.
+///
+/// - most: number of pages that are read at most
+fn of_tiff(bytes: &[u8], most: usize) -> Result<Vec<Array>, String> {
     let broken = |error: tiff::TiffError| {
         format!("neither a .npy nor a PNG file, nor a TIFF file that can be read: {error}")
     };
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
-    let (width, height) = decoder.dimensions().map_err(broken)?;
+    let mut pages = vec![page(&mut decoder, broken)?];
+    while pages.len() < most && decoder.more_images() {
+        decoder.next_image().map_err(broken)?;
+        pages.push(page(&mut decoder, broken)?);
+    }
+    Ok(pages)
+}
+
+fn page(
+    decoder: &mut Decoder<Cursor<&[u8]>>,
+    broken: impl Fn(tiff::TiffError) -> String,
+) -> Result<Array, String> {
+    let (width, height) = decoder.dimensions().map_err(&broken)?;
     let [height, width] = check_pixels(width, height)?;
-    let channels = match decoder.colortype().map_err(broken)? {
+    let channels = match decoder.colortype().map_err(&broken)? {
         ColorType::Palette(_) => return Err("a TIFF file with a palette, expected values".into()),
         colour => colour.num_samples() as usize,
     };
-    let (depth, bytes) = match decoder.read_image().map_err(broken)? {
+    let (depth, bytes) = match decoder.read_image().map_err(&broken)? {
         DecodingResult::U8(values) => (Depth::Eight, values),
         DecodingResult::U16(values) => {
             (Depth::Sixteen, values.iter().flat_map(|value| value.to_le_bytes()).collect())

@@ -13,9 +13,11 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use crate::DataError;
+use ndarray::Array4;
+
 use crate::images::narrowed;
 use crate::picture::{Picture, Rgb};
+use crate::{DataError, Images};
 use kind::Kind;
 pub(crate) use kind::{FOREIGN, instead_of_data};
 pub use options::{Animation, MOST_PIXELS, Orientation, PictureOptions, Transparent};
@@ -84,16 +86,25 @@ pub(crate) fn decode(
     options: &PictureOptions,
 ) -> Result<Decoded, DataError> {
     guarded(path, || {
-        let mut raster = match Kind::of(bytes)? {
-            Kind::Png => png::decode(bytes, options),
-            Kind::Jpeg => jpeg::decode(bytes, options.limits()),
-            Kind::Gif => gif::decode(bytes, options),
-            kind => other::decode(kind, bytes, options),
-        }?;
-        let (remarks, turn) = (std::mem::take(&mut raster.remarks), raster.orientation);
+        let mut raster = Raster::decode(bytes, options)?;
+        let (remarks, turn) = (std::mem::take(&mut raster.remarks), raster.turn(options));
         let picture = raster.picture(options.transparent)?;
-        let picture = if options.follows_exif() { exif::turned(picture, turn) } else { picture };
-        Ok(Decoded { picture, remarks })
+        Ok(Decoded { picture: exif::turned(picture, turn), remarks })
+    })
+}
+
+/// Decodes the bytes of a picture as an image of its own depth, gray or RGB, with remarks on the file.
+///
+/// - path: for errors
+pub(crate) fn decode_image(
+    path: &Path,
+    bytes: &[u8],
+    options: &PictureOptions,
+) -> Result<(Images, Vec<String>), DataError> {
+    guarded(path, || {
+        let mut raster = Raster::decode(bytes, options)?;
+        let (remarks, turn) = (std::mem::take(&mut raster.remarks), raster.turn(options));
+        Ok((raster.image(options.transparent, turn)?, remarks))
     })
 }
 
@@ -148,39 +159,121 @@ struct Raster {
     /// 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
     channels: usize,
     /// `[height, width, channels]`
-    bytes: Vec<u8>,
+    values: Values,
     /// The EXIF orientation, 1 to 8.
     orientation: u8,
     remarks: Vec<String>,
 }
 
+/// Values of 8 or 16 bits.
+enum Values {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+impl Values {
+    fn narrowed(self) -> Vec<u8> {
+        match self {
+            Self::Eight(values) => values,
+            Self::Sixteen(values) => values.into_iter().map(narrowed).collect(),
+        }
+    }
+}
+
 impl Raster {
+    fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Self, String> {
+        match Kind::of(bytes)? {
+            Kind::Png => png::decode(bytes, options),
+            Kind::Jpeg => jpeg::decode(bytes, options.limits()),
+            Kind::Gif => gif::decode(bytes, options),
+            kind => other::decode(kind, bytes, options),
+        }
+    }
+
+    /// The EXIF orientation, if it is followed.
+    fn turn(&self, options: &PictureOptions) -> u8 {
+        if options.follows_exif() { self.orientation } else { 1 }
+    }
+
     /// The picture; transparent pixels as the option has it.
     fn picture(self, transparent: Transparent) -> Result<Picture, String> {
-        let under = match transparent {
-            Transparent::Drop => None,
-            Transparent::On(colour) => Some(colour),
-        };
-        let pixels = match self.channels {
-            1 => self.bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
-            2 => self.bytes.chunks_exact(2).flat_map(|p| over([p[0]; 3], p[1], under)).collect(),
-            3 => self.bytes,
-            _ => {
-                let pixels = self.bytes.chunks_exact(4);
-                pixels.flat_map(|p| over([p[0], p[1], p[2]], p[3], under)).collect()
-            }
+        let (channels, bytes) = opaque(self.values.narrowed(), self.channels, transparent);
+        let pixels = match channels {
+            1 => bytes.iter().flat_map(|&gray| [gray; 3]).collect(),
+            _ => bytes,
         };
         Picture::new(self.width, self.height, pixels).map_err(|error| error.to_string())
+    }
+
+    /// The image with its own depth, gray or RGB, turned by an EXIF orientation.
+    fn image(self, transparent: Transparent, turn: u8) -> Result<Images, String> {
+        let sides = (self.width, self.height);
+        let images = match self.values {
+            Values::Eight(values) => {
+                Images::new(upright(sides, opaque(values, self.channels, transparent), turn)?)
+            }
+            Values::Sixteen(values) => {
+                Images::of_wide(upright(sides, opaque(values, self.channels, transparent), turn)?)
+            }
+        };
+        images.map_err(|error| error.to_string())
+    }
+}
+
+/// One image, turned by an EXIF orientation.
+///
+/// - width, height: sides before it is turned
+fn upright<T: Copy>(
+    (width, height): (usize, usize),
+    (channels, values): (usize, Vec<T>),
+    turn: u8,
+) -> Result<Array4<T>, String> {
+    let values = exif::turned_values(&values, (width, height), channels, turn);
+    let (width, height) = if exif::swaps_sides(turn) { (height, width) } else { (width, height) };
+    Array4::from_shape_vec((1, height, width, channels), values).map_err(|error| error.to_string())
+}
+
+/// A value of a pixel.
+trait Sample: Copy + TryFrom<u64> + Into<u64> {
+    /// The largest value.
+    const MOST: u64;
+}
+
+impl Sample for u8 {
+    const MOST: u64 = 255;
+}
+
+impl Sample for u16 {
+    const MOST: u64 = 65535;
+}
+
+/// Values without alpha: 1 channel (gray) as it is, others as RGB.
+fn opaque<T: Sample>(values: Vec<T>, channels: usize, transparent: Transparent) -> (usize, Vec<T>) {
+    let under = match transparent {
+        Transparent::Drop => None,
+        Transparent::On(colour) => Some(colour),
+    };
+    match channels {
+        2 => {
+            let pixels = values.chunks_exact(2);
+            (3, pixels.flat_map(|p| over([p[0]; 3], p[1], under)).collect())
+        }
+        4 => {
+            let pixels = values.chunks_exact(4);
+            (3, pixels.flat_map(|p| over([p[0], p[1], p[2]], p[3], under)).collect())
+        }
+        _ => (channels, values),
     }
 }
 
 /// A colour over another: α·v + (1 − α)·u, rounded; the colour alone without one below.
-fn over(colour: Rgb, alpha: u8, under: Option<Rgb>) -> Rgb {
+fn over<T: Sample>(colour: [T; 3], alpha: T, under: Option<Rgb>) -> [T; 3] {
     let Some(under) = under else { return colour };
-    let alpha = u32::from(alpha);
+    let alpha: u64 = alpha.into();
     std::array::from_fn(|c| {
-        let (value, below) = (u32::from(colour[c]), u32::from(under[c]));
-        ((value * alpha + below * (255 - alpha) + 127) / 255) as u8
+        let (value, below): (u64, u64) = (colour[c].into(), u64::from(under[c]) * T::MOST / 255);
+        let mixed = (value * alpha + below * (T::MOST - alpha) + T::MOST / 2) / T::MOST;
+        T::try_from(mixed).unwrap_or(colour[c]) // always fits: a mean of two values
     })
 }
 

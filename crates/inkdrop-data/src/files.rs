@@ -12,7 +12,7 @@ const ENDINGS: [&str; 12] =
     ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "qoi"];
 
 /// What a folder holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tree {
     /// The picture files, in the order of their paths.
     pub files: Vec<PathBuf>,
@@ -22,6 +22,8 @@ pub(crate) struct Tree {
     pub others: Others,
     /// The errors of links that lead nowhere, and of folders that cannot be read.
     pub unreachable: Vec<DataError>,
+    /// Whether a file is listed.
+    takes: fn(&Path) -> bool,
 }
 
 impl Tree {
@@ -30,7 +32,13 @@ impl Tree {
     /// # Errors
     /// [`DataError::Read`] if the folder itself cannot be read.
     pub fn of(folder: &Path) -> Result<Self, DataError> {
-        let mut tree = Self::default();
+        Self::with(folder, is_picture)
+    }
+
+    /// Lists a folder with the files that are taken.
+    fn with(folder: &Path, takes: fn(&Path) -> bool) -> Result<Self, DataError> {
+        let (files, folders, unreachable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tree = Self { files, folders, others: Others::default(), unreachable, takes };
         tree.collect(folder, &mut HashSet::new(), 0)?;
         Ok(tree)
     }
@@ -81,7 +89,7 @@ impl Tree {
                 Ok(()) => {}
                 Err(error) => self.unreachable.push(error),
             }
-        } else if is_picture(&path) {
+        } else if (self.takes)(&path) {
             self.files.push(path);
         } else {
             self.others.add_file(&path);
@@ -115,6 +123,22 @@ pub struct FoundFiles {
 /// # Errors
 /// [`DataError::Read`] if a path cannot be read, [`DataError::File`] if a folder has no picture.
 pub fn find<P: AsRef<Path>>(names: &[P]) -> Result<FoundFiles, DataError> {
+    find_those(names, is_picture)
+}
+
+/// Lists picture files and .npy files of images as [`find`] does; files of labels, `x_labels.npy`, are left out of
+/// folders.
+///
+/// # Errors
+/// As for [`find`].
+pub fn find_images<P: AsRef<Path>>(names: &[P]) -> Result<FoundFiles, DataError> {
+    find_those(names, |path| is_picture(path) || is_array(path))
+}
+
+fn find_those<P: AsRef<Path>>(
+    names: &[P],
+    takes: fn(&Path) -> bool,
+) -> Result<FoundFiles, DataError> {
     let mut found = FoundFiles { files: Vec::new(), notes: Vec::new() };
     for name in names.iter().map(AsRef::as_ref) {
         let is_folder = fs::metadata(name).map_err(|error| DataError::read(name, error))?.is_dir();
@@ -122,7 +146,7 @@ pub fn find<P: AsRef<Path>>(names: &[P]) -> Result<FoundFiles, DataError> {
             found.files.push(name.to_path_buf());
             continue;
         }
-        let Tree { files, others, unreachable, .. } = Tree::of(name)?;
+        let Tree { files, others, unreachable, .. } = Tree::with(name, takes)?;
         if files.is_empty() {
             return Err(nothing_in(name, "folder", &others));
         }
@@ -167,4 +191,10 @@ fn is_hidden(path: &Path) -> bool {
 pub(crate) fn is_picture(path: &Path) -> bool {
     let known = |ending: &str| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending));
     path.extension().and_then(|ending| ending.to_str()).is_some_and(known)
+}
+
+/// True if the name is that of a .npy file of images.
+fn is_array(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.ends_with(".npy") && !name.ends_with("_labels.npy")
 }

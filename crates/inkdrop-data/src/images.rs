@@ -11,7 +11,7 @@ use crate::DataError;
 pub const MOST_CHANNELS: usize = 16;
 
 /// Bits of a value of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum Depth {
     /// Values 0 to 255.
@@ -76,6 +76,11 @@ impl From<[usize; 3]> for ImageForm {
 /// A 16-bit value as 8 bits: v / 257, rounded.
 pub(crate) fn narrowed(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8
+}
+
+/// The luma of a colour: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), with the rounding of Pillow's mode `L`.
+pub(crate) fn luma([r, g, b]: [u64; 3]) -> u64 {
+    (19595 * r + 38470 * g + 7471 * b + 32768) >> 16
 }
 
 /// Images of one size, as values of 8 or 16 bits.
@@ -195,6 +200,45 @@ impl Images {
                 let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
                 Self::new(concatenate(Axis(0), &views).map_err(differ)?)
             }
+        }
+    }
+
+    /// The images in a depth: 8-bit values v become 257·v, which is exact; 16-bit values v become v / 257, rounded.
+    pub fn with_depth(self, depth: Depth) -> Self {
+        let wide = match (depth, self.wide) {
+            (Depth::Eight, _) => None,
+            (Depth::Sixteen, Some(wide)) => Some(wide),
+            (Depth::Sixteen, None) => Some(self.pixels.mapv(|value| 257 * u16::from(value))),
+        };
+        Self { pixels: self.pixels, wide }
+    }
+
+    /// The images with a number of channels: gray becomes RGB, and RGB becomes its luma, in its own depth.
+    ///
+    /// # Errors
+    /// [`DataError::Images`] for other numbers than 1 and 3, unless the images have so many.
+    pub fn with_channels(self, channels: usize) -> Result<Self, DataError> {
+        let (count, height, width, found) = self.pixels.dim();
+        let shape = (count, height, width, channels);
+        match (found, channels) {
+            _ if found == channels => Ok(self),
+            (1, 3) => match self.wide {
+                Some(wide) => {
+                    Self::of_wide(Array4::from_shape_fn(shape, |(n, y, x, _)| wide[[n, y, x, 0]]))
+                }
+                None => Self::new(Array4::from_shape_fn(shape, |(n, y, x, _)| {
+                    self.pixels[[n, y, x, 0]]
+                })),
+            },
+            (3, 1) => match self.wide {
+                Some(wide) => Self::of_wide(Array4::from_shape_fn(shape, |(n, y, x, _)| {
+                    luma([0, 1, 2].map(|c| wide[[n, y, x, c]].into())) as u16
+                })),
+                None => Self::new(Array4::from_shape_fn(shape, |(n, y, x, _)| {
+                    luma([0, 1, 2].map(|c| self.pixels[[n, y, x, c]].into())) as u8
+                })),
+            },
+            _ => Err(DataError::Images(format!("{found} channels, expected {channels}"))),
         }
     }
 

@@ -77,17 +77,27 @@ fn dataset(images: NpyFile, labels: Option<NpyFile>) -> Result<InMemoryDataset, 
     InMemoryDataset::new(Images::of_bytes(shape, depth, images.into_data())?, labels)
 }
 
-/// The form and the values of one image, `[H, W]`, `[H, W, C]` or `[1, H, W, C]`.
-pub(crate) fn array_of(path: &Path, bytes: Vec<u8>) -> Result<(ImageForm, Vec<u8>), DataError> {
+/// The shape `[N, H, W, C]`, depth and values of images, `[N, H, W, C]`, or `[H, W]` or `[H, W, C]` of one.
+pub(crate) fn arrays_of(
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<([usize; 4], Depth, Vec<u8>), DataError> {
     let mut file = NpyFile::of_bytes(path, bytes)?;
     file.head.as_one_image();
-    let [_, height, width, channels] = file.head.images()?;
-    let form = ImageForm { shape: [height, width, channels], depth: file.head.depth() };
-    match file.head.shape()[0] {
-        1 => Ok((form, file.into_data())),
-        count => Err(file.head.bad_value(format!(
-            "{count} images, expected one in each file of a folder; read this file alone as `kind = \"npy\"`"
-        ))),
+    Ok((file.head.images()?, file.head.depth(), file.into_data()))
+}
+
+/// The form and the values of one image, `[H, W]`, `[H, W, C]` or `[1, H, W, C]`.
+pub(crate) fn array_of(path: &Path, bytes: Vec<u8>) -> Result<(ImageForm, Vec<u8>), DataError> {
+    let ([count, shape @ ..], depth, bytes) = arrays_of(path, bytes)?;
+    match count {
+        1 => Ok((ImageForm { shape, depth }, bytes)),
+        _ => Err(DataError::file(
+            path,
+            format!(
+                "{count} images, expected one in each file of a folder; read this file alone as `kind = \"npy\"`"
+            ),
+        )),
     }
 }
 

@@ -3,11 +3,13 @@
 mod apng;
 mod gif;
 mod png;
+mod tiff;
 
 pub use crate::contact_sheet::Grid;
 pub use apng::write_apng;
 pub use gif::{encode_gif, write_gif};
 pub use png::{encode_png, is_whole_png, write_image, write_image_dir, write_png};
+pub use tiff::write_tiff;
 
 use crate::{DataError, Images};
 

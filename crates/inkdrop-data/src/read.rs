@@ -1,4 +1,6 @@
-//! Picture files of a user: finding, decoding and resizing them to the size that is needed.
+//! Files of a user's images: finding, decoding and resizing them to the size that is needed.
+
+use std::path::Path;
 
 use ndarray::Array4;
 
@@ -6,11 +8,47 @@ pub use crate::decode::{
     Animation, Decoded, MOST_PIXELS, Orientation, PictureOptions, Transparent, decode_picture,
     decode_picture_bytes, read_picture,
 };
-pub use crate::files::{FoundFiles, files, find};
-pub use crate::resize::{fit, place};
+pub use crate::files::{FoundFiles, files, find, find_images};
+pub use crate::resize::{fit, fit_images, place};
 
+use crate::arrays;
+use crate::decode::{decode_image, read_file};
+use crate::images::luma as luma_of;
 use crate::picture::Picture;
 use crate::{DataError, Images};
+
+/// The images of a file, with remarks on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedImages {
+    /// Images of the file's own depth.
+    pub images: Images,
+    /// What was amiss with the file or left out of it.
+    pub remarks: Vec<String>,
+}
+
+/// Reads the images of a file in 8 or 16 bits, as the file has them: a picture, each page of a TIFF file, or each image
+/// of a .npy file.
+///
+/// For 1 or 3 channels, pictures are gray or RGB, as for [`decode_picture`] but without rounding to 8 bits. For other
+/// numbers, the samples are taken as they are stored, as [`arrays::load`] does.
+///
+/// - channels: how many are needed; [`Images::with_channels`] converts between 1 and 3
+///
+/// # Errors
+/// [`DataError::Read`] if the file cannot be read, [`DataError::File`] if it is damaged or has another format.
+pub fn decode_images(
+    path: impl AsRef<Path>,
+    channels: usize,
+    options: &PictureOptions,
+) -> Result<DecodedImages, DataError> {
+    let path = path.as_ref();
+    let bytes = read_file(path)?;
+    if !matches!(channels, 1 | 3) || arrays::has_several(&bytes) {
+        return Ok(DecodedImages { images: arrays::of_bytes(path, bytes)?, remarks: Vec::new() });
+    }
+    let (images, remarks) = decode_image(path, &bytes, options)?;
+    Ok(DecodedImages { images, remarks })
+}
 
 /// Converts pictures of one size to images.
 ///
@@ -46,8 +84,6 @@ pub fn images(pictures: &[Picture], channels: usize) -> Result<Images, DataError
 /// The luma of each pixel, 0 to 255, row by row: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), with
 /// the rounding of Pillow's mode `L`.
 pub fn luma(picture: &Picture) -> impl Iterator<Item = u8> {
-    picture.pixels().chunks_exact(3).map(|rgb| {
-        let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-        ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16) as u8
-    })
+    let pixels = picture.pixels().as_chunks::<3>().0;
+    pixels.iter().map(|rgb| luma_of(rgb.map(u64::from)) as u8)
 }

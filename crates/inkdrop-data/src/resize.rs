@@ -1,13 +1,16 @@
 //! Resizing and centre cropping, bit for bit as Pillow does it.
 //!
-//! A convolution along the rows, then one along the columns, with rounding to 8 bits in between;
+//! A convolution along the rows, then one along the columns, with rounding to the depth of the image in between;
 //! weights are fixed-point integers with 22 fractional bits (Pillow 13, `Resample.c`).
 
 use std::borrow::Cow;
+use std::ops::AddAssign;
 
-use crate::DataError;
+use ndarray::{Array4, ArrayView4, Axis};
+
 use crate::decode::MOST_PIXELS;
 use crate::picture::Picture;
+use crate::{DataError, Images};
 
 /// Resizes and crops a picture to a size, as improved-diffusion's loader does.
 ///
@@ -21,18 +24,46 @@ use crate::picture::Picture;
 /// [`MOST_PIXELS`] pixels before the crop.
 pub fn fit(picture: &Picture, width: usize, height: usize) -> Result<Picture, DataError> {
     let plan = Plan::new((picture.width(), picture.height()), (width, height))?;
-    let mut fitted = Cow::Borrowed(picture);
-    for _ in 0..plan.halvings {
-        let (wide, high) = (fitted.width() / 2, fitted.height() / 2);
-        fitted = Cow::Owned(resized(&fitted, wide, high, Filter::Box));
+    let raster = Raster::<u8, 3> {
+        width: picture.width(),
+        height: picture.height(),
+        pixels: picture.pixels().into(),
+    };
+    Picture::new(width, height, raster.fitted(&plan, width, height))
+}
+
+/// Resizes and crops images to a size as [`fit`] does, in their own depth, each channel alone.
+///
+/// # Errors
+/// As for [`fit`].
+pub fn fit_images(images: &Images, width: usize, height: usize) -> Result<Images, DataError> {
+    let plan = Plan::new((images.width(), images.height()), (width, height))?;
+    match images.wide() {
+        Some(wide) => Images::of_wide(fit_channels(wide, &plan, width, height)),
+        None => Images::new(fit_channels(images.view(), &plan, width, height)),
     }
-    let fitted = resized(&fitted, plan.wide, plan.high, Filter::Bicubic);
-    let (left, top) = ((plan.wide - width) / 2, (plan.high - height) / 2);
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for row in fitted.pixels().chunks_exact(plan.wide * 3).skip(top).take(height) {
-        pixels.extend_from_slice(&row[left * 3..(left + width) * 3]);
+}
+
+fn fit_channels<T: Sample + Default>(
+    images: ArrayView4<'_, T>,
+    plan: &Plan,
+    width: usize,
+    height: usize,
+) -> Array4<T> {
+    let (count, rows, columns, channels) = images.dim();
+    let mut fitted = Array4::default((count, height, width, channels));
+    for (image, mut to) in images.outer_iter().zip(fitted.outer_iter_mut()) {
+        for channel in 0..channels {
+            let pixels = image.index_axis(Axis(2), channel).iter().copied().collect();
+            let raster = Raster::<T, 1> { width: columns, height: rows, pixels };
+            let values = raster.fitted(plan, width, height);
+            to.index_axis_mut(Axis(2), channel)
+                .iter_mut()
+                .zip(values)
+                .for_each(|(to, value)| *to = value);
+        }
     }
-    Picture::new(width, height, pixels)
+    fitted
 }
 
 /// Returns an error if a picture of this size cannot be fitted.
@@ -74,27 +105,42 @@ impl Plan {
     }
 }
 
-/// Pastes a picture on a canvas. Returns the canvas and a mask of the covered pixels, row by row.
+/// Pastes an image on a white canvas, in each of its channels. Returns the canvas and a mask of the covered pixels, row
+/// by row.
 ///
+/// - image: one image
+/// - width, height: sides of the canvas
 /// - at: column and row of the upper left corner on the canvas; may be negative
-pub fn place(picture: &Picture, canvas: Picture, at: (i64, i64)) -> (Picture, Vec<bool>) {
-    let (width, height) = (canvas.width(), canvas.height());
+///
+/// # Errors
+/// [`DataError::Images`] if there is another number of images, or a side of the canvas is 0.
+pub fn place(
+    image: &Images,
+    (width, height): (usize, usize),
+    at: (i64, i64),
+) -> Result<(Images, Vec<bool>), DataError> {
+    if image.len() != 1 {
+        return Err(DataError::Images(format!("{} images on a canvas, expected one", image.len())));
+    }
     let mut covered = vec![false; width * height];
-    let mut pixels = canvas.pixels().to_vec();
+    let (channels, depth) = (image.channels(), image.depth());
+    let (bytes, pixel) = (image.raw_bytes(), channels * depth.bytes());
+    // All bits are set in white, whatever its depth.
+    let mut pixels = vec![u8::MAX; width * height * pixel];
     let inside = |position: usize, from: i64, length: usize| {
         let place = i64::try_from(position).ok()?.checked_sub(from)?;
         usize::try_from(place).ok().filter(|&place| place < length)
     };
     for y in 0..height {
-        let Some(row) = inside(y, at.1, picture.height()) else { continue };
+        let Some(row) = inside(y, at.1, image.height()) else { continue };
         for x in 0..width {
-            let Some(column) = inside(x, at.0, picture.width()) else { continue };
-            let (to, from) = (y * width + x, row * picture.width() + column);
-            pixels[to * 3..to * 3 + 3].copy_from_slice(&picture.pixels()[from * 3..from * 3 + 3]);
+            let Some(column) = inside(x, at.0, image.width()) else { continue };
+            let (to, from) = (y * width + x, row * image.width() + column);
+            pixels[to * pixel..][..pixel].copy_from_slice(&bytes[from * pixel..][..pixel]);
             covered[to] = true;
         }
     }
-    (Picture::of_bytes(width, height, pixels), covered)
+    Ok((Images::of_bytes([1, height, width, channels], depth, pixels)?, covered))
 }
 
 const BITS: u32 = 22;
@@ -158,62 +204,116 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
     (0..to).map(tap).collect()
 }
 
-fn rounded(sum: i32) -> u8 {
-    (sum >> BITS).clamp(0, 255) as u8
+/// A value of a pixel, with the integer that holds weighted sums of it.
+trait Sample: Copy {
+    /// Fixed point with 22 fractional bits.
+    type Sum: Copy + From<i32> + AddAssign;
+
+    fn weighted(self, weight: i32) -> Self::Sum;
+
+    fn rounded(sum: Self::Sum) -> Self;
 }
 
-/// Resizes a picture; sides at least 1.
-///
-/// The order of rows and columns affects rounding. It follows Pillow 13, which starts with the columns
-/// if it drops more than twice as many rows as columns, and otherwise with the rows. Pillow up to 12
-/// always starts with the rows. (This rule is an observation: 1462 random sizes agree with it.)
-fn resized(picture: &Picture, width: usize, height: usize, filter: Filter) -> Picture {
-    let lost = |from: usize, to: usize| from as i64 - to as i64;
-    let (columns, rows) = (lost(picture.width(), width), lost(picture.height(), height));
-    let columns_first = rows > 0 && rows > 2 * columns;
-    let by_rows = |picture: &Picture| along_rows(picture, width, filter);
-    let by_columns = |picture: &Picture| along_columns(picture, height, filter);
-    match (columns != 0, rows != 0) {
-        (false, false) => picture.clone(),
-        (true, false) => by_rows(picture),
-        (false, true) => by_columns(picture),
-        (true, true) if columns_first => by_rows(&by_columns(picture)),
-        (true, true) => by_columns(&by_rows(picture)),
+impl Sample for u8 {
+    type Sum = i32;
+
+    fn weighted(self, weight: i32) -> i32 {
+        i32::from(self) * weight
+    }
+
+    fn rounded(sum: i32) -> Self {
+        (sum >> BITS).clamp(0, 255) as u8
     }
 }
 
-/// Each row at another width.
-fn along_rows(picture: &Picture, width: usize, filter: Filter) -> Picture {
-    let taps = taps(picture.width(), width, filter);
-    let mut pixels = Vec::with_capacity(picture.height() * width * 3);
-    for row in picture.pixels().chunks_exact(picture.width() * 3) {
-        for Tap { start, weights } in &taps {
-            let mut sum = [HALF; 3];
-            for (pixel, &weight) in row[start * 3..].chunks_exact(3).zip(weights) {
-                for (sum, &value) in sum.iter_mut().zip(pixel) {
-                    *sum += i32::from(value) * weight;
+impl Sample for u16 {
+    type Sum = i64;
+
+    fn weighted(self, weight: i32) -> i64 {
+        i64::from(self) * i64::from(weight)
+    }
+
+    fn rounded(sum: i64) -> Self {
+        (sum >> BITS).clamp(0, 65535) as u16
+    }
+}
+
+/// Pixels of C channels, row by row.
+struct Raster<'a, T: Sample, const C: usize> {
+    width: usize,
+    height: usize,
+    pixels: Cow<'a, [T]>,
+}
+
+impl<T: Sample, const C: usize> Raster<'_, T, C> {
+    /// Resized and cropped to a size.
+    fn fitted(mut self, plan: &Plan, width: usize, height: usize) -> Vec<T> {
+        for _ in 0..plan.halvings {
+            let (wide, high) = (self.width / 2, self.height / 2);
+            self = self.resized(wide, high, Filter::Box);
+        }
+        let fitted = self.resized(plan.wide, plan.high, Filter::Bicubic);
+        let (left, top) = ((plan.wide - width) / 2, (plan.high - height) / 2);
+        let mut pixels = Vec::with_capacity(width * height * C);
+        for row in fitted.pixels.chunks_exact(plan.wide * C).skip(top).take(height) {
+            pixels.extend_from_slice(&row[left * C..(left + width) * C]);
+        }
+        pixels
+    }
+
+    /// Resizes pixels; sides at least 1.
+    ///
+    /// The order of rows and columns affects rounding. It follows Pillow 13, which starts with the columns
+    /// if it drops more than twice as many rows as columns, and otherwise with the rows. Pillow up to 12
+    /// always starts with the rows. (This rule is an observation: 1462 random sizes agree with it.)
+    fn resized(self, width: usize, height: usize, filter: Filter) -> Self {
+        let lost = |from: usize, to: usize| from as i64 - to as i64;
+        let (columns, rows) = (lost(self.width, width), lost(self.height, height));
+        let columns_first = rows > 0 && rows > 2 * columns;
+        match (columns != 0, rows != 0) {
+            (false, false) => self,
+            (true, false) => self.along_rows(width, filter),
+            (false, true) => self.along_columns(height, filter),
+            (true, true) if columns_first => {
+                self.along_columns(height, filter).along_rows(width, filter)
+            }
+            (true, true) => self.along_rows(width, filter).along_columns(height, filter),
+        }
+    }
+
+    /// Each row at another width.
+    fn along_rows(&self, width: usize, filter: Filter) -> Self {
+        let taps = taps(self.width, width, filter);
+        let mut pixels = Vec::with_capacity(self.height * width * C);
+        for row in self.pixels.chunks_exact(self.width * C) {
+            for Tap { start, weights } in &taps {
+                let mut sum = [T::Sum::from(HALF); C];
+                for (pixel, &weight) in row[start * C..].chunks_exact(C).zip(weights) {
+                    for (sum, &value) in sum.iter_mut().zip(pixel) {
+                        *sum += value.weighted(weight);
+                    }
+                }
+                pixels.extend(sum.map(T::rounded));
+            }
+        }
+        Raster { width, height: self.height, pixels: pixels.into() }
+    }
+
+    /// All columns at another height.
+    fn along_columns(&self, height: usize, filter: Filter) -> Self {
+        let length = self.width * C;
+        let mut pixels = Vec::with_capacity(height * length);
+        let mut sums = vec![T::Sum::from(HALF); length];
+        for Tap { start, weights } in taps(self.height, height, filter) {
+            sums.fill(HALF.into());
+            let rows = self.pixels[start * length..].chunks_exact(length);
+            for (row, &weight) in rows.zip(&weights) {
+                for (sum, &value) in sums.iter_mut().zip(row) {
+                    *sum += value.weighted(weight);
                 }
             }
-            pixels.extend(sum.map(rounded));
+            pixels.extend(sums.iter().map(|&sum| T::rounded(sum)));
         }
+        Raster { width: self.width, height, pixels: pixels.into() }
     }
-    Picture::of_bytes(width, picture.height(), pixels)
-}
-
-/// All columns at another height.
-fn along_columns(picture: &Picture, height: usize, filter: Filter) -> Picture {
-    let length = picture.width() * 3;
-    let mut pixels = Vec::with_capacity(height * length);
-    let mut sums = vec![HALF; length];
-    for Tap { start, weights } in taps(picture.height(), height, filter) {
-        sums.fill(HALF);
-        let rows = picture.pixels()[start * length..].chunks_exact(length);
-        for (row, &weight) in rows.zip(&weights) {
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        pixels.extend(sums.iter().map(|&sum| rounded(sum)));
-    }
-    Picture::of_bytes(picture.width(), height, pixels)
 }

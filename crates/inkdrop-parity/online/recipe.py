@@ -8,11 +8,13 @@ EDM's is ours after Karras et al. 2022. `cargo xtask parity curves` trains inkdr
 """
 
 import argparse
+import copy
 from pathlib import Path
 
 import numpy as np
 import torch
 from denoising_diffusion_pytorch import GaussianDiffusion
+from ema_pytorch import EMA
 from torch import Tensor, nn
 
 import models
@@ -21,8 +23,9 @@ from case import Case
 STEPS, BATCH, WINDOW = 500, 16, 50
 ADAM = {"eps": 1e-8, "window": WINDOW}
 LUCID = {"timesteps": 1000, "beta_schedule": "sigmoid", "objective": "pred_v", "lr": 1e-4, "betas": [0.9, 0.99],
-         "max_grad_norm": 1.0, "model": {"dim": 32, "dim_mults": [1, 2], "channels": 3}} | ADAM
+         "max_grad_norm": 1.0, "ema": "0.995:ema-pytorch", "model": {"dim": 32, "dim_mults": [1, 2], "channels": 3}} | ADAM
 EDM = {"precond": "EDMPrecond", "lr": 1e-3, "betas": [0.9, 0.999], "lr_rampup_kimg": 2.0,
+       "ema": "halflife-kimg=0.5:rampup-ratio=0.05",
        "args": {"model_type": "SongUNet", "img_resolution": 16, "img_channels": 3, "model_channels": 32,
                 "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [8], "dropout": 0.0}} | ADAM
 SIGMA_DATA = 0.5
@@ -38,6 +41,10 @@ class Lucid:
         self.network = models.build("lucid", self.config["model"])
         self.process = GaussianDiffusion(self.network, image_size=side, auto_normalize=False,
                                          **{name: self.config[name] for name in names})
+
+    def average(self, network: nn.Module) -> EMA:
+        """As lucidrains' Trainer has it."""
+        return EMA(network, beta=0.995, update_every=10)
 
     def draw(self, count: int) -> Tensor:
         return torch.randint(self.config["timesteps"], (STEPS, count))
@@ -56,6 +63,9 @@ class Edm:
         channels = self.config["args"]["img_channels"]
         self.network = models.build("edm", args | {"in_channels": channels, "out_channels": channels})
 
+    def average(self, network: nn.Module) -> "HalfLife":
+        return HalfLife(network, kimg=0.5, ratio=0.05)
+
     def draw(self, count: int) -> Tensor:
         return (torch.randn(STEPS, count) * 1.2 - 1.2).exp()
 
@@ -68,13 +78,29 @@ class Edm:
         return (variance / (sigma * SIGMA_DATA) ** 2 * (denoised - x0) ** 2).sum() / len(x0)
 
 
-def train(recipe: Lucid | Edm, given: dict[str, Tensor]) -> Tensor:
-    """The losses before each step."""
+class HalfLife:
+    """EDM's average: a half-life in images, which rises with the images that were seen."""
+
+    def __init__(self, network: nn.Module, kimg: float, ratio: float) -> None:
+        self.network, self.ema_model = network, copy.deepcopy(network)
+        self.kimg, self.ratio, self.seen = kimg, ratio, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        beta = 0.5 ** (BATCH / max(min(1000 * self.kimg, self.seen * self.ratio), 1e-8))
+        for mean, value in zip(self.ema_model.parameters(), self.network.parameters()):
+            mean.copy_(value.lerp(mean, beta))
+        self.seen += BATCH
+
+
+def train(recipe: Lucid | Edm, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The losses before each step, and those of the average on the last window of batches, after the training."""
     config, network = recipe.config, recipe.network
     optimizer = torch.optim.Adam(network.parameters(), lr=config["lr"], betas=config["betas"], eps=config["eps"])
     network.train()
-    losses = []
-    for step, batch in enumerate(zip(given["x_start"], given[recipe.levels], given["noise"])):
+    average = recipe.average(network)
+    losses, batches = [], list(zip(given["x_start"], given[recipe.levels], given["noise"]))
+    for step, batch in enumerate(batches):
         if "lr_rampup_kimg" in config:
             share = step * len(batch[0]) / (1000 * config["lr_rampup_kimg"])
             optimizer.param_groups[0]["lr"] = config["lr"] * min(share, 1)
@@ -84,8 +110,12 @@ def train(recipe: Lucid | Edm, given: dict[str, Tensor]) -> Tensor:
         if "max_grad_norm" in config:
             nn.utils.clip_grad_norm_(network.parameters(), config["max_grad_norm"])
         optimizer.step()
+        average.update()
         losses.append(loss.detach())
-    return torch.stack(losses)
+    network.load_state_dict(average.ema_model.state_dict())
+    with torch.no_grad():
+        averaged = [recipe.loss(*batch) for batch in batches[-WINDOW:]]
+    return torch.stack(losses), torch.stack(averaged)
 
 
 def curve(kind: type[Lucid] | type[Edm], images: Tensor, seed: int) -> Case:
@@ -95,12 +125,13 @@ def curve(kind: type[Lucid] | type[Edm], images: Tensor, seed: int) -> Case:
     picks = torch.randint(len(images), (STEPS, BATCH))
     given = {"x_start": images[picks], recipe.levels: recipe.draw(BATCH), "noise": torch.randn(STEPS, BATCH, *images[0].shape)}
     weights = {f"weight:{key}": value.clone() for key, value in recipe.network.state_dict().items()}
-    losses = train(recipe, given)
+    losses, averaged = train(recipe, given)
     means = losses.view(-1, WINDOW).mean(1)
     for last, mean in zip(range(WINDOW, STEPS + 1, WINDOW), means):
         print(f"{recipe.family}: mean loss of the {WINDOW} steps to step {last}: {mean:.7f}")
     print(f"{recipe.family}: loss of step 1: {losses[0]:.7f}")
-    found = {"losses": losses[:50], "curve": means}
+    print(f"{recipe.family}: mean loss of the average {recipe.config['ema']} on the last {WINDOW} batches: {averaged.mean():.7f}")
+    found = {"losses": losses[:50], "curve": means, "average": averaged.mean().view(1)}
     return Case(f"recipe_{recipe.family}_{seed}", "train", recipe.family, recipe.config, given | weights | found)
 
 

@@ -242,7 +242,10 @@ impl Arguments {
         let guided = ClassifierFreeGuidance::new(cond, uncond, rule.scale)
             .parallel(rule.parallel, variable)
             .rescale(rule.rescale, variable);
-        Ok(Box::new(ClipDenoised(guided)))
+        let clipped = ClipDenoised::new(guided);
+        // Without classes the package computes the noise anew, and of v and x0 it always does.
+        let keeps = self.method == Some(Method::Ddim) && variable == PredictionType::Epsilon;
+        Ok(Box::new(if keeps { clipped.keep_noise() } else { clipped }))
     }
 
     /// The first, a middle and the last state, in the range of the case; the last x0 in [−1, 1].

@@ -88,7 +88,7 @@ fn responses(case: &Case) -> Result<Tensor> {
 
 /// The decays of an average, and the average after each update.
 fn trace(case: &Case, number: usize, decay: EmaDecay, steps: usize) -> Result<Vec<Comparison>> {
-    let decays: Vec<f64> = (0..steps).map(|step| decay.at(step)).collect();
+    let decays: Vec<f64> = (0..steps).map(|step| decay.at(step, 1)).collect();
     let key = format!("ema{number}:beta");
     let mut rows =
         vec![case.compare(&key, &Tensor::from_slice(&decays), Tolerance::Scaled(1e-9))?];

@@ -1,9 +1,11 @@
-//! Whole trainings by the recipes of lucidrains' Trainer and of EDM: the loss curves.
+//! Whole trainings by the recipes of lucidrains' Trainer and of EDM: the loss curves, and the average of the weights.
+
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use inkdrop_nn::TrainableNetwork;
-use inkdrop_torch::tch::{Kind, Tensor};
-use inkdrop_train::{Adam, AdamConfig, MasterWeights};
+use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
+use inkdrop_train::{Adam, AdamConfig, EmaDecay, EmaSet, MasterWeights};
 use inkdrop_unet::ModelConfig;
 use serde::Deserialize;
 
@@ -23,6 +25,8 @@ struct Recipe {
     lr_rampup_kimg: Option<f64>,
     /// Number of steps that a point of the loss curve averages.
     window: i64,
+    /// The average of the weights; without it, only the loss curve is compared.
+    ema: Option<EmaDecay>,
 }
 
 impl Recipe {
@@ -33,17 +37,21 @@ impl Recipe {
     }
 }
 
-/// Compares the losses of the first steps, and the curve.
+/// Compares the losses of the first steps, the curve, and the loss of the average.
 pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
     let recipe: Recipe = case.config()?;
     let loss = match case.family.as_str() {
         "edm" => edm::training_loss(case)?,
         _ => lucid::training_loss(case)?,
     };
-    let network = network(&loss.model, &case.weights.below("weight:"), Kind::Float)?;
+    let weights = case.weights.below("weight:");
+    let [network, averaged] = [(); 2].map(|()| network(&loss.model, &weights, Kind::Float));
+    let (network, averaged) = (network?, averaged?);
     let mut master = MasterWeights::new(network.params())?;
     let adam = AdamConfig { betas: recipe.betas, eps: recipe.eps, ..AdamConfig::default() };
     let mut adam = Adam::new(&master, adam)?;
+    let mut average =
+        recipe.ema.map(|decay| EmaSet::new(averaged, &master, &[decay])).transpose()?;
     let images = case.tensor("x_start")?;
     let [steps, batch, ..] = images.size()[..] else {
         anyhow::bail!("{}: x_start of {:?}", case.name, images.size())
@@ -59,13 +67,39 @@ pub(crate) fn check(case: &Case) -> Result<Vec<Comparison>> {
             gradients.clip(&norm, most)?;
         }
         adam.step(&gradients, recipe.lr(step, batch))?;
+        if let Some(average) = &mut average {
+            average.update(&master, step as usize, batch as usize)?;
+        }
         losses.push(value.detach());
     }
     let losses = Tensor::f_stack(&losses, 0)?;
     let first = losses.f_narrow(0, 0, case.tensor("losses")?.size()[0])?;
     let mut rows = vec![case.compare("losses", &first, Tolerance::Scaled(1e-4))?];
     rows.push(curve(case, &losses, recipe.window)?);
+    if let Some(average) = &average {
+        rows.push(averaged_loss(case, &loss, average, steps - recipe.window..steps)?);
+    }
     Ok(rows)
+}
+
+/// The mean loss of the average on the batches of some steps.
+fn averaged_loss(
+    case: &Case,
+    loss: &TrainingLoss<'_>,
+    average: &EmaSet,
+    steps: Range<i64>,
+) -> Result<Comparison> {
+    let _guard = no_grad_guard();
+    let losses: Vec<Tensor> =
+        steps.clone().map(|step| (loss.of)(average.network(), step)).collect::<Result<_>>()?;
+    let mean = Tensor::f_stack(&losses, 0)?.f_mean(Kind::Float)?.f_view([1])?;
+    let value = mean.f_double_value(&[0])?;
+    println!(
+        "{}: mean loss of the average on the last {} batches: {value:.7}",
+        case.name,
+        steps.count()
+    );
+    case.compare("average", &mean, CURVE)
 }
 
 /// The means over windows of steps, each as a row of its own.

@@ -175,8 +175,9 @@ impl Run {
         };
         let mut adam = Adam::new(&self.master, adam)?;
         let objective = Objective::new(process, &config.loss_type)?;
+        let (steps, batch) = (batches.t.size()[0], batches.t.size()[1] as usize);
         let mut losses = Vec::new();
-        for step in 0..batches.t.size()[0] {
+        for step in 0..steps {
             let at = |tensor: &Tensor| tensor.f_get(step);
             let (x0, t, noise) = (at(&batches.x0)?, at(&batches.t)?, at(&batches.noise)?);
             let labels = match &batches.y {
@@ -190,7 +191,7 @@ impl Run {
             reducer.map(GradientReducer::prepare_for_backward).transpose()?;
             loss.f_backward()?;
             adam.step(&self.master.gradients(1.0)?, config.lr)?;
-            self.ema.update(&self.master, step as usize)?;
+            self.ema.update(&self.master, step as usize, batch)?;
             losses.push(loss.detach());
         }
         Ok(Tensor::f_stack(&losses, 0)?)

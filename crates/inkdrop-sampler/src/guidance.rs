@@ -232,11 +232,33 @@ where
 
 /// Clips the predicted x0 to [−1, 1] and recomputes ε (`clip_denoised` of improved-diffusion).
 #[derive(Debug)]
-pub struct ClipDenoised<D>(pub D);
+pub struct ClipDenoised<D> {
+    denoiser: D,
+    keeps_noise: bool,
+}
+
+impl<D: Denoiser> ClipDenoised<D> {
+    /// Clips the predictions of a denoiser that does not clip them itself.
+    pub fn new(denoiser: D) -> Self {
+        Self { denoiser, keeps_noise: false }
+    }
+
+    /// Keeps ε as it was predicted, beside the clipped x0: DDIM of diffusers without `use_clipped_model_output`, and of
+    /// lucidrains' networks with classes and `pred_noise`.
+    pub fn keep_noise(self) -> Self {
+        Self { keeps_noise: true, ..self }
+    }
+}
 
 impl<D: Denoiser> Denoiser for ClipDenoised<D> {
     fn denoise(&self, x: &Tensor, step: &SolverStep) -> Result<Prediction, ProcessError> {
-        self.0.denoise(x, step)?.clipped(x, step)
+        let prediction = self.denoiser.denoise(x, step)?;
+        let eps = self.keeps_noise.then(|| prediction.eps.shallow_clone());
+        let clipped = prediction.clipped(x, step)?;
+        Ok(match eps {
+            Some(eps) => Prediction { eps, ..clipped },
+            None => clipped,
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub use batch::LabelUse;
 pub use checkpoint::OtherData;
 pub use config::{LrSchedule, TrainConfig};
 pub use data_parallel::{AllReduce, DataParallel, ProcessesError};
-pub use ema::{EmaDecay, EmaSet};
+pub use ema::{EmaDecay, EmaPytorch, EmaSet};
 pub use error::TrainError;
 pub use metrics::{LogLine, LossCurve, StepMetrics};
 pub use optimizer::{Adam, AdamConfig, Gradients, GroupConfig, OptimizerType};

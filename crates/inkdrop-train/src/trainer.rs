@@ -406,7 +406,7 @@ impl Trainer {
             self.processes.average(&self.master.statistics())?;
         }
         self.master.sync_to_model()?;
-        self.ema.update(&self.master, self.step) // exponential moving average
+        self.ema.update(&self.master, self.step, self.config.batch) // exponential moving average
     }
 
     /// True if each process keeps a share of the optimizer state.

@@ -2,6 +2,7 @@
 
 use inkdrop_data::Images;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
+use ndarray::{Array4, ArrayView4};
 
 use crate::Result;
 
@@ -16,8 +17,8 @@ pub fn to_tensor(masks: &[&Mask], height: usize, device: Device) -> Tensor {
     mask.to_device(device).to_kind(Kind::Float)
 }
 
-/// Generated pixels where the mask of an image is set, kept pixels elsewhere, byte for byte. (The
-/// conversion to [−1, 1] and back does not keep every byte.)
+/// Generated pixels where the mask of an image is set, kept pixels elsewhere, with exactly their values. (The
+/// conversion to [−1, 1] and back does not keep every one.) The result has 16 bits if either images have them.
 ///
 /// - generated: `None` for gray
 ///
@@ -25,11 +26,33 @@ pub fn to_tensor(masks: &[&Mask], height: usize, device: Device) -> Tensor {
 /// None of images with a side of 0.
 pub fn compose(generated: Option<&Images>, given: &Images, masks: &[&Mask]) -> Result<Images> {
     const GRAY: u8 = 128;
-    let mut pixels = given.view().to_owned();
-    for ((image, row, column, channel), value) in pixels.indexed_iter_mut() {
-        if masks[image][row * given.width() + column] {
-            *value = generated.map_or(GRAY, |images| images.view()[[image, row, column, channel]]);
+    let depth = generated.map_or(given.depth(), |images| images.depth().max(given.depth()));
+    let given = given.clone().with_depth(depth);
+    let generated = generated.map(|images| images.clone().with_depth(depth));
+    let wide = generated.as_ref().map(Images::wide);
+    Ok(match given.wide() {
+        Some(kept) => {
+            Images::of_wide(composed(wide.flatten(), kept, 257 * u16::from(GRAY), masks))?
         }
-    }
-    Ok(Images::new(pixels)?)
+        None => {
+            let generated = generated.as_ref().map(Images::view);
+            Images::new(composed(generated, given.view(), GRAY, masks))?
+        }
+    })
+}
+
+fn composed<T: Copy>(
+    generated: Option<ArrayView4<'_, T>>,
+    kept: ArrayView4<'_, T>,
+    gray: T,
+    masks: &[&Mask],
+) -> Array4<T> {
+    let width = kept.dim().2;
+    Array4::from_shape_fn(kept.dim(), |at| {
+        let (image, row, column, _) = at;
+        match masks[image][row * width + column] {
+            true => generated.as_ref().map_or(gray, |images| images[at]),
+            false => kept[at],
+        }
+    })
 }

@@ -243,10 +243,11 @@ impl Pipeline {
         self.changed()
     }
 
-    /// For the DDIMScheduler of a diffusers directory: recomputes the noise from the clipped prediction
-    /// in every step. Samplers always do.
+    /// Whether DDIM recomputes the noise from the clipped prediction in every step. By default the sampler `ddim` does, as
+    /// improved-diffusion's; the DDIMScheduler of a diffusers directory does not, and neither does lucidrains' DDIM of networks
+    /// with classes that predict ε. Other samplers always do.
     pub fn use_clipped_model_output(mut self, recompute: bool) -> Self {
-        self.settings.use_clipped_model_output = recompute;
+        self.settings.use_clipped_model_output = Some(recompute);
         self.changed()
     }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use inkdrop_data::picture::{Grid, Picture, write_image_dir, write_png};
+use inkdrop_data::picture::{Grid, Picture, write_image, write_image_dir, write_png, write_tiff};
 use inkdrop_data::{Depth, Images, npy, npz};
 use inkdrop_process::pixels;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Device, Tensor};
 use ndarray::{Array2, Array4, ArrayView1, ArrayView4, s};
 
 use crate::Result;
@@ -68,8 +68,9 @@ impl Samples {
         &self.conditions
     }
 
-    /// Writes the images, by the ending of the name: `x.png` is a grid in 8 bits, `x.npz` has uint8 or uint16 images
-    /// [N, H, W, C] in `arr_0` and classes in `arr_1`, `x.npy` the images and `x_labels.npy` the classes, and a directory (`x/`) gets one PNG per image.
+    /// Writes the images, by the ending of the name: `x.png` is a grid in 8 bits, or a single image of 16 bits as it is;
+    /// `x.tiff` has a page for each image, `x.npz` uint8 or uint16 images [N, H, W, C] in `arr_0` and classes in `arr_1`,
+    /// `x.npy` the images and `x_labels.npy` the classes, and a directory (`x/`) gets one PNG per image.
     ///
     /// # Errors
     /// Another ending, or the file cannot be written.
@@ -78,8 +79,12 @@ impl Samples {
         match FileFormat::of(path)? {
             FileFormat::Png => {
                 ensure!(!self.is_empty(), "{}: there are no images", path.display());
-                write_png(path, &square(&self.images)?)?;
+                match is_png_image(&self.images) {
+                    true => write_image(path, &self.images, 0)?,
+                    false => write_png(path, &square(&self.images)?)?,
+                }
             }
+            FileFormat::Tiff => write_tiff(path, &self.images)?,
             FileFormat::Npz => {
                 let (labels, contexts) = labels(&self.conditions);
                 npz::write_samples(path, &self.images, labels.as_deref(), contexts.as_ref())?;
@@ -114,8 +119,10 @@ pub fn labels(conditions: &[Condition]) -> (Option<Vec<i64>>, Option<Array2<f32>
 /// The form of an output of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// A grid of all images.
+    /// A grid of all images, or [one image of 16 bits](is_png_image).
     Png,
+    /// One page per image.
+    Tiff,
     /// arr_0 uint8 [N, H, W, C], arr_1 int64 labels.
     Npz,
     /// The same as two files: `x.npy` and `x_labels.npy`.
@@ -134,12 +141,29 @@ impl FileFormat {
         match ending.as_deref() {
             _ if path.as_os_str().as_encoded_bytes().ends_with(b"/") => Ok(Self::Directory),
             Some("png") => Ok(Self::Png),
+            Some("tif" | "tiff") => Ok(Self::Tiff),
             Some("npz") => Ok(Self::Npz),
             Some("npy") => Ok(Self::Npy),
             _ if path.is_dir() => Ok(Self::Directory),
-            _ => bail!("expected a name that ends in .png, .npz, .npy or / (a directory)"),
+            _ => bail!("expected a name that ends in .png, .tiff, .npz, .npy or / (a directory)"),
         }
     }
+}
+
+/// True for what a PNG file keeps exactly, and a grid would round: one image of 16 bits, gray or RGB.
+pub fn is_png_image(images: &Images) -> bool {
+    images.depth() == Depth::Sixteen && images.len() == 1 && matches!(images.channels(), 1 | 3)
+}
+
+/// Images as tensors in [-1, 1], [B, C, H, W] in f32, which holds 8 and 16 bits exactly.
+///
+/// # Errors
+/// libtorch refuses the device.
+pub fn to_tensor(images: &Images, device: Device) -> Result<Tensor> {
+    Ok(match images.wide() {
+        Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), images.nhwc(), device)?,
+        None => pixels::to_tensor(images.bytes(), images.nhwc(), device)?,
+    })
 }
 
 /// Tensors in [-1, 1] as images.

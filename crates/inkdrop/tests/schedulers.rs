@@ -81,8 +81,19 @@ fn ddim_takes_the_arguments_of_its_pipeline() {
     let Some((euler, ..)) = case("euler") else { return };
     let error = Pipeline::open(euler).unwrap().eta(0.5).sample(1).unwrap_err().to_string();
     assert!(error.contains("arguments of DDIM"), "{error}");
-    let error = Pipeline::open("sprites").unwrap().use_clipped_model_output(true).sample(1);
+    let sampled_by = |sampler: &str| open().sampler(sampler.parse().unwrap());
+    let error = sampled_by("dpm++2m").use_clipped_model_output(true).sample(1);
     assert!(error.unwrap_err().to_string().contains("DDIMScheduler"));
+    // The process clips, as its scheduler does.
+    let [plain, kept, recomputed] = [None, Some(false), Some(true)].map(|recompute| {
+        let pipeline = sampled_by("ddim");
+        match recompute {
+            Some(recompute) => pipeline.use_clipped_model_output(recompute).sample(2).unwrap(),
+            None => pipeline.sample(2).unwrap(),
+        }
+    });
+    assert!(plain.tensor().equal(recomputed.tensor()), "the sampler recomputes the noise");
+    assert!(!plain.tensor().equal(kept.tensor()), "unless it is told to keep it");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn outputs(job: &Job) -> Result<Vec<(&'static str, Tensor)>> {
             gradients.clip(&norm, largest)?;
         }
         adam.step(&gradients, recipe.lr)?;
-        averages.update(&master, step)?;
+        averages.update(&master, step, recipe.batch)?;
         losses.push(loss.f_detach()?);
     }
     let first = first.ok_or("given no batches, expected at least one")?;

@@ -61,12 +61,26 @@ pub(super) fn swaps_sides(orientation: u8) -> bool {
 
 /// A picture turned upright.
 pub(super) fn turned(picture: Picture, orientation: u8) -> Picture {
+    let (width, height) = (picture.width(), picture.height());
     if !(2..=8).contains(&orientation) {
         return picture;
     }
-    let (w, h) = (picture.width(), picture.height());
+    let pixels = turned_values(picture.pixels(), (width, height), 3, orientation);
+    let (width, height) = if swaps_sides(orientation) { (height, width) } else { (width, height) };
+    Picture::of_bytes(width, height, pixels)
+}
+
+/// The values of an image turned upright.
+///
+/// - values: `[h, w, channels]`
+pub(super) fn turned_values<T: Copy>(
+    values: &[T],
+    (w, h): (usize, usize),
+    channels: usize,
+    orientation: u8,
+) -> Vec<T> {
     let (width, height) = if swaps_sides(orientation) { (h, w) } else { (w, h) };
-    let mut pixels = Vec::with_capacity(picture.pixels().len());
+    let mut pixels = Vec::with_capacity(values.len());
     for y in 0..height {
         for x in 0..width {
             let (column, row) = match orientation {
@@ -76,11 +90,12 @@ pub(super) fn turned(picture: Picture, orientation: u8) -> Picture {
                 5 => (y, x),
                 6 => (y, h - 1 - x),
                 7 => (w - 1 - y, h - 1 - x),
-                _ => (w - 1 - y, x),
+                8 => (w - 1 - y, x),
+                _ => (x, y),
             };
-            let at = (row * w + column) * 3;
-            pixels.extend_from_slice(&picture.pixels()[at..at + 3]);
+            let at = (row * w + column) * channels;
+            pixels.extend_from_slice(&values[at..at + channels]);
         }
     }
-    Picture::of_bytes(width, height, pixels)
+    pixels
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 
-use super::{Limits, PictureOptions, Raster, Transparent, animation};
+use super::{Limits, PictureOptions, Raster, Transparent, Values, animation};
 
 /// Width and height, and the orientation, which is always upright.
 pub(super) fn sides(bytes: &[u8], limits: Limits) -> Result<((usize, usize), u8), String> {
@@ -36,7 +36,8 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Raster, S
     if decoder.next_frame_info().is_ok_and(|frame| frame.is_some()) {
         remarks.push(animation(options)?);
     }
-    Ok(Raster { width, height, channels: 4, bytes: canvas, orientation: 1, remarks })
+    let values = Values::Eight(canvas);
+    Ok(Raster { width, height, channels: 4, values, orientation: 1, remarks })
 }
 
 const EMPTY: &str = "a GIF file without a picture, expected at least one; fetch it again";

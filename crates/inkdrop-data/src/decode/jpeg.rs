@@ -12,7 +12,7 @@ mod scan;
 
 use markers::{NO_FRAME, Parser};
 
-use super::{Limits, Raster, exif};
+use super::{Limits, Raster, Values, exif};
 
 const CUT: &str = "it ends within the picture";
 
@@ -83,7 +83,8 @@ fn render(parser: &mut Parser) -> Result<Raster, Problem> {
     frame.check_scans()?;
     let (width, height) = (frame.width, frame.height);
     let bytes = pixels::render(frame, colours)?;
-    Ok(Raster { width, height, channels: 3, bytes, orientation, remarks: Vec::new() })
+    let values = Values::Eight(bytes);
+    Ok(Raster { width, height, channels: 3, values, orientation, remarks: Vec::new() })
 }
 
 fn orientation(parser: &Parser) -> u8 {

@@ -10,7 +10,7 @@ use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageResult};
 
 use super::kind::Kind;
-use super::{Limits, PictureOptions, Raster, animation, exif, narrowed};
+use super::{Limits, PictureOptions, Raster, Values, animation, exif};
 
 /// Width and height, and the EXIF orientation.
 pub(super) fn sides(
@@ -41,13 +41,14 @@ pub(super) fn decode(kind: Kind, bytes: &[u8], options: &PictureOptions) -> Resu
     let mut most = image::Limits::no_limits();
     most.max_alloc = Some(limits.bytes());
     let image = decoder.set_limits(most).and_then(|()| DynamicImage::from_decoder(decoder));
-    let (mut channels, mut pixels) = samples(image.map_err(|error| broken(kind, &error))?)?;
-    if let Some(Indexed { palette, .. }) = indexed {
-        pixels = pixels.iter().flat_map(|&index| palette[usize::from(index)]).collect();
+    let (mut channels, mut values) = samples(image.map_err(|error| broken(kind, &error))?)?;
+    if let (Some(Indexed { palette, .. }), Values::Eight(indices)) = (indexed, &values) {
+        let pixels = indices.iter().flat_map(|&index| palette[usize::from(index)]);
+        values = Values::Eight(pixels.collect());
         channels = 3;
     }
     let orientation = orientation(kind, bytes);
-    Ok(Raster { width, height, channels, bytes: pixels, orientation, remarks })
+    Ok(Raster { width, height, channels, values, orientation, remarks })
 }
 
 /// A TIFF file of palette indices in 8 bits, which the `image` crate reads only as gray.
@@ -125,18 +126,18 @@ fn chunk<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
     }
 }
 
-/// The number of channels, and the samples in 8 bits.
-fn samples(image: DynamicImage) -> Result<(usize, Vec<u8>), String> {
-    let narrow = |values: Vec<u16>| values.into_iter().map(narrowed).collect();
+/// The number of channels, and the samples.
+fn samples(image: DynamicImage) -> Result<(usize, Values), String> {
+    use Values::{Eight, Sixteen};
     Ok(match image {
-        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
-        DynamicImage::ImageLumaA8(image) => (2, image.into_raw()),
-        DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
-        DynamicImage::ImageRgba8(image) => (4, image.into_raw()),
-        DynamicImage::ImageLuma16(image) => (1, narrow(image.into_raw())),
-        DynamicImage::ImageLumaA16(image) => (2, narrow(image.into_raw())),
-        DynamicImage::ImageRgb16(image) => (3, narrow(image.into_raw())),
-        DynamicImage::ImageRgba16(image) => (4, narrow(image.into_raw())),
+        DynamicImage::ImageLuma8(image) => (1, Eight(image.into_raw())),
+        DynamicImage::ImageLumaA8(image) => (2, Eight(image.into_raw())),
+        DynamicImage::ImageRgb8(image) => (3, Eight(image.into_raw())),
+        DynamicImage::ImageRgba8(image) => (4, Eight(image.into_raw())),
+        DynamicImage::ImageLuma16(image) => (1, Sixteen(image.into_raw())),
+        DynamicImage::ImageLumaA16(image) => (2, Sixteen(image.into_raw())),
+        DynamicImage::ImageRgb16(image) => (3, Sixteen(image.into_raw())),
+        DynamicImage::ImageRgba16(image) => (4, Sixteen(image.into_raw())),
         _ => {
             return Err(
                 "a picture of floating-point values, whose range is not known; expected 8 \

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, DecodeOptions, Decoder, DecodingError, Limits as PngLimits, Transformations};
 
-use super::{Limits, PictureOptions, Raster, animation, exif, narrowed};
+use super::{Limits, PictureOptions, Raster, Values, animation, exif};
 
 type Bytes<'a> = Cursor<&'a [u8]>;
 
@@ -49,12 +49,15 @@ fn decode_strictly(
         reader.finish().map_err(broken)?;
     }
     pixels.truncate(frame.buffer_size());
-    if frame.bit_depth == BitDepth::Sixteen {
-        let values = pixels.as_chunks().0.iter();
-        pixels = values.map(|&value| narrowed(u16::from_be_bytes(value))).collect();
-    }
+    let values = match frame.bit_depth {
+        BitDepth::Sixteen => {
+            let pairs = pixels.as_chunks().0.iter();
+            Values::Sixteen(pairs.map(|&pair| u16::from_be_bytes(pair)).collect())
+        }
+        _ => Values::Eight(pixels),
+    };
     let (channels, orientation) = (frame.color_type.samples(), orientation(bytes));
-    Ok(Raster { width, height, channels, bytes: pixels, orientation, remarks })
+    Ok(Raster { width, height, channels, values, orientation, remarks })
 }
 
 fn decoder(bytes: &[u8], limits: Limits, checked: bool) -> Decoder<Bytes<'_>> {

@@ -49,7 +49,7 @@ pub(super) fn list(config: &FolderConfig) -> Result<Listing, DataError> {
 }
 
 fn of_folder(config: &FolderConfig) -> Result<Found, DataError> {
-    let Tree { files, folders, others, mut unreachable } = Tree::of(&config.path)?;
+    let Tree { files, folders, others, mut unreachable, .. } = Tree::of(&config.path)?;
     if config.broken == Broken::Fail && !unreachable.is_empty() {
         return Err(config.with_remedy(unreachable.swap_remove(0)));
     }

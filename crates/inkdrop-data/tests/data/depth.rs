@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use inkdrop_data::loader::{BatchSampler, DataLoader, DataLoaderConfig};
-use inkdrop_data::picture::write_image_dir;
+use inkdrop_data::picture::{Picture, write_image, write_image_dir, write_png, write_tiff};
+use inkdrop_data::read::{self, PictureOptions};
 use inkdrop_data::stream::SampleStream;
 use inkdrop_data::{Dataset, Depth, Images, InMemoryDataset, Labels, Paired, arrays, npy};
 use inkdrop_data::{ImageForm, npz};
@@ -127,6 +128,63 @@ fn folders_of_arrays_and_of_png_files_keep_16_bits() {
     let error =
         arrays::open(&folder).expect("a folder").read(4, &mut [0; 240]).expect_err("another depth");
     assert!(error.to_string().contains("8 bits, expected [6, 4, 5] in 16 bits"), "{error}");
+}
+
+#[test]
+fn tiff_files_hold_what_was_written() {
+    let place = tempdir().expect("a folder");
+    let path = place.path().join("x.tiff");
+    for channels in [1, 2, 3, 4, 5, 16] {
+        for images in [wide(3, channels), narrow(3, channels), wide(1, channels)] {
+            write_tiff(&path, &images).expect("a file");
+            assert_eq!(arrays::load(&path).expect("images"), images);
+            let decoded = read::decode_images(&path, channels, &PictureOptions::default());
+            assert_eq!(decoded.expect("images").images, images);
+        }
+    }
+    let error = write_tiff(&path, &Images::new(Array4::zeros((0, 4, 4, 3))).expect("no images"));
+    assert!(error.is_err_and(|error| error.to_string().contains("0 images")));
+}
+
+#[test]
+fn pictures_of_16_bits_are_not_rounded() {
+    let place = tempdir().expect("a folder");
+    let path = place.path().join("x.png");
+    let decoded = |channels| {
+        let decoded = read::decode_images(&path, channels, &PictureOptions::default());
+        decoded.expect("an image").images
+    };
+    for images in [wide(1, 1), wide(1, 3)] {
+        write_image(&path, &images, 0).expect("a file");
+        assert_eq!(decoded(3), images);
+        let both = [1, 3].map(|channels| images.clone().with_channels(channels).expect("channels"));
+        let values = both.each_ref().map(|images| images.wide().expect("16 bits"));
+        let [gray, colours] = values;
+        for (at, value) in gray.indexed_iter() {
+            let [r, g, b] = [0, 1, 2].map(|c| f64::from(colours[[at.0, at.1, at.2, c]]));
+            let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+            assert!((f64::from(*value) - luma).abs() < 1.5, "{value} and {luma}");
+        }
+    }
+    assert!(wide(1, 5).with_channels(3).is_err_and(|e| e.to_string().contains("5 channels")));
+    // Pictures of 8 bits keep these; 16 bits hold them exactly.
+    write_png(&path, &Picture::of_image(&narrow(1, 3), 0).expect("a picture")).expect("a file");
+    assert_eq!(decoded(3), narrow(1, 3));
+    assert_eq!(decoded(3).with_depth(Depth::Sixteen).with_depth(Depth::Eight), narrow(1, 3));
+}
+
+#[test]
+fn images_of_16_bits_are_fitted_as_pictures_are() {
+    let value = |(_, y, x, c): (usize, usize, usize, usize)| ((y * 37 + x * 11) * (c + 3)) as u8;
+    let images = Images::new(Array4::from_shape_fn((1, 29, 41, 3), value)).expect("an image");
+    let picture = Picture::of_image(&images, 0).expect("a picture");
+    let narrow = read::fit_images(&images, 12, 9).expect("a size");
+    assert_eq!(narrow.bytes(), read::fit(&picture, 12, 9).expect("a size").pixels());
+    let wide = read::fit_images(&images.with_depth(Depth::Sixteen), 12, 9).expect("a size");
+    for (wide, &byte) in wide.wide().expect("16 bits").iter().zip(narrow.bytes()) {
+        // Up to three roundings to 8 bits lie between the two.
+        assert!((f64::from(*wide) / 257.0 - f64::from(byte)).abs() < 2.0, "{wide} and {byte}");
+    }
 }
 
 #[test]

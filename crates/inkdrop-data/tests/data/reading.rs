@@ -7,7 +7,8 @@ use inkdrop_data::picture::{Picture, encode_png, write_apng};
 use inkdrop_data::read::{
     Animation, MOST_PIXELS, PictureOptions, decode_picture, files, fit, images, place, read_picture,
 };
-use inkdrop_data::sprites;
+use inkdrop_data::{Images, sprites};
+use ndarray::Array4;
 use png::{BitDepth, ColorType};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -197,12 +198,12 @@ fn a_thread_is_not_enlarged() {
 
 #[test]
 fn a_picture_lies_where_it_is_placed() {
-    let canvas = || Picture::filled(4, 4, [9; 3]);
-    let small = Picture::filled(2, 2, [1; 3]);
+    let small = Images::of_wide(Array4::from_elem((1, 2, 2, 3), 1)).expect("an image");
     let covered = |at: (i64, i64)| -> Vec<usize> {
-        let (picture, covered) = place(&small, canvas(), at);
-        for (i, &covered) in covered.iter().enumerate() {
-            assert_eq!(picture.pixels()[i * 3], if covered { 1 } else { 9 });
+        let (canvas, covered) = place(&small, (4, 4), at).expect("a canvas");
+        let values = canvas.wide().expect("16 bits");
+        for (pixel, &covered) in values.iter().step_by(3).zip(&covered) {
+            assert_eq!(*pixel, if covered { 1 } else { 65535 });
         }
         (0..16).filter(|&i| covered[i]).collect()
     };

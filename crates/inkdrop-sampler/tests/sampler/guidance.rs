@@ -148,7 +148,10 @@ fn a_perfect_classifier_makes_the_conditional_model() {
 fn clipped_images_stay_in_range() {
     for step in steps() {
         let wide = ClassifierFreeGuidance::new(one(), Mixture::two(), 40.0);
-        let prediction = ClipDenoised(&wide).denoise(&x(), &step).unwrap();
+        let prediction = ClipDenoised::new(&wide).denoise(&x(), &step).unwrap();
+        let kept = ClipDenoised::new(&wide).keep_noise().denoise(&x(), &step).unwrap();
+        assert!(kept.x0.equal(&prediction.x0));
+        assert!(kept.eps.equal(&wide.denoise(&x(), &step).unwrap().eps));
         assert!(largest(&prediction.x0) <= 1.0);
         let free = wide.denoise(&x(), &step).unwrap();
         assert!(largest(&(free.x0.clamp(-1.0, 1.0) - prediction.x0)) < 1e-9);

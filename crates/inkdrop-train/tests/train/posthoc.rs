@@ -9,8 +9,8 @@ fn weights(width: f64, steps: usize, all: usize) -> Vec<f64> {
     let decay = EmaDecay::Power { width };
     let (mut weights, mut rest) = (vec![0.0; all], 1.0);
     for step in (0..steps).rev() {
-        weights[step] = rest * (1.0 - decay.at(step));
-        rest *= decay.at(step);
+        weights[step] = rest * (1.0 - decay.at(step, 1));
+        rest *= decay.at(step, 1);
     }
     weights
 }

@@ -27,7 +27,16 @@ pub fn everything(precision: Precision) -> TrainConfig {
         weight_decay: 0.01,
         groups: vec![GroupConfig { names: bias, lr: 2.0, weight_decay: Some(0.0) }],
         clip_norm: Some(1.0),
-        ema: ["0.9", "0", "0.99:start=3", "power=0.1"].map(|rule| rule.parse().unwrap()).to_vec(),
+        ema: [
+            "0.9",
+            "0",
+            "0.99:start=3",
+            "power=0.1",
+            "0.9:ema-pytorch:update-after-step=4:update-every=3",
+            "halflife-kimg=1:rampup-ratio=0.5",
+        ]
+        .map(|rule| rule.parse().unwrap())
+        .to_vec(),
         precision,
         label_dropout: 0.3,
         timesteps: TimestepConfig::LossSecondMoment,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_data::{Depth, Images};
-use inkdrop_process::{ContinuousConfig, DiffusionConfig, ImageCondition, Preconditioning, pixels};
+use inkdrop_process::{ContinuousConfig, DiffusionConfig, ImageCondition, Preconditioning};
 use inkdrop_sampler::edit::{Repaint, latent_grid};
 use inkdrop_sampler::{KnownPart, SamplingRun};
 use inkdrop_torch::tch::Tensor;
@@ -14,6 +14,7 @@ use super::{Pipeline, SamplingPlan, SamplingSession};
 use crate::error::{bail, ensure};
 use crate::mask::{self, Mask};
 use crate::model::metadata::check_upscaler;
+use crate::samples::{PixelForm, to_tensor};
 use crate::{Result, Samples};
 
 /// Default number of steps of inpainting, as in the paper, and of inversion.
@@ -69,7 +70,8 @@ impl Pipeline {
     }
 
     /// Inpaints a region: by RePaint (Lugmayr et al. 2022), in 250 steps by default, or with a model that was
-    /// trained for it (condition `mask`), by its sampler. The other pixels are kept byte for byte.
+    /// trained for it (condition `mask`), by its sampler. The other pixels are kept exactly, in 8 or 16 bits: results
+    /// of this and of other edits have 16 bits if the images or the model have them.
     ///
     /// - repaint: not used by a model that was trained for inpainting
     /// - mask: [H, W], true for the pixels to generate, in all images
@@ -122,6 +124,11 @@ impl Pipeline {
     /// # Errors
     /// Noise of another shape, or a setting that does not fit the model.
     pub fn sample_from(&self, noise: &Tensor) -> Result<Samples> {
+        self.generated(noise, self.metadata.depth)
+    }
+
+    /// - depth: of the images that the noise was made from
+    fn generated(&self, noise: &Tensor, depth: Depth) -> Result<Samples> {
         let [c, h, w] = self.metadata().model.image_shape();
         let size = noise.size();
         ensure!(
@@ -136,7 +143,7 @@ impl Pipeline {
             let x = noise.f_narrow(0, range.start as i64, range.len() as i64)?;
             all.push(session.generate_from(range, &x)?.finish()?);
         }
-        self.samples(&plan, all)
+        self.samples(&plan, all, depth)
     }
 
     /// Interpolates between two images in a row of `columns` images, or between four (upper left, upper
@@ -153,7 +160,7 @@ impl Pipeline {
             [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
             _ => bail!("{} images: expected 2 for a row or 4 for a grid", images.len()),
         };
-        self.sample_from(&noise)
+        self.generated(&noise, images.depth())
     }
 
     /// Enlarges images by an integer factor of at least 2: with a super-resolution network, one with the
@@ -173,7 +180,7 @@ impl Pipeline {
             Ok(session.upscale(range, x)?.finish()?)
         };
         let x = self.batchwise(&plan, images, each)?;
-        self.samples(&plan, x)
+        self.samples(&plan, x, images.depth())
     }
 
     /// The plan of an inversion and of its way back, which divide by √ᾱ.
@@ -234,7 +241,7 @@ impl Pipeline {
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Samples> {
         let x = self.edited(&plan, images, each)?;
-        self.samples(&plan, vec![x])
+        self.samples(&plan, vec![x], images.depth())
     }
 
     /// Edits images of the size of the model, batch by batch.
@@ -255,25 +262,22 @@ impl Pipeline {
         images: &Images,
         each: impl Fn(&SamplingSession, Range<usize>, &Tensor) -> Result<Tensor>,
     ) -> Result<Vec<Tensor>> {
-        ensure!(
-            self.metadata.depth == Depth::Eight && images.depth() == Depth::Eight,
-            "{} or the images have 16 bits per value: editing takes 8 bits",
-            self.name
-        );
         plan.sample_config(0..images.len()).check()?;
         let session = plan.start()?;
         let device = session.device();
         let batch = |range: Range<usize>| {
             let part = images.select(&range.clone().collect::<Vec<_>>())?;
-            each(&session, range, &pixels::to_tensor(part.bytes(), part.nhwc(), device)?)
+            each(&session, range, &to_tensor(&part, device)?)
         };
         ranges(plan, images.len()).map(batch).collect()
     }
 
-    fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>) -> Result<Samples> {
+    /// - depth: of the images that the samples were made from
+    fn samples(&self, plan: &SamplingPlan<'_>, x: Vec<Tensor>, depth: Depth) -> Result<Samples> {
         let x = Tensor::f_cat(&x, 0)?;
         let conditions = (0..x.size()[0] as usize).map(|i| plan.conditions.get(i).clone());
-        Samples::new(x, conditions.collect(), self.pixel_form())
+        let form = self.pixel_form();
+        Samples::new(x, conditions.collect(), PixelForm { depth: form.depth.max(depth), ..form })
     }
 }
 

@@ -97,6 +97,8 @@ impl GuidanceSettings {
 pub(crate) struct Guidance<'a> {
     pub settings: GuidanceSettings,
     pub target: GuidanceTarget<'a>,
+    /// True if clipping x0 keeps the predicted noise.
+    pub keeps_noise: bool,
 }
 
 /// The denoiser that guidance leads away from.
@@ -132,7 +134,8 @@ impl<'a> Guidance<'a> {
         process: &'a dyn DiffusionProcess,
         conditioning: &dyn Fn(Dropped<'_>) -> Result<Conditioning, TorchError>,
     ) -> Result<BoxedDenoiser<'a>, TorchError> {
-        if let (GuidanceTarget::None, None) = (&self.target, self.settings.threshold) {
+        let plain = matches!(self.target, GuidanceTarget::None) && !self.keeps_noise;
+        if plain && self.settings.threshold.is_none() {
             return Ok(Box::new(NetworkDenoiser::new(
                 process,
                 network,
@@ -143,7 +146,10 @@ impl<'a> Guidance<'a> {
         let guided = self.unclipped(network, process, conditioning)?;
         Ok(match self.settings.threshold {
             Some(quantile) => Box::new(DynamicThresholding::new(guided, quantile)),
-            None if process.clips() => Box::new(ClipDenoised(guided)),
+            None if process.clips() && self.keeps_noise => {
+                Box::new(ClipDenoised::new(guided).keep_noise())
+            }
+            None if process.clips() => Box::new(ClipDenoised::new(guided)),
             None => guided,
         })
     }

@@ -6,7 +6,7 @@ use inkdrop_data::Images;
 use inkdrop_nn::CompileOptions;
 use inkdrop_process::{
     ContinuousConfig, DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning,
-    PredictionType, pixels,
+    PredictionType,
 };
 use inkdrop_sampler::{Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
@@ -20,6 +20,7 @@ use super::{Pipeline, RequestedCondition};
 use crate::Result;
 use crate::error::{bail, ensure};
 use crate::model::{Condition, Conditions, ModelMetadata, SamplingDefaults};
+use crate::samples;
 use crate::scheduler::{Scheduler, SchedulerRun, StepOptions};
 
 /// Default number of steps: of first-order samplers with one network call per step, and of all others.
@@ -40,7 +41,7 @@ pub(crate) struct Settings {
     pub defaults: SamplingDefaults,
     pub sampler: Option<Sampler>,
     pub eta: Option<f64>,
-    pub use_clipped_model_output: bool,
+    pub use_clipped_model_output: Option<bool>,
     pub steps: Option<usize>,
     pub spacing: Option<String>,
     pub seed: u64,
@@ -67,7 +68,7 @@ impl Default for Settings {
             defaults: SamplingDefaults::default(),
             sampler: None,
             eta: None,
-            use_clipped_model_output: false,
+            use_clipped_model_output: None,
             steps: None,
             spacing: None,
             seed: 0,
@@ -103,8 +104,13 @@ impl<'a> SamplingPlan<'a> {
     pub(super) fn new(pipeline: &'a Pipeline, spacing: LevelSpacing) -> Result<Self> {
         let sampler = pipeline.settings.sampler(pipeline.process())?;
         ensure!(
-            !pipeline.settings.use_clipped_model_output,
-            "--use-clipped-model-output is an argument of a DDIMScheduler, the sampler is {sampler}: samplers always recompute the noise of a clipped prediction"
+            pipeline.settings.use_clipped_model_output.is_none()
+                || matches!(sampler, Sampler::Ddim { .. }),
+            "--use-clipped-model-output is an argument of a DDIMScheduler and of the sampler ddim, the sampler is {sampler}: others always recompute the noise of a clipped prediction"
+        );
+        ensure!(
+            !pipeline.settings.keeps_noise() || pipeline.settings.guidance.threshold.is_none(),
+            "--use-clipped-model-output=false with --threshold: dynamic thresholding recomputes the noise, leave one of them out"
         );
         let schedule = pipeline.process().spaced(&spacing)?;
         Self::of(pipeline, sampler, spacing.to_string(), schedule, None)
@@ -219,12 +225,18 @@ impl<'a> SamplingPlan<'a> {
             (None, _) if self.guidance.condition.is_some() => GuidanceTarget::NoImage,
             (None, _) => GuidanceTarget::None,
         };
-        let guidance = Guidance { settings: self.guidance.clone(), target };
+        let keeps_noise = pipeline.settings.keeps_noise();
+        let guidance = Guidance { settings: self.guidance.clone(), target, keeps_noise };
         Ok(SamplingSession { plan: self.clone(), network: pipeline.compiled(&options)?, guidance })
     }
 }
 
 impl Settings {
+    /// True if DDIM keeps the predicted noise when x0 is clipped.
+    fn keeps_noise(&self) -> bool {
+        self.use_clipped_model_output == Some(false)
+    }
+
     /// The noise levels by name.
     pub fn levels(&self, process: &dyn DiffusionProcess) -> Result<LevelSpacing> {
         let sampler = self.sampler(process)?;
@@ -292,6 +304,7 @@ impl Settings {
     /// The run of a diffusers directory's own scheduler.
     pub fn scheduler_run(&self, scheduler: &Scheduler) -> Result<SchedulerRun> {
         let Self { steps, eta, use_clipped_model_output, .. } = *self;
+        let use_clipped_model_output = use_clipped_model_output.unwrap_or(false);
         let options = StepOptions { eta, use_clipped_model_output, ..StepOptions::default() };
         scheduler.run(steps.unwrap_or(scheduler.default_steps()), options, &[])
     }
@@ -400,11 +413,7 @@ fn discarded_draws(
 
 /// Some of the images in [-1, 1].
 fn tensor(images: &Images, indices: &[usize], device: Device) -> Result<Tensor> {
-    let chosen = images.select(indices)?;
-    Ok(match chosen.wide() {
-        Some(wide) => pixels::wide_to_tensor(wide.iter().copied(), chosen.nhwc(), device)?,
-        None => pixels::to_tensor(chosen.bytes(), chosen.nhwc(), device)?,
-    })
+    samples::to_tensor(&images.select(indices)?, device)
 }
 
 /// Some of the images.

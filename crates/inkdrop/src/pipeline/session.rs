@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inkdrop_data::Images;
+use inkdrop_data::{Depth, Images};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::image_condition::{enlarge, masked};
 use inkdrop_process::{DiffusionProcess, ImageCondition};
@@ -20,6 +20,7 @@ use super::guidance::{Dropped, Guidance};
 use crate::Result;
 use crate::error::ensure;
 use crate::model::conditioning;
+use crate::samples::PixelForm;
 
 /// A pipeline that is ready to sample: made by [`SamplingPlan::start`](crate::SamplingPlan::start).
 ///
@@ -157,6 +158,16 @@ impl<'a> SamplingSession<'a> {
     /// x has another number of axes, or more than 16 channels.
     pub fn to_images(&self, x: &Tensor) -> Result<Images> {
         self.plan.pipeline.pixel_form().images(x)
+    }
+
+    /// The images of x in a depth, for edits of images that have more bits than the model's.
+    ///
+    /// - x: about −1 to 1, [B, C, H, W]
+    ///
+    /// # Errors
+    /// As for [`SamplingSession::to_images`].
+    pub fn to_images_in(&self, x: &Tensor, depth: Depth) -> Result<Images> {
+        PixelForm { depth, ..self.plan.pipeline.pixel_form() }.images(x)
     }
 
     /// The batches of some images, from noise; the first index must start a batch.

@@ -185,8 +185,12 @@ impl TrainingSession {
             models.push(path);
         }
         let raw = folder.finished_raw();
-        let notes: Vec<String> =
-            config.train.ema.iter().filter_map(|decay| young(*decay, steps, &raw)).collect();
+        let notes: Vec<String> = config
+            .train
+            .ema
+            .iter()
+            .filter_map(|decay| young(*decay, (steps, config.train.batch), &raw))
+            .collect();
         let raw = (!notes.is_empty()).then_some(raw);
         if let Some(path) = &raw {
             save(trainer.weights(), None, path)?;
@@ -197,8 +201,8 @@ impl TrainingSession {
 }
 
 /// A note if an average still holds more than 1 % of the initial weights.
-fn young(decay: EmaDecay, steps: usize, raw: &Path) -> Option<String> {
-    let share = 100.0 * decay.initial_share(steps);
+fn young(decay: EmaDecay, (steps, batch): (usize, usize), raw: &Path) -> Option<String> {
+    let share = 100.0 * decay.initial_share(steps, batch);
     (share > 1.0).then(|| {
         format!(
             "note: after {steps} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose a smaller decay or {decay}:warm-up",

@@ -1,7 +1,7 @@
 //! What is drawn and what is kept.
 
 use inkdrop_data::picture::Picture;
-use inkdrop_data::read;
+use inkdrop_data::read::{self, PictureOptions};
 
 use super::edit::{edit, pixels, place, put};
 use super::support::Place;
@@ -64,12 +64,12 @@ fn what_a_placed_image_does_not_cover_is_drawn() {
     put(&place, "large.png", &large.expect("a size"));
     let check = |image: &str, at: (i64, i64)| {
         let drawn = inpaint(&place, &[image, "--at", &format!("{},{}", at.0, at.1)]);
-        let given = read::read_picture(place.path(image)).expect("a picture");
-        let white = Picture::filled(16, 16, [255; 3]);
-        let (placed, covered) = read::place(&given, white, at);
+        let given = read::decode_images(place.path(image), 3, &PictureOptions::default());
+        let given = given.expect("a picture").images;
+        let (placed, covered) = read::place(&given, (16, 16), at).expect("a canvas");
         let kept = (0..256).filter(|&i| covered[i]);
         for i in kept {
-            assert!(drawn[i * 3..i * 3 + 3] == placed.pixels()[i * 3..i * 3 + 3], "{image} {i}");
+            assert!(drawn[i * 3..i * 3 + 3] == placed.bytes()[i * 3..i * 3 + 3], "{image} {i}");
         }
     };
     check("0.png", (4, 0));

@@ -1,5 +1,6 @@
 //! Editing by a pipeline.
 
+use inkdrop::data::arrays;
 use inkdrop::sampler::edit::Repaint;
 use inkdrop::{Images, Pipeline};
 use ndarray::Array2;
@@ -27,6 +28,24 @@ fn inpainting_keeps_what_is_not_masked() {
     let small = Array2::from_elem((8, 8), true);
     let error = pipeline.inpaint(&images, &small, Repaint::default()).unwrap_err();
     assert!(error.to_string().contains("the mask is 8 x 8"), "{error}");
+}
+
+#[test]
+fn inpainting_keeps_values_of_16_bits() {
+    let (pipeline, images) = heroes();
+    let mut values = images.view().mapv(|value| 257 * u16::from(value));
+    values.indexed_iter_mut().for_each(|((_, y, x, c), value)| *value ^= (y * 16 + x + c) as u16);
+    let images = Images::of_wide(values).unwrap();
+    let mask = Array2::from_shape_fn((16, 16), |(row, _)| row >= 8);
+    let painted = pipeline.inpaint(&images, &mask, Repaint { times: 1, jump: 1 }).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("x.tiff");
+    painted.save(&file).unwrap();
+    let (found, given) = (arrays::load(&file).unwrap(), images.wide().unwrap());
+    assert_eq!(found, painted.to_images());
+    let upper = ndarray::s![.., ..8, .., ..];
+    assert_eq!(found.wide().unwrap().slice(upper), given.slice(upper));
+    assert_ne!(found.wide().unwrap(), given);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use inkdrop::data::Images;
 use inkdrop::data::picture::Picture;
 use inkdrop::data::read::{self, PictureOptions};
@@ -33,7 +33,7 @@ pub struct EditArgs {
 /// The input images.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct InputArgs {
-    /// Pictures (PNG, JPEG, GIF, WebP, BMP, TIFF or QOI), or directories of them
+    /// Pictures (PNG, JPEG, GIF, WebP, BMP, TIFF or QOI) or .npy files of images, or directories of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,
@@ -50,17 +50,53 @@ pub struct Input {
 }
 
 impl Input {
-    /// Converts pictures of one size to images.
-    pub fn of(paths: Vec<PathBuf>, pictures: &[Picture], metadata: &ModelMetadata) -> Result<Self> {
-        const LETTERS: usize = 12;
+    /// Reads the images of files, with the channels of the model, in 16 bits if the model or any of them has these.
+    ///
+    /// - prepare: checks or changes one image of a file
+    pub fn read(
+        paths: Vec<PathBuf>,
+        metadata: &ModelMetadata,
+        mut prepare: impl FnMut(&Path, Images) -> Result<Images>,
+    ) -> Result<Self> {
         let channels = metadata.model.image_shape()[0] as usize;
-        let name = |path: &PathBuf| {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            stem.chars().take(LETTERS).collect()
-        };
-        let names = paths.iter().map(name).collect();
-        Ok(Self { images: read::images(pictures, channels)?, names, paths })
+        let (mut all, mut names) = (Vec::new(), Vec::new());
+        for path in &paths {
+            let decoded = read::decode_images(path, channels, &PictureOptions::default())?;
+            decoded.remarks.iter().for_each(|remark| eprintln!("{}: {remark}", path.display()));
+            let count = decoded.images.len();
+            for index in 0..count {
+                let image = prepare(path, decoded.images.select(&[index])?)?;
+                let image = image.with_channels(channels);
+                all.push(image.with_context(|| path.display().to_string())?);
+                names.push(name(path, index, count));
+            }
+        }
+        let side = |image: &Images| (image.width(), image.height());
+        if let Some(other) = all.iter().position(|image| side(image) != side(&all[0])) {
+            let ((w, h), (width, height)) = (side(&all[other]), side(&all[0]));
+            bail!(
+                "image {other} is {w} x {h} pixels, the first one {width} x {height}; expected one size for all"
+            );
+        }
+        let depth = all.iter().map(Images::depth).fold(metadata.depth, Ord::max);
+        let all: Vec<Images> = all.into_iter().map(|image| image.with_depth(depth)).collect();
+        Ok(Self { images: Images::concat(&all.iter().collect::<Vec<_>>())?, names, paths })
     }
+}
+
+/// The name of an image, for a contact sheet.
+fn name(path: &Path, index: usize, count: usize) -> String {
+    const LETTERS: usize = 12;
+    let stem: String =
+        path.file_stem().unwrap_or_default().to_string_lossy().chars().take(LETTERS).collect();
+    if count == 1 { stem } else { format!("{stem}-{index}") }
+}
+
+/// Files of images, and those of directories; prints what is left out of these.
+pub fn image_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let found = read::find_images(named)?;
+    found.notes.iter().for_each(|note| eprintln!("{note}"));
+    Ok(found.files)
 }
 
 /// Picture files, and those of directories; prints what is left out of these.
@@ -80,22 +116,18 @@ pub fn read_picture(path: &Path) -> Result<Picture> {
 impl InputArgs {
     /// Reads images with the size of the network.
     pub fn read(&self, metadata: &ModelMetadata) -> Result<Input> {
-        let paths = picture_files(&self.images)?;
         let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
-        let pictures = paths.iter().map(|path| {
-            let picture = read_picture(path)?;
+        Input::read(image_files(&self.images)?, metadata, |path, image| {
             if self.fit {
-                return Ok(read::fit(&picture, width, height)?);
+                return Ok(read::fit_images(&image, width, height)?);
             }
-            let (w, h) = (picture.width(), picture.height());
+            let (w, h) = (image.width(), image.height());
             ensure!(
                 (w, h) == (width, height),
                 "{} is {w} x {h} pixels, the model needs {width} x {height}: --fit resizes and crops it (a sheet of many images must be cut up first)",
                 path.display()
             );
-            Ok(picture)
-        });
-        let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
-        Input::of(paths, &pictures, metadata)
+            Ok(image)
+        })
     }
 }

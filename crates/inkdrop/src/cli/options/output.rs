@@ -12,7 +12,7 @@ use crate::output::sink::{ImageSink, Output, same_place};
 
 #[derive(Debug, clap::Args)]
 pub struct OutputArgs {
-    /// Output: x.png (a grid), x.npz, x.npy (with x_labels.npy), or a directory/ (one PNG per image)
+    /// Output: x.png (a grid; one image of 16 bits as it is), x.tiff (one page per image), x.npz, x.npy (with x_labels.npy), or a directory/ (one PNG per image)
     #[arg(long, default_value = "samples.png")]
     out: Output,
     /// Remove earlier samples of --out (numbered PNG files or an unfinished npz) and start again

@@ -36,10 +36,17 @@ pub struct SamplerArgs {
     /// euler-ancestral and dpm2-ancestral, 0.3 for tcd (gamma)]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     eta: Option<f64>,
-    /// With the DDIMScheduler of a diffusers directory: recompute the noise from the clipped
-    /// prediction in every step, as samplers always do
-    #[arg(long, help_heading = "Sampler")]
-    use_clipped_model_output: bool,
+    /// DDIM: recompute the noise from the clipped prediction in every step [default: false with the DDIMScheduler of
+    /// a diffusers directory, true with the sampler ddim; false is lucidrains' DDIM with classes and pred_noise]
+    #[arg(
+        long,
+        help_heading = "Sampler",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    use_clipped_model_output: Option<bool>,
     /// Stochasticity of the samplers edm and edm-euler (S_churn of Karras et al. 2022) [default: 40]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
     churn: Option<f64>,
@@ -48,7 +55,10 @@ pub struct SamplerArgs {
 impl SamplerArgs {
     /// Sets the sampler of a pipeline.
     pub fn apply(&self, pipeline: Pipeline) -> Result<Pipeline> {
-        let mut pipeline = pipeline.use_clipped_model_output(self.use_clipped_model_output);
+        let mut pipeline = pipeline;
+        if let Some(recompute) = self.use_clipped_model_output {
+            pipeline = pipeline.use_clipped_model_output(recompute);
+        }
         if self.sampler.is_some() || self.churn.is_some() {
             pipeline = pipeline.sampler(self.named()?);
         }
@@ -93,8 +103,11 @@ impl Serialize for SamplerArgs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let sampler = self.sampler().map(|sampler| sampler.to_string());
         let sampler = sampler.unwrap_or_else(|_| self.sampler.clone().unwrap_or_default());
-        let mut map = serializer.serialize_map(Some(1))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("sampler", &sampler)?;
+        if self.use_clipped_model_output == Some(false) {
+            map.serialize_entry("use_clipped_model_output", &false)?;
+        }
         map.end()
     }
 }

@@ -1,8 +1,8 @@
 //! Contact sheets: labelled rows of inputs and outputs in one picture.
 
 use anyhow::{Context, Result};
-use inkdrop::data::Images;
 use inkdrop::data::picture::{Grid, Picture};
+use inkdrop::data::{Depth, Images};
 
 use inkdrop::samples;
 
@@ -47,21 +47,22 @@ impl ContactSheet {
         Ok(Self { columns, rows, generated })
     }
 
-    /// Draws the sheet.
+    /// Draws the sheet in 8 bits.
     ///
     /// - beside: one image for each generated image, drawn to its left
     pub fn draw(&self, generated: &Images, beside: Option<&Images>) -> Result<Picture> {
         let mut grid = Grid::new().scale(samples::scale(generated.height())).text_scale(1);
         grid = grid.columns(self.columns.clone());
         for (index, strip) in self.rows.iter().enumerate() {
-            let mut images: Vec<Images> = strip.before.iter().cloned().collect();
+            let shown = |images: &Images| images.clone().with_depth(Depth::Eight);
+            let mut images: Vec<Images> = strip.before.iter().map(shown).collect();
             for number in index * self.generated..(index + 1) * self.generated {
                 if let Some(beside) = beside {
-                    images.push(beside.select(&[number])?);
+                    images.push(shown(&beside.select(&[number])?));
                 }
-                images.push(generated.select(&[number])?);
+                images.push(shown(&generated.select(&[number])?));
             }
-            images.extend(strip.after.clone());
+            images.extend(strip.after.as_ref().map(shown));
             grid = grid.row(&strip.label, concat(&images)?.context("a row without images")?);
         }
         Ok(grid.render())

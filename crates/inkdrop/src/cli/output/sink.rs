@@ -1,8 +1,8 @@
-//! Outputs of generated images: a picture, an npz archive or a directory.
+//! Outputs of generated images: a PNG or TIFF file, an npz archive or a directory.
 
 mod directory;
 mod npz;
-mod png;
+mod picture;
 
 use std::fs;
 use std::ops::Range;
@@ -21,6 +21,8 @@ use crate::output::job::SamplingJob;
 pub enum Output {
     /// A grid of all images.
     Png(PathBuf),
+    /// One page per image.
+    Tiff(PathBuf),
     /// arr_0 uint8 or uint16 [N, H, W, C], arr_1 int64 labels; the same in x.npy and x_labels.npy.
     Npz(PathBuf),
     /// One PNG file per image.
@@ -34,6 +36,7 @@ impl FromStr for Output {
         let path = PathBuf::from(text);
         Ok(match FileFormat::of(&path).map_err(|error| error.to_string())? {
             FileFormat::Png => Self::Png(path),
+            FileFormat::Tiff => Self::Tiff(path),
             FileFormat::Npz | FileFormat::Npy => Self::Npz(path),
             FileFormat::Directory => Self::Directory(path),
         })
@@ -44,7 +47,7 @@ impl Output {
     /// The path as given.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Png(path) | Self::Npz(path) | Self::Directory(path) => path,
+            Self::Png(path) | Self::Tiff(path) | Self::Npz(path) | Self::Directory(path) => path,
         }
     }
 
@@ -55,7 +58,7 @@ impl Output {
 
     /// True if the output keeps a manifest of its request, to continue a stopped run.
     pub fn keeps_manifest(&self) -> bool {
-        !matches!(self, Self::Png(_))
+        !matches!(self, Self::Png(_) | Self::Tiff(_))
     }
 
     /// Plans the output: which images are there already, and whether the rest can be written. Nothing
@@ -68,7 +71,8 @@ impl Output {
         sheet: Option<ContactSheet>,
     ) -> Result<Box<dyn ImageSink>> {
         Ok(match self {
-            Self::Png(path) => Box::new(png::PngSink::plan(path, &job, sheet)?),
+            Self::Png(path) => Box::new(picture::PictureSink::png(path, &job, sheet)?),
+            Self::Tiff(path) => Box::new(picture::PictureSink::tiff(path, &job)?),
             Self::Npz(path) => Box::new(npz::NpzSink::plan(path, job)?),
             Self::Directory(path) => Box::new(directory::DirectorySink::plan(path, job)?),
         })

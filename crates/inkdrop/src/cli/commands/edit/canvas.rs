@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop::data::picture::Picture;
-use inkdrop::data::read;
+use inkdrop::data::{Images, read};
 use inkdrop::mask::Mask;
 
 use crate::options::read_picture;
@@ -98,12 +97,8 @@ fn of_box([x, y, w, h]: [i64; 4], (width, height): (usize, usize)) -> Result<Mas
     Ok((0..width * height).map(within).collect())
 }
 
-/// A picture on a white canvas of (width, height), and the mask of the rest.
-pub fn place(
-    picture: &Picture,
-    (width, height): (usize, usize),
-    at: (i64, i64),
-) -> (Picture, Mask) {
-    let (canvas, covered) = read::place(picture, Picture::filled(width, height, [255; 3]), at);
-    (canvas, covered.into_iter().map(|covered| !covered).collect())
+/// An image on a white canvas of (width, height), and the mask of the rest.
+pub fn place(image: &Images, size: (usize, usize), at: (i64, i64)) -> Result<(Images, Mask)> {
+    let (canvas, covered) = read::place(image, size, at)?;
+    Ok((canvas, covered.into_iter().map(|covered| !covered).collect()))
 }

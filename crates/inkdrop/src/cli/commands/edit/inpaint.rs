@@ -1,7 +1,5 @@
 //! `inkdrop edit inpaint`: inpainting and outpainting (RePaint).
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use inkdrop::InpaintMethod;
 use inkdrop::data::Images;
@@ -13,14 +11,14 @@ use serde::{Serialize, Serializer};
 
 use super::canvas::{self, MaskOptions};
 use super::session::{self, EditBatch, EditOutput, EditRun};
-use crate::options::{EditArgs, Input, InputArgs, ModelArgs, picture_files, read_picture};
+use crate::options::{EditArgs, Input, InputArgs, ModelArgs, image_files};
 use crate::output::contact_sheet::ContactSheet;
 
 /// Inpaint a masked region, or outpaint around images
 ///
 /// Models that were trained for inpainting take the masked image; consistency models sample with the
 /// known pixels, as others do with --known-pixels; the rest uses RePaint, whose sampler is ddpm.
-/// Unmasked pixels are kept byte for byte.
+/// Unmasked pixels are kept exactly, in 8 or 16 bits.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
     #[serde(flatten)]
@@ -90,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     edit.options.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
     let (images, count) = (given.images, given.names.len() * variations);
     let all: Vec<u8> = masks.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
-    let job = edit.job("inpaint", arguments, &[images.bytes(), &all], count)?;
+    let job = edit.job("inpaint", arguments, (Some(&images), &[&all]), count)?;
     let kept = mask::compose(None, &images, &masks.iter().collect::<Vec<_>>())?;
     let before = [("image", &images), ("kept", &kept)];
     let before = if mask.at().is_some() { &before[1..] } else { &before };
@@ -117,9 +115,9 @@ fn read_images(
         let masks = vec![region; given.names.len()];
         return Ok((given, masks));
     };
-    let paths = picture_files(&input.images)?;
-    let placed = |path: &PathBuf| {
-        let (canvas, mut mask) = canvas::place(&read_picture(path)?, size, at);
+    let mut masks = Vec::new();
+    let given = Input::read(image_files(&input.images)?, metadata, |path, image| {
+        let (canvas, mut mask) = canvas::place(&image, size, at)?;
         let name = path.display();
         ensure!(
             mask.contains(&false),
@@ -134,11 +132,10 @@ fn read_images(
             at.0,
             at.1
         );
-        Ok((canvas, mask))
-    };
-    let (canvases, masks): (Vec<_>, Vec<_>) =
-        paths.iter().map(placed).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((Input::of(paths, &canvases, metadata)?, masks))
+        masks.push(mask);
+        Ok(canvas)
+    })?;
+    Ok((given, masks))
 }
 
 struct Task {
@@ -161,7 +158,8 @@ impl session::Task for Task {
         let mask = mask::to_tensor(&masks, given.height(), session.device());
         let x = batch.tensor(&given)?;
         let x = batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, self.method)?)?;
-        let images = mask::compose(Some(&session.to_images(&x)?), &given, &masks)?;
+        let drawn = session.to_images_in(&x, given.depth())?;
+        let images = mask::compose(Some(&drawn), &given, &masks)?;
         Ok(EditOutput { images, beside: None })
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use inkdrop::data::{Images, read};
+use inkdrop::data::Images;
 use inkdrop::sampler::edit::latent_grid;
 use inkdrop::torch::tch::Tensor;
 use inkdrop::torch::{NoiseSource, PerImageNoise};
@@ -59,8 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inversion_plan()? };
     let (ends, names) = if seeds.is_empty() {
         let input = InputArgs { images: images.clone(), fit: arguments.fit };
-        arguments.shape(read::files(images)?.len(), "images")?;
         let given = input.read(pipeline.metadata())?;
+        arguments.shape(given.names.len(), "images")?;
         edit.options.output.check_inputs(&given.paths)?;
         (Ends::Images(given.images), given.names)
     } else {
@@ -68,11 +68,11 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     };
     let (rows, columns) = arguments.shape(names.len(), "seeds")?;
     let inputs = match &ends {
-        Ends::Images(images) => images.bytes(),
-        Ends::Seeds(_) => &[],
+        Ends::Images(images) => Some(images),
+        Ends::Seeds(_) => None,
     };
     let (columns_bytes, count) = ((columns as u64).to_le_bytes(), rows * columns);
-    let job = edit.job("interpolate", arguments, &[inputs, &columns_bytes], count)?;
+    let job = edit.job("interpolate", arguments, (inputs, &[&columns_bytes]), count)?;
     let sheet = sheet(&ends, &names, (rows, columns))?;
     let (steps, refine) = (edit.plan.schedule.len(), inversion.refine);
     let mut task = Task { steps, refine, ends, shape: (rows, columns), noises: None };

@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         ensure!(!taken, "--latents {}: this file is an input", latents.display());
     }
     let (images, names) = (given.images, given.names);
-    let job = edit.job("invert", arguments, &[images.bytes()], names.len())?;
+    let job = edit.job("invert", arguments, (Some(&images), &[]), names.len())?;
     let mut sheet = ContactSheet::of_rows(&names, &[("image", &images)], 1)?;
     sheet.columns = ["image", "noise", "reconstruction"].map(String::from).to_vec();
     let latents = latents.clone().map(|path| (path, Vec::new()));
@@ -109,7 +109,7 @@ impl session::Task for Task {
         if let Some((_, all)) = &mut self.latents {
             all.push(noise.to_device(Device::Cpu));
         }
-        Ok(EditOutput { images: session.to_images(&again)?, beside })
+        Ok(EditOutput { images: session.to_images_in(&again, batch.depth)?, beside })
     }
 
     fn report(&mut self) -> Result<String> {

@@ -5,10 +5,10 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 use inkdrop::data::{Depth, Images};
 use inkdrop::model::sha256;
-use inkdrop::process::{ImageCondition, pixels};
+use inkdrop::process::ImageCondition;
 use inkdrop::sampler::{SamplingRun, SamplingSteps};
 use inkdrop::torch::tch::Tensor;
-use inkdrop::{Pipeline, SamplingPlan, SamplingSession};
+use inkdrop::{Pipeline, SamplingPlan, SamplingSession, samples};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -37,6 +37,8 @@ pub struct EditBatch<'a, 's> {
     pub session: &'a SamplingSession<'s>,
     /// Indices of its images.
     pub indices: Range<usize>,
+    /// Bits of the results: the larger depth of the model and of the inputs.
+    pub depth: Depth,
     pub run: &'a mut Run,
 }
 
@@ -53,12 +55,12 @@ impl EditBatch<'_, '_> {
 
     /// Images as tensors in [-1, 1], [B, C, H, W].
     pub fn tensor(&self, images: &Images) -> Result<Tensor> {
-        Ok(pixels::to_tensor(images.bytes(), images.nhwc(), self.session.device())?)
+        Ok(samples::to_tensor(images, self.session.device())?)
     }
 
-    /// Samples as output, with nothing beside them.
+    /// Samples as output in the depth of the job, with nothing beside them.
     pub fn output(&self, x: &Tensor) -> Result<EditOutput> {
-        Ok(EditOutput { images: self.session.to_images(x)?, beside: None })
+        Ok(EditOutput { images: self.session.to_images_in(x, self.depth)?, beside: None })
     }
 }
 
@@ -120,15 +122,6 @@ pub fn pipeline(
         );
     }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
-    let (channels, depth) = {
-        let metadata = pipeline.metadata();
-        (metadata.model.image_shape()[0], metadata.depth)
-    };
-    ensure!(
-        matches!(channels, 1 | 3) && depth == Depth::Eight,
-        "the model generates images of {channels} channels in {} bits: editing reads pictures, which have 1 or 3 channels in 8 bits",
-        u8::from(depth)
-    );
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;
     options.guidance.apply(pipeline, model, options.seed)
@@ -137,12 +130,13 @@ pub fn pipeline(
 impl EditRun<'_> {
     /// The job of a task.
     ///
-    /// - inputs: the bytes that the images depend on
+    /// - images: the inputs; results have 16 bits if they or the model have them
+    /// - others: other bytes that the results depend on
     pub fn job(
         &self,
         name: &str,
         arguments: &impl Serialize,
-        inputs: &[&[u8]],
+        (images, others): (Option<&Images>, &[&[u8]]),
         count: usize,
     ) -> Result<SamplingJob> {
         ensure!(count > 0, "0 images: expected at least 1");
@@ -151,12 +145,15 @@ impl EditRun<'_> {
             request = job::request(arguments, self.pipeline, &self.plan.conditions)?;
             request["task"] = json!(name);
             request["levels"] = json!(self.plan.spacing);
-            request["inputs"] = json!(sha256(inputs));
+            let bytes = images.map(Images::raw_bytes).unwrap_or_default();
+            request["inputs"] = json!(sha256(&[&[&*bytes], others].concat()));
         }
+        let mut image = job::image_form(self.pipeline.metadata());
+        image.depth = images.map_or(image.depth, |images| image.depth.max(images.depth()));
         Ok(SamplingJob {
             request,
             conditions: self.plan.conditions.clone(),
-            image: job::image_form(self.pipeline.metadata()),
+            image,
             count,
             batch: self.options.batch,
             shard: None,
@@ -176,7 +173,7 @@ impl EditRun<'_> {
         again: bool,
         task: &mut dyn Task,
     ) -> Result<u8> {
-        let (images, batch) = (job.images(), job.batch);
+        let (images, batch, depth) = (job.images(), job.batch, job.image.depth);
         let output = &self.options.output;
         let (sink, animation) = (output.sink(job, Some(sheet))?, output.animation()?);
         if let (Some(done), false) = (sink.done(), animation.wanted() || again) {
@@ -189,8 +186,8 @@ impl EditRun<'_> {
             for start in range.clone().step_by(batch) {
                 let indices = start..(start + batch).min(range.end);
                 run.start_batch(task.steps());
-                let batch =
-                    EditBatch { session: &session, indices: indices.clone(), run: &mut run };
+                let indexed = indices.clone();
+                let batch = EditBatch { session: &session, indices: indexed, depth, run: &mut run };
                 let output = task.edit(batch)?;
                 if let Some(beside) = output.beside {
                     run.push_beside(beside);

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use inkdrop::data::{Images, picture::Picture};
+use inkdrop::data::Images;
 use inkdrop::model::ModelMetadata;
 use inkdrop::process::ImageCondition;
 use ndarray::Array4;
 use serde::Serialize;
 
 use super::session::{self, EditRun, Variations};
-use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs, picture_files, read_picture};
+use crate::options::{EditArgs, Input, ModelArgs, SamplerArgs, image_files};
 use crate::output::contact_sheet::ContactSheet;
 
 /// Upscale images
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     model: ModelArgs,
-    /// Pictures of one size, or directories of them
+    /// Pictures or .npy files of images of one size, or directories of them
     #[serde(skip)]
     #[arg(required = true, value_name = "IMAGES")]
     images: Vec<PathBuf>,
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let given = read_small(images, pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
     let (images, count) = (given.images, given.names.len() * variations);
-    let job = edit.job("upscale", arguments, &[images.bytes()], count)?;
+    let job = edit.job("upscale", arguments, (Some(&images), &[]), count)?;
     let height = pipeline.metadata().model.image_shape()[1] as usize;
     let shown = enlarged(&images, height / images.height())?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &shown)], *variations)?;
@@ -63,40 +63,36 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 
 /// Reads images whose size divides that of the network.
 fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
-    let paths = picture_files(named)?;
     let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
-    let pictures = paths.iter().map(|path| {
-        let picture = read_picture(path)?;
-        let (w, h) = (picture.width(), picture.height());
+    let input = Input::read(image_files(named)?, metadata, |path, image| {
+        let (w, h) = (image.width(), image.height());
         let factor = width / w;
         ensure!(
             factor >= 2 && (w * factor, h * factor) == (width, height),
             "{} is {w} x {h} pixels, the model generates {width} x {height}: expected an image that is smaller by an integer factor of at least 2 (--size HxW sets another output size)",
             path.display()
         );
-        Ok(picture)
-    });
-    let pictures = pictures.collect::<Result<Vec<Picture>>>()?;
-    check_factor(&pictures, metadata)?;
-    Input::of(paths, &pictures, metadata)
+        Ok(image)
+    })?;
+    check_factor(&input.images, metadata)?;
+    Ok(input)
 }
 
 /// Checks that the images are smaller by the factor that the network was trained for.
-fn check_factor(pictures: &[Picture], metadata: &ModelMetadata) -> Result<()> {
+fn check_factor(images: &Images, metadata: &ModelMetadata) -> Result<()> {
     let Some(ImageCondition::LowRes { factor, .. }) = metadata.condition else { return Ok(()) };
     let [_, height, width] = metadata.model.image_shape();
     let [h, w] = [height / factor, width / factor];
-    let other = pictures.iter().find(|p| [p.height() as i64, p.width() as i64] != [h, w]);
     ensure!(
-        other.is_none(),
+        [images.height() as i64, images.width() as i64] == [h, w],
         "an image is {} x {} pixels, the model enlarges {factor} times: expected {w} x {h}",
-        other.map_or(0, Picture::width),
-        other.map_or(0, Picture::height)
+        images.width(),
+        images.height()
     );
     Ok(())
 }
 
-/// Nearest-neighbour enlargement, for display.
+/// Nearest-neighbour enlargement in 8 bits, for display.
 fn enlarged(images: &Images, factor: usize) -> Result<Images> {
     let (count, height, width, channels) = images.view().dim();
     let shape = (count, height * factor, width * factor, channels);
