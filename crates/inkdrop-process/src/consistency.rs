@@ -3,12 +3,14 @@
 
 mod grid;
 mod mid_training;
+mod phases;
 mod progressive;
 mod teacher;
 mod tuning;
 
 pub use grid::{ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyWeighting};
-pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric};
+pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric, TrajectoryPoints};
+pub use phases::ConsistencyPhases;
 pub use progressive::{DenoiseScaled, ProgressiveDistillation};
 pub use teacher::{Teacher, TeacherGuidance};
 pub use tuning::ConsistencyTuning;
@@ -16,7 +18,7 @@ pub use tuning::ConsistencyTuning;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
-use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
+use inkdrop_torch::{DefaultGenerator, draw_dropout_key, to_device_async};
 
 use crate::continuous::{noisy, per_image, quantile};
 use crate::objective::LossType;
@@ -69,6 +71,8 @@ enum Method {
 pub struct ConsistencyObjective {
     process: ContinuousProcess,
     method: Method,
+    /// Mid-training before the tuning of `method`.
+    phases: Option<ConsistencyPhases>,
     distribution: NoiseDistribution,
     teacher: Option<Teacher>,
     /// Steps done, and all steps.
@@ -93,6 +97,10 @@ impl ConsistencyObjective {
                 mid_training.check()?;
                 Method::MidTraining(mid_training)
             }
+            LossType::ConsistencyPhases(phases) => {
+                phases.check()?;
+                Method::Tuning(phases.tuning)
+            }
             LossType::ConsistencyTraining(training) => {
                 training.check()?;
                 Method::Training(training)
@@ -116,21 +124,37 @@ impl ConsistencyObjective {
         let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
         distribution.check()?;
-        Ok(Some(Self { process, method, distribution, teacher: None, progress: (0, 1) }))
+        let phases = match config.loss {
+            LossType::ConsistencyPhases(phases) => Some(phases),
+            _ => None,
+        };
+        let (teacher, progress) = (None, (0, 1));
+        Ok(Some(Self { process, method, phases, distribution, teacher, progress }))
+    }
+
+    /// The loss of this step: that of its phase, with the stage of tuning.
+    fn method(&self) -> Method {
+        let (step, steps) = self.progress;
+        let before = self.phases.map_or(0, |phases| phases.mid_training_steps(steps));
+        match (self.phases, self.method) {
+            (Some(phases), _) if step < before => Method::MidTraining(phases.mid_training),
+            (_, Method::Tuning(tuning)) => Method::Tuning(tuning.at_step(step - before)),
+            (_, method) => method,
+        }
     }
 
     /// t and r of a quantile, of [`DiffusionProcess::training_levels`](crate::DiffusionProcess).
     fn levels(&self, u: f64) -> (f64, f64) {
         let (step, steps) = self.progress;
         let range = self.process.config().sigma_range();
-        match self.method {
+        match self.method() {
             Method::Tuning(tuning) => {
                 let preconditioning = &self.process.config().preconditioning;
                 let sigma = self.distribution.level(u, preconditioning).sigma();
-                (sigma, tuning.at_step(step).target(sigma))
+                (sigma, tuning.target(sigma))
             }
-            // The trajectory leads from t to r.
-            Method::MidTraining(_) => (range.1, range.0),
+            // The trajectory ends at r.
+            Method::MidTraining(mid_training) => (mid_training.level(u, range), range.0),
             Method::Training(training) => {
                 neighbours(&training.grid(training.levels(step, steps)).sigmas(range), u)
             }
@@ -156,14 +180,14 @@ impl ConsistencyObjective {
             Some(teacher) => teacher.denoise(x, sigmas, conditioning),
             None => Err(ProcessError::NeedsTeacher),
         };
-        match self.method {
+        match self.method() {
             Method::Tuning(tuning) => tuning.loss(batch, &trained, &target),
             Method::MidTraining(mid_training) => {
                 let (points, sigmas, end) = self.trajectory(mid_training, batch, &teacher)?;
-                let steps = mid_training.steps as i64;
-                let conditioning = conditioning.repeat_interleave(steps)?;
+                let count = mid_training.points_of_image() as i64;
+                let conditioning = conditioning.repeat_interleave(count)?;
                 let predicted = student.denoise(&points, &sigmas, &conditioning)?;
-                let losses = mid_training.loss(&predicted, &end)?.f_view([-1, steps])?;
+                let losses = mid_training.loss(&predicted, &end)?.f_view([-1, count])?;
                 Ok(losses.f_mean_dim(1, false, losses.kind())?)
             }
             // Metric and weights do not depend on the number of levels.
@@ -209,7 +233,7 @@ impl ConsistencyObjective {
     }
 
     /// The points of the teacher's trajectories with their noise levels, and the ends, each image's in
-    /// succession: [B·steps, C, H, W].
+    /// succession: [R, C, H, W] with [`ConsistencyMidTraining::points_of_image`] rows of each image.
     fn trajectory(
         &self,
         mid_training: ConsistencyMidTraining,
@@ -217,13 +241,22 @@ impl ConsistencyObjective {
         teacher: Denoise<'_>,
     ) -> Result<(Tensor, Vec<f64>, Tensor), ProcessError> {
         let range = self.process.config().sigma_range();
-        let x = batch.noisy(batch.sigmas)?;
+        let x = batch.noisy(&vec![range.1; batch.sigmas.len()])?;
         let (states, end) = mid_training.trajectory(teacher, x, range)?;
-        let points = Tensor::f_stack(&states, 1)?.f_flatten(0, 1)?;
-        let ends = end.f_repeat_interleave_self_int(mid_training.steps as i64, 0, None)?;
-        let sigmas = mid_training.sigmas(range);
-        let sigmas = sigmas[..mid_training.steps].repeat(batch.sigmas.len());
-        Ok((points, sigmas, ends))
+        let states = Tensor::f_stack(&states, 1)?;
+        let (steps, levels) = (mid_training.steps, mid_training.sigmas(range));
+        if mid_training.points == TrajectoryPoints::One {
+            let place = |&sigma: &f64| levels.iter().position(|level| *level == sigma);
+            let places = batch.sigmas.iter().map(|sigma| place(sigma).unwrap_or(0) as i64);
+            let rows = places.enumerate().map(|(image, place)| (image * steps) as i64 + place);
+            let rows = Tensor::f_from_slice(&rows.collect::<Vec<_>>())?;
+            let rows = to_device_async(&rows, states.device())?;
+            let points = states.f_flatten(0, 1)?.f_index_select(0, &rows)?;
+            return Ok((points, batch.sigmas.to_vec(), end));
+        }
+        let points = states.f_flatten(0, 1)?;
+        let ends = end.f_repeat_interleave_self_int(steps as i64, 0, None)?;
+        Ok((points, levels[..steps].repeat(batch.sigmas.len()), ends))
     }
 }
 
@@ -297,10 +330,11 @@ impl TrainingObjective for ConsistencyObjective {
     }
 
     fn needs_teacher(&self) -> bool {
-        matches!(
-            self.method,
-            Method::Distillation(_) | Method::MidTraining(_) | Method::Progressive(_)
-        )
+        self.phases.is_some()
+            || matches!(
+                self.method,
+                Method::Distillation(_) | Method::MidTraining(_) | Method::Progressive(_)
+            )
     }
 
     fn terms(

@@ -18,8 +18,9 @@ mod tables;
 pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
 pub use consistency::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
-    ConsistencyObjective, ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise,
-    DenoiseScaled, ProgressiveDistillation, Teacher, TeacherGuidance, TrajectoryMetric,
+    ConsistencyObjective, ConsistencyPhases, ConsistencyTraining, ConsistencyTuning,
+    ConsistencyWeighting, Denoise, DenoiseScaled, ProgressiveDistillation, Teacher,
+    TeacherGuidance, TrajectoryMetric, TrajectoryPoints,
 };
 pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};

@@ -162,7 +162,7 @@ impl TrainingSession {
                 return Ok(());
             }
             metadata.write(&mut weights)?;
-            let training = json!({
+            let mut training = json!({
                 "inkdrop": env!("CARGO_PKG_VERSION"),
                 "data": config.data,
                 "train": config.train,
@@ -171,6 +171,13 @@ impl TrainingSession {
                 "steps": steps,
                 "loss_curve": curve,
             });
+            if let LossType::ConsistencyPhases(phases) = config.train.loss {
+                let before = phases.mid_training_steps(steps);
+                training["phases"] = json!([
+                    { "loss": "consistency-mid-training", "steps": before },
+                    { "loss": "consistency-tuning", "steps": steps - before },
+                ]);
+            }
             weights.set_metadata("training", &training)?;
             Ok(weights.save(path)?)
         };
