@@ -22,7 +22,7 @@ use inkdrop_torch::{DefaultGenerator, draw_dropout_key, to_device_async};
 
 use crate::continuous::{noisy, per_image, quantile};
 use crate::objective::LossType;
-use crate::{ContinuousProcess, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective};
+use crate::{LossTerms, ObjectiveConfig, ProcessError, SigmaProcess, TrainingObjective};
 
 /// A denoiser of images x0 + σ·ε: D(x; σ), with one σ for each image. It is the consistency function f if
 /// it is trained as one.
@@ -69,11 +69,13 @@ enum Method {
 /// mode).
 #[derive(Debug)]
 pub struct ConsistencyObjective {
-    process: ContinuousProcess,
+    process: SigmaProcess,
     method: Method,
     /// Mid-training before the tuning of `method`.
     phases: Option<ConsistencyPhases>,
     distribution: NoiseDistribution,
+    /// The quantiles of the distribution that are noise levels of the process.
+    quantiles: (f64, f64),
     teacher: Option<Teacher>,
     /// Steps done, and all steps.
     progress: (usize, usize),
@@ -85,7 +87,7 @@ impl ConsistencyObjective {
     /// # Errors
     /// A number out of range, or a setting that consistency losses do not have.
     pub fn new(
-        process: ContinuousProcess,
+        process: SigmaProcess,
         config: &ObjectiveConfig,
     ) -> Result<Option<Self>, ProcessError> {
         let method = match config.loss {
@@ -110,6 +112,9 @@ impl ConsistencyObjective {
                 Method::Distillation(grid)
             }
             LossType::ProgressiveDistillation(progressive) => {
+                if matches!(process, SigmaProcess::Timesteps(_)) {
+                    return Err(ProcessError::Timesteps("progressive distillation"));
+                }
                 progressive.check()?;
                 Method::Progressive(progressive)
             }
@@ -128,8 +133,9 @@ impl ConsistencyObjective {
             LossType::ConsistencyPhases(phases) => Some(phases),
             _ => None,
         };
+        let quantiles = quantiles_within(&process, &distribution);
         let (teacher, progress) = (None, (0, 1));
-        Ok(Some(Self { process, method, phases, distribution, teacher, progress }))
+        Ok(Some(Self { process, method, phases, distribution, quantiles, teacher, progress }))
     }
 
     /// The loss of this step: that of its phase, with the stage of tuning.
@@ -146,12 +152,12 @@ impl ConsistencyObjective {
     /// t and r of a quantile, of [`DiffusionProcess::training_levels`](crate::DiffusionProcess).
     fn levels(&self, u: f64) -> (f64, f64) {
         let (step, steps) = self.progress;
-        let range = self.process.config().sigma_range();
+        let range = self.process.sigma_range();
         match self.method() {
             Method::Tuning(tuning) => {
-                let preconditioning = &self.process.config().preconditioning;
-                let sigma = self.distribution.level(u, preconditioning).sigma();
-                (sigma, tuning.target(sigma))
+                let (first, last) = self.quantiles;
+                let sigma = sigma_at(&self.process, &self.distribution, first + u * (last - first));
+                (sigma, self.tuning_target(tuning, sigma))
             }
             // The trajectory ends at r.
             Method::MidTraining(mid_training) => (mid_training.level(u, range), range.0),
@@ -163,6 +169,17 @@ impl ConsistencyObjective {
         }
     }
 
+    /// The noise level r of tuning. With timesteps it is at least σ_min, where f is the identity; continuous
+    /// noise goes down to 0, the image itself.
+    fn tuning_target(&self, tuning: ConsistencyTuning, sigma: f64) -> f64 {
+        match &self.process {
+            SigmaProcess::Continuous(_) => tuning.target(sigma),
+            SigmaProcess::Timesteps(process) => {
+                tuning.target(sigma).max(process.sigma_range().0).min((1.0 - 1e-6) * sigma)
+            }
+        }
+    }
+
     /// The loss of each image, `[B]`.
     fn loss(
         &self,
@@ -170,7 +187,7 @@ impl ConsistencyObjective {
         batch: ConsistencyBatch<'_>,
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
-        let data = sigma_data(&self.process.config().preconditioning);
+        let data = sigma_data(&self.process);
         let trained = |x: &Tensor, sigmas: &[f64]| student.denoise(x, sigmas, conditioning);
         let target = |x: &Tensor, sigmas: &[f64]| {
             let _guard = no_grad_guard();
@@ -212,9 +229,8 @@ impl ConsistencyObjective {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let ConsistencyBatch { x0, noise, sigmas, targets } = batch;
-        let preconditioning = &self.process.config().preconditioning;
         let levels_of = |sigmas: &[f64]| -> Vec<NoiseLevel> {
-            sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect()
+            sigmas.iter().map(|&sigma| self.process.level(sigma)).collect()
         };
         let trained = |x: &Tensor, sigmas: &[f64]| {
             student.denoise_scaled(x, &levels_of(sigmas), conditioning)
@@ -224,11 +240,11 @@ impl ConsistencyObjective {
             None => Err(ProcessError::NeedsTeacher),
         };
         let levels = levels_of(sigmas);
-        let weight = |&level: &NoiseLevel| preconditioning.coefs(level).output.powi(-2);
+        let weight = |&level: &NoiseLevel| self.process.coefs(level).output.powi(-2);
         let weights: Vec<f64> = levels.iter().map(weight).collect();
         let x = noisy(x0, &levels, noise)?;
         let steps: Vec<_> = sigmas.iter().copied().zip(targets.iter().copied()).collect();
-        let range = self.process.config().sigma_range();
+        let range = self.process.sigma_range();
         progressive.loss(&x, &steps, range, &weights, (&trained, &teacher))
     }
 
@@ -240,7 +256,7 @@ impl ConsistencyObjective {
         batch: ConsistencyBatch<'_>,
         teacher: Denoise<'_>,
     ) -> Result<(Tensor, Vec<f64>, Tensor), ProcessError> {
-        let range = self.process.config().sigma_range();
+        let range = self.process.sigma_range();
         let x = batch.noisy(&vec![range.1; batch.sigmas.len()])?;
         let (states, end) = mid_training.trajectory(teacher, x, range)?;
         let states = Tensor::f_stack(&states, 1)?;
@@ -277,7 +293,7 @@ pub(crate) fn without_batch_statistics(network: &dyn TrainableNetwork, mode: Mod
 
 /// The network in training, with the same dropout masks in every call.
 struct Student<'a> {
-    process: &'a ContinuousProcess,
+    process: &'a SigmaProcess,
     network: &'a dyn TrainableNetwork,
     mode: Mode,
     seed: i64,
@@ -291,7 +307,9 @@ impl Student<'_> {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
-        self.process.denoise_trained(self.network, x, sigmas, conditioning, self.mode)
+        self.process.denoise(x, sigmas, conditioning, |input, time, conditioning| {
+            Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
+        })
     }
 
     fn denoise_scaled(
@@ -301,8 +319,7 @@ impl Student<'_> {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
-        let conditioning = &self.process.at_an_instant(conditioning, x)?;
-        self.process.denoise_scaled(x, levels, |input, time| {
+        self.process.denoise_scaled(x, levels, conditioning, |input, time, conditioning| {
             Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
         })
     }
@@ -356,9 +373,46 @@ impl TrainingObjective for ConsistencyObjective {
     }
 }
 
+/// σ at a quantile of a noise distribution.
+fn sigma_at(process: &SigmaProcess, distribution: &NoiseDistribution, u: f64) -> f64 {
+    match process {
+        SigmaProcess::Continuous(process) => {
+            distribution.level(u, &process.config().preconditioning).sigma()
+        }
+        // For the distributions of flows, the time of the linear path.
+        SigmaProcess::Timesteps(_) => {
+            distribution.level(u, &Preconditioning::Edm { sigma_data: 0.5 }).sigma()
+        }
+    }
+}
+
+/// The quantiles of a distribution at σ_min and σ_max of a process with timesteps, by bisection; all of
+/// them for continuous noise levels.
+fn quantiles_within(process: &SigmaProcess, distribution: &NoiseDistribution) -> (f64, f64) {
+    let quantile_of = |sigma: f64| {
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            match sigma_at(process, distribution, middle) < sigma {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        high
+    };
+    match process {
+        SigmaProcess::Continuous(_) => (0.0, 1.0),
+        SigmaProcess::Timesteps(process) => {
+            let (min, max) = process.sigma_range();
+            (quantile_of(min), quantile_of(max))
+        }
+    }
+}
+
 /// σ_data of a preconditioning; 0.5 where it has none.
-fn sigma_data(preconditioning: &Preconditioning) -> f64 {
-    match *preconditioning {
+fn sigma_data(process: &SigmaProcess) -> f64 {
+    let SigmaProcess::Continuous(process) = process else { return 0.5 };
+    match process.config().preconditioning {
         Preconditioning::Edm { sigma_data }
         | Preconditioning::EdmVelocity { sigma_data }
         | Preconditioning::Consistency { sigma_data, .. }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use inkdrop_process::{
-    ConsistencyGrid, ConsistencyMidTraining, ConsistencyPhases, ConsistencyTuning,
-    ContinuousConfig, DiffusionConfig, LossType, MeanFlow, Preconditioning,
-    ProgressiveDistillation,
+    ConsistencyGrid, ConsistencyMidTraining, ConsistencyPhases, ConsistencyRange,
+    ConsistencyTuning, ContinuousConfig, DiffusionConfig, LossType, MeanFlow, Preconditioning,
+    Process, ProcessConfig, ProgressiveDistillation, SigmaProcess,
 };
 use inkdrop_schedule::{FlowPath, LevelSpacing};
+use inkdrop_torch::tch::Device;
 use inkdrop_train::{EmaDecay, LrSchedule, OptimizerType, TrainConfig};
 use serde_json::Value;
 
@@ -69,9 +70,9 @@ impl Training {
     /// falls from 2e-4 to 0. MeanFlow does the same with a rectified flow, whose network gets an embedding
     /// of the time interval.
     ///
-    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a
-    ///   consistency model to tune further; for progressive distillation any process of continuous noise
-    ///   levels
+    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a process with
+    ///   timesteps, such as `sprites`, or a consistency model to tune further; for progressive distillation
+    ///   any process of continuous noise levels
     ///
     /// ```no_run
     /// use inkdrop::{DistillationMethod, Training};
@@ -125,12 +126,17 @@ impl Training {
     }
 }
 
-/// The process of a consistency model that is made from a model with an EDM process, or tuned further.
+/// The process of a consistency model that is made from a diffusion model, or tuned further.
 pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
-    let DiffusionConfig::Continuous(config) = process else {
-        bail!(
-            "a consistency model starts from one of continuous noise levels with EDM's preconditioning, such as one of `inkdrop train sprites-edm`; this one has timesteps"
-        )
+    let config = match process {
+        DiffusionConfig::Continuous(config) => config,
+        DiffusionConfig::Timesteps(config) => {
+            let own = ConsistencyRange::of(&config.schedule.build()?);
+            let consistency = Some(config.consistency.unwrap_or(own));
+            let student = ProcessConfig { consistency, ..config.clone() };
+            SigmaProcess::try_from(Process::new(&student, Device::Cpu)?)?; // refuses what is no denoiser
+            return Ok(student.into());
+        }
     };
     let preconditioning = match config.preconditioning {
         // The network receives EDM's time, ¼·ln σ.
@@ -140,7 +146,9 @@ pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
         }
         consistency @ Preconditioning::Consistency { .. } => consistency,
         other => {
-            bail!("a consistency model starts from EDM's preconditioning; this model has {other:?}")
+            bail!(
+                "a consistency model starts from EDM's preconditioning, or from a model with timesteps; this model has {other:?}"
+            )
         }
     };
     Ok(ContinuousConfig { preconditioning, ..*config }.into())
@@ -167,9 +175,10 @@ pub(super) fn mean_velocities(process: &DiffusionConfig) -> Result<DiffusionConf
 impl DistillationMethod {
     /// The method for a model: a consistency model has no probability flow to be mid-trained on.
     fn of_model(self, process: &DiffusionConfig) -> Self {
-        let tuned_before = tuned(process).is_ok_and(|student| student == *process);
         match self {
-            Self::MidTrainingAndTuning if tuned_before => Self::ConsistencyTuning,
+            Self::MidTrainingAndTuning if process.consistency().is_some() => {
+                Self::ConsistencyTuning
+            }
             method => method,
         }
     }
@@ -179,21 +188,15 @@ impl DistillationMethod {
         match self {
             Self::MidTrainingAndTuning | Self::ConsistencyTuning => tuned(teacher),
             Self::ConsistencyMidTraining | Self::ConsistencyDistillation => {
-                let process = tuned(teacher)?;
                 ensure!(
-                    process != *teacher,
+                    teacher.consistency().is_none(),
                     "it is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
                 );
-                Ok(process)
+                tuned(teacher)
             }
             Self::Progressive => {
-                let diffuses = matches!(
-                    teacher,
-                    DiffusionConfig::Continuous(config)
-                        if !matches!(config.preconditioning, Preconditioning::Consistency { .. })
-                );
                 ensure!(
-                    diffuses,
+                    teacher.timesteps().is_none() && teacher.consistency().is_none(),
                     "progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`; this is one with timesteps or a consistency model"
                 );
                 Ok(teacher.clone())

@@ -10,11 +10,13 @@ use super::continuous::{TINY, train};
 use super::support::{Place, tensors};
 
 /// The methods of `distill` with the config of their teacher.
-const METHODS: [(&str, &str); 6] = [
+const METHODS: [(&str, &str); 8] = [
     ("cmt-ect", "sprites-edm"),
     ("ect", "sprites-edm"),
     ("cmt", "sprites-edm"),
     ("cd", "sprites-edm"),
+    ("cmt-ect", "sprites"),
+    ("cd", "sprites-notebook"),
     ("progressive", "sprites-edm"),
     ("meanflow", "sprites-flow"),
 ];
@@ -44,16 +46,17 @@ fn resume(place: &Place, out: &str, whole: &Path) {
 #[test]
 fn a_killed_distillation_of_any_method_resumes_to_the_same_weights() {
     let place = Place::new();
-    for config in ["sprites-edm", "sprites-flow"] {
+    for config in ["sprites-edm", "sprites-flow", "sprites", "sprites-notebook"] {
         train(&place, config, config, &["--steps", "2"]);
     }
     for (method, config) in METHODS {
         let model = format!("{config}/final.safetensors");
         let command = ["distill", &model, "--method", method, "--out"];
-        let whole = place.path(&format!("{method}/final.safetensors"));
-        place.run(&[&command[..], &[method], &EIGHT[..]].concat()).succeeds();
+        let out = format!("{method}-{config}");
+        let whole = place.path(&format!("{out}/final.safetensors"));
+        place.run(&[&command[..], &[&out], &EIGHT[..]].concat()).succeeds();
 
-        let out = format!("{method}-killed");
+        let out = format!("{out}-killed");
         let mut killed = place.command(&[&command[..], &[&out], &EIGHT[..]].concat());
         let mut child = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a run");
         let first = place.path(&format!("{out}/checkpoints/step-0000001.safetensors"));
@@ -149,7 +152,6 @@ fn a_tuned_model_samples_in_two_steps() {
         let command = ["distill", "--out", "no"];
         place.refuses(&[&command[..], more].concat(), &[words]);
     };
-    refuses(&["sprites"], "starts from one of continuous noise levels");
     for method in ["cmt", "cd"] {
         refuses(&["fast/final.safetensors", "--method", method], "a consistency model already");
     }
@@ -199,9 +201,93 @@ fn consistency_distillation_has_the_model_as_its_teacher() {
     refuses(&["--set", loss], "noise_distribution where the noise levels are a grid");
     refuses(&["--set", loss, "--unset", levels], "needs a teacher");
     refuses(&["--set", "train.teacher=edm/final.safetensors"], "leave it out");
-    let sprites = "train.teacher=sprites";
-    refuses(&["--set", loss, "--unset", levels, "--set", sprites], "has timesteps");
     refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
+}
+
+/// A network of noise or of v, on its own schedule; the file needs no option to be sampled, and is tuned further.
+#[test]
+fn models_with_timesteps_become_consistency_models() {
+    let place = Place::new();
+    for (config, methods) in [("sprites", ["cmt-ect", "cd"]), ("sprites-notebook", ["ect", "cd"])] {
+        train(&place, config, config, &["--steps", "2"]);
+        let model = format!("{config}/final.safetensors");
+        for method in methods {
+            let out = format!("{config}-{method}");
+            let command = ["distill", &model, "--method", method, "--out", &out, "--steps", "2"];
+            let first = place.run(&command).succeeds();
+            assert!(!first.stderr.contains("another process"), "{}", first.stderr);
+            let student = format!("{out}/final.safetensors");
+            let sample = |more: &[&str]| {
+                let command = ["sample", &student, "-n", "2", "--out", "x.npz"];
+                place.run(&[&command[..], more].concat()).succeeds();
+                fs::read(place.path("x.npz")).expect("the samples")
+            };
+            let own = sample(&[]);
+            assert_eq!(own, sample(&["--sampler", "consistency", "--steps", "4"]));
+            assert_ne!(own, sample(&["--steps", "2"]));
+            sample(&["--spacing", "trailing2"]);
+            let inspected = place.run(&["inspect", &student]).succeeds().stdout;
+            assert!(inspected.contains("consistency.sigma_max="), "{inspected}");
+        }
+        let student = format!("{config}-cd/final.safetensors");
+        let out = format!("{config}-further");
+        place.run(&["distill", &student, "--out", &out, "--steps", "1"]).succeeds();
+        let config = fs::read_to_string(place.path(&format!("{out}/config.toml"))).expect("TOML");
+        assert!(config.contains("[train.loss.consistency-tuning]"), "{config}");
+        for method in ["cmt", "cd"] {
+            let command = ["distill", &student, "--method", method, "--out", "no"];
+            place.refuses(&command, &["a consistency model already"]);
+        }
+        place.refuses(&["eval", "bpd", &student, "sprites"], &["timesteps"]);
+    }
+}
+
+/// The built-in model with 500 timesteps: after a minute at most, two calls of the student are nearer to the data
+/// than two DDIM steps of its teacher.
+#[test]
+fn a_short_distillation_beats_the_steps_of_its_teacher() {
+    let place = Place::new();
+    let settings = [
+        "process.consistency.sigma_max=15.0",
+        "train.batch=48",
+        "train.lr=5e-4",
+        "train.warm_up=10",
+        "train.ema=[\"0.95:warm-up\"]",
+        "train.sample_every=0",
+        "train.validate_every=10",
+        "train.loss.consistency-phases.share=0.5",
+        "train.loss.consistency-phases.mid_training.steps=4",
+        "train.loss.consistency-phases.tuning.q=8.0",
+        "train.noise_distribution={log-normal={mean=0.4,std=1.5}}",
+        "validation={kind=\"sprites\",seed=1,count=64}",
+    ];
+    let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let command = ["distill", "sprites", "--out", "fast", "--steps", "60"];
+    place.run(&[&command[..], &settings].concat()).succeeds();
+    let log = fs::read_to_string(place.path("fast/log.jsonl")).expect("a log");
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line));
+    let lines: Vec<_> = lines.map(|line| line.expect("JSON")).collect();
+    let validation = |step: usize| {
+        let line = lines.iter().find(|line| line["step"] == step).expect("a line");
+        line["validation"].as_f64().expect("a validation loss")
+    };
+    // The loss of mid-training; that of tuning has targets that move with the student.
+    assert!(validation(30) < 0.97 * validation(10), "{log}");
+
+    let distance = |model: &str, sampler: &str| {
+        let command = ["sample", model, "-n", "200", "--class", "each", "--steps", "2"];
+        let more = ["--sampler", sampler, "--out", "x.npz"];
+        place.run(&[&command[..], &more].concat()).succeeds();
+        let command = ["eval", "distance", "x.npz", "sprites:2000000:200", "--json"];
+        let text = place.run(&command).succeeds().stdout;
+        let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        report["pixels"]["sliced_wasserstein"]
+            .as_f64()
+            .unwrap_or_else(|| panic!("no distance in {text}"))
+    };
+    let student = distance("fast/final.safetensors", "consistency");
+    let teacher = distance("sprites", "ddim");
+    assert!(student < 0.85 * teacher, "{student} {teacher}");
 }
 
 /// Eight steps, then four: each file is sampled by DDIM over its own noise levels.

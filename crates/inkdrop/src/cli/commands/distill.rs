@@ -13,8 +13,8 @@ use crate::options::{ProcessesArgs, Tf32};
 /// Distill a model into one that samples in few steps
 ///
 /// Training continues from the weights and with the data of the model. For the losses of consistency
-/// models (cmt-ect, ect, cmt, cd) it must have EDM's preconditioning (as of `inkdrop train sprites-edm`);
-/// cmt-ect and ect also tune a consistency model. progressive takes any model of continuous noise levels, meanflow a rectified flow. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+/// models (cmt-ect, ect, cmt, cd) it has EDM's preconditioning (as of `inkdrop train sprites-edm`) or timesteps (as
+/// `sprites`); cmt-ect and ect also tune a consistency model. progressive takes any model of continuous noise levels, meanflow a rectified flow. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model file
