@@ -275,6 +275,10 @@ impl DiffusionProcess for Process {
         step: &SolverStep,
         conditioning: &Conditioning,
     ) -> Result<Prediction, ProcessError> {
+        // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
+        if self.config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
+            return Err(ProcessError::NoSignal);
+        }
         if self.config.consistency.is_some() {
             return predict_with(self.coefs(step.from), x, step, |input, time| {
                 Ok(network.forward(input, time, conditioning)?)
@@ -282,10 +286,6 @@ impl DiffusionProcess for Process {
         }
         let t = self.network_time_at(step.from, x.size()[0])?;
         let out = network.forward(x, &t, conditioning)?;
-        // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
-        if self.config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
-            return Err(ProcessError::NoSignal);
-        }
         // A posterior mean was learned for the step of the full process, whatever the sampling schedule.
         let own = match self.config.prediction {
             PredictionType::PosteriorMean => self.own_step(step.from),

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use inkdrop_nn::{Conditioning, FnNetwork, Mode, NetworkError, Params, TrainableFnNetwork};
+use inkdrop_nn::{
+    Conditioning, FnNetwork, Mode, Network, NetworkError, Params, TrainableFnNetwork,
+};
 use inkdrop_process::{
     ConsistencyGrid, ConsistencyPhases, ConsistencyRange, ConsistencyTuning, DiffusionConfig,
     DiffusionProcess, LossType, ObjectiveConfig, PredictionType, Process, ProcessConfig,
-    ProgressiveDistillation, SigmaProcess, Teacher, TimeInput,
+    ProgressiveDistillation, SigmaProcess, Teacher, TimeInput, Variance,
 };
 use inkdrop_schedule::{NoiseLevel, Schedule, ScheduleConfig, SolverStep};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -77,6 +79,24 @@ fn an_untrained_student_predicts_the_teachers_step_to_the_least_noise() {
         }
         assert!(largest(&(predict(&student, &x, least).0 - x)) < 1e-12);
     }
+}
+
+/// A network that also learned a variance, in a second half of its channels, has the same prediction.
+#[test]
+fn a_learned_variance_is_left_out() {
+    let config = student_config(&teacher_config(PredictionType::Epsilon));
+    let variance = Variance::LearnedRange;
+    let student = process(&ProcessConfig { variance, ..config.clone() });
+    let twice = FnNetwork::new(|x: &Tensor, t: &Tensor, given: &Conditioning| {
+        let out = network().forward(x, t, given)?;
+        Ok(Tensor::cat(&[&out, &(&out * 3.0)], 1))
+    });
+    let [x, _] = images();
+    let (none, level) = (Conditioning::none(), student.schedule().level(120));
+    let step = SolverStep::new(level, NoiseLevel::NOISELESS);
+    let x0 = DiffusionProcess::predict(&student, &twice, &x, &step, &none).unwrap().x0;
+    let same = DiffusionProcess::predict(&process(&config), &network(), &x, &step, &none).unwrap();
+    assert_eq!(x0, same.x0);
 }
 
 /// The loss by hand: Heun's step of the teacher's x0, and its own step to σ_min at both ends.

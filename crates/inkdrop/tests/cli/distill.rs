@@ -265,7 +265,7 @@ fn a_short_distillation_beats_the_steps_of_its_teacher() {
     let command = ["distill", "sprites", "--out", "fast", "--steps", "60"];
     place.run(&[&command[..], &settings].concat()).succeeds();
     let log = fs::read_to_string(place.path("fast/log.jsonl")).expect("a log");
-    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line));
+    let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
     let lines: Vec<_> = lines.map(|line| line.expect("JSON")).collect();
     let validation = |step: usize| {
         let line = lines.iter().find(|line| line["step"] == step).expect("a line");
