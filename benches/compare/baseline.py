@@ -55,7 +55,7 @@ def kind(job: Job, mode: str) -> Callable[[Job, str], Any]:
         return Tables
     import work
 
-    return work.KINDS[job.what]
+    return work.KINDS["few_steps" if job.sampler != "ddim" else job.what]
 
 
 def arrays(outputs: Outputs) -> Outputs:

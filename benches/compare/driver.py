@@ -39,6 +39,7 @@ class Row:
     - tolerance: unit (see `error`) and bound
     - checkpoint: ours alone checkpoints
     - size: the side of the images if it is not that of inkdrop's preset
+    - sampler: other samplers than DDIM have the weights of `sprites-fast`
     """
 
     name: str
@@ -51,6 +52,7 @@ class Row:
     times: int = 0
     checkpoint: bool = False
     size: int | None = None
+    sampler: str = "ddim"
 
     def modes(self) -> list[str]:
         if self.what == "schedule":
@@ -77,6 +79,8 @@ ROWS = [
     Row("sampling/context/1", "sampling", "sprites", 1, 25, ("absolute", 1e-3)),
     Row("sampling/context/64", "sampling", "sprites", 64, 25, ("absolute", 1e-3)),
     Row("sampling/ddpm_cifar10/1", "sampling", "ddpm_cifar10", 1, 10, ("absolute", 1e-3)),
+    *(Row(f"sampling/{sampler}_{steps}/64", "sampling", "sprites", 64, steps, ("absolute", 1e-3), sampler=sampler)
+      for sampler, steps in (("consistency", 1), ("consistency", 2), ("dpm++2m", 10))),
     Row("start/first_image", "start", "sprites", figure="wall"),
     Row("memory/sample", "sampling", "ddpm_cifar10", 1, 3, figure="peak", times=1),
     Row("memory/train", "training", "sprites", 100, figure="peak", times=6),
@@ -199,11 +203,12 @@ class Programs:
         # Sampling uses trained weights if there are any.
         weights = self.file(f"{row.model}{'-start' if row.what == 'training' else ''}.safetensors")
         if (row.what, row.model) == ("sampling", "sprites"):
-            weights = self.sprites
+            weights = self.sprites if row.sampler == "ddim" else self.sprites.with_stem("sprites-fast")
         job = {"what": row.what, "model": row.model, "batch": row.batch, "steps": row.steps, "threads": self.threads,
                "warm_up": pace[0], "least": pace[1], "seconds": pace[2],
                # A schedule table takes microseconds, too short for a single measurement.
-               "inner": 100 if row.what == "schedule" else 1, "checkpoint": row.checkpoint, "size": row.size}
+               "inner": 100 if row.what == "schedule" else 1, "checkpoint": row.checkpoint, "size": row.size,
+               "sampler": row.sampler}
         if row.what != "schedule":
             job |= {"weights": str(weights), "inputs": str(self.file(f"{row.name}-inputs.safetensors"))}
         path = self.file(f"{row.name}.json")

@@ -59,6 +59,7 @@ class Job:
     least: int
     seconds: float
     inner: int
+    sampler: str = "ddim"
     size: int | None = None
     checkpoint: bool = False
     weights: Path | None = None

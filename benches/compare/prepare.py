@@ -49,6 +49,8 @@ def inputs(job: Job) -> dict[str, Tensor]:
                  "noise": torch.randn(STEPS, *shape, generator=dice)}
         return found | ({"context": contexts(*every) * kept} if family == "context" else {})
     found = {"x": torch.randn(shape, generator=dice)}
+    if job.sampler != "ddim":
+        found["noise"] = torch.randn(job.steps, *shape, generator=dice)
     found["t"] = torch.full((job.batch,), 0.5) if family == "context" else torch.full((job.batch,), 500.0)
     return found | ({"context": contexts(job.batch)} if family == "context" else {})
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from job import Job
 
 import models
-from steps import Ddim, process_of
+from steps import SOLVERS, Ddim, process_of
 
 Tensors = dict[str, Tensor]
 LAST = torch.channels_last
@@ -69,6 +69,24 @@ class Sampling(Work):
     @torch.inference_mode()
     def once(self) -> Tensor:
         return self.ddim.walk(self.call, self.x, self.context)
+
+    def outputs(self) -> Tensors:
+        return {"images": self.once()}
+
+
+class FewSteps(Work):
+    """A few steps of a consistency model, or of another solver with its denoiser."""
+
+    def __init__(self, job: Job, mode: str) -> None:
+        super().__init__(job, mode)
+        self.model.eval()
+        self.x, self.context = self.laid(self.given["x"]), self.given.get("context")
+        self.noise = torch.stack([self.laid(noise) for noise in self.given["noise"]])
+        self.solver = SOLVERS[job.sampler](job)
+
+    @torch.inference_mode()
+    def once(self) -> Tensor:
+        return self.solver.walk(self.call, self.x, self.context, self.noise)
 
     def outputs(self) -> Tensors:
         return {"images": self.once()}
@@ -132,4 +150,4 @@ class Training(Work):
         return {"losses": torch.stack(losses), "gradients": all_of_them / all_of_them.abs().max()}
 
 
-KINDS: dict[str, type[Work]] = {"forward": Forward, "sampling": Sampling, "training": Training}
+KINDS: dict[str, type[Work]] = {"forward": Forward, "sampling": Sampling, "few_steps": FewSteps, "training": Training}

@@ -204,7 +204,7 @@ pub(crate) fn check_mid_training(case: &Case) -> Result<Vec<Comparison>> {
         "MSE" => TrajectoryMetric::SquaredNorm,
         _ => TrajectoryMetric::Norm,
     };
-    let mid_training = ConsistencyMidTraining { steps: config.steps, metric };
+    let mid_training = ConsistencyMidTraining { steps: config.steps, metric, ..Default::default() };
     let range = (config.t_min, config.t_max);
     let sigmas = mid_training.sigmas(range);
     in_both(|kind| {

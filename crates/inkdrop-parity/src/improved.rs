@@ -57,6 +57,7 @@ impl Improved {
             prediction: self.model_mean_type,
             variance: self.model_var_type,
             clip: self.clip_denoised,
+            consistency: None,
         };
         Ok(Process::new(&config, Device::Cpu)?.respaced(&self.schedule.spacing()?)?)
     }

@@ -136,6 +136,7 @@ impl Arguments {
             prediction: self.prediction()?,
             variance: Variance::FixedSmall,
             clip: true,
+            consistency: None,
         };
         Ok(Process::new(&config, Device::Cpu)?)
     }

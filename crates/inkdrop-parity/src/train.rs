@@ -260,6 +260,7 @@ fn process(case: &Case, config: &Arguments) -> Result<Process> {
         prediction: PredictionType::Epsilon,
         variance: if learns { Variance::LearnedRange } else { Variance::FixedLarge },
         clip: false,
+        consistency: None,
     };
     Ok(Process::new(&config, Device::Cpu)?)
 }

@@ -1,7 +1,9 @@
 //! Config of a diffusion process, as configs and checkpoints store it.
 
-use inkdrop_schedule::{PredictionType, ScheduleConfig};
+use inkdrop_schedule::{PredictionType, Schedule, ScheduleConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::ProcessError;
 
 /// The config of a diffusion process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,44 @@ pub struct ProcessConfig {
     /// not clip.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clip: bool,
+    /// The noise levels of a consistency model; `None` for a diffusion model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<ConsistencyRange>,
+}
+
+/// The noise levels of a consistency model: its prediction is the DDIM step from noise level σ to σ_min,
+/// f(x; σ) = (σ_min/σ)·x + (1 − σ_min/σ)·D(x; σ) for x = x0 + σ·ε.
+///
+/// f(x; σ_min) = x, as consistency models need (Song et al. 2023, eq. 5). With the network of a diffusion model, f
+/// is that model's own step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsistencyRange {
+    /// σ_min; > 0.
+    pub sigma_min: f64,
+    /// σ_max, where sampling starts; finite.
+    pub sigma_max: f64,
+}
+
+impl ConsistencyRange {
+    /// From the least noise of a schedule to its most, and at most to 80 (Karras et al. 2022).
+    pub fn of(schedule: &Schedule) -> Self {
+        let sigma = |index| schedule.level(index).sigma();
+        Self { sigma_min: sigma(0), sigma_max: sigma(schedule.num_timesteps() - 1).min(80.0) }
+    }
+
+    /// Validates the numbers.
+    pub(crate) fn check(&self) -> Result<(), ProcessError> {
+        let Self { sigma_min, sigma_max } = *self;
+        let refuse = |field, given, expected| Err(ProcessError::Field { field, given, expected });
+        if !(sigma_max > 0.0 && sigma_max.is_finite()) {
+            return refuse("sigma_max", sigma_max, "a finite number above 0");
+        }
+        if !(sigma_min > 0.0 && sigma_min < sigma_max) {
+            return refuse("sigma_min", sigma_min, "a number above 0, below sigma_max");
+        }
+        Ok(())
+    }
 }
 
 fn is_default(prediction: &PredictionType) -> bool {
@@ -100,6 +140,7 @@ impl ProcessConfig {
             prediction: PredictionType::Epsilon,
             variance: Variance::FixedLarge,
             clip: false,
+            consistency: None,
         }
     }
 }

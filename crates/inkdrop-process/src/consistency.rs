@@ -3,12 +3,14 @@
 
 mod grid;
 mod mid_training;
+mod phases;
 mod progressive;
 mod teacher;
 mod tuning;
 
 pub use grid::{ConsistencyGrid, ConsistencyMetric, ConsistencyTraining, ConsistencyWeighting};
-pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric};
+pub use mid_training::{ConsistencyMidTraining, TrajectoryMetric, TrajectoryPoints};
+pub use phases::ConsistencyPhases;
 pub use progressive::{DenoiseScaled, ProgressiveDistillation};
 pub use teacher::{Teacher, TeacherGuidance};
 pub use tuning::ConsistencyTuning;
@@ -16,11 +18,11 @@ pub use tuning::ConsistencyTuning;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
-use inkdrop_torch::{DefaultGenerator, draw_dropout_key};
+use inkdrop_torch::{DefaultGenerator, draw_dropout_key, to_device_async};
 
 use crate::continuous::{noisy, per_image, quantile};
 use crate::objective::LossType;
-use crate::{ContinuousProcess, LossTerms, ObjectiveConfig, ProcessError, TrainingObjective};
+use crate::{LossTerms, ObjectiveConfig, ProcessError, SigmaProcess, TrainingObjective};
 
 /// A denoiser of images x0 + σ·ε: D(x; σ), with one σ for each image. It is the consistency function f if
 /// it is trained as one.
@@ -67,9 +69,13 @@ enum Method {
 /// mode).
 #[derive(Debug)]
 pub struct ConsistencyObjective {
-    process: ContinuousProcess,
+    process: SigmaProcess,
     method: Method,
+    /// Mid-training before the tuning of `method`.
+    phases: Option<ConsistencyPhases>,
     distribution: NoiseDistribution,
+    /// The quantiles of the distribution that are noise levels of the process.
+    quantiles: (f64, f64),
     teacher: Option<Teacher>,
     /// Steps done, and all steps.
     progress: (usize, usize),
@@ -81,7 +87,7 @@ impl ConsistencyObjective {
     /// # Errors
     /// A number out of range, or a setting that consistency losses do not have.
     pub fn new(
-        process: ContinuousProcess,
+        process: SigmaProcess,
         config: &ObjectiveConfig,
     ) -> Result<Option<Self>, ProcessError> {
         let method = match config.loss {
@@ -93,6 +99,10 @@ impl ConsistencyObjective {
                 mid_training.check()?;
                 Method::MidTraining(mid_training)
             }
+            LossType::ConsistencyPhases(phases) => {
+                phases.check()?;
+                Method::Tuning(phases.tuning)
+            }
             LossType::ConsistencyTraining(training) => {
                 training.check()?;
                 Method::Training(training)
@@ -102,6 +112,9 @@ impl ConsistencyObjective {
                 Method::Distillation(grid)
             }
             LossType::ProgressiveDistillation(progressive) => {
+                if matches!(process, SigmaProcess::Timesteps(_)) {
+                    return Err(ProcessError::Timesteps("progressive distillation"));
+                }
                 progressive.check()?;
                 Method::Progressive(progressive)
             }
@@ -116,26 +129,54 @@ impl ConsistencyObjective {
         let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
         distribution.check()?;
-        Ok(Some(Self { process, method, distribution, teacher: None, progress: (0, 1) }))
+        let phases = match config.loss {
+            LossType::ConsistencyPhases(phases) => Some(phases),
+            _ => None,
+        };
+        let quantiles = quantiles_within(&process, &distribution);
+        let (teacher, progress) = (None, (0, 1));
+        Ok(Some(Self { process, method, phases, distribution, quantiles, teacher, progress }))
+    }
+
+    /// The loss of this step: that of its phase, with the stage of tuning.
+    fn method(&self) -> Method {
+        let (step, steps) = self.progress;
+        let before = self.phases.map_or(0, |phases| phases.mid_training_steps(steps));
+        match (self.phases, self.method) {
+            (Some(phases), _) if step < before => Method::MidTraining(phases.mid_training),
+            (_, Method::Tuning(tuning)) => Method::Tuning(tuning.at_step(step - before)),
+            (_, method) => method,
+        }
     }
 
     /// t and r of a quantile, of [`DiffusionProcess::training_levels`](crate::DiffusionProcess).
     fn levels(&self, u: f64) -> (f64, f64) {
         let (step, steps) = self.progress;
-        let range = self.process.config().sigma_range();
-        match self.method {
+        let range = self.process.sigma_range();
+        match self.method() {
             Method::Tuning(tuning) => {
-                let preconditioning = &self.process.config().preconditioning;
-                let sigma = self.distribution.level(u, preconditioning).sigma();
-                (sigma, tuning.at_step(step).target(sigma))
+                let (first, last) = self.quantiles;
+                let sigma = sigma_at(&self.process, &self.distribution, first + u * (last - first));
+                (sigma, self.tuning_target(tuning, sigma))
             }
-            // The trajectory leads from t to r.
-            Method::MidTraining(_) => (range.1, range.0),
+            // The trajectory ends at r.
+            Method::MidTraining(mid_training) => (mid_training.level(u, range), range.0),
             Method::Training(training) => {
                 neighbours(&training.grid(training.levels(step, steps)).sigmas(range), u)
             }
             Method::Distillation(grid) => neighbours(&grid.sigmas(range), u),
             Method::Progressive(progressive) => neighbours(&progressive.sigmas(range), u),
+        }
+    }
+
+    /// The noise level r of tuning. With timesteps it is at least σ_min, where f is the identity; continuous
+    /// noise goes down to 0, the image itself.
+    fn tuning_target(&self, tuning: ConsistencyTuning, sigma: f64) -> f64 {
+        match &self.process {
+            SigmaProcess::Continuous(_) => tuning.target(sigma),
+            SigmaProcess::Timesteps(process) => {
+                tuning.target(sigma).max(process.sigma_range().0).min((1.0 - 1e-6) * sigma)
+            }
         }
     }
 
@@ -146,7 +187,7 @@ impl ConsistencyObjective {
         batch: ConsistencyBatch<'_>,
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
-        let data = sigma_data(&self.process.config().preconditioning);
+        let data = sigma_data(&self.process);
         let trained = |x: &Tensor, sigmas: &[f64]| student.denoise(x, sigmas, conditioning);
         let target = |x: &Tensor, sigmas: &[f64]| {
             let _guard = no_grad_guard();
@@ -156,14 +197,14 @@ impl ConsistencyObjective {
             Some(teacher) => teacher.denoise(x, sigmas, conditioning),
             None => Err(ProcessError::NeedsTeacher),
         };
-        match self.method {
+        match self.method() {
             Method::Tuning(tuning) => tuning.loss(batch, &trained, &target),
             Method::MidTraining(mid_training) => {
                 let (points, sigmas, end) = self.trajectory(mid_training, batch, &teacher)?;
-                let steps = mid_training.steps as i64;
-                let conditioning = conditioning.repeat_interleave(steps)?;
+                let count = mid_training.points_of_image() as i64;
+                let conditioning = conditioning.repeat_interleave(count)?;
                 let predicted = student.denoise(&points, &sigmas, &conditioning)?;
-                let losses = mid_training.loss(&predicted, &end)?.f_view([-1, steps])?;
+                let losses = mid_training.loss(&predicted, &end)?.f_view([-1, count])?;
                 Ok(losses.f_mean_dim(1, false, losses.kind())?)
             }
             // Metric and weights do not depend on the number of levels.
@@ -188,9 +229,8 @@ impl ConsistencyObjective {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let ConsistencyBatch { x0, noise, sigmas, targets } = batch;
-        let preconditioning = &self.process.config().preconditioning;
         let levels_of = |sigmas: &[f64]| -> Vec<NoiseLevel> {
-            sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect()
+            sigmas.iter().map(|&sigma| self.process.level(sigma)).collect()
         };
         let trained = |x: &Tensor, sigmas: &[f64]| {
             student.denoise_scaled(x, &levels_of(sigmas), conditioning)
@@ -200,30 +240,39 @@ impl ConsistencyObjective {
             None => Err(ProcessError::NeedsTeacher),
         };
         let levels = levels_of(sigmas);
-        let weight = |&level: &NoiseLevel| preconditioning.coefs(level).output.powi(-2);
+        let weight = |&level: &NoiseLevel| self.process.coefs(level).output.powi(-2);
         let weights: Vec<f64> = levels.iter().map(weight).collect();
         let x = noisy(x0, &levels, noise)?;
         let steps: Vec<_> = sigmas.iter().copied().zip(targets.iter().copied()).collect();
-        let range = self.process.config().sigma_range();
+        let range = self.process.sigma_range();
         progressive.loss(&x, &steps, range, &weights, (&trained, &teacher))
     }
 
     /// The points of the teacher's trajectories with their noise levels, and the ends, each image's in
-    /// succession: [B·steps, C, H, W].
+    /// succession: [R, C, H, W] with [`ConsistencyMidTraining::points_of_image`] rows of each image.
     fn trajectory(
         &self,
         mid_training: ConsistencyMidTraining,
         batch: ConsistencyBatch<'_>,
         teacher: Denoise<'_>,
     ) -> Result<(Tensor, Vec<f64>, Tensor), ProcessError> {
-        let range = self.process.config().sigma_range();
-        let x = batch.noisy(batch.sigmas)?;
+        let range = self.process.sigma_range();
+        let x = batch.noisy(&vec![range.1; batch.sigmas.len()])?;
         let (states, end) = mid_training.trajectory(teacher, x, range)?;
-        let points = Tensor::f_stack(&states, 1)?.f_flatten(0, 1)?;
-        let ends = end.f_repeat_interleave_self_int(mid_training.steps as i64, 0, None)?;
-        let sigmas = mid_training.sigmas(range);
-        let sigmas = sigmas[..mid_training.steps].repeat(batch.sigmas.len());
-        Ok((points, sigmas, ends))
+        let states = Tensor::f_stack(&states, 1)?;
+        let (steps, levels) = (mid_training.steps, mid_training.sigmas(range));
+        if mid_training.points == TrajectoryPoints::One {
+            let place = |&sigma: &f64| levels.iter().position(|level| *level == sigma);
+            let places = batch.sigmas.iter().map(|sigma| place(sigma).unwrap_or(0) as i64);
+            let rows = places.enumerate().map(|(image, place)| (image * steps) as i64 + place);
+            let rows = Tensor::f_from_slice(&rows.collect::<Vec<_>>())?;
+            let rows = to_device_async(&rows, states.device())?;
+            let points = states.f_flatten(0, 1)?.f_index_select(0, &rows)?;
+            return Ok((points, batch.sigmas.to_vec(), end));
+        }
+        let points = states.f_flatten(0, 1)?;
+        let ends = end.f_repeat_interleave_self_int(steps as i64, 0, None)?;
+        Ok((points, levels[..steps].repeat(batch.sigmas.len()), ends))
     }
 }
 
@@ -244,7 +293,7 @@ pub(crate) fn without_batch_statistics(network: &dyn TrainableNetwork, mode: Mod
 
 /// The network in training, with the same dropout masks in every call.
 struct Student<'a> {
-    process: &'a ContinuousProcess,
+    process: &'a SigmaProcess,
     network: &'a dyn TrainableNetwork,
     mode: Mode,
     seed: i64,
@@ -258,7 +307,9 @@ impl Student<'_> {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
-        self.process.denoise_trained(self.network, x, sigmas, conditioning, self.mode)
+        self.process.denoise(x, sigmas, conditioning, |input, time, conditioning| {
+            Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
+        })
     }
 
     fn denoise_scaled(
@@ -268,8 +319,7 @@ impl Student<'_> {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         let _same_masks = DefaultGenerator::seeded(self.seed);
-        let conditioning = &self.process.at_an_instant(conditioning, x)?;
-        self.process.denoise_scaled(x, levels, |input, time| {
+        self.process.denoise_scaled(x, levels, conditioning, |input, time, conditioning| {
             Ok(self.network.forward_mode(input, time, conditioning, self.mode)?)
         })
     }
@@ -297,10 +347,11 @@ impl TrainingObjective for ConsistencyObjective {
     }
 
     fn needs_teacher(&self) -> bool {
-        matches!(
-            self.method,
-            Method::Distillation(_) | Method::MidTraining(_) | Method::Progressive(_)
-        )
+        self.phases.is_some()
+            || matches!(
+                self.method,
+                Method::Distillation(_) | Method::MidTraining(_) | Method::Progressive(_)
+            )
     }
 
     fn terms(
@@ -322,9 +373,46 @@ impl TrainingObjective for ConsistencyObjective {
     }
 }
 
+/// σ at a quantile of a noise distribution.
+fn sigma_at(process: &SigmaProcess, distribution: &NoiseDistribution, u: f64) -> f64 {
+    match process {
+        SigmaProcess::Continuous(process) => {
+            distribution.level(u, &process.config().preconditioning).sigma()
+        }
+        // For the distributions of flows, the time of the linear path.
+        SigmaProcess::Timesteps(_) => {
+            distribution.level(u, &Preconditioning::Edm { sigma_data: 0.5 }).sigma()
+        }
+    }
+}
+
+/// The quantiles of a distribution at σ_min and σ_max of a process with timesteps, by bisection; all of
+/// them for continuous noise levels.
+fn quantiles_within(process: &SigmaProcess, distribution: &NoiseDistribution) -> (f64, f64) {
+    let quantile_of = |sigma: f64| {
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            match sigma_at(process, distribution, middle) < sigma {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        high
+    };
+    match process {
+        SigmaProcess::Continuous(_) => (0.0, 1.0),
+        SigmaProcess::Timesteps(process) => {
+            let (min, max) = process.sigma_range();
+            (quantile_of(min), quantile_of(max))
+        }
+    }
+}
+
 /// σ_data of a preconditioning; 0.5 where it has none.
-fn sigma_data(preconditioning: &Preconditioning) -> f64 {
-    match *preconditioning {
+fn sigma_data(process: &SigmaProcess) -> f64 {
+    let SigmaProcess::Continuous(process) = process else { return 0.5 };
+    match process.config().preconditioning {
         Preconditioning::Edm { sigma_data }
         | Preconditioning::EdmVelocity { sigma_data }
         | Preconditioning::Consistency { sigma_data, .. }

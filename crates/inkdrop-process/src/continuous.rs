@@ -7,13 +7,15 @@ use inkdrop_schedule::{
 };
 use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 use inkdrop_torch::to_device_async;
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use crate::objective::{LossType, Weighting};
 use crate::tables::{like, mean_flat};
 use crate::{
     ConsistencyObjective, DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms,
-    MeanFlowObjective, ObjectiveConfig, Prediction, Process, ProcessError, TrainingObjective,
+    MeanFlowObjective, ObjectiveConfig, Prediction, Process, ProcessError, SigmaProcess,
+    TrainingObjective,
 };
 
 /// The config of a process of continuous noise levels.
@@ -56,7 +58,7 @@ pub struct ContinuousProcess {
 
 impl ContinuousProcess {
     /// Number of quantiles of the noise distribution, those of a random f32 in [0, 1).
-    const QUANTILES: usize = 1 << 24;
+    pub(crate) const QUANTILES: usize = 1 << 24;
 
     /// # Errors
     /// A number of the config is out of range.
@@ -97,8 +99,7 @@ impl ContinuousProcess {
         conditioning: &Conditioning,
         mode: Mode,
     ) -> Result<Tensor, ProcessError> {
-        let conditioning = &self.at_an_instant(conditioning, x)?;
-        self.denoise_by(x, sigmas, |input, time| {
+        SigmaProcess::from(*self).denoise(x, sigmas, conditioning, |input, time, conditioning| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
         })
     }
@@ -114,8 +115,9 @@ impl ContinuousProcess {
         sigmas: &[f64],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
-        let conditioning = &self.at_an_instant(conditioning, x)?;
-        self.denoise_by(x, sigmas, |input, time| Ok(network.forward(input, time, conditioning)?))
+        SigmaProcess::from(*self).denoise(x, sigmas, conditioning, |input, time, conditioning| {
+            Ok(network.forward(input, time, conditioning)?)
+        })
     }
 
     /// Scale of the time interval that the network receives; `None` for a network without one.
@@ -149,56 +151,75 @@ impl ContinuousProcess {
         let interval = self.interval_scale().map(interval).transpose()?;
         Ok(Conditioning { interval, ..conditioning.shallow_clone() })
     }
+}
 
-    fn denoise_by(
-        &self,
-        x: &Tensor,
-        sigmas: &[f64],
-        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
-    ) -> Result<Tensor, ProcessError> {
-        let preconditioning = &self.config.preconditioning;
-        let levels: Vec<_> = sigmas.iter().map(|&sigma| preconditioning.level(sigma)).collect();
-        let x = x.f_mul(&per_image(&levels, NoiseLevel::signal, x)?)?;
-        self.denoise_scaled(&x, &levels, forward)
+/// D of x = √ᾱ·x0 + √(1−ᾱ)·ε, for which ᾱ may be 0.
+///
+/// - coefs: one for each image
+pub(crate) fn denoise_with(
+    coefs: &[PreconditioningCoefs],
+    x: &Tensor,
+    forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+) -> Result<Tensor, ProcessError> {
+    let out = output(coefs, x, forward)?;
+    let skip = x.f_mul(&per_image(coefs, |coefs| coefs.skip, x)?)?;
+    Ok(skip.f_add(&out.f_mul(&per_image(coefs, |coefs| coefs.output, x)?)?)?)
+}
+
+/// The prediction at a step, of x as in [`denoise_with`].
+pub(crate) fn predict_with(
+    coefs: PreconditioningCoefs,
+    x: &Tensor,
+    step: &SolverStep,
+    forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+) -> Result<Prediction, ProcessError> {
+    let out = output(&[coefs], x, forward)?;
+    let mix = |of_x: f64, of_out: f64| -> Result<Tensor, ProcessError> {
+        Ok(x.f_mul_scalar(of_x)?.f_add(&out.f_mul_scalar(of_out)?)?)
+    };
+    let x0 = mix(coefs.skip, coefs.output)?;
+    // ε = (x − √ᾱ·x0)/√(1−ᾱ), with the difference taken in f64.
+    let (signal, noise) = (step.from.signal(), step.from.noise());
+    let eps = mix((1.0 - signal * coefs.skip) / noise, -signal * coefs.output / noise)?;
+    Prediction::new(x0, eps, step)
+}
+
+/// The output F(input·x; time) of the network. Of a network that also outputs a variance it is the first half
+/// of the channels.
+///
+/// - coefs: one for each image, or one for all
+fn output(
+    coefs: &[PreconditioningCoefs],
+    x: &Tensor,
+    forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
+) -> Result<Tensor, ProcessError> {
+    let times: Vec<f64> = coefs.iter().map(|coefs| coefs.time).collect();
+    let time = Tensor::f_from_slice(&times)?.f_to_kind(Kind::Float)?;
+    let time = to_device_async(&time, x.device())?;
+    let time = time.f_expand([x.size()[0]], false)?.f_contiguous()?;
+    let out = forward(&x.f_mul(&per_image(coefs, |coefs| coefs.input, x)?)?, &time)?;
+    let twice = out.dim() > 1 && out.size()[1] == 2 * x.size()[1];
+    let out = if twice { out.f_narrow(1, 0, x.size()[1])? } else { out };
+    if out.size() != x.size() {
+        let (given, expected) = (out.size(), format!("{:?}, that of x", x.size()));
+        return Err(ProcessError::Shape { what: "the network's output", given, expected });
     }
+    Ok(out)
+}
 
-    /// D of x = √ᾱ·x0 + √(1−ᾱ)·ε, for which ᾱ may be 0.
-    ///
-    /// - levels: one for each image
-    pub(crate) fn denoise_scaled(
-        &self,
-        x: &Tensor,
-        levels: &[NoiseLevel],
-        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
-    ) -> Result<Tensor, ProcessError> {
-        let preconditioning = &self.config.preconditioning;
-        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
-        let out = Self::output(&coefs, x, forward)?;
-        let skip = x.f_mul(&per_image(&coefs, |coefs| coefs.skip, x)?)?;
-        Ok(skip.f_add(&out.f_mul(&per_image(&coefs, |coefs| coefs.output, x)?)?)?)
-    }
-
-    /// The output F(input·x; time) of the network. Of a network that also outputs a variance it is the first half
-    /// of the channels.
-    ///
-    /// - coefs: one for each image, or one for all
-    fn output(
-        coefs: &[PreconditioningCoefs],
-        x: &Tensor,
-        forward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor, ProcessError>,
-    ) -> Result<Tensor, ProcessError> {
-        let times: Vec<f64> = coefs.iter().map(|coefs| coefs.time).collect();
-        let time = Tensor::f_from_slice(&times)?.f_to_kind(Kind::Float)?;
-        let time = to_device_async(&time, x.device())?;
-        let time = time.f_expand([x.size()[0]], false)?.f_contiguous()?;
-        let out = forward(&x.f_mul(&per_image(coefs, |coefs| coefs.input, x)?)?, &time)?;
-        let twice = out.dim() > 1 && out.size()[1] == 2 * x.size()[1];
-        let out = if twice { out.f_narrow(1, 0, x.size()[1])? } else { out };
-        if out.size() != x.size() {
-            let (given, expected) = (out.size(), format!("{:?}, that of x", x.size()));
-            return Err(ProcessError::Shape { what: "the network's output", given, expected });
+/// The noise levels of a consistency model for a spacing: at σ_min it changes nothing, so a grid ends before.
+///
+/// - range: σ_min and σ_max
+pub(crate) fn consistency_sigmas(
+    spacing: &LevelSpacing,
+    (min, max): (f64, f64),
+) -> Result<Array1<f64>, ProcessError> {
+    match spacing {
+        LevelSpacing::Karras { steps, rho } => {
+            let longer = LevelSpacing::Karras { steps: steps.saturating_add(1), rho: *rho };
+            Ok(longer.sigmas(min, max)?.slice_move(ndarray::s![..*steps]))
         }
-        Ok(out)
+        _ => Ok(spacing.sigmas(min, max)?),
     }
 }
 
@@ -237,15 +258,7 @@ impl DiffusionProcess for ContinuousProcess {
         let conditioning = &self.over(time(step.from) - time(step.to), conditioning, x)?;
         let forward =
             |input: &Tensor, time: &Tensor| Ok(network.forward(input, time, conditioning)?);
-        let out = Self::output(&[coefs], x, forward)?;
-        let mix = |of_x: f64, of_out: f64| -> Result<Tensor, ProcessError> {
-            Ok(x.f_mul_scalar(of_x)?.f_add(&out.f_mul_scalar(of_out)?)?)
-        };
-        let x0 = mix(coefs.skip, coefs.output)?;
-        // ε = (x − √ᾱ·x0)/√(1−ᾱ), with the difference taken in f64.
-        let (signal, noise) = (step.from.signal(), step.from.noise());
-        let eps = mix((1.0 - signal * coefs.skip) / noise, -signal * coefs.output / noise)?;
-        Prediction::new(x0, eps, step)
+        predict_with(coefs, x, step, forward)
     }
 
     fn clips(&self) -> bool {
@@ -273,13 +286,8 @@ impl DiffusionProcess for ContinuousProcess {
         let (min, max) = self.config.sigma_range();
         let (low, high) = preconditioning.network_range();
         let (min, max) = (min.max(low), max.min(high));
-        let levels = match (spacing, self.config.preconditioning) {
-            // At σ_min a consistency model changes nothing: its grid ends before it.
-            (LevelSpacing::Karras { steps, rho }, Preconditioning::Consistency { .. }) => {
-                let longer = LevelSpacing::Karras { steps: steps.saturating_add(1), rho: *rho };
-                let levels = longer.sigmas(min, max)?;
-                levels.slice_move(ndarray::s![..*steps])
-            }
+        let levels = match self.config.preconditioning {
+            Preconditioning::Consistency { .. } => consistency_sigmas(spacing, (min, max))?,
             _ => spacing.sigmas(min, max)?,
         };
         let level = |&sigma: &f64| preconditioning.level(preconditioning.round_sigma(sigma));
@@ -301,7 +309,7 @@ impl DiffusionProcess for ContinuousProcess {
         &self,
         config: &ObjectiveConfig,
     ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
-        if let Some(objective) = ConsistencyObjective::new(*self, config)? {
+        if let Some(objective) = ConsistencyObjective::new((*self).into(), config)? {
             return Ok(Box::new(objective));
         }
         if let LossType::MeanFlow(mean_flow) = config.loss {
@@ -377,13 +385,12 @@ impl ContinuousObjective {
             return Err(ProcessError::Shape { what: "noise", given: noise.size(), expected });
         }
         let x = noisy(x0, levels, noise)?;
-        let preconditioning = &self.process.config.preconditioning;
-        let coefs: Vec<_> = levels.iter().map(|&level| preconditioning.coefs(level)).collect();
+        let coefs = self.coefs(levels);
         let conditioning = &self.process.at_an_instant(conditioning, x0)?;
         let forward = |input: &Tensor, time: &Tensor| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
         };
-        let out = ContinuousProcess::output(&coefs, &x, forward)?;
+        let out = output(&coefs, &x, forward)?;
         let error = self.error(&out, &target(&coefs, levels, x0, noise)?)?;
         let weights = Tensor::f_from_slice(&self.weights(levels, &coefs))?;
         let weights = to_device_async(&weights.f_to_kind(error.kind())?, error.device())?;
@@ -402,6 +409,11 @@ impl ContinuousObjective {
     fn levels(&self, t: &Tensor) -> Result<Vec<NoiseLevel>, ProcessError> {
         let quantiles = Vec::<i64>::try_from(&t.f_to_device(Device::Cpu)?)?;
         Ok(quantiles.into_iter().map(|t| self.level(t)).collect())
+    }
+
+    /// The coefficients at the noise level of each image.
+    fn coefs(&self, levels: &[NoiseLevel]) -> Vec<PreconditioningCoefs> {
+        levels.iter().map(|&level| self.process.config.preconditioning.coefs(level)).collect()
     }
 
     /// The weight of each image on the error of F.
@@ -494,7 +506,7 @@ impl TrainingObjective for ContinuousObjective {
         let _guard = no_grad_guard();
         let levels = self.levels(t)?;
         let x = noisy(x0, &levels, noise)?;
-        self.process.denoise_scaled(&x, &levels, |input, time| {
+        denoise_with(&self.coefs(&levels), &x, |input, time| {
             Ok(network.forward_mode(input, time, conditioning, mode)?)
         })
     }

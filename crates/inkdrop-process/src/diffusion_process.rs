@@ -11,8 +11,8 @@ use inkdrop_torch::tch::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContinuousConfig, ContinuousProcess, LossTerms, ObjectiveConfig, Prediction, Process,
-    ProcessConfig, ProcessError, Teacher, TimeInput, Variance,
+    ConsistencyRange, ContinuousConfig, ContinuousProcess, LossTerms, ObjectiveConfig, Prediction,
+    Process, ProcessConfig, ProcessError, Teacher, TimeInput, Variance,
 };
 
 /// A diffusion process as samplers and trainers use it: [`Process`] with timesteps, or
@@ -70,7 +70,8 @@ pub trait DiffusionProcess: fmt::Debug + Send {
         config: &ObjectiveConfig,
     ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError>;
 
-    /// The process with timesteps; `None` if noise levels are continuous.
+    /// The diffusion process with timesteps; `None` if noise levels are continuous, and for consistency
+    /// models.
     fn timesteps(&self) -> Option<&Process>;
 }
 
@@ -177,6 +178,19 @@ impl DiffusionConfig {
         }
     }
 
+    /// The noise levels σ_min and σ_max of a consistency model; `None` for a diffusion model.
+    pub fn consistency(&self) -> Option<ConsistencyRange> {
+        match self {
+            Self::Timesteps(config) => config.consistency,
+            Self::Continuous(config) => match config.preconditioning {
+                Preconditioning::Consistency { sigma_min, .. } => {
+                    Some(ConsistencyRange { sigma_min, sigma_max: config.sigma_range().1 })
+                }
+                _ => None,
+            },
+        }
+    }
+
     /// The variance of an ancestral step.
     pub fn variance(&self) -> Variance {
         self.timesteps().map_or(Variance::FixedSmall, |config| config.variance)
@@ -206,6 +220,7 @@ struct Fields {
     variance: Option<Variance>,
     #[serde(default)]
     clip: bool,
+    consistency: Option<ConsistencyRange>,
     preconditioning: Option<Preconditioning>,
     sigma_min: Option<f64>,
     sigma_max: Option<f64>,
@@ -217,14 +232,15 @@ impl TryFrom<Fields> for DiffusionConfig {
     fn try_from(fields: Fields) -> Result<Self, String> {
         let missing = |name: &str| format!("missing field `{name}`");
         let excess = |name: &str, other: &str| Err(format!("{name} does not go with {other}"));
-        let Fields { schedule, time, prediction, variance, clip, sigma_min, sigma_max, .. } =
-            fields;
+        let Fields { schedule, time, prediction, variance, clip, consistency, .. } = fields;
+        let (sigma_min, sigma_max) = (fields.sigma_min, fields.sigma_max);
         if let Some(preconditioning) = fields.preconditioning {
             let others = [
                 ("schedule", schedule.is_some()),
                 ("time", time.is_some()),
                 ("prediction", prediction.is_some()),
                 ("variance", variance.is_some()),
+                ("consistency", consistency.is_some()),
             ];
             if let Some((name, _)) = others.iter().find(|(_, given)| *given) {
                 return excess(name, "preconditioning");
@@ -243,6 +259,7 @@ impl TryFrom<Fields> for DiffusionConfig {
             prediction: prediction.unwrap_or_default(),
             variance: variance.ok_or_else(|| missing("variance"))?,
             clip,
+            consistency,
         }))
     }
 }

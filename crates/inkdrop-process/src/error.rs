@@ -70,6 +70,16 @@ pub enum ProcessError {
     /// A setting for continuous noise levels, in a process with timesteps.
     #[error("{0} is a setting of processes with continuous noise levels; this one has timesteps")]
     Timesteps(&'static str),
+    /// A loss of diffusion models for a consistency model.
+    #[error(
+        "process.consistency makes a consistency model: expected a consistency loss, such as consistency-tuning"
+    )]
+    NotForConsistency,
+    /// A posterior mean where a denoiser is needed.
+    #[error(
+        "a network that predicts the posterior mean knows its own timesteps alone: consistency models need one that predicts noise, x0 or v"
+    )]
+    NoDenoiser,
     /// A setting that consistency losses, distillation and MeanFlow do not have.
     #[error("{0} does not go with this loss: leave it out")]
     NotWithThisLoss(&'static str),

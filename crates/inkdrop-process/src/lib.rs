@@ -13,13 +13,15 @@ mod objective;
 pub mod pixels;
 mod prediction;
 mod process;
+mod sigma_process;
 mod tables;
 
-pub use config::{ForwardNoise, ProcessConfig, TimeInput, Variance};
+pub use config::{ConsistencyRange, ForwardNoise, ProcessConfig, TimeInput, Variance};
 pub use consistency::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
-    ConsistencyObjective, ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, Denoise,
-    DenoiseScaled, ProgressiveDistillation, Teacher, TeacherGuidance, TrajectoryMetric,
+    ConsistencyObjective, ConsistencyPhases, ConsistencyTraining, ConsistencyTuning,
+    ConsistencyWeighting, Denoise, DenoiseScaled, ProgressiveDistillation, Teacher,
+    TeacherGuidance, TrajectoryMetric, TrajectoryPoints,
 };
 pub use continuous::{ContinuousConfig, ContinuousObjective, ContinuousProcess};
 pub use denoiser::{Denoiser, FnDenoiser, NetworkDenoiser};
@@ -32,3 +34,4 @@ pub use mean_flow::{MeanFlow, MeanFlowBatch, MeanFlowObjective, MeanFlowTerms, M
 pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
 pub use prediction::Prediction;
 pub use process::Process;
+pub use sigma_process::SigmaProcess;

@@ -12,8 +12,9 @@ use crate::likelihood::vb_bits;
 use crate::prediction::{prediction_from_output, split_variance};
 use crate::tables::{Scales, like, mean_flat};
 use crate::{
-    ConsistencyGrid, ConsistencyMidTraining, ConsistencyTraining, ConsistencyTuning, ForwardNoise,
-    MeanFlow, Process, ProcessError, ProgressiveDistillation, TrainingObjective,
+    ConsistencyGrid, ConsistencyMidTraining, ConsistencyPhases, ConsistencyTraining,
+    ConsistencyTuning, ForwardNoise, MeanFlow, Process, ProcessError, ProgressiveDistillation,
+    TrainingObjective,
 };
 
 /// A loss by name.
@@ -45,6 +46,8 @@ pub enum LossType {
     ConsistencyTuning(ConsistencyTuning),
     /// Consistency mid-training with a teacher, for continuous noise levels.
     ConsistencyMidTraining(ConsistencyMidTraining),
+    /// Consistency mid-training, then tuning, for continuous noise levels.
+    ConsistencyPhases(ConsistencyPhases),
     /// Consistency training, for continuous noise levels.
     ConsistencyTraining(ConsistencyTraining),
     /// Consistency distillation from a teacher, for continuous noise levels.
@@ -62,6 +65,7 @@ impl LossType {
             self,
             Self::ConsistencyTuning(_)
                 | Self::ConsistencyMidTraining(_)
+                | Self::ConsistencyPhases(_)
                 | Self::ConsistencyTraining(_)
                 | Self::ConsistencyDistillation(_)
                 | Self::ProgressiveDistillation(_)

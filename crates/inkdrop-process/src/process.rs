@@ -2,17 +2,18 @@
 
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_schedule::{
-    LevelSpacing, NoiseLevel, NoiseLevels, PredictionType, SamplingSchedule, Schedule, SolverStep,
-    TimestepSpacing,
+    LevelSpacing, NoiseLevel, NoiseLevels, PreconditioningCoefs, PredictionType, SamplingSchedule,
+    Schedule, SolverStep, TimestepSpacing,
 };
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use ndarray::Array1;
 
+use crate::continuous::{consistency_sigmas, predict_with};
 use crate::prediction::prediction_from_output;
 use crate::tables::{Scales, Tables, like};
 use crate::{
-    DiffusionConfig, DiffusionProcess, ForwardNoise, Objective, ObjectiveConfig, Prediction,
-    ProcessConfig, ProcessError, TrainingObjective,
+    ConsistencyObjective, ContinuousProcess, DiffusionConfig, DiffusionProcess, ForwardNoise,
+    Objective, ObjectiveConfig, Prediction, ProcessConfig, ProcessError, TrainingObjective,
 };
 
 /// A diffusion process over timesteps (Ho et al. 2020), with its tables on a device.
@@ -32,6 +33,12 @@ impl Process {
     /// Invalid noise schedule.
     pub fn new(config: &ProcessConfig, device: Device) -> Result<Self, ProcessError> {
         let schedule = config.schedule.build()?;
+        if let Some(range) = config.consistency {
+            range.check()?;
+            if config.prediction == PredictionType::PosteriorMean {
+                return Err(ProcessError::NoDenoiser);
+            }
+        }
         let timestep_map = (0..schedule.num_timesteps()).collect();
         Self::with_tables(config, schedule, timestep_map, device)
     }
@@ -102,6 +109,34 @@ impl Process {
     pub fn sampling_schedule(&self) -> Result<SamplingSchedule, ProcessError> {
         let steps = (0..self.timestep_map.len()).rev().map(|index| self.step(index));
         Ok(SamplingSchedule::from_steps(steps.collect())?)
+    }
+
+    /// Smallest and largest σ: those of a consistency model, or of the schedule.
+    pub(crate) fn sigma_range(&self) -> (f64, f64) {
+        match self.config.consistency {
+            Some(range) => (range.sigma_min, range.sigma_max),
+            None => {
+                let sigma = |index| self.schedule.level(index).sigma();
+                (sigma(0), sigma(self.schedule.num_timesteps() - 1))
+            }
+        }
+    }
+
+    /// The coefficients with which the output of the network becomes x0, for predictions of noise, x0 and v.
+    pub(crate) fn coefs(&self, level: NoiseLevel) -> PreconditioningCoefs {
+        let (a, b) = (level.signal(), level.noise());
+        let (skip, output) = match self.config.prediction {
+            PredictionType::Velocity => (a, -b),
+            PredictionType::Sample => (0.0, 1.0),
+            _ => (1.0 / a, -b / a),
+        };
+        let time = self.config.time.at(level.timestep, self.config.schedule.num_timesteps());
+        let coefs = PreconditioningCoefs { skip, output, input: 1.0, time };
+        let Some(range) = self.config.consistency else { return coefs };
+        // x0 + σ·ε is x/√ᾱ, so its share σ_min/σ is σ_min/√(1−ᾱ) of x.
+        let kept = 1.0 - range.sigma_min * a / b;
+        let skip = range.sigma_min / b + kept * skip;
+        PreconditioningCoefs { skip, output: kept * output, ..coefs }
     }
 
     /// Checks that the prediction determines the image at every timestep.
@@ -240,12 +275,17 @@ impl DiffusionProcess for Process {
         step: &SolverStep,
         conditioning: &Conditioning,
     ) -> Result<Prediction, ProcessError> {
-        let t = self.network_time_at(step.from, x.size()[0])?;
-        let out = network.forward(x, &t, conditioning)?;
         // At ᾱ = 0, x0 = (x − ε)/0: predicted noise does not determine the image.
         if self.config.prediction == PredictionType::Epsilon && step.from.alpha_cumprod == 0.0 {
             return Err(ProcessError::NoSignal);
         }
+        if self.config.consistency.is_some() {
+            return predict_with(self.coefs(step.from), x, step, |input, time| {
+                Ok(network.forward(input, time, conditioning)?)
+            });
+        }
+        let t = self.network_time_at(step.from, x.size()[0])?;
+        let out = network.forward(x, &t, conditioning)?;
         // A posterior mean was learned for the step of the full process, whatever the sampling schedule.
         let own = match self.config.prediction {
             PredictionType::PosteriorMean => self.own_step(step.from),
@@ -273,7 +313,12 @@ impl DiffusionProcess for Process {
     }
 
     fn spaced(&self, spacing: &LevelSpacing) -> Result<SamplingSchedule, ProcessError> {
-        Ok(spacing.sampling_schedule(&self.schedule)?)
+        let timesteps = matches!(spacing, LevelSpacing::Timesteps(_));
+        if timesteps || self.config.consistency.is_none() {
+            return Ok(spacing.sampling_schedule(&self.schedule)?);
+        }
+        let sigmas = consistency_sigmas(spacing, self.sigma_range())?;
+        Ok(SamplingSchedule::from_sigmas(&self.schedule, sigmas)?)
     }
 
     fn network_times(&self, schedule: &SamplingSchedule) -> Vec<f64> {
@@ -281,7 +326,10 @@ impl DiffusionProcess for Process {
     }
 
     fn training_levels(&self) -> usize {
-        self.schedule.num_timesteps()
+        match self.config.consistency {
+            Some(_) => ContinuousProcess::QUANTILES,
+            None => self.schedule.num_timesteps(),
+        }
     }
 
     fn objective(
@@ -290,11 +338,15 @@ impl DiffusionProcess for Process {
     ) -> Result<Box<dyn TrainingObjective + Send>, ProcessError> {
         let (schedule, map) = (self.schedule.clone(), self.timestep_map.clone());
         let process = Self::with_tables(&self.config, schedule, map, self.device())?;
+        if self.config.consistency.is_some() {
+            let objective = ConsistencyObjective::new(process.try_into()?, config)?;
+            return Ok(Box::new(objective.ok_or(ProcessError::NotForConsistency)?));
+        }
         Ok(Box::new(Objective::new(process, config)?))
     }
 
     fn timesteps(&self) -> Option<&Process> {
-        Some(self)
+        self.config.consistency.is_none().then_some(self)
     }
 }
 

@@ -15,5 +15,7 @@ mod mean_flow;
 mod objectives;
 #[path = "process/predictions.rs"]
 mod predictions;
+#[path = "process/sigma_process.rs"]
+mod sigma_process;
 #[path = "process/support.rs"]
 mod support;

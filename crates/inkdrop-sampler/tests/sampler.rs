@@ -5,6 +5,8 @@
 mod adaptive;
 #[path = "sampler/brownian.rs"]
 mod brownian;
+#[path = "sampler/consistency_laws.rs"]
+mod consistency_laws;
 #[path = "sampler/edits.rs"]
 mod edits;
 #[path = "sampler/few_steps.rs"]

@@ -81,7 +81,7 @@ void forward(const NormForward &job) {
     s.spread[g / s.in_group] = static_cast<float>(spread);
     for (int64_t c = g; c < g + s.in_group; ++c) factor[c] = static_cast<float>(s.scale[c] * spread);
   }
-  with_activation(s.activation, [&](auto activation) {
+  with_activation(s.activation, [&](auto activation) INLINED {
     apply<decltype(activation)::value>(job, centre, factor);
   });
 }
@@ -139,7 +139,7 @@ INLINE void backward(const NormBackward &job) {
 
 void backward_of(const NormBackward &job) {
   with_activation(job.slice.activation,
-                  [&](auto activation) { backward<decltype(activation)::value>(job); });
+                  [&](auto activation) INLINED { backward<decltype(activation)::value>(job); });
 }
 
 }  // namespace

@@ -59,12 +59,12 @@ INLINE void backward(const RmsBackward &job) {
 
 void forward_of(const RmsForward &job) {
   with_activation(job.slice.activation,
-                  [&](auto activation) { forward<decltype(activation)::value>(job); });
+                  [&](auto activation) INLINED { forward<decltype(activation)::value>(job); });
 }
 
 void backward_of(const RmsBackward &job) {
   with_activation(job.slice.activation,
-                  [&](auto activation) { backward<decltype(activation)::value>(job); });
+                  [&](auto activation) INLINED { backward<decltype(activation)::value>(job); });
 }
 
 }  // namespace

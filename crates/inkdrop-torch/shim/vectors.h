@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #define INLINE static inline __attribute__((always_inline))
+#define INLINED __attribute__((always_inline))  // of a lambda
 
 namespace {
 

@@ -386,7 +386,7 @@ template <int M>
 INLINE void convolve(const WinogradForward &job) {
   if (job.other != nullptr) return run<M, 0, true>(job);
   with_activation(job.activation,
-                  [&](auto activation) { run<M, decltype(activation)::value, false>(job); });
+                  [&](auto activation) INLINED { run<M, decltype(activation)::value, false>(job); });
 }
 
 // ---------------------------------------------------------------- the gradient by the weights

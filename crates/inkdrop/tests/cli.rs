@@ -11,6 +11,7 @@ mod cli {
     mod convert_input;
     mod data;
     mod depth;
+    mod distill;
     mod edit;
     mod edit_inpaint;
     mod edit_input;

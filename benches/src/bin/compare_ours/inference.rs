@@ -1,17 +1,62 @@
-//! Time of a forward pass, and of sampling a batch of images by DDIM.
+//! Time of a forward pass, and of sampling a batch of images.
 
 use inkdrop_nn::{CompileOptions, Conditioning, Network};
-use inkdrop_process::{NetworkDenoiser, Process};
-use inkdrop_sampler::Sampler;
+use inkdrop_process::{
+    ContinuousConfig, ContinuousProcess, DiffusionProcess, NetworkDenoiser, Preconditioning,
+    Process,
+};
+use inkdrop_sampler::{Consistency, DpmSolver, Sampler};
 use inkdrop_schedule::LevelSpacing;
-use inkdrop_torch::PerImageNoise;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
+use inkdrop_torch::{NoiseTape, PerImageNoise};
 
-use crate::job::{Job, named};
+use crate::job::{Job, Solver, named};
 use inkdrop_benches::{Result, process_of};
 
-/// Seconds per batch of images, with the job's number of DDIM steps.
+/// The process of the built-in model `sprites-fast`, whose network samples in few steps.
+const FAST: ContinuousConfig = ContinuousConfig {
+    preconditioning: Preconditioning::Consistency {
+        sigma_data: 0.7,
+        sigma_min: 0.002,
+        time_scale: 1.0,
+    },
+    sigma_min: None,
+    sigma_max: Some(60.0),
+    clip: false,
+};
+
+/// Seconds per batch of images, with the job's number of steps.
 pub fn sampling(job: &Job) -> Result<Vec<f64>> {
+    match job.sampler {
+        Solver::Ddim => ddim(job),
+        Solver::Consistency => few_steps(job, Sampler::Consistency(Consistency::default())),
+        Solver::Dpm => few_steps(job, Sampler::Dpm(DpmSolver::PP_2M)),
+    }
+}
+
+/// The noise levels of `karras`, and the noise of the inputs.
+fn few_steps(job: &Job, sampler: Sampler) -> Result<Vec<f64>> {
+    let process = ContinuousProcess::new(&FAST, Device::Cpu)?;
+    let schedule = process.spaced(&format!("karras{}", job.steps).parse()?)?;
+    let network = compiled(job, process.network_times(&schedule))?;
+    let (x, conditioning) = start(job)?;
+    let draws = match job.inputs()? {
+        Some(inputs) => named(&inputs, "noise")?,
+        None => {
+            Tensor::f_randn([&[job.steps as i64][..], &x.size()].concat(), (x.kind(), x.device()))?
+        }
+    };
+    let denoiser = NetworkDenoiser::new(&process, network.as_ref(), conditioning);
+    let sample = || -> Result<Tensor> {
+        let mut noise = NoiseTape::new(draws.shallow_clone());
+        let (x, levels) = (x.shallow_clone(), process.noise_levels());
+        Ok(sampler.sample(&denoiser, levels, &schedule, x, &mut noise)?)
+    };
+    job.write_outputs(|| Ok(vec![("images", sample()?)]))?;
+    job.measure(|| sample().map(drop))
+}
+
+fn ddim(job: &Job) -> Result<Vec<f64>> {
     let process = process(job)?;
     let levels: LevelSpacing = format!("trailing{}", job.steps).parse()?;
     let schedule = levels.sampling_schedule(process.schedule())?;

@@ -17,12 +17,27 @@ use serde::Deserialize;
 pub enum What {
     /// One pass of a network over a batch.
     Forward,
-    /// DDIM from noise to images.
+    /// From noise to images.
     Sampling,
     /// Training steps.
     Training,
     /// Tables of a noise schedule.
     Schedule,
+}
+
+/// How a job samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Solver {
+    /// DDIM over timesteps.
+    #[default]
+    #[serde(rename = "ddim")]
+    Ddim,
+    /// Multistep sampling of a consistency model.
+    #[serde(rename = "consistency")]
+    Consistency,
+    /// DPM-Solver++(2M) over the same noise levels.
+    #[serde(rename = "dpm++2m")]
+    Dpm,
 }
 
 /// A job. Fields that only PyTorch reads are left out.
@@ -41,6 +56,9 @@ pub struct Job {
     pub batch: i64,
     /// Steps of the sampler.
     pub steps: usize,
+    /// The sampler.
+    #[serde(default)]
+    pub sampler: Solver,
     /// File of weights; `None` for random ones.
     pub weights: Option<PathBuf>,
     /// File of inputs (x, t, conditioning); `None` for random ones.

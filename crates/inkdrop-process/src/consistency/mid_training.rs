@@ -4,7 +4,7 @@
 use inkdrop_torch::tch::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Denoise;
+use super::{Denoise, neighbours};
 use crate::ProcessError;
 
 /// Distance of a predicted image and the end of a trajectory.
@@ -18,11 +18,22 @@ pub enum TrajectoryMetric {
     SquaredNorm,
 }
 
+/// The points of a trajectory on which an image trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrajectoryPoints {
+    /// All points.
+    #[default]
+    All,
+    /// One point, by the image's quantile of the noise: a batch takes the memory of any other loss.
+    One,
+}
+
 /// Consistency mid-training: at every point of a trajectory of the teacher, the student predicts its end.
 /// It prepares a diffusion model for [`ConsistencyTuning`](super::ConsistencyTuning).
 ///
 /// In a config: `loss = { consistency-mid-training = { steps = 16 } }`. A step trains on `steps` points for
-/// each image of the batch.
+/// each image of the batch, or on one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsistencyMidTraining {
@@ -30,12 +41,15 @@ pub struct ConsistencyMidTraining {
     pub steps: usize,
     /// The distance.
     pub metric: TrajectoryMetric,
+    /// The points of a trajectory on which an image trains.
+    pub points: TrajectoryPoints,
 }
 
 impl Default for ConsistencyMidTraining {
-    /// 16 steps, Euclidean distance.
+    /// 16 steps, Euclidean distance, all points.
     fn default() -> Self {
-        Self { steps: 16, metric: TrajectoryMetric::default() }
+        let (metric, points) = (TrajectoryMetric::default(), TrajectoryPoints::default());
+        Self { steps: 16, metric, points }
     }
 }
 
@@ -56,6 +70,23 @@ impl ConsistencyMidTraining {
         let step = (min / max).ln() / self.steps as f64;
         let inner = (1..self.steps).map(|n| max * (n as f64 * step).exp());
         std::iter::once(max).chain(inner).chain([min]).collect()
+    }
+
+    /// Number of points on which an image trains.
+    pub(super) fn points_of_image(&self) -> usize {
+        match self.points {
+            TrajectoryPoints::All => self.steps,
+            TrajectoryPoints::One => 1,
+        }
+    }
+
+    /// The noise level that stands for a quantile: that of the image's one point, or the start of its
+    /// trajectory.
+    pub(super) fn level(&self, u: f64, range: (f64, f64)) -> f64 {
+        match self.points {
+            TrajectoryPoints::All => range.1,
+            TrajectoryPoints::One => neighbours(&self.sigmas(range), u).0,
+        }
     }
 
     /// The probability flow of the teacher by DPM-Solver++ (Lu et al. 2022b): the states at all noise

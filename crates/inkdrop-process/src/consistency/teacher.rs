@@ -4,12 +4,12 @@ use inkdrop_nn::{ClassIds, Conditioning, Network};
 use inkdrop_schedule::NoiseLevel;
 use inkdrop_torch::tch::{Tensor, no_grad_guard};
 
-use crate::{ContinuousProcess, ProcessError};
+use crate::{ProcessError, SigmaProcess};
 
 /// A trained network and its process, whose probability flow a student learns.
 pub struct Teacher {
     network: Box<dyn Network>,
-    process: ContinuousProcess,
+    process: SigmaProcess,
     guidance: Option<TeacherGuidance>,
 }
 
@@ -26,8 +26,8 @@ pub struct TeacherGuidance {
 
 impl Teacher {
     /// A teacher; best with a compiled network.
-    pub fn new(network: Box<dyn Network>, process: ContinuousProcess) -> Self {
-        Self { network, process, guidance: None }
+    pub fn new(network: Box<dyn Network>, process: impl Into<SigmaProcess>) -> Self {
+        Self { network, process: process.into(), guidance: None }
     }
 
     /// The teacher with classifier-free guidance.
@@ -43,7 +43,9 @@ impl Teacher {
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
         self.guided_by(conditioning, |conditioning| {
-            self.process.denoise(self.network.as_ref(), x, sigmas, conditioning)
+            self.process.denoise(x, sigmas, conditioning, |input, time, conditioning| {
+                Ok(self.network.forward(input, time, conditioning)?)
+            })
         })
     }
 
@@ -54,9 +56,8 @@ impl Teacher {
         levels: &[NoiseLevel],
         conditioning: &Conditioning,
     ) -> Result<Tensor, ProcessError> {
-        let conditioning = &self.process.at_an_instant(conditioning, x)?;
         self.guided_by(conditioning, |conditioning| {
-            self.process.denoise_scaled(x, levels, |input, time| {
+            self.process.denoise_scaled(x, levels, conditioning, |input, time, conditioning| {
                 Ok(self.network.forward(input, time, conditioning)?)
             })
         })

@@ -3,10 +3,10 @@
 use inkdrop_nn::{ClassIds, Conditioning, FnNetwork, Mode, Params};
 use inkdrop_process::{
     ConsistencyBatch, ConsistencyGrid, ConsistencyMetric, ConsistencyMidTraining,
-    ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting, ContinuousConfig,
-    ContinuousProcess, DiffusionProcess, ForwardNoise, LossType, ObjectiveConfig, Preconditioning,
-    Process, ProcessConfig, ProcessError, ProgressiveDistillation, Teacher, TeacherGuidance,
-    TrajectoryMetric, Weighting,
+    ConsistencyPhases, ConsistencyTraining, ConsistencyTuning, ConsistencyWeighting,
+    ContinuousConfig, ContinuousProcess, DiffusionProcess, ForwardNoise, LossType, ObjectiveConfig,
+    Preconditioning, Process, ProcessConfig, ProcessError, ProgressiveDistillation, Teacher,
+    TeacherGuidance, TrajectoryMetric, TrajectoryPoints, Weighting,
 };
 use inkdrop_schedule::NoiseDistribution;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -207,7 +207,8 @@ fn the_end_of_a_trajectory_converges_with_the_second_order() {
 #[test]
 fn mid_training_compares_every_point_with_the_end_of_its_image() {
     let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
-    let mid_training = ConsistencyMidTraining { steps: 4, metric: TrajectoryMetric::SquaredNorm };
+    let metric = TrajectoryMetric::SquaredNorm;
+    let mid_training = ConsistencyMidTraining { steps: 4, metric, ..Default::default() };
     let loss = LossType::ConsistencyMidTraining(mid_training);
     let network = || {
         let network = FnNetwork::new(|x: &Tensor, _: &Tensor, given: &Conditioning| {
@@ -234,15 +235,62 @@ fn mid_training_compares_every_point_with_the_end_of_its_image() {
     let x = &x0 + &noise * sigmas[0];
     let range = process.config().sigma_range();
     let (states, end) = mid_training.trajectory(&denoise, x, range).unwrap();
-    let mut expected = [0.0; 3];
-    for (state, &sigma) in states.iter().zip(&sigmas) {
-        let loss = mid_training.loss(&denoise(state, &[sigma; 3]).unwrap(), &end).unwrap();
-        for (sum, loss) in expected.iter_mut().zip(numbers(&loss)) {
-            *sum += loss / 4.0;
-        }
-    }
-    for (given, expected) in numbers(&given.loss).iter().zip(expected) {
+    let losses = |(state, &sigma): (&Tensor, &f64)| {
+        numbers(&mid_training.loss(&denoise(state, &[sigma; 3]).unwrap(), &end).unwrap())
+    };
+    let losses: Vec<Vec<f64>> = states.iter().zip(&sigmas).map(losses).collect();
+    for (image, given) in numbers(&given.loss).into_iter().enumerate() {
+        let expected = losses.iter().map(|losses| losses[image] / 4.0).sum::<f64>();
         assert!((given / expected - 1.0).abs() < 1e-12, "{given} {expected}");
+    }
+
+    // The quantiles choose one point each; the least noisy point has the first ones.
+    let loss = LossType::ConsistencyMidTraining(ConsistencyMidTraining {
+        points: TrajectoryPoints::One,
+        ..mid_training
+    });
+    let mut objective = process.objective(&ObjectiveConfig { loss, ..config }).unwrap();
+    objective.set_teacher(Teacher::new(Box::new(network()), process)).unwrap();
+    let t = Tensor::from_slice(&[5i64, 1 << 23, (1 << 24) - 1]);
+    let given = objective.terms(&network(), (&x0, &t, &noise), &conditioning, Mode::Train).unwrap();
+    for (image, given) in numbers(&given.loss).into_iter().enumerate() {
+        let expected = losses[[3, 1, 0][image]][image];
+        assert!((given / expected - 1.0).abs() < 1e-12, "{image}: {given} {expected}");
+    }
+}
+
+/// The first steps have the loss of mid-training, the others that of tuning from its first stage on.
+#[test]
+fn phases_are_mid_training_and_then_tuning() {
+    let process = ContinuousProcess::new(&ContinuousConfig::new(EDM), Device::Cpu).unwrap();
+    let network = || {
+        let network = FnNetwork::new(|x: &Tensor, _: &Tensor, _: &Conditioning| Ok(x.sin()));
+        network.trainable(Params::new(Kind::Double, Device::Cpu))
+    };
+    let tuning = ConsistencyTuning { q: 2.0, stage_steps: Some(30), ..Default::default() };
+    let phases = ConsistencyPhases { share: 0.25, tuning, ..Default::default() };
+    let ([x0, noise], t) = (images(), Tensor::from_slice(&[1i64 << 21, 1 << 22, 1 << 23]));
+    let terms = |loss, step| {
+        let config = ObjectiveConfig { loss, ..ObjectiveConfig::default() };
+        let mut objective = process.objective(&config).unwrap();
+        if objective.needs_teacher() {
+            objective.set_teacher(Teacher::new(Box::new(network()), process)).unwrap();
+        }
+        objective.start_step(step, 200);
+        let (none, batch) = (Conditioning::none(), (&x0, &t, &noise));
+        numbers(&objective.terms(&network(), batch, &none, Mode::Train).unwrap().loss)
+    };
+    let mid_training = LossType::ConsistencyMidTraining(phases.mid_training);
+    for (step, loss, same_step) in [
+        (0, mid_training, 0),
+        (49, mid_training, 0),
+        (50, LossType::ConsistencyTuning(tuning), 0),
+        (79, LossType::ConsistencyTuning(tuning), 29),
+        (80, LossType::ConsistencyTuning(tuning), 30),
+        (199, LossType::ConsistencyTuning(tuning), 149),
+    ] {
+        let both = terms(LossType::ConsistencyPhases(phases), step);
+        assert_eq!(both, terms(loss, same_step), "step {step}");
     }
 }
 

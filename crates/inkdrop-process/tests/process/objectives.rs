@@ -214,8 +214,14 @@ fn a_bound_of_epsilon_needs_signal_at_every_step() {
     let zero = ScheduleConfig::ZeroTerminalSnr { of: Box::new(ScheduleConfig::linear(50)) };
     for mean in MEANS {
         let (time, variance) = (TimeInput::Index, Variance::FixedSmall);
-        let config =
-            ProcessConfig { schedule: zero.clone(), time, prediction: mean, variance, clip: false };
+        let config = ProcessConfig {
+            schedule: zero.clone(),
+            time,
+            prediction: mean,
+            variance,
+            clip: false,
+            consistency: None,
+        };
         let process = Process::new(&config, Device::Cpu).unwrap();
         let objective = |loss| Objective::new(&process, &of(loss, Weighting::None));
         assert!(objective(LossType::Mse).is_ok());

@@ -19,7 +19,7 @@ pub const MEANS: [PredictionType; 4] = [
 
 pub fn config(time: TimeInput, schedule: ScheduleConfig) -> ProcessConfig {
     let (mean, variance) = (PredictionType::Epsilon, Variance::FixedLarge);
-    ProcessConfig { schedule, time, prediction: mean, variance, clip: false }
+    ProcessConfig { schedule, time, prediction: mean, variance, clip: false, consistency: None }
 }
 
 pub fn process(time: TimeInput, schedule: ScheduleConfig) -> Process {

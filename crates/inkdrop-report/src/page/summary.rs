@@ -24,6 +24,7 @@ pub(super) fn tiles(run: &Run, config: &Table) -> Markup {
         ("state", Some(state.to_string())),
         ("network", family),
         ("steps", steps),
+        ("phases", planned.and_then(|planned| phases(config, planned))),
         ("loss", last(run, "loss")),
         ("validation", last(run, "validation")),
         ("images/s", last(run, "images_per_s")),
@@ -43,6 +44,15 @@ pub(super) fn tiles(run: &Run, config: &Table) -> Markup {
 
 fn at<'a>(config: &'a Table, section: &str, key: &str) -> Option<&'a Value> {
     config.get(section)?.get(key)
+}
+
+/// The phases of a run that mid-trains a consistency model before it tunes it, with their steps.
+fn phases(config: &Table, planned: i64) -> Option<String> {
+    let loss = at(config, "train", "loss")?.get("consistency-phases")?;
+    let share = loss.get("share")?;
+    let share = share.as_float().or_else(|| share.as_integer().map(|share| share as f64))?;
+    let before = (share * planned as f64).round() as i64; // as `ConsistencyPhases::mid_training_steps`
+    Some(format!("{before} mid-training, {} tuning", planned - before))
 }
 
 /// The last value of a curve.

@@ -96,7 +96,7 @@ fn sampled(sampler: Sampler, config: &ProcessConfig, levels: &LevelSpacing) -> T
 
 fn config(prediction: PredictionType, variance: Variance, time: TimeInput) -> ProcessConfig {
     let schedule = ScheduleConfig::linear(200);
-    ProcessConfig { schedule, time, prediction, variance, clip: false }
+    ProcessConfig { schedule, time, prediction, variance, clip: false, consistency: None }
 }
 
 /// Samplers that look only at steps.

@@ -21,6 +21,7 @@ fn process() -> Process {
         prediction: PredictionType::Velocity,
         variance: Variance::FixedSmall,
         clip: true,
+        consistency: None,
     };
     Process::new(&config, Device::Cpu).unwrap()
 }

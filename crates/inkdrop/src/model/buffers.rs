@@ -65,6 +65,7 @@ pub fn process(file: &StateDict, network: Option<&ModelConfig>) -> Option<Proces
         schedule: recognise(betas),
         variance,
         clip: !nano,
+        consistency: None,
     })
 }
 

@@ -117,6 +117,7 @@ impl ProcessOptions {
             prediction,
             variance,
             clip: true,
+            consistency: None,
         };
         let mut parsed = Self { steps: 1000, zero: false, process };
         let mut kinds = Vec::new();

@@ -123,7 +123,14 @@ fn discrete(config: &Value) -> Result<ProcessConfig> {
     // DDPM and DDIM clip by default; the other schedulers have no such entry.
     let clips = ["DDPMScheduler", "DDIMScheduler"].contains(&name);
     let clip = arguments.clip_sample.unwrap_or(clips);
-    Ok(ProcessConfig { schedule, time: TimeInput::Index, prediction, variance, clip })
+    Ok(ProcessConfig {
+        schedule,
+        time: TimeInput::Index,
+        prediction,
+        variance,
+        clip,
+        consistency: None,
+    })
 }
 
 /// The linear schedule without the β of its ends, if they are the defaults for T.
@@ -206,6 +213,10 @@ fn ddpm(process: &ProcessConfig) -> Option<Value> {
     let steps = process.schedule.num_timesteps();
     let unscaled =
         process.time == TimeInput::Index || (process.time == TimeInput::Rescaled && steps == 1000);
+    // No scheduler of diffusers has this boundary condition.
+    if process.consistency.is_some() {
+        return None;
+    }
     let prediction = match process.prediction {
         PredictionType::Epsilon => "epsilon",
         PredictionType::Sample => "sample",
@@ -282,8 +293,14 @@ mod tests {
             {
                 for variance in [Variance::FixedLarge, Variance::LearnedRange] {
                     let (schedule, time) = (schedule.clone(), TimeInput::Index);
-                    let process =
-                        ProcessConfig { schedule, time, prediction: mean, variance, clip: false };
+                    let process = ProcessConfig {
+                        schedule,
+                        time,
+                        prediction: mean,
+                        variance,
+                        clip: false,
+                        consistency: None,
+                    };
                     assert_eq!(discrete(&ddpm(&process).unwrap()).unwrap(), process);
                 }
             }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_data::{Depth, Images};
-use inkdrop_process::{ContinuousConfig, DiffusionConfig, ImageCondition, Preconditioning};
+use inkdrop_process::ImageCondition;
 use inkdrop_sampler::edit::{Repaint, latent_grid};
 use inkdrop_sampler::{KnownPart, SamplingRun};
 use inkdrop_torch::tch::Tensor;
@@ -40,17 +40,6 @@ impl InpaintMethod {
             Self::KnownPart | Self::Trained => plan.schedule.len(),
         }
     }
-}
-
-/// True for the process of consistency models.
-fn is_consistency(config: &DiffusionConfig) -> bool {
-    matches!(
-        config,
-        DiffusionConfig::Continuous(ContinuousConfig {
-            preconditioning: Preconditioning::Consistency { .. },
-            ..
-        })
-    )
 }
 
 impl Pipeline {
@@ -197,7 +186,7 @@ impl Pipeline {
     pub fn inpaint_method(&self, repaint: Repaint) -> InpaintMethod {
         match (self.metadata.condition, self.process().config()) {
             (Some(ImageCondition::Mask { .. }), _) => InpaintMethod::Trained,
-            (_, config) if is_consistency(&config) => InpaintMethod::KnownPart,
+            (_, config) if config.consistency().is_some() => InpaintMethod::KnownPart,
             _ => InpaintMethod::Repaint(repaint),
         }
     }

@@ -8,7 +8,7 @@ use inkdrop_process::{
     ContinuousConfig, DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning,
     PredictionType,
 };
-use inkdrop_sampler::{Rng, SampleConfig, Sampler};
+use inkdrop_sampler::{Consistency, Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use inkdrop_torch::Result as TorchResult;
 use inkdrop_torch::tch::{Device, Tensor};
@@ -322,6 +322,12 @@ impl Settings {
                 Some(sampler) => sampler,
                 None => default_sampler(process)?,
             };
+        let sampler = match (sampler, process.config().consistency()) {
+            (Sampler::Consistency(usual), Some(range)) if usual == Consistency::default() => {
+                Sampler::Consistency(Consistency { sigma_min: range.sigma_min, ..usual })
+            }
+            (sampler, _) => sampler,
+        };
         Ok(self.eta.map_or(Ok(sampler), |eta| sampler.with_eta(eta))?)
     }
 
@@ -360,17 +366,17 @@ impl Settings {
 
 /// DDIM, or the sampler of consistency models.
 fn default_sampler(process: &dyn DiffusionProcess) -> Result<Sampler> {
-    match process.config() {
-        DiffusionConfig::Continuous(ContinuousConfig {
-            preconditioning: Preconditioning::Consistency { .. },
-            ..
-        }) => Ok("consistency".parse()?),
-        _ => Ok(Sampler::DDIM),
+    match process.config().consistency() {
+        Some(_) => Ok("consistency".parse()?),
+        None => Ok(Sampler::DDIM),
     }
 }
 
 /// Name of the spacing if none is set.
 fn default_spacing(process: &dyn DiffusionProcess) -> &'static str {
+    if process.config().consistency().is_some() {
+        return "karras";
+    }
     match (process.timesteps(), process.prediction_type()) {
         (Some(_), _) => "trailing",
         (None, PredictionType::Velocity) => "flow",

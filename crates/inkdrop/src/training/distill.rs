@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use inkdrop_process::{
-    ConsistencyGrid, ConsistencyMidTraining, ConsistencyTuning, ContinuousConfig, DiffusionConfig,
-    LossType, MeanFlow, Preconditioning, ProgressiveDistillation,
+    ConsistencyGrid, ConsistencyMidTraining, ConsistencyPhases, ConsistencyRange,
+    ConsistencyTuning, ContinuousConfig, DiffusionConfig, LossType, MeanFlow, Preconditioning,
+    Process, ProcessConfig, ProgressiveDistillation, SigmaProcess,
 };
 use inkdrop_schedule::{FlowPath, LevelSpacing};
+use inkdrop_torch::tch::Device;
 use inkdrop_train::{EmaDecay, LrSchedule, OptimizerType, TrainConfig};
 use serde_json::Value;
 
@@ -19,8 +21,11 @@ use crate::{Error, Result};
 /// A method of distillation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DistillationMethod {
-    /// Consistency tuning (Geng et al. 2024): training continues with a consistency loss.
+    /// Mid-training for an eighth of the steps, then tuning, in one run. A consistency model is tuned from the
+    /// first step.
     #[default]
+    MidTrainingAndTuning,
+    /// Consistency tuning (Geng et al. 2024): training continues with a consistency loss.
     ConsistencyTuning,
     /// Consistency mid-training (Hu et al. 2025), which prepares tuning: the model is also the teacher.
     ConsistencyMidTraining,
@@ -39,13 +44,14 @@ impl std::str::FromStr for DistillationMethod {
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
+            "cmt-ect" => Ok(Self::MidTrainingAndTuning),
             "ect" => Ok(Self::ConsistencyTuning),
             "cmt" => Ok(Self::ConsistencyMidTraining),
             "cd" => Ok(Self::ConsistencyDistillation),
             "progressive" => Ok(Self::Progressive),
             "meanflow" => Ok(Self::MeanFlow),
             _ => Err(invalid!(
-                "distillation method `{name}`: expected ect, cmt, cd, progressive or meanflow"
+                "distillation method `{name}`: expected cmt-ect, ect, cmt, cd, progressive or meanflow"
             )),
         }
     }
@@ -55,23 +61,24 @@ impl Training {
     /// Distills a model into one that samples in fewer steps: a consistency model of one or two, or one with
     /// half as many as before.
     ///
-    /// The network, its weights and its data are those of the model. The recipe is that of Geng et al.
-    /// 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
+    /// The network, its weights and its data are those of the model. The recipe of tuning is that of Geng et
+    /// al. 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
-    /// 2e-4, 0.999 and trajectories of 16 steps. Progressive distillation goes from a model of continuous
+    /// 2e-4, 0.999 and trajectories of 16 steps. With both in one run, the learning rate falls from the 2e-4
+    /// of mid-training, and the average is that of tuning. Progressive distillation goes from a model of continuous
     /// noise levels to eight steps, and from its own results to half as many, with a learning rate that
     /// falls from 2e-4 to 0. MeanFlow does the same with a rectified flow, whose network gets an embedding
     /// of the time interval.
     ///
-    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a
-    ///   consistency model to tune further; for progressive distillation any process of continuous noise
-    ///   levels
+    /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a process with
+    ///   timesteps, such as `sprites`, or a consistency model to tune further; for progressive distillation
+    ///   any process of continuous noise levels
     ///
     /// ```no_run
     /// use inkdrop::{DistillationMethod, Training};
     ///
     /// let teacher = "runs/sprites-edm/final.safetensors";
-    /// let method = DistillationMethod::ConsistencyTuning;
+    /// let method = DistillationMethod::default();
     /// let run = Training::distill(teacher, method)?.set("train.steps", 4000)?.run("runs/fast")?;
     /// run.pipeline()?.steps(2).sample(16)?.save("fast.png")?;
     /// # Ok::<(), inkdrop::Error>(())
@@ -82,6 +89,7 @@ impl Training {
     pub fn distill(model: impl AsRef<Path>, method: DistillationMethod) -> Result<Self> {
         let Model { name, metadata, weights, .. } =
             Model::open(&model, &ModelOverrides::default())?;
+        let method = method.of_model(&metadata.process);
         let process = method.process(&metadata.process).with_context(|| name.clone())?;
         let loss = method.loss(&metadata).with_context(|| name.clone())?;
         let stored: Value = stored_metadata(&weights, "training")?.unwrap_or_default();
@@ -118,12 +126,17 @@ impl Training {
     }
 }
 
-/// The process of a consistency model that is made from a model with an EDM process, or tuned further.
+/// The process of a consistency model that is made from a diffusion model, or tuned further.
 pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
-    let DiffusionConfig::Continuous(config) = process else {
-        bail!(
-            "a consistency model starts from one of continuous noise levels with EDM's preconditioning, such as one of `inkdrop train sprites-edm`; this one has timesteps"
-        )
+    let config = match process {
+        DiffusionConfig::Continuous(config) => config,
+        DiffusionConfig::Timesteps(config) => {
+            let own = ConsistencyRange::of(&config.schedule.build()?);
+            let consistency = Some(config.consistency.unwrap_or(own));
+            let student = ProcessConfig { consistency, ..config.clone() };
+            SigmaProcess::try_from(Process::new(&student, Device::Cpu)?)?; // refuses what is no denoiser
+            return Ok(student.into());
+        }
     };
     let preconditioning = match config.preconditioning {
         // The network receives EDM's time, ¼·ln σ.
@@ -133,7 +146,9 @@ pub(super) fn tuned(process: &DiffusionConfig) -> Result<DiffusionConfig> {
         }
         consistency @ Preconditioning::Consistency { .. } => consistency,
         other => {
-            bail!("a consistency model starts from EDM's preconditioning; this model has {other:?}")
+            bail!(
+                "a consistency model starts from EDM's preconditioning, or from a model with timesteps; this model has {other:?}"
+            )
         }
     };
     Ok(ContinuousConfig { preconditioning, ..*config }.into())
@@ -158,26 +173,30 @@ pub(super) fn mean_velocities(process: &DiffusionConfig) -> Result<DiffusionConf
 }
 
 impl DistillationMethod {
+    /// The method for a model: a consistency model has no probability flow to be mid-trained on.
+    fn of_model(self, process: &DiffusionConfig) -> Self {
+        match self {
+            Self::MidTrainingAndTuning if process.consistency().is_some() => {
+                Self::ConsistencyTuning
+            }
+            method => method,
+        }
+    }
+
     /// The process of the student.
     fn process(self, teacher: &DiffusionConfig) -> Result<DiffusionConfig> {
         match self {
-            Self::ConsistencyTuning => tuned(teacher),
+            Self::MidTrainingAndTuning | Self::ConsistencyTuning => tuned(teacher),
             Self::ConsistencyMidTraining | Self::ConsistencyDistillation => {
-                let process = tuned(teacher)?;
                 ensure!(
-                    process != *teacher,
+                    teacher.consistency().is_none(),
                     "it is a consistency model already, expected a diffusion model as the teacher: tune it with the method ect"
                 );
-                Ok(process)
+                tuned(teacher)
             }
             Self::Progressive => {
-                let diffuses = matches!(
-                    teacher,
-                    DiffusionConfig::Continuous(config)
-                        if !matches!(config.preconditioning, Preconditioning::Consistency { .. })
-                );
                 ensure!(
-                    diffuses,
+                    teacher.timesteps().is_none() && teacher.consistency().is_none(),
                     "progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`; this is one with timesteps or a consistency model"
                 );
                 Ok(teacher.clone())
@@ -189,6 +208,7 @@ impl DistillationMethod {
     /// The loss for a model.
     fn loss(self, metadata: &ModelMetadata) -> Result<LossType> {
         Ok(match self {
+            Self::MidTrainingAndTuning => LossType::ConsistencyPhases(ConsistencyPhases::default()),
             Self::ConsistencyTuning => LossType::ConsistencyTuning(ConsistencyTuning::default()),
             Self::ConsistencyMidTraining => {
                 LossType::ConsistencyMidTraining(ConsistencyMidTraining::default())
@@ -246,6 +266,7 @@ fn recipe(stored: &Value, loss: LossType, model: &Path) -> TrainConfig {
             teacher,
             ..tuning
         },
+        LossType::ConsistencyPhases(_) => TrainConfig { lr: 2e-4, teacher, ..tuning },
         LossType::ConsistencyDistillation(_) => TrainConfig { teacher, ..tuning },
         LossType::ProgressiveDistillation(_) | LossType::MeanFlow(_) => TrainConfig {
             lr: 2e-4,

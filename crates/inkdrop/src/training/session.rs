@@ -10,7 +10,9 @@ use inkdrop_data::picture::encode_png;
 use inkdrop_data::{Dataset, Images, LabelledDataset};
 use inkdrop_dist::{DistributedDataParallel, FailureReport, World};
 use inkdrop_nn::CompileOptions;
-use inkdrop_process::{ContinuousProcess, DiffusionConfig, LossType, Teacher, TeacherGuidance};
+use inkdrop_process::{
+    ContinuousProcess, DiffusionConfig, LossType, Process, SigmaProcess, Teacher, TeacherGuidance,
+};
 use inkdrop_report::{EventWriter, RunRequest};
 use inkdrop_sampler::Sampler;
 use inkdrop_torch::DefaultGenerator;
@@ -162,7 +164,7 @@ impl TrainingSession {
                 return Ok(());
             }
             metadata.write(&mut weights)?;
-            let training = json!({
+            let mut training = json!({
                 "inkdrop": env!("CARGO_PKG_VERSION"),
                 "data": config.data,
                 "train": config.train,
@@ -171,6 +173,13 @@ impl TrainingSession {
                 "steps": steps,
                 "loss_curve": curve,
             });
+            if let LossType::ConsistencyPhases(phases) = config.train.loss {
+                let before = phases.mid_training_steps(steps);
+                training["phases"] = json!([
+                    { "loss": "consistency-mid-training", "steps": before },
+                    { "loss": "consistency-tuning", "steps": steps - before },
+                ]);
+            }
             weights.set_metadata("training", &training)?;
             Ok(weights.save(path)?)
         };
@@ -475,12 +484,14 @@ fn sampling(config: &RunConfig) -> SamplingDefaults {
 /// - guidance: scale of classifier-free guidance
 fn teacher(path: &Path, guidance: Option<f64>, device: Device) -> Result<Teacher> {
     let model = Model::open(path, &ModelOverrides::default())?;
-    let DiffusionConfig::Continuous(process) = &model.metadata.process else {
-        bail!("{} has timesteps: expected a model of continuous noise levels", model.name)
+    let process = match &model.metadata.process {
+        DiffusionConfig::Continuous(config) => ContinuousProcess::new(config, device)?.into(),
+        DiffusionConfig::Timesteps(config) => SigmaProcess::try_from(Process::new(config, device)?)
+            .with_context(|| model.name.clone())?,
     };
     let network = model.build(&BuildOptions { device, ..BuildOptions::default() })?;
     let network = network.compile(&CompileOptions::default())?;
-    let teacher = Teacher::new(network, ContinuousProcess::new(process, device)?);
+    let teacher = Teacher::new(network, process);
     let Some(scale) = guidance else { return Ok(teacher) };
     let (null_class, labels) = (model.metadata.classes.null, model.metadata.conditions().len());
     ensure!(labels > 0, "{} has no conditions: leave train.teacher_guidance out", model.name);

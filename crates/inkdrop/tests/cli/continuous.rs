@@ -7,7 +7,7 @@ use inkdrop_checkpoint::StateDict;
 use super::support::{Place, tensors};
 
 /// A tiny ContextUnet.
-const TINY: [&str; 18] = [
+pub(super) const TINY: [&str; 18] = [
     "--set",
     "model.features=8",
     "--set",
@@ -28,7 +28,8 @@ const TINY: [&str; 18] = [
     "train.sample_every=2",
 ];
 
-fn train(place: &Place, config: &str, out: &str, more: &[&str]) {
+/// Trains a tiny model.
+pub(super) fn train(place: &Place, config: &str, out: &str, more: &[&str]) {
     let command = ["train", config, "--out", out];
     place.run(&[&command, &TINY[..], more].concat()).succeeds();
 }
@@ -128,203 +129,6 @@ fn training_options_of_other_networks_are_refused() {
         fs::write(place.path("small.toml"), edm_config(config)).expect("a config");
         place.refuses(&["train", "small.toml", "--out", "run"], &[said]);
     }
-}
-
-/// Tunes a model of two steps, stops in the middle, and ends with the same weights.
-#[test]
-fn a_distilled_model_samples_in_two_steps_and_its_run_resumes() {
-    let place = Place::new();
-    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
-    let shorter = ["--set", "train.checkpoint_every=2", "--set", "train.sample_every=2"];
-    let command = ["distill", "edm/final.safetensors", "--out", "fast", "--steps", "4"];
-    let first = place.run(&[&command[..], &shorter[..]].concat()).succeeds();
-    assert!(!first.stderr.contains("trained for another process"), "{}", first.stderr);
-    let config = fs::read_to_string(place.path("fast/config.toml")).expect("the config");
-    for line in ["[train.loss.consistency-tuning]", "optimizer = \"radam\"", "count = 64"] {
-        assert!(config.contains(line), "{line} in {config}");
-    }
-    let last = place.path("fast/final.safetensors");
-    let whole = tensors(&last);
-    for file in ["checkpoints/step-0000004", "final"] {
-        fs::remove_file(place.path(&format!("fast/{file}.safetensors"))).expect("a file");
-    }
-    place.run(&["train", "--resume", "--out", "fast"]).succeeds();
-    assert!(tensors(&last) == whole);
-    // BatchNorm keeps the statistics of the model.
-    let model = tensors(&place.path("edm/final.safetensors"));
-    let same = |name: &str| whole[name] == model[name];
-    let (statistics, weights): (Vec<_>, Vec<_>) =
-        whole.keys().partition(|name| name.contains(".running_"));
-    assert!(!statistics.is_empty() && statistics.iter().all(|name| same(name)));
-    assert!(weights.iter().any(|name| !same(name)));
-
-    let sample = |more: &[&str]| {
-        let command = ["sample", "fast/final.safetensors", "-n", "2", "--out", "x.npz"];
-        place.run(&[&command[..], more].concat()).succeeds();
-        fs::read(place.path("x.npz")).expect("the samples")
-    };
-    let two = sample(&["--steps", "2"]);
-    assert_eq!(two, sample(&["--steps", "2", "--sampler", "consistency"]));
-    assert_ne!(two, sample(&["--steps", "2", "--sampler", "ddim"]));
-    let inspected = place.run(&["inspect", "fast/final.safetensors"]).succeeds().stdout;
-    assert!(inspected.contains("consistency"), "{inspected}");
-
-    let refuses = |more: &[&str], words| {
-        let command = ["distill", "--out", "no"];
-        place.refuses(&[&command[..], more].concat(), &[words]);
-    };
-    refuses(&["sprites"], "starts from one of continuous noise levels");
-    for method in ["cmt", "cd"] {
-        refuses(&["fast/final.safetensors", "--method", method], "a consistency model already");
-    }
-    refuses(
-        &["edm/final.safetensors", "--method", "x"],
-        "expected ect, cmt, cd, progressive or meanflow",
-    );
-    train(&place, "sprites-flow", "flow", &["--steps", "2"]);
-    refuses(&["flow/final.safetensors"], "starts from EDM's preconditioning");
-}
-
-/// Mid-training, then tuning of its result; both resume to the same weights.
-#[test]
-fn mid_training_prepares_tuning() {
-    let place = Place::new();
-    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
-    let resumed = |command: &[&str], out: &str| {
-        let more = ["--out", out, "--steps", "4", "--set", "train.checkpoint_every=2"];
-        place.run(&[command, &more[..]].concat()).succeeds();
-        let last = place.path(&format!("{out}/final.safetensors"));
-        let whole = tensors(&last);
-        for file in ["checkpoints/step-0000004", "final"] {
-            let file = place.path(&format!("{out}/{file}.safetensors"));
-            fs::remove_file(file).expect("a file");
-        }
-        place.run(&["train", "--resume", "--out", out]).succeeds();
-        assert!(tensors(&last) == whole, "{out}");
-    };
-    resumed(&["distill", "edm/final.safetensors", "--method", "cmt"], "mid");
-    let config = fs::read_to_string(place.path("mid/config.toml")).expect("the config");
-    assert!(config.contains("teacher = \"edm/final.safetensors\""), "{config}");
-    resumed(&["distill", "mid/final.safetensors"], "fast");
-    place.run(&["sample", "fast/final.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
-    let without = "train.loss.consistency-mid-training.steps=0";
-    let command = ["distill", "edm/final.safetensors", "--method", "cmt", "--out", "no"];
-    place.refuses(&[&command[..], &["--set", without]].concat(), &["steps 0", "1 or more"]);
-}
-
-#[test]
-fn consistency_distillation_has_the_model_as_its_teacher() {
-    let place = Place::new();
-    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
-    let model = "edm/final.safetensors";
-    let command = ["distill", model, "--method", "cd", "--out", "fast", "--steps", "2"];
-    place.run(&command).succeeds();
-    let config = fs::read_to_string(place.path("fast/config.toml")).expect("the config");
-    assert!(config.contains("teacher = \"edm/final.safetensors\""), "{config}");
-    place.run(&["sample", "fast/final.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
-
-    let refuses = |more: &[&str], words| {
-        let command = ["train", "sprites-edm", "--out", "no", "--steps", "2"];
-        place.refuses(&[&command[..], &TINY[..], more].concat(), &[words]);
-    };
-    let (loss, levels) =
-        ("train.loss={consistency-distillation={levels=18}}", "train.noise_distribution");
-    refuses(&["--set", loss], "noise_distribution where the noise levels are a grid");
-    refuses(&["--set", loss, "--unset", levels], "needs a teacher");
-    refuses(&["--set", "train.teacher=edm/final.safetensors"], "leave it out");
-    let sprites = "train.teacher=sprites";
-    refuses(&["--set", loss, "--unset", levels, "--set", sprites], "has timesteps");
-    refuses(&["--set", "train.loss={consistency-tuning={q=0.5}}"], "q 0.5: expected");
-}
-
-/// Eight steps, then four: each run resumes, and its file is sampled by DDIM over its own noise levels.
-#[test]
-fn progressive_distillation_halves_the_steps() {
-    let place = Place::new();
-    for (config, spacings) in
-        [("sprites-edm", ["sigmas:80,", "sigmas:80,"]), ("sprites-flow", ["flow8", "flow4"])]
-    {
-        train(&place, config, config, &["--steps", "2"]);
-        let mut model = format!("{config}/final.safetensors");
-        for (steps, spacing) in [8, 4].into_iter().zip(spacings) {
-            let out = format!("{config}-{steps}");
-            let more = ["--steps", "4", "--set", "train.checkpoint_every=2", "--out", &out];
-            let command = ["distill", &model, "--method", "progressive", "--guidance", "1.5"];
-            place.run(&[&command[..], &more[..]].concat()).succeeds();
-            model = format!("{out}/final.safetensors");
-            let whole = tensors(&place.path(&model));
-            for file in ["checkpoints/step-0000004", "final"] {
-                let file = place.path(&format!("{out}/{file}.safetensors"));
-                fs::remove_file(file).expect("a file");
-            }
-            place.run(&["train", "--resume", "--out", &out]).succeeds();
-            assert!(tensors(&place.path(&model)) == whole, "{out}");
-
-            let sample = |more: &[&str]| {
-                let command = ["sample", &model, "-n", "2", "--out", "x.npz"];
-                place.run(&[&command[..], more].concat()).succeeds();
-                fs::read(place.path("x.npz")).expect("the samples")
-            };
-            let own = sample(&[]);
-            let stored = place.run(&["inspect", &model]).succeeds().stdout;
-            assert!(stored.contains("ddim") && stored.contains(spacing), "{stored}");
-            assert_ne!(own, sample(&["--sampler", "ddim", "--steps", "3"]));
-        }
-    }
-    let refuses = |more: &[&str], words| {
-        let command = ["distill", "--method", "progressive", "--out", "no"];
-        place.refuses(&[&command[..], more].concat(), &[words]);
-    };
-    refuses(&["sprites"], "starts from a diffusion model of continuous noise levels");
-    refuses(&["sprites-fast"], "starts from a diffusion model of continuous noise levels");
-    let three = "train.loss.progressive-distillation.steps=3";
-    let command = ["distill", "sprites-flow/final.safetensors", "--method", "progressive"];
-    let more = ["--steps", "1", "--out", "three", "--set", three];
-    place.run(&[&command[..], &more[..]].concat()).succeeds();
-    refuses(&["three/final.safetensors"], "it samples in 3 steps");
-    place.refuses(
-        &["distill", "sprites-edm/final.safetensors", "--guidance", "2", "--out", "no"],
-        &["train.teacher_guidance"],
-    );
-}
-
-/// A rectified flow gets an embedding of the time interval, which starts at zero; the run resumes.
-#[test]
-fn a_mean_flow_is_made_from_a_rectified_flow() {
-    let place = Place::new();
-    train(&place, "sprites-flow", "flow", &["--steps", "2"]);
-    let command = ["distill", "flow/final.safetensors", "--method", "meanflow", "--out", "mean"];
-    let more = ["--steps", "4", "--set", "train.checkpoint_every=2"];
-    let first = place.run(&[&command[..], &more[..]].concat()).succeeds();
-    assert!(!first.stderr.contains("trained for another process"), "{}", first.stderr);
-    let last = place.path("mean/final.safetensors");
-    let whole = tensors(&last);
-    assert!(whole.contains_key("intervalembed1.model.2.weight"));
-    for file in ["checkpoints/step-0000004", "final"] {
-        fs::remove_file(place.path(&format!("mean/{file}.safetensors"))).expect("a file");
-    }
-    place.run(&["train", "--resume", "--out", "mean"]).succeeds();
-    assert!(tensors(&last) == whole);
-
-    let sample = |more: &[&str]| {
-        let command = ["sample", "mean/final.safetensors", "-n", "2", "--out", "x.npz"];
-        place.run(&[&command[..], more].concat()).succeeds();
-        fs::read(place.path("x.npz")).expect("the samples")
-    };
-    let four = sample(&["--steps", "4"]);
-    assert_eq!(sample(&[]), four);
-    assert_ne!(sample(&["--steps", "1"]), four);
-    let detected = place.run(&["inspect", "mean/final.safetensors"]).succeeds().stdout;
-    assert!(detected.contains("interval=true") && detected.contains("mean-flow"), "{detected}");
-
-    let refuses = |model: &str, words| {
-        place.refuses(&["distill", model, "--method", "meanflow", "--out", "no"], &[words]);
-    };
-    train(&place, "sprites-edm", "edm", &["--steps", "2"]);
-    refuses("edm/final.safetensors", "MeanFlow starts from a rectified flow");
-    let alone = ["train", "sprites-flow", "--out", "no", "--set", "train.loss={mean-flow={}}"];
-    let unset = ["--unset", "train.noise_distribution"];
-    place.refuses(&[&alone[..], &unset[..]].concat(), &["expected the preconditioning mean-flow"]);
 }
 
 /// The printed spacing is that of as many steps, and `sample` takes it.

@@ -13,8 +13,8 @@ use crate::options::{ProcessesArgs, Tf32};
 /// Distill a model into one that samples in few steps
 ///
 /// Training continues from the weights and with the data of the model. For the losses of consistency
-/// models (ect, cmt, cd) it must have EDM's preconditioning (as of `inkdrop train sprites-edm`); ect also
-/// tunes a consistency model. progressive takes any model of continuous noise levels, meanflow a rectified flow. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
+/// models (cmt-ect, ect, cmt, cd) it has EDM's preconditioning (as of `inkdrop train sprites-edm`) or timesteps (as
+/// `sprites`); cmt-ect and ect also tune a consistency model. progressive takes any model of continuous noise levels, meanflow a rectified flow. The run directory is that of `inkdrop train`, and `inkdrop train --resume --out RUN` continues it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model file
@@ -22,13 +22,13 @@ pub struct Arguments {
     /// Run directory
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Method: ect (consistency tuning, Geng et al. 2024), cmt (consistency mid-training, Hu et al.
-    /// 2025, to be followed by ect), cd (consistency distillation, Song et al. 2023), progressive
+    /// Method: cmt-ect (consistency mid-training for an eighth of the steps, then consistency tuning), ect
+    /// (consistency tuning alone, Geng et al. 2024), cmt (mid-training alone, Hu et al. 2025), cd (consistency distillation, Song et al. 2023), progressive
     /// (progressive distillation to eight DDIM steps, then four, two and one, Salimans & Ho 2022) or
     /// meanflow (mean velocities of a rectified flow, Geng et al. 2025)
-    #[arg(long, value_name = "NAME", default_value = "ect")]
+    #[arg(long, value_name = "NAME", default_value = "cmt-ect")]
     method: DistillationMethod,
-    /// Guidance scale that the student learns, for cmt, cd, progressive and meanflow; needs a model with classes or
+    /// Guidance scale that the student learns, for cmt-ect, cmt, cd, progressive and meanflow; needs a model with classes or
     /// contexts (short for --set train.teacher_guidance=W)
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Number of optimizer steps (short for --set train.steps=N) [default: 8000]
     #[arg(long)]
     steps: Option<usize>,
-    /// Set a key of the config, such as train.loss.consistency-tuning.q=64; repeatable
+    /// Set a key of the config, such as train.loss.consistency-phases.share=0.5; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Device: auto, cpu, cuda or cuda:N

@@ -218,6 +218,13 @@ fn training(weights: &StateDict) -> Result<Vec<String>> {
         .iter()
         .map(|key| Ok(entry(key, &fields(&training[key])?)))
         .collect::<Result<_>>()?;
+    if let Some(phases) = training["phases"].as_array() {
+        let phase = |phase: &Value| {
+            Some(format!("{} for {} steps", phase["loss"].as_str()?, phase["steps"]))
+        };
+        let phases: Vec<String> = phases.iter().filter_map(phase).collect();
+        lines.push(format!("  {:<10} {}", "phases", phases.join(", then ")));
+    }
     if let Some(last) = training["loss_curve"].as_array().and_then(|curve| curve.last()) {
         lines.push(format!("  {:<10} {} after step {}", "loss", last[1], last[0]));
     }
