@@ -28,7 +28,7 @@ pub struct ProcessConfig {
     pub consistency: Option<ConsistencyRange>,
 }
 
-/// The noise levels of a consistency model: its prediction is the DDIM step from noise level σ to σ_min,
+/// The noise levels of a consistency model with timesteps: its prediction is the DDIM step from noise level σ to σ_min,
 /// f(x; σ) = (σ_min/σ)·x + (1 − σ_min/σ)·D(x; σ) for x = x0 + σ·ε.
 ///
 /// f(x; σ_min) = x, as consistency models need (Song et al. 2023, eq. 5). With the network of a diffusion model, f

@@ -1,4 +1,4 @@
-//! The recipe of a consistency model in one training: mid-training, then tuning.
+//! The recipe of a consistency model: mid-training and tuning in one run.
 
 use serde::{Deserialize, Serialize};
 

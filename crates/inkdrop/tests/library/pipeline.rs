@@ -128,5 +128,5 @@ fn samples_are_saved_by_ending() {
     samples.save(folder.path().join("all/")).unwrap();
     assert_eq!(std::fs::read_dir(path("all")).unwrap().count(), 3);
     let error = message(samples.save(path("x.webp")));
-    assert!(error.contains(".png, .npz, .npy or /"), "{error}");
+    assert!(error.contains(".png, .tiff, .npz, .npy or /"), "{error}");
 }
