@@ -154,7 +154,8 @@ pub(crate) fn check_distance(case: &Case) -> Result<Vec<Comparison>> {
         "karras" => ConsistencyWeighting::Karras,
         _ => ConsistencyWeighting::Uniform,
     };
-    let grid = ConsistencyGrid { levels: config.num_scales, rho: config.rho, metric, weighting };
+    let (levels, rho) = (config.num_scales, config.rho);
+    let grid = ConsistencyGrid { levels, rho, metric, weighting, ..ConsistencyGrid::default() };
     let levels = grid.sigmas((config.sigma_min, config.sigma_max));
     let index = Vec::<i64>::try_from(case.tensor("n")?)?;
     let at = |offset: usize| -> Result<Vec<f64>> {

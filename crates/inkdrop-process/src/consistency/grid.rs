@@ -1,5 +1,6 @@
 //! Consistency training and distillation over a grid of noise levels (Song et al. 2023).
 
+use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::to_device_async;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,10 @@ impl ConsistencyWeighting {
 pub struct ConsistencyGrid {
     /// Number of levels, N; ≥ 2, 18 or 40 in the paper.
     pub levels: usize,
+    /// Number of segments of a multistep consistency model (Heek et al. 2024), a divisor of N − 1; 1 is a
+    /// consistency model. The model leads to the end of a segment, so that it samples by DDIM in as many
+    /// steps.
+    pub segments: usize,
     /// ρ of the spacing; > 0, 7 in the paper.
     pub rho: f64,
     /// The distance.
@@ -70,17 +75,20 @@ impl Default for ConsistencyGrid {
     /// The settings of CIFAR-10 in the paper, with squared differences.
     fn default() -> Self {
         let (metric, weighting) = (ConsistencyMetric::default(), ConsistencyWeighting::default());
-        Self { levels: 18, rho: 7.0, metric, weighting }
+        Self { levels: 18, segments: 1, rho: 7.0, metric, weighting }
     }
 }
 
 impl ConsistencyGrid {
     /// Validates the numbers.
     pub(super) fn check(&self) -> Result<(), ProcessError> {
-        let Self { levels, rho, .. } = *self;
+        let Self { levels, segments, rho, .. } = *self;
         let refuse = |field, given, expected| Err(ProcessError::Field { field, given, expected });
         if levels < 2 {
             return refuse("levels", levels as f64, "2 or more");
+        }
+        if segments == 0 || !(levels - 1).is_multiple_of(segments) {
+            return refuse("segments", segments as f64, "a divisor of levels − 1");
         }
         if !(rho > 0.0 && rho.is_finite()) {
             return refuse("rho", rho, "a finite number above 0");
@@ -96,6 +104,24 @@ impl ConsistencyGrid {
         let (from, to) = (max.powf(1.0 / self.rho), min.powf(1.0 / self.rho));
         let last = (self.levels - 1) as f64;
         (0..self.levels).map(|n| (from + n as f64 / last * (to - from)).powf(self.rho)).collect()
+    }
+
+    /// The noise levels at which the segments begin, the largest first.
+    fn segment_starts(&self, range: (f64, f64)) -> Vec<f64> {
+        let segment = (self.levels - 1) / self.segments;
+        self.sigmas(range)[..self.levels - 1].iter().step_by(segment).copied().collect()
+    }
+
+    /// The spacing with which a model of several segments is sampled, by DDIM.
+    pub fn spacing(&self, range: (f64, f64)) -> LevelSpacing {
+        LevelSpacing::Sigmas(self.segment_starts(range))
+    }
+
+    /// The end of the segment that begins at a level or above it; 0 of the last, the clean image.
+    ///
+    /// - sigma: t, a level above σ_min
+    pub(super) fn segment_end(&self, sigma: f64, range: (f64, f64)) -> f64 {
+        self.segment_starts(range).into_iter().find(|start| *start < sigma).unwrap_or(0.0)
     }
 
     /// The loss of each image, `[B]`: λ(t)·d(f(x_t; t), f⁻(x_r; r)), where x_r is one step of the
@@ -214,6 +240,6 @@ impl ConsistencyTraining {
     /// The loss over a number of levels.
     pub fn grid(&self, levels: usize) -> ConsistencyGrid {
         let Self { rho, metric, weighting, .. } = *self;
-        ConsistencyGrid { levels, rho, metric, weighting }
+        ConsistencyGrid { levels, segments: 1, rho, metric, weighting }
     }
 }

@@ -18,6 +18,7 @@ const EDM: Preconditioning = Preconditioning::Edm { sigma_data: 0.5 };
 
 const GRID: ConsistencyGrid = ConsistencyGrid {
     levels: 18,
+    segments: 1,
     rho: 7.0,
     metric: ConsistencyMetric::L2,
     weighting: ConsistencyWeighting::Uniform,

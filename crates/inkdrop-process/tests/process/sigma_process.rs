@@ -99,20 +99,20 @@ fn a_learned_variance_is_left_out() {
     assert_eq!(x0, same.x0);
 }
 
-/// The loss by hand: Heun's step of the teacher's x0, and its own step to σ_min at both ends.
+/// The loss by hand: Heun's step of the teacher's x0, and its own step to the end of the segment from both.
 #[test]
 fn before_training_the_loss_compares_the_teacher_with_itself() {
-    for prediction in DENOISERS {
+    for (prediction, segments) in DENOISERS.into_iter().flat_map(|kind| [(kind, 1), (kind, 2)]) {
         let config = teacher_config(prediction);
         let (teacher, student) = (process(&config), process(&student_config(&config)));
-        let grid = ConsistencyGrid { levels: 5, ..ConsistencyGrid::default() };
+        let grid = ConsistencyGrid { levels: 5, segments, ..ConsistencyGrid::default() };
         let loss = LossType::ConsistencyDistillation(grid);
         let objective = ObjectiveConfig { loss, ..ObjectiveConfig::default() };
         let mut objective = student.objective(&objective).unwrap();
         let own = SigmaProcess::try_from(process(&config)).unwrap();
         objective.set_teacher(Teacher::new(Box::new(network()), own)).unwrap();
         // The least noisy of four pairs of levels has the first quarter of the quantiles.
-        let quantiles = [1i64 << 20, 5 << 20, 15 << 20];
+        let quantiles = [1i64 << 20, 10 << 20, 15 << 20];
         let ([x0, noise], t) = (images(), Tensor::from_slice(&quantiles));
         let none = Conditioning::none();
         let terms = objective.terms(&network(), (&x0, &t, &noise), &none, Mode::Train).unwrap();
@@ -120,19 +120,23 @@ fn before_training_the_loss_compares_the_teacher_with_itself() {
         let range = student.config().consistency.unwrap();
         let sigmas = grid.sigmas((range.sigma_min, range.sigma_max));
         for (image, given) in numbers(&terms.loss).into_iter().enumerate() {
-            let place = [3, 2, 0][image];
+            let place = [3, 1, 0][image];
             let (t, r) = (sigmas[place], sigmas[place + 1]);
+            // Two segments meet in the middle of the grid, which is r of the second image.
+            let e = if segments == 2 && place < 2 { sigmas[2] } else { 0.0 };
             let one = |x: &Tensor| x.narrow(0, image as i64, 1);
             let x = one(&x0) + one(&noise) * t;
             let first = predict(&teacher, &x, t).1;
             let second = predict(&teacher, &(&x + &first * (r - t)), r).1;
             let next = &x + (&first + second) * (0.5 * (r - t));
             let end = |x: &Tensor, sigma: f64| {
-                x - predict(&teacher, x, sigma).1 * (sigma - range.sigma_min)
+                let x0 = x - predict(&teacher, x, sigma).1 * (sigma - range.sigma_min);
+                x * (e / sigma) + x0 * (1.0 - e / sigma)
             };
-            let apart = (end(&x, t) - end(&next, r)).square().mean(Kind::Double);
-            let expected = f64::try_from(apart).unwrap();
-            assert!((given / expected - 1.0).abs() < 1e-6, "{prediction:?}: {given} {expected}");
+            let apart = (end(&x, t) - end(&next, r)) / (1.0 - e / t);
+            let expected = f64::try_from(apart.square().mean(Kind::Double)).unwrap();
+            let words = format!("{prediction:?}, {segments}: {given} {expected}");
+            assert!((given / expected - 1.0).abs() < 1e-6, "{words}");
         }
     }
 }

@@ -464,18 +464,22 @@ fn build(
     Ok(Built { trainer: builder.build(config.train.clone())?, metadata, data: images })
 }
 
-/// How the model is sampled unless told otherwise: a progressively distilled one by DDIM over the noise levels
-/// of its training.
+/// How the model is sampled unless told otherwise: a progressively distilled one and one of several segments by
+/// DDIM over the noise levels of its training.
 fn sampling(config: &RunConfig) -> SamplingDefaults {
-    match (&config.process, config.train.loss) {
+    let spacing = match (&config.process, config.train.loss) {
         (DiffusionConfig::Continuous(process), LossType::ProgressiveDistillation(progressive)) => {
-            let spacing = progressive.spacing(process.sigma_range());
-            SamplingDefaults {
-                sampler: Some(Sampler::DDIM.to_string()),
-                spacing: Some(spacing.to_string()),
-            }
+            progressive.spacing(process.sigma_range())
         }
-        _ => SamplingDefaults::default(),
+        (process, LossType::ConsistencyDistillation(grid)) if grid.segments > 1 => {
+            let Some(range) = process.consistency() else { return SamplingDefaults::default() };
+            grid.spacing((range.sigma_min, range.sigma_max))
+        }
+        _ => return SamplingDefaults::default(),
+    };
+    SamplingDefaults {
+        sampler: Some(Sampler::DDIM.to_string()),
+        spacing: Some(spacing.to_string()),
     }
 }
 

@@ -342,6 +342,31 @@ fn progressive_distillation_halves_the_steps() {
     );
 }
 
+/// A model of two segments is sampled by DDIM from the start of each.
+#[test]
+fn distillation_in_segments_is_sampled_by_ddim() {
+    let place = Place::new();
+    let levels = "train.loss={consistency-distillation={levels=5,segments=2}}";
+    let command = ["distill", "sprites", "--method", "cd", "--set", levels, "--steps", "1"];
+    let more = ["--set", "train.batch=4", "--out", "two"];
+    place.run(&[&command[..], &more[..]].concat()).succeeds();
+    let sample = |more: &[&str]| {
+        let command = ["sample", "two/final.safetensors", "-n", "2", "--out", "x.npz"];
+        place.run(&[&command[..], more].concat()).succeeds();
+        fs::read(place.path("x.npz")).expect("the samples")
+    };
+    let own = sample(&[]);
+    let stored = place.run(&["inspect", "two/final.safetensors"]).succeeds().stdout;
+    let spacing = stored.split_whitespace().find(|word| word.starts_with("sigmas:"));
+    let spacing = spacing.unwrap_or_else(|| panic!("no noise levels in {stored}"));
+    assert_eq!(spacing.split(',').count(), 2, "{spacing}");
+    assert_eq!(own, sample(&["--sampler", "ddim", "--spacing", spacing]));
+    assert_ne!(own, sample(&["--sampler", "consistency", "--spacing", spacing]));
+    let three = "train.loss={consistency-distillation={levels=5,segments=3}}";
+    let command = ["distill", "sprites", "--method", "cd", "--set", three, "--out", "three"];
+    place.refuses(&command, &["segments 3", "a divisor of levels − 1"]);
+}
+
 /// A rectified flow gets an embedding of the time interval, which starts at zero.
 #[test]
 fn a_mean_flow_is_made_from_a_rectified_flow() {
