@@ -14,7 +14,7 @@ mod sampler;
 mod tf32;
 
 pub use condition::ConditionArgs;
-pub use edit::{EditArgs, Input, InputArgs, image_files, picture_files, read_picture};
+pub use edit::{EditArgs, Input, InputArgs, image_files, read_picture};
 pub use guidance::GuidanceArgs;
 pub use image_condition::ImageConditionArgs;
 pub use images::{Found, ImageSet};

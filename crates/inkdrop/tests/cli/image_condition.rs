@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use inkdrop_data::picture::{Picture, write_png};
-use inkdrop_data::read;
+use inkdrop_data::picture::{Picture, write_image, write_png};
+use inkdrop_data::{Images, read};
+use ndarray::Array4;
 
 use super::edit::pixels;
 use super::launch::{difference, launch};
@@ -263,6 +264,13 @@ fn an_upscaler_with_dropped_and_noisy_conditions_resumes_and_is_guided() {
     );
     assert_ne!(plain, sampled(model, "b.png", &[]));
     assert_ne!(plain, sampled(model, "a.png", &["--condition-guidance", "5"]));
+    // 20/255 in 16 bits, and a value that 8 bits round to it.
+    for (name, value) in [("even.png", 20 * 257), ("fine.png", 20 * 257 + 100)] {
+        let image = Images::of_wide(Array4::from_elem((1, 4, 4, 3), value)).expect("an image");
+        write_image(place.path(name), &image, 0).expect("a file");
+    }
+    assert_eq!(plain, sampled(model, "even.png", &[]));
+    assert_ne!(plain, sampled(model, "fine.png", &[]));
     // Scale 0 is the prediction without a condition.
     let none = ["--condition-guidance", "0"];
     assert_eq!(sampled(model, "a.png", &none), sampled(model, "b.png", &none));

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use inkdrop::data::Images;
 use inkdrop::data::picture::Picture;
 use inkdrop::data::read::{self, PictureOptions};
+use inkdrop::data::{Depth, Images};
 use serde::Serialize;
 
 use super::{ConditionArgs, GuidanceArgs, OutputArgs};
@@ -50,15 +50,15 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads the images of files, with the channels of the model, in 16 bits if the model or any of them has these.
+    /// Reads the images of files, in 16 bits if any of them or `depth` has these.
     ///
+    /// - channels: of every image
     /// - prepare: checks or changes one image of a file
     pub fn read(
         paths: Vec<PathBuf>,
-        metadata: &ModelMetadata,
+        (channels, depth): (usize, Depth),
         mut prepare: impl FnMut(&Path, Images) -> Result<Images>,
     ) -> Result<Self> {
-        let channels = metadata.model.image_shape()[0] as usize;
         let (mut all, mut names) = (Vec::new(), Vec::new());
         for path in &paths {
             let decoded = read::decode_images(path, channels, &PictureOptions::default())?;
@@ -78,7 +78,7 @@ impl Input {
                 "image {other} is {w} x {h} pixels, the first one {width} x {height}; expected one size for all"
             );
         }
-        let depth = all.iter().map(Images::depth).fold(metadata.depth, Ord::max);
+        let depth = all.iter().map(Images::depth).fold(depth, Ord::max);
         let all: Vec<Images> = all.into_iter().map(|image| image.with_depth(depth)).collect();
         Ok(Self { images: Images::concat(&all.iter().collect::<Vec<_>>())?, names, paths })
     }
@@ -99,13 +99,6 @@ pub fn image_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found.files)
 }
 
-/// Picture files, and those of directories; prints what is left out of these.
-pub fn picture_files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let found = read::find(named)?;
-    found.notes.iter().for_each(|note| eprintln!("{note}"));
-    Ok(found.files)
-}
-
 /// Reads a picture; prints what is amiss with its file.
 pub fn read_picture(path: &Path) -> Result<Picture> {
     let decoded = read::decode_picture(path, &PictureOptions::default())?;
@@ -116,8 +109,9 @@ pub fn read_picture(path: &Path) -> Result<Picture> {
 impl InputArgs {
     /// Reads images with the size of the network.
     pub fn read(&self, metadata: &ModelMetadata) -> Result<Input> {
-        let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
-        Input::read(image_files(&self.images)?, metadata, |path, image| {
+        let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
+        let files = image_files(&self.images)?;
+        Input::read(files, (channels, metadata.depth), |path, image| {
             if self.fit {
                 return Ok(read::fit_images(&image, width, height)?);
             }

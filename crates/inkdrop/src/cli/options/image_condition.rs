@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use inkdrop::Pipeline;
-use inkdrop::data::{Images, npz, read};
+use inkdrop::data::{Depth, Images, npz};
 use inkdrop::model::sha256;
 use inkdrop::process::ImageCondition;
 use serde_json::{Value, json};
 
-use super::{picture_files, read_picture};
+use super::{Input, image_files};
 
 #[derive(Debug, clap::Args)]
 pub struct ImageConditionArgs {
-    /// Image that the model is conditioned on: a picture, a directory of pictures, or an .npz file of uint8 images
-    /// [N, H, W, C]. Image i is made from the i-th, from the first again when there are more
+    /// Image that the model is conditioned on: a picture, an .npy or .npz file of images [N, H, W, C], or a directory
+    /// of pictures and .npy files; 8 or 16 bits. Image i is made from the i-th, from the first again when there are more
     #[arg(long = "condition", value_name = "IMAGE|DIR|NPZ")]
     images: Option<PathBuf>,
 }
@@ -39,14 +39,13 @@ impl ImageConditionArgs {
 
 /// What the samples depend on, for a manifest.
 pub fn identity(images: &Images) -> Value {
-    json!(sha256(&[images.bytes()]))
+    json!(sha256(&[&images.raw_bytes()]))
 }
 
 fn load(path: &Path, channels: usize) -> Result<Images> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz")) {
         return Ok(npz::load(path)?.images);
     }
-    let files = picture_files(&[path.to_path_buf()])?;
-    let pictures = files.iter().map(|file| read_picture(file)).collect::<Result<Vec<_>>>()?;
-    Ok(read::images(&pictures, channels)?)
+    let files = image_files(&[path.to_path_buf()])?;
+    Ok(Input::read(files, (channels, Depth::Eight), |_, image| Ok(image))?.images)
 }

@@ -104,7 +104,7 @@ fn read_images(
     mask: &MaskOptions,
     metadata: &ModelMetadata,
 ) -> Result<(Input, Vec<Mask>)> {
-    let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
     let (size, region) = ((width, height), mask.mask((width, height))?);
     let Some(at) = mask.at() else {
         ensure!(
@@ -116,7 +116,8 @@ fn read_images(
         return Ok((given, masks));
     };
     let mut masks = Vec::new();
-    let given = Input::read(image_files(&input.images)?, metadata, |path, image| {
+    let files = image_files(&input.images)?;
+    let given = Input::read(files, (channels, metadata.depth), |path, image| {
         let (canvas, mut mask) = canvas::place(&image, size, at)?;
         let name = path.display();
         ensure!(

@@ -63,8 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 
 /// Reads images whose size divides that of the network.
 fn read_small(named: &[PathBuf], metadata: &ModelMetadata) -> Result<Input> {
-    let [_, height, width] = metadata.model.image_shape().map(|side| side as usize);
-    let input = Input::read(image_files(named)?, metadata, |path, image| {
+    let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
+    let input = Input::read(image_files(named)?, (channels, metadata.depth), |path, image| {
         let (w, h) = (image.width(), image.height());
         let factor = width / w;
         ensure!(
