@@ -238,7 +238,9 @@ impl Images {
                     luma([0, 1, 2].map(|c| self.pixels[[n, y, x, c]].into())) as u8
                 })),
             },
-            _ => Err(DataError::Images(format!("{found} channels, expected {channels}"))),
+            _ => Err(DataError::Images(format!(
+                "{found} channels, expected {channels}: gray becomes RGB and RGB gray, other numbers stay"
+            ))),
         }
     }
 

@@ -281,7 +281,7 @@ impl ConsistencyObjective {
 
 /// Where the segments of a batch end (Heek et al. 2024, "Multistep Consistency Models").
 struct SegmentEnds {
-    /// Noise level e of the end, one for each image.
+    /// Noise level e of the end, one for each image; 0, the clean image, in the last segment.
     sigmas: Vec<f64>,
     /// 1/(1 − e/t): the loss is that of x̂, as the paper's is.
     scales: Vec<f64>,
@@ -290,7 +290,9 @@ struct SegmentEnds {
 impl SegmentEnds {
     /// - levels: t, one for each image
     fn new(grid: &ConsistencyGrid, levels: &[f64], range: (f64, f64)) -> Self {
-        let sigmas: Vec<_> = levels.iter().map(|&t| grid.segment_end(t, range)).collect();
+        let starts = grid.segment_starts(range);
+        let end = |t: &f64| starts.iter().copied().find(|start| start < t).unwrap_or(0.0);
+        let sigmas: Vec<f64> = levels.iter().map(end).collect();
         let scales = sigmas.iter().zip(levels).map(|(end, t)| 1.0 / (1.0 - end / t)).collect();
         Self { sigmas, scales }
     }

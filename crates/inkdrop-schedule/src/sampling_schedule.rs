@@ -1,5 +1,6 @@
 //! Sampling schedules: the noise levels that a sampler visits, from pure noise to the image.
 
+use crate::error::MAX_STEPS;
 use crate::timestep_spacing::check_timestep_map;
 use crate::{NoiseLevel, Schedule, ScheduleError};
 
@@ -77,7 +78,7 @@ impl SamplingSchedule {
     /// No steps, or a step whose noise increases.
     pub fn from_steps(steps: Vec<SolverStep>) -> Result<Self, ScheduleError> {
         if steps.is_empty() {
-            return Err(ScheduleError::StepCount { requested: 0, available: 0 });
+            return Err(ScheduleError::StepCount { requested: 0, available: MAX_STEPS });
         }
         let invalid = |step: &SolverStep| {
             let noise_falls = step.to.alpha_cumprod >= step.from.alpha_cumprod;

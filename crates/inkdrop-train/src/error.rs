@@ -64,7 +64,7 @@ pub enum TrainError {
     #[error("{0}")]
     Processes(#[source] ProcessesError),
     /// The run directory is not empty.
-    #[error("{} already holds a run; continue it with --resume, or choose another directory", .0.display())]
+    #[error("{run} already holds a run; `inkdrop train --resume --out {run}` continues it, or choose another directory", run = .0.display())]
     Occupied(PathBuf),
     /// Another process uses the run directory.
     #[error("{} is in use by another process; wait for it, or choose another directory", .0.display())]

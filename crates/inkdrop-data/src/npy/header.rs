@@ -79,7 +79,8 @@ impl Head {
             return Err(self.unlike("images [N, H, W, C] of 4 dimensions"));
         };
         if self.kind().letter != 'u' || !matches!(self.kind().size, 1 | 2) {
-            let expected = "images of type uint8 or uint16; convert with `.astype('uint8')`";
+            let expected = "images of type uint8 or uint16; convert with `.astype('uint8')`, or with \
+                            `(255 * x).round().astype('uint8')` from 0 to 1";
             return Err(self.unlike(expected));
         }
         if !plausible_channels(h, c) {

@@ -9,6 +9,9 @@ use super::{ConsistencyBatch, Denoise, numbers};
 use crate::ProcessError;
 use crate::tables::mean_flat;
 
+/// The largest number of noise levels.
+pub(super) const MOST_LEVELS: usize = 65_536;
+
 /// The distance of two images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,7 +60,7 @@ impl ConsistencyWeighting {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsistencyGrid {
-    /// Number of levels, N; ≥ 2, 18 or 40 in the paper.
+    /// Number of levels, N; 2 to 65536, 18 or 40 in the paper.
     pub levels: usize,
     /// Number of segments of a multistep consistency model (Heek et al. 2024), a divisor of N − 1; 1 is a
     /// consistency model. The model leads to the end of a segment, so that it samples by DDIM in as many
@@ -84,8 +87,8 @@ impl ConsistencyGrid {
     pub(super) fn check(&self) -> Result<(), ProcessError> {
         let Self { levels, segments, rho, .. } = *self;
         let refuse = |field, given, expected| Err(ProcessError::Field { field, given, expected });
-        if levels < 2 {
-            return refuse("levels", levels as f64, "2 or more");
+        if !(2..=MOST_LEVELS).contains(&levels) {
+            return refuse("levels", levels as f64, "2 to 65536");
         }
         if segments == 0 || !(levels - 1).is_multiple_of(segments) {
             return refuse("segments", segments as f64, "a divisor of levels − 1");
@@ -102,26 +105,27 @@ impl ConsistencyGrid {
     /// - range: σ_min and σ_max
     pub fn sigmas(&self, (min, max): (f64, f64)) -> Vec<f64> {
         let (from, to) = (max.powf(1.0 / self.rho), min.powf(1.0 / self.rho));
-        let last = (self.levels - 1) as f64;
-        (0..self.levels).map(|n| (from + n as f64 / last * (to - from)).powf(self.rho)).collect()
+        let last = self.levels - 1;
+        let level = |n: usize| (from + n as f64 / last as f64 * (to - from)).powf(self.rho);
+        // The ends are exact.
+        std::iter::once(max).chain((1..last).map(level)).chain([min]).collect()
     }
 
     /// The noise levels at which the segments begin, the largest first.
-    fn segment_starts(&self, range: (f64, f64)) -> Vec<f64> {
+    pub(super) fn segment_starts(&self, range: (f64, f64)) -> Vec<f64> {
         let segment = (self.levels - 1) / self.segments;
         self.sigmas(range)[..self.levels - 1].iter().step_by(segment).copied().collect()
     }
 
     /// The spacing with which a model of several segments is sampled, by DDIM.
-    pub fn spacing(&self, range: (f64, f64)) -> LevelSpacing {
-        LevelSpacing::Sigmas(self.segment_starts(range))
-    }
-
-    /// The end of the segment that begins at a level or above it; 0 of the last, the clean image.
     ///
-    /// - sigma: t, a level above σ_min
-    pub(super) fn segment_end(&self, sigma: f64, range: (f64, f64)) -> f64 {
-        self.segment_starts(range).into_iter().find(|start| *start < sigma).unwrap_or(0.0)
+    /// - range: σ_min and σ_max
+    ///
+    /// # Errors
+    /// A number of the grid is out of range.
+    pub fn spacing(&self, range: (f64, f64)) -> Result<LevelSpacing, ProcessError> {
+        self.check()?;
+        Ok(LevelSpacing::Sigmas(self.segment_starts(range)))
     }
 
     /// The loss of each image, `[B]`: λ(t)·d(f(x_t; t), f⁻(x_r; r)), where x_r is one step of the
@@ -183,7 +187,7 @@ fn heun(
 pub struct ConsistencyTraining {
     /// s₀, the number of levels at the start; ≥ 2, 2 in the paper.
     pub first_levels: usize,
-    /// s₁, the number of levels at the end; ≥ s₀, 150 or 200 in the paper.
+    /// s₁, the number of levels at the end; s₀ to 65536, 150 or 200 in the paper.
     pub last_levels: usize,
     /// ρ of the spacing; > 0, 7 in the paper.
     pub rho: f64,
@@ -214,8 +218,8 @@ impl ConsistencyTraining {
         if first < 2 {
             return refuse("first_levels", first as f64, "2 or more");
         }
-        if last < first {
-            return refuse("last_levels", last as f64, "first_levels or more");
+        if !(first..=MOST_LEVELS).contains(&last) {
+            return refuse("last_levels", last as f64, "first_levels to 65536");
         }
         self.grid(2).check()
     }

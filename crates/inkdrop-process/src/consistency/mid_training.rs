@@ -4,6 +4,7 @@
 use inkdrop_torch::tch::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::grid::MOST_LEVELS;
 use super::{Denoise, neighbours};
 use crate::ProcessError;
 
@@ -37,7 +38,7 @@ pub enum TrajectoryPoints {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConsistencyMidTraining {
-    /// Steps of the teacher's solver, one network call each; ≥ 1, 16 in the paper.
+    /// Steps of the teacher's solver, one network call each; 1 to 65535, 16 in the paper.
     pub steps: usize,
     /// The distance.
     pub metric: TrajectoryMetric,
@@ -56,8 +57,8 @@ impl Default for ConsistencyMidTraining {
 impl ConsistencyMidTraining {
     /// Validates the numbers.
     pub(super) fn check(&self) -> Result<(), ProcessError> {
-        if self.steps == 0 {
-            let (given, expected) = (0.0, "1 or more");
+        if !(1..MOST_LEVELS).contains(&self.steps) {
+            let (given, expected) = (self.steps as f64, "1 to 65535");
             return Err(ProcessError::Field { field: "steps", given, expected });
         }
         Ok(())

@@ -5,6 +5,7 @@ use inkdrop_schedule::{LevelSpacing, NoiseLevel};
 use inkdrop_torch::tch::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::grid::MOST_LEVELS;
 use super::numbers;
 use crate::ProcessError;
 
@@ -44,8 +45,8 @@ impl ProgressiveDistillation {
     pub(super) fn check(&self) -> Result<(), ProcessError> {
         let Self { steps, rho } = *self;
         let refuse = |field, given, expected| Err(ProcessError::Field { field, given, expected });
-        if steps == 0 {
-            return refuse("steps", 0.0, "1 or more");
+        if !(1..MOST_LEVELS).contains(&steps) {
+            return refuse("steps", steps as f64, "1 to 65535");
         }
         if !(rho > 0.0 && rho.is_finite()) {
             return refuse("rho", rho, "a finite number above 0");
@@ -66,13 +67,17 @@ impl ProgressiveDistillation {
     /// The spacing with which the student is sampled, by DDIM.
     ///
     /// - range: σ_min and σ_max, which may be infinite
-    pub fn spacing(&self, range: (f64, f64)) -> LevelSpacing {
+    ///
+    /// # Errors
+    /// A number is out of range.
+    pub fn spacing(&self, range: (f64, f64)) -> Result<LevelSpacing, ProcessError> {
+        self.check()?;
         if range.1.is_infinite() {
-            return LevelSpacing::Flow { steps: self.steps, shift: 1.0 };
+            return Ok(LevelSpacing::Flow { steps: self.steps, shift: 1.0 });
         }
         let mut sigmas = self.sigmas(range);
         sigmas.truncate(self.steps);
-        LevelSpacing::Sigmas(sigmas)
+        Ok(LevelSpacing::Sigmas(sigmas))
     }
 
     /// The loss of each image, `[B]`: the squared error of the student's x0 at noise level t against the x0

@@ -440,6 +440,12 @@ fn consistency_losses_that_cannot_be_say_why() {
     let tuning = |tuning| LossType::ConsistencyTuning(tuning);
     let training = |training| LossType::ConsistencyTraining(training);
     let progressive = |progressive| LossType::ProgressiveDistillation(progressive);
+    let distillation = |levels, segments| {
+        LossType::ConsistencyDistillation(ConsistencyGrid { levels, segments, ..GRID })
+    };
+    let middle = |steps| {
+        LossType::ConsistencyMidTraining(ConsistencyMidTraining { steps, ..Default::default() })
+    };
     let (usual, grid) = (ConsistencyTuning::default(), ConsistencyTraining::default());
     let of = |loss| ObjectiveConfig { loss, ..ObjectiveConfig::default() };
     let wrong = [
@@ -452,7 +458,16 @@ fn consistency_losses_that_cannot_be_say_why() {
         (of(training(ConsistencyTraining { first_levels: 1, ..grid })), "first_levels 1"),
         (of(training(ConsistencyTraining { last_levels: 1, ..grid })), "last_levels 1"),
         (of(training(ConsistencyTraining { rho: 0.0, ..grid })), "rho 0"),
+        (of(training(ConsistencyTraining { last_levels: 1 << 17, ..grid })), "last_levels 131072"),
         (of(progressive(ProgressiveDistillation { steps: 0, rho: 7.0 })), "steps 0"),
+        (of(progressive(ProgressiveDistillation { steps: 1 << 40, rho: 7.0 })), "1 to 65535"),
+        (of(middle(0)), "steps 0"),
+        (of(middle(usize::MAX)), "1 to 65535"),
+        (of(distillation(1, 1)), "levels 1: expected 2 to 65536"),
+        (of(distillation(usize::MAX, 1)), "expected 2 to 65536"),
+        (of(distillation(17, 0)), "segments 0: expected a divisor of levels − 1"),
+        (of(distillation(17, 3)), "segments 3"),
+        (of(distillation(17, 17)), "segments 17"),
         (of(progressive(ProgressiveDistillation { steps: 4, rho: f64::NAN })), "rho NaN"),
         (
             ObjectiveConfig { weighting: Weighting::MinSnr { gamma: 5.0 }, ..of(tuning(usual)) },

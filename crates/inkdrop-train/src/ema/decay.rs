@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
+/// Letters of a file name at most.
+const LONGEST: usize = 150;
+
 /// The decay of an exponential moving average, as configs write it:
 ///
 /// | text | decay after step n (from 1) |
@@ -167,6 +170,9 @@ impl EmaDecay {
             let expected = "at least one decay; \"0\" keeps the weights as they are";
             return refuse("[]".to_string(), expected);
         }
+        if let Some(long) = decays.iter().find(|decay| decay.file_name().len() > LONGEST) {
+            return refuse(long.to_string(), "numbers of fewer digits: files are named after it");
+        }
         match decays.iter().enumerate().find(|(i, decay)| decays[..*i].contains(decay)) {
             Some((_, twice)) => refuse(twice.to_string(), "each decay once"),
             None => Ok(()),
@@ -250,6 +256,10 @@ impl FromStr for EmaDecay {
 }
 
 fn parse(text: &str) -> Option<EmaDecay> {
+    let names: Vec<&str> = text.split(':').filter_map(|field| field.split('=').next()).collect();
+    if (1..names.len()).any(|i| names[..i].contains(&names[i])) {
+        return None; // a field twice
+    }
     if let Some(width) = text.strip_prefix("power=") {
         let width: f64 = width.parse().ok()?;
         return (0.0 < width && width < EmaDecay::WIDEST).then_some(EmaDecay::Power { width });

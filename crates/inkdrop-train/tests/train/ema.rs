@@ -116,6 +116,10 @@ fn decays_are_text_and_back() {
         "halflife-kimg=0",
         "halflife-kimg=1:rampup-ratio=0",
         "halflife-kimg=1:warm-up",
+        "halflife-kimg=1:rampup-ratio=0.1:rampup-ratio=0.2",
+        "0.9:start=1:start=2",
+        "0.9:warm-up:warm-up",
+        "0.9:ema-pytorch:power=1:power=2",
     ] {
         let error = wrong.parse::<EmaDecay>().unwrap_err().to_string();
         assert!(error.contains("train.ema") && error.contains("warm-up"), "{wrong}: {error}");
@@ -127,7 +131,8 @@ fn decays_are_text_and_back() {
 fn no_decay_and_the_same_decay_twice_are_refused() {
     let live = build();
     let master = MasterWeights::new(live.params()).unwrap();
-    for rules in [vec![], vec![EmaDecay::constant(0.9), EmaDecay::constant(0.9)]] {
+    let long = EmaDecay::HalfLife { kimg: 1e-300, rampup: None };
+    for rules in [vec![], vec![EmaDecay::constant(0.9), EmaDecay::constant(0.9)], vec![long]] {
         let error = EmaSet::new(build(), &master, &rules).err().unwrap();
         assert!(matches!(error, TrainError::Field { field: "train.ema", .. }));
     }

@@ -311,8 +311,9 @@ impl Settings {
 
     /// The spacing of the model, which belongs to its sampler and has its number of steps.
     fn default_spacing(&self) -> Option<&str> {
-        let own = self.sampler.is_some() || self.steps.is_some();
-        self.defaults.spacing.as_deref().filter(|_| !own)
+        let own = self.defaults.sampler().ok().flatten();
+        let another = self.sampler.is_some() && self.sampler != own;
+        self.defaults.spacing.as_deref().filter(|_| !another && self.steps.is_none())
     }
 
     /// The sampler with its settings.

@@ -212,9 +212,13 @@ impl TrainingSession {
 /// A note if an average still holds more than 1 % of the initial weights.
 fn young(decay: EmaDecay, (steps, batch): (usize, usize), raw: &Path) -> Option<String> {
     let share = 100.0 * decay.initial_share(steps, batch);
+    let shorter = match decay {
+        EmaDecay::Constant { warmup: false, .. } => format!("a smaller decay or {decay}:warm-up"),
+        _ => "a shorter average".to_string(),
+    };
     (share > 1.0).then(|| {
         format!(
-            "note: after {steps} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose a smaller decay or {decay}:warm-up",
+            "note: after {steps} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose {shorter}",
             raw.display()
         )
     })
@@ -431,7 +435,7 @@ fn build(
         process: config.process.clone(),
         contexts,
         classes,
-        sampling: sampling(config),
+        sampling: sampling(config).context("train.loss")?,
         condition: config.condition,
         depth: data.images.depth(),
     };
@@ -456,7 +460,8 @@ fn build(
     }
     if let Some(path) = &config.train.teacher {
         let guidance = config.train.teacher_guidance;
-        builder = builder.teacher(teacher(path, guidance, device).context("train.teacher")?);
+        let teacher = teacher(path, guidance, &config.model, device).context("train.teacher")?;
+        builder = builder.teacher(teacher);
     }
     if let Some(world) = world {
         builder = builder.data_parallel(Box::new(DistributedDataParallel::new(world)));
@@ -466,28 +471,61 @@ fn build(
 
 /// How the model is sampled unless told otherwise: a progressively distilled one and one of several segments by
 /// DDIM over the noise levels of its training.
-fn sampling(config: &RunConfig) -> SamplingDefaults {
+fn sampling(config: &RunConfig) -> Result<SamplingDefaults> {
     let spacing = match (&config.process, config.train.loss) {
         (DiffusionConfig::Continuous(process), LossType::ProgressiveDistillation(progressive)) => {
-            progressive.spacing(process.sigma_range())
+            progressive.spacing(process.sigma_range())?
         }
         (process, LossType::ConsistencyDistillation(grid)) if grid.segments > 1 => {
-            let Some(range) = process.consistency() else { return SamplingDefaults::default() };
-            grid.spacing((range.sigma_min, range.sigma_max))
+            let Some(range) = process.consistency() else { return Ok(SamplingDefaults::default()) };
+            grid.spacing((range.sigma_min, range.sigma_max))?
         }
-        _ => return SamplingDefaults::default(),
+        _ => return Ok(SamplingDefaults::default()),
     };
-    SamplingDefaults {
+    Ok(SamplingDefaults {
         sampler: Some(Sampler::DDIM.to_string()),
         spacing: Some(spacing.to_string()),
+    })
+}
+
+/// The conditions of a network, for messages.
+fn labels(model: &ModelConfig) -> String {
+    match (model.contexts(), model.classes()) {
+        (0, None) => "no conditions".to_string(),
+        (contexts, None) => format!("{contexts} contexts"),
+        (_, Some(classes)) => format!("{classes} classes"),
     }
 }
 
 /// Opens the teacher of a distillation.
 ///
 /// - guidance: scale of classifier-free guidance
-fn teacher(path: &Path, guidance: Option<f64>, device: Device) -> Result<Teacher> {
+/// - student: has the teacher's images and conditions
+fn teacher(
+    path: &Path,
+    guidance: Option<f64>,
+    student: &ModelConfig,
+    device: Device,
+) -> Result<Teacher> {
     let model = Model::open(path, &ModelOverrides::default())?;
+    ensure!(
+        model.metadata.process.consistency().is_none(),
+        "{} is a consistency model, expected a diffusion model",
+        model.name
+    );
+    let teacher = &model.metadata.model;
+    let (given, expected) = (teacher.image_shape(), student.image_shape());
+    ensure!(
+        given == expected,
+        "{} has images of shape {given:?} (channels, height, width), the student {expected:?}",
+        model.name
+    );
+    let (given, expected) = (labels(teacher), labels(student));
+    ensure!(
+        given == expected,
+        "{} has {given}, the student {expected}: expected the same",
+        model.name
+    );
     let process = match &model.metadata.process {
         DiffusionConfig::Continuous(config) => ContinuousProcess::new(config, device)?.into(),
         DiffusionConfig::Timesteps(config) => SigmaProcess::try_from(Process::new(config, device)?)

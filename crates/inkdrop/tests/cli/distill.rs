@@ -342,6 +342,22 @@ fn progressive_distillation_halves_the_steps() {
     );
 }
 
+/// Refused before the run begins.
+#[test]
+fn a_teacher_is_a_diffusion_model_of_the_same_images_and_conditions() {
+    let place = Place::new();
+    train(&place, "sprites-classes", "classes", &["--steps", "1"]);
+    for (teacher, words) in [
+        ("sprites-fast", ["sprites-fast is a consistency model", "expected a diffusion model"]),
+        ("fashion", ["has images of shape [1, 28, 28]", "the student [3, 16, 16]"]),
+        ("classes/final.safetensors", ["has 6 classes", "the student 5 contexts"]),
+    ] {
+        let set = format!("train.teacher={teacher}");
+        let command = ["distill", "sprites", "--method", "cd", "--set", &set, "--out", "no"];
+        place.refuses(&command, &["train.teacher", words[0], words[1]]);
+    }
+}
+
 /// A model of two segments is sampled by DDIM from the start of each.
 #[test]
 fn distillation_in_segments_is_sampled_by_ddim() {
@@ -361,10 +377,19 @@ fn distillation_in_segments_is_sampled_by_ddim() {
     let spacing = spacing.unwrap_or_else(|| panic!("no noise levels in {stored}"));
     assert_eq!(spacing.split(',').count(), 2, "{spacing}");
     assert_eq!(own, sample(&["--sampler", "ddim", "--spacing", spacing]));
+    assert_eq!(own, sample(&["--sampler", "ddim"]), "its own sampler has its own noise levels");
     assert_ne!(own, sample(&["--sampler", "consistency", "--spacing", spacing]));
-    let three = "train.loss={consistency-distillation={levels=5,segments=3}}";
-    let command = ["distill", "sprites", "--method", "cd", "--set", three, "--out", "three"];
-    place.refuses(&command, &["segments 3", "a divisor of levels − 1"]);
+    let zero = ["sample", "two/final.safetensors", "--steps", "0", "--out", "no.npz"];
+    place.refuses(&zero, &["0 sampling steps: expected 1 to"]);
+    place.run(&["report", "two"]).succeeds();
+    let page = fs::read_to_string(place.path("two/report.html")).expect("the page");
+    assert!(page.contains("2 steps of ddim from noise"));
+    for segments in ["0", "3", "5"] {
+        let set =
+            format!("train.loss={{consistency-distillation={{levels=5,segments={segments}}}}}");
+        let command = ["distill", "sprites", "--method", "cd", "--set", &set, "--out", "no"];
+        place.refuses(&command, &[&format!("segments {segments}"), "a divisor of levels − 1"]);
+    }
 }
 
 /// A rectified flow gets an embedding of the time interval, which starts at zero.

@@ -16,16 +16,26 @@ use crate::output::animation::Of;
 const COLUMNS: usize = 5;
 const ROWS: usize = 6;
 
-/// Denoises some images with the model of a finished run, by DDIM.
+/// Denoises some images with the model of a finished run, by its sampler.
 ///
-/// - steps: DDIM steps; at most the number of timesteps, if the process has them
+/// - steps: of DDIM, at most the number of timesteps if the process has them; models of few steps have
+///   their own number
 pub fn denoising(run: &Path, steps: usize, device: DeviceChoice) -> Result<Animation> {
     let pipeline = Pipeline::builder(run.join("final.safetensors")).device(device).build()?;
     let timesteps = pipeline.process().timesteps();
     let steps = timesteps.map_or(steps, |process| steps.min(process.timestep_map().len()));
     let (names, conditions) = conditions(pipeline.metadata())?;
     let count = conditions.len();
-    let pipeline = pipeline.conditions(conditions).steps(steps).batch(count);
+    let pipeline = pipeline.conditions(conditions).batch(count);
+    let ModelMetadata { sampling, process, .. } = pipeline.metadata();
+    let few = sampling.spacing.is_some() || process.consistency().is_some();
+    let pipeline = if few { pipeline } else { pipeline.steps(steps) };
+    let plan = pipeline.sampler_plan()?;
+    let caption = format!(
+        "{} steps of {} from noise, seed 0, by final.safetensors",
+        plan.schedule.len(),
+        plan.sampler
+    );
     let file = std::env::temp_dir().join(format!("inkdrop-report-{}.apng", std::process::id()));
     let mut animation = output::animation::Animation::new(file.clone(), Of::X, names);
     for state in pipeline.trajectory(count)? {
@@ -35,7 +45,6 @@ pub fn denoising(run: &Path, steps: usize, device: DeviceChoice) -> Result<Anima
     animation.write()?;
     let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()));
     fs::remove_file(&file).ok();
-    let caption = format!("{steps} steps of DDIM from noise, seed 0, by final.safetensors");
     Ok(Animation { bytes: bytes?, media: "image/apng", caption })
 }
 
