@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let device = arguments.device.resolve()?;
     let mut extras = Extras { environment: environment::of(device), ..Extras::default() };
     if run.finished && !arguments.no_animation {
-        eprintln!("denoising in {} steps …", arguments.model_steps);
+        eprintln!("denoising …");
         match animate::denoising(&arguments.run, arguments.model_steps, arguments.device) {
             Ok(animation) => extras.animation = Some(animation),
             // The page is useful without it.
