@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Output: x.html [default: report.html in the run directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// DDIM steps of the animation
+    /// DDIM steps of the animation; models of few steps have their own number
     #[arg(long, value_name = "N", default_value_t = 50)]
     model_steps: usize,
     /// Omit the animation, which needs one network call per step
