@@ -174,7 +174,8 @@ fn one_torch_generator_starts_again() {
     assert!(read("x.npz") == read("whole.npz"));
 }
 
-/// When a run listens for signals is not seen from outside; before, they end it at once.
+/// When a run listens for signals is not seen from outside; before, they end it at once, or are ignored if it is a
+/// shell's background job.
 #[test]
 fn an_interrupted_picture_is_not_written() {
     let args = ["sample", "sprites", "-n", "64", "--sampler", "ddpm", "--out", "x.png"];
@@ -183,7 +184,7 @@ fn an_interrupted_picture_is_not_written() {
         let child = start(&place, &args);
         sleep(Duration::from_millis(wait));
         let outcome = signal(child, "-INT");
-        assert!(!place.path("x.png").exists());
+        assert!(outcome.code == Some(0) || !place.path("x.png").exists());
         if outcome.code == Some(130) {
             assert!(outcome.stderr.contains("x.png was not written"), "{}", outcome.stderr);
             return;
