@@ -15,6 +15,7 @@ pub use progressive::{DenoiseScaled, ProgressiveDistillation};
 pub use teacher::{Teacher, TeacherGuidance};
 pub use tuning::ConsistencyTuning;
 
+use grid::SegmentEnds;
 use inkdrop_nn::{Conditioning, Mode, TrainableNetwork};
 use inkdrop_schedule::{NoiseDistribution, NoiseLevel, Preconditioning};
 use inkdrop_torch::tch::{Device, Tensor, no_grad_guard};
@@ -276,36 +277,6 @@ impl ConsistencyObjective {
         let points = states.f_flatten(0, 1)?;
         let ends = end.f_repeat_interleave_self_int(steps as i64, 0, None)?;
         Ok((points, levels[..steps].repeat(batch.sigmas.len()), ends))
-    }
-}
-
-/// Where the segments of a batch end (Heek et al. 2024, "Multistep Consistency Models").
-struct SegmentEnds {
-    /// Noise level e of the end, one for each image; 0, the clean image, in the last segment.
-    sigmas: Vec<f64>,
-    /// 1/(1 − e/t): the loss is that of x̂, as the paper's is.
-    scales: Vec<f64>,
-}
-
-impl SegmentEnds {
-    /// - levels: t, one for each image
-    fn new(grid: &ConsistencyGrid, levels: &[f64], range: (f64, f64)) -> Self {
-        let starts = grid.segment_starts(range);
-        let end = |t: &f64| starts.iter().copied().find(|start| start < t).unwrap_or(0.0);
-        let sigmas: Vec<f64> = levels.iter().map(end).collect();
-        let scales = sigmas.iter().zip(levels).map(|(end, t)| 1.0 / (1.0 - end / t)).collect();
-        Self { sigmas, scales }
-    }
-
-    /// The end of the segment as D(x; σ) predicts it: a DDIM step from σ to e, scaled. At the end itself
-    /// it is x.
-    fn of(&self, x: &Tensor, sigmas: &[f64], denoised: Tensor) -> Result<Tensor, ProcessError> {
-        if self.sigmas.iter().all(|end| *end == 0.0) {
-            return Ok(denoised);
-        }
-        let ratios: Vec<f64> = self.sigmas.iter().zip(sigmas).map(|(end, s)| end / s).collect();
-        let end = denoised.f_lerp_tensor(x, &numbers(&ratios, x)?)?;
-        Ok(end.f_mul(&numbers(&self.scales, x)?)?)
     }
 }
 

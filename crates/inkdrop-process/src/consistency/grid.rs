@@ -112,7 +112,7 @@ impl ConsistencyGrid {
     }
 
     /// The noise levels at which the segments begin, the largest first.
-    pub(super) fn segment_starts(&self, range: (f64, f64)) -> Vec<f64> {
+    fn segment_starts(&self, range: (f64, f64)) -> Vec<f64> {
         let segment = (self.levels - 1) / self.segments;
         self.sigmas(range)[..self.levels - 1].iter().step_by(segment).copied().collect()
     }
@@ -159,6 +159,41 @@ impl ConsistencyGrid {
         let weights = Tensor::f_from_slice(&sigmas.iter().map(weight).collect::<Vec<f64>>())?;
         let weights = to_device_async(&weights.f_to_kind(distance.kind())?, distance.device())?;
         Ok(distance.f_mul(&weights)?)
+    }
+}
+
+/// Where the segments of a batch end (Heek et al. 2024, "Multistep Consistency Models").
+pub(super) struct SegmentEnds {
+    /// Noise level e of the end, one for each image; 0, the clean image, in the last segment.
+    sigmas: Vec<f64>,
+    /// 1/(1 − e/t): the loss is that of x̂, as the paper's is.
+    scales: Vec<f64>,
+}
+
+impl SegmentEnds {
+    /// - levels: t, one for each image
+    pub(super) fn new(grid: &ConsistencyGrid, levels: &[f64], range: (f64, f64)) -> Self {
+        let starts = grid.segment_starts(range);
+        let end = |t: &f64| starts.iter().copied().find(|start| start < t).unwrap_or(0.0);
+        let sigmas: Vec<f64> = levels.iter().map(end).collect();
+        let scales = sigmas.iter().zip(levels).map(|(end, t)| 1.0 / (1.0 - end / t)).collect();
+        Self { sigmas, scales }
+    }
+
+    /// The end of the segment as D(x; σ) predicts it: a DDIM step from σ to e, scaled. At the end itself
+    /// it is x.
+    pub(super) fn of(
+        &self,
+        x: &Tensor,
+        sigmas: &[f64],
+        denoised: Tensor,
+    ) -> Result<Tensor, ProcessError> {
+        if self.sigmas.iter().all(|end| *end == 0.0) {
+            return Ok(denoised);
+        }
+        let ratios: Vec<f64> = self.sigmas.iter().zip(sigmas).map(|(end, s)| end / s).collect();
+        let end = denoised.f_lerp_tensor(x, &numbers(&ratios, x)?)?;
+        Ok(end.f_mul(&numbers(&self.scales, x)?)?)
     }
 }
 
