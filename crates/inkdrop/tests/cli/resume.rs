@@ -162,9 +162,14 @@ fn a_damaged_newest_checkpoint_gives_way_to_the_newest_good_one() {
 #[test]
 fn an_average_that_is_still_young_says_so() {
     let place = Place::new();
-    let slow = ["--set", r#"train.ema=["0.9999", "0"]"#];
+    let slow = ["--set", r#"train.ema=["0.9999", "0", "halflife-kimg=500"]"#];
     let outcome = place.train("run", "4", &slow).succeeds();
-    for word in ["average 0.9999 is still 100 % the initial weights", "final-raw.safetensors"] {
+    for word in [
+        "average 0.9999 is still 100 % the initial weights",
+        "final-raw.safetensors",
+        "choose a smaller decay or 0.9999:warm-up",
+        "choose a shorter average",
+    ] {
         assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
     }
     let of = |name: &str| tensors(&place.path(&format!("run/{name}.safetensors")));
