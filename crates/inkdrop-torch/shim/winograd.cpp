@@ -85,10 +85,10 @@ at::Tensor packed(const at::Tensor &weight, int64_t tile, bool turned) {
 
 // ---------------------------------------------------------------- the convolution
 
-// Tiles in one piece of work: as many as leave its numbers in the second cache, but enough to be worth
-// reading the weights once for them.
+// Tiles in one piece of work: as many as leave its numbers and the weights in the second cache, but enough to
+// be worth reading the weights once for them.
 int64_t tiles_at_once(const WinogradShape &shape) {
-  constexpr int64_t LEAST = 24, MOST = 96, NUMBERS = 16 * 12288;
+  constexpr int64_t LEAST = 12, MOST = 96, NUMBERS = 4 * 12288;
   const int64_t each = shape.frequencies() * shape.inputs;
   return std::clamp(NUMBERS / each, LEAST, MOST) / 12 * 12;
 }
@@ -152,12 +152,14 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Te
 
 // ---------------------------------------------------------------- the gradient by the weights
 
-// Tiles in a chunk: its transforms stay in the last cache. It does not depend on the number of threads,
-// nor does the order in which chunks are summed up.
+// Tiles in a chunk: its transforms stay in the second caches of all threads, but are as many numbers as the
+// sums, which each chunk reads and writes again.
 int64_t chunk_of(const WinogradShape &shape) {
-  constexpr int64_t NUMBERS = 2 << 20, PANEL = 128;
-  const int64_t each = shape.frequencies() * (shape.inputs + shape.outputs);
-  return std::min(std::max(NUMBERS / each / PANEL, int64_t{1}) * PANEL, shape.tiles());
+  constexpr int64_t NUMBERS = 1 << 18;
+  const int64_t channels = shape.inputs + shape.outputs;
+  const int64_t cached = NUMBERS * at::get_num_threads() / (shape.frequencies() * channels);
+  const int64_t balanced = shape.inputs * shape.outputs / channels;
+  return std::min(rounded_up(std::max(cached, balanced), WINOGRAD_PANEL), shape.tiles());
 }
 
 // [outputs, inputs, 3, 3]; x and the gradient of the results with their channels innermost.

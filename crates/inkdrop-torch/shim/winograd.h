@@ -25,6 +25,10 @@ struct WinogradShape {
 // each other's way in the cache.
 constexpr int64_t WINOGRAD_PAD = 16;
 
+// Tiles that a gradient by the weights sums up at a time. Chunks consist of whole panels, so the result does
+// not depend on the size of a chunk.
+constexpr int64_t WINOGRAD_PANEL = 64;
+
 // Weights [outputs, inputs, 3, 3] to the kernel's form, [outputs / block][N²][inputs][block], the last
 // two padded.
 struct WinogradWeights {

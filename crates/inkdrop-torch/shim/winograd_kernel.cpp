@@ -18,7 +18,6 @@ constexpr int ROWS = V_REGISTERS >= 32 ? 12 : 6;  // tiles whose sums fill the r
 constexpr int STEP = ROWS / 3;
 constexpr int GRADIENT_ROWS = V_REGISTERS >= 32 && V >= 8 ? 8 : 4;
 static_assert(V % GRADIENT_ROWS == 0, "rows of one panel");
-constexpr int64_t GRADIENT_TILES = 128;   // tiles whose panels stay in the first cache
 
 // ---------------------------------------------------------------- transforms along one axis
 // Points 0, 1, -1 and infinity for M = 2; 0, ±1/√2, ±√2 and infinity for M = 4, whose errors are a
@@ -300,6 +299,9 @@ INLINE void multiply(const factor *a, const factor *b, float *to, int64_t inputs
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = vec{};
     for (int64_t k = first; k < last; k += PAIR, b += BLOCK * PAIR) {
+      constexpr int64_t AHEAD = 16, LINE = 64 / sizeof(factor);
+      for (int64_t n = 0; n < BLOCK * PAIR; n += LINE)
+        __builtin_prefetch(b + AHEAD * BLOCK * PAIR + n);
       const factors b0 = load_factors(b), b1 = load_factors(b + V * PAIR);
 #pragma GCC unroll 12
       for (int i = 0; i < rows; ++i) {
@@ -447,8 +449,8 @@ void multiply_chunk(const WinogradGradient &job, int64_t unit) {
   const float *b = job.outputs + frequency * (outputs * job.tiles + WINOGRAD_PAD) +
                    block * BLOCK * job.tiles;
   float *to = job.sums + block * inputs * apart + frequency * GRADIENT_ROWS * BLOCK;
-  for (int64_t t = 0; t < job.tiles; t += GRADIENT_TILES) {
-    const int64_t tiles = job.tiles - t < GRADIENT_TILES ? job.tiles - t : GRADIENT_TILES;
+  for (int64_t t = 0; t < job.tiles; t += WINOGRAD_PANEL) {
+    const int64_t tiles = job.tiles - t < WINOGRAD_PANEL ? job.tiles - t : WINOGRAD_PANEL;
     for (int64_t c = 0; c < inputs; c += GRADIENT_ROWS)
       accumulate(a + c / V * V * job.tiles + t * V + c % V, b + t * BLOCK, to + c * apart, tiles,
                  job.first + t > 0);
