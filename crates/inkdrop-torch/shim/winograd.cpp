@@ -85,8 +85,8 @@ at::Tensor packed(const at::Tensor &weight, int64_t tile, bool turned) {
 
 // ---------------------------------------------------------------- the convolution
 
-// Tiles in one piece of work: as many as leave its numbers and the weights in the second cache, but enough to
-// be worth reading the weights once for them.
+// Tiles in one piece of work: few, so that the second cache has room for weights beside its numbers, but enough
+// to be worth reading the weights once for them.
 int64_t tiles_at_once(const WinogradShape &shape) {
   constexpr int64_t LEAST = 12, MOST = 96, NUMBERS = 4 * 12288;
   const int64_t each = shape.frequencies() * shape.inputs;
@@ -152,14 +152,14 @@ at::Tensor convolve(const at::Tensor &x, const at::Tensor &weights, const at::Te
 
 // ---------------------------------------------------------------- the gradient by the weights
 
-// Tiles in a chunk: its transforms stay in the second caches of all threads, but are as many numbers as the
-// sums, which each chunk reads and writes again.
+// Tiles in a chunk: few enough for its transforms to stay in the second caches of all threads (NUMBERS in each),
+// but enough for them to be as many numbers as the sums, which every chunk reads and writes.
 int64_t chunk_of(const WinogradShape &shape) {
   constexpr int64_t NUMBERS = 1 << 18;
   const int64_t channels = shape.inputs + shape.outputs;
   const int64_t cached = NUMBERS * at::get_num_threads() / (shape.frequencies() * channels);
   const int64_t balanced = shape.inputs * shape.outputs / channels;
-  return std::min(rounded_up(std::max(cached, balanced), WINOGRAD_PANEL), shape.tiles());
+  return std::min(rounded_up(std::max(cached, balanced), WINOGRAD_SUM_TILES), shape.tiles());
 }
 
 // [outputs, inputs, 3, 3]; x and the gradient of the results with their channels innermost.

@@ -25,9 +25,9 @@ struct WinogradShape {
 // each other's way in the cache.
 constexpr int64_t WINOGRAD_PAD = 16;
 
-// Tiles that a gradient by the weights sums up at a time. Chunks consist of whole panels, so the result does
-// not depend on the size of a chunk.
-constexpr int64_t WINOGRAD_PANEL = 64;
+// Tiles that a gradient by the weights sums up in registers before it adds them to the sums in memory; what
+// is multiplied stays in the first cache. Chunks are multiples of it: their size does not change the result.
+constexpr int64_t WINOGRAD_SUM_TILES = 64;
 
 // Weights [outputs, inputs, 3, 3] to the kernel's form, [outputs / block][N²][inputs][block], the last
 // two padded.

@@ -299,6 +299,7 @@ INLINE void multiply(const factor *a, const factor *b, float *to, int64_t inputs
 #pragma GCC unroll 12
     for (int i = 0; i < rows; ++i) sums[i][0] = sums[i][1] = vec{};
     for (int64_t k = first; k < last; k += PAIR, b += BLOCK * PAIR) {
+      // Later rows of the weights, which are in the second cache at best.
       constexpr int64_t AHEAD = 16, LINE = 64 / sizeof(factor);
       for (int64_t n = 0; n < BLOCK * PAIR; n += LINE)
         __builtin_prefetch(b + AHEAD * BLOCK * PAIR + n);
@@ -449,8 +450,8 @@ void multiply_chunk(const WinogradGradient &job, int64_t unit) {
   const float *b = job.outputs + frequency * (outputs * job.tiles + WINOGRAD_PAD) +
                    block * BLOCK * job.tiles;
   float *to = job.sums + block * inputs * apart + frequency * GRADIENT_ROWS * BLOCK;
-  for (int64_t t = 0; t < job.tiles; t += WINOGRAD_PANEL) {
-    const int64_t tiles = job.tiles - t < WINOGRAD_PANEL ? job.tiles - t : WINOGRAD_PANEL;
+  for (int64_t t = 0; t < job.tiles; t += WINOGRAD_SUM_TILES) {
+    const int64_t tiles = job.tiles - t < WINOGRAD_SUM_TILES ? job.tiles - t : WINOGRAD_SUM_TILES;
     for (int64_t c = 0; c < inputs; c += GRADIENT_ROWS)
       accumulate(a + c / V * V * job.tiles + t * V + c % V, b + t * BLOCK, to + c * apart, tiles,
                  job.first + t > 0);
