@@ -13,15 +13,17 @@ struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// One stage at a time: a child that another test forks would hold a just written tool open
-/// for writing, and the kernel does not run such a file.
-static TURN: Mutex<()> = Mutex::new(());
+/// One test at a time, also those without a stage: a child that another test forks would hold a
+/// just written tool open for writing, and the kernel does not run such a file.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Stage {
     fn new(libtorch: bool) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let stage = Stage { dir, _turn };
+        let stage = Stage { dir, _turn: turn() };
         fs::create_dir_all(stage.path("xtask")).expect("a folder");
         fs::create_dir_all(stage.path("bin")).expect("a folder");
         fs::copy(env!("CARGO_BIN_EXE_xtask"), stage.path("bin/xtask")).expect("a copy");
@@ -396,6 +398,7 @@ fn bench_compare_builds_and_hands_its_arguments_to_the_driver() {
 /// The driver is Python, as one side of the comparison is.
 #[test]
 fn the_driver_passes_its_tests() {
+    let _turn = turn();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut python = Command::new("python3");
     python.args(["-m", "unittest", "discover", "--start-directory", "benches/compare"]);
