@@ -95,9 +95,11 @@ impl Visitor<'_, '_> {
         let heap = &self.pickle.heap;
         if let Some(state) = object.state {
             // Many objects may share a large state: what is searched counts.
-            let buffers = heap.field(state, "_buffers").unwrap_or(Value::None);
-            let searched = [state, buffers].map(|dict| heap.dict(dict).map_or(0, <[_]>::len));
-            self.budget.take(searched.iter().sum::<usize>() as u64)?;
+            let fields = ["_parameters", "_buffers", "_modules"];
+            let parts = fields.into_iter().filter_map(|name| heap.field(state, name));
+            let length = |dict| heap.dict(dict).map_or(0, <[_]>::len);
+            let searched: usize = parts.chain([state]).map(length).sum();
+            self.budget.take(searched as u64)?;
         }
         match object.state.and_then(|state| module(heap, state)) {
             Some(members) => {

@@ -67,11 +67,13 @@ pub fn kid(a: &Tensor, b: &Tensor, config: &KidConfig) -> Result<Kid, EvalError>
         KidConfig { size: size @ ..2, .. } => return setting("subset size", *size, "at least 2"),
         _ => {}
     }
-    Rows::pair(a, b, "KID with subsets of this size", config.size as i64)?;
+    let (a, b) = Rows::pair(a, b, "KID with subsets of this size", config.size as i64)?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-    let mut draw = |of: &Tensor| subset(&mut rng, of.size()[0], config.size);
-    let draws: Vec<_> = (0..config.subsets).map(|_| (draw(a), draw(b))).collect();
-    kid_over(a, b, &draws)
+    let counts = [&a, &b].map(|rows| rows.len());
+    let draws = (0..config.subsets)
+        .map(|_| counts.map(|count| subset(&mut rng, count, config.size)))
+        .map(|[left, right]| of_subsets(&a, &left, &b, &right));
+    Kid::of(draws)
 }
 
 /// [`kid`] over given subsets.
@@ -88,18 +90,30 @@ pub fn kid_over(
     subsets: &[(Vec<i64>, Vec<i64>)],
 ) -> Result<Kid, EvalError> {
     let (a, b) = Rows::pair(a, b, "KID", 2)?;
-    let each = subsets.iter().map(|(left, right)| {
-        kernel_distance(&a.pick(left, Kind::Double)?, &b.pick(right, Kind::Double)?)
-    });
-    let each = each.collect::<Result<Vec<f64>, _>>()?;
-    if each.is_empty() {
-        let expected = "at least one pair of subsets";
-        return Err(EvalError::Setting { field: "subsets", given: "none".into(), expected });
+    Kid::of(subsets.iter().map(|(left, right)| of_subsets(&a, left, &b, right)))
+}
+
+/// [`kernel_distance`] of some rows of a and some of b.
+fn of_subsets(a: &Rows, left: &[i64], b: &Rows, right: &[i64]) -> Result<f64, EvalError> {
+    kernel_distance(&a.pick(left, Kind::Double)?, &b.pick(right, Kind::Double)?)
+}
+
+impl Kid {
+    /// Mean and deviation of the subsets' distances, which are computed one after another.
+    fn of(each: impl Iterator<Item = Result<f64, EvalError>>) -> Result<Self, EvalError> {
+        let mut all = Vec::new();
+        for distance in each {
+            all.push(distance?);
+        }
+        if all.is_empty() {
+            let expected = "at least one pair of subsets";
+            return Err(EvalError::Setting { field: "subsets", given: "none".into(), expected });
+        }
+        let count = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / count;
+        let variance = all.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        Ok(Self { mean, std: variance.sqrt() })
     }
-    let count = each.len() as f64;
-    let mean = each.iter().sum::<f64>() / count;
-    let variance = each.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    Ok(Kid { mean, std: variance.sqrt() })
 }
 
 /// `size` distinct numbers below `of`, by a partial Fisher-Yates shuffle.

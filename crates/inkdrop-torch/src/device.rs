@@ -79,7 +79,7 @@ impl DeviceChoice {
         match self {
             Self::Auto if cuda_state().is_ok() => Self::Cuda(local_rank),
             Self::Auto | Self::Cpu => Self::Cpu,
-            Self::Cuda(first) => Self::Cuda(first + local_rank),
+            Self::Cuda(first) => Self::Cuda(first.saturating_add(local_rank)),
         }
     }
 
@@ -94,10 +94,10 @@ impl DeviceChoice {
             Self::Cuda(index) => {
                 cuda_state().map_err(|reason| DeviceError::NoCuda { index, reason })?;
                 let count = Cuda::device_count();
-                if index as i64 >= count {
-                    return Err(DeviceError::NoSuchGpu { index, count });
+                if i64::try_from(index).is_ok_and(|index| index < count) {
+                    return Ok(Device::Cuda(index));
                 }
-                Ok(Device::Cuda(index))
+                Err(DeviceError::NoSuchGpu { index, count })
             }
         }
     }

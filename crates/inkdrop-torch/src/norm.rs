@@ -10,7 +10,7 @@ pub fn takes_fused_norm(x: &Tensor, groups: i64) -> bool {
     let size = x.size();
     x.device() == Device::Cpu
         && x.kind() == Kind::Float
-        && matches!(size[..], [b, c, h, w] if c % 16 == 0 && c % groups == 0 && b * h * w > 0)
+        && matches!(size[..], [b, c, h, w] if c % 16 == 0 && groups > 0 && c % groups == 0 && b * h * w > 0)
         && own_kernels().unwrap_or(false)
 }
 

@@ -91,6 +91,7 @@ impl PackedConv {
         };
         let fits =
             weight.device() == Device::Cpu && taken && bias.kind() == kind && weight.dim() == 4;
+        let fits = fits && bias.size() == weight.size()[..1];
         if !fits || !can_pack() {
             return Ok(None);
         }
@@ -98,7 +99,7 @@ impl PackedConv {
         let weight = weight.f_detach()?.f_contiguous()?;
         let size = weight.size();
         let (kernel, packed) = ([size[1], size[2], size[3]], Mutex::default());
-        let bias = bias.f_detach_copy()?.f_to_kind(Kind::Float)?;
+        let bias = bias.f_detach_copy()?.f_to_kind(Kind::Float)?.f_contiguous()?;
         Ok(Some(Self { weight, packed, bias, kernel, stride, padding }))
     }
 

@@ -75,7 +75,8 @@ pub fn winograd_conv(
         && wide(kernel[0])
         && wide(kernel[1])
         && channels == kernel[1]
-        && bias.size() == [kernel[0]];
+        && bias.size() == [kernel[0]]
+        && bias.is_contiguous();
     if !(weight.requires_grad() && plain && fits && is_channels_last(x) && own_kernels()?) {
         return Ok(None);
     }

@@ -592,3 +592,22 @@ fn the_group_norm_says_what_it_does_not_take() {
         group_norm(&x, GroupNormInputs { shift: &three, ..inputs }, PostOp::Silu).unwrap_err();
     assert!(error.to_string().contains("[1, 32] or [2, 32]"), "{error}");
 }
+
+/// Our kernels read one number for each output.
+#[test]
+fn a_bias_of_another_length_has_no_packed_convolution() {
+    let weight = Tensor::randn([64, 64, 3, 3], F32);
+    for bias in [Tensor::zeros([1], F32), Tensor::zeros([1, 64], F32)] {
+        assert!(PackedConv::new(&weight, &bias, [1, 1], [1, 1]).unwrap().is_none());
+    }
+    let (x, shared) = (Tensor::randn([1, 64, 16, 16], F32), Tensor::ones([1], F32));
+    let expected = x.conv2d(&weight, Some(&Tensor::ones([64], F32)), [1, 1], [1, 1], [1, 1], 1);
+    let expanded = shared.expand([64], false);
+    if let Some(conv) = PackedConv::new(&weight, &expanded, [1, 1], [1, 1]).unwrap() {
+        assert!(conv.forward(&x, PostOp::None).unwrap().allclose(&expected, 1e-4, 1e-3, false));
+    }
+    let trained = weight.copy().set_requires_grad(true);
+    let rows = channels_last(&x);
+    assert!(winograd_conv(&rows, &trained, &expanded, None).unwrap().is_none());
+    assert!(!takes_fused_norm(&x, 0));
+}

@@ -101,8 +101,11 @@ fn shards(folder: &Path, index: &Path) -> Result<StateDict, CheckpointError> {
             }
             all.tensors.insert(key, tensor);
         }
+        all.unsupported.extend(shard.unsupported);
     }
-    match map.keys().find(|key| !all.tensors.contains_key(*key)) {
+    let lacks =
+        |key: &&String| !all.tensors.contains_key(*key) && !all.unsupported.contains_key(*key);
+    match map.keys().find(lacks) {
         None => Ok(all),
         Some(key) => Err(error(format!("`{}` is not in its shard", shown(key)))),
     }

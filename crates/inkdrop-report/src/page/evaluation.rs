@@ -15,7 +15,7 @@ pub(super) fn section(run: &Run) -> Option<Markup> {
     (!run.evaluations.is_empty()).then(|| {
         html! {
             @for (name, value) in &run.evaluations {
-                @let mut evaluation = Evaluation::default();
+                @let mut evaluation = Evaluation::new(value);
                 @let () = evaluation.collect("", value);
                 @let figures: Vec<Markup> = evaluation.charts.iter().filter_map(Chart::figure).collect();
                 h3 { (name) }
@@ -27,13 +27,20 @@ pub(super) fn section(run: &Run) -> Option<Markup> {
 }
 
 /// The values of an evaluation file, as texts and charts.
-#[derive(Default)]
 struct Evaluation {
     texts: Vec<(String, String)>,
     charts: Vec<Chart>,
+    /// The timesteps of lists with a value for each; empty if the file has none.
+    timesteps: Vec<f64>,
 }
 
 impl Evaluation {
+    fn new(file: &Value) -> Self {
+        let steps = file.get("steps").and_then(Value::as_array);
+        let timesteps = steps.into_iter().flatten().filter_map(Value::as_f64).collect();
+        Self { texts: Vec::new(), charts: Vec::new(), timesteps }
+    }
+
     fn collect(&mut self, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
@@ -43,7 +50,11 @@ impl Evaluation {
                 }
             }
             Value::Array(values) if values.len() > LONG => {
-                let number = |(at, value): (usize, &Value)| Some((at as f64, value.as_f64()?));
+                let known = self.timesteps.len() == values.len();
+                let number = |(at, value): (usize, &Value)| {
+                    let x = if known { self.timesteps[at] } else { at as f64 };
+                    Some((x, value.as_f64()?))
+                };
                 let points: Vec<(f64, f64)> =
                     values.iter().enumerate().filter_map(number).collect();
                 if name.contains("per_step") && !points.is_empty() {
@@ -51,7 +62,7 @@ impl Evaluation {
                     self.charts.push(Chart {
                         lines: vec![Line::new(&*title, points)],
                         title,
-                        x: "step",
+                        x: if known { "timestep" } else { "step" },
                         log: true,
                     });
                 }

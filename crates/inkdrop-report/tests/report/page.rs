@@ -143,3 +143,19 @@ fn extras_and_evaluations_are_shown() {
         assert!(html.contains(words), "{words}");
     }
 }
+
+/// A list with a value for each timestep is shown over them, whatever the spacing.
+#[test]
+fn the_values_of_timesteps_are_shown_over_them() {
+    let steps: Vec<u32> = (0..10).map(|i| 100 * i + 99).collect();
+    let losses: Vec<f64> = steps.iter().map(|t| 1.0 / f64::from(t + 1)).collect();
+    let shown = |steps: serde_json::Value| {
+        let mut run = run("");
+        let value = serde_json::json!({"per_step": {"vb": losses}, "steps": steps});
+        run.evaluations = vec![("bpd".into(), value)];
+        html(&run)
+    };
+    let html = shown(serde_json::json!(steps));
+    assert!(html.contains("timestep") && html.contains("800"), "{html}");
+    assert!(!shown(serde_json::json!(10)).contains("timestep"));
+}

@@ -1,5 +1,7 @@
 //! Conversions that are refused.
 
+use inkdrop_checkpoint::StateDict;
+
 use super::networks::{
     ddpm, fixture_name, improved, place_with_weights, put_config, put_weights, together, weights,
 };
@@ -145,4 +147,60 @@ fn what_a_file_says_is_not_contradicted() {
     }
     let same = ["convert", "model.safetensors", "x.safetensors", "--process", "sprites"];
     place.run(&same).succeeds();
+}
+
+/// A weight of a dtype that cannot be read is not left out in silence.
+#[test]
+fn a_network_with_weights_that_cannot_be_read_is_refused() {
+    let place = place_with_model();
+    let mut bare = StateDict::default();
+    for (key, tensor) in StateDict::open(&place.path("model.safetensors")).expect("a model").iter()
+    {
+        bare.insert(key, tensor.shallow_clone());
+    }
+    bare.save(&place.path("bare.safetensors")).expect("a file");
+    let mut bytes = std::fs::read(place.path("bare.safetensors")).expect("a model");
+    let float = bytes.windows(10).position(|text| text == br#""dtype":"F"#).expect("a weight");
+    bytes[float + 9] = b'U';
+    place.put("odd.safetensors", &bytes);
+    for output in ["x.pt", "x.safetensors"] {
+        let words = ["tensors of the network", "(U", "convert them with PyTorch"];
+        place.refuses(&["convert", "odd.safetensors", output], &words);
+        assert!(!place.path(output).exists());
+    }
+}
+
+#[test]
+fn weights_that_half_precision_cannot_hold_are_named() {
+    let place = place_with_model();
+    let mut model = StateDict::open(&place.path("model.safetensors")).expect("a model");
+    let key = model.iter().map(|(key, _)| key.to_string()).find(|key| key.ends_with("weight"));
+    let key = key.expect("a weight");
+    let large = model.get(&key).expect("a weight").ones_like() * 65_520.0;
+    model.insert(key.clone(), large);
+    model.save(&place.path("large.safetensors")).expect("a file");
+    let convert = |dtype| ["convert", "large.safetensors", "x.safetensors", "--dtype", dtype];
+    place.refuses(&convert("f16"), &[&key, "infinite", "bf16"]);
+    place.run(&convert("bf16")).succeeds();
+}
+
+/// The state of an optimizer has numbers for names, in the order of the weights.
+#[test]
+fn a_file_of_pytorch_keeps_the_order_of_its_weights() {
+    let place = place_with_model();
+    let model = StateDict::open(&place.path("model.safetensors")).expect("a model");
+    let names: Vec<&str> = model.iter().map(|(key, _)| key).collect();
+    let reversed: Vec<&str> = names.into_iter().rev().collect();
+    model.save_torch(&place.path("old.pt"), &reversed).expect("a file");
+    place.run(&["convert", "old.pt", "new.pt", "--dtype", "f16"]).succeeds();
+    assert_eq!(StateDict::open(&place.path("new.pt")).expect("a model").order(), reversed);
+}
+
+#[test]
+fn a_card_names_no_classes_that_the_network_lacks() {
+    let place = place_with_model();
+    let card = "about = 'x'\ndata = 'y'\nrecipe = 'z'\nlicence = 'MIT'\nclasses = ['cat', 'dog']\n";
+    place.put("card.toml", card.as_bytes());
+    let convert = ["convert", "model.safetensors", "x.safetensors", "--card", "card.toml"];
+    place.refuses(&convert, &["--card", "names 2 classes, the network has 0"]);
 }

@@ -91,3 +91,14 @@ fn extractors_that_are_none() {
     distance(&["--extractor-input", "unit"], &["--extractor"]);
     distance(&["--extractor", "weights.pt", "--batch", "0"], &["--batch 0"]);
 }
+
+/// Before any feature is computed.
+#[test]
+fn subsets_of_no_images_are_refused() {
+    let place = Place::new();
+    let distance = ["eval", "distance", "sprites:1:5", "sprites:2:5"];
+    for (option, value) in [("--kid-subsets", "0"), ("--kid-size", "0"), ("--kid-size", "1")] {
+        let words = [&*format!("{option} {value}: expected at least")];
+        place.refuses(&[&distance[..], &[option, value]].concat(), &words);
+    }
+}

@@ -86,3 +86,15 @@ fn text_names_every_tensor_and_changes_no_file() {
     assert!(["sum", "min", "max"].iter().all(|name| text.contains(name)), "{text}");
     assert!(before == std::fs::read(place.path("model.safetensors")).expect("a model"));
 }
+
+/// The null class of a model is what --null-class names.
+#[test]
+fn classes_and_what_else_is_known_of_the_model_are_listed() {
+    let place = Place::new();
+    let text = place.run(&["inspect", "fashion"]).succeeds().stdout;
+    assert!(text.contains("  classes ") && text.contains("null=10"), "{text}");
+    let json = place.run(&["inspect", "fashion", "--json"]).succeeds().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["metadata"]["classes"]["null"], 10);
+    assert!(json["metadata"]["card"].is_object() && json["metadata"]["depth"].is_null());
+}

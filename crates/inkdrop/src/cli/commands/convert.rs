@@ -8,7 +8,7 @@ use inkdrop::model::{
     Classes, ConfigSource, MARK, ModelCard, ModelOverrides, ResolvedModel, SHORTCUT,
     SamplingDefaults, Source, precision, resolve, resolve_process, scheduler, stored_metadata,
 };
-use inkdrop::torch::tch::{Device, Kind};
+use inkdrop::torch::tch::{Device, Kind, Tensor};
 use inkdrop::unet::{ModelConfig, Unet2dArguments};
 use serde_json::Value;
 
@@ -52,9 +52,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let kind = arguments.dtype.as_deref().map(precision).transpose()?;
     format.check_input(Path::new(input), output)?;
     let source = Source::open(input)?;
-    let weights = source.part(overrides.part.as_deref())?;
-    let weights = plain(&weights, kind, arguments.drop_shortcut)?;
+    let part = source.part(overrides.part.as_deref())?;
+    let weights = plain(&part, kind, arguments.drop_shortcut)?;
     let network = network(&source, overrides, &format)?;
+    let left_out = check_complete(&part, network.is_ok())?;
     let card = arguments.card.as_deref().map(read_card).transpose()?;
     ensure!(
         card.is_none() || matches!(format, Format::Safetensors),
@@ -67,16 +68,17 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
                 overrides.process.is_none(),
                 "--process: a PyTorch file cannot store a process; write x.safetensors"
             );
-            weights.save_torch(output, &[])?;
+            let order: Vec<&str> = part.order().iter().map(String::as_str).collect();
+            weights.save_torch(output, &order)?;
             shortcut_note(&weights)
         }
         Format::Safetensors => {
-            let weights = with_card(&source, weights, card)?;
+            let weights = with_card(&source, weights, network.as_ref().ok(), card)?;
             write_safetensors(&source, weights, network, overrides, output)?
         }
         Format::Diffusers => write_diffusers(&source, weights, network?, overrides, output)?,
     };
-    print_line(&format!("{} contains {count} tensors{note}", output.display()))?;
+    print_line(&format!("{} contains {count} tensors{note}{left_out}", output.display()))?;
     Ok(0)
 }
 
@@ -172,12 +174,40 @@ fn plain(weights: &StateDict, kind: Option<Kind>, drop_shortcut: bool) -> Result
             continue;
         }
         let tensor = match kind {
-            Some(kind) if tensor.is_floating_point() => tensor.f_to_kind(kind)?,
+            Some(kind) if tensor.is_floating_point() => narrowed(key, tensor, kind)?,
             _ => tensor.shallow_clone(),
         };
         plain.insert(key, tensor);
     }
     Ok(plain)
+}
+
+/// A tensor in another dtype, in which all finite values must stay finite.
+fn narrowed(key: &str, tensor: &Tensor, kind: Kind) -> Result<Tensor> {
+    let narrow = tensor.f_to_kind(kind)?;
+    let infinite = |tensor: &Tensor| tensor.f_isinf()?.f_sum(Kind::Int64)?.f_int64_value(&[]);
+    ensure!(
+        infinite(&narrow)? == infinite(tensor)?,
+        "`{key}` has values that are too large for this dtype and would become infinite: choose --dtype bf16 or f32"
+    );
+    Ok(narrow)
+}
+
+/// A note about tensors that cannot be read and do not belong to the network.
+///
+/// - matches: true if the network has all of its tensors without them
+fn check_complete(part: &StateDict, matches: bool) -> Result<String> {
+    let names: Vec<String> =
+        part.unsupported().map(|(key, tensor)| format!("`{key}` ({})", tensor.kind)).collect();
+    ensure!(
+        names.is_empty() || matches,
+        "tensors of the network have dtypes or layouts that cannot be read: {}; convert them with PyTorch first",
+        names.join(", ")
+    );
+    Ok(match names.as_slice() {
+        [] => String::new(),
+        names => format!("; left out, since they cannot be read: {}", names.join(", ")),
+    })
 }
 
 fn read_card(path: &Path) -> Result<ModelCard> {
@@ -190,14 +220,27 @@ fn read_card(path: &Path) -> Result<ModelCard> {
 fn with_card(
     source: &Source,
     mut weights: StateDict,
+    network: Option<&ResolvedModel>,
     card: Option<ModelCard>,
 ) -> Result<StateDict> {
     if let Some(card) = card {
         weights.set_metadata("card", &card)?;
         if !card.classes.is_empty() {
             let stored: Option<Classes> = stored_metadata(&source.whole, "classes")?;
+            let null = match (stored, network) {
+                (Some(stored), _) => stored.null,
+                (None, network) => network.and_then(|network| network.config.null_class()),
+            };
             let names = card.classes.clone();
-            weights.set_metadata("classes", &Classes { names, ..stored.unwrap_or_default() })?;
+            if let Some(network) = network {
+                let count = network.config.classes().unwrap_or(0);
+                ensure!(
+                    names.len() as i64 <= count,
+                    "--card: it names {} classes, the network has {count}",
+                    names.len()
+                );
+            }
+            weights.set_metadata("classes", &Classes { names, null })?;
         }
         if card.sampling != SamplingDefaults::default() {
             weights.set_metadata("sampling", &card.sampling)?;

@@ -113,6 +113,12 @@ impl Report {
         for (key, tensor) in self.weights.iter() {
             tensors.insert(key.to_string(), describe(tensor, stats)?);
         }
+        let mut metadata = Map::new();
+        for key in ["contexts", "classes", "depth", "condition", "sampling", "card", "training"] {
+            if let Some(value) = stored_metadata(&self.source.whole, key)? {
+                metadata.insert(key.to_string(), value);
+            }
+        }
         let network = self.network.as_ref();
         let report = json!({
             "family": self.family(),
@@ -122,6 +128,7 @@ impl Report {
             "known_from": network.map(|network| network.origin.to_string()),
             "assumed": network.map(ResolvedModel::undetermined_json),
             "process": self.process.as_ref().ok(),
+            "metadata": metadata,
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
             "unsupported": self.unsupported().collect::<Vec<_>>(),
@@ -153,7 +160,7 @@ impl Report {
         if let Some(bits) = stored_metadata::<u8>(&self.source.whole, "depth")? {
             add("depth", &format!("{bits} bits per value"));
         }
-        for key in ["condition", "sampling", "card"] {
+        for key in ["classes", "condition", "sampling", "card"] {
             if let Some(value) = stored_metadata::<Value>(&self.source.whole, key)? {
                 add(key, &fields(&value)?);
             }

@@ -76,6 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
+    ensure!(arguments.kid_subsets > 0, "--kid-subsets 0: expected at least 1");
+    ensure!(arguments.kid_size > 1, "--kid-size {}: expected at least 2", arguments.kid_size);
     let extractor = arguments.features.open()?;
     let (samples, data) = arguments.load()?;
     if processes.count() > 1 {

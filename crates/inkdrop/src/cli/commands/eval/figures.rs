@@ -40,12 +40,17 @@ impl Figures {
         sums.iter().map(|sum| sum / self.totals.len() as f64).collect()
     }
 
-    /// Spread of the images' totals over the root of their number; none for one image.
+    /// Of the images' totals.
     pub fn standard_error(&self) -> Option<f64> {
-        let (count, mean) = (self.totals.len() as f64, mean(&self.totals));
-        let squares: f64 = self.totals.iter().map(|total| (total - mean).powi(2)).sum();
-        (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt())
+        standard_error(&self.totals)
     }
+}
+
+/// Standard error of the mean: the standard deviation over the root of their number; none for one value.
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    let (count, mean) = (values.len() as f64, mean(values));
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt())
 }
 
 /// Their mean; NaN of none.

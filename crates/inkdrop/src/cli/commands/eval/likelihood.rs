@@ -4,7 +4,7 @@ use anyhow::Result;
 use inkdrop::sampler::Trace;
 use serde_json::json;
 
-use super::figures::mean;
+use super::figures::{mean, standard_error};
 use super::images::ImagesArgs;
 use super::model_hash;
 use crate::interrupt::{INTERRUPTED, Interrupt};
@@ -58,6 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     }
     bar.finish_and_clear();
     let error = standard_error(&bits);
+    let spread = error.map_or(String::new(), |error| format!(" ± {error:.5}"));
     print_line(&match arguments.json {
         true => serde_json::to_string_pretty(&json!({
             "bits_per_dim": mean(&bits),
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             entry("images", &format!("{} of {data}", bits.len())),
             entry("steps", &steps.to_string()),
             entry("condition", conditions.source),
-            entry("NLL", &format!("{:.5} ± {error:.5} bits/dim", mean(&bits))),
+            entry("NLL", &format!("{:.5}{spread} bits/dim", mean(&bits))),
         ]
         .join("\n"),
     })?;
@@ -84,11 +85,4 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         return Ok(INTERRUPTED);
     }
     Ok(0)
-}
-
-/// Standard error of the mean; 0 for a single value.
-fn standard_error(values: &[f64]) -> f64 {
-    let (mean, count) = (mean(values), values.len() as f64);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    if values.len() > 1 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 }
 }
