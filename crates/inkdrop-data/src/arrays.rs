@@ -214,6 +214,10 @@ fn of_png(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { form: ImageForm { shape, depth }, bytes: values })
 }
 
+/// Bytes of all pages of a TIFF file that are always accepted; more must not be above [`GROWTH`] times the file.
+const FLOOR: u64 = 256 << 20;
+const GROWTH: u64 = 64;
+
 /// The first pages of a TIFF file, at least one.
 ///
 /// - most: number of pages that are read at most
@@ -222,10 +226,21 @@ fn of_tiff(bytes: &[u8], most: usize) -> Result<Vec<Array>, String> {
         format!("neither a .npy nor a PNG file, nor a TIFF file that can be read: {error}")
     };
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
+    // Pages of a file may share their bytes: a small file could name many large ones.
+    let limit = (bytes.len() as u64).saturating_mul(GROWTH).max(FLOOR);
     let mut pages = vec![page(&mut decoder, broken)?];
+    let mut size = pages[0].bytes.len() as u64;
     while pages.len() < most && decoder.more_images() {
         decoder.next_image().map_err(broken)?;
-        pages.push(page(&mut decoder, broken)?);
+        let page = page(&mut decoder, broken)?;
+        size += page.bytes.len() as u64;
+        if size > limit {
+            return Err(format!(
+                "a TIFF file of {} bytes whose pages grow to more than {limit}, which is refused; store it uncompressed",
+                bytes.len()
+            ));
+        }
+        pages.push(page);
     }
     Ok(pages)
 }

@@ -127,6 +127,19 @@ impl ConsistencyObjective {
                 "noise_distribution where the noise levels are a grid",
             ));
         }
+        let grid = matches!(
+            method,
+            Method::MidTraining(_) | Method::Training(_) | Method::Distillation(_)
+        );
+        if (grid || matches!(config.loss, LossType::ConsistencyPhases(_)))
+            && process.sigma_range().1.is_infinite()
+        {
+            return Err(ProcessError::Field {
+                field: "sigma_max",
+                given: f64::INFINITY,
+                expected: "a finite number, since the noise levels of this loss start there",
+            });
+        }
         let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
         distribution.check()?;

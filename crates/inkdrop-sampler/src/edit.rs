@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use inkdrop_process::Denoiser;
-use inkdrop_schedule::{NoiseLevel, NoiseLevels, SamplingSchedule, SolverStep};
+use inkdrop_schedule::{MAX_STEPS, NoiseLevel, NoiseLevels, SamplingSchedule, SolverStep};
 use inkdrop_torch::NoiseSource;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
@@ -96,29 +96,33 @@ enum Move {
 }
 
 impl Repaint {
-    fn check(&self) -> Result<(), SamplerError> {
-        if self.times > 0 && self.jump > 0 {
+    /// - steps: of the schedule
+    fn check(&self, steps: usize) -> Result<(), SamplerError> {
+        if self.times > 0 && self.jump > 0 && self.calls(steps) <= MAX_STEPS {
             return Ok(());
         }
         Err(SamplerError::Request {
             field: "repaint",
-            given: format!("{} times, jumps of {}", self.times, self.jump),
-            expected: "at least 1 pass, in jumps of at least 1 step".into(),
+            given: format!("{} times, jumps of {}, {steps} steps", self.times, self.jump),
+            expected: format!(
+                "at least 1 pass, in jumps of at least 1 step, and at most {MAX_STEPS} network calls"
+            ),
         })
     }
 
     /// Number of network calls for a schedule with so many steps.
     pub fn calls(&self, steps: usize) -> usize {
         // The last part ends at clean data and is not repeated.
-        let repeated = (steps - 1) / self.jump * self.jump;
-        repeated * self.times + (steps - repeated)
+        let jump = self.jump.max(1);
+        let repeated = steps.saturating_sub(1) / jump * jump;
+        repeated.saturating_mul(self.times).saturating_add(steps - repeated)
     }
 
     /// The moves of a run over so many steps.
     fn moves(&self, steps: usize) -> Vec<Move> {
         let mut moves = Vec::new();
         for start in (0..steps).step_by(self.jump) {
-            let part = start..(start + self.jump).min(steps);
+            let part = start..start.saturating_add(self.jump).min(steps);
             let times = if part.end < steps { self.times } else { 1 };
             for time in 0..times {
                 if time > 0 {
@@ -163,7 +167,7 @@ impl<'a> Inpaint<'a> {
         repaint: Repaint,
         noise: impl NoiseSource + 'a,
     ) -> Result<Self, SamplerError> {
-        repaint.check()?;
+        repaint.check(schedule.len())?;
         check_mask(images, mask)?;
         let _guard = no_grad_guard();
         let denoiser = Box::new(denoiser);

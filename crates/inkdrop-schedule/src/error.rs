@@ -1,7 +1,7 @@
 //! Errors of schedules, spacings and σ grids.
 
-/// Upper bound of T; longer processes are typing errors and would not fit into memory.
-pub(crate) const MAX_STEPS: usize = 1_000_000;
+/// Upper bound of the number of steps of a process and of a run; more are a typing error and would not fit into memory.
+pub const MAX_STEPS: usize = 1_000_000;
 
 /// An invalid noise schedule, timestep spacing, σ grid or loss weight.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -16,7 +16,7 @@ pub mod solver_coefficients;
 mod timestep_spacing;
 
 pub use betas::ScheduleConfig;
-pub use error::ScheduleError;
+pub use error::{MAX_STEPS, ScheduleError};
 pub use level_spacing::LevelSpacing;
 pub use noise_distribution::NoiseDistribution;
 pub use noise_level::{NoiseLevel, NoiseLevels};

@@ -29,6 +29,8 @@ pub struct QueueLimits {
     pub pass_images: usize,
     /// Maximum number of finished jobs whose images are kept.
     pub finished: usize,
+    /// Maximum memory of the frames of finished jobs in bytes; the newest job keeps its frames in any case.
+    pub film_bytes: usize,
 }
 
 /// State of a job.
@@ -77,7 +79,7 @@ struct Job {
     cancelled: bool,
     /// True if the frames of its steps are kept, for an animation.
     film: bool,
-    frames: Vec<Picture>,
+    frames: Arc<Vec<Picture>>,
     images: Option<Arc<JobImages>>,
 }
 
@@ -93,6 +95,19 @@ struct State {
 }
 
 impl State {
+    /// Drops the frames of the oldest finished jobs if all of them take more bytes than this. Those of the newest stay.
+    fn forget_films(&mut self, most: usize) {
+        let mut bytes: usize = 0;
+        for (age, id) in self.finished.iter().rev().enumerate() {
+            let Some(job) = self.jobs.get_mut(id) else { continue };
+            let own: usize = job.frames.iter().map(|frame| frame.pixels().len()).sum();
+            bytes = bytes.saturating_add(own);
+            if age > 0 && bytes > most {
+                job.frames = Arc::default();
+            }
+        }
+    }
+
     /// Images of all waiting jobs.
     fn waiting_images(&self) -> usize {
         let count = |id| self.jobs.get(id).map_or(0, |job: &Job| job.request.count);
@@ -156,7 +171,7 @@ impl Queue {
             since: Instant::now(),
             cancelled: false,
             film,
-            frames: Vec::new(),
+            frames: Arc::default(),
             images: None,
         };
         let id = random_hex();
@@ -202,8 +217,8 @@ impl Queue {
         Some((job.images.clone()?, job.request.clone()))
     }
 
-    /// The frames of a finished job.
-    pub fn frames(&self, id: &str) -> Option<Vec<Picture>> {
+    /// The frames of a finished job; none if those of newer jobs take their memory.
+    pub fn frames(&self, id: &str) -> Option<Arc<Vec<Picture>>> {
         let state = self.state();
         let job = state.jobs.get(id).filter(|job| job.images.is_some())?;
         Some(job.frames.clone())
@@ -289,7 +304,7 @@ impl Queue {
         let frame = keeps.then(frame).flatten();
         let mut state = self.state();
         let Some(job) = state.jobs.get_mut(id) else { return false };
-        job.frames.extend(frame);
+        Arc::make_mut(&mut job.frames).extend(frame);
         job.status.send_replace(JobStatus::Running { step, of });
         !job.cancelled
     }
@@ -339,5 +354,6 @@ impl Queue {
                 state.jobs.remove(&oldest);
             }
         }
+        state.forget_films(self.limits.film_bytes);
     }
 }

@@ -31,13 +31,15 @@ impl CheckpointPolicy {
         step.is_multiple_of(self.every) || step >= last
     }
 
-    /// The steps whose checkpoints are to be deleted.
+    /// The steps whose checkpoints are to be deleted after that of a step was saved. Later ones do not count: they are
+    /// damaged, or of steps that are being taken again, and the run replaces them.
     ///
     /// - steps: of all checkpoints, ascending
-    fn expired(self, steps: &[usize]) -> impl Iterator<Item = usize> {
+    fn expired(self, steps: &[usize], saved: usize) -> impl Iterator<Item = usize> {
         let milestone =
             move |step: usize| self.keep_every > 0 && step.is_multiple_of(self.keep_every);
-        steps.iter().rev().skip(self.newest).copied().filter(move |&step| !milestone(step))
+        let done = steps.iter().rev().copied().filter(move |&step| step <= saved);
+        done.skip(self.newest).filter(move |&step| !milestone(step))
     }
 }
 
@@ -196,7 +198,7 @@ impl RunFolder {
         policy: CheckpointPolicy,
     ) -> Result<(), TrainError> {
         state.save(&self.checkpoint(step))?;
-        for old in policy.expired(&self.steps()) {
+        for old in policy.expired(&self.steps(), step) {
             let path = self.checkpoint(old);
             fs::remove_file(&path).map_err(|source| TrainError::File { path, source })?;
         }
@@ -299,4 +301,19 @@ impl Log {
 
 fn parse(text: &str) -> Option<LogLine> {
     serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CheckpointPolicy;
+
+    #[test]
+    fn later_checkpoints_do_not_displace_the_one_that_was_saved() {
+        let expired = |newest, keep_every, steps: &[usize], saved| -> Vec<usize> {
+            CheckpointPolicy { every: 100, newest, keep_every }.expired(steps, saved).collect()
+        };
+        assert_eq!(expired(2, 0, &[100, 200, 300, 400], 400), [200, 100]);
+        assert_eq!(expired(1, 0, &[800, 1000, 1200, 1500], 1200), [1000, 800]);
+        assert_eq!(expired(1, 1000, &[800, 1000, 1200, 1500], 1200), [800]);
+    }
 }

@@ -496,7 +496,7 @@ impl Trainer {
     /// As for [`Trainer::next_step`].
     pub fn run_steps(&mut self, steps: usize) -> Result<Vec<StepMetrics>, TrainError> {
         let mut metrics = Vec::new();
-        for _ in 0..steps.min(self.config.steps - self.step) {
+        for _ in 0..steps.min(self.config.steps.saturating_sub(self.step)) {
             metrics.extend(self.take_step()?);
         }
         metrics.extend(self.flush()?);

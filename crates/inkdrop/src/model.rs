@@ -26,4 +26,5 @@ pub use overrides::ModelOverrides;
 
 pub use resolve::{ConfigSource, ResolvedModel, conditioned, resolve, resolve_process};
 pub use source::Source;
+pub(crate) use stored::METADATA;
 pub use stored::{MARK, ignored_metadata, stored_metadata};

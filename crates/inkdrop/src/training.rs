@@ -137,7 +137,10 @@ impl Training {
     /// # Errors
     /// The data are generated, not read.
     pub fn data_path(self, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().display().to_string();
+        let path = path.as_ref();
+        let path = path.to_str().with_context(|| {
+            format!("--data {}: expected a path in UTF-8, as config.toml stores it", path.display())
+        })?;
         let kind = self.table.get("data").and_then(|data| data.get("kind")?.as_str());
         let key = DataConfig::path_key(kind.unwrap_or_default()).with_context(|| {
             format!("--data {path}: the images of {} are generated, not read from files", self.name)

@@ -131,6 +131,32 @@ fn what_no_sampler_equals_is_named() {
     assert!(error.contains("expected an even stride"), "{error}");
 }
 
+/// DDPM, DDIM and PNDM of diffusers refuse them, too; its other classes would stay at one timestep.
+#[test]
+fn more_steps_than_timesteps_are_refused() {
+    let run = |class: &str, count: usize| {
+        let name = format!("{class}Scheduler");
+        let config = json!({"_class_name": name, "timestep_spacing": "leading"});
+        let scheduler = Scheduler::read(&config).unwrap();
+        scheduler.run(count, StepOptions::default(), &[]).map(|_| ()).map_err(|e| e.report())
+    };
+    for class in ["DDPM", "DDIM", "EulerDiscrete", "HeunDiscrete", "LMSDiscrete"] {
+        assert_eq!(run(class, 1000), Ok(()), "{class}");
+        let error = run(class, 1001).unwrap_err();
+        assert!(error.contains("num_inference_steps 1001: expected 1 to 1000"), "{class}: {error}");
+    }
+    assert_eq!(run("DPMSolverMultistep", 999), Ok(()));
+    for count in [1000, 2000] {
+        assert!(run("DPMSolverMultistep", count).unwrap_err().contains("expected 1 to 999"));
+    }
+    for class in ["EDMEuler", "IPNDM", "FlowMatchEulerDiscrete"] {
+        let name = format!("{class}Scheduler");
+        let scheduler = Scheduler::read(&json!({"_class_name": name})).unwrap();
+        let error = scheduler.run(1 << 40, StepOptions::default(), &[]).map(|_| ()).unwrap_err();
+        assert!(error.report().contains("expected 1 to 1000000"), "{class}");
+    }
+}
+
 /// Arguments of constructors that diffusers rejects, fails with, or gives NaN for.
 #[test]
 fn impossible_arguments_are_refused_in_a_sentence() {
@@ -230,7 +256,9 @@ fn impossible_timesteps_are_refused_in_a_sentence() {
         let scheduler = Scheduler::read(&json!({"_class_name": class})).unwrap();
         scheduler.run(0, options, &[]).and(scheduler.run(4, options, &[])).unwrap_err().report()
     };
-    assert!(run("IPNDMScheduler", StepOptions::default()).contains("num_inference_steps is 0"));
+    assert!(
+        run("IPNDMScheduler", StepOptions::default()).contains("num_inference_steps 0: expected")
+    );
     let dynamic =
         json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true});
     let error = Scheduler::read(&dynamic).unwrap().run(4, StepOptions::default(), &[]);

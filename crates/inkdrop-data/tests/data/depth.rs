@@ -187,6 +187,35 @@ fn images_of_16_bits_are_fitted_as_pictures_are() {
     }
 }
 
+/// 17 pages of 4096 × 4096 pixels that share 256 KiB, which PackBits makes of 16 MiB of zeros.
+#[test]
+fn a_tiff_file_of_pages_that_share_their_bytes_is_refused() {
+    let (side, pages, runs) = (4096_u32, 17_u32, 1 << 17);
+    let strip = [0x81, 0].repeat(runs);
+    let tags = [(256, side), (257, side), (258, 8), (259, 32773), (262, 1), (273, 8), (277, 1)];
+    let tags = [&tags[..], &[(278, side), (279, strip.len() as u32)]].concat();
+    let first = 8 + strip.len() as u32;
+    let length = 2 + 12 * tags.len() as u32 + 4;
+    let mut file = b"II*\0".to_vec();
+    file.extend(first.to_le_bytes());
+    file.extend(&strip);
+    for page in 1..=pages {
+        file.extend((tags.len() as u16).to_le_bytes());
+        for (tag, value) in &tags {
+            file.extend((*tag as u16).to_le_bytes());
+            file.extend(4_u16.to_le_bytes());
+            file.extend([1, *value].map(u32::to_le_bytes).concat());
+        }
+        let next = if page == pages { 0 } else { first + page * length };
+        file.extend(next.to_le_bytes());
+    }
+    let place = tempdir().expect("a folder");
+    let path = place.path().join("x.tiff");
+    std::fs::write(&path, &file).expect("a file");
+    let error = arrays::load(&path).expect_err("too many pages").to_string();
+    assert!(error.contains("pages grow to more than 268435456"), "{error}");
+}
+
 #[test]
 fn tiff_files_of_five_channels_are_read() {
     let place = tempdir().expect("a folder");

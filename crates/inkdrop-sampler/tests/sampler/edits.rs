@@ -142,6 +142,14 @@ fn masks_of_another_size_are_refused() {
     let none = Repaint { times: 0, jump: 1 };
     let error = inpaint(&model, &path, (&images(), &left_half()), none, &mut noise());
     assert!(error.unwrap_err().to_string().contains("repaint 0 times"));
+    for times in [1_000_000, usize::MAX] {
+        let endless = Repaint { times, jump: 1 };
+        let error = inpaint(&model, &path, (&images(), &left_half()), endless, &mut noise());
+        assert!(error.unwrap_err().to_string().contains("at most 1000000 network calls"));
+    }
+    let whole = Repaint { times: 3, jump: usize::MAX };
+    assert!(inpaint(&model, &path, (&images(), &left_half()), whole, &mut noise()).is_ok());
+    assert_eq!((whole.calls(5), Repaint { times: 1, jump: 0 }.calls(0)), (5, 0));
 }
 
 #[test]

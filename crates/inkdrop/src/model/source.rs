@@ -102,7 +102,7 @@ impl Source {
     }
 
     /// The decays of the averages in a checkpoint of a training run, in the order of its config.
-    fn decays(&self) -> Vec<String> {
+    pub(crate) fn decays(&self) -> Vec<String> {
         let decays: Vec<String> = self.whole.metadata("ema").ok().flatten().unwrap_or_default();
         let is_there = |decay: &String| {
             let prefix = format!("{AVERAGE}{decay}/");

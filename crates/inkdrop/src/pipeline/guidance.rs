@@ -8,7 +8,7 @@ use inkdrop_sampler::{
 use inkdrop_torch::TorchError;
 
 use crate::Result;
-use crate::error::{Context, bail, ensure};
+use crate::error::{bail, ensure};
 use crate::model::{Condition, Conditions, ModelMetadata};
 
 /// Settings of guidance, as the setters of a pipeline give them.
@@ -25,6 +25,24 @@ pub(crate) struct GuidanceSettings {
 }
 
 impl GuidanceSettings {
+    /// Returns an error for a setting that has no effect without a scale.
+    ///
+    /// - autoguide: true if there is a weaker model
+    pub fn check_used(&self, autoguide: bool) -> Result<()> {
+        let guides = self.scale.is_some();
+        let any = guides || self.condition.is_some();
+        for (name, unused) in [
+            ("autoguide", autoguide && !any),
+            ("null-class", self.null_class.is_some() && !guides),
+            ("guidance-interval", self.interval.is_some() && !any),
+            ("guidance-rescale", self.rescale.is_some() && !any),
+            ("guidance-parallel", self.parallel.is_some() && !any),
+        ] {
+            ensure!(!unused, "--{name} without --guidance: expected a scale, such as 2");
+        }
+        Ok(())
+    }
+
     /// Checks the numbers.
     pub fn check(&self) -> Result<()> {
         for (name, scale) in [("guidance", self.scale), ("condition-guidance", self.condition)] {
@@ -78,13 +96,19 @@ impl GuidanceSettings {
         match (metadata.model.classes(), self.null_class.or(metadata.classes.null)) {
             (None, None) => Ok(Condition::none(metadata)),
             (None, Some(_)) => bail!("--null-class: this model has contexts, not classes"),
-            (Some(_), Some(class)) => {
+            (Some(count), Some(class)) => {
+                // The number of a class, which a name of digits may differ from.
+                ensure!(
+                    (0..count).contains(&class),
+                    "--null-class {class}: expected a number from 0 to {}",
+                    count - 1
+                );
                 let equal = |condition: &Condition| condition.class == Some(class);
                 ensure!(
                     !towards.as_slice().iter().any(equal),
                     "--null-class {class}: it equals --class; expected another class"
                 );
-                Condition::class(metadata, &class.to_string()).context("--null-class")
+                Ok(Condition { class: Some(class), ..Condition::none(metadata) })
             }
             (Some(count), None) => bail!(
                 "--guidance: this model has {count} classes, and its file names no null class; give --null-class N if it was trained with one, or guide with --autoguide MODEL"
@@ -180,5 +204,29 @@ impl<'a> Guidance<'a> {
         let variable = process.prediction_type();
         let guided = guided.parallel(parallel.unwrap_or(1.0), variable);
         Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), variable)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::Pipeline;
+
+    /// Folders of classes may be named 1 to 10, of which the number of the class is another.
+    #[test]
+    fn the_null_class_is_a_number_whatever_the_names() {
+        let mut metadata = Pipeline::open("fashion").unwrap().metadata().clone();
+        let null = metadata.classes.null.unwrap();
+        metadata.classes.names = (1..=10).map(|name| name.to_string()).collect();
+        let towards = Conditions::classes(&metadata, "3").unwrap();
+        assert_eq!(towards.get(0).class, Some(2));
+        let settings = GuidanceSettings { scale: Some(3.0), ..GuidanceSettings::default() };
+        assert_eq!(settings.uncond(&metadata, &towards).unwrap().class, Some(null));
+        let other = |class| GuidanceSettings { null_class: Some(class), ..settings.clone() };
+        assert_eq!(other(4).uncond(&metadata, &towards).unwrap().class, Some(4));
+        let error = other(11).uncond(&metadata, &towards).unwrap_err().report();
+        assert!(error.contains("--null-class 11: expected a number from 0 to 10"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 use std::ops::Range;
 
-use inkdrop_data::Images;
+use inkdrop_data::{Depth, Images};
 use inkdrop_process::{NetworkDenoiser, pixels};
 use inkdrop_sampler::{FlowLikelihood, Trace};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
@@ -39,6 +39,12 @@ impl Pipeline {
         trace: Trace,
     ) -> Result<impl Iterator<Item = Result<Vec<f64>>> + use<'a>> {
         self.check_size(images)?;
+        ensure!(
+            images.depth() == Depth::Eight && self.metadata.depth == Depth::Eight,
+            "the images have {} bits, the model {}: expected 8 of both, of which likelihoods are",
+            u8::from(images.depth()),
+            u8::from(self.metadata.depth)
+        );
         let (steps, batch) = (self.settings.steps, self.settings.batch.unwrap_or(BATCH));
         ensure!(batch > 0, "--batch 0: expected at least 1");
         let spacing = LevelSpacing::Exponential { steps: steps.unwrap_or(STEPS) };

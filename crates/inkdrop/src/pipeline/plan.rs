@@ -134,6 +134,7 @@ impl<'a> SamplingPlan<'a> {
         let conditions = pipeline.settings.conditions(metadata)?;
         pipeline.settings.check_images(metadata)?;
         guidance.check()?;
+        guidance.check_used(pipeline.weaker().is_some())?;
         if guidance.condition.is_some() {
             guidance.check_image(metadata, pipeline.weaker().is_some())?;
         }

@@ -67,8 +67,8 @@ impl Planner<'_> {
                 times.iter().rev().map(|time| time.trunc()).collect()
             }
             None => {
+                self.check_count(total)?;
                 let n = self.count;
-                ensure!(n <= total, "num_inference_steps {n}: expected 1 to {total}");
                 (0..n).map(|i| (i * (total / n)) as f64).collect()
             }
         };

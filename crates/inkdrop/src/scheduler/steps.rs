@@ -1,6 +1,6 @@
 //! Noise levels and timesteps of a diffusers scheduler.
 
-use inkdrop_schedule::{FlowPath, NoiseLevel, SolverStep};
+use inkdrop_schedule::{FlowPath, MAX_STEPS, NoiseLevel, SolverStep};
 
 use super::TimestepOptions;
 use super::arguments::Arguments;
@@ -35,7 +35,7 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     pub(super) fn steps(&self) -> Result<SchedulerSteps> {
         self.check_given()?;
-        ensure!(self.count > 0, "num_inference_steps is 0: expected 1 or more");
+        self.check_count(MAX_STEPS)?;
         match self.class {
             Class::EdmEuler | Class::EdmDpmMultistep => self.edm(),
             Class::Consistency => self.consistency(),
@@ -45,6 +45,13 @@ impl Planner<'_> {
             class if class.by_index() => self.by_index(),
             _ => self.by_sigma(),
         }
+    }
+
+    /// Checks the number of steps.
+    pub(super) fn check_count(&self, most: usize) -> Result<()> {
+        let n = self.count;
+        ensure!((1..=most).contains(&n), "num_inference_steps {n}: expected 1 to {most}");
+        Ok(())
     }
 
     /// Checks that the class has the arguments of set_timesteps that are given.
@@ -89,8 +96,9 @@ impl Planner<'_> {
 
     /// Steps from each timestep to the next (DDPM), or to the timestep T//n earlier (DDIM, PNDM).
     fn by_index(&self) -> Result<SchedulerSteps> {
-        let times = self.spaced()?;
         let total = self.tables.steps();
+        self.check_count(total)?;
+        let times = self.spaced()?;
         for &time in &times {
             let inside = (0.0..total as f64).contains(&time);
             ensure!(inside, "timestep {time} of this spacing is not within 0 to {}", total - 1);

@@ -34,6 +34,8 @@ impl Planner<'_> {
                 line.into_iter().rev().take(n).map(fit).collect()
             }
             TimestepSpacing::Leading => {
+                let most = if inner { last.saturating_sub(1) } else { last };
+                self.check_count(most)?;
                 let at = |i: usize| (i * (last / points) + offset) as f64;
                 (0..points).rev().take(n).map(at).collect()
             }

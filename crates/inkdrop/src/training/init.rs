@@ -19,7 +19,7 @@ pub struct Init {
     pub part: Option<String>,
     /// Initialises init_conv.shortcut randomly, for checkpoints of the sprites notebook.
     pub draw_shortcut: bool,
-    /// Initial EMA weights for decays of `train.ema`.
+    /// Initial EMA weights for decays of `train.ema`. A checkpoint of a run gives its average of the same decay, or its first one.
     pub ema: Vec<(EmaDecay, String)>,
     /// Network in files of EMA weights with several, such as `ema_model`.
     pub ema_part: Option<String>,
@@ -74,7 +74,9 @@ impl Init {
         trainer: &mut Trainer,
         metadata: &ModelMetadata,
     ) -> Result<Vec<String>> {
-        let weights = part(source, self.part.as_deref(), "--init-part")?;
+        // Training continues with the weights of a run, not with their average.
+        let own = source.is_training_checkpoint().then_some("network");
+        let weights = part(source, self.part.as_deref().or(own), "--init-part")?;
         // A network of mean velocities starts from a flow, with zeros in the layers that it lacks.
         let interval = metadata.model.interval_keys();
         let mut optional: Vec<&str> = interval.iter().map(String::as_str).collect();
@@ -96,7 +98,10 @@ impl Init {
 
     fn load_ema(&self, decay: EmaDecay, file: &str, trainer: &mut Trainer) -> Result<()> {
         let source = Source::open(file)?;
-        let weights = part(&source, self.ema_part.as_deref(), "--init-ema-part")?;
+        let decays = source.decays();
+        let same = decays.iter().find(|own| **own == decay.to_string());
+        let own = same.or(decays.first()).map(String::as_str);
+        let weights = part(&source, self.ema_part.as_deref().or(own), "--init-ema-part")?;
         trainer
             .start_ema_from(decay, &weights)
             .with_context(|| format!("--init-ema {decay}={file}"))
@@ -120,10 +125,6 @@ fn optimizer_state(file: &str) -> Result<StateDict> {
 
 /// One network of a file.
 fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> {
-    // Training continues with the weights of a run, not with their average.
-    if name.is_none() && source.is_training_checkpoint() {
-        return source.part(Some("network"));
-    }
     let parts = source.parts();
     let several = name.is_none() && parts.len() > 1;
     ensure!(!several, "{} contains {}: choose one with {option}", source.name, parts.join(", "));

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::error::{Context, ensure};
+use crate::model::METADATA;
 
 /// Reconstructs the average of a width from the checkpoints of a finished run, whose config has averages
 /// `power=…` in `train.ema` (Karras et al. 2024, section 3). Returns the weights with the metadata of
@@ -31,7 +32,7 @@ pub fn posthoc_ema(run: impl AsRef<Path>, width: f64, step: Option<usize>) -> Re
     let mut weights = inkdrop_train::posthoc_ema(&checkpoints, width, step)
         .with_context(|| run.display().to_string())?;
     let model = StateDict::open(&folder.finished())?;
-    for key in ["inkdrop", "model", "process", "contexts", "classes"] {
+    for key in METADATA {
         if let Some(text) = model.metadata_text(key) {
             weights.set_metadata_text(key, text.to_string());
         }

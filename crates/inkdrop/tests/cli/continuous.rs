@@ -248,6 +248,11 @@ fn post_hoc_averages_are_models() {
         assert_eq!((&tensor.0, &tensor.1), (&same[name].0, &same[name].1), "{name}");
     }
     place.run(&["sample", "run/ema-0.2.safetensors", "-n", "1", "--out", "x.png"]).succeeds();
+    for file in ["final", "final-raw", "final-power-0.1", "checkpoints/step-0000008"] {
+        let path = format!("run/{file}.safetensors");
+        let same = ["ema", "run", "--width", "0.1", "--out", &path];
+        place.refuses(&same, &[&path, "is a file of the run"]);
+    }
     place.refuses(&["ema", "run", "--width", "0.5"], &["0.5", "0.288"]);
     place.refuses(&["ema", "run", "--width", "0.1,0.2", "--out", "x.safetensors"], &["--out"]);
     train(&place, "sprites-edm", "plain", &["--steps", "2"]);

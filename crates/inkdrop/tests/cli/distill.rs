@@ -424,3 +424,16 @@ fn a_mean_flow_is_made_from_a_rectified_flow() {
     let unset = ["--unset", "train.noise_distribution"];
     place.refuses(&[&alone[..], &unset[..]].concat(), &["expected the preconditioning mean-flow"]);
 }
+
+/// The sigma of a flow has no largest value, from which a grid of noise levels could start.
+#[test]
+fn a_grid_of_noise_levels_needs_a_largest_one() {
+    let place = Place::new();
+    for loss in ["consistency-training", "consistency-mid-training"] {
+        let loss = format!("train.loss={{{loss}={{}}}}");
+        let train = ["train", "sprites-flow", "--out", "run", "--steps", "1"];
+        let change = ["--unset", "train.noise_distribution", "--set", &loss];
+        let words = ["sigma_max inf: expected a finite number"];
+        place.refuses(&[&train[..], &change].concat(), &words);
+    }
+}

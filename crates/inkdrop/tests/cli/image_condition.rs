@@ -47,6 +47,18 @@ fn place_with_sprites() -> Place {
     place
 }
 
+/// Condition and depth are in the file of the model as well as its network.
+#[test]
+fn a_post_hoc_average_keeps_all_that_is_known_of_the_model() {
+    let place = place_with_sprites();
+    let averages = "train.ema=[\"power=0.05\",\"power=0.1\"]";
+    place.run(&train("sprites-inpaint", "run", "4", &["--set", averages])).succeeds();
+    place.run(&["ema", "run", "--width", "0.1"]).succeeds();
+    let inpaint = ["edit", "inpaint", "run/ema-0.1.safetensors", "x/00000.png"];
+    let rest = ["--box", "4,4,8,8", "--steps", "2", "--out", "y.png"];
+    place.run(&[&inpaint[..], &rest].concat()).succeeds();
+}
+
 #[test]
 fn an_inpainting_model_learns_resumes_and_keeps_the_kept_pixels() {
     let place = place_with_sprites();

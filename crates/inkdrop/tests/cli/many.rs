@@ -201,3 +201,40 @@ fn npy_files_hold_what_an_archive_holds() {
     place.run(&["sample", "model.safetensors", "--steps", "2", "--out", "x.npy"]).succeeds();
     assert!(!labels.exists(), "labels of other images");
 }
+
+/// The sampler of a model is that of its file, and a folder has images of one sampler.
+#[test]
+fn images_of_another_sampler_are_another_request() {
+    let place = Place::new();
+    let sample = ["sample", "sprites-fast", "--steps", "2", "--seed", "1", "--out", "made/"];
+    place.run(&[&sample[..], &["-n", "2"]].concat()).succeeds();
+    let before = pictures(&place.path("made"));
+    let own = ["-n", "3", "--sampler", "consistency"];
+    place.run(&[&sample[..], &own].concat()).succeeds();
+    let after = pictures(&place.path("made"));
+    assert!(after.len() == 3 && before.iter().all(|(name, bytes)| &after[name] == bytes));
+    let other = [&sample[..], &["-n", "4", "--sampler", "ddim"]].concat();
+    place.refuses(&other, &["sampler"]);
+}
+
+/// Neither an image nor the noise of one replaces the model.
+#[test]
+fn a_model_is_not_overwritten() {
+    let place = place_with_model();
+    // A file is known by its content.
+    let before = fs::read(place.path("model.safetensors")).expect("a model");
+    fs::write(place.path("weights.png"), &before).expect("a writable folder");
+    let sample = ["sample", "weights.png", "-n", "1", "--steps", "2", "--out", "./weights.png"];
+    place.refuses(&sample, &["weights.png is the model", "--out"]);
+    let weaker = ["--guidance", "2", "--autoguide", "weights.png"];
+    let sample = [&SAMPLE[..], &weaker, &["-n", "1", "--out", "weights.png"]].concat();
+    place.refuses(&sample, &["weights.png is the model"]);
+    assert!(fs::read(place.path("weights.png")).expect("a model") == before);
+    place.run(&[&SAMPLE[..], &["-n", "1", "--out", "x/"]].concat()).succeeds();
+    let latents = ["--latents", "model.safetensors", "--out", "y.png"];
+    let invert = [&["edit", "invert", "model.safetensors", "x/00000.png"][..], &latents].concat();
+    place.refuses(&invert, &["--latents model.safetensors", "input"]);
+    let vary = ["edit", "img2img", "model.safetensors", "x/00000.png", "--out", "y.png"];
+    place.refuses(&[&vary[..], &["-n", "10000000000"]].concat(), &["-n 10000000000", "at most"]);
+    place.refuses(&["data", "-n", "10001", "--out", "x.png"], &["-n 10001", "at most 10000"]);
+}

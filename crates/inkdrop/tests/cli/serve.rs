@@ -256,6 +256,60 @@ fn a_training_checkpoint_explains_itself() {
     );
 }
 
+/// The ids of the models.
+fn ids(server: &Server) -> Vec<String> {
+    let models = server.json("GET", "/v1/models", Value::Null);
+    let models = models["data"].as_array().expect("models").clone();
+    models.iter().map(|model| model["id"].as_str().expect("an id").to_string()).collect()
+}
+
+#[test]
+fn a_run_with_the_name_of_a_built_in_model_does_not_hide_it() {
+    let place = Place::new();
+    place.train("runs/sprites", "1", &[]).succeeds();
+    let server = Server::start(&place, &["runs/sprites", "sprites"]);
+    let all = ["sprites", "sprites/final", "sprites/average", "sprites/weights"];
+    assert_eq!(ids(&server), all);
+    let (own, made) = (json!({"model": "sprites/final"}), json!({"model": "sprites"}));
+    let [own, made] = [own, made].map(|mut body| {
+        body["steps"] = json!(2);
+        body["seed"] = json!(1);
+        images(&server.job(body).1)
+    });
+    assert!(own != made);
+    drop(server);
+    let server = Server::start(&place, &["runs/sprites"]);
+    assert_eq!(ids(&server), ["sprites", "sprites/average", "sprites/weights"]);
+}
+
+/// A spacing has its own number of steps.
+#[test]
+fn the_limit_of_steps_holds_for_spacings() {
+    let place = Place::new();
+    let server = Server::start(&place, &["sprites", "--max-steps", "20"]);
+    let refuses = |body: Value, expected: &str| {
+        let (status, body) = server.ask("POST", "/v1/images/generations", &body);
+        let text = String::from_utf8_lossy(&body);
+        assert!(status == 400 && text.contains(expected), "{status} {text}");
+    };
+    refuses(json!({"spacing": "karras1000000"}), "steps is 1000000: expected 1 to 20");
+    refuses(json!({"sampler": "ddpm"}), "steps is 500: expected 1 to 20");
+    server.json("POST", "/v1/images/generations", json!({"spacing": "karras5"}));
+}
+
+#[test]
+fn a_server_has_models_that_start_from_an_image() {
+    let place = Place::new();
+    let tiny = ["--set", "model.features=8", "--set", "data.count=14", "--set", "train.batch=4"];
+    let train = ["train", "sprites-inpaint", "--out", "run", "--steps", "1"];
+    place.run(&[&train[..], &tiny].concat()).succeeds();
+    let server = Server::start(&place, &["run/final.safetensors", "run"]);
+    assert_eq!(ids(&server), ["run/final.safetensors", "run", "run/average", "run/weights"]);
+    let (status, body) = server.ask("POST", "/v1/images/generations", &json!({"steps": 2}));
+    let text = String::from_utf8_lossy(&body);
+    assert!(status == 400 && text.contains("inpaint"), "{status} {text}");
+}
+
 /// Ctrl-C ends a server in order.
 #[cfg(unix)]
 #[test]

@@ -149,6 +149,14 @@ fn a_run_begins_with_foreign_weights() {
     assert!(near("run/final-0.9999.safetensors", "other/final.safetensors"));
     assert!(!near("run/final.safetensors", "other/final.safetensors"));
 
+    // A checkpoint has the average beside the weights.
+    place.train("wide", "2", &["--set", "train.lr=0.1"]).succeeds();
+    let average = "0.9999=wide/checkpoints/step-0000002.safetensors";
+    let begin = [&begin[..3], &[average], &begin[4..]].concat();
+    place.train("from", "1", &begin).succeeds();
+    assert!(near("from/final-0.9999.safetensors", "wide/final.safetensors"));
+    assert!(!near("from/final-0.9999.safetensors", "wide/final-raw.safetensors"));
+
     let refused = |more: &[&str], words: &[&str]| {
         place.refuses(&train_args("no", "1", more), words);
     };

@@ -1,6 +1,8 @@
 //! Opening, settings and sampling.
 
+use inkdrop::data::Depth;
 use inkdrop::model::Condition;
+use inkdrop::sampler::{GuidanceInterval, Trace};
 use inkdrop::{Error, Pipeline, Rng};
 
 fn sprites() -> Pipeline {
@@ -68,6 +70,14 @@ fn settings_that_do_not_fit_say_what_is_expected() {
         (sprites().guidance(2.0), "expected a condition to guide towards"),
         (sprites().class("hero").guidance(-1.0), "expected 0 or more"),
         (sprites().class("hero").threshold(2.0), "expected 0 to 1"),
+        (sprites().autoguide(sprites()), "--autoguide without --guidance"),
+        (sprites().null_class(1), "--null-class without --guidance"),
+        (sprites().guidance_rescale(0.5), "--guidance-rescale without --guidance"),
+        (sprites().guidance_parallel(0.5), "--guidance-parallel without --guidance"),
+        (
+            sprites().guidance_interval(GuidanceInterval { low: 0.1, high: 1.0 }),
+            "--guidance-interval without --guidance",
+        ),
     ] {
         let text = message(pipeline.sample(1));
         assert!(text.contains(expected), "{text}");
@@ -129,4 +139,15 @@ fn samples_are_saved_by_ending() {
     assert_eq!(std::fs::read_dir(path("all")).unwrap().count(), 3);
     let error = message(samples.save(path("x.webp")));
     assert!(error.contains(".png, .tiff, .npz, .npy or /"), "{error}");
+}
+
+/// A likelihood is that of the bins of 8 bits.
+#[test]
+fn likelihoods_of_16_bits_are_refused() {
+    let pipeline = sprites().class("hero");
+    let images = pipeline.sample(1).unwrap().to_images();
+    assert!(pipeline.bits_per_dim(&images, Trace::Hutchinson).is_ok());
+    let wide = images.with_depth(Depth::Sixteen);
+    let error = message(pipeline.bits_per_dim(&wide, Trace::Hutchinson));
+    assert!(error.contains("the images have 16 bits, the model 8: expected 8"), "{error}");
 }

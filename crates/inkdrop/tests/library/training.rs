@@ -118,3 +118,13 @@ fn mistakes_in_a_config_are_named() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+/// config.toml could not hold it.
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    let error = Training::preset("folder").unwrap().data_path(path).err().unwrap().report();
+    assert!(error.contains("expected a path in UTF-8"), "{error}");
+}

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use inkdrop::data::picture::{write_image_dir, write_png};
 use inkdrop::data::{Images, npy, sprites};
 
-use crate::output::sink::check_place;
+use crate::output::sink::{MAX_IMAGES, check_place};
 use inkdrop::config::SPRITES;
 use inkdrop::samples;
 
@@ -43,6 +43,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             eprintln!("{count} sprites in {}, their labels in {}", out.display(), labels.display());
         }
         Some("png") => {
+            ensure!(
+                *count <= MAX_IMAGES,
+                "-n {count} in one picture: expected at most {MAX_IMAGES}; write x.npy or a directory/"
+            );
             let names = sprites::CLASSES.map(String::from);
             write_png(
                 out,

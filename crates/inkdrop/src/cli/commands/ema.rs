@@ -1,11 +1,12 @@
 //! `inkdrop ema`: averages of any width from a run's checkpoints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use inkdrop::posthoc_ema;
+use inkdrop::train::RunFolder;
 
-use crate::output::sink::check_place;
+use crate::output::sink::{check_place, same_place};
 
 /// Reconstruct an average of the weights with any width, after training
 ///
@@ -41,8 +42,23 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             path.display()
         );
         check_place(&path)?;
+        check_file_of_run(run, &path)?;
         posthoc_ema(run, width, *step)?.save(&path)?;
         eprintln!("width {width} in {}", path.display());
     }
     Ok(0)
+}
+
+/// Checks that the average replaces no result and no checkpoint of the run.
+fn check_file_of_run(run: &Path, path: &Path) -> Result<()> {
+    let folder = RunFolder::read(run)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let result = same_place(path, &run.join(&*name)) && name.starts_with("final");
+    let checkpoint = folder.checkpoints_newest_first().any(|input| same_place(&input, path));
+    ensure!(
+        !result && !checkpoint,
+        "{} is a file of the run and would be overwritten: choose another --out",
+        path.display()
+    );
+    Ok(())
 }

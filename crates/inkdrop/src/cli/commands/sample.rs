@@ -73,6 +73,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let (pipeline, given) = arguments.pipeline()?;
     arguments.output.check_inputs(&arguments.images.files())?;
+    let models = [Some(arguments.model.name()), arguments.guidance.weaker()];
+    arguments.output.check_models(models.into_iter().flatten())?;
     let count = arguments.count.unwrap_or(given.as_ref().map_or(COUNT, Images::len));
     let plan = pipeline.plan()?;
     if plan.scheduler.is_some() {
@@ -132,9 +134,10 @@ impl Arguments {
             request = job::request(self, pipeline, &plan.conditions)?;
             request["batch"] = json!(batch);
             request["levels"] = json!(plan.spacing);
-            if let Some(run) = plan.scheduler {
-                request["sampler"] = run.identity();
-            }
+            request["sampler"] = match plan.scheduler {
+                Some(run) => run.identity(),
+                None => json!(plan.sampler.to_string()),
+            };
         }
         let job = SamplingJob {
             request,

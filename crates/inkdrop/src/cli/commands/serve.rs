@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let (runs, models): (Vec<_>, Vec<_>) =
         arguments.paths.iter().cloned().partition(|path| path.join("config.toml").is_file());
     let device = local_device(arguments.device)?;
-    let models = Models::open(&models, &runs, device, &arguments.precision)?;
+    let models = Models::open(&models, &runs, device, &arguments.precision, limits.steps)?;
     let options = ServeOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
         allowed_hosts: arguments.hosts(),

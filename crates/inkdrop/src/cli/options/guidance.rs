@@ -86,6 +86,11 @@ impl GuidanceArgs {
         }
     }
 
+    /// The weaker model as given, if there is one.
+    pub fn weaker(&self) -> Option<&str> {
+        self.autoguide.as_deref()
+    }
+
     fn interval(&self) -> Result<Option<GuidanceInterval>> {
         let Some(text) = &self.guidance_interval else { return Ok(None) };
         let parts = text.split_once(',');

@@ -38,6 +38,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The model as given: a path, or a built-in name.
+    pub fn name(&self) -> &str {
+        &self.model
+    }
+
     /// Opens a model that generates images from noise.
     ///
     /// - seed: of `--draw-shortcut`

@@ -62,16 +62,34 @@ impl OutputArgs {
     /// Checks that no output overwrites an input.
     pub fn check_inputs(&self, inputs: &[PathBuf]) -> Result<()> {
         for input in inputs {
-            let places = [Some(self.out.path()), self.animation.as_deref()];
-            let taken = places.into_iter().flatten().any(|place| same_place(place, input));
             let inside = self.out.is_directory() && is_in(input, self.out.path());
             ensure!(
-                !taken && !inside,
+                !self.writes(input) && !inside,
                 "{} is an input and would be overwritten: choose another --out",
                 input.display()
             );
         }
         Ok(())
+    }
+
+    /// Checks that no output overwrites a model.
+    ///
+    /// - models: names as given; those that are built in have no file
+    pub fn check_models<'m>(&self, models: impl IntoIterator<Item = &'m str>) -> Result<()> {
+        for model in models.into_iter().map(Path::new).filter(|model| model.is_file()) {
+            ensure!(
+                !self.writes(model),
+                "{} is the model and would be overwritten: choose another --out",
+                model.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// True if an output is this file.
+    fn writes(&self, file: &Path) -> bool {
+        let places = [Some(self.out.path()), self.animation.as_deref()];
+        places.into_iter().flatten().any(|place| same_place(place, file))
     }
 }
 

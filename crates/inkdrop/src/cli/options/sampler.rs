@@ -74,12 +74,6 @@ impl SamplerArgs {
         Ok(pipeline)
     }
 
-    /// The sampler with its settings.
-    fn sampler(&self) -> Result<Sampler, SamplerError> {
-        let named = self.named()?;
-        self.eta.map_or(Ok(named), |eta| named.with_eta(eta))
-    }
-
     /// The sampler without eta.
     fn named(&self) -> Result<Sampler, SamplerError> {
         let named: Sampler = self.sampler.as_deref().unwrap_or(SAMPLER).parse()?;
@@ -98,13 +92,11 @@ impl SamplerArgs {
     }
 }
 
-/// The resolved sampler, however it was spelled. The noise levels depend on the model.
+/// The sampler and its noise levels depend on the model: the plan of the run has them.
 impl Serialize for SamplerArgs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sampler = self.sampler().map(|sampler| sampler.to_string());
-        let sampler = sampler.unwrap_or_else(|_| self.sampler.clone().unwrap_or_default());
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("sampler", &sampler)?;
+        map.serialize_entry("sampler", &self.sampler)?;
         if self.use_clipped_model_output == Some(false) {
             map.serialize_entry("use_clipped_model_output", &false)?;
         }

@@ -16,6 +16,8 @@ use inkdrop::samples::FileFormat;
 use crate::output::contact_sheet::ContactSheet;
 use crate::output::job::SamplingJob;
 
+pub use picture::MAX_IMAGES;
+
 /// An output, by the ending of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {

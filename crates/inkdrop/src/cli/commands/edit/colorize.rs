@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = input.read(pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
-    let (images, count) = (given.images, given.names.len() * variations);
+    let (images, count) = (given.images, session::results(given.names.len(), *variations)?);
     let job = edit.job("colorize", arguments, (Some(&images), &[]), count)?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], *variations)?;
     let mut task = Variations {

@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = input.read(pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
-    let (images, count) = (given.images, given.names.len() * variations);
+    let (images, count) = (given.images, session::results(given.names.len(), variations)?);
     let job = edit.job("img2img", arguments, (Some(&images), &[]), count)?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
     let steps = (edit.plan.schedule.len() as f64 * strength).ceil() as usize;

@@ -33,7 +33,8 @@ pub struct Arguments {
     /// Number of results per image
     #[arg(short = 'n', long, default_value_t = 1)]
     variations: usize,
-    /// Sampling steps [default: 250, or all timesteps of the model if it has fewer]
+    /// Sampling steps [default: 250 for RePaint, or all timesteps of the model if it has fewer; otherwise those of
+    /// the sampler]
     #[serde(skip)]
     #[arg(long)]
     steps: Option<usize>,
@@ -86,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan(method)? };
     let (given, masks) = read_images(input, mask, pipeline.metadata())?;
     edit.options.output.check_inputs(&[&given.paths[..], &mask.files()].concat())?;
-    let (images, count) = (given.images, given.names.len() * variations);
+    let (images, count) = (given.images, session::results(given.names.len(), *variations)?);
     let all: Vec<u8> = masks.iter().flatten().map(|&pixel| u8::from(pixel)).collect();
     let job = edit.job("inpaint", arguments, (Some(&images), &[&all]), count)?;
     let kept = mask::compose(None, &images, &masks.iter().collect::<Vec<_>>())?;

@@ -1,6 +1,6 @@
 //! `inkdrop edit invert`: DDIM inversion, and reconstruction from the noise.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use inkdrop::checkpoint::StateDict;
@@ -50,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
             "--latents {}: expected a name that ends in .safetensors",
             latents.display()
         );
-        let taken = given.paths.iter().any(|image| same_place(image, latents));
+        let inputs = given.paths.iter().map(PathBuf::as_path).chain([Path::new(model.name())]);
+        let taken = inputs.into_iter().any(|input| same_place(input, latents));
         ensure!(!taken, "--latents {}: this file is an input", latents.display());
     }
     let (images, names) = (given.images, given.names);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use inkdrop::data::{Depth, Images};
 use inkdrop::model::sha256;
 use inkdrop::process::ImageCondition;
@@ -17,6 +17,9 @@ use crate::output::contact_sheet::ContactSheet;
 use crate::output::job::{self, SamplingJob};
 use crate::output::run::Run;
 use crate::stdout::print_line;
+
+/// Maximum number of results of a command; more are a typing error.
+const MAX_RESULTS: usize = 1_000_000;
 
 /// An editing task: what happens to one batch.
 pub trait Task {
@@ -122,9 +125,19 @@ pub fn pipeline(
         );
     }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
+    let models = [Some(model.name()), options.guidance.weaker()];
+    options.output.check_models(models.into_iter().flatten())?;
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;
     options.guidance.apply(pipeline, model, options.seed)
+}
+
+/// Number of results of a command that makes variations of each input.
+pub fn results(inputs: usize, variations: usize) -> Result<usize> {
+    let count = inputs.checked_mul(variations).filter(|count| *count <= MAX_RESULTS);
+    count.with_context(|| {
+        format!("-n {variations} of {inputs} inputs: expected at most {MAX_RESULTS} results")
+    })
 }
 
 impl EditRun<'_> {
@@ -144,6 +157,9 @@ impl EditRun<'_> {
         if self.options.output.keeps_manifest() {
             request = job::request(arguments, self.pipeline, &self.plan.conditions)?;
             request["task"] = json!(name);
+            if let Some(sampler) = request.get_mut("sampler") {
+                *sampler = json!(self.plan.sampler.to_string());
+            }
             request["levels"] = json!(self.plan.spacing);
             let bytes = images.map(Images::raw_bytes).unwrap_or_default();
             request["inputs"] = json!(sha256(&[&[&*bytes], others].concat()));

@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.sampler_plan()? };
     let given = read_small(images, pipeline.metadata())?;
     edit.options.output.check_inputs(&given.paths)?;
-    let (images, count) = (given.images, given.names.len() * variations);
+    let (images, count) = (given.images, session::results(given.names.len(), *variations)?);
     let job = edit.job("upscale", arguments, (Some(&images), &[]), count)?;
     let height = pipeline.metadata().model.image_shape()[1] as usize;
     let shown = enlarged(&images, height / images.height())?;

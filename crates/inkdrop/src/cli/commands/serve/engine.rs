@@ -6,13 +6,12 @@ use inkdrop::data::picture::Picture;
 use inkdrop::data::{Images, read};
 use inkdrop::mask::{self, Mask};
 use inkdrop::model::{Condition, Conditions};
-use inkdrop::process::pixels;
 use inkdrop::sampler::SamplingRun;
 use inkdrop::sampler::edit::{Repaint, latent_grid};
-use inkdrop::samples::labels;
+use inkdrop::samples::{self, labels};
 use inkdrop::torch::tch::{Device, Tensor};
 use inkdrop::torch::{NoiseSource, PerImageNoise, TorchError};
-use inkdrop::{Error, Pipeline, Result, SamplingSession};
+use inkdrop::{Error, Pipeline, Result, SamplingPlan, SamplingSession};
 use inkdrop_serve::engine::{
     Backend, Engine, EngineError, JobImages, ModelInfo, Progress, Request, StepImages, Task,
 };
@@ -106,11 +105,8 @@ impl Engine for ModelsEngine {
             conditions if conditions.is_empty() => pipeline,
             conditions => pipeline.conditions(conditions),
         };
-        let images = match &first.task {
-            Task::Generate => generate(&pipeline, requests, progress),
-            task => edit(&pipeline, task, first.count, progress).map(|images| vec![images]),
-        };
-        let images = images.and_then(|images| Ok(labelled(&pipeline, images)?));
+        let pass = Pass { pipeline: &pipeline, max_steps: self.models.max_steps };
+        let images = pass.run(requests, progress);
         self.keep((place, pipeline));
         Ok(images?)
     }
@@ -153,17 +149,16 @@ fn conditions(pipeline: &Pipeline, requests: &[Request]) -> Result<Vec<Condition
 }
 
 /// The images of all requests of a pass with their labels, as the commands write them.
-fn labelled(pipeline: &Pipeline, all: Vec<Images>) -> Result<Vec<JobImages>> {
-    let plan = pipeline.sampler_plan()?;
+fn labelled(conditions: &Conditions, all: Vec<Images>) -> Vec<JobImages> {
     let mut start = 0;
     let result = |images: Images| {
         let range = start..start + images.len();
         start = range.end;
-        let conditions: Vec<Condition> = range.map(|i| plan.conditions.get(i).clone()).collect();
+        let conditions: Vec<Condition> = range.map(|i| conditions.get(i).clone()).collect();
         let (labels, contexts) = labels(&conditions);
         JobImages { images, labels, contexts }
     };
-    Ok(all.into_iter().map(result).collect())
+    all.into_iter().map(result).collect()
 }
 
 /// Noise of several requests in one batch: each has its own seed.
@@ -189,105 +184,134 @@ impl NoiseSource for JoinedNoise {
     }
 }
 
-/// New images of all requests in one batch.
-fn generate(
-    pipeline: &Pipeline,
-    requests: &[Request],
-    progress: &mut dyn Progress,
-) -> Result<Vec<Images>, Stop> {
-    let count: usize = requests.iter().map(|request| request.count).sum();
-    let plan = pipeline.plan()?;
-    let session = plan.start()?;
-    let mut steps = Steps::new(progress, plan.schedule.len());
-    let x = steps
-        .drive(&session, session.generate_with(0..count, None, JoinedNoise::new(requests))?)?;
-    let images = session.to_images(&x)?;
-    let mut start = 0;
-    let part = |request: &Request| {
-        let range: Vec<usize> = (start..start + request.count).collect();
-        start += request.count;
-        Ok(images.select(&range)?)
-    };
-    requests.iter().map(part).collect()
+/// A pass of one pipeline.
+struct Pass<'p> {
+    pipeline: &'p Pipeline,
+    max_steps: usize,
 }
 
-fn edit(
-    pipeline: &Pipeline,
-    task: &Task,
-    count: usize,
-    progress: &mut dyn Progress,
-) -> Result<Images, Stop> {
-    match task {
-        Task::Inpaint { image, mask } => inpaint(pipeline, (image, mask), count, progress),
-        Task::Vary { image, strength } => {
-            let plan = pipeline.sampler_plan()?;
-            let of = (plan.schedule.len() as f64 * strength).ceil() as usize;
-            let x = tensor(pipeline, &fitted(pipeline, &vec![image; count])?)?;
-            let session = plan.start()?;
-            let run = session.img2img(0..count, &x, *strength)?;
-            Ok(session.to_images(&Steps::new(progress, of).drive(&session, run)?)?)
-        }
-        Task::Interpolate { images, columns } => {
-            interpolate(pipeline, &images.iter().collect::<Vec<_>>(), *columns, progress)
-        }
-        Task::Upscale { image } => {
-            let plan = pipeline.sampler_plan()?;
-            let channels = pipeline.metadata().model.image_shape()[0] as usize;
-            let x = tensor(pipeline, &read::images(std::slice::from_ref(image), channels)?)?;
-            let session = plan.start()?;
-            let run = session.upscale(0..1, &x)?;
-            Ok(session
-                .to_images(&Steps::new(progress, plan.schedule.len()).drive(&session, run)?)?)
-        }
-        Task::Generate => Err(Error::Invalid("not an editing task".to_string()).into()),
+impl<'p> Pass<'p> {
+    fn run(
+        &self,
+        requests: &[Request],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<JobImages>, Stop> {
+        let conditions = self.pipeline.sampler_plan()?.conditions;
+        let images = match requests {
+            [Request { task: Task::Generate, .. }, ..] => self.generate(requests, progress)?,
+            [one, ..] => vec![self.edit(&one.task, one.count, progress)?],
+            [] => Vec::new(),
+        };
+        Ok(labelled(&conditions, images))
     }
-}
 
-fn inpaint(
-    pipeline: &Pipeline,
-    (image, mask): (&Picture, &Picture),
-    count: usize,
-    progress: &mut dyn Progress,
-) -> Result<Images, Stop> {
-    let [_, height, width] = pipeline.metadata().model.image_shape().map(|side| side as usize);
-    let fit = read::fit(mask, width, height)?;
-    let mask: Mask = read::luma(&fit).map(|luma| luma >= 128).collect();
-    if !mask.contains(&true) {
-        let problem = "the mask is black everywhere: expected white pixels, which are inpainted";
-        return Err(Error::Invalid(problem.to_string()).into());
+    /// Starts a plan that is within the limit. A spacing and the default of a sampler have their own number of steps.
+    fn start(&self, plan: &SamplingPlan<'p>) -> Result<SamplingSession<'p>> {
+        let (steps, most) = (plan.schedule.len(), self.max_steps);
+        if steps > most {
+            return Err(Error::Invalid(format!("steps is {steps}: expected 1 to {most}")));
+        }
+        plan.start()
     }
-    let given = fitted(pipeline, &vec![image; count])?;
-    let method = pipeline.inpaint_method(Repaint::default());
-    let plan = pipeline.inpaint_plan(method)?;
-    let masks = vec![&mask; count];
-    let x = tensor(pipeline, &given)?;
-    let session = plan.start()?;
-    let mask = mask::to_tensor(&masks, height, session.device());
-    let run = session.inpaint(0..count, &x, &mask, method)?;
-    let x = Steps::new(progress, method.steps(&plan)).drive(&session, run)?;
-    Ok(mask::compose(Some(&session.to_images(&x)?), &given, &masks)?)
-}
 
-fn interpolate(
-    pipeline: &Pipeline,
-    images: &[&Picture],
-    columns: usize,
-    progress: &mut dyn Progress,
-) -> Result<Images, Stop> {
-    let plan = pipeline.inversion_plan()?;
-    let x = tensor(pipeline, &fitted(pipeline, images)?)?;
-    let session = plan.start()?;
-    let levels = plan.schedule.len();
-    let mut steps = Steps::new(progress, 2 * levels - 1);
-    let noise = steps.drive(&session, session.invert(0..images.len(), &x, REFINE)?)?;
-    let noise = match &noise.f_split(1, 0)?[..] {
-        [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
-        [a, b] => latent_grid([a, a, b, b], 1, columns)?,
-        _ => return Err(Error::Invalid("expected 2 or 4 pictures".to_string()).into()),
-    };
-    let count = noise.size()[0] as usize;
-    let x = steps.drive(&session, session.generate_from(0..count, &noise)?)?;
-    Ok(session.to_images(&x)?)
+    /// New images of all requests in one batch.
+    fn generate(
+        &self,
+        requests: &[Request],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Images>, Stop> {
+        let count: usize = requests.iter().map(|request| request.count).sum();
+        let plan = self.pipeline.plan()?;
+        let session = self.start(&plan)?;
+        let mut steps = Steps::new(progress, plan.schedule.len());
+        let x = steps
+            .drive(&session, session.generate_with(0..count, None, JoinedNoise::new(requests))?)?;
+        let images = session.to_images(&x)?;
+        let mut start = 0;
+        let part = |request: &Request| {
+            let range: Vec<usize> = (start..start + request.count).collect();
+            start += request.count;
+            Ok(images.select(&range)?)
+        };
+        requests.iter().map(part).collect()
+    }
+
+    fn edit(&self, task: &Task, count: usize, progress: &mut dyn Progress) -> Result<Images, Stop> {
+        let pipeline = self.pipeline;
+        match task {
+            Task::Inpaint { image, mask } => self.inpaint((image, mask), count, progress),
+            Task::Vary { image, strength } => {
+                let plan = pipeline.sampler_plan()?;
+                let of = (plan.schedule.len() as f64 * strength).ceil() as usize;
+                let x = tensor(pipeline, &fitted(pipeline, &vec![image; count])?)?;
+                let session = self.start(&plan)?;
+                let run = session.img2img(0..count, &x, *strength)?;
+                Ok(session.to_images(&Steps::new(progress, of).drive(&session, run)?)?)
+            }
+            Task::Interpolate { images, columns } => {
+                self.interpolate(&images.iter().collect::<Vec<_>>(), *columns, progress)
+            }
+            Task::Upscale { image } => {
+                let plan = pipeline.sampler_plan()?;
+                let channels = pipeline.metadata().model.image_shape()[0] as usize;
+                let x = tensor(pipeline, &read::images(std::slice::from_ref(image), channels)?)?;
+                let session = self.start(&plan)?;
+                let run = session.upscale(0..1, &x)?;
+                Ok(session
+                    .to_images(&Steps::new(progress, plan.schedule.len()).drive(&session, run)?)?)
+            }
+            Task::Generate => Err(Error::Invalid("not an editing task".to_string()).into()),
+        }
+    }
+
+    fn inpaint(
+        &self,
+        (image, mask): (&Picture, &Picture),
+        count: usize,
+        progress: &mut dyn Progress,
+    ) -> Result<Images, Stop> {
+        let pipeline = self.pipeline;
+        let [_, height, width] = pipeline.metadata().model.image_shape().map(|side| side as usize);
+        let fit = read::fit(mask, width, height)?;
+        let mask: Mask = read::luma(&fit).map(|luma| luma >= 128).collect();
+        if !mask.contains(&true) {
+            let problem =
+                "the mask is black everywhere: expected white pixels, which are inpainted";
+            return Err(Error::Invalid(problem.to_string()).into());
+        }
+        let given = fitted(pipeline, &vec![image; count])?;
+        let method = pipeline.inpaint_method(Repaint::default());
+        let plan = pipeline.inpaint_plan(method)?;
+        let masks = vec![&mask; count];
+        let x = tensor(pipeline, &given)?;
+        let session = self.start(&plan)?;
+        let mask = mask::to_tensor(&masks, height, session.device());
+        let run = session.inpaint(0..count, &x, &mask, method)?;
+        let x = Steps::new(progress, method.steps(&plan)).drive(&session, run)?;
+        Ok(mask::compose(Some(&session.to_images(&x)?), &given, &masks)?)
+    }
+
+    fn interpolate(
+        &self,
+        images: &[&Picture],
+        columns: usize,
+        progress: &mut dyn Progress,
+    ) -> Result<Images, Stop> {
+        let plan = self.pipeline.inversion_plan()?;
+        let x = tensor(self.pipeline, &fitted(self.pipeline, images)?)?;
+        let session = self.start(&plan)?;
+        let levels = plan.schedule.len();
+        let mut steps = Steps::new(progress, 2 * levels - 1);
+        let noise = steps.drive(&session, session.invert(0..images.len(), &x, REFINE)?)?;
+        let noise = match &noise.f_split(1, 0)?[..] {
+            [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
+            [a, b] => latent_grid([a, a, b, b], 1, columns)?,
+            _ => return Err(Error::Invalid("expected 2 or 4 pictures".to_string()).into()),
+        };
+        let count = noise.size()[0] as usize;
+        let x = steps.drive(&session, session.generate_from(0..count, &noise)?)?;
+        Ok(session.to_images(&x)?)
+    }
 }
 
 /// Pictures at the size of the model.
@@ -300,7 +324,7 @@ fn fitted(pipeline: &Pipeline, pictures: &[&Picture]) -> Result<Images> {
 }
 
 fn tensor(pipeline: &Pipeline, images: &Images) -> Result<Tensor> {
-    Ok(pixels::to_tensor(images.bytes(), images.nhwc(), pipeline.process().device())?)
+    samples::to_tensor(images, pipeline.process().device())
 }
 
 /// Counts the steps of a pass, and reports them.

@@ -45,6 +45,8 @@ pub struct Models {
     runs: Vec<PathBuf>,
     device: DeviceChoice,
     precision: String,
+    /// Maximum number of sampling steps of a request.
+    pub max_steps: usize,
     /// Descriptions of the models that were opened before.
     known: Mutex<HashMap<ModelPlace, ModelInfo>>,
 }
@@ -57,12 +59,13 @@ impl Models {
         runs: &[PathBuf],
         device: DeviceChoice,
         precision: &str,
+        max_steps: usize,
     ) -> Result<Self> {
         let built_in = || BUILT_IN_MODELS.iter().map(|model| PathBuf::from(model.name)).collect();
         let all = models.is_empty() && runs.is_empty();
         let models = if all { built_in() } else { models.to_vec() };
         let (runs, precision) = (runs.to_vec(), precision.to_string());
-        let opened = Self { models, runs, device, precision, known: Mutex::default() };
+        let opened = Self { models, runs, device, precision, max_steps, known: Mutex::default() };
         for place in opened.fixed() {
             let is_folder = ["model_index.json", "config.json"]
                 .iter()
@@ -94,7 +97,10 @@ impl Models {
         let name = report::Run::name_of(path);
         let mut places = Vec::new();
         if folder.finished().is_file() {
-            places.push(ModelPlace::new(name.clone(), &folder.finished(), None));
+            // A built-in model may have the name of the run.
+            let taken = self.fixed().any(|place| place.id == name);
+            let id = if taken { format!("{name}/final") } else { name.clone() };
+            places.push(ModelPlace::new(id, &folder.finished(), None));
         }
         for (what, part) in [("average", "ema"), ("weights", "network")] {
             let id = format!("{name}/{what}");
@@ -149,7 +155,11 @@ fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
     };
     let conditional = metadata.model.classes().is_some() && metadata.classes.null.is_none();
     let pipeline = if conditional { pipeline.class("each") } else { pipeline };
-    let plan = pipeline.plan()?;
+    // A model that starts from an image has none yet.
+    let plan = match metadata.condition {
+        Some(_) => pipeline.sampler_plan()?,
+        None => pipeline.plan()?,
+    };
     Ok(ModelInfo {
         id: place.id.clone(),
         about: format!("{height} x {width} x {channels}, {}", metadata.model.family()),

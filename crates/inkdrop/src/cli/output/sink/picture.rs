@@ -12,7 +12,7 @@ use inkdrop::data::picture::{write_image, write_png, write_tiff};
 use inkdrop::samples;
 
 /// Maximum number of images in one picture; they stay in memory until it is drawn.
-const MAX_IMAGES: usize = 10_000;
+pub const MAX_IMAGES: usize = 10_000;
 
 /// A grid or contact sheet, or the pages of a TIFF file, written when all images are there.
 pub struct PictureSink {
