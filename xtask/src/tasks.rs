@@ -99,32 +99,42 @@ pub fn checker(ws: &Workspace) -> Command {
 pub fn test(ws: &Workspace, args: &[OsString]) -> Result<u8> {
     ws.need_libtorch()?;
     if !args.is_empty() {
-        return run(cargo_test(ws, names_packages(args)).args(args));
+        return run(cargo_test(ws, args).args(args));
     }
-    match run(cargo_test(ws, false).args(["--lib", "--bins", "--tests"]))? {
-        0 => run(cargo_test(ws, false).arg("--doc")),
+    match run(cargo_test(ws, &[]).args(["--lib", "--bins", "--tests"]))? {
+        0 => run(cargo_test(ws, &[]).arg("--doc")),
         failed => Ok(failed),
     }
 }
 
-fn cargo_test(ws: &Workspace, packages: bool) -> Command {
+/// `cargo test` with optimisation, of all packages unless the arguments select some.
+fn cargo_test(ws: &Workspace, args: &[OsString]) -> Command {
     let mut cargo = ws.cargo();
-    cargo.args(["test", "--release"]);
+    cargo.arg("test");
     // Tests run in parallel on all cores. With more threads per tensor operation they would wait for
     // each other, ten times as long as they compute.
     if std::env::var_os("OMP_NUM_THREADS").is_none() {
         cargo.env("OMP_NUM_THREADS", "1");
     }
-    if !packages {
+    if !has_option(args, &["--release", "-r", "--profile"]) {
+        cargo.arg("--release");
+    }
+    if !has_option(args, &["-p", "--package", "--workspace", "--all"]) {
         cargo.arg("--workspace");
     }
     cargo
 }
 
-/// True if cargo's part of the arguments selects packages.
-fn names_packages(args: &[OsString]) -> bool {
+/// True if one of these options is in cargo's part of the arguments.
+fn has_option(args: &[OsString], options: &[&str]) -> bool {
     let mut cargos = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
-    cargos.any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+    cargos.any(|arg| {
+        let is = |option: &&str| match option.starts_with("--") {
+            true => arg == **option || arg.starts_with(&format!("{option}=")),
+            false => arg.starts_with(*option) && !arg.starts_with("--"),
+        };
+        options.iter().any(is)
+    })
 }
 
 /// The environment in `.libtorch/tensorboard-python`.
@@ -171,6 +181,29 @@ pub fn page(ws: &Workspace, python: Option<PathBuf>, browser: &Path) -> Result<u
 
 /// The path of a program, which may be a name in PATH.
 fn found(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_path_buf());
+    }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_cargo_are_not_given_twice() {
+        let given = |text: &str, options: &[&str]| {
+            let args: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+            has_option(&args, options)
+        };
+        let packages = ["-p", "--package", "--workspace", "--all"];
+        for text in ["-p inkdrop", "-pinkdrop", "--package=inkdrop", "--lib --workspace"] {
+            assert!(given(text, &packages), "{text}");
+        }
+        for text in ["", "--lib", "--all-targets", "--profile=fast", "-- -p"] {
+            assert!(!given(text, &packages), "{text}");
+        }
+    }
 }

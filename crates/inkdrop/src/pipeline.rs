@@ -244,7 +244,7 @@ impl Pipeline {
     }
 
     /// Whether DDIM recomputes the noise from the clipped prediction in every step. By default the sampler `ddim` does, as
-    /// improved-diffusion's; the DDIMScheduler of a diffusers directory does not, and neither does lucidrains' DDIM of networks
+    /// improved-diffusion's, and the DDIMScheduler of a diffusers directory does not; `false` is lucidrains' DDIM of networks
     /// with classes that predict ε. Other samplers always do.
     pub fn use_clipped_model_output(mut self, recompute: bool) -> Self {
         self.settings.use_clipped_model_output = Some(recompute);

@@ -153,6 +153,15 @@ impl ImprovedFlags {
         Ok(())
     }
 
+    /// The value of a boolean among the other flags, of which the last one counts.
+    ///
+    /// # Errors
+    /// It is neither true nor false.
+    pub fn truth(&self, name: &str) -> Result<Option<bool>, ConfigError> {
+        let found = self.others.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| truth(value)).transpose()
+    }
+
     /// The network that the scripts would make.
     ///
     /// # Errors

@@ -118,7 +118,7 @@ impl LucidArguments {
         Ok(LucidConfig {
             size,
             channels: self.channels,
-            outputs: self.out_dim.unwrap_or(times * self.channels),
+            outputs: self.out_dim.unwrap_or_else(|| self.channels.saturating_mul(times)),
             features: self.dim,
             init_features: self.init_dim.filter(|width| *width != self.dim),
             multipliers: self.dim_mults.clone(),

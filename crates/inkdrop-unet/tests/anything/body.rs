@@ -3,8 +3,18 @@
 use inkdrop_unet::{ImageSize, ImprovedFlags, ModelConfig, Shapes};
 use serde_json::Value;
 
-const FAMILIES: [&str; 8] =
-    ["context", "ddpm", "dit", "edm", "edm2", "improved", "improved-super-res", "unet2d"];
+const FAMILIES: [&str; 10] = [
+    "context",
+    "ddpm",
+    "dit",
+    "edm",
+    "edm2",
+    "improved",
+    "improved-super-res",
+    "jit",
+    "lucid",
+    "unet2d",
+];
 
 /// A text as a config, as published arguments, as flags, as a size, or as keys and shapes.
 pub fn config(text: &str) {

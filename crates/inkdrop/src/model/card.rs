@@ -68,7 +68,10 @@ impl SamplingDefaults {
     }
 
     /// The sampler, if there is a name.
-    pub(crate) fn sampler(&self) -> Result<Option<Sampler>> {
+    ///
+    /// # Errors
+    /// There is no such sampler.
+    pub fn sampler(&self) -> Result<Option<Sampler>> {
         self.sampler.as_deref().map(str::parse).transpose().context("sampling.sampler")
     }
 }

@@ -215,20 +215,18 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
     if options.iter().all(|name| other(name).is_none()) {
         return Ok(None);
     }
-    let truth = |value: &str| {
-        matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "t" | "y" | "yes")
-    };
+    let truth = |name: &str| flags.truth(name).with_context(|| format!("--flags: --{name}"));
     let steps = other("diffusion_steps").unwrap_or("1000");
     let schedule = other("noise_schedule").unwrap_or("linear");
     let guided =
         flags.resblock_updown || flags.use_new_attention_order || flags.num_head_channels != -1;
-    let rescaled = other("rescale_timesteps").map_or(!guided, truth);
+    let rescaled = truth("rescale_timesteps")?.unwrap_or(!guided);
     ensure!(["linear", "cosine"].contains(&schedule), "--flags: unknown noise_schedule {schedule}");
     let mut text = format!("{schedule}:{steps}");
     let options = [
         (rescaled, ":rescaled"),
-        (other("predict_xstart").is_some_and(truth), ":sample"),
-        (other("sigma_small").is_some_and(truth), ":fixed-small"),
+        (truth("predict_xstart")? == Some(true), ":sample"),
+        (truth("sigma_small")? == Some(true), ":fixed-small"),
     ];
     text.extend(options.iter().filter(|(given, _)| *given).map(|(_, word)| *word));
     with_timesteps(&text).context("--flags").map(Some)
@@ -268,6 +266,10 @@ mod tests {
             Some(with_timesteps("linear:10:rescaled:sample:fixed-small").unwrap())
         );
         assert!(of_flags("--diffusion_steps no").is_err());
+        for name in ["rescale_timesteps", "predict_xstart", "sigma_small"] {
+            let error = of_flags(&format!("--{name} ture")).unwrap_err().report();
+            assert!(error.contains(&format!("--{name}")) && error.contains("True or False"));
+        }
     }
 
     #[test]

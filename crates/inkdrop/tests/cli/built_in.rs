@@ -81,6 +81,14 @@ fn a_card_says_what_a_model_is_and_how_it_is_sampled() {
     assert_eq!(own, sample("sprites", &["--sampler", "dpm++2m", "--steps", "3"]));
     let ddim = ["--sampler", "ddim", "--steps", "2"];
     assert_eq!(sample("b.safetensors", &ddim), sample("sprites", &ddim));
+    // --churn is for the sampler of the file.
+    fs::write(place.path("card.toml"), card("edm")).expect("a card");
+    convert("sprites", "edm.safetensors");
+    let named = ["--sampler", "edm", "--spacing", "trailing3", "--churn", "10"];
+    assert_eq!(
+        sample("edm.safetensors", &["--spacing", "trailing3", "--churn", "10"]),
+        sample("sprites", &named)
+    );
     place.refuses(
         &["convert", "sprites", "c.safetensors", "--card", "wrong.toml"],
         &["wrong.toml", "sampling.sampler", "dpm--"],

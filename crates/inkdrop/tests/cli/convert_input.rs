@@ -164,7 +164,7 @@ fn a_network_with_weights_that_cannot_be_read_is_refused() {
     bytes[float + 9] = b'U';
     place.put("odd.safetensors", &bytes);
     for output in ["x.pt", "x.safetensors"] {
-        let words = ["tensors of the network", "(U", "convert them with PyTorch"];
+        let words = ["these tensors", "(U", "convert them with PyTorch"];
         place.refuses(&["convert", "odd.safetensors", output], &words);
         assert!(!place.path(output).exists());
     }

@@ -193,7 +193,7 @@ fn narrowed(key: &str, tensor: &Tensor, kind: Kind) -> Result<Tensor> {
     Ok(narrow)
 }
 
-/// A note about tensors that cannot be read and do not belong to the network.
+/// A note about tensors that cannot be read and do not belong to the network; an error if they may be its own.
 ///
 /// - matches: true if the network has all of its tensors without them
 fn check_complete(part: &StateDict, matches: bool) -> Result<String> {
@@ -201,7 +201,7 @@ fn check_complete(part: &StateDict, matches: bool) -> Result<String> {
         part.unsupported().map(|(key, tensor)| format!("`{key}` ({})", tensor.kind)).collect();
     ensure!(
         names.is_empty() || matches,
-        "tensors of the network have dtypes or layouts that cannot be read: {}; convert them with PyTorch first",
+        "these tensors have dtypes or layouts that cannot be read: {}; convert them with PyTorch first",
         names.join(", ")
     );
     Ok(match names.as_slice() {

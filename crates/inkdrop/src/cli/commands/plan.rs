@@ -40,14 +40,20 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         return Ok(0);
     }
     let Described { config, condition, notes } = network(arguments)?;
-    let config = conditioned(&config, condition)?;
+    let whole = conditioned(&config, condition)?;
     let plan = match arguments.size {
-        None => config.plan()?,
-        Some(ImageSize { height, width }) => config.plan_at(&[height, width])?,
+        None => whole.plan()?,
+        Some(ImageSize { height, width }) => whole.plan_at(&[height, width])?,
     };
     print_line(&match arguments.json {
-        true => serde_json::to_string_pretty(&describe(&config, &plan, arguments.batch))?,
-        false => text(&config, &plan, arguments, &notes),
+        true => {
+            let mut described = describe(&config, &plan, arguments.batch);
+            if let Some(condition) = condition {
+                described["condition"] = serde_json::to_value(condition)?;
+            }
+            serde_json::to_string_pretty(&described)?
+        }
+        false => text(&whole, &plan, arguments, &notes),
     })?;
     Ok(0)
 }

@@ -5,9 +5,6 @@ use inkdrop::Pipeline;
 use inkdrop::sampler::{Churn, Sampler, SamplerError};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// Default sampler.
-const SAMPLER: &str = "ddim";
-
 #[derive(Debug, clap::Args)]
 pub struct SamplerArgs {
     /// ddpm, ddim, euler, euler-ancestral, heun, flow-heun, edm, edm-euler, lms, dpm-solver-2,
@@ -60,7 +57,8 @@ impl SamplerArgs {
             pipeline = pipeline.use_clipped_model_output(recompute);
         }
         if self.sampler.is_some() || self.churn.is_some() {
-            pipeline = pipeline.sampler(self.named()?);
+            let own = pipeline.metadata().sampling.sampler()?;
+            pipeline = pipeline.sampler(self.named(own)?);
         }
         if let Some(spacing) = &self.spacing {
             pipeline = pipeline.spacing(spacing);
@@ -75,8 +73,13 @@ impl SamplerArgs {
     }
 
     /// The sampler without eta.
-    fn named(&self) -> Result<Sampler, SamplerError> {
-        let named: Sampler = self.sampler.as_deref().unwrap_or(SAMPLER).parse()?;
+    ///
+    /// - own: that of the model file
+    fn named(&self, own: Option<Sampler>) -> Result<Sampler, SamplerError> {
+        let named = match &self.sampler {
+            Some(name) => name.parse()?,
+            None => own.unwrap_or(Sampler::DDIM),
+        };
         match (named, self.churn) {
             (Sampler::Edm(default), Some(churn)) => Ok(Sampler::Edm(Churn { churn, ..default })),
             (Sampler::EdmEuler(default), Some(churn)) => {
