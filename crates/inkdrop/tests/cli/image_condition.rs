@@ -309,7 +309,7 @@ fn a_plan_counts_the_channels_of_the_condition() {
         let text = place.run(&["plan", network, "--json"]).succeeds().stdout;
         let plan: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(plan["config"]["channels"], 3, "[model] as in the config of the run");
-        assert_eq!(plan["condition"]["low-res"]["factor"], 4, "{text}");
+        assert_eq!(plan["condition"]["factor"], 4, "{text}");
         plan["parameters"].as_u64().expect("a number")
     };
     let (config, model) = (parameters("run/config.toml"), parameters("run/final.safetensors"));
