@@ -12,12 +12,12 @@ use tar::Archive as Tar;
 
 use crate::DataError;
 use crate::files::{is_picture, junk};
+use crate::growth::most_unpacked;
 use crate::item::{Item, Span};
 use crate::note::Others;
 
-/// Size of a member that is always accepted; larger ones must not be more than [`GROWTH`] times their packed size.
+/// Size of a member that is always accepted.
 const FLOOR: u64 = 64 << 20;
-const GROWTH: u64 = 64;
 
 /// The kinds of archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Members {
 
     fn tar_gz(&mut self, path: &Path, mut file: File, memory_mib: u64) -> Result<(), String> {
         let packed = file.seek(SeekFrom::End(0)).and_then(|length| file.rewind().map(|()| length));
-        let most = packed.map_err(|error| cut(&error))?.saturating_mul(GROWTH).max(1 << 30);
+        let most = most_unpacked(packed.map_err(|error| cut(&error))?, 1 << 30);
         let mut left = memory_mib.saturating_mul(1 << 20);
         // Members that are no pictures are unpacked as well: a limit for all.
         let mut unpacked = MultiGzDecoder::new(BufReader::new(file)).take(most);
@@ -209,7 +209,7 @@ fn cut(error: &dyn std::fmt::Display) -> String {
 
 /// Refuses a member that grows as no picture does.
 fn check_growth(name: &Path, span: Span) -> Result<(), String> {
-    if span.size <= FLOOR || span.size <= span.length.saturating_mul(GROWTH) {
+    if span.size <= most_unpacked(span.length, FLOOR) {
         return Ok(());
     }
     Err(format!(

@@ -9,6 +9,7 @@ use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult};
 
 use crate::decode::{MOST_PIXELS, read_file};
+use crate::growth::most_unpacked;
 use crate::npy::{array_of, arrays_of};
 use crate::{DataError, Dataset, Depth, ImageForm, Images, MOST_CHANNELS};
 
@@ -214,9 +215,8 @@ fn of_png(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { form: ImageForm { shape, depth }, bytes: values })
 }
 
-/// Bytes of all pages of a TIFF file that are always accepted; more must not be above [`GROWTH`] times the file.
+/// Bytes of all pages of a TIFF file that are always accepted.
 const FLOOR: u64 = 256 << 20;
-const GROWTH: u64 = 64;
 
 /// The first pages of a TIFF file, at least one.
 ///
@@ -227,7 +227,7 @@ fn of_tiff(bytes: &[u8], most: usize) -> Result<Vec<Array>, String> {
     };
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     // Pages of a file may share their bytes: a small file could name many large ones.
-    let limit = (bytes.len() as u64).saturating_mul(GROWTH).max(FLOOR);
+    let limit = most_unpacked(bytes.len() as u64, FLOOR);
     let mut pages = vec![page(&mut decoder, broken)?];
     let mut size = pages[0].bytes.len() as u64;
     while pages.len() < most && decoder.more_images() {

@@ -10,6 +10,7 @@ mod decode;
 mod error;
 mod files;
 pub mod folder;
+mod growth;
 pub mod idx;
 mod images;
 mod item;

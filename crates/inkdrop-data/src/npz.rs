@@ -11,6 +11,7 @@ use npyz::zip::result::ZipError;
 use npyz::zip::write::FileOptions;
 use npyz::zip::{DateTime, ZipArchive};
 
+use crate::growth::most_unpacked;
 use crate::npy;
 use crate::output::{WriteSeek, write_atomic};
 use crate::{DataError, Depth, ImageForm, Images, InMemoryDataset};
@@ -114,8 +115,6 @@ pub(crate) fn header(len: usize, form: ImageForm) -> Vec<u8> {
     bytes
 }
 
-/// Largest ratio of an array's size to the archive's, for arrays above [`FLOOR`].
-const GROWTH: u64 = 64;
 /// Array size in bytes that is always accepted.
 const FLOOR: u64 = 1 << 30;
 
@@ -221,7 +220,7 @@ impl<'a> Archive<'a> {
         let file = File::open(path).map_err(unread)?;
         let size = file.metadata().map_err(unread)?.len();
         let zip = ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(path, &error))?;
-        Ok(Self { path, zip, most: size.saturating_mul(GROWTH).max(FLOOR) })
+        Ok(Self { path, zip, most: most_unpacked(size, FLOOR) })
     }
 
     /// The arrays `data` and `labels` of rows of planes; `None` if there is no `data`.
