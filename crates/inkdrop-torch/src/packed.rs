@@ -89,9 +89,11 @@ impl PackedConv {
             Kind::BFloat16 => multiplies_bf16()?,
             kind => kind == Kind::Float,
         };
-        let fits =
-            weight.device() == Device::Cpu && taken && bias.kind() == kind && weight.dim() == 4;
-        let fits = fits && bias.size() == weight.size()[..1];
+        let fits = weight.device() == Device::Cpu
+            && taken
+            && bias.kind() == kind
+            && weight.dim() == 4
+            && bias.size() == weight.size()[..1];
         if !fits || !can_pack() {
             return Ok(None);
         }

@@ -12,6 +12,7 @@ use inkdrop::torch::tch::{Device, Kind, Tensor};
 use inkdrop::unet::{ModelConfig, Unet2dArguments};
 use serde_json::Value;
 
+use super::inspect::{list, unsupported};
 use crate::options::OverrideArgs;
 use crate::output::sink::check_place;
 use crate::stdout::print_line;
@@ -197,17 +198,16 @@ fn narrowed(key: &str, tensor: &Tensor, kind: Kind) -> Result<Tensor> {
 ///
 /// - matches: true if the network has all of its tensors without them
 fn check_complete(part: &StateDict, matches: bool) -> Result<String> {
-    let names: Vec<String> =
-        part.unsupported().map(|(key, tensor)| format!("`{key}` ({})", tensor.kind)).collect();
+    let names: Vec<String> = unsupported(part).collect();
+    if names.is_empty() {
+        return Ok(String::new());
+    }
     ensure!(
-        names.is_empty() || matches,
+        matches,
         "these tensors have dtypes or layouts that cannot be read: {}; convert them with PyTorch first",
-        names.join(", ")
+        list(&names)
     );
-    Ok(match names.as_slice() {
-        [] => String::new(),
-        names => format!("; left out, since they cannot be read: {}", names.join(", ")),
-    })
+    Ok(format!("; left out, since they cannot be read: {}", list(&names)))
 }
 
 fn read_card(path: &Path) -> Result<ModelCard> {

@@ -86,12 +86,6 @@ impl Report {
         self.network.as_ref().map(|network| &network.config)
     }
 
-    /// Tensors of dtypes and layouts that are not read, each with its kind.
-    fn unsupported(&self) -> impl Iterator<Item = String> {
-        let tensors = self.source.whole.unsupported();
-        tensors.map(|(key, tensor)| format!("{key} ({})", tensor.kind))
-    }
-
     fn family(&self) -> &'static str {
         self.config().map_or("unknown", ModelConfig::family)
     }
@@ -131,7 +125,7 @@ impl Report {
             "metadata": metadata,
             "parts": self.parts,
             "skipped": self.source.whole.skipped(),
-            "unsupported": self.unsupported().collect::<Vec<_>>(),
+            "unsupported": unsupported(&self.source.whole).collect::<Vec<_>>(),
             "tensors": tensors,
         });
         Ok(serde_json::to_string_pretty(&report)?)
@@ -176,7 +170,7 @@ impl Report {
         if !ignored.is_empty() {
             add("ignored", &format!("metadata {} of another program", ignored.join(", ")));
         }
-        let unsupported: Vec<String> = self.unsupported().collect();
+        let unsupported: Vec<String> = unsupported(&self.source.whole).collect();
         if !unsupported.is_empty() {
             add("unsupported", &list(&unsupported));
         }
@@ -210,8 +204,13 @@ fn fields(object: &impl Serialize) -> Result<String> {
     Ok(list("", &fields).join(", "))
 }
 
+/// Tensors of dtypes and layouts that are not read, each with its kind.
+pub(super) fn unsupported(weights: &StateDict) -> impl Iterator<Item = String> {
+    weights.unsupported().map(|(key, tensor)| format!("{key} ({})", tensor.kind))
+}
+
 /// A list of names, abbreviated.
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     let shown = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > 8 { format!("{shown} and {} more", names.len() - 8) } else { shown }
 }

@@ -73,8 +73,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<u8> {
     let (pipeline, given) = arguments.pipeline()?;
     arguments.output.check_inputs(&arguments.images.files())?;
-    let models = [Some(arguments.model.name()), arguments.guidance.weaker()];
-    arguments.output.check_models(models.into_iter().flatten())?;
+    arguments.output.check_models(&arguments.model, &arguments.guidance)?;
     let count = arguments.count.unwrap_or(given.as_ref().map_or(COUNT, Images::len));
     let plan = pipeline.plan()?;
     if plan.scheduler.is_some() {

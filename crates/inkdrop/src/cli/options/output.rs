@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+use crate::options::{GuidanceArgs, ModelArgs};
 use crate::output::animation::{self, Animation};
 use crate::output::contact_sheet::ContactSheet;
 use crate::output::job::SamplingJob;
@@ -72,11 +73,10 @@ impl OutputArgs {
         Ok(())
     }
 
-    /// Checks that no output overwrites a model.
-    ///
-    /// - models: names as given; those that are built in have no file
-    pub fn check_models<'m>(&self, models: impl IntoIterator<Item = &'m str>) -> Result<()> {
-        for model in models.into_iter().map(Path::new).filter(|model| model.is_file()) {
+    /// Checks that no output overwrites a model. Those that are built in have no file.
+    pub fn check_models(&self, model: &ModelArgs, guidance: &GuidanceArgs) -> Result<()> {
+        let models = [Some(model.name()), guidance.weaker()].into_iter().flatten().map(Path::new);
+        for model in models.filter(|model| model.is_file()) {
             ensure!(
                 !self.writes(model),
                 "{} is the model and would be overwritten: choose another --out",

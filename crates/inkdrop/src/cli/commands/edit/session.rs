@@ -125,8 +125,7 @@ pub fn pipeline(
         );
     }
     ensure!(options.batch > 0, "--batch 0: expected at least 1 image per batch");
-    let models = [Some(model.name()), options.guidance.weaker()];
-    options.output.check_models(models.into_iter().flatten())?;
+    options.output.check_models(model, &options.guidance)?;
     let pipeline = pipeline.seed(options.seed).batch(options.batch);
     let pipeline = options.condition.apply(pipeline)?;
     options.guidance.apply(pipeline, model, options.seed)
