@@ -109,6 +109,18 @@ fn a_run_with_everything_goes_on_as_if_it_had_not_been_stopped() {
     }
 }
 
+/// The learning rate would be negative there.
+#[test]
+fn no_step_is_taken_after_the_last_one() {
+    let temporary = TempDir::new().unwrap();
+    let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+    trainer(config(3)).run(Some(&folder), &mut NoCallback).unwrap();
+    let mut shorter = trainer(config(2));
+    shorter.restore(&folder.latest().unwrap(), OtherData::Refused).unwrap();
+    assert!(shorter.run_steps(5).unwrap().is_empty());
+    assert_eq!(shorter.step(), 3);
+}
+
 #[test]
 fn milestones_are_kept_beside_the_newest() {
     let temporary = TempDir::new().unwrap();

@@ -278,6 +278,9 @@ fn likelihoods_do_not_depend_on_the_batch() {
             assert!((one - other).abs() < 1e-3, "{one} {other}");
         }
     }
+    let one = ["eval", "likelihood", "sprites", "sprites:1:1", "--steps", "2"];
+    let text = place.run(&one).succeeds().stdout;
+    assert!(text.contains("bits/dim") && !text.contains('±'), "one image has no error: {text}");
     let likelihood = ["eval", "likelihood", "sprites", "sprites"];
     place.refuses(&[&likelihood[..], &["--batch", "0"]].concat(), &["--batch 0"]);
     place.refuses(&[&likelihood[..], &["--steps", "1"]].concat(), &["at least 2"]);
