@@ -31,6 +31,14 @@ pub enum DataError {
         /// Given value, expected value, and remedy.
         problem: String,
     },
+    /// A file of a folder is damaged or cannot be read; [`Broken::Skip`](crate::folder::Broken::Skip) leaves it out.
+    #[error("{}: {problem}; set data.broken = \"skip\" to leave such files out", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Given value, expected value, and remedy.
+        problem: String,
+    },
     /// Images have an invalid shape or index.
     #[error("images: {0}")]
     Images(String),
@@ -87,5 +95,24 @@ impl DataError {
 
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
         Self::File { path: path.to_path_buf(), problem: problem.into() }
+    }
+
+    /// The error of a file that may be left out.
+    pub(crate) fn into_damaged(self) -> Self {
+        match self {
+            Self::File { path, problem } => Self::Damaged { path, problem },
+            Self::Read { path, source } => {
+                Self::Damaged { path, problem: format!("cannot be read: {source}") }
+            }
+            other => other,
+        }
+    }
+
+    /// The error of a file that may not be left out: it belongs to a pair.
+    pub(crate) fn into_file(self) -> Self {
+        match self {
+            Self::Damaged { path, problem } => Self::File { path, problem },
+            other => other,
+        }
     }
 }

@@ -94,20 +94,6 @@ impl FolderConfig {
         let Self { transparent, orientation, animation, max_pixels, .. } = *self;
         PictureOptions { transparent, orientation, animation, max_pixels }
     }
-
-    /// An error of a file, with the key that skips such files.
-    fn with_remedy(&self, error: DataError) -> DataError {
-        let remedy = "set data.broken = \"skip\" to leave such files out";
-        match error {
-            DataError::File { path, problem } => {
-                DataError::File { path, problem: format!("{problem}; {remedy}") }
-            }
-            DataError::Read { path, source } => {
-                DataError::File { path, problem: format!("cannot be read: {source}; {remedy}") }
-            }
-            other => other,
-        }
-    }
 }
 
 /// Source of the label of a picture.
@@ -270,7 +256,8 @@ fn check_partners(
 ///
 /// # Errors
 /// - [`DataError::Images`] if `channels` or the size is out of range
-/// - [`DataError::Read`] or [`DataError::File`] if the folder or a file cannot be read, a label is
+/// - [`DataError::Damaged`] if a file cannot be read, and [`Broken`] does not skip it
+/// - [`DataError::Read`] or [`DataError::File`] if the folder cannot be read, a label is
 ///   missing, a class has no picture, or no picture is left
 pub fn load(config: &FolderConfig, channels: usize) -> Result<Folder, DataError> {
     let fitting = Fitting::new(config, channels)?;
@@ -314,7 +301,7 @@ fn skip(
     skipped: &mut Vec<DataError>,
 ) -> Result<(), DataError> {
     match config.broken {
-        Broken::FailDamaged | Broken::Fail => Err(config.with_remedy(error)),
+        Broken::FailDamaged | Broken::Fail => Err(error.into_damaged()),
         Broken::Skip => {
             skipped.push(error);
             Ok(())

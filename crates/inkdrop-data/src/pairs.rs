@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{self, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder};
+use crate::read::MOST_PIXELS;
 use crate::{DataError, Dataset, Depth, LabelledDataset};
 
 /// Two datasets of equal size and order, whose images are stacked by channels: image first, condition last.
@@ -59,7 +60,7 @@ impl Dataset for Paired {
             let shape = dataset.shape();
             let bytes = dataset.depth().bytes();
             let mut own = vec![0; bytes * shape.iter().product::<usize>()];
-            dataset.read(index, &mut own)?;
+            dataset.read(index, &mut own).map_err(DataError::into_file)?;
             Ok((own, bytes * shape[2]))
         };
         let (image, channels) = one(&self.images)?;
@@ -115,7 +116,7 @@ impl Dataset for SideBySide {
         let [height, width, channels] = self.pictures.shape();
         let channels = channels * self.depth().bytes();
         let mut whole = vec![0; height * width * channels];
-        self.pictures.read(index, &mut whole)?;
+        self.pictures.read(index, &mut whole).map_err(DataError::into_file)?;
         let rows =
             pixels.chunks_exact_mut(width * channels).zip(whole.chunks_exact(width * channels));
         for (to, from) in rows {
@@ -158,6 +159,9 @@ pub struct PairsConfig {
     /// Memory limit in MiB for each of both sets: larger ones are decoded at every read.
     #[serde(default = "memory_mib")]
     pub memory_mib: u64,
+    /// Largest number of pixels of a picture.
+    #[serde(default = "max_pixels")]
+    pub max_pixels: u64,
 }
 
 /// Half of a picture.
@@ -175,6 +179,10 @@ fn memory_mib() -> u64 {
     MEMORY_MIB
 }
 
+fn max_pixels() -> u64 {
+    MOST_PIXELS
+}
+
 impl PairsConfig {
     /// Opens the pairs as one dataset of `channels` + `others` channels.
     ///
@@ -182,19 +190,21 @@ impl PairsConfig {
     /// - others: of the conditions, 1 or 3
     ///
     /// # Errors
-    /// As for [`folder::open`]; a picture without partner; sizes that differ; `size` for pictures that hold both.
+    /// As for [`folder::open`], but no picture can be left out; a picture without partner; sizes that differ; `size` for pictures that hold both.
     pub fn open(&self, channels: usize, others: usize) -> Result<OpenFolder, DataError> {
         let config = |path: &Path, labels| FolderConfig {
             size: self.size,
             labels,
             memory_mib: self.memory_mib,
+            max_pixels: self.max_pixels,
             ..FolderConfig::new(path)
         };
         let images = config(&self.path, self.labels);
         if let Some(conditions) = &self.conditions {
             let conditions = config(conditions, FolderLabels::None);
             let [images, mut others] =
-                folder::open_matching((&images, channels), (&conditions, others))?;
+                folder::open_matching((&images, channels), (&conditions, others))
+                    .map_err(DataError::into_file)?;
             let paired = Paired::new(images.data.images, others.data.images)?;
             let data = LabelledDataset { images: Arc::new(paired), labels: images.data.labels };
             others.notes.splice(0..0, images.notes);
@@ -206,7 +216,8 @@ impl PairsConfig {
                            `size` out";
             return Err(DataError::file(&self.path, problem));
         }
-        let OpenFolder { data, classes, notes } = folder::open(&images, channels)?;
+        let OpenFolder { data, classes, notes } =
+            folder::open(&images, channels).map_err(DataError::into_file)?;
         let left = self.condition_side == ConditionSide::Left;
         let images = Arc::new(SideBySide::new(data.images, left)?);
         Ok(OpenFolder { data: LabelledDataset { images, ..data }, classes, notes })

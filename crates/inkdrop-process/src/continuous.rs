@@ -71,6 +71,12 @@ impl ContinuousProcess {
                 return Err(ProcessError::Field { field, given, expected });
             }
         }
+        if let Preconditioning::Consistency { sigma_min: own, .. } = config.preconditioning
+            && config.sigma_min.is_some_and(|given| given != own)
+        {
+            let expected = "the sigma_min of the preconditioning consistency, or none";
+            return Err(ProcessError::Field { field: "sigma_min", given: min, expected });
+        }
         if min >= max {
             let expected = "a number below sigma_max";
             return Err(ProcessError::Field { field: "sigma_min", given: min, expected });
@@ -314,6 +320,9 @@ impl DiffusionProcess for ContinuousProcess {
         }
         if let LossType::MeanFlow(mean_flow) = config.loss {
             return Ok(Box::new(MeanFlowObjective::new(*self, mean_flow, config)?));
+        }
+        if self.interval_scale().is_some() {
+            return Err(ProcessError::MeanFlowNeedsItsLoss);
         }
         Ok(Box::new(ContinuousObjective::new(*self, config)?))
     }

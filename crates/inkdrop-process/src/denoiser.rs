@@ -71,6 +71,7 @@ pub struct NetworkDenoiser<'a> {
     network: &'a dyn Network,
     conditioning: RefCell<Conditioning>,
     clip: bool,
+    remembers: bool,
 }
 
 impl<'a> NetworkDenoiser<'a> {
@@ -82,12 +83,17 @@ impl<'a> NetworkDenoiser<'a> {
         conditioning: Conditioning,
     ) -> Self {
         let conditioning = RefCell::new(conditioning);
-        Self { process, network, conditioning, clip: process.clips() }
+        Self { process, network, conditioning, clip: process.clips(), remembers: true }
     }
 
     /// Disables clipping, for wrappers that clip their own result.
     pub fn unclipped(self) -> Self {
         Self { clip: false, ..self }
+    }
+
+    /// Every call gets a self-condition of zeros, so that the prediction is a function of x and the noise level alone.
+    pub fn without_memory(self) -> Self {
+        Self { remembers: false, ..self }
     }
 }
 
@@ -105,7 +111,7 @@ impl Denoiser for NetworkDenoiser<'_> {
             conditioning.self_condition = Some(x.f_zeros_like()?);
         }
         let prediction = self.process.predict(self.network, x, step, &conditioning)?;
-        if self.network.takes_self_condition() {
+        if self.network.takes_self_condition() && self.remembers {
             let x0 = &prediction.x0;
             let clipped = self.process.clips().then(|| x0.f_clamp(-1.0, 1.0)).transpose()?;
             conditioning.self_condition = Some(clipped.unwrap_or_else(|| x0.shallow_clone()));

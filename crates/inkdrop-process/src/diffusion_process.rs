@@ -191,6 +191,12 @@ impl DiffusionConfig {
         }
     }
 
+    /// True if the network predicts the mean velocity of a whole step (Geng et al. 2025), not a denoised image.
+    pub fn is_mean_flow(&self) -> bool {
+        let Self::Continuous(config) = self else { return false };
+        matches!(config.preconditioning, Preconditioning::MeanFlow { .. })
+    }
+
     /// The variance of an ancestral step.
     pub fn variance(&self) -> Variance {
         self.timesteps().map_or(Variance::FixedSmall, |config| config.variance)

@@ -84,14 +84,16 @@ pub enum ProcessError {
     #[error("{0} does not go with this loss: leave it out")]
     NotWithThisLoss(&'static str),
     /// Self-conditioning with a loss that has none.
-    #[error("this loss knows no self-conditioning: set train.self_condition=0.0")]
+    #[error(
+        "this loss knows no self-conditioning: expected a network without it (model.self_condition=false)"
+    )]
     SelfCondition,
     /// A distillation without a teacher.
     #[error("this loss needs a teacher: name its file with train.teacher")]
     NeedsTeacher,
     /// A teacher of a loss that has none.
     #[error(
-        "train.teacher is for the losses consistency-distillation, consistency-mid-training and progressive-distillation: leave it out"
+        "train.teacher is for the losses consistency-phases, consistency-mid-training, consistency-distillation, progressive-distillation and mean-flow: leave it out"
     )]
     UnusedTeacher,
     /// A guided teacher with classes, none of which stands for no class.
@@ -104,6 +106,11 @@ pub enum ProcessError {
         "the loss mean-flow needs a network of mean velocities: expected the preconditioning mean-flow, and interval = true in [model]"
     )]
     NeedsMeanFlow,
+    /// MeanFlow's preconditioning with another loss than its own.
+    #[error(
+        "the preconditioning mean-flow is trained by the loss mean-flow alone: set train.loss={{mean-flow={{}}}}, or take the preconditioning flow"
+    )]
+    MeanFlowNeedsItsLoss,
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] TorchError),

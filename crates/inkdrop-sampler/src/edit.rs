@@ -42,15 +42,28 @@ pub fn img2img_start(
     strength: f64,
     noise: &mut dyn NoiseSource,
 ) -> Result<(Tensor, SamplingSchedule), SamplerError> {
+    let part = img2img_schedule(schedule, strength)?;
+    Ok((add_noise(images, part.start(), noise)?, part))
+}
+
+/// The last steps of a schedule, from which image-to-image starts.
+///
+/// - strength: fraction of the schedule, above 0 to 1; rounded up to whole steps
+///
+/// # Errors
+/// A strength outside its range.
+pub fn img2img_schedule(
+    schedule: &SamplingSchedule,
+    strength: f64,
+) -> Result<SamplingSchedule, SamplerError> {
     let steps = (schedule.len() as f64 * strength).ceil();
     let in_range = strength > 0.0 && strength <= 1.0;
     let part = in_range.then(|| schedule.last_steps(steps as usize)).flatten();
-    let part = part.ok_or_else(|| SamplerError::Request {
+    part.ok_or_else(|| SamplerError::Request {
         field: "strength",
         given: strength.to_string(),
         expected: "above 0 (the image is kept) to 1 (a new image)".into(),
-    })?;
-    Ok((add_noise(images, part.start(), noise)?, part))
+    })
 }
 
 /// Image-to-image: variations of images by adding noise and denoising ([`img2img_start`]).

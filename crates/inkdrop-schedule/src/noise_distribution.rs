@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::require;
+use crate::preconditioning::iddpm_sigmas;
 use crate::{FlowPath, NoiseLevel, Preconditioning, ScheduleError};
 
 /// Noise distribution: how often each noise level occurs in training.
@@ -27,7 +28,8 @@ pub enum NoiseDistribution {
         sigma_max: f64,
     },
     /// The time t of the path is uniform in [0, 1]; for processes that are no flow, the time of the
-    /// linear path, t = σ/(1 + σ).
+    /// linear path, t = σ/(1 + σ), but for VP (Song et al. 2021) and for iDDPM, whose timesteps are uniform (Karras et
+    /// al. 2022, table 1).
     Uniform,
     /// The time t of the path is sigmoid(z), z ~ N(mean, std²) (Esser et al. 2024, eq. 19).
     LogitNormal {
@@ -105,6 +107,11 @@ impl NoiseDistribution {
             Self::Uniform => match preconditioning {
                 // Song et al. 2021 and Karras et al. 2022, table 1: t from 1e-5 to 1.
                 Preconditioning::Vp(betas) => betas.sigma(TIME_MARGIN + u * (1.0 - TIME_MARGIN)),
+                Preconditioning::Iddpm => {
+                    let levels = iddpm_sigmas(); // the largest first, 0 last
+                    let timestep = ((1.0 - u) * (levels.len() - 1) as f64) as usize;
+                    f64::from(levels[timestep.min(levels.len() - 2)])
+                }
                 _ => {
                     path(preconditioning).level(TIME_MARGIN + u * (1.0 - 2.0 * TIME_MARGIN)).sigma()
                 }
@@ -271,6 +278,21 @@ mod tests {
             let levels: Vec<f64> = (1..200).map(|i| sigma(f64::from(i) / 200.0)).collect();
             assert!(levels.windows(2).all(|pair| pair[0] < pair[1]), "{distribution:?}");
         }
+    }
+
+    /// Karras et al. 2022, table 1: each of the 1000 timesteps alike.
+    #[test]
+    fn the_uniform_distribution_of_iddpm_is_that_of_its_timesteps() {
+        let iddpm = Preconditioning::Iddpm;
+        let distribution = NoiseDistribution::of(&iddpm);
+        let level = |i: u32| distribution.level((f64::from(i) + 0.5) / 1000.0, &iddpm);
+        let found: Vec<f32> = (0..1000).map(|i| level(i).sigma() as f32).collect();
+        let expected: Vec<f32> = iddpm_sigmas()[..1000].iter().rev().copied().collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        }
+        let ends = [1e-12, 1.0 - 1e-12].map(|u| distribution.level(u, &iddpm).sigma());
+        assert!(ends[0] > 0.0 && (ends[1] / f64::from(iddpm_sigmas()[0]) - 1.0).abs() < 1e-6);
     }
 
     /// Doubling the resolution that keeps its noise doubles σ (Hoogeboom et al. 2023, eq. 4).

@@ -40,7 +40,7 @@ pub fn command(model: &ModelInfo, request: &Request) -> String {
     words.join(" ")
 }
 
-/// The sampler's options. Inpainting and interpolation have a sampler of their own.
+/// The sampler's options.
 fn options(request: &Request) -> Vec<String> {
     let settings = &request.settings;
     let text = |name: &str, value: &Option<String>| {
@@ -49,17 +49,9 @@ fn options(request: &Request) -> Vec<String> {
     let number = |name: &str, value: Option<f64>| value.map(|value| format!("--{name} {value}"));
     let steps = settings.steps.map(|steps| format!("--steps {steps}"));
     let guidance = number("guidance", settings.guidance);
-    match request.task {
-        Task::Generate | Task::Vary { .. } | Task::Upscale { .. } => {
-            let (sampler, spacing) =
-                (text("sampler", &settings.sampler), text("spacing", &settings.spacing));
-            [sampler, steps, spacing, number("eta", settings.eta), guidance]
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        _ => [steps, guidance].into_iter().flatten().collect(),
-    }
+    let (sampler, spacing) =
+        (text("sampler", &settings.sampler), text("spacing", &settings.spacing));
+    [sampler, steps, spacing, number("eta", settings.eta), guidance].into_iter().flatten().collect()
 }
 
 /// A word of a shell's command.
@@ -93,17 +85,16 @@ pub fn rust(model: &ModelInfo, request: &Request) -> String {
         Some(class) => _ = write!(text, "\n    .class({class:?})"),
         None => {}
     }
-    let own = matches!(request.task, Task::Inpaint { .. } | Task::Interpolate { .. });
-    if let Some(sampler) = settings.sampler.as_ref().filter(|_| !own) {
+    if let Some(sampler) = &settings.sampler {
         let _ = write!(text, "\n    .sampler({sampler:?}.parse()?)");
     }
     if let Some(steps) = settings.steps {
         let _ = write!(text, "\n    .steps({steps})");
     }
-    if let Some(spacing) = settings.spacing.as_ref().filter(|_| !own) {
+    if let Some(spacing) = &settings.spacing {
         let _ = write!(text, "\n    .spacing({spacing:?})");
     }
-    if let Some(eta) = settings.eta.filter(|_| !own) {
+    if let Some(eta) = settings.eta {
         let _ = write!(text, "\n    .eta({eta:?})");
     }
     if let Some(guidance) = settings.guidance {

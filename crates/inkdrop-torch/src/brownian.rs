@@ -5,7 +5,7 @@ use std::ops::Range;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{NoiseSource, PerImageNoise, Result, TorchError, to_device_async};
 
@@ -117,6 +117,9 @@ impl NoiseSource for BrownianTreeNoise {
             return Err(TorchError::message(format!(
                 "noise for {given} images requested, but the source has {images}"
             )));
+        }
+        if from == to {
+            return Ok(Tensor::f_zeros(shape, (Kind::Float, device))?);
         }
         if !(from >= 0.0 && to > from && to.is_finite()) {
             return Err(TorchError::message(format!(

@@ -91,8 +91,9 @@ pub enum TrainError {
     },
     /// An image cannot be read. The state before this step is saved.
     #[error(
-        "{source}; the state after step {step} is saved in {}. Mend or remove the file, or leave such files out with data.broken = \"skip\" (--set data.broken=skip --allow-changes), and continue with --resume",
-        saved.display()
+        "{source}; the state after step {step} is saved in {}. Mend or remove the file{}, and continue with --resume",
+        saved.display(),
+        or_skip(source)
     )]
     BrokenImage {
         /// The error of the image.
@@ -130,5 +131,15 @@ pub enum TrainError {
 impl From<TchError> for TrainError {
     fn from(error: TchError) -> Self {
         Self::Torch(error.into())
+    }
+}
+
+/// The other remedy for an image that cannot be read, if it may be left out.
+fn or_skip(error: &DataError) -> &'static str {
+    match error {
+        DataError::Damaged { .. } => {
+            ", or leave it out with --set data.broken=skip --allow-changes"
+        }
+        _ => "",
     }
 }

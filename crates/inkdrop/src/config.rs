@@ -9,7 +9,7 @@ mod values;
 use std::path::Path;
 
 pub use data::{DataConfig, Loaded, LoadedInMemory, SPRITES};
-use inkdrop_process::{DiffusionConfig, ImageCondition};
+use inkdrop_process::{DiffusionConfig, ImageCondition, LossType};
 use inkdrop_train::TrainConfig;
 use inkdrop_unet::ModelConfig;
 pub use overrides::ConfigOverride;
@@ -115,7 +115,15 @@ impl RunConfig {
     /// A value has no form in JSON.
     pub fn diff(&self, saved: &Self) -> Result<Vec<String>> {
         let (there, here) = (serde_json::to_value(saved)?, serde_json::to_value(self)?);
-        let free = |key: &str| FREE.contains(&key) || key.split('.').next() == Some("validation");
+        // The phases of these losses are fractions of the whole run.
+        let phased = matches!(
+            saved.train.loss,
+            LossType::ConsistencyPhases(_) | LossType::ConsistencyTraining(_)
+        );
+        let free = |key: &str| {
+            (FREE.contains(&key) && !(phased && key == "train.steps"))
+                || key.split('.').next() == Some("validation")
+        };
         let shown = |value: serde_json::Value| match value {
             serde_json::Value::Null => "nothing".to_string(),
             value => value.to_string(),

@@ -51,7 +51,7 @@ pub(super) fn list(config: &FolderConfig) -> Result<Listing, DataError> {
 fn of_folder(config: &FolderConfig) -> Result<Found, DataError> {
     let Tree { files, folders, others, mut unreachable, .. } = Tree::of(&config.path)?;
     if config.broken == Broken::Fail && !unreachable.is_empty() {
-        return Err(config.with_remedy(unreachable.swap_remove(0)));
+        return Err(unreachable.swap_remove(0).into_damaged());
     }
     if files.is_empty() && config.labels != FolderLabels::Folder {
         return Err(nothing_in(&config.path, "folder", &others));

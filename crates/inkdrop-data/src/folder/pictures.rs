@@ -248,7 +248,7 @@ impl Dataset for Streamed {
         let item = self.item(index)?;
         let read = self.fitting.read(item).map_err(|error| match self.skips() {
             true => error,
-            false => self.config.with_remedy(error),
+            false => error.into_damaged(),
         });
         let (Fitted { width, height, bytes }, _) = read?;
         if (width, height) != self.sides || bytes.len() != pixels.len() {

@@ -9,7 +9,8 @@ use inkdrop_data::folder::{
 use inkdrop_data::loader::BatchSampler;
 use inkdrop_data::loader::{DataLoader, DataLoaderConfig};
 use inkdrop_data::picture::{Picture, encode_png, write_png};
-use inkdrop_data::{Labels, sprites};
+use inkdrop_data::read::MOST_PIXELS;
+use inkdrop_data::{ConditionSide, DataError, Labels, PairsConfig, sprites};
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use tempfile::TempDir;
@@ -216,4 +217,37 @@ fn links_that_lead_in_circles_are_read_once() {
     }
     let failing = FolderConfig { broken: Broken::Fail, ..FolderConfig::new(place.path()) };
     refused(&failing, &["itself.png", "cannot be read", "data.broken"]);
+}
+
+/// A picture of a pair belongs to its partner: none is left out, and no error says that it could be.
+#[test]
+fn a_broken_picture_of_a_pair_is_an_error_that_advises_what_pairs_have() {
+    let place = place(&["image/a.png", "image/b.png", "other/a.png", "other/b.png"]);
+    let file = place.path().join("image/b.png");
+    let whole = fs::read(&file).expect("a picture");
+    for (memory_mib, conditions) in [(MEMORY_MIB, true), (MEMORY_MIB, false), (0, true), (0, false)]
+    {
+        let error = |max_pixels| {
+            let config = PairsConfig {
+                path: place.path().join("image"),
+                conditions: conditions.then(|| place.path().join("other")),
+                condition_side: ConditionSide::Left,
+                size: None,
+                labels: FolderLabels::None,
+                memory_mib,
+                max_pixels,
+            };
+            let images = config.open(3, 3)?.data.images;
+            let mut pixels = vec![0; images.shape().iter().product()];
+            images.read(1, &mut pixels)?;
+            Ok::<(), DataError>(())
+        };
+        error(16).expect("pictures of 16 pixels");
+        let large = error(15).expect_err("pictures of 16 pixels").to_string();
+        assert!(large.contains("data.max_pixels") && !large.contains("data.broken"), "{large}");
+        fs::write(&file, &whole[..whole.len() - 30]).expect("a writable folder");
+        let cut = error(MOST_PIXELS).expect_err("a truncated picture").to_string();
+        assert!(cut.contains("b.png") && !cut.contains("data.broken"), "{cut}");
+        fs::write(&file, &whole).expect("a writable folder");
+    }
 }

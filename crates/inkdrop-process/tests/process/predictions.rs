@@ -1,12 +1,12 @@
 //! What outputs mean, whatever the network predicts.
 
-use inkdrop_nn::{Conditioning, FnNetwork};
+use inkdrop_nn::{Conditioning, FnNetwork, Network, NetworkError};
 use inkdrop_process::{
     Denoiser, FnDenoiser, NetworkDenoiser, Prediction, PredictionType, Process, ProcessConfig,
     ProcessError, Variance,
 };
 use inkdrop_schedule::{LevelSpacing, NoiseLevel, ScheduleConfig, SolverStep, TimestepSpacing};
-use inkdrop_torch::tch::{Device, Tensor};
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 
 use crate::support::{F64, MEANS, Oracle, config, largest, typed};
 
@@ -293,4 +293,47 @@ fn x_without_channels_is_refused() {
         assert!(error.to_string().starts_with("x has shape"), "{error}");
     }
     assert!(denoiser.denoise(&Tensor::zeros([4, 1], F64), &step(0.3, 0.6)).is_ok());
+}
+
+/// Half of x and its self-condition.
+struct SelfConditioned;
+
+impl Network for SelfConditioned {
+    fn forward(
+        &self,
+        x: &Tensor,
+        _: &Tensor,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor, NetworkError> {
+        let earlier = conditioning.self_condition.as_ref().expect("a self-condition");
+        Ok(x * 0.5 + earlier)
+    }
+
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Double
+    }
+
+    fn takes_self_condition(&self) -> bool {
+        true
+    }
+}
+
+/// A likelihood needs a function of x and the noise level.
+#[test]
+fn without_memory_a_prediction_does_not_depend_on_the_one_before() {
+    let process = typed(PredictionType::Sample, Variance::FixedSmall);
+    let schedule = process.sampling_schedule().unwrap();
+    let x = Tensor::randn([2, 3, 4, 4], F64);
+    let twice = |denoiser: NetworkDenoiser<'_>| {
+        [0, 0].map(|at: usize| denoiser.denoise(&x, &schedule.steps()[at]).unwrap().x0)
+    };
+    let denoiser = || NetworkDenoiser::new(&process, &SelfConditioned, Conditioning::none());
+    let [first, second] = twice(denoiser());
+    assert!(largest(&(&first - &second)) > 0.1);
+    let [again, same] = twice(denoiser().without_memory());
+    assert!(largest(&(&first - again)) == 0.0 && largest(&(first - same)) == 0.0);
 }

@@ -102,7 +102,7 @@ fn a_resumed_run_has_the_same_bytes() {
 #[test]
 fn a_loss_without_self_conditioning_says_so() {
     let error = process_of_consistency().unwrap_err().to_string();
-    assert!(error.contains("train.self_condition=0.0"), "{error}");
+    assert!(error.contains("model.self_condition=false"), "{error}");
 }
 
 fn process_of_consistency() -> Result<(), Box<dyn std::error::Error>> {

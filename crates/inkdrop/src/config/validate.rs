@@ -187,11 +187,16 @@ fn trainable(config: &RunConfig) -> Result<()> {
         !uncertain || train.loss == LossType::Uncertainty || train.loss.needs_continuous_levels(),
         "model.logvar is trained by the loss uncertainty alone: set train.loss=uncertainty, or remove model.logvar"
     );
+    ensure!(
+        !model.self_condition() || train.self_condition > 0.0,
+        "train.self_condition=0 trains a network that takes a self-condition without one, and sampling gives it one: set it above 0, or model.self_condition=false"
+    );
     let (variance, outputs) = (process.variance(), model.outputs());
+    let or_variance = if process.timesteps().is_some() { ", or process.variance" } else { "" };
     let expected = if variance.is_learned() { 2 * channels } else { channels };
     ensure!(
         outputs == expected,
-        "the network outputs {outputs} channels, expected {expected} for images of {channels} channels and the variance {variance:?}: set model.outputs={expected}, or process.variance"
+        "the network outputs {outputs} channels, expected {expected} for images of {channels} channels and the variance {variance:?}: set model.outputs={expected}{or_variance}"
     );
     Ok(())
 }

@@ -31,14 +31,19 @@ impl Pipeline {
     /// - images: of the size of the model
     ///
     /// # Errors
-    /// The pipeline has only a compiled network, images of another size, or a setting that does not fit
-    /// the model.
+    /// The pipeline has only a compiled network, or a consistency model or one of mean velocities; images of
+    /// another size, or a setting that does not fit the model.
     pub fn bits_per_dim<'a>(
         &'a self,
         images: &'a Images,
         trace: Trace,
     ) -> Result<impl Iterator<Item = Result<Vec<f64>>> + use<'a>> {
         self.check_size(images)?;
+        let config = self.process().config();
+        ensure!(
+            config.consistency().is_none() && !config.is_mean_flow(),
+            "likelihoods need the probability flow of a diffusion model: this is a consistency model or one of mean velocities, evaluate the model that it was distilled from"
+        );
         ensure!(
             images.depth() == Depth::Eight && self.metadata.depth == Depth::Eight,
             "the images have {} bits, the model {}: expected 8 of both, of which likelihoods are",
@@ -71,7 +76,9 @@ impl Pipeline {
             PerImageNoise::new(self.settings.seed, range.start as u64..range.end as u64);
         let x0 = dequantized(&x0, &mut noise)?;
         let conditioning = conditioning(range.map(|i| conditions.get(i)), device)?;
-        let denoiser = NetworkDenoiser::new(process, network.as_ref(), conditioning).unclipped();
+        let denoiser = NetworkDenoiser::new(process, network.as_ref(), conditioning)
+            .unclipped()
+            .without_memory();
         let flow = FlowLikelihood::new(denoiser, schedule, &x0, trace, &mut noise)?;
         Ok(Vec::try_from(&flow.bits_per_dim()?)?)
     }

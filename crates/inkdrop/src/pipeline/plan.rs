@@ -4,10 +4,8 @@ use std::ops::Range;
 
 use inkdrop_data::Images;
 use inkdrop_nn::CompileOptions;
-use inkdrop_process::{
-    ContinuousConfig, DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning,
-    PredictionType,
-};
+use inkdrop_process::{DiffusionConfig, DiffusionProcess, ImageCondition, Preconditioning};
+use inkdrop_sampler::edit::img2img_schedule;
 use inkdrop_sampler::{Consistency, Rng, SampleConfig, Sampler};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule, TimestepSpacing};
 use inkdrop_torch::Result as TorchResult;
@@ -16,7 +14,7 @@ use inkdrop_unet::ModelConfig;
 
 use super::guidance::{Guidance, GuidanceSettings, GuidanceTarget};
 use super::session::SamplingSession;
-use super::{Pipeline, RequestedCondition};
+use super::{Pipeline, RequestedCondition, default_levels};
 use crate::Result;
 use crate::error::{bail, ensure};
 use crate::model::{Condition, Conditions, ModelMetadata, SamplingDefaults};
@@ -103,6 +101,11 @@ impl<'a> SamplingPlan<'a> {
     /// The plan of a sampler.
     pub(super) fn new(pipeline: &'a Pipeline, spacing: LevelSpacing) -> Result<Self> {
         let sampler = pipeline.settings.sampler(pipeline.process())?;
+        ensure!(
+            !pipeline.process().config().is_mean_flow()
+                || matches!(sampler, Sampler::Ddim { eta: 0.0 } | Sampler::Euler),
+            "a network of mean velocities predicts whole steps: expected the sampler ddim without eta, or euler; the sampler is {sampler}"
+        );
         ensure!(
             pipeline.settings.use_clipped_model_output.is_none()
                 || matches!(sampler, Sampler::Ddim { .. }),
@@ -232,6 +235,31 @@ impl<'a> SamplingPlan<'a> {
     }
 }
 
+impl SamplingPlan<'_> {
+    /// The noise levels of image-to-image: the last steps of the schedule. `dpm-adaptive` starts at the noise of that
+    /// fraction of the default levels, and finds its own steps from there.
+    ///
+    /// - strength: fraction of the steps, above 0 to 1
+    ///
+    /// # Errors
+    /// A strength outside its range.
+    pub fn img2img_schedule(&self, strength: f64) -> Result<SamplingSchedule> {
+        let ends_alone = self.schedule.len() <= 2;
+        if !(ends_alone && matches!(self.sampler, Sampler::DpmAdaptive(_))) {
+            return Ok(img2img_schedule(&self.schedule, strength)?);
+        }
+        let process = self.pipeline.process();
+        let usual = process.spaced(&default_levels(STEPS.0, process))?;
+        let part = img2img_schedule(&usual, strength)?;
+        match part.steps() {
+            [first, .., last] => {
+                Ok(SamplingSchedule::from_levels(&[first.from, last.from, last.to])?)
+            }
+            _ => Ok(part),
+        }
+    }
+}
+
 impl Settings {
     /// True if DDIM keeps the predicted noise when x0 is clipped.
     fn keeps_noise(&self) -> bool {
@@ -242,7 +270,7 @@ impl Settings {
     pub fn levels(&self, process: &dyn DiffusionProcess) -> Result<LevelSpacing> {
         let sampler = self.sampler(process)?;
         // dpm-adaptive finds its own levels between the ends of the schedule.
-        let adaptive = matches!(sampler, Sampler::DpmAdaptive(_)) && process.timesteps().is_some();
+        let adaptive = matches!(sampler, Sampler::DpmAdaptive(_));
         let default = if adaptive { "exponential" } else { default_spacing(process) };
         let spacing = self.spacing.as_deref().or(self.default_spacing()).unwrap_or(default);
         if spacing.contains(|letter: char| letter.is_ascii_digit() || letter == ':') {
@@ -254,15 +282,8 @@ impl Settings {
             return Ok(whole);
         }
         let available = process.timesteps().map(|process| process.schedule().num_timesteps());
-        let mean_flow = matches!(
-            process.config(),
-            DiffusionConfig::Continuous(ContinuousConfig {
-                preconditioning: Preconditioning::MeanFlow { .. },
-                ..
-            })
-        );
         let default = match sampler {
-            _ if mean_flow => FEW_STEPS,
+            _ if process.config().is_mean_flow() => FEW_STEPS,
             Sampler::Ddpm => available.unwrap_or(STEPS.0),
             Sampler::Ddim { .. } | Sampler::Euler | Sampler::EulerAncestral { .. } => STEPS.0,
             Sampler::EdmEuler(_) => STEPS.0,
@@ -376,13 +397,16 @@ fn default_sampler(process: &dyn DiffusionProcess) -> Result<Sampler> {
 
 /// Name of the spacing if none is set.
 fn default_spacing(process: &dyn DiffusionProcess) -> &'static str {
-    if process.config().consistency().is_some() {
-        return "karras";
-    }
-    match (process.timesteps(), process.prediction_type()) {
-        (Some(_), _) => "trailing",
-        (None, PredictionType::Velocity) => "flow",
-        (None, _) => "karras",
+    match process.config() {
+        config if config.consistency().is_some() => "karras",
+        DiffusionConfig::Timesteps(_) => "trailing",
+        DiffusionConfig::Continuous(config) => match config.preconditioning {
+            Preconditioning::Flow { .. }
+            | Preconditioning::FlowSample { .. }
+            | Preconditioning::MeanFlow { .. }
+            | Preconditioning::TrigFlow { .. } => "flow",
+            _ => "karras",
+        },
     }
 }
 

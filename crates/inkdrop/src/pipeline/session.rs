@@ -242,7 +242,8 @@ impl<'a> SamplingSession<'a> {
         strength: f64,
     ) -> Result<SamplingSteps<'a>> {
         let mut noise = self.noise(&images);
-        let (x, schedule) = img2img_start(&self.plan.schedule, x, strength, &mut noise)?;
+        let part = self.plan.img2img_schedule(strength)?;
+        let (x, schedule) = img2img_start(&part, x, 1.0, &mut noise)?;
         let denoiser = self.denoiser(images, None)?;
         Ok(self.plan.sampler.steps(denoiser, self.process().noise_levels(), &schedule, x, noise)?)
     }

@@ -196,8 +196,10 @@ impl DistillationMethod {
             }
             Self::Progressive => {
                 ensure!(
-                    teacher.timesteps().is_none() && teacher.consistency().is_none(),
-                    "progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`; this is one with timesteps or a consistency model"
+                    teacher.timesteps().is_none()
+                        && teacher.consistency().is_none()
+                        && !teacher.is_mean_flow(),
+                    "progressive distillation starts from a diffusion model of continuous noise levels, such as one of `inkdrop train sprites-flow`; this is one with timesteps, a consistency model or one of mean velocities"
                 );
                 Ok(teacher.clone())
             }

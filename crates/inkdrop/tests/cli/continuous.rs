@@ -3,6 +3,7 @@
 use std::fs;
 
 use inkdrop_checkpoint::StateDict;
+use serde_json::Value;
 
 use super::support::{Place, tensors};
 
@@ -182,8 +183,9 @@ fn all_samplers_take_continuous_noise_levels() {
         train(&place, config, config, &["--steps", "2"]);
         let model = format!("{config}/final.safetensors");
         let sample = |more: &[&str]| {
-            let command = ["sample", &model, "-n", "2", "--class", "hero", "--out", "x.png"];
-            place.run(&[&command[..], more].concat())
+            let command = ["sample", &model, "-n", "2", "--class", "hero"];
+            let out: &[&str] = if more.contains(&"--out") { &[] } else { &["--out", "x.png"] };
+            place.run(&[&command[..], out, more].concat())
         };
         for sampler in ["ddim", "ddpm", "euler", "euler-ancestral", "heun", "edm", "lms"] {
             sample(&["--sampler", sampler, "--steps", "3"]).succeeds();
@@ -194,6 +196,15 @@ fn all_samplers_take_continuous_noise_levels() {
         for spacing in ["karras3:5", "exponential3", "flow3", "flow3:3", "vp3"] {
             sample(&["--spacing", spacing]).succeeds();
         }
+        let levels = |more: &[&str]| {
+            sample(&[&["--out", "x/", "--restart"], more].concat()).succeeds();
+            let manifest = fs::read(place.path("x/samples.json")).expect("a manifest");
+            let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+            manifest["request"]["levels"].as_str().expect("noise levels").to_owned()
+        };
+        let own = if config == "sprites-edm" { "karras3" } else { "flow3" };
+        assert_eq!(levels(&["--steps", "3"]), own, "{config}");
+        assert_eq!(levels(&["--sampler", "dpm-adaptive"]), "exponential2", "{config}");
         sample(&["--sampler", "pndm", "--steps", "4"]).fails_saying(&["pndm", "timesteps"]);
         sample(&["--spacing", "trailing3"]).fails_saying(&["trailing3", "continuous noise levels"]);
         sample(&["--spacing", "trailing"]).fails_saying(&["trailing", "continuous noise levels"]);

@@ -105,6 +105,10 @@ fn mid_training_and_tuning_are_one_run_that_resumes_at_every_step() {
     let largest = |losses: &[f64]| losses.iter().copied().fold(0.0, f64::max);
     assert!(largest(&losses[..2]) < 0.5 * largest(&losses[2..]), "{losses:?}");
 
+    // The phases are fractions of the whole run.
+    let longer = ["train", "--out", "fast", "--resume", "--steps", "16"];
+    place.refuses(&longer, &["train.steps: 8 → 16", "--allow-changes"]);
+
     let inspected = place.run(&["inspect", "fast/final.safetensors"]).succeeds().stdout;
     let phases = "consistency-mid-training for 2 steps, then consistency-tuning for 6 steps";
     assert!(inspected.contains(phases), "{inspected}");
@@ -238,7 +242,9 @@ fn models_with_timesteps_become_consistency_models() {
             let command = ["distill", &student, "--method", method, "--out", "no"];
             place.refuses(&command, &["a consistency model already"]);
         }
-        place.refuses(&["eval", "bpd", &student, "sprites"], &["timesteps"]);
+        let no_flow = ["a consistency model", "that it was distilled from"];
+        place.refuses(&["eval", "bpd", &student, "sprites"], &no_flow);
+        place.refuses(&["eval", "likelihood", &student, "sprites:1:2"], &no_flow);
     }
 }
 
@@ -412,6 +418,20 @@ fn a_mean_flow_is_made_from_a_rectified_flow() {
     let four = sample(&["--steps", "4"]);
     assert_eq!(sample(&[]), four);
     assert_ne!(sample(&["--steps", "1"]), four);
+    // The network predicts whole steps.
+    sample(&["--sampler", "euler"]);
+    let model = "mean/final.safetensors";
+    let refuses = |command: &[&str], words: &[&str]| {
+        let [name, rest @ ..] = command else { panic!("a command") };
+        place.refuses(&[&[*name, model], rest].concat(), words);
+    };
+    for options in [["--sampler", "heun"], ["--sampler", "consistency"], ["--eta", "0.5"]] {
+        refuses(&[&["sample"], &options[..]].concat(), &["whole steps", "ddim without eta"]);
+    }
+    refuses(&["distill", "--method", "progressive", "--out", "no"], &["mean velocities"]);
+    let likelihood = ["eval", "likelihood", model, "sprites:1:2"];
+    place.refuses(&likelihood, &["mean velocities", "that it was distilled from"]);
+
     let detected = place.run(&["inspect", "mean/final.safetensors"]).succeeds().stdout;
     assert!(detected.contains("interval=true") && detected.contains("mean-flow"), "{detected}");
 

@@ -48,14 +48,17 @@ pub fn refused(place: &Place, task: &str, args: &[&str], words: &[&str]) {
 #[test]
 fn a_little_strength_changes_little() {
     let place = place();
-    let vary = |strength: &str| {
-        let args = ["0.png", "-n", "1", "--class", "hero", "--steps", "10", "--strength", strength];
-        let out = format!("{strength}/");
-        edit(&place, "img2img", &[&args[..], &["--out", &out]].concat());
-        apart(&pixels(&place, "0.png"), &pixels(&place, &format!("{strength}/00000.png")))
-    };
-    let (little, all) = (vary("0.1"), vary("1"));
-    assert!(little < 15.0 && all > 30.0, "{little} and {all}");
+    for sampler in [["--steps", "10"], ["--sampler", "dpm-adaptive"]] {
+        let vary = |strength: &str| {
+            let args = ["0.png", "-n", "1", "--class", "hero", "--strength", strength];
+            let out = ["--restart", "--out", "varied/"];
+            edit(&place, "img2img", &[&args[..], &sampler, &out].concat());
+            apart(&pixels(&place, "0.png"), &pixels(&place, "varied/00000.png"))
+        };
+        let (little, some, all) = (vary("0.1"), vary("0.4"), vary("1"));
+        assert!(little < 15.0 && all > 30.0, "{little} and {all} with {sampler:?}");
+        assert!(0.5 < some && some < all, "{some} and {all} with {sampler:?}");
+    }
 }
 
 #[test]

@@ -91,3 +91,20 @@ fn variations_differ() {
     inpaint(&place, &args);
     assert!(pixels(&place, "x/00000.png") != pixels(&place, "x/00001.png"));
 }
+
+/// RePaint has its own sampler.
+#[test]
+fn known_pixels_take_any_sampler_and_a_folder_keeps_it() {
+    let place = place();
+    let run = |out: &str, more: &[&str]| {
+        let args = ["edit", "inpaint", "sprites", "0.png", "--box", "3,5,7,8", "--known-pixels"];
+        place.run(&[&args[..], &["--steps", "4", "--out", out], more].concat())
+    };
+    run("ddim/", &[]).succeeds();
+    run("multistep/", &["--sampler", "dpm++2m"]).succeeds();
+    let of = |folder: &str| pixels(&place, &format!("{folder}/00000.png"));
+    assert!(of("ddim") != of("multistep"));
+    run("multistep/", &["--sampler", "dpm++2m"]).succeeds();
+    run("multistep/", &[]).fails_saying(&["samples.json", "sampler", "--restart"]);
+    run("ddim/", &["--sampler", "dpm++2m"]).fails_saying(&["samples.json", "sampler"]);
+}

@@ -59,7 +59,9 @@ fn numbers_that_cannot_be_are_named() {
     inpaint(&["--times", "0"], &["--times 0"]);
     inpaint(&["--jump", "0"], &["--jump 0"]);
     inpaint(&["--steps", "0"], &["0"]);
-    inpaint(&["--sampler", "ddim"], &["--sampler"]);
+    for option in [["--sampler", "ddim"], ["--spacing", "karras"], ["--eta", "0.5"]] {
+        inpaint(&option, &[option[0], "RePaint", "--known-pixels"]);
+    }
 }
 
 #[test]

@@ -333,6 +333,8 @@ fn bad_launches_are_refused() {
     assert!(!place.path("run").exists(), "nothing is written");
     place.refuses(&["launch", "-n", "0", "train", "sprites"], &["processes", "at least 1"]);
     place.refuses(&["launch", "-n", "2", "inspect", "x"], &["launch inspect", "train"]);
+    let likelihood = ["launch", "-n", "2", "eval", "likelihood", "x", "sprites:1:8"];
+    place.refuses(&likelihood, &["launch eval likelihood", "bpd or distance"]);
     place.refuses(&["launch", "-n", "2", "--nodes", "2", "train", "sprites"], &["--master|master"]);
     let mut command = place.command(&train("run", "3", &[]));
     Outcome::of(command.env("WORLD_SIZE", "2")).fails_saying(&["RANK is not"]);

@@ -187,6 +187,8 @@ fn a_run_with_self_conditioning_resumes_to_the_same_bytes_and_samples() {
     train("parts", &["--steps", "6", "--set", "train.lr_schedule=\"constant\"", "--resume"]);
     let last = |run: &str| tensors(&place.path(&format!("{run}/final.safetensors")));
     assert!(last("parts") == last("again"));
+    let never = ["train", "mine.toml", "--out", "no", "--set", "train.self_condition=0.0"];
+    place.refuses(&never, &["train.self_condition=0", "model.self_condition=false"]);
     for sampler in ["ddim", "ddpm", "heun"] {
         let args = ["sample", "whole/final.safetensors", "-n", "2", "--sampler", sampler];
         place

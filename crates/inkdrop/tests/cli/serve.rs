@@ -57,17 +57,23 @@ impl Server {
 
     /// Runs a job to its end; returns the answer and the npz archive of its images.
     fn job(&self, body: Value) -> (Value, Vec<u8>) {
+        let (job, status) = self.ended(body);
+        assert_eq!(status["status"], "done", "{status}");
+        let path = format!("/v1/jobs/{}/images.npz", job["id"].as_str().expect("an id"));
+        (job, self.ask("GET", &path, &Value::Null).1)
+    }
+
+    /// A job, and its last status.
+    fn ended(&self, body: Value) -> (Value, Value) {
         let job = self.json("POST", "/v1/jobs", body);
         let path = format!("/v1/jobs/{}", job["id"].as_str().expect("an id"));
         loop {
             let status = self.json("GET", &path, Value::Null);
             match status["status"].as_str() {
                 Some("waiting" | "running") => sleep(Duration::from_millis(10)),
-                Some("done") => break,
-                _ => panic!("{status}"),
+                _ => return (job, status),
             }
         }
-        (job, self.ask("GET", &format!("{path}/images.npz"), &Value::Null).1)
     }
 }
 
@@ -121,15 +127,25 @@ fn the_server_makes_the_images_of_the_command_that_it_shows() {
         let bytes = std::fs::read(place.path(name)).expect("a file");
         base64::engine::general_purpose::STANDARD.encode(bytes)
     };
-    let server = Server::start(&place, &["sprites", "fashion"]);
+    let server = Server::start(&place, &["sprites", "fashion", "sprites-fast"]);
     let (picture, mask) = (file("picture.png"), file("mask.png"));
     let bodies = [
         json!({ "model": "sprites", "n": 3, "seed": 5, "class": "hero", "steps": 4 }),
         json!({ "model": "sprites", "n": 2, "contexts": { "hero": 1.0, "food": 0.5 }, "seed": 1, "steps": 3, "sampler": "dpm++2m", "guidance": 2.0 }),
         json!({ "model": "fashion", "n": 3, "class": "each", "seed": 2, "steps": 3, "sampler": "ddpm" }),
         json!({ "model": "sprites", "n": 2, "seed": 3, "steps": 20, "task": { "type": "inpaint", "image": picture, "mask": mask } }),
+        json!({ "model": "sprites-fast", "n": 2, "seed": 3, "steps": 3, "sampler": "ddim", "task": { "type": "inpaint", "image": picture, "mask": mask } }),
         json!({ "model": "sprites", "n": 2, "seed": 4, "steps": 10, "task": { "type": "vary", "image": picture, "strength": 0.5 } }),
     ];
+    let task = json!({ "type": "inpaint", "image": picture, "mask": mask });
+    let grid = json!({ "type": "interpolate", "images": [picture, picture], "columns": 3 });
+    for (task, field) in [(&task, json!({ "sampler": "ddim" })), (&grid, json!({ "eta": 0.5 }))] {
+        let mut body = json!({ "model": "sprites", "task": task });
+        let (name, value) = field.as_object().and_then(|all| all.iter().next()).expect("a field");
+        body[name] = value.clone();
+        let error = server.ended(body).1.to_string();
+        assert!(error.contains(name) && error.contains("its own sampler"), "{error}");
+    }
     for body in bodies {
         let (job, archive) = server.job(body);
         let command = &job["command"];

@@ -18,7 +18,8 @@ const COMMANDS: [&str; 4] = ["train", "distill", "sample", "eval"];
 /// Run a command in several processes that share the work
 ///
 /// `train` and `distill`: each process trains on its share of every batch. `sample`: each generates one
-/// shard of the images, into a directory or x.I-of-N.npz. `eval`: each evaluates its share of the batches.
+/// shard of the images, into a directory or x.I-of-N.npz. `eval bpd` and `eval distance`: each evaluates
+/// its share of the batches.
 /// The number of the process stands before each line of output.
 /// When a process fails, all end; with --max-restarts they start again and continue. Ctrl-C saves and
 /// stops. `torchrun --no-python inkdrop …` does the same.
@@ -53,6 +54,11 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let command = arguments.command[0].to_string_lossy();
     if !COMMANDS.contains(&command.as_ref()) {
         bail!("launch {command}: expected {}", COMMANDS.join(" or "));
+    }
+    if arguments.command[..].iter().take(2).eq(["eval", "likelihood"]) {
+        bail!(
+            "launch eval likelihood: it runs in one process; leave `launch` out, or take bpd or distance"
+        );
     }
     let program = std::env::current_exe().context("cannot find the program itself")?;
     let config = LaunchConfig {

@@ -28,7 +28,7 @@ pub struct SamplerArgs {
     /// [default: trailing; karras or flow for continuous noise levels, exponential for
     /// dpm-adaptive]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
-    spacing: Option<String>,
+    pub spacing: Option<String>,
     /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for
     /// euler-ancestral and dpm2-ancestral, 0.3 for tcd (gamma)]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
@@ -50,6 +50,13 @@ pub struct SamplerArgs {
 }
 
 impl SamplerArgs {
+    /// True if the sampler is the model's own; it may have other steps.
+    pub fn is_default(&self) -> bool {
+        let Self { sampler, steps: _, spacing: _, eta, use_clipped_model_output, churn } = self;
+        (sampler.is_none() && eta.is_none() && churn.is_none())
+            && use_clipped_model_output.is_none()
+    }
+
     /// Sets the sampler of a pipeline.
     pub fn apply(&self, pipeline: Pipeline) -> Result<Pipeline> {
         let mut pipeline = pipeline;

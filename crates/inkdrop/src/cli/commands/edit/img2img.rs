@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let (images, count) = (given.images, session::results(given.names.len(), variations)?);
     let job = edit.job("img2img", arguments, (Some(&images), &[]), count)?;
     let sheet = ContactSheet::of_rows(&given.names, &[("image", &images)], variations)?;
-    let steps = (edit.plan.schedule.len() as f64 * strength).ceil() as usize;
+    let steps = edit.plan.img2img_schedule(strength)?.len();
     let mut task = Variations {
         steps,
         images,

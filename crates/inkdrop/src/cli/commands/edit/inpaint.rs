@@ -11,13 +11,14 @@ use serde::{Serialize, Serializer};
 
 use super::canvas::{self, MaskOptions};
 use super::session::{self, EditBatch, EditOutput, EditRun};
-use crate::options::{EditArgs, Input, InputArgs, ModelArgs, image_files};
+use crate::options::{EditArgs, Input, InputArgs, ModelArgs, SamplerArgs, image_files};
 use crate::output::contact_sheet::ContactSheet;
 
 /// Inpaint a masked region, or outpaint around images
 ///
 /// Models that were trained for inpainting take the masked image; consistency models sample with the
-/// known pixels, as others do with --known-pixels; the rest uses RePaint, whose sampler is ddpm.
+/// known pixels, as others do with --known-pixels; the rest uses RePaint, whose sampler is ddpm, in 250
+/// steps by default, or all timesteps of the model if it has fewer.
 /// Unmasked pixels are kept exactly, in 8 or 16 bits.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
@@ -33,11 +34,6 @@ pub struct Arguments {
     /// Number of results per image
     #[arg(short = 'n', long, default_value_t = 1)]
     variations: usize,
-    /// Sampling steps [default: 250 for RePaint, or all timesteps of the model if it has fewer; otherwise those of
-    /// the sampler]
-    #[serde(skip)]
-    #[arg(long)]
-    steps: Option<usize>,
     /// Sample with the known pixels in every predicted image instead of RePaint: the steps of the sampler
     /// are enough [default for consistency models]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -54,6 +50,9 @@ pub struct Arguments {
     #[serde(flatten)]
     #[command(flatten)]
     edit: EditArgs,
+    #[serde(flatten, skip_serializing_if = "SamplerArgs::is_default")]
+    #[command(flatten)]
+    sampler: SamplerArgs,
 }
 
 /// Default of `--times` and of `--jump`, as in the paper.
@@ -65,15 +64,13 @@ fn or_default<S: Serializer>(value: &Option<usize>, serializer: S) -> Result<S::
 }
 
 pub fn run(arguments: &Arguments) -> Result<u8> {
-    let Arguments { model, input, mask, variations, steps, known_pixels, times, jump, edit } =
+    let Arguments { model, input, mask, variations, known_pixels, times, jump, edit, sampler } =
         arguments;
     ensure!(*times != Some(0), "--times 0: expected 1 or more");
     ensure!(*jump != Some(0), "--jump 0: expected at least 1 step");
     let inpaints = |condition| matches!(condition, ImageCondition::Mask { .. });
-    let mut pipeline = session::pipeline(edit, model, model.open(edit.seed)?, inpaints)?;
-    if let Some(steps) = steps {
-        pipeline = pipeline.steps(*steps);
-    }
+    let pipeline = session::pipeline(edit, model, model.open(edit.seed)?, inpaints)?;
+    let pipeline = sampler.apply(pipeline)?;
     let repaint = Repaint { times: times.unwrap_or(REPAINT), jump: jump.unwrap_or(REPAINT) };
     let method = match pipeline.inpaint_method(repaint) {
         InpaintMethod::Repaint(_) if *known_pixels => InpaintMethod::KnownPart,
@@ -83,6 +80,10 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     ensure!(
         repaints || (times.is_none() && jump.is_none()),
         "--times and --jump are for RePaint: this model was trained for inpainting or distilled, leave them out"
+    );
+    ensure!(
+        !repaints || (sampler.is_default() && sampler.spacing.is_none()),
+        "--sampler, --spacing, --eta, --churn and --use-clipped-model-output are not for RePaint, whose sampler is ddpm: leave them out, or add --known-pixels"
     );
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan(method)? };
     let (given, masks) = read_images(input, mask, pipeline.metadata())?;

@@ -53,6 +53,10 @@ fn evaluate(arguments: &Arguments, processes: &Processes) -> Result<u8> {
     let pipeline = arguments.model.open(arguments.images.seed)?;
     let shape = pipeline.metadata().model.image_shape().map(|side| side as usize);
     let (images, conditions) = arguments.images.load(pipeline.metadata())?;
+    ensure!(
+        pipeline.process().config().consistency().is_none(),
+        "eval bpd needs a diffusion model with timesteps, this is a consistency model: evaluate the model that it was distilled from"
+    );
     let process = pipeline
         .process()
         .timesteps()
