@@ -140,6 +140,17 @@ impl ConsistencyObjective {
                 expected: "a finite number, since the noise levels of this loss start there",
             });
         }
+        let given = process.sigma_range().0;
+        if let SigmaProcess::Continuous(own) = &process
+            && let Preconditioning::Consistency { sigma_min, .. } = own.config().preconditioning
+            && given != sigma_min
+        {
+            return Err(ProcessError::Field {
+                field: "sigma_min",
+                given,
+                expected: "that of the preconditioning consistency, where the model changes nothing",
+            });
+        }
         let usual = NoiseDistribution::LogNormal { mean: -1.1, std: 2.0 }; // Geng et al. 2024
         let distribution = config.noise_distribution.unwrap_or(usual);
         distribution.check()?;

@@ -71,12 +71,6 @@ impl ContinuousProcess {
                 return Err(ProcessError::Field { field, given, expected });
             }
         }
-        if let Preconditioning::Consistency { sigma_min: own, .. } = config.preconditioning
-            && config.sigma_min.is_some_and(|given| given != own)
-        {
-            let expected = "the sigma_min of the preconditioning consistency, or none";
-            return Err(ProcessError::Field { field: "sigma_min", given: min, expected });
-        }
         if min >= max {
             let expected = "a number below sigma_max";
             return Err(ProcessError::Field { field: "sigma_min", given: min, expected });

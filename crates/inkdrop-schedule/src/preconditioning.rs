@@ -182,8 +182,8 @@ impl Preconditioning {
     /// start at pure noise, where σ is infinite.
     pub fn sigma_range(&self) -> (f64, f64) {
         match self {
-            Self::Edm { .. } | Self::EdmVelocity { .. } | Self::Consistency { .. } => (0.002, 80.0),
-            Self::TrigFlow { .. } => (0.002, 80.0),
+            Self::Edm { .. } | Self::EdmVelocity { .. } | Self::TrigFlow { .. } => (0.002, 80.0),
+            Self::Consistency { sigma_min, .. } => (*sigma_min, 80.0),
             Self::Vp(betas) => (betas.sigma(1e-3), betas.sigma(1.0)),
             Self::Ve => (0.02, 100.0),
             Self::Iddpm => (0.002, 81.0),

@@ -489,6 +489,17 @@ fn consistency_losses_that_cannot_be_say_why() {
         let error = continuous.objective(&config).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    let preconditioning =
+        Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.004, time_scale: 1.0 };
+    let with = |sigma_min| {
+        let config = ContinuousConfig { sigma_min, ..ContinuousConfig::new(preconditioning) };
+        let process = ContinuousProcess::new(&config, Device::Cpu).unwrap();
+        process.objective(&of(tuning(usual))).map(drop)
+    };
+    with(Some(0.004)).unwrap();
+    with(None).unwrap();
+    let error = with(Some(0.01)).unwrap_err().to_string();
+    assert!(error.contains("sigma_min 0.01"), "{error}");
     let discrete = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
     let error = DiffusionProcess::objective(&discrete, &of(tuning(usual))).unwrap_err();
     assert!(error.to_string().contains("distillation or MeanFlow is a setting of"), "{error}");
