@@ -63,11 +63,11 @@ pub struct FolderConfig {
     pub max_pixels: u64,
 }
 
-fn memory_mib() -> u64 {
+pub(crate) fn memory_mib() -> u64 {
     MEMORY_MIB
 }
 
-fn max_pixels() -> u64 {
+pub(crate) fn max_pixels() -> u64 {
     MOST_PIXELS
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::folder::{self, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder};
-use crate::read::MOST_PIXELS;
+use crate::folder::{self, FolderConfig, FolderLabels, OpenFolder};
 use crate::{DataError, Dataset, Depth, LabelledDataset};
 
 /// Two datasets of equal size and order, whose images are stacked by channels: image first, condition last.
@@ -157,10 +156,10 @@ pub struct PairsConfig {
     #[serde(default)]
     pub labels: FolderLabels,
     /// Memory limit in MiB for each of both sets: larger ones are decoded at every read.
-    #[serde(default = "memory_mib")]
+    #[serde(default = "folder::memory_mib")]
     pub memory_mib: u64,
     /// Largest number of pixels of a picture.
-    #[serde(default = "max_pixels")]
+    #[serde(default = "folder::max_pixels")]
     pub max_pixels: u64,
 }
 
@@ -175,14 +174,6 @@ pub enum ConditionSide {
     Right,
 }
 
-fn memory_mib() -> u64 {
-    MEMORY_MIB
-}
-
-fn max_pixels() -> u64 {
-    MOST_PIXELS
-}
-
 impl PairsConfig {
     /// Opens the pairs as one dataset of `channels` + `others` channels.
     ///
@@ -190,7 +181,8 @@ impl PairsConfig {
     /// - others: of the conditions, 1 or 3
     ///
     /// # Errors
-    /// As for [`folder::open`], but no picture can be left out; a picture without partner; sizes that differ; `size` for pictures that hold both.
+    /// As for [`folder::open`], but no picture can be left out; a picture without partner; sizes that differ; `size`
+    /// for pictures that hold both.
     pub fn open(&self, channels: usize, others: usize) -> Result<OpenFolder, DataError> {
         let config = |path: &Path, labels| FolderConfig {
             size: self.size,

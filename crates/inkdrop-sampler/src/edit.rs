@@ -25,30 +25,10 @@ pub fn add_noise(
     combine(&[(level.signal(), x0), (level.noise(), &noise_like(noise, x0)?)])
 }
 
-/// The start of image-to-image (SDEdit, Meng et al. 2022, algorithm 1): noisy images, and the remaining
-/// steps of the schedule from their noise level.
+/// The last steps of a schedule: those of image-to-image (SDEdit, Meng et al. 2022, algorithm 1).
 ///
 /// - strength: fraction of the schedule, above 0 (the image is kept) to 1 (a new image); rounded up to
 ///   whole steps
-///
-/// # Shapes
-/// - images: [B, C, H, W] in [−1, 1]; returns the same
-///
-/// # Errors
-/// A strength outside its range, or the noise source runs out.
-pub fn img2img_start(
-    schedule: &SamplingSchedule,
-    images: &Tensor,
-    strength: f64,
-    noise: &mut dyn NoiseSource,
-) -> Result<(Tensor, SamplingSchedule), SamplerError> {
-    let part = img2img_schedule(schedule, strength)?;
-    Ok((add_noise(images, part.start(), noise)?, part))
-}
-
-/// The last steps of a schedule, from which image-to-image starts.
-///
-/// - strength: fraction of the schedule, above 0 to 1; rounded up to whole steps
 ///
 /// # Errors
 /// A strength outside its range.
@@ -66,10 +46,13 @@ pub fn img2img_schedule(
     })
 }
 
-/// Image-to-image: variations of images by adding noise and denoising ([`img2img_start`]).
+/// Image-to-image: variations of images by [`add_noise`] and denoising in the steps of [`img2img_schedule`].
+///
+/// # Shapes
+/// - images: [B, C, H, W] in [−1, 1]; returns the same
 ///
 /// # Errors
-/// Those of [`img2img_start`] and of the sampler.
+/// A strength outside its range, the noise source runs out, or the sampler fails.
 pub fn img2img(
     denoiser: &dyn Denoiser,
     sampler: &Sampler,
@@ -78,7 +61,8 @@ pub fn img2img(
     strength: f64,
     noise: &mut dyn NoiseSource,
 ) -> Result<Tensor, SamplerError> {
-    let (x, schedule) = img2img_start(schedule, images, strength, noise)?;
+    let schedule = img2img_schedule(schedule, strength)?;
+    let x = add_noise(images, schedule.start(), noise)?;
     sampler.sample(denoiser, levels, &schedule, x, noise)
 }
 

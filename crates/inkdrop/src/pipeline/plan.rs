@@ -233,9 +233,7 @@ impl<'a> SamplingPlan<'a> {
         let guidance = Guidance { settings: self.guidance.clone(), target, keeps_noise };
         Ok(SamplingSession { plan: self.clone(), network: pipeline.compiled(&options)?, guidance })
     }
-}
 
-impl SamplingPlan<'_> {
     /// The noise levels of image-to-image: the last steps of the schedule. `dpm-adaptive` starts at the noise of that
     /// fraction of the default levels, and finds its own steps from there.
     ///

@@ -6,7 +6,7 @@ use inkdrop_data::{Depth, Images};
 use inkdrop_nn::{Conditioning, Network};
 use inkdrop_process::image_condition::{enlarge, masked};
 use inkdrop_process::{DiffusionProcess, ImageCondition};
-use inkdrop_sampler::edit::{Inpaint, add_noise, img2img_start};
+use inkdrop_sampler::edit::{Inpaint, add_noise};
 use inkdrop_sampler::{
     BatchModel, BoxedDenoiser, Ddim, DdimInversion, Inversion, KnownPart, SampleBatches,
     SampleConfig, SamplerError, SamplingRun, SamplingSteps, WithKnownPart,
@@ -242,8 +242,8 @@ impl<'a> SamplingSession<'a> {
         strength: f64,
     ) -> Result<SamplingSteps<'a>> {
         let mut noise = self.noise(&images);
-        let part = self.plan.img2img_schedule(strength)?;
-        let (x, schedule) = img2img_start(&part, x, 1.0, &mut noise)?;
+        let schedule = self.plan.img2img_schedule(strength)?;
+        let x = add_noise(x, schedule.start(), &mut noise)?;
         let denoiser = self.denoiser(images, None)?;
         Ok(self.plan.sampler.steps(denoiser, self.process().noise_levels(), &schedule, x, noise)?)
     }
