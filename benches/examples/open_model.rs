@@ -50,7 +50,7 @@ fn rows(preset: &String, file: &String) -> Result<()> {
 fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<()> {
     let (_, kind, initialised) = ROWS[row];
     let begun = Instant::now();
-    let weights = StateDict::open(file)?;
+    let mut weights = StateDict::open(file)?;
     if initialised {
         let network = config.build(Kind::Float, Device::Cpu)?;
         load(network.params(), &weights, &[])?;
@@ -61,7 +61,7 @@ fn open(config: &ModelConfig, file: &Path, row: usize) -> Result<()> {
         }
     } else {
         let network = config.build_uninitialized(kind, Device::Cpu)?;
-        load_shared(network.params(), &weights, &[])?;
+        load_shared(network.params(), &mut weights, &[])?;
     }
     let (wall, peak) = (begun.elapsed().as_secs_f64(), peak_mib().ok_or("no VmHWM")?);
     println!("{:.2} {wall:.2} {peak:.0}", cpu_seconds()?);

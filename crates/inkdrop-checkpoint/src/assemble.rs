@@ -73,7 +73,16 @@ pub(crate) fn assemble(
         refuse_object(pickle)?;
     }
     let metadata = BTreeMap::new();
-    Ok(StateDict { tensors, unsupported, metadata, format, skipped, order, constructors })
+    Ok(StateDict {
+        tensors,
+        unsupported,
+        metadata,
+        format,
+        skipped,
+        order,
+        constructors,
+        ..StateDict::default()
+    })
 }
 
 /// Returns an error for a file that holds one object without tensors.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use inkdrop_nn::Params;
-use inkdrop_torch::tch::Tensor;
+use inkdrop_torch::tch::{Kind, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,6 +16,8 @@ use crate::{CheckpointError, Constructor, Format, reading, safetensors};
 #[derive(Debug, Default)]
 pub struct StateDict {
     pub(crate) tensors: BTreeMap<String, Tensor>,
+    /// Dtypes of the tensors that [`load_shared`](crate::load_shared) replaced.
+    pub(crate) widened: BTreeMap<String, Kind>,
     pub(crate) unsupported: BTreeMap<String, UnsupportedTensor>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) format: Format,
@@ -109,7 +111,21 @@ impl StateDict {
 
     /// Adds a tensor, or replaces the one with this name.
     pub fn insert(&mut self, key: impl Into<String>, tensor: Tensor) {
-        self.tensors.insert(key.into(), tensor);
+        let key = key.into();
+        self.widened.remove(&key);
+        self.tensors.insert(key, tensor);
+    }
+
+    /// Replaces a tensor by the same values in a wider dtype.
+    pub(crate) fn widen(&mut self, key: &str, wide: Tensor, stored: Kind) {
+        self.insert(key, wide);
+        self.widened.insert(key.to_string(), stored);
+    }
+
+    /// The dtype of a tensor in its file, also after [`load_shared`](crate::load_shared) widened it.
+    pub fn stored_kind(&self, key: &str) -> Option<Kind> {
+        let own = || self.tensors.get(key).map(Tensor::kind);
+        self.widened.get(key).copied().or_else(own)
     }
 
     /// Keeps only the tensors whose names pass a test.

@@ -43,6 +43,6 @@ pub use optimiser::{
     AdamNumbers, AdamTensors, adamw, free_gradients, lerp_all, norm_of_all, scale_all,
 };
 pub use packed::PackedConv;
-pub use settings::{allow_tf32, exit_process, keep_freed_memory};
+pub use settings::{allow_tf32, exit_process, give_back_freed_memory, keep_freed_memory};
 pub use tch;
 pub use winograd::winograd_conv;

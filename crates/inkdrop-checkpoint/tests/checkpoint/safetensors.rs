@@ -88,22 +88,40 @@ fn loading_makes_the_networks_equal() {
 #[test]
 fn shared_loading_copies_only_what_has_to_be_converted() {
     let (source, target) = (network(Kind::Float), network(Kind::Float));
-    let weights = StateDict::of(&source);
-    load_shared(&target, &weights, &[]).unwrap();
+    let mut weights = StateDict::of(&source);
+    load_shared(&target, &mut weights, &[]).unwrap();
     for param in target.iter() {
         let given = weights.get(&param.name).unwrap();
         assert_eq!(&param.tensor, given, "{}", param.name);
         assert_eq!(param.tensor.data_ptr(), given.data_ptr(), "{} is a copy", param.name);
     }
     let half = network(Kind::BFloat16);
-    load_shared(&half, &weights, &[]).unwrap();
+    load_shared(&half, &mut weights, &[]).unwrap();
     for param in half.iter() {
         let given = weights.get(&param.name).unwrap();
         assert_eq!(param.tensor, given.to_kind(param.tensor.kind()), "{}", param.name);
         let shared = param.tensor.data_ptr() == given.data_ptr();
         assert_eq!(shared, param.tensor.kind() == given.kind(), "{}", param.name);
     }
-    assert!(load_shared(&target, &StateDict::default(), &[]).is_err(), "strict");
+    assert!(load_shared(&target, &mut StateDict::default(), &[]).is_err(), "strict");
+}
+
+/// A file in half precision and the network are not both in memory, and the file's dtypes stay known.
+#[test]
+fn shared_loading_replaces_what_the_network_holds_exactly() {
+    for stored in [Kind::Half, Kind::BFloat16] {
+        let (source, target) = (network(stored), network(Kind::Float));
+        let mut weights = StateDict::of(&source);
+        load_shared(&target, &mut weights, &[]).unwrap();
+        for (param, given) in target.iter().zip(source.iter()) {
+            let weight = weights.get(&param.name).unwrap();
+            assert_eq!(param.tensor, given.tensor.to_kind(param.tensor.kind()), "{}", param.name);
+            assert_eq!(param.tensor.data_ptr(), weight.data_ptr(), "{} is a copy", param.name);
+            assert_eq!(weights.stored_kind(&param.name), Some(given.tensor.kind()));
+        }
+        weights.insert("conv.weight", Tensor::zeros([2], (Kind::Double, Device::Cpu)));
+        assert_eq!(weights.stored_kind("conv.weight"), Some(Kind::Double), "it is another tensor");
+    }
 }
 
 #[test]

@@ -37,8 +37,9 @@ fn hash(weights: &StateDict) -> Result<String> {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for (name, tensor) in weights.iter() {
-        hash.update(format!("{name} {:?} {:?}\n", tensor.kind(), tensor.size()));
-        let flat = tensor.f_contiguous()?;
+        let kind = weights.stored_kind(name).unwrap_or(tensor.kind());
+        hash.update(format!("{name} {kind:?} {:?}\n", tensor.size()));
+        let flat = tensor.f_to_kind(kind)?.f_contiguous()?;
         bytes.resize(flat.numel() * flat.kind().elt_size_in_bytes(), 0);
         flat.f_copy_data_u8(&mut bytes, flat.numel())?;
         hash.update(&bytes);

@@ -239,11 +239,11 @@ impl Model {
 
     /// Builds the network with its weights.
     ///
-    /// f32 weights are shared with the model, not copied: compile the network, do not train it.
+    /// The network shares its f32 weights with the model, also those of a file in f16: compile it, do not train it.
     ///
     /// # Errors
     /// The weights do not fit the network.
-    pub fn build(&self, options: &BuildOptions) -> Result<Box<dyn TrainableNetwork>> {
+    pub fn build(&mut self, options: &BuildOptions) -> Result<Box<dyn TrainableNetwork>> {
         let BuildOptions { device, torso, draw_shortcut } = *options;
         let config = conditioned(&self.metadata.model, self.metadata.condition)?;
         // Weights that are loaded need no initialisation; the shortcut keeps its own.
@@ -254,7 +254,7 @@ impl Model {
             }
             None => (config.build_uninitialized(torso, device)?, &[][..]),
         };
-        load_shared(network.params(), &self.weights, optional)
+        load_shared(network.params(), &mut self.weights, optional)
             .map_err(|error| self.explain(error))?;
         Ok(self.metadata.wrap(network))
     }

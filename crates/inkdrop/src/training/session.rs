@@ -507,7 +507,7 @@ fn teacher(
     student: &ModelConfig,
     device: Device,
 ) -> Result<Teacher> {
-    let model = Model::open(path, &ModelOverrides::default())?;
+    let mut model = Model::open(path, &ModelOverrides::default())?;
     ensure!(
         model.metadata.process.consistency().is_none(),
         "{} is a consistency model, expected a diffusion model",

@@ -114,7 +114,7 @@ fn denoisers_of_snapshots_give_the_programs_outputs() {
         if forward.is_null() {
             continue;
         }
-        let model = Model::open(&path, &ModelOverrides::default()).unwrap();
+        let mut model = Model::open(&path, &ModelOverrides::default()).unwrap();
         let DiffusionConfig::Continuous(process) = model.metadata.process else { panic!() };
         let process = ContinuousProcess::new(&process, Device::Cpu).unwrap();
         let network = model.build(&BuildOptions::default()).unwrap();
