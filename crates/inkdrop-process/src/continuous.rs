@@ -3,7 +3,7 @@
 use inkdrop_nn::{Conditioning, Mode, Network, TrainableNetwork};
 use inkdrop_schedule::{
     FlowPath, LevelSpacing, NoiseDistribution, NoiseLevel, NoiseLevels, Preconditioning,
-    PreconditioningCoefs, PredictionType, SamplingSchedule, SolverStep, loss_weights,
+    PreconditioningCoefs, SamplingSchedule, SolverStep, loss_weights,
 };
 use inkdrop_torch::tch::{Device, Kind, Reduction, Tensor, no_grad_guard};
 use inkdrop_torch::to_device_async;
@@ -14,8 +14,8 @@ use crate::objective::{LossType, Weighting};
 use crate::tables::{like, mean_flat};
 use crate::{
     ConsistencyObjective, DiffusionConfig, DiffusionProcess, ForwardNoise, LossTerms,
-    MeanFlowObjective, ObjectiveConfig, Prediction, Process, ProcessError, SigmaProcess,
-    TrainingObjective,
+    MeanFlowObjective, NetworkOutput, ObjectiveConfig, Prediction, Process, ProcessError,
+    SigmaProcess, TrainingObjective,
 };
 
 /// The config of a process of continuous noise levels.
@@ -265,15 +265,21 @@ impl DiffusionProcess for ContinuousProcess {
         self.config.clip
     }
 
-    fn prediction_type(&self) -> PredictionType {
+    fn network_output(&self) -> NetworkOutput {
         match self.config.preconditioning {
             Preconditioning::Vp(_) | Preconditioning::Ve | Preconditioning::Iddpm => {
-                PredictionType::Epsilon
+                NetworkOutput::Epsilon
             }
-            Preconditioning::Flow { .. }
-            | Preconditioning::MeanFlow { .. }
-            | Preconditioning::TrigFlow { .. } => PredictionType::Velocity,
-            _ => PredictionType::Sample,
+            Preconditioning::Flow { path: FlowPath::Linear, .. }
+            | Preconditioning::MeanFlow { .. } => NetworkOutput::FlowVelocity,
+            Preconditioning::Flow { .. } => NetworkOutput::V,
+            Preconditioning::TrigFlow { sigma_data } => {
+                NetworkOutput::TrigFlowVelocity { sigma_data }
+            }
+            Preconditioning::Edm { .. }
+            | Preconditioning::EdmVelocity { .. }
+            | Preconditioning::Consistency { .. }
+            | Preconditioning::FlowSample { .. } => NetworkOutput::Sample,
         }
     }
 

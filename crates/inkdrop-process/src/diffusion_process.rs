@@ -11,8 +11,9 @@ use inkdrop_torch::tch::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsistencyRange, ContinuousConfig, ContinuousProcess, LossTerms, ObjectiveConfig, Prediction,
-    Process, ProcessConfig, ProcessError, Teacher, TimeInput, Variance,
+    ConsistencyRange, ContinuousConfig, ContinuousProcess, LossTerms, NetworkOutput,
+    ObjectiveConfig, Prediction, Process, ProcessConfig, ProcessError, Teacher, TimeInput,
+    Variance,
 };
 
 /// A diffusion process as samplers and trainers use it: [`Process`] with timesteps, or
@@ -42,8 +43,8 @@ pub trait DiffusionProcess: fmt::Debug + Send {
     /// True if x0 is clipped to [−1, 1] in sampling.
     fn clips(&self) -> bool;
 
-    /// The prediction type whose standard deviation guidance rescaling keeps.
-    fn prediction_type(&self) -> PredictionType;
+    /// What the network predicts, on which the rescaling and the projection of guidance act.
+    fn network_output(&self) -> NetworkOutput;
 
     /// Noise levels between those of a schedule.
     fn noise_levels(&self) -> &dyn NoiseLevels;

@@ -32,6 +32,6 @@ pub use inkdrop_schedule::{NoiseDistribution, Preconditioning, PredictionType};
 pub use likelihood::{BitsPerDim, BoundTerm, BoundTerms, bits_per_dim, prior_bits};
 pub use mean_flow::{MeanFlow, MeanFlowBatch, MeanFlowObjective, MeanFlowTerms, MeanVelocity};
 pub use objective::{LossTerms, LossType, Objective, ObjectiveConfig, Weighting};
-pub use prediction::Prediction;
+pub use prediction::{NetworkOutput, Prediction};
 pub use process::Process;
 pub use sigma_process::SigmaProcess;

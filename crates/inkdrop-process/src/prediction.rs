@@ -20,6 +20,50 @@ pub struct Prediction {
     pub mean: Option<Tensor>,
 }
 
+/// What a network predicts, as a combination of x0 and ε.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NetworkOutput {
+    /// The noise ε.
+    Epsilon,
+    /// The data x0.
+    Sample,
+    /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022), which is also the velocity of a flow on the variance-preserving or the
+    /// cosine path, up to a factor.
+    V,
+    /// ε − x0, the velocity of a flow on the linear path (Lipman et al. 2023, Liu et al. 2023).
+    FlowVelocity,
+    /// cos t·σ_data·ε − sin t·x0, the velocity of TrigFlow, up to a factor (Lu & Song 2025).
+    TrigFlowVelocity {
+        /// σ_data, the standard deviation of the data.
+        sigma_data: f64,
+    },
+}
+
+impl NetworkOutput {
+    /// p and q of the output p·ε − q·x0.
+    fn coefs(self, step: &SolverStep) -> (f64, f64) {
+        let (a, b) = (step.from.signal(), step.from.noise());
+        match self {
+            Self::Epsilon => (1.0, 0.0),
+            Self::Sample => (0.0, -1.0),
+            Self::V => (a, b),
+            Self::FlowVelocity => (1.0, 1.0),
+            Self::TrigFlowVelocity { sigma_data } => (sigma_data * sigma_data * a, b),
+        }
+    }
+}
+
+impl From<PredictionType> for NetworkOutput {
+    /// `PosteriorMean` is treated as `Sample`.
+    fn from(prediction: PredictionType) -> Self {
+        match prediction {
+            PredictionType::Epsilon => Self::Epsilon,
+            PredictionType::Sample | PredictionType::PosteriorMean => Self::Sample,
+            PredictionType::Velocity => Self::V,
+        }
+    }
+}
+
 impl Prediction {
     /// The prediction of a denoiser that estimates x0, with the posterior variance of the step: for
     /// denoisers that are not networks of this library.
@@ -66,13 +110,39 @@ impl Prediction {
         Ok(Self { x0, eps, mean: None, ..self })
     }
 
-    /// Velocity v = √ᾱ·eps − √(1−ᾱ)·x0 (Salimans & Ho 2022), [B, C, H, W].
+    /// What a network predicts, [B, C, H, W].
     ///
     /// # Errors
     /// libtorch is out of memory.
-    pub fn v(&self, step: &SolverStep) -> Result<Tensor, ProcessError> {
-        let of_eps = self.eps.f_mul_scalar(step.from.signal())?;
-        Ok(of_eps.f_sub(&self.x0.f_mul_scalar(step.from.noise())?)?)
+    pub fn output(&self, output: NetworkOutput, step: &SolverStep) -> Result<Tensor, ProcessError> {
+        let (p, q) = output.coefs(step);
+        Ok(self.eps.f_mul_scalar(p)?.f_sub(&self.x0.f_mul_scalar(q)?)?)
+    }
+
+    /// Replaces what a network predicts, and recomputes x0 and ε. The variance is kept, a directly predicted mean is dropped.
+    ///
+    /// # Errors
+    /// Shapes that do not match, or ᾱ = 0 for ε.
+    pub fn with_output(
+        self,
+        output: NetworkOutput,
+        value: Tensor,
+        x: &Tensor,
+        step: &SolverStep,
+    ) -> Result<Self, ProcessError> {
+        match output {
+            NetworkOutput::Epsilon => return self.with_eps(value, x, step),
+            NetworkOutput::Sample => return self.with_x0(value, x, step),
+            NetworkOutput::V
+            | NetworkOutput::FlowVelocity
+            | NetworkOutput::TrigFlowVelocity { .. } => {}
+        }
+        // From value = p·ε − q·x0 and x = a·x0 + b·ε.
+        let (p, q) = output.coefs(step);
+        let (a, b) = (step.from.signal(), step.from.noise());
+        let whole = p * a + q * b;
+        let x0 = x.f_mul_scalar(p / whole)?.f_sub(&value.f_mul_scalar(b / whole)?)?;
+        self.with_x0(x0, x, step)
     }
 
     /// Mean of the ancestral step from x, the posterior mean (Ho et al. 2020, eq. 7), [B, C, H, W].

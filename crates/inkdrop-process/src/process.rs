@@ -13,7 +13,8 @@ use crate::prediction::prediction_from_output;
 use crate::tables::{Scales, Tables, like};
 use crate::{
     ConsistencyObjective, ContinuousProcess, DiffusionConfig, DiffusionProcess, ForwardNoise,
-    Objective, ObjectiveConfig, Prediction, ProcessConfig, ProcessError, TrainingObjective,
+    NetworkOutput, Objective, ObjectiveConfig, Prediction, ProcessConfig, ProcessError,
+    TrainingObjective,
 };
 
 /// A diffusion process over timesteps (Ho et al. 2020), with its tables on a device.
@@ -304,8 +305,8 @@ impl DiffusionProcess for Process {
         self.config.clip
     }
 
-    fn prediction_type(&self) -> PredictionType {
-        self.config.prediction
+    fn network_output(&self) -> NetworkOutput {
+        self.config.prediction.into()
     }
 
     fn noise_levels(&self) -> &dyn NoiseLevels {

@@ -1,6 +1,6 @@
 //! Guidance: denoisers that wrap other denoisers.
 
-use inkdrop_process::{Denoiser, Prediction, PredictionType, ProcessError};
+use inkdrop_process::{Denoiser, NetworkOutput, Prediction, ProcessError};
 use inkdrop_schedule::SolverStep;
 use inkdrop_torch::TorchError;
 use inkdrop_torch::tch::{Kind, Tensor, with_grad};
@@ -97,7 +97,7 @@ pub struct ClassifierFreeGuidance<C, U> {
     uncond: U,
     rule: GuidanceRule,
     interval: GuidanceInterval,
-    variable: PredictionType,
+    output: NetworkOutput,
 }
 
 impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
@@ -105,8 +105,8 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     /// - uncond: the unconditional denoiser, or the weaker model
     /// - scale: guidance scale; 0 is `uncond` alone, 1 is `cond` alone, more extrapolates
     pub fn new(cond: C, uncond: U, scale: f64) -> Self {
-        let (interval, variable) = (GuidanceInterval::ALL, PredictionType::Epsilon);
-        Self { cond, uncond, rule: GuidanceRule::new(scale), interval, variable }
+        let (interval, output) = (GuidanceInterval::ALL, NetworkOutput::Epsilon);
+        Self { cond, uncond, rule: GuidanceRule::new(scale), interval, output }
     }
 
     /// Limits guidance to an interval of σ.
@@ -118,20 +118,18 @@ impl<C: Denoiser, U: Denoiser> ClassifierFreeGuidance<C, U> {
     /// section 3.4). An image for which either is 0 is not rescaled.
     ///
     /// - rescale: φ, 0 (off) to 1 (full); the paper uses 0.7
-    /// - variable: the prediction type of the networks, whose standard deviation is kept
-    ///   (`PosteriorMean` is treated as `Sample`); the paper uses v
-    pub fn rescale(self, rescale: f64, variable: PredictionType) -> Self {
-        Self { rule: GuidanceRule { rescale, ..self.rule }, variable, ..self }
+    /// - output: what the networks predict, whose standard deviation is kept; the paper uses v
+    pub fn rescale(self, rescale: f64, output: impl Into<NetworkOutput>) -> Self {
+        Self { rule: GuidanceRule { rescale, ..self.rule }, output: output.into(), ..self }
     }
 
     /// Keeps only a part of the guidance that is parallel to the prediction of `cond`; see
     /// [`GuidanceRule::parallel`].
     ///
     /// - parallel: 1 (all) to 0 (none)
-    /// - variable: the prediction type of the networks, in which the two components are separated
-    ///   (`PosteriorMean` is treated as `Sample`); lucidrains' is that of the network, the paper's is x0
-    pub fn parallel(self, parallel: f64, variable: PredictionType) -> Self {
-        Self { rule: GuidanceRule { parallel, ..self.rule }, variable, ..self }
+    /// - output: what the networks predict, in which the two components are separated; the paper uses x0
+    pub fn parallel(self, parallel: f64, output: impl Into<NetworkOutput>) -> Self {
+        Self { rule: GuidanceRule { parallel, ..self.rule }, output: output.into(), ..self }
     }
 }
 
@@ -149,22 +147,9 @@ impl<C: Denoiser, U: Denoiser> Denoiser for ClassifierFreeGuidance<C, U> {
             let eps = lerp(&uncond.eps, &cond.eps, self.rule.scale)?;
             return Ok(Prediction { x0, eps, mean: None, ..cond });
         }
-        match self.variable {
-            PredictionType::Epsilon => {
-                let eps = self.rule.guide(&cond.eps, &uncond.eps)?;
-                cond.with_eps(eps, x, step)
-            }
-            PredictionType::Sample | PredictionType::PosteriorMean => {
-                let x0 = self.rule.guide(&cond.x0, &uncond.x0)?;
-                cond.with_x0(x0, x, step)
-            }
-            PredictionType::Velocity => {
-                let v = self.rule.guide(&cond.v(step)?, &uncond.v(step)?)?;
-                let x0 = x.f_mul_scalar(step.from.signal())?;
-                let x0 = x0.f_sub(&v.f_mul_scalar(step.from.noise())?)?;
-                cond.with_x0(x0, x, step)
-            }
-        }
+        let of = |prediction: &Prediction| prediction.output(self.output, step);
+        let guided = self.rule.guide(&of(&cond)?, &of(&uncond)?)?;
+        cond.with_output(self.output, guided, x, step)
     }
 }
 

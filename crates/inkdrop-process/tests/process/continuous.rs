@@ -91,6 +91,37 @@ fn process(preconditioning: Preconditioning) -> ContinuousProcess {
     ContinuousProcess::new(&ContinuousConfig::new(preconditioning), Device::Cpu).unwrap()
 }
 
+/// Guidance acts on what the network predicts, up to a factor, and the prediction follows from it.
+#[test]
+fn the_output_of_a_flow_is_its_velocity() {
+    let x = Tensor::randn([1, 2, 4, 4], F64);
+    for preconditioning in ALL {
+        let flow = matches!(
+            preconditioning,
+            Preconditioning::Flow { .. } | Preconditioning::TrigFlow { .. }
+        );
+        for sigma in [0.05, 1.0, 20.0] {
+            let (oracle, process) = (Oracle::new(preconditioning), process(preconditioning));
+            let level = preconditioning.level(sigma);
+            let step = SolverStep::new(level, NoiseLevel::NOISELESS);
+            let denoiser = NetworkDenoiser::new(&process, &oracle, Conditioning::none());
+            let found = denoiser.denoise(&x, &step).unwrap();
+            let (output, what) = (process.network_output(), format!("{preconditioning:?} {sigma}"));
+            let value = found.output(output, &step).unwrap();
+            if flow {
+                let coefs = preconditioning.coefs(level);
+                let raw = (&found.x0 - &x * coefs.skip) / coefs.output;
+                let product = (&value * &raw).sum(Kind::Double);
+                let parallel = product / (value.norm() * raw.norm());
+                assert!(parallel.double_value(&[]) > 1.0 - 1e-9, "{what}: {parallel}");
+            }
+            let x0 = found.x0.shallow_clone();
+            let again = found.with_output(output, value, &x, &step).unwrap();
+            assert!(largest(&(again.x0 - x0)) < 1e-9, "{what}");
+        }
+    }
+}
+
 /// All preconditionings of the best denoiser predict E[x0 | x] and the noise that goes with it.
 #[test]
 fn preconditionings_of_one_denoiser_agree() {

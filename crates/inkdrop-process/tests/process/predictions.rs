@@ -2,8 +2,8 @@
 
 use inkdrop_nn::{Conditioning, FnNetwork, Network, NetworkError};
 use inkdrop_process::{
-    Denoiser, FnDenoiser, NetworkDenoiser, Prediction, PredictionType, Process, ProcessConfig,
-    ProcessError, Variance,
+    Denoiser, FnDenoiser, NetworkDenoiser, NetworkOutput, Prediction, PredictionType, Process,
+    ProcessConfig, ProcessError, Variance,
 };
 use inkdrop_schedule::{LevelSpacing, NoiseLevel, ScheduleConfig, SolverStep, TimestepSpacing};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
@@ -27,7 +27,7 @@ fn all_mean_types_say_the_same() {
             let again = &prediction.x0 * step.from.signal() + &prediction.eps * step.from.noise();
             assert!(largest(&(again - &x)) < 1e-9, "{mean:?} at {step:?}");
             let v = &prediction.eps * step.from.signal() - &prediction.x0 * step.from.noise();
-            assert!(largest(&(prediction.v(step).unwrap() - v)) < 1e-12);
+            assert!(largest(&(prediction.output(NetworkOutput::V, step).unwrap() - v)) < 1e-12);
         }
     }
 }

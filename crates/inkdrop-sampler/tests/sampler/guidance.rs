@@ -1,6 +1,6 @@
 //! Laws of guidance.
 
-use inkdrop_process::{FnDenoiser, Prediction, PredictionType, ProcessError};
+use inkdrop_process::{FnDenoiser, NetworkOutput, Prediction, ProcessError};
 use inkdrop_sampler::{
     ClassifierFreeGuidance, ClassifierGuidance, ClipDenoised, Denoiser, DynamicThresholding,
     GuidanceInterval, Sampler,
@@ -22,6 +22,14 @@ fn x() -> Tensor {
 fn near(a: &Prediction, b: &Prediction) -> bool {
     largest(&(&a.x0 - &b.x0)) < 1e-9 && largest(&(&a.eps - &b.eps)) < 1e-9
 }
+
+const OUTPUTS: [NetworkOutput; 5] = [
+    NetworkOutput::Epsilon,
+    NetworkOutput::Sample,
+    NetworkOutput::V,
+    NetworkOutput::FlowVelocity,
+    NetworkOutput::TrigFlowVelocity { sigma_data: 0.5 },
+];
 
 fn one() -> Mixture {
     Mixture::gaussian(0.5, 0.15)
@@ -64,22 +72,19 @@ fn outside_its_interval_guidance_leaves_the_model_alone() {
 #[test]
 fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
     for step in steps() {
-        for mean in [PredictionType::Epsilon, PredictionType::Sample, PredictionType::Velocity] {
-            let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0).rescale(1.0, mean);
+        for output in OUTPUTS {
+            let guided =
+                ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0).rescale(1.0, output);
             let (prediction, cond) =
                 (guided.denoise(&x(), &step).unwrap(), one().denoise(&x(), &step).unwrap());
-            let of = |prediction: &Prediction| match mean {
-                PredictionType::Epsilon => prediction.eps.shallow_clone(),
-                PredictionType::Velocity => prediction.v(&step).unwrap(),
-                _ => prediction.x0.shallow_clone(),
-            };
+            let of = |prediction: &Prediction| prediction.output(output, &step).unwrap();
             for row in 0..3 {
                 let spread = |x: Tensor| f64::try_from(x.get(row).std(true)).unwrap();
-                assert!((spread(of(&prediction)) - spread(of(&cond))).abs() < 1e-6, "{mean}");
+                assert!((spread(of(&prediction)) - spread(of(&cond))).abs() < 1e-6, "{output:?}");
             }
         }
-        let prediction = ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0)
-            .rescale(0.7, PredictionType::Velocity);
+        let prediction =
+            ClassifierFreeGuidance::new(one(), Mixture::two(), 6.0).rescale(0.7, NetworkOutput::V);
         let prediction = prediction.denoise(&x(), &step).unwrap();
         let again = &prediction.eps * step.from.noise() + &prediction.x0 * step.from.signal();
         assert!(largest(&(again - x())) < 1e-9);
@@ -89,12 +94,12 @@ fn wholly_rescaled_guidance_has_the_spread_of_the_condition() {
 /// Adaptive projected guidance: without its parallel part, the update is orthogonal to the prediction.
 #[test]
 fn guidance_without_its_parallel_part_is_orthogonal() {
-    let variable = PredictionType::Sample;
+    let output = NetworkOutput::Sample;
     for step in steps() {
         let cond = one().denoise(&x(), &step).unwrap().x0;
         let guided = |kept| {
             let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0);
-            guided.parallel(kept, variable).denoise(&x(), &step).unwrap()
+            guided.parallel(kept, output).denoise(&x(), &step).unwrap()
         };
         let update = guided(0.0).x0 - &cond;
         let product = (&update * &cond).flatten(1, -1).sum_dim_intlist(1, false, Kind::Double);
@@ -114,11 +119,11 @@ fn flat_predictions_are_not_rescaled() {
     let step = steps()[0];
     let of = |guided: &dyn Denoiser| guided.denoise(&x(), &step).unwrap();
     for rescale in [0.7, 1.0] {
-        let variable = PredictionType::Sample;
+        let output = NetworkOutput::Sample;
         let both = || ClassifierFreeGuidance::new(flat(0.0), flat(0.25), 2.0);
         let cond = || ClassifierFreeGuidance::new(flat(0.25), varied(), 2.0);
-        assert!(near(&of(&both().rescale(rescale, variable)), &of(&both())));
-        assert!(near(&of(&cond().rescale(rescale, variable)), &of(&cond())));
+        assert!(near(&of(&both().rescale(rescale, output)), &of(&both())));
+        assert!(near(&of(&cond().rescale(rescale, output)), &of(&cond())));
     }
 }
 
@@ -190,8 +195,8 @@ fn guidance_works_where_there_is_no_signal() {
         .sampling_schedule(&zero.build().unwrap())
         .unwrap();
     let step = path.steps()[0];
-    for mean in [PredictionType::Sample, PredictionType::Velocity] {
-        let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0).rescale(0.7, mean);
+    for output in OUTPUTS.into_iter().filter(|output| *output != NetworkOutput::Epsilon) {
+        let guided = ClassifierFreeGuidance::new(one(), Mixture::two(), 3.0).rescale(0.7, output);
         assert!(largest(&guided.denoise(&x(), &step).unwrap().x0) < 3.0);
     }
     let never = |_: &Tensor, _: f64| -> Result<Tensor, ProcessError> { panic!("called") };

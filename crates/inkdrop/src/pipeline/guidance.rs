@@ -201,9 +201,9 @@ impl<'a> Guidance<'a> {
         let scale = scale.or(condition).unwrap_or(1.0);
         let guided = ClassifierFreeGuidance::new(cond, uncond.unclipped(), scale);
         let guided = guided.interval(interval.unwrap_or(GuidanceInterval::ALL));
-        let variable = process.prediction_type();
-        let guided = guided.parallel(parallel.unwrap_or(1.0), variable);
-        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), variable)))
+        let output = process.network_output();
+        let guided = guided.parallel(parallel.unwrap_or(1.0), output);
+        Ok(Box::new(guided.rescale(rescale.unwrap_or(0.0), output)))
     }
 }
 
