@@ -358,16 +358,6 @@ impl Pipeline {
         SamplingPlan::new(self, self.settings.levels(self.process())?)
     }
 
-    /// The plan of an editing run: timesteps with trailing spacing.
-    ///
-    /// - steps: number of steps, unless [`Pipeline::steps`] sets it; at most all timesteps
-    ///
-    /// # Errors
-    /// As for [`Pipeline::plan`].
-    pub fn edit_plan(&self, steps: usize) -> Result<SamplingPlan<'_>> {
-        SamplingPlan::new(self, self.settings.edit_levels(steps, self.process()))
-    }
-
     /// Samples `count` images.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub enum InpaintMethod {
     /// RePaint, with resampling (Lugmayr et al. 2022).
     Repaint(Repaint),
     /// Every step of the sampler predicts images with the known pixels (Song et al. 2023, algorithm 4; Wang
-    /// et al. 2023): a few steps, and the default for consistency models.
+    /// et al. 2023): a few steps, and the default for consistency models and for networks of mean velocities.
     KnownPart,
     /// The model was trained for inpainting.
     Trained,
@@ -175,9 +175,9 @@ impl Pipeline {
     /// The plan of an inversion and of its way back, which divide by √ᾱ.
     ///
     /// # Errors
-    /// As for [`Pipeline::plan`].
+    /// As for [`Pipeline::plan`]; and if a sampler, its η or a spacing is set, since inversion has its own.
     pub fn inversion_plan(&self) -> Result<SamplingPlan<'_>> {
-        Ok(self.edit_plan(STEPS.1)?.with_min_signal())
+        Ok(self.edit_plan("DDIM inversion", STEPS.1)?.with_min_signal())
     }
 
     /// The method of inpainting that suits the model.
@@ -186,7 +186,9 @@ impl Pipeline {
     pub fn inpaint_method(&self, repaint: Repaint) -> InpaintMethod {
         match (self.metadata.condition, self.process().config()) {
             (Some(ImageCondition::Mask { .. }), _) => InpaintMethod::Trained,
-            (_, config) if config.consistency().is_some() => InpaintMethod::KnownPart,
+            (_, config) if config.consistency().is_some() || config.is_mean_flow() => {
+                InpaintMethod::KnownPart
+            }
             _ => InpaintMethod::Repaint(repaint),
         }
     }
@@ -194,12 +196,35 @@ impl Pipeline {
     /// The plan of inpainting: 250 steps of RePaint by default, the steps of the sampler for other methods.
     ///
     /// # Errors
-    /// As for [`Pipeline::plan`].
+    /// As for [`Pipeline::plan`]; and if a sampler, its η or a spacing is set for RePaint, which has its own.
     pub fn inpaint_plan(&self, method: InpaintMethod) -> Result<SamplingPlan<'_>> {
         match method {
-            InpaintMethod::Repaint(_) => self.edit_plan(STEPS.0),
+            InpaintMethod::Repaint(_) => {
+                self.edit_plan("RePaint (without --known-pixels)", STEPS.0)
+            }
             InpaintMethod::Trained | InpaintMethod::KnownPart => self.sampler_plan(),
         }
+    }
+
+    /// The plan of a method with its own sampler: timesteps with trailing spacing.
+    ///
+    /// - steps: number of steps, unless [`Pipeline::steps`] sets it; at most all timesteps
+    fn edit_plan(&self, method: &str, steps: usize) -> Result<SamplingPlan<'_>> {
+        let settings = &self.settings;
+        let given = [
+            ("a sampler", settings.sampler.is_some()),
+            ("a spacing", settings.spacing.is_some()),
+            ("eta", settings.eta.is_some()),
+            ("use_clipped_model_output", settings.use_clipped_model_output.is_some()),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+            bail!("{name} is given, but {method} has its own sampler: leave it out");
+        }
+        ensure!(
+            !self.process().config().is_mean_flow(),
+            "{method} needs the velocity at one time: a network of mean velocities predicts whole steps"
+        );
+        SamplingPlan::new(self, settings.edit_levels(steps, self.process()))
     }
 
     /// Colours images: generates images with the luma of the given ones.

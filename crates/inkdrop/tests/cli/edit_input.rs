@@ -60,7 +60,8 @@ fn numbers_that_cannot_be_are_named() {
     inpaint(&["--jump", "0"], &["--jump 0"]);
     inpaint(&["--steps", "0"], &["0"]);
     for option in [["--sampler", "ddim"], ["--spacing", "karras"], ["--eta", "0.5"]] {
-        inpaint(&option, &[option[0], "RePaint", "--known-pixels"]);
+        let name = option[0].trim_start_matches('-');
+        inpaint(&option, &[name, "RePaint", "--known-pixels"]);
     }
 }
 

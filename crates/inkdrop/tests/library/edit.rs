@@ -1,6 +1,7 @@
 //! Editing by a pipeline.
 
 use inkdrop::data::arrays;
+use inkdrop::sampler::Sampler;
 use inkdrop::sampler::edit::Repaint;
 use inkdrop::{Images, Pipeline};
 use ndarray::Array2;
@@ -58,6 +59,27 @@ fn inversion_leads_back() {
     let off: f64 =
         images.bytes().iter().zip(again.images()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
     assert!(off / (images.bytes().len() as f64) < 2.0, "{off}");
+}
+
+/// A setting that would be ignored is an error.
+#[test]
+fn methods_with_their_own_sampler_take_no_other() {
+    let (pipeline, images) = heroes();
+    let mask = Array2::from_elem((16, 16), true);
+    let said = |pipeline: &Pipeline, what: &str| {
+        let painted = pipeline.inpaint(&images, &mask, Repaint::default()).unwrap_err();
+        let inverted = pipeline.invert(&images, 3).unwrap_err();
+        for error in [painted.to_string(), inverted.to_string()] {
+            assert!(error.contains(what) && error.contains("its own sampler"), "{error}");
+        }
+    };
+    let pipeline = pipeline.sampler(Sampler::Ddpm);
+    said(&pipeline, "a sampler");
+    let pipeline = pipeline.reset().spacing("karras");
+    said(&pipeline, "a spacing");
+    let pipeline = pipeline.reset().eta(0.5);
+    said(&pipeline, "eta");
+    said(&pipeline.reset().use_clipped_model_output(false), "use_clipped_model_output");
 }
 
 #[test]

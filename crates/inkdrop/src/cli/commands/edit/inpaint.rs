@@ -16,9 +16,9 @@ use crate::output::contact_sheet::ContactSheet;
 
 /// Inpaint a masked region, or outpaint around images
 ///
-/// Models that were trained for inpainting take the masked image; consistency models sample with the
-/// known pixels, as others do with --known-pixels; the rest uses RePaint, whose sampler is ddpm, in 250
-/// steps by default, or all timesteps of the model if it has fewer.
+/// Models that were trained for inpainting take the masked image; distilled models (consistency, mean
+/// velocities) sample with the known pixels, as others do with --known-pixels; the rest uses RePaint,
+/// whose sampler is ddpm, in 250 steps by default, or all timesteps of the model if it has fewer.
 /// Unmasked pixels are kept exactly, in 8 or 16 bits.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct Arguments {
@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(short = 'n', long, default_value_t = 1)]
     variations: usize,
     /// Sample with the known pixels in every predicted image instead of RePaint: the steps of the sampler
-    /// are enough [default for consistency models]
+    /// are enough [default for distilled models]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[arg(long, conflicts_with_all = ["times", "jump"])]
     known_pixels: bool,
@@ -80,10 +80,6 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     ensure!(
         repaints || (times.is_none() && jump.is_none()),
         "--times and --jump are for RePaint: this model was trained for inpainting or distilled, leave them out"
-    );
-    ensure!(
-        !repaints || (sampler.is_default() && sampler.spacing.is_none()),
-        "--sampler, --spacing, --eta, --churn and --use-clipped-model-output are not for RePaint, whose sampler is ddpm: leave them out, or add --known-pixels"
     );
     let edit = EditRun { options: edit, pipeline: &pipeline, plan: pipeline.inpaint_plan(method)? };
     let (given, masks) = read_images(input, mask, pipeline.metadata())?;

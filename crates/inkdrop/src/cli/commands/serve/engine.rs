@@ -11,7 +11,7 @@ use inkdrop::sampler::edit::{Repaint, latent_grid};
 use inkdrop::samples::{self, labels};
 use inkdrop::torch::tch::{Device, Tensor};
 use inkdrop::torch::{NoiseSource, PerImageNoise, TorchError};
-use inkdrop::{Error, InpaintMethod, Pipeline, Result, SamplingPlan, SamplingSession};
+use inkdrop::{Error, Pipeline, Result, SamplingPlan, SamplingSession};
 use inkdrop_serve::engine::{
     Backend, Engine, EngineError, JobImages, ModelInfo, Progress, Request, StepImages, Task,
 };
@@ -199,37 +199,10 @@ impl<'p> Pass<'p> {
         let conditions = self.pipeline.sampler_plan()?.conditions;
         let images = match requests {
             [Request { task: Task::Generate, .. }, ..] => self.generate(requests, progress)?,
-            [one, ..] => {
-                self.check_sampler(one)?;
-                vec![self.edit(&one.task, one.count, progress)?]
-            }
+            [one, ..] => vec![self.edit(&one.task, one.count, progress)?],
             [] => Vec::new(),
         };
         Ok(labelled(&conditions, images))
-    }
-
-    /// RePaint and interpolation have samplers of their own.
-    fn check_sampler(&self, request: &Request) -> Result<()> {
-        let method = self.pipeline.inpaint_method(Repaint::default());
-        let own = match request.task {
-            Task::Inpaint { .. } if matches!(method, InpaintMethod::Repaint(_)) => "RePaint",
-            Task::Interpolate { .. } => "the inversion before an interpolation",
-            _ => return Ok(()),
-        };
-        let settings = &request.settings;
-        let given = [
-            ("sampler", settings.sampler.is_some()),
-            ("spacing", settings.spacing.is_some()),
-            ("eta", settings.eta.is_some()),
-        ];
-        match given.into_iter().find(|(_, given)| *given) {
-            Some((name, _)) => {
-                let problem =
-                    format!("{name} is not for {own}, which has its own sampler: leave it out");
-                Err(Error::Invalid(problem))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Starts a plan that is within the limit. A spacing and the default of a sampler have their own number of steps.
