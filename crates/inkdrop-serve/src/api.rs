@@ -96,9 +96,9 @@ impl Submitted<'_> {
 }
 
 async fn submit(app: &App, body: ImagesBody) -> ApiResult<(JobId, watch::Receiver<JobStatus>)> {
-    let film = body.film;
+    let animation = body.animation;
     let request = body.request(&models_of(app).await?, &app.limits)?;
-    let submitted = app.queue.submit(request, film);
+    let submitted = app.queue.submit(request, animation);
     Ok(submitted.inspect_err(|_| app.metrics.full())?)
 }
 
@@ -143,14 +143,14 @@ pub async fn generations(
 pub async fn create_job(State(app): State<App>, body: Body) -> ApiResult<Response> {
     let body: ImagesBody = read(body, app.limits.body).await?;
     let models = models_of(&app).await?;
-    let film = body.film;
+    let animation = body.animation;
     let request = body.request(&models, &app.limits)?;
     let model = models.iter().find(|model| model.id == request.settings.model);
     let recipes =
         model.map(|model| (recipe::command(model, &request), recipe::rust(model, &request)));
     let (command, rust) = recipes.unwrap_or_default();
     let (seed, count) = (request.seed, request.count);
-    let submitted = app.queue.submit(request, film);
+    let submitted = app.queue.submit(request, animation);
     let (id, _) = submitted.inspect_err(|_| app.metrics.full())?;
     let entry = json!({ "id": id, "seed": seed, "n": count, "command": command, "rust": rust });
     Ok((StatusCode::ACCEPTED, Json(entry)).into_response())
@@ -194,7 +194,7 @@ pub async fn job_image(
     Ok(file("image/png", None, png))
 }
 
-/// `GET /v1/jobs/{id}/{name}`: images.png (a grid), images.npz, or film.gif.
+/// `GET /v1/jobs/{id}/{name}`: images.png (a grid), images.npz, or animation.gif.
 pub async fn job_file(
     State(app): State<App>,
     Path((id, name)): Path<(String, String)>,
@@ -210,10 +210,12 @@ pub async fn job_file(
         "images.npz" => {
             ("application/octet-stream", blocking(move || pictures::npz(&job).ok()).await?)
         }
-        "film.gif" => ("image/gif", blocking(move || pictures::gif(&frames)).await?),
+        "animation.gif" | "film.gif" => {
+            ("image/gif", blocking(move || pictures::gif(&frames)).await?)
+        }
         _ => {
             return Err(ApiError::missing(format!(
-                "there is no file {name}: expected images.png, images.npz or film.gif"
+                "there is no file {name}: expected images.png, images.npz or animation.gif"
             )));
         }
     };

@@ -26,8 +26,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Maximum number of finished jobs whose images are kept.
     pub finished: usize,
-    /// Maximum memory of the films of finished jobs in bytes; the newest job keeps its film in any case.
-    pub film_bytes: usize,
+    /// Maximum memory of the animations of finished jobs in bytes; the newest job keeps its animation in any case.
+    pub animation_bytes: usize,
     /// Maximum size of a request body in bytes.
     pub body: usize,
     /// Maximum number of open connections.
@@ -42,7 +42,7 @@ impl Default for Limits {
             pass_images: 64,
             waiting: 64,
             finished: 64,
-            film_bytes: 256 << 20,
+            animation_bytes: 256 << 20,
             body: 16 << 20,
             connections: 256,
         }

@@ -38,8 +38,8 @@ pub struct ImagesBody {
     /// `b64_json` (default) or `url`.
     pub response_format: Option<String>,
     /// Keeps the frames of the steps, for an animation.
-    #[serde(default)]
-    pub film: bool,
+    #[serde(default, alias = "film")]
+    pub animation: bool,
     /// The task; new images by default.
     #[serde(default)]
     pub task: TaskBody,

@@ -30,7 +30,7 @@ pub struct QueueLimits {
     /// Maximum number of finished jobs whose images are kept.
     pub finished: usize,
     /// Maximum memory of the frames of finished jobs in bytes; the newest job keeps its frames in any case.
-    pub film_bytes: usize,
+    pub animation_bytes: usize,
 }
 
 /// State of a job.
@@ -78,7 +78,7 @@ struct Job {
     since: Instant,
     cancelled: bool,
     /// True if the frames of its steps are kept, for an animation.
-    film: bool,
+    animation: bool,
     frames: Arc<Vec<Picture>>,
     images: Option<Arc<JobImages>>,
 }
@@ -96,7 +96,7 @@ struct State {
 
 impl State {
     /// Drops the frames of the oldest finished jobs if all of them take more bytes than this. Those of the newest stay.
-    fn forget_films(&mut self, most: usize) {
+    fn forget_animations(&mut self, most: usize) {
         let mut bytes: usize = 0;
         for (age, id) in self.finished.iter().rev().enumerate() {
             let Some(job) = self.jobs.get_mut(id) else { continue };
@@ -155,14 +155,14 @@ impl Queue {
 
     /// Adds a job. Returns its id and its state as it changes.
     ///
-    /// - film: keeps the frames of the steps, for an animation
+    /// - animation: keeps the frames of the steps, for an animation
     ///
     /// # Errors
     /// The queue is full or closed.
     pub fn submit(
         &self,
         request: Request,
-        film: bool,
+        animation: bool,
     ) -> Result<(JobId, watch::Receiver<JobStatus>), Refusal> {
         let (sender, receiver) = watch::channel(JobStatus::Waiting);
         let job = Job {
@@ -170,7 +170,7 @@ impl Queue {
             status: sender,
             since: Instant::now(),
             cancelled: false,
-            film,
+            animation,
             frames: Arc::default(),
             images: None,
         };
@@ -300,7 +300,7 @@ impl Queue {
         (step, of): (usize, usize),
         frame: impl FnOnce() -> Option<Picture>,
     ) -> bool {
-        let keeps = self.state().jobs.get(id).is_some_and(|job| job.film);
+        let keeps = self.state().jobs.get(id).is_some_and(|job| job.animation);
         let frame = keeps.then(frame).flatten();
         let mut state = self.state();
         let Some(job) = state.jobs.get_mut(id) else { return false };
@@ -354,6 +354,6 @@ impl Queue {
                 state.jobs.remove(&oldest);
             }
         }
-        state.forget_films(self.limits.film_bytes);
+        state.forget_animations(self.limits.animation_bytes);
     }
 }

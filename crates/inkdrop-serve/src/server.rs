@@ -94,7 +94,7 @@ impl Server {
                 waiting: limits.waiting,
                 pass_images: limits.pass_images,
                 finished: limits.finished,
-                film_bytes: limits.film_bytes,
+                animation_bytes: limits.animation_bytes,
             }),
             events: Events::new(),
             metrics: Metrics::default(),

@@ -99,11 +99,11 @@ impl Progress for PassProgress<'_> {
         if let Some(images) = wanted.then(images).flatten() {
             self.preview((step, of), images);
         }
-        let films = last || step.is_multiple_of(of.div_ceil(FRAMES).max(1));
+        let kept = last || step.is_multiple_of(of.div_ceil(FRAMES).max(1));
         let mut goes_on = false;
         for (id, range) in &self.jobs {
             let frame = || -> Option<Picture> {
-                let x = &films.then(images).flatten()?.x;
+                let x = &kept.then(images).flatten()?.x;
                 pictures::grid(&part(x, range)?, pictures::scale(x))
             };
             goes_on |= self.app.queue.step(id, (step, of), frame);

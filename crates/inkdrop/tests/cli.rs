@@ -3,6 +3,7 @@
 //! One tiny model, trained by the binary itself, serves every test that needs a model.
 
 mod cli {
+    mod animation;
     mod bad_files;
     mod built_in;
     mod continuous;
@@ -20,7 +21,6 @@ mod cli {
     mod eval_bpd;
     mod eval_distance;
     mod eval_input;
-    mod film;
     mod foreign_weights;
     mod image_condition;
     mod inspect;

@@ -182,14 +182,14 @@ class JobView {
     const pictures = make("div", { className: "pictures" });
     for (let index = 0; index < state.images; index += 1) pictures.append(picture(index));
     const links = make("p", { className: "links" });
-    for (const [name, text] of [["images.png", "PNG"], ["images.npz", "npz"], ["film.gif", "GIF of the steps"]]) {
+    for (const [name, text] of [["images.png", "PNG"], ["images.npz", "npz"], ["animation.gif", "GIF of the steps"]]) {
       links.append(make("a", { href: `${base}/${name}`, textContent: text, download: name }));
     }
-    const film = make("details", {}, make("summary", { textContent: "Film of the steps" }));
-    film.addEventListener("toggle", () => {
-      if (film.children.length === 1) film.append(make("img", { src: `${base}/film.gif`, alt: "x after each step" }));
+    const animation = make("details", {}, make("summary", { textContent: "Animation of the steps" }));
+    animation.addEventListener("toggle", () => {
+      if (animation.children.length === 1) animation.append(make("img", { src: `${base}/animation.gif`, alt: "x after each step" }));
     });
-    this.output.append(pictures, film, links, recipe("Command", job.command), recipe("Rust", job.rust));
+    this.output.append(pictures, animation, links, recipe("Command", job.command), recipe("Rust", job.rust));
   }
 }
 
@@ -275,7 +275,7 @@ class Settings {
   /** The body of a request. */
   body() {
     if (!this.info) throw new Error("There is no model yet: a run has one after its first checkpoint.");
-    const body = { model: this.model.value, n: Number(this.count.value), film: true };
+    const body = { model: this.model.value, n: Number(this.count.value), animation: true };
     const number = (name, input) => { if (input.value !== "") body[name] = Number(input.value); };
     const text = (name, input) => { if (input.value) body[name] = input.value; };
     number("seed", this.seed);

@@ -47,7 +47,7 @@ fn images_come_in_the_form_of_common_clients() {
 #[test]
 fn a_job_says_how_it_is_made_and_has_files() {
     let server = server();
-    let body = json!({ "n": 5, "seed": 3, "class": "a,b", "steps": 4, "sampler": "dpm++2m", "guidance": 2.5, "film": true });
+    let body = json!({ "n": 5, "seed": 3, "class": "a,b", "steps": 4, "sampler": "dpm++2m", "guidance": 2.5, "animation": true });
     let job = server.post("/v1/jobs", &body.to_string()).json();
     assert_eq!(
         job["command"],
@@ -69,7 +69,8 @@ fn a_job_says_how_it_is_made_and_has_files() {
     let data = inkdrop_data::npz::load(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(data.labels, inkdrop_data::Labels::Classes { ids: vec![0, 1, 2, 3, 4], count: 5 });
-    assert!(file("film.gif").body.starts_with(b"GIF89a"));
+    assert!(file("animation.gif").body.starts_with(b"GIF89a"));
+    assert!(file("film.gif").body == file("animation.gif").body, "its name in version 0.1");
     assert_eq!(grey(&file("images/4.png").body), 7);
     for wrong in ["images/5.png", "images/x.png", "images.jpg"] {
         assert_eq!(file(wrong).status, 404, "{wrong}");

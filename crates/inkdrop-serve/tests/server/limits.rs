@@ -14,20 +14,20 @@ fn limited(limits: Limits) -> ServeOptions {
 }
 
 #[test]
-fn old_films_make_room_for_new_ones() {
-    let options = limited(Limits { film_bytes: 1, ..Limits::default() });
+fn old_animations_make_room_for_new_ones() {
+    let options = limited(Limits { animation_bytes: 1, ..Limits::default() });
     let server = Running::new(&Toy::default(), options);
     let job = || {
-        let job = server.post("/v1/jobs", r#"{"film":true,"steps":3}"#).json();
+        let job = server.post("/v1/jobs", r#"{"animation":true,"steps":3}"#).json();
         let id = job["id"].as_str().unwrap().to_string();
         assert_eq!(finished(&server, &id)["status"], "done");
         id
     };
     let file = |id: &str, name: &str| server.get(&format!("/v1/jobs/{id}/{name}")).status;
     let first = job();
-    assert_eq!(file(&first, "film.gif"), 200, "the newest film stays");
+    assert_eq!(file(&first, "animation.gif"), 200, "the newest animation stays");
     let second = job();
-    assert_eq!((file(&first, "film.gif"), file(&second, "film.gif")), (404, 200));
+    assert_eq!((file(&first, "animation.gif"), file(&second, "animation.gif")), (404, 200));
     assert_eq!(file(&first, "images.png"), 200);
 }
 

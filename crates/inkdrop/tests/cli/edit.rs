@@ -145,23 +145,23 @@ fn conditions_and_guidance_matter() {
 }
 
 #[test]
-fn a_film_shows_all_steps() {
+fn an_animation_shows_all_steps() {
     let place = place();
-    let film = |task: &str, args: &[&str], frames: usize| {
-        edit(&place, task, &[args, &["--out", "x.png", "--film", "x.apng"]].concat());
+    let animation = |task: &str, args: &[&str], frames: usize| {
+        edit(&place, task, &[args, &["--out", "x.png", "--animation", "x.apng"]].concat());
         let bytes = fs::read(place.path("x.apng")).expect("an animation");
         let found = bytes.windows(4).filter(|word| word == b"fcTL").count();
         assert_eq!(found, frames, "{task}");
     };
-    film("img2img", &["0.png", "--steps", "5", "--strength", "0.6"], 3);
-    film(
+    animation("img2img", &["0.png", "--steps", "5", "--strength", "0.6"], 3);
+    animation(
         "inpaint",
         &["0.png", "--box", "0,0,4,4", "--steps", "5", "--times", "2", "--jump", "2"],
         9,
     );
-    film("invert", &["0.png", "--steps", "4"], 7);
-    film("interpolate", &["0.png", "5.png", "--columns", "3", "--steps", "4"], 4);
-    film("interpolate", &["--seeds", "1,2", "--columns", "3", "--steps", "4"], 4);
+    animation("invert", &["0.png", "--steps", "4"], 7);
+    animation("interpolate", &["0.png", "5.png", "--columns", "3", "--steps", "4"], 4);
+    animation("interpolate", &["--seeds", "1,2", "--columns", "3", "--steps", "4"], 4);
 }
 
 #[cfg(unix)]
