@@ -216,7 +216,7 @@ impl ConsistencyObjective {
         let trained = |x: &Tensor, sigmas: &[f64]| student.denoise(x, sigmas, conditioning);
         let target = |x: &Tensor, sigmas: &[f64]| {
             let _guard = no_grad_guard();
-            student.denoise(x, sigmas, conditioning)
+            student.unchanged().denoise(x, sigmas, conditioning)
         };
         let teacher = |x: &Tensor, sigmas: &[f64]| match &self.teacher {
             Some(teacher) => teacher.denoise(x, sigmas, conditioning),
@@ -328,6 +328,12 @@ struct Student<'a> {
 }
 
 impl Student<'_> {
+    /// The same network in a pass that changes none of its tensors, beside one that keeps them for its gradient.
+    fn unchanged(&self) -> Self {
+        let mode = if self.mode == Mode::Train { Mode::Recompute } else { self.mode };
+        Self { mode, ..*self }
+    }
+
     fn denoise(
         &self,
         x: &Tensor,

@@ -46,7 +46,10 @@ impl Trainer {
         state.set_metadata("data", &self.data)?;
         state.set_metadata("origin", &self.origin)?;
         state.set_metadata("window", &self.metrics)?;
-        state.set_metadata("ema", &self.ema.decays().collect::<Vec<_>>())?;
+        let decays: Vec<EmaDecay> = self.ema.decays().collect();
+        let begins: Vec<usize> = decays.iter().filter_map(|decay| self.ema.begin(*decay)).collect();
+        state.set_metadata("ema", &decays)?;
+        state.set_metadata("ema_begin", &begins)?;
         if self.config.precision == Precision::F16 {
             state.set_metadata("loss_scale", &self.loss_scaler.log2())?;
         }
@@ -89,7 +92,7 @@ impl Trainer {
     fn set_state(&mut self, state: &StateDict, step: usize) -> Result<(), TrainError> {
         let network = state.below("network.");
         self.master.set(self.network.params(), &network, &[])?;
-        self.restore_ema(state, &network)?;
+        self.restore_ema(state, &network, step)?;
         self.optimizer.restore(state)?;
         self.timestep_sampler.restore(state)?;
         // A checkpoint of another precision has no loss scale for this one.
@@ -175,20 +178,41 @@ impl Trainer {
         }
     }
 
-    fn restore_ema(&mut self, state: &StateDict, network: &StateDict) -> Result<(), TrainError> {
-        let saved: Vec<EmaDecay> = state.metadata("ema")?.unwrap_or_default();
+    fn restore_ema(
+        &mut self,
+        state: &StateDict,
+        network: &StateDict,
+        step: usize,
+    ) -> Result<(), TrainError> {
+        let saved = saved_averages(state)?;
         for decay in self.ema.decays().collect::<Vec<_>>() {
-            match saved.contains(&decay) {
-                true => self.ema.set(Some(decay), &state.below(&prefix(decay)))?,
-                false => self.ema.set(Some(decay), network)?,
-            }
+            let begin = match saved.iter().find(|(own, _)| *own == decay) {
+                Some((_, begin)) => {
+                    self.ema.set(Some(decay), &state.below(&prefix(decay)))?;
+                    *begin
+                }
+                None => {
+                    self.ema.set(Some(decay), network)?;
+                    step
+                }
+            };
+            self.ema.set_begin(decay, Some(begin));
         }
         Ok(())
     }
 }
 
 /// The metadata of [`Trainer::state`].
-const METADATA: [&str; 7] = ["step", "data", "origin", "window", "ema", "loss_scale", "adam_steps"];
+const METADATA: [&str; 8] =
+    ["step", "data", "origin", "window", "ema", "ema_begin", "loss_scale", "adam_steps"];
+
+/// The averages in a checkpoint, and the step at which each began; 0 in files of earlier versions.
+pub(crate) fn saved_averages(state: &StateDict) -> Result<Vec<(EmaDecay, usize)>, TrainError> {
+    let decays: Vec<EmaDecay> = state.metadata("ema")?.unwrap_or_default();
+    let mut begins: Vec<usize> = state.metadata("ema_begin")?.unwrap_or_default();
+    begins.resize(decays.len(), 0);
+    Ok(decays.into_iter().zip(begins).collect())
+}
 
 /// The first line in which two texts differ.
 fn first_difference<'a>(own: &'a str, other: &'a str) -> Option<(&'a str, &'a str)> {

@@ -23,6 +23,8 @@ pub struct EmaSet {
 
 struct Average {
     decay: EmaDecay,
+    /// The step at which it began as the weights; `None` if it was loaded as an average from the first step on.
+    begin: Option<usize>,
     /// One for each tensor of the network, in its order.
     tensors: Vec<Tensor>,
 }
@@ -56,7 +58,7 @@ impl EmaSet {
                 tensor.f_copy_(weight.value())?;
                 tensors.push(tensor);
             }
-            averages.push(Average { decay, tensors });
+            averages.push(Average { decay, begin: Some(0), tensors });
         }
         Ok(Self { network, averages })
     }
@@ -69,6 +71,27 @@ impl EmaSet {
     /// The decays, in order.
     pub fn decays(&self) -> impl Iterator<Item = EmaDecay> {
         self.averages.iter().map(|average| average.decay)
+    }
+
+    /// The step at which an average began as the weights: 0, or later if training began or the average was added
+    /// there. `None` without such an average.
+    pub fn begin(&self, decay: EmaDecay) -> Option<usize> {
+        let average = self.averages.iter().find(|average| average.decay == decay)?;
+        Some(average.begin.unwrap_or(0))
+    }
+
+    /// Sets the step at which an average began; `None` for one from the first step on.
+    pub(crate) fn set_begin(&mut self, decay: EmaDecay, begin: Option<usize>) {
+        for average in self.averages.iter_mut().filter(|average| average.decay == decay) {
+            average.begin = begin;
+        }
+    }
+
+    /// Sets the step at which all averages begin that were not loaded.
+    pub(crate) fn begin_at(&mut self, step: usize) {
+        for average in self.averages.iter_mut().filter(|average| average.begin.is_some()) {
+            average.begin = Some(step);
+        }
     }
 
     /// Updates all exponential moving averages: ema ← decay·ema + (1 − decay)·weights.
@@ -85,7 +108,7 @@ impl EmaSet {
         batch: usize,
     ) -> Result<(), TrainError> {
         let _guard = no_grad_guard();
-        for Average { decay, tensors } in &mut self.averages {
+        for Average { decay, tensors, .. } in &mut self.averages {
             let new_share = 1.0 - decay.at(step, batch);
             if new_share == 0.0 {
                 continue; // a step between two updates

@@ -65,7 +65,7 @@ fn rectification(step: i32, beta2: f64) -> Option<f64> {
 pub struct GroupConfig {
     /// Names of the weights, such as `out.2.bias`; `*` matches any text, as in `*.bias`.
     pub names: Vec<String>,
-    /// Factor of the learning rate; 0 freezes the weights.
+    /// Factor of the learning rate; 0 freezes the weights, and keeps their gradients out of the gradient norm.
     #[serde(default = "one")]
     pub lr: f64,
     /// Weight decay of the group; the default is that of the other weights.
@@ -136,6 +136,16 @@ impl Adam {
             states.push(ParamState { name: entry.name.clone(), parameter, moments, hyper });
         }
         Ok(Self { states, config, steps: 0, sharded: false })
+    }
+
+    /// Removes the gradients of frozen weights, which then do not count in the gradient norm, as those of PyTorch's
+    /// weights without `requires_grad`.
+    pub(crate) fn leave_out_frozen(&self, gradients: &mut Gradients) {
+        for (state, gradient) in self.states.iter().zip(&mut gradients.tensors) {
+            if state.hyper.lr_factor == 0.0 {
+                *gradient = None;
+            }
+        }
     }
 
     /// Updates every parameter that has a gradient; with a sharded state, those of this process.

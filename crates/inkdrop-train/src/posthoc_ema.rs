@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use inkdrop_checkpoint::StateDict;
 use inkdrop_torch::tch::{Kind, Tensor, no_grad_guard};
 
-use crate::checkpoint::prefix;
+use crate::checkpoint::{prefix, saved_averages};
 use crate::ema::gamma;
 use crate::{EmaDecay, TrainError};
 
@@ -98,8 +98,10 @@ pub fn posthoc_ema(
     if snapshots.is_empty() {
         return Err(TrainError::Field {
             field: "train.ema",
-            given: format!("no average power=… in a checkpoint up to step {last}"),
-            expected: "such as [\"power=0.05\", \"power=0.1\"], and train.keep_every above 0",
+            given: format!(
+                "no average power=… from the first step on in a checkpoint up to step {last}"
+            ),
+            expected: "such as [\"power=0.05\", \"power=0.1\"], and train.keep_every above 0; one that began later holds the weights of that step",
         });
     }
     let profiles: Vec<EmaProfile> = snapshots.iter().map(Snapshot::profile).collect();
@@ -117,16 +119,20 @@ struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// All power-function averages of a checkpoint.
+    /// All power-function averages of a checkpoint, without those that hold more than 1 % of the weights that they began
+    /// with: their profile is another one.
     fn of(path: &'a Path) -> Result<Vec<Self>, TrainError> {
         let state = StateDict::open(path)?;
         let step: usize = state.metadata("step")?.unwrap_or(0);
-        let decays: Vec<EmaDecay> = state.metadata("ema")?.unwrap_or_default();
-        let snapshot = |decay| match decay {
-            EmaDecay::Power { width } if step > 0 => Some(Self { path, decay, width, step }),
+        let snapshot = |(decay, begin): (EmaDecay, usize)| match decay {
+            EmaDecay::Power { width }
+                if step > 0 && decay.initial_share(begin..step, 1) <= 0.01 =>
+            {
+                Some(Self { path, decay, width, step })
+            }
             _ => None,
         };
-        Ok(decays.into_iter().filter_map(snapshot).collect())
+        Ok(saved_averages(&state)?.into_iter().filter_map(snapshot).collect())
     }
 
     fn profile(&self) -> EmaProfile {

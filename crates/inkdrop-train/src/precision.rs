@@ -102,6 +102,8 @@ pub struct MasterWeight {
     model: Tensor,
     /// The f32 copy of a 16-bit tensor.
     master: Option<Tensor>,
+    /// Sum of the collected gradients of a 16-bit tensor, in f32.
+    sum: Option<Tensor>,
 }
 
 impl MasterWeight {
@@ -109,7 +111,7 @@ impl MasterWeight {
         let model = param.tensor.shallow_clone();
         let half = matches!(model.kind(), Kind::Half | Kind::BFloat16);
         let master = half.then(|| model.f_to_kind(Kind::Float)).transpose()?;
-        Ok(Self { name: param.name.clone(), role: param.role, model, master })
+        Ok(Self { name: param.name.clone(), role: param.role, model, master, sum: None })
     }
 
     /// The network's tensor, which has the gradient.
@@ -124,7 +126,10 @@ impl MasterWeight {
 
     /// The gradient in f32, divided by the loss scale; `None` if the loss does not depend on it.
     fn gradient(&self, loss_scale: f64) -> Result<Option<Tensor>, TrainError> {
-        let gradient = self.model.f_grad()?;
+        let gradient = match &self.sum {
+            Some(sum) => sum.shallow_clone(),
+            None => self.model.f_grad()?,
+        };
         if !gradient.defined() {
             return Ok(None);
         }
@@ -214,8 +219,31 @@ impl MasterWeights {
     /// # Errors
     /// libtorch failed.
     pub fn zero_grad(&mut self) -> Result<(), TrainError> {
+        self.entries.iter_mut().for_each(|entry| entry.sum = None);
         let trained: Vec<&Tensor> = self.trained().map(|entry| &entry.model).collect();
         Ok(free_gradients(&trained)?)
+    }
+
+    /// Gradient accumulation in f32: adds the gradients of 16-bit weights to sums, and frees them. Called after
+    /// each backward pass, it keeps small gradients that 16 bits would round away beside a large sum.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn collect_gradients(&mut self) -> Result<(), TrainError> {
+        let _guard = no_grad_guard();
+        for entry in self.entries.iter_mut().filter(|entry| entry.role == Role::Trained) {
+            let gradient = entry.model.f_grad()?;
+            if entry.master.is_none() || !gradient.defined() {
+                continue;
+            }
+            let gradient = gradient.f_to_kind(Kind::Float)?;
+            match &mut entry.sum {
+                Some(sum) => drop(sum.f_add_(&gradient)?),
+                None => entry.sum = Some(gradient),
+            }
+            free_gradients(&[&entry.model])?;
+        }
+        Ok(())
     }
 
     /// The gradients in f32, divided by the loss scale. Call it once after `backward`: gradients that are

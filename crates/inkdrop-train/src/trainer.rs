@@ -265,6 +265,7 @@ impl Trainer {
         let loss = self.accumulate_gradients(&batch)?.gather(&batch, &self.processes)?;
         // Mixed precision: gradients in f32, with the loss scaling undone.
         let mut gradients = self.master.gradients(self.loss_scaler.factor())?;
+        self.optimizer.leave_out_frozen(&mut gradients);
         let grad_norm = gradients.norm()?;
         if let Some(max_norm) = self.config.clip_norm {
             gradients.clip(&grad_norm, max_norm)?; // gradient clipping
@@ -339,6 +340,10 @@ impl Trainer {
         // The gradient of the whole batch is the average over the processes.
         let processes = self.processes.count() as f64;
         let scale = self.loss_scaler.factor() * processes / batch.global_len() as f64;
+        // Sums of 16-bit gradients lose small ones: they are summed, and averaged over processes, in f32.
+        let share = batch.global_len().div_ceil(self.processes.count());
+        let in_f32 = self.config.precision != Precision::F32
+            && self.config.microbatch.is_some_and(|most| most < share);
         let mut batch_loss = BatchLossBuilder::default();
         let seed = dropout_seed(self.config.seed, self.step);
         for range in microbatches(batch.len(), self.config.microbatch) {
@@ -350,8 +355,15 @@ impl Trainer {
             // Importance sampling of timesteps: the weights keep the expected loss the same.
             let loss = terms.loss.f_mul(&weights)?.f_sum(terms.loss.kind())?;
             let is_last = range.end == batch.len();
-            self.processes.backward(&loss.f_mul_scalar(scale)?, is_last)?; // loss scaling
+            self.processes.backward(&loss.f_mul_scalar(scale)?, is_last && !in_f32)?; // loss scaling
             batch_loss.add(terms, &weights)?;
+            if in_f32 {
+                self.master.collect_gradients()?;
+            }
+        }
+        if in_f32 {
+            let gradients = self.master.gradients(1.0)?;
+            self.processes.average(&gradients.tensors.iter().flatten().collect::<Vec<_>>())?;
         }
         self.throughput.add_all_reduces(&self.processes.take_all_reduces()?);
         batch_loss.finish()
@@ -363,7 +375,12 @@ impl Trainer {
         batch: &TrainingBatch,
         range: &Range<usize>,
     ) -> Result<LossTerms, TrainError> {
-        let (network, mode) = (self.network.as_ref(), Mode::Train);
+        let network = self.network.as_ref();
+        // A stand-in for a share without images stays out of the running statistics.
+        let mode = match batch.share().counts || !network.params().has_batch_norm() {
+            true => Mode::Train,
+            false => Mode::Recompute,
+        };
         let part = |tensor: &Tensor| TrainingBatch::part(tensor, range);
         let (x0, t, noise) = (part(&batch.x0)?, part(&batch.t)?, part(&batch.noise)?);
         let images = (&x0, &t, &noise);
@@ -643,6 +660,11 @@ impl Trainer {
         self.ema.weights(decay)
     }
 
+    /// The step at which the EMA with a decay began as the weights; `None` without such an average.
+    pub fn ema_begin(&self, decay: EmaDecay) -> Option<usize> {
+        self.ema.begin(decay)
+    }
+
     /// The loss over the run so far, by log line.
     pub fn loss_curve(&self) -> &LossCurve {
         &self.loss_curve
@@ -675,7 +697,9 @@ impl Trainer {
             let known: Vec<String> = self.ema.decays().map(|decay| decay.to_string()).collect();
             return Err(TrainError::Average { given: decay.to_string(), known: known.join(", ") });
         }
-        self.ema.set(Some(decay), weights)
+        self.ema.set(Some(decay), weights)?;
+        self.ema.set_begin(decay, None);
+        Ok(())
     }
 
     /// Sets the initial optimizer state from PyTorch's. Files without a step count are taken to
@@ -704,6 +728,7 @@ impl Trainer {
             return Err(TrainError::Field { field, given, expected: "fewer than train.steps" });
         }
         self.step = step;
+        self.ema.begin_at(step);
         Ok(())
     }
 

@@ -82,6 +82,7 @@ impl Validation {
         let share = Share::new(0..loaded.indices.len());
         let mut options = trainer.batch_options(first as u64);
         options.condition = options.condition.map(ImageCondition::for_sampling);
+        options.augment = None;
         TrainingBatch::new((x0, share), timesteps, labels, options)
     }
 }

@@ -1,6 +1,7 @@
 //! The decay of an exponential moving average at each step, as configs write it.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -147,13 +148,16 @@ impl EmaDecay {
     /// The share of the initial weights in the average after some steps, 0 to 1: the product of the
     /// decays.
     ///
+    /// - steps: counted from 0; the first one is that at which the average began
+    ///
     /// ```
     /// use inkdrop_train::EmaDecay;
-    /// assert!(EmaDecay::constant(0.9999).initial_share(20, 64) > 0.99);
-    /// assert!(EmaDecay::with_warmup(0.9999).initial_share(20, 64) < 1e-5);
+    /// assert!(EmaDecay::constant(0.9999).initial_share(0..20, 64) > 0.99);
+    /// assert!(EmaDecay::with_warmup(0.9999).initial_share(0..20, 64) < 1e-5);
+    /// assert!(EmaDecay::with_warmup(0.9999).initial_share(500_000..500_020, 64) > 0.99);
     /// ```
-    pub fn initial_share(self, steps: usize, batch: usize) -> f64 {
-        (0..steps).map(|step| self.at(step, batch)).product()
+    pub fn initial_share(self, steps: Range<usize>, batch: usize) -> f64 {
+        steps.map(|step| self.at(step, batch)).product()
     }
 
     /// The text with signs that file systems accept.

@@ -8,6 +8,7 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
+use crate::data_parallel::{DataParallel, ProcessesError};
 use crate::{
     CallbackError, LabelUse, LogLine, NoCallback, Outcome, StepMetrics, TrainConfig, TrainError,
     Trainer, TrainerCallback,
@@ -123,4 +124,57 @@ fn an_iterator_trains_as_a_run_with_callbacks_does() {
     let [half] = by_run.loss_curve().downsampled(1)[..] else { panic!("one point") };
     let mean = lines.iter().map(|line| line.1).sum::<f64>() / 3.0;
     assert_eq!(half, (9, mean));
+}
+
+/// Process 0 of two, whose sums over all processes are its own values.
+struct FirstOfTwo;
+
+impl DataParallel for FirstOfTwo {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn world_size(&self) -> usize {
+        2
+    }
+
+    fn register(&mut self, _: &[&Tensor]) -> Result<(), ProcessesError> {
+        Ok(())
+    }
+
+    fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
+        Ok(())
+    }
+
+    fn all_reduce(&self, _: &mut Tensor) -> Result<(), ProcessesError> {
+        Ok(())
+    }
+
+    fn broadcast(&self, _: &[&Tensor], _: usize) -> Result<(), ProcessesError> {
+        Ok(())
+    }
+}
+
+/// The second batch has one image, for the other process: the running statistics are halved by the average alone.
+#[test]
+fn a_stand_in_stays_out_of_the_running_statistics() {
+    let _generator = DefaultGenerator::seeded(3);
+    let model = ModelConfig::Context(ContextConfig { features: 8, ..ContextConfig::sprites() });
+    let build = || model.build(Kind::Float, Device::Cpu).unwrap();
+    let process = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
+    let builder = Trainer::builder(build(), build(), process, sprites::dataset(0, 5));
+    let builder = builder.labels(LabelUse::Context).data_parallel(Box::new(FirstOfTwo));
+    let config =
+        TrainConfig { steps: 2, batch: 4, sync_batch_norm: false, ..TrainConfig::default() };
+    let mut trainer = builder.build(config).unwrap();
+    let statistics = |trainer: &Trainer| -> Vec<Tensor> {
+        trainer.master.statistics().into_iter().map(Tensor::copy).collect()
+    };
+    trainer.train_step().unwrap();
+    let before = statistics(&trainer);
+    trainer.train_step().unwrap();
+    assert!(!before.is_empty());
+    for (before, after) in before.iter().zip(statistics(&trainer)) {
+        assert_eq!(before / 2.0, after);
+    }
 }

@@ -3,13 +3,14 @@
 use inkdrop_data::{InMemoryDataset, Labels, sprites};
 use inkdrop_nn::{ClassIds, Conditioning};
 use inkdrop_process::{
-    ContinuousConfig, ContinuousProcess, Denoiser, DiffusionProcess, LossType, NetworkDenoiser,
+    ConsistencyTraining, ConsistencyTuning, ContinuousConfig, ContinuousProcess, Denoiser,
+    DiffusionProcess, LossType, NetworkDenoiser,
 };
 use inkdrop_schedule::{NoiseDistribution, Preconditioning};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor, no_grad_guard};
 use inkdrop_train::{
-    AugmentConfig, LabelUse, NoCallback, OtherData, RunFolder, TrainConfig, Trainer,
+    AugmentConfig, LabelUse, NoCallback, OtherData, RunFolder, TrainConfig, Trainer, TrainerBuilder,
 };
 use inkdrop_unet::{Edm2Config, EdmConfig, ModelConfig};
 use tempfile::TempDir;
@@ -65,15 +66,53 @@ fn process() -> ContinuousProcess {
 }
 
 fn trainer(model: &ModelConfig, config: TrainConfig) -> Trainer {
+    builder(model, process()).build(config).unwrap()
+}
+
+fn builder(model: &ModelConfig, process: ContinuousProcess) -> TrainerBuilder {
     let data = sprites::dataset(0, 60);
     let ids = (0..60).map(|i| i % 5).collect();
     let data = InMemoryDataset::new(data.images, Labels::Classes { ids, count: 5 }).unwrap();
     let _generator = DefaultGenerator::seeded(5);
     let network = model.build(Kind::Float, Device::Cpu).unwrap();
     let ema_network = model.build_uninitialized(Kind::Float, Device::Cpu).unwrap();
-    let builder = Trainer::builder(network, ema_network, process(), data);
     let null = model.null_class();
-    builder.labels(LabelUse::Classes { null }).build(config).unwrap()
+    Trainer::builder(network, ema_network, process, data).labels(LabelUse::Classes { null })
+}
+
+/// The validation loss is that of the images as they are, whatever the training does to them.
+#[test]
+fn validation_images_are_not_augmented() {
+    let with = |augment| {
+        let config = TrainConfig { augment, ..train_config(&edm(), 1) };
+        let ids = (0..10).map(|i| i % 5).collect();
+        let labels = Labels::Classes { ids, count: 5 };
+        let held_out = InMemoryDataset::new(sprites::dataset(7, 10).images, labels).unwrap();
+        let trainer = builder(&edm(), process()).validation(held_out).build(config).unwrap();
+        trainer.validate().unwrap().unwrap()
+    };
+    assert_eq!(
+        with(Some(AugmentConfig { probability: 1.0, ..AugmentConfig::default() })),
+        with(None)
+    );
+}
+
+/// The target's pass leaves the weights as they are, which the student's gradient needs.
+#[test]
+fn edm2_is_tuned_to_a_consistency_model() {
+    let preconditioning =
+        Preconditioning::Consistency { sigma_data: 0.7, sigma_min: 0.002, time_scale: 1.0 };
+    let process =
+        || ContinuousProcess::new(&ContinuousConfig::new(preconditioning), Device::Cpu).unwrap();
+    for loss in [
+        LossType::ConsistencyTuning(ConsistencyTuning::default()),
+        LossType::ConsistencyTraining(ConsistencyTraining::default()),
+    ] {
+        let config = TrainConfig { loss, noise_distribution: None, ..train_config(&edm2(), 2) };
+        let mut trainer = builder(&edm2(), process()).build(config).unwrap();
+        let metrics = trainer.run_steps(2).unwrap();
+        assert!(metrics.iter().all(|step| step.loss.is_finite() && step.grad_norm > 0.0));
+    }
 }
 
 #[test]

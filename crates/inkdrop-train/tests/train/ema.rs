@@ -2,9 +2,9 @@
 
 use inkdrop_nn::Params;
 use inkdrop_torch::tch::no_grad;
-use inkdrop_train::{EmaDecay, EmaSet, MasterWeights, TrainError};
+use inkdrop_train::{EmaDecay, EmaSet, MasterWeights, OtherData, TrainConfig, TrainError, Trainer};
 
-use super::support::{build, equal};
+use super::support::{build, config, equal, trainer};
 
 const KEY: &str = "out.3.bias";
 
@@ -256,4 +256,33 @@ fn averages_are_those_of_edm() {
             (300, 4.990508079528809),
         ],
     );
+}
+
+/// An average that is added to a run starts there, and one that is loaded has its history.
+#[test]
+fn averages_know_where_they_began() {
+    let [old, new]: [EmaDecay; 2] = ["0.9", "0.99"].map(|text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |name: &str, trainer: &Trainer| {
+        let path = folder.path().join(name);
+        trainer.state().unwrap().save(&path).unwrap();
+        path
+    };
+    let mut first = trainer(TrainConfig { ema: vec![old], ..config(4) });
+    first.run_steps(2).unwrap();
+    let path = saved("first.safetensors", &first);
+    let both = || trainer(TrainConfig { ema: vec![old, new], ..config(4) });
+    let begins = |trainer: &Trainer| [old, new].map(|decay| trainer.ema_begin(decay));
+    let mut second = both();
+    second.restore(&path, OtherData::Refused).unwrap();
+    assert_eq!(begins(&second), [Some(0), Some(2)]);
+    let mut third = both();
+    third.restore(&saved("second.safetensors", &second), OtherData::Refused).unwrap();
+    assert_eq!(begins(&third), [Some(0), Some(2)]);
+
+    let mut late = both();
+    late.start_ema_from(new, &second.ema_weights(new).unwrap()).unwrap();
+    late.start_at(3).unwrap();
+    assert_eq!(begins(&late), [Some(3), Some(0)]);
+    assert_eq!(late.ema_begin(EmaDecay::constant(0.5)), None);
 }

@@ -93,4 +93,12 @@ fn checkpoints_are_summed() {
     assert!(error.contains("power=") && error.contains("step 50"), "{error}");
     let error = posthoc_ema(&paths, 0.3, None).unwrap_err().to_string();
     assert!(error.contains("0.3"), "{error}");
+    // Averages that began at step 350 are no power profiles at step 400.
+    let mut state = StateDict::open(&paths[3]).unwrap();
+    state.set_metadata("ema_begin", &[350, 350]).unwrap();
+    state.save(&paths[3]).unwrap();
+    let [one, other] = [None, Some(300)].map(|step| posthoc_ema(&paths, 0.08, step).unwrap());
+    assert_eq!(one.get("w"), other.get("w"));
+    let error = posthoc_ema(&paths[3..], 0.08, None).unwrap_err().to_string();
+    assert!(error.contains("from the first step on"), "{error}");
 }

@@ -8,7 +8,8 @@ use inkdrop_nn::{Init, Params, TrainableNetwork};
 use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_train::{
-    CallbackError, LogLine, NoCallback, Precision, TrainConfig, Trainer, TrainerCallback,
+    CallbackError, GroupConfig, LogLine, MasterWeights, NoCallback, Precision, TrainConfig,
+    Trainer, TrainerCallback,
 };
 use inkdrop_unet::{DdpmConfig, ImageSize, ModelConfig};
 
@@ -90,6 +91,49 @@ fn the_dropout_of_a_step_does_not_depend_on_microbatches() {
         classes(config, &without, labelled().into()).run(None, &mut losses).unwrap();
         assert_ne!(losses.0, whole, "nothing was dropped");
     }
+}
+
+/// 1 + 256·2⁻⁹ = 1.5, of which 16 bits would keep the 1 alone.
+#[test]
+fn sums_of_sixteen_bit_gradients_keep_the_small_ones() {
+    let mut params = Params::new(Kind::BFloat16, Device::Cpu);
+    params.root().weight("w", &[1], Init::Constant(1.0)).unwrap();
+    let mut master = MasterWeights::new(&params).unwrap();
+    let gradients = std::iter::once(1.0).chain(std::iter::repeat_n(2f64.powi(-9), 256));
+    for gradient in gradients {
+        (&params.get("w").unwrap().tensor * gradient).sum(Kind::BFloat16).backward();
+        master.collect_gradients().unwrap();
+    }
+    let norm =
+        |master: &MasterWeights| master.gradients(1.0).unwrap().norm().unwrap().double_value(&[]);
+    assert_eq!(norm(&master), 1.5);
+    master.zero_grad().unwrap();
+    assert_eq!(norm(&master), 0.0);
+}
+
+#[test]
+fn microbatches_in_sixteen_bits_are_near_the_whole_batch() {
+    let config = TrainConfig { precision: Precision::Bf16, eps: 1.0, lr: 0.1, ..config(3) };
+    let whole = run(config.clone());
+    let start = classes(config.clone(), &model(Some(6)), labelled().into());
+    let learnt = apart(start.ema_network().params(), whole.ema_network().params());
+    let parts = run(TrainConfig { microbatch: Some(1), ..config });
+    let apart = apart(whole.ema_network().params(), parts.ema_network().params());
+    assert!(apart < 0.02 * learnt, "{apart} of {learnt}");
+}
+
+#[test]
+fn frozen_weights_do_not_count_in_the_gradient_norm() {
+    let norm = |frozen: &[&str]| {
+        let names = frozen.iter().map(ToString::to_string).collect();
+        let group = GroupConfig { names, lr: 0.0, weight_decay: None };
+        let groups = if frozen.is_empty() { Vec::new() } else { vec![group] };
+        let mut trainer = trainer(TrainConfig { groups, ..config(1) });
+        trainer.run_steps(1).unwrap()[0].grad_norm
+    };
+    let (all, some) = (norm(&[]), norm(&["out.*"]));
+    assert!(0.0 < some && some < all, "{some} of {all}");
+    assert_eq!(norm(&["*"]), 0.0);
 }
 
 #[test]

@@ -41,7 +41,13 @@ impl ConfigOverride {
         let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
         let mut at = table;
         for part in section.split('.').filter(|_| !section.is_empty()) {
-            let entry = at.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let entry = match self {
+                Self::Set(..) => at.entry(part).or_insert_with(|| Value::Table(Table::new())),
+                Self::Unset(_) => match at.get_mut(part) {
+                    Some(entry) => entry,
+                    None => return Ok(()), // an empty section would have a meaning
+                },
+            };
             at = entry
                 .as_table_mut()
                 .with_context(|| format!("{key}: {part} is a value, expected a section"))?;
@@ -89,8 +95,12 @@ mod tests {
     #[test]
     fn keys_are_set_and_removed() {
         let parsed = |text: &str| ConfigOverride::parse(text).expect("an override");
-        let changes =
-            [parsed("train.lr = 5e-4"), parsed("data.path=x y"), ConfigOverride::unset("a.b")];
+        let changes = [
+            parsed("train.lr = 5e-4"),
+            parsed("data.path=x y"),
+            ConfigOverride::unset("a.b"),
+            ConfigOverride::unset("train.augment.rotate"),
+        ];
         let config = applied("[train]\nlr = 1.0\n[a]\nb = 1\nc = 2", &changes);
         let expected = "[train]\nlr = 5e-4\n[a]\nc = 2\n[data]\npath = \"x y\"";
         assert_eq!(config, expected.parse().ok());

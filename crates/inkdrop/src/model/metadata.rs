@@ -61,6 +61,8 @@ pub struct Model {
     pub weights: StateDict,
     /// True for a diffusers directory.
     pub is_diffusers: bool,
+    /// True for a checkpoint of a training run; unless another part was chosen, the weights are its first average.
+    pub is_training_checkpoint: bool,
     /// The scheduler of a diffusers directory.
     pub scheduler: Option<Scheduler>,
     /// The reason why its scheduler is not followed.
@@ -110,6 +112,11 @@ impl ModelMetadata {
         self.contexts.first().or(self.classes.names.first()).map_or("0", String::as_str)
     }
 
+    /// Names of its contexts, else of its classes; empty if they have none.
+    pub(crate) fn names(&self) -> &[String] {
+        if self.contexts.is_empty() { &self.classes.names } else { &self.contexts }
+    }
+
     /// Names of all conditions: contexts, or classes except the null class.
     pub fn conditions(&self) -> Vec<String> {
         let named = !self.classes.names.is_empty();
@@ -147,7 +154,8 @@ impl ModelMetadata {
             ("process", serde_json::to_string(&self.process)?),
             ("contexts", serde_json::to_string(&self.contexts)?),
         ];
-        if self.classes != Classes::default() {
+        // Without them, a network with a null class is taken to be trained for it.
+        if self.classes != Classes::default() || self.model.null_class().is_some() {
             entries.push(("classes", serde_json::to_string(&self.classes)?));
         }
         if self.sampling != SamplingDefaults::default() {
@@ -233,8 +241,18 @@ impl Model {
             notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
         let metadata =
             ModelMetadata { model: config, process, contexts, classes, sampling, condition, depth };
+        let is_training_checkpoint = source.is_training_checkpoint();
         let (name, is_diffusers) = (source.name, source.config.is_some());
-        Ok(Self { name, metadata, weights, is_diffusers, scheduler, scheduler_problem, notes })
+        Ok(Self {
+            name,
+            metadata,
+            weights,
+            is_diffusers,
+            is_training_checkpoint,
+            scheduler,
+            scheduler_problem,
+            notes,
+        })
     }
 
     /// Builds the network with its weights.

@@ -64,8 +64,9 @@ impl Training {
     /// The network, its weights and its data are those of the model. The recipe of tuning is that of Geng et
     /// al. 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
-    /// 2e-4, 0.999 and trajectories of 16 steps. With both in one run, the learning rate falls from the 2e-4
-    /// of mid-training, and the average is that of tuning. Progressive distillation goes from a model of continuous
+    /// 2e-4, 0.999 and trajectories of 16 steps. With both in one run, the learning rate starts at the 2e-4
+    /// of mid-training, and the average is that of tuning. Unlike the papers', the learning rate falls linearly to 0
+    /// (`train.lr_schedule`). Labels are dropped as often as in the model's own training, and never if its file does not say. Progressive distillation goes from a model of continuous
     /// noise levels to eight steps, and from its own results to half as many, with a learning rate that
     /// falls from 2e-4 to 0. MeanFlow does the same with a rectified flow, whose network gets an embedding
     /// of the time interval.
@@ -87,7 +88,7 @@ impl Training {
     /// # Errors
     /// The model cannot be opened, or its process cannot be tuned.
     pub fn distill(model: impl AsRef<Path>, method: DistillationMethod) -> Result<Self> {
-        let Model { name, metadata, weights, .. } =
+        let Model { name, metadata, weights, is_training_checkpoint, .. } =
             Model::open(&model, &ModelOverrides::default())?;
         let method = method.of_model(&metadata.process);
         let process = method.process(&metadata.process).with_context(|| name.clone())?;
@@ -121,7 +122,9 @@ impl Training {
             table.insert("data".to_string(), folder.into());
             ConfigOverride::set("data.size", side).apply(&mut table)?;
         }
-        let init = Init { weights: Some(name.clone()), ..Init::default() };
+        // The student starts as the teacher: from the average of a checkpoint, too.
+        let part = is_training_checkpoint.then(|| "ema".to_string());
+        let init = Init { weights: Some(name.clone()), part, ..Init::default() };
         Ok(Self { init, ..Self::of_table(&name, table) })
     }
 }
@@ -244,7 +247,9 @@ fn halved(metadata: &ModelMetadata) -> Result<ProgressiveDistillation> {
 /// The recipe of the method's paper, with the batch, the label dropout and the seed of the model's own training.
 fn recipe(stored: &Value, loss: LossType, model: &Path) -> TrainConfig {
     let own = stored.get("train").cloned().unwrap_or_default();
-    let own: TrainConfig = serde_json::from_value(own).unwrap_or_default();
+    // A file that does not say may have been trained without dropped labels.
+    let unknown = || TrainConfig { label_dropout: 0.0, ..TrainConfig::default() };
+    let own: TrainConfig = serde_json::from_value(own).unwrap_or_else(|_| unknown());
     let average = |decay| vec![EmaDecay::Constant { decay, start: 0, warmup: false }];
     let tuning = TrainConfig {
         steps: 8000,

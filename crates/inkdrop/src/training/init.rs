@@ -8,7 +8,7 @@ use inkdrop_unet::ModelConfig;
 use super::distill::{mean_velocities, tuned};
 use crate::Result;
 use crate::error::{Context, ensure};
-use crate::model::{ModelMetadata, SHORTCUT, Source};
+use crate::model::{Classes, ModelMetadata, SHORTCUT, Source, stored_metadata};
 
 /// Initial weights, EMA weights and optimizer state of a run. Files are of any supported format.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,7 @@ impl Init {
         if let Some(name) = &self.weights {
             let source = Source::open(name)?;
             notes.extend(note_of_process(&source, metadata)?);
+            notes.extend(note_of_names(&source, metadata)?);
             order = self.load_weights(&source, trainer, metadata)?;
             origin.push(name.clone());
         }
@@ -133,7 +134,7 @@ fn part(source: &Source, name: Option<&str>, option: &str) -> Result<StateDict> 
 
 /// A note if the weights were trained for another process; training may adapt them.
 fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
-    let theirs: Option<DiffusionConfig> = crate::model::stored_metadata(&source.whole, "process")?;
+    let theirs: Option<DiffusionConfig> = stored_metadata(&source.whole, "process")?;
     // A model that is distilled from this one may have another process on purpose.
     let distills = |theirs: &DiffusionConfig| {
         [tuned(theirs), mean_velocities(theirs)]
@@ -144,4 +145,21 @@ fn note_of_process(source: &Source, metadata: &ModelMetadata) -> Result<Option<S
     let other = theirs.is_some_and(|theirs| theirs != metadata.process && !distills(&theirs));
     Ok(other
         .then(|| format!("note: {} was trained for another process than [process]", source.name)))
+}
+
+/// A note if the classes or contexts of initial weights have other names.
+fn note_of_names(source: &Source, metadata: &ModelMetadata) -> Result<Option<String>> {
+    let contexts: Vec<String> = stored_metadata(&source.whole, "contexts")?.unwrap_or_default();
+    let classes: Classes = stored_metadata(&source.whole, "classes")?.unwrap_or_default();
+    let (theirs, names) =
+        (if contexts.is_empty() { classes.names } else { contexts }, metadata.names());
+    let other = !theirs.is_empty() && !names.is_empty() && theirs != names;
+    Ok(other.then(|| {
+        format!(
+            "note: {} has the classes {}, the data has {}: class numbers stand for others",
+            source.name,
+            theirs.join(", "),
+            names.join(", ")
+        )
+    }))
 }

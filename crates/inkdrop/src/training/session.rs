@@ -1,6 +1,7 @@
 //! A training run in progress.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -198,7 +199,10 @@ impl TrainingSession {
             .train
             .ema
             .iter()
-            .filter_map(|decay| young(*decay, (steps, config.train.batch), &raw))
+            .filter_map(|decay| {
+                let begin = trainer.ema_begin(*decay).unwrap_or(0);
+                young(*decay, (begin..steps, config.train.batch), &raw)
+            })
             .collect();
         let raw = (!notes.is_empty()).then_some(raw);
         if let Some(path) = &raw {
@@ -210,15 +214,16 @@ impl TrainingSession {
 }
 
 /// A note if an average still holds more than 1 % of the initial weights.
-fn young(decay: EmaDecay, (steps, batch): (usize, usize), raw: &Path) -> Option<String> {
-    let share = 100.0 * decay.initial_share(steps, batch);
+fn young(decay: EmaDecay, (steps, batch): (Range<usize>, usize), raw: &Path) -> Option<String> {
+    let share = 100.0 * decay.initial_share(steps.clone(), batch);
+    let count = steps.len();
     let shorter = match decay {
         EmaDecay::Constant { warmup: false, .. } => format!("a smaller decay or {decay}:warm-up"),
         _ => "a shorter average".to_string(),
     };
     (share > 1.0).then(|| {
         format!(
-            "note: after {steps} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose {shorter}",
+            "note: after {count} steps the average {decay} is still {share:.0} % the initial weights; {} contains the weights without averaging. Train longer, or choose {shorter}",
             raw.display()
         )
     })
@@ -428,8 +433,7 @@ fn build(
         None => load(&config.data, config, notes)?,
     };
     let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
-    let names = if contexts.is_empty() { classes.names.clone() } else { contexts.clone() };
-    let validation = load_validation(config, (&names, !contexts.is_empty()), notes)?;
+    let named_contexts = !contexts.is_empty();
     let metadata = ModelMetadata {
         model: config.model.clone(),
         process: config.process.clone(),
@@ -439,6 +443,8 @@ fn build(
         condition: config.condition,
         depth: data.images.depth(),
     };
+    let names = metadata.names().to_vec();
+    let validation = load_validation(config, (&names, named_contexts), notes)?;
     let network_config = config.network()?;
     let network = {
         let _generator = DefaultGenerator::seeded(config.train.seed as i64);
@@ -450,7 +456,7 @@ fn build(
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
         .labels(label_use)
-        .class_names(names)
+        .class_names(names.clone())
         .checkpoint_metadata(metadata.entries()?);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
@@ -460,7 +466,8 @@ fn build(
     }
     if let Some(path) = &config.train.teacher {
         let guidance = config.train.teacher_guidance;
-        let teacher = teacher(path, guidance, &config.model, device).context("train.teacher")?;
+        let student = (&config.model, &names[..]);
+        let teacher = teacher(path, guidance, student, device).context("train.teacher")?;
         builder = builder.teacher(teacher);
     }
     if let Some(world) = world {
@@ -500,11 +507,11 @@ fn labels(model: &ModelConfig) -> String {
 /// Opens the teacher of a distillation.
 ///
 /// - guidance: scale of classifier-free guidance
-/// - student: has the teacher's images and conditions
+/// - student: has the teacher's images and conditions, by these names
 fn teacher(
     path: &Path,
     guidance: Option<f64>,
-    student: &ModelConfig,
+    (student, names): (&ModelConfig, &[String]),
     device: Device,
 ) -> Result<Teacher> {
     let mut model = Model::open(path, &ModelOverrides::default())?;
@@ -525,6 +532,14 @@ fn teacher(
         given == expected,
         "{} has {given}, the student {expected}: expected the same",
         model.name
+    );
+    let theirs = model.metadata.names();
+    ensure!(
+        theirs.is_empty() || names.is_empty() || theirs == names,
+        "{} has the classes {}, the data has {}: expected the same in the same order",
+        model.name,
+        theirs.join(", "),
+        names.join(", ")
     );
     let process = match &model.metadata.process {
         DiffusionConfig::Continuous(config) => ContinuousProcess::new(config, device)?.into(),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use inkdrop_checkpoint::StateDict;
+use inkdrop_torch::tch::{Device, Kind, Tensor};
 use serde_json::Value;
 
 use super::support::{Place, tensors};
@@ -93,6 +94,26 @@ fn networks_of_edm_are_trained_resumed_and_sampled() {
         let inspected = place.run(&["inspect", "run/final.safetensors"]).succeeds();
         assert!(inspected.stdout.contains(family.0), "{}", inspected.stdout);
     }
+}
+
+/// Classes without names, and labels that were never dropped: the null class of the network is not trained.
+#[test]
+fn a_null_class_that_was_not_trained_is_not_guided_by() {
+    let place = Place::new();
+    let images = Tensor::zeros([8, 16, 16, 3], (Kind::Uint8, Device::Cpu));
+    let labels = Tensor::arange(8, (Kind::Int64, Device::Cpu)).remainder(5);
+    Tensor::write_npz(&[("arr_0", images), ("arr_1", labels)], place.path("data.npz"))
+        .expect("a file");
+    let data = "kind = \"npz\"\npath = \"data.npz\"";
+    let config = edm_config((EDM[0].0, EDM[0].1, "label_dropout = 0.0"));
+    let config = config.replace("kind = \"sprites\"\nseed = 0\ncount = 32", data);
+    fs::write(place.path("small.toml"), config).expect("a config");
+    place.run(&["train", "small.toml", "--out", "run", "--steps", "1"]).succeeds();
+    let sample = ["sample", "run/final.safetensors", "-n", "1", "--steps", "2", "--out", "x.png"];
+    place.run(&[&sample[..], &["--class", "3"]].concat()).succeeds();
+    let guided = [&sample[..], &["--class", "3", "--guidance", "2"]].concat();
+    place.refuses(&guided, &["names no null class"]);
+    place.refuses(&sample, &["needs one of its 5 classes"]);
 }
 
 /// Of a file without metadata, the keys tell the network.

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use inkdrop_checkpoint::StateDict;
+
 use super::continuous::{TINY, train};
 use super::support::{Place, tensors};
 
@@ -362,6 +364,36 @@ fn a_teacher_is_a_diffusion_model_of_the_same_images_and_conditions() {
         let command = ["distill", "sprites", "--method", "cd", "--set", &set, "--out", "no"];
         place.refuses(&command, &["train.teacher", words[0], words[1]]);
     }
+    // As many contexts, but others.
+    train(&place, "sprites", "own", &["--steps", "1"]);
+    let mut weights = StateDict::open(&place.path("own/final.safetensors")).expect("a model");
+    weights.set_metadata("contexts", &["a", "b", "c", "d", "e"]).expect("metadata");
+    weights.save(&place.path("other.safetensors")).expect("a file");
+    let set = "train.teacher=other.safetensors";
+    let command = ["distill", "sprites", "--method", "cd", "--set", set, "--out", "no"];
+    place.refuses(&command, &["classes a, b, c, d, e", "expected the same in the same order"]);
+    let command = ["train", "sprites", "--out", "on", "--init", "other.safetensors"];
+    let begun = place.run(&[&command[..], &TINY[..], &["--steps", "1"]].concat()).succeeds();
+    assert!(begun.stderr.contains("class numbers stand for others"), "{}", begun.stderr);
+}
+
+/// A student of a checkpoint starts as its teacher, which is the average.
+#[test]
+fn a_checkpoint_is_distilled_from_its_average() {
+    let place = Place::new();
+    let slow = ["--steps", "2", "--set", r#"train.ema=["0.5"]"#, "--set", "train.lr=1e-2"];
+    train(&place, "sprites-edm", "edm", &slow);
+    let command = ["distill", "edm/checkpoints/step-0000002.safetensors", "--out", "fast"];
+    let data = ["--set", "data.kind=sprites", "--set", "data.count=8", "--set", "data.seed=0"];
+    let none = ["--unset", "data.size", "--steps", "1", "--set", "train.lr=1e-20"];
+    let whole = ["--method", "ect", "--set", r#"train.ema=["0"]"#, "--set", "train.batch=4"];
+    place.run(&[&command[..], &data, &none, &whole].concat()).succeeds();
+    let of = |path: &str| StateDict::open(&place.path(path)).expect("a model");
+    let (teacher, student) = (of("edm/final.safetensors"), of("fast/final.safetensors"));
+    for (name, tensor) in teacher.iter().filter(|(name, _)| name.ends_with("weight")) {
+        let apart = (tensor - student.get(name).expect("the weight")).abs().max();
+        assert!(apart.double_value(&[]) < 1e-6, "{name}: {apart}");
+    }
 }
 
 /// A model of two segments is sampled by DDIM from the start of each.
@@ -431,6 +463,14 @@ fn a_mean_flow_is_made_from_a_rectified_flow() {
     refuses(&["distill", "--method", "progressive", "--out", "no"], &["mean velocities"]);
     let likelihood = ["eval", "likelihood", model, "sprites:1:2"];
     place.refuses(&likelihood, &["mean velocities", "that it was distilled from"]);
+
+    place.run(&["sample", model, "-n", "1", "--out", "x/"]).succeeds();
+    let invert = ["edit", "invert", model, "x/00000.png", "--out", "no/"];
+    place.refuses(&invert, &["inversion", "whole steps"]);
+    // Inpainting takes the pixels that are known, in a few steps.
+    let inpaint = ["edit", "inpaint", model, "x/00000.png", "--box", "4,4,6,6"];
+    place.run(&[&inpaint[..], &["--out", "y/"]].concat()).succeeds();
+    place.refuses(&[&inpaint[..], &["--times", "3", "--out", "no/"]].concat(), &["for RePaint"]);
 
     let detected = place.run(&["inspect", "mean/final.safetensors"]).succeeds().stdout;
     assert!(detected.contains("interval=true") && detected.contains("mean-flow"), "{detected}");

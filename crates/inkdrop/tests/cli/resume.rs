@@ -176,6 +176,10 @@ fn an_average_that_is_still_young_says_so() {
     assert!(of("final-raw") == of("final-0") && of("final-raw") != of("final"));
     let sample = ["sample", "run/final-raw.safetensors", "-n", "1", "--steps", "2"];
     place.run(&[&sample[..], &["--out", "x.png"]].concat()).succeeds();
+    // The weights of step 500,000 are the initial ones of an average that starts there.
+    let late = ["--init", "run/final.safetensors", "--init-step", "500000"];
+    let outcome = place.train("late", "500004", &[&slow[..], &late].concat()).succeeds();
+    assert!(outcome.stderr.contains("after 4 steps the average 0.9999"), "{}", outcome.stderr);
     let quick = ["--set", r#"train.ema=["0.1"]"#];
     let outcome = place.train("quick", "4", &quick).succeeds();
     assert!(!outcome.stderr.contains("average"), "{}", outcome.stderr);
