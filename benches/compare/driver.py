@@ -88,6 +88,8 @@ ROWS = [
       for m in ("ddpm_cifar10", "improved_cifar10", "unet2d_cifar10")),
     *(Row(f"memory/train_{m}_checkpointed", "training", m, 8, figure="peak", times=3, checkpoint=True)
       for m in ("ddpm_cifar10", "improved_cifar10", "unet2d_cifar10")),
+    *(Row(f"memory/train_{m}_checkpointed/32", "training", m, 32, figure="peak", times=3, checkpoint=True)
+      for m in ("ddpm_cifar10", "improved_cifar10")),
     *(Row(f"schedules/{n}", "schedule", n, tolerance=("each", 1e-12))
       for n in ("linear_1000", "cosine_4000", "sprites_500")),
 ]

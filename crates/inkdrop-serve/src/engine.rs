@@ -89,7 +89,8 @@ pub struct ModelInfo {
     pub id: String,
     /// What it generates, in one sentence.
     pub about: String,
-    /// The file to open, with options of `inkdrop sample` such as `--part ema`.
+    /// The file to open, with pairs of an option of `inkdrop sample` and its value: `--part ema`, `--precision bf16`,
+    /// `--device cpu`, `--tf32 on`.
     pub arguments: Vec<String>,
     /// Height, width and channels of an image.
     pub image: [usize; 3],
@@ -179,9 +180,11 @@ pub enum Task {
 }
 
 impl Request {
-    /// True if the two can share a pass: new images with the same settings.
+    /// True if the two can share a pass: new images with the same settings. The steps of `dpm-adaptive` follow the error
+    /// of all images of a pass, so each request has its own.
     pub fn joins(&self, other: &Self) -> bool {
-        self.task == Task::Generate
+        self.settings.sampler.as_deref() != Some("dpm-adaptive")
+            && self.task == Task::Generate
             && other.task == Task::Generate
             && self.settings == other.settings
             && self.condition.is_some() == other.condition.is_some()

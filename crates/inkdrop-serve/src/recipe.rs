@@ -65,13 +65,23 @@ fn quoted(word: &str) -> String {
 
 /// The lines of Rust; `picture` and `mask` are the reader's own.
 pub fn rust(model: &ModelInfo, request: &Request) -> String {
-    let mut text = match &model.arguments[..] {
-        [file, option, part] if option == "--part" => {
-            format!("let pipeline = inkdrop::Pipeline::builder({file:?}).part({part:?}).build()?")
+    let (file, options) = match &model.arguments[..] {
+        [file, options @ ..] => (file.as_str(), options),
+        [] => ("", &[][..]),
+    };
+    let mut text = String::new();
+    let mut builder = String::new();
+    for pair in options.chunks(2) {
+        let [name, value] = pair else { continue };
+        match name.trim_start_matches('-') {
+            "tf32" => _ = writeln!(text, "inkdrop::torch::allow_tf32({})?;", value == "on"),
+            name => _ = write!(builder, ".{name}({value:?})"),
         }
-        arguments => {
-            let file = arguments.first().cloned().unwrap_or_default();
-            format!("let pipeline = inkdrop::Pipeline::open({file:?})?")
+    }
+    let _ = match builder.is_empty() {
+        true => write!(text, "let pipeline = inkdrop::Pipeline::open({file:?})?"),
+        false => {
+            write!(text, "let pipeline = inkdrop::Pipeline::builder({file:?}){builder}.build()?")
         }
     };
     let settings = &request.settings;
@@ -109,4 +119,44 @@ pub fn rust(model: &ModelInfo, request: &Request) -> String {
     };
     let _ = write!(text, "\n    .seed({});\npipeline.{call}?.save(\"images.npz\")?;", request.seed);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Settings;
+
+    fn request(settings: Settings) -> Request {
+        Request { settings, condition: None, count: 2, seed: 7, task: Task::Generate }
+    }
+
+    #[test]
+    fn recipes_open_the_model_as_the_server_does() {
+        let words = ["a.safetensors", "--part", "ema", "--precision", "bf16", "--tf32", "on"];
+        let arguments = words.map(ToString::to_string).to_vec();
+        let model = ModelInfo { arguments, ..ModelInfo::default() };
+        let request = request(Settings::default());
+        assert!(
+            command(&model, &request).contains("--part ema --precision bf16 --tf32 on --seed 7")
+        );
+        let lines = rust(&model, &request);
+        assert!(
+            lines.starts_with("inkdrop::torch::allow_tf32(true)?;\nlet pipeline = "),
+            "{lines}"
+        );
+        let builder = r#"builder("a.safetensors").part("ema").precision("bf16").build()?"#;
+        assert!(lines.contains(builder), "{lines}");
+        let model = ModelInfo { arguments: vec!["sprites".to_string()], ..model };
+        assert!(rust(&model, &request).contains(r#"Pipeline::open("sprites")?"#));
+    }
+
+    /// The steps of a joint pass would be those of all its images.
+    #[test]
+    fn adaptive_steps_are_not_shared() {
+        let with = |sampler: &str| {
+            request(Settings { sampler: Some(sampler.to_string()), ..Settings::default() })
+        };
+        assert!(with("dpm++2m").joins(&with("dpm++2m")));
+        assert!(!with("dpm-adaptive").joins(&with("dpm-adaptive")));
+    }
 }

@@ -20,8 +20,9 @@ impl DiffusersFolder {
     /// `scheduler/scheduler_config.json` and `model_index.json`. Without one, a network
     /// alone: `config.json` and its weights.
     ///
-    /// Each file is written atomically, the weights last. The pipeline is a DDPMPipeline, a DDIMPipeline
-    /// for a DDIMScheduler, or a ConsistencyModelPipeline for its scheduler. Metadata of the weights is not written.
+    /// Each file is written atomically, the weights last. `model_index.json` names the class of
+    /// [`DiffusersFolder::pipeline`]; without one, `unet/` and `scheduler/` are loaded each by itself. Metadata of the
+    /// weights is not written.
     ///
     /// # Errors
     /// The path is a file or a folder with other contents; it contains other weights, which
@@ -35,7 +36,15 @@ impl DiffusersFolder {
             let folder = path.join(SCHEDULER[0]);
             create(&folder)?;
             put(&folder.join(SCHEDULER[1]), scheduler)?;
-            put(&path.join(INDEX), &self.index(scheduler))?;
+            let index = path.join(INDEX);
+            match self.pipeline() {
+                Some(pipeline) => put(&index, &self.index(pipeline, scheduler))?,
+                None if index.exists() => {
+                    let write = |source| CheckpointError::Write { path: index.clone(), source };
+                    fs::remove_file(&index).map_err(write)?;
+                }
+                None => {}
+            }
         }
         let mut weights = StateDict::default();
         let entries = self.weights.tensors.iter();
@@ -81,24 +90,36 @@ impl DiffusersFolder {
         Ok(())
     }
 
+    /// The pipeline of diffusers that samples with the scheduler: DDPMPipeline, DDIMPipeline, PNDMPipeline or
+    /// ConsistencyModelPipeline.
+    ///
+    /// `None` without a scheduler, and for schedulers whose samples are scaled by σ (EDM's, Euler, Heun, LMS) or whose
+    /// step takes no generator (DEIS, UniPC): DDPMPipeline would sample wrongly with them, or fail.
+    pub fn pipeline(&self) -> Option<&'static str> {
+        match scheduler_class(self.scheduler.as_ref()?) {
+            "DDIMScheduler" => Some("DDIMPipeline"),
+            "PNDMScheduler" => Some("PNDMPipeline"),
+            "CMStochasticIterativeScheduler" => Some("ConsistencyModelPipeline"),
+            "DDPMScheduler" | "DPMSolverMultistepScheduler" | "FlowMatchEulerDiscreteScheduler" => {
+                Some("DDPMPipeline")
+            }
+            _ => None,
+        }
+    }
+
     /// The contents of model_index.json.
-    fn index(&self, scheduler: &Value) -> Value {
-        let class = |value: &Value, otherwise: &str| {
-            value["_class_name"].as_str().unwrap_or(otherwise).to_string()
-        };
-        let scheduler = class(scheduler, "DDPMScheduler");
-        let pipeline = match scheduler.as_str() {
-            "DDIMScheduler" => "DDIMPipeline",
-            "CMStochasticIterativeScheduler" => "ConsistencyModelPipeline",
-            _ => "DDPMPipeline",
-        };
+    fn index(&self, pipeline: &str, scheduler: &Value) -> Value {
         json!({
             "_class_name": pipeline,
             "_diffusers_version": self.config["_diffusers_version"].as_str().unwrap_or(VERSION),
-            "scheduler": ["diffusers", scheduler],
-            "unet": ["diffusers", class(&self.config, "UNet2DModel")],
+            "scheduler": ["diffusers", scheduler_class(scheduler)],
+            "unet": ["diffusers", self.config["_class_name"].as_str().unwrap_or("UNet2DModel")],
         })
     }
+}
+
+fn scheduler_class(scheduler: &Value) -> &str {
+    scheduler["_class_name"].as_str().unwrap_or("DDPMScheduler")
 }
 
 fn create(folder: &Path) -> Result<(), CheckpointError> {

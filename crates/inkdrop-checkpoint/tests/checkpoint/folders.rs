@@ -83,6 +83,17 @@ fn the_pipeline_names_its_parts() {
     ddim.scheduler = Some(json!({"_class_name": "DDIMScheduler"}));
     ddim.write(&path).unwrap();
     assert_eq!(json_of(&path.join("model_index.json"))["_class_name"], "DDIMPipeline");
+    let with = |class: &str| {
+        let scheduler = Some(json!({ "_class_name": class }));
+        DiffusersFolder { scheduler, ..example() }
+    };
+    assert_eq!(with("PNDMScheduler").pipeline(), Some("PNDMPipeline"));
+    // DDPMPipeline scales no noise by sigma.
+    for class in ["EDMEulerScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler"] {
+        with(class).write(&path).unwrap();
+        assert!(!path.join("model_index.json").exists(), "{class}");
+        assert_eq!(DiffusersFolder::open(&path).unwrap().scheduler.unwrap()["_class_name"], class);
+    }
     let path = place.path().join("alone");
     DiffusersFolder { scheduler: None, ..example() }.write(&path).unwrap();
     assert!(!path.join("model_index.json").exists() && !path.join("scheduler").exists());

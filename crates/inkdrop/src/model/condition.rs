@@ -32,7 +32,7 @@ impl Condition {
     /// The model has no such class or context.
     pub fn class(metadata: &ModelMetadata, name: &str) -> Result<Self> {
         let mut row = Self::none(metadata);
-        let Some(count) = metadata.model.classes() else {
+        let Some(count) = metadata.trained_classes() else {
             row.contexts[index(metadata, name)?] = 1.0;
             return Ok(row);
         };

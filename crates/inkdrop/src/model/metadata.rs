@@ -117,6 +117,13 @@ impl ModelMetadata {
         if self.contexts.is_empty() { &self.classes.names } else { &self.contexts }
     }
 
+    /// Number of classes that it was trained with, with the null class; `None` without classes.
+    pub(crate) fn trained_classes(&self) -> Option<i64> {
+        // The null class of a network is its last one.
+        let untrained = self.model.null_class().filter(|_| self.classes.null.is_none());
+        untrained.or(self.model.classes())
+    }
+
     /// Names of all conditions: contexts, or classes except the null class.
     pub fn conditions(&self) -> Vec<String> {
         let named = !self.classes.names.is_empty();
@@ -230,15 +237,16 @@ impl Model {
         let ResolvedModel { weights, config, condition, .. } = resolved;
         let depth = stored_metadata(&weights, "depth")?.unwrap_or_default();
         // The scheduler belongs to the process of the directory.
-        let scheduler = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
-        let (scheduler, scheduler_problem) = match scheduler.map(Scheduler::read) {
+        let followed = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
+        let (scheduler, scheduler_problem) = match followed.map(Scheduler::read) {
             None => (None, None),
             Some(Ok(scheduler)) => (Some(scheduler), None),
             Some(Err(error)) => (None, Some(error.report())),
         };
+        let clipping = followed.and_then(super::scheduler::note_of_clipping);
         let notes = note_of_buffers(&source, overrides, (&config, &process))?;
         let notes =
-            notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).collect();
+            notes.into_iter().chain(source.note_of_part(overrides.part.as_deref())).chain(clipping);
         let metadata =
             ModelMetadata { model: config, process, contexts, classes, sampling, condition, depth };
         let is_training_checkpoint = source.is_training_checkpoint();
@@ -251,7 +259,7 @@ impl Model {
             is_training_checkpoint,
             scheduler,
             scheduler_problem,
-            notes,
+            notes: notes.collect(),
         })
     }
 

@@ -133,6 +133,22 @@ fn discrete(config: &Value) -> Result<ProcessConfig> {
     })
 }
 
+/// A note if a scheduler clips x0 otherwise than to −1 to 1, as its process does.
+pub fn note_of_clipping(config: &Value) -> Option<String> {
+    let DiffusionConfig::Timesteps(process) = read(config).ok()? else { return None };
+    let range = config["clip_sample_range"].as_f64().unwrap_or(1.0);
+    let how = match config["thresholding"] == true {
+        true => "by dynamic thresholding".to_string(),
+        false if range != 1.0 => format!("to ±{range}"),
+        false => return None,
+    };
+    process.clip.then(|| {
+        format!(
+            "scheduler_config.json clips x0 {how}; without the scheduler (editing, conversion, other samplers) it is clipped to ±1"
+        )
+    })
+}
+
 /// The linear schedule without the β of its ends, if they are the defaults for T.
 pub(super) fn plain(schedule: ScheduleConfig) -> ScheduleConfig {
     let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
@@ -196,7 +212,8 @@ fn continuous_scheduler(config: &ContinuousConfig) -> Option<Value> {
         Preconditioning::Edm { sigma_data } => edm(sigma_data, "epsilon"),
         Preconditioning::EdmVelocity { sigma_data } => edm(sigma_data, "v_prediction"),
         Preconditioning::Flow { path: FlowPath::Linear, time_scale }
-            if time_scale.fract() == 0.0 && sigma_max.is_infinite() =>
+            // diffusers' smallest t is 1/num_train_timesteps.
+            if time_scale.fract() == 0.0 && time_scale >= 100.0 && sigma_max.is_infinite() =>
         {
             json!({
                 "_class_name": "FlowMatchEulerDiscreteScheduler",
@@ -316,6 +333,31 @@ mod tests {
         assert!(write(&ProcessConfig::sprites().into()).is_none());
         let learned = ProcessConfig { variance: Variance::Learned, ..process };
         assert!(write(&learned.into()).is_none());
+    }
+
+    #[test]
+    fn clipping_that_the_process_does_not_have_is_noted() {
+        let note = |more: Value| {
+            let mut config = json!({"_class_name": "DDPMScheduler"});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            note_of_clipping(&config)
+        };
+        assert_eq!(note(json!({})), None);
+        assert_eq!(note(json!({"clip_sample_range": 2.0, "clip_sample": false})), None);
+        assert!(note(json!({"clip_sample_range": 2.0})).unwrap().contains("±2"));
+        assert!(note(json!({"thresholding": true})).unwrap().contains("dynamic"));
+    }
+
+    /// The smallest time of diffusers' scheduler is 1 of its num_train_timesteps.
+    #[test]
+    fn flows_of_few_timesteps_have_no_scheduler() {
+        let flow = |time_scale| {
+            let path = FlowPath::Linear;
+            let config = ContinuousConfig::new(Preconditioning::Flow { path, time_scale });
+            write(&config.into())
+        };
+        assert_eq!(flow(1000.0).unwrap()["num_train_timesteps"], 1000);
+        assert_eq!(flow(1.0), None);
     }
 
     #[test]

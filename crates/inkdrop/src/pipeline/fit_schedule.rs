@@ -1,12 +1,14 @@
 //! Sampling schedules that are fitted to a model.
 
-use inkdrop_sampler::{BoxedDenoiser, SamplerError, SamplingRun, ScheduleFit, total_distance};
+use std::ops::Range;
+
+use inkdrop_sampler::{SamplerError, SamplingRun, ScheduleFit, total_distance};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{NoiseSource, NoiseTape, TorchError};
 
-use super::Pipeline;
 use super::plan::{SamplingPlan, continuous_spacing};
+use super::{Pipeline, SamplingSession};
 use crate::Result;
 use crate::error::{Context, ensure};
 
@@ -37,7 +39,7 @@ impl Pipeline {
     /// ```
     ///
     /// # Errors
-    /// A number out of range, a sampler that draws noise, or a setting that does not fit the model.
+    /// A number out of range, a sampler that draws noise, a consistency model or one of mean velocities, or a setting that does not fit the model.
     pub fn fit_schedule(&self, steps: usize, images: usize) -> Result<LevelSpacing> {
         let batch = self.settings.batch.unwrap_or(BATCH);
         ensure!(
@@ -45,6 +47,11 @@ impl Pipeline {
             "{images} images in batches of {batch}: expected 1 or more"
         );
         ensure!((1..=FINE).contains(&steps), "--steps {steps}: expected 1 to {FINE}");
+        let process = self.process().config();
+        ensure!(
+            process.consistency().is_none() && !process.is_mean_flow(),
+            "a schedule is fitted to the probability flow of a diffusion model: this is a consistency model or one of mean velocities"
+        );
         let plan = SamplingPlan::new(self, continuous_spacing(self.process(), FINE))?;
         let session = plan.start()?;
         let [channels, height, width] = session.image_shape();
@@ -54,17 +61,16 @@ impl Pipeline {
             let range = start..(start + batch).min(images);
             let shape = [range.len() as i64, channels, height, width];
             let x = session.noise(&range).normal(&shape, session.device())?;
-            let denoiser = session.denoiser(range, None)?;
-            fit.add(&denoiser, x.shallow_clone())?;
-            let end = self.end(&plan, &denoiser, &plan.schedule, &x).context(
+            fit.add(&session.denoiser(range.clone(), None)?, x.shallow_clone())?;
+            let end = self.end(&session, &range, &plan.schedule, &x).context(
                 "a schedule is fitted to the probability flow: expected a sampler that draws no noise, such as ddim or dpm++2m",
             )?;
-            batches.push((denoiser, x, end));
+            batches.push((range, x, end));
         }
         let levels = fit.levels_for(steps, |schedule| {
             let mut sum = 0.0;
-            for (denoiser, x, end) in &batches {
-                sum += total_distance(&self.end(&plan, denoiser, schedule, x)?, end)?;
+            for (range, x, end) in &batches {
+                sum += total_distance(&self.end(&session, range, schedule, x)?, end)?;
             }
             Ok(sum)
         })?;
@@ -73,19 +79,20 @@ impl Pipeline {
 }
 
 impl Pipeline {
-    /// The images of a run of the plan's sampler with another schedule and without noise.
+    /// The images of a run of the session's sampler with another schedule and without noise.
     fn end(
         &self,
-        plan: &SamplingPlan<'_>,
-        denoiser: &BoxedDenoiser<'_>,
+        session: &SamplingSession<'_>,
+        images: &Range<usize>,
         schedule: &SamplingSchedule,
         x: &Tensor,
     ) -> std::result::Result<Tensor, SamplerError> {
         let none = NoiseTape::new(
             Tensor::f_zeros([0], (Kind::Float, Device::Cpu)).map_err(TorchError::from)?,
         );
-        let levels = self.process().noise_levels();
-        plan.sampler.steps(denoiser, levels, schedule, x.shallow_clone(), none)?.finish()
+        let (denoiser, levels) =
+            (session.denoiser(images.clone(), None)?, self.process().noise_levels());
+        session.plan.sampler.steps(denoiser, levels, schedule, x.shallow_clone(), none)?.finish()
     }
 }
 

@@ -373,7 +373,7 @@ impl Settings {
             }
             RequestedCondition::Each(conditions) => Conditions::new(conditions.clone()),
             RequestedCondition::None => {
-                let count = metadata.model.classes().unwrap_or(0);
+                let count = metadata.trained_classes().unwrap_or(0);
                 ensure!(
                     count == 0 || metadata.classes.null.is_some(),
                     "this model needs one of its {count} classes: give --class N, from 0 to {}",

@@ -83,11 +83,15 @@ impl<'a> SamplingSession<'a> {
         };
         let (network, process) = (self.network, self.process());
         Ok(match &self.plan.scheduler {
-            Some(run) if self.guidance.settings.threshold.is_none() => {
+            Some(run) => {
                 let plain = self.guidance.unclipped(network, process, &conditioning)?;
-                Box::new(run.denoiser(plain))
+                let denoiser = run.denoiser(plain);
+                match self.guidance.settings.threshold {
+                    Some(quantile) => Box::new(denoiser.with_threshold(quantile)),
+                    None => Box::new(denoiser),
+                }
             }
-            _ => self.guidance.denoiser(network, process, &conditioning)?,
+            None => self.guidance.denoiser(network, process, &conditioning)?,
         })
     }
 

@@ -109,6 +109,11 @@ impl<'a> SchedulerDenoiser<'a> {
         Self { denoiser: Box::new(denoiser), clipping, keeps_noise, boundary: None }
     }
 
+    /// Dynamic thresholding with this quantile, in place of the scheduler's clipping.
+    pub fn with_threshold(self, quantile: f64) -> Self {
+        Self { clipping: Clipping::Dynamic { ratio: quantile, most: f64::INFINITY }, ..self }
+    }
+
     pub(super) fn with_boundary(self, boundary: Option<Boundary>) -> Self {
         Self { boundary, ..self }
     }

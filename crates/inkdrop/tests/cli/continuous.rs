@@ -114,6 +114,7 @@ fn a_null_class_that_was_not_trained_is_not_guided_by() {
     let guided = [&sample[..], &["--class", "3", "--guidance", "2"]].concat();
     place.refuses(&guided, &["names no null class"]);
     place.refuses(&sample, &["needs one of its 5 classes"]);
+    place.refuses(&[&sample[..], &["--class", "5"]].concat(), &["a number from 0 to 4"]);
 }
 
 /// Of a file without metadata, the keys tell the network.
@@ -183,6 +184,7 @@ fn a_fitted_schedule_is_a_spacing_of_sample() {
     }
     let noisy = ["fit-schedule", "sprites", "--steps", "3", "--sampler", "euler-ancestral"];
     place.refuses(&noisy, &["expected a sampler that draws no noise"]);
+    place.refuses(&["fit-schedule", "sprites-fast", "--steps", "3"], &["a consistency model"]);
     let sample = ["sample", "edm/final.safetensors", "-n", "1", "--out", "x.png", "--spacing"];
     for (spacing, words) in [
         ("sigmas:", "expected karras20"),

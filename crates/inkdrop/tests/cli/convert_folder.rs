@@ -1,5 +1,7 @@
 //! Folders of diffusers, written and read.
 
+use inkdrop_checkpoint::StateDict;
+use inkdrop_torch::tch::Tensor;
 use serde_json::Value;
 
 use super::networks::{
@@ -97,6 +99,34 @@ fn a_scheduler_of_any_kind_goes_along_as_it_is() {
     place.run(&["convert", "pipe", "again"]).succeeds();
     assert_eq!(json(&place, "again/scheduler/scheduler_config.json"), theirs);
     assert_eq!(json(&place, "again/model_index.json")["_class_name"], "DDIMPipeline");
+}
+
+/// DDPMPipeline would start from noise of unit variance.
+#[test]
+fn a_scheduler_without_a_pipeline_is_written_alone() {
+    let place = place_with_pipeline();
+    let args = ["convert", "model.pt", "edm", "--config", "net.json", "--process", "edm"];
+    let outcome = place.run(&args).succeeds();
+    assert!(outcome.stdout.contains("no pipeline of diffusers"), "{}", outcome.stdout);
+    assert!(!place.path("edm/model_index.json").exists());
+    place.run(&["sample", "edm", "-n", "1", "--steps", "2", "--out", "x.png"]).succeeds();
+}
+
+/// config.json has no place for the image beside x.
+#[test]
+fn a_network_with_an_image_condition_is_no_folder() {
+    let place = place_with_pipeline();
+    place.run(&["convert", "pipe", "x.safetensors"]).succeeds();
+    let mut weights = StateDict::open(&place.path("x.safetensors")).expect("a model");
+    let kernel = weights.get("conv_in.weight").expect("a kernel");
+    let wide = Tensor::cat(&[kernel, kernel], 1);
+    weights.insert("conv_in.weight", wide);
+    let condition = serde_json::json!({"kind": "pair", "channels": 3});
+    weights.set_metadata("condition", &condition).expect("metadata");
+    weights.save(&place.path("pair.safetensors")).expect("a file");
+    place.run(&["inspect", "pair.safetensors"]).succeeds();
+    let words = ["conditioned on an image (pair)", "convert it to a file"];
+    place.refuses(&["convert", "pair.safetensors", "pair/"], &words);
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn a_model_of_16_bits_samples_16_bits() {
     place.run(&["convert", model, "c.safetensors"]).succeeds();
     assert!(place.run(&["inspect", "c.safetensors"]).succeeds().stdout.contains("16 bits"));
     place.refuses(&["eval", "likelihood", model, "x.npy"], &["16 bits"]);
+    let rounded = ["eval", "bpd", "sprites", "x.npy", "--class", "hero"];
+    place.refuses(&rounded, &["x.npy has images of 16 bits"]);
     place.run(&[&sample[..], &["s.png"]].concat()).succeeds();
     read::read_picture(place.path("s.png")).expect("a grid");
 }

@@ -384,10 +384,10 @@ fn a_checkpoint_is_distilled_from_its_average() {
     let slow = ["--steps", "2", "--set", r#"train.ema=["0.5"]"#, "--set", "train.lr=1e-2"];
     train(&place, "sprites-edm", "edm", &slow);
     let command = ["distill", "edm/checkpoints/step-0000002.safetensors", "--out", "fast"];
-    let data = ["--set", "data.kind=sprites", "--set", "data.count=8", "--set", "data.seed=0"];
-    let none = ["--unset", "data.size", "--steps", "1", "--set", "train.lr=1e-20"];
+    place.run(&["sample", "sprites", "-n", "8", "--steps", "2", "--out", "data/"]).succeeds();
+    let data = ["--data", "data", "--steps", "1", "--set", "train.lr=1e-20"];
     let whole = ["--method", "ect", "--set", r#"train.ema=["0"]"#, "--set", "train.batch=4"];
-    place.run(&[&command[..], &data, &none, &whole].concat()).succeeds();
+    place.run(&[&command[..], &data, &whole].concat()).succeeds();
     let of = |path: &str| StateDict::open(&place.path(path)).expect("a model");
     let (teacher, student) = (of("edm/final.safetensors"), of("fast/final.safetensors"));
     for (name, tensor) in teacher.iter().filter(|(name, _)| name.ends_with("weight")) {

@@ -236,3 +236,29 @@ fn flags_bring_their_process() {
     let said = images(&place, &["--flags", flags, "--process", "cosine:100:rescaled"]);
     assert!(images(&place, &["--flags", &with]) == said);
 }
+
+/// A threshold replaces the clipping of a scheduler, and nothing else of it: DDIM keeps the noise.
+#[test]
+fn a_threshold_is_the_thresholding_of_the_scheduler() {
+    let place = place_with_pipeline();
+    let put = |more: serde_json::Value| {
+        let mut config = json!({"_class_name": "DDIMScheduler", "beta_schedule": "linear"});
+        for (key, value) in more.as_object().expect("an object") {
+            config[key] = value.clone();
+        }
+        place.put("pipe/scheduler/scheduler_config.json", config.to_string().as_bytes());
+    };
+    let images = |options: &[&str]| {
+        let sample = ["sample", "pipe", "-n", "2", "--steps", "4", "--out", "x.npz"];
+        place.run(&[&sample[..], options].concat()).succeeds();
+        fs::read(place.path("x.npz")).expect("samples")
+    };
+    let quantile =
+        json!({"thresholding": true, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1e9});
+    put(quantile);
+    let (theirs, other) = (images(&[]), images(&["--use-clipped-model-output"]));
+    put(json!({}));
+    assert!(images(&["--threshold", "0.9"]) == theirs);
+    assert!(images(&["--threshold", "0.9", "--use-clipped-model-output"]) == other);
+    assert!(theirs != other && images(&[]) != theirs);
+}

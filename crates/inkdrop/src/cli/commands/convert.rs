@@ -294,9 +294,12 @@ fn write_safetensors(
         }
     }
     weights.save(output)?;
+    let followed = source.scheduler.as_ref().filter(|_| overrides.process.is_none());
+    let clipping = followed.and_then(scheduler::note_of_clipping);
+    let clipping = clipping.map_or_else(String::new, |note| format!("; {note}"));
     Ok(match unknown.as_slice() {
-        [] => ", with metadata".to_string(),
-        unknown => format!("; its metadata lacks{}", unknown.concat()),
+        [] => format!(", with metadata{clipping}"),
+        unknown => format!("; its metadata lacks{}{clipping}", unknown.concat()),
     })
 }
 
@@ -310,13 +313,25 @@ fn write_diffusers(
     let ModelConfig::Unet2d(config) = &network.config else {
         bail!("diffusers has no network of family {}", network.config.family());
     };
+    if let Some(condition) = network.condition {
+        bail!(
+            "the network is conditioned on an image ({}), which no pipeline of diffusers gives it: convert it to a file",
+            condition.name()
+        );
+    }
     let mut config = serde_json::to_value(Unet2dArguments::of(config)?)?;
     if network.undetermined.iter().any(|unknown| unknown.field == "size") {
         config["sample_size"] = Value::Null;
     }
     let (scheduler, note) = scheduler(source, overrides, &network)?;
-    DiffusersFolder { config, scheduler, weights }.write(output)?;
-    Ok(note.to_string())
+    let folder = DiffusersFolder { config, scheduler, weights };
+    folder.write(output)?;
+    Ok(match folder.scheduler.is_some() && folder.pipeline().is_none() {
+        true => format!(
+            "{note}; no pipeline of diffusers samples with this scheduler, so there is no model_index.json: load unet/ and scheduler/ each by itself"
+        ),
+        false => note.to_string(),
+    })
 }
 
 /// The scheduler of the input, unchanged, or one for the process; with a note.

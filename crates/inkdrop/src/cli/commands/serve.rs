@@ -65,7 +65,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let (runs, models): (Vec<_>, Vec<_>) =
         arguments.paths.iter().cloned().partition(|path| path.join("config.toml").is_file());
     let device = local_device(arguments.device)?;
-    let models = Models::open(&models, &runs, device, &arguments.precision, limits.steps)?;
+    let numbers = (arguments.precision.as_str(), arguments.tf32);
+    let models = Models::open(&models, &runs, device, numbers, limits.steps)?;
     let options = ServeOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
         allowed_hosts: arguments.hosts(),

@@ -22,6 +22,11 @@ enum Switch {
 }
 
 impl Tf32 {
+    /// `on` or `off`, if it was given.
+    pub fn value(self) -> Option<&'static str> {
+        self.tf32.map(|switch| if switch == Switch::On { "on" } else { "off" })
+    }
+
     /// Sets the flags of libtorch.
     pub fn apply(self) -> Result<()> {
         Ok(self.tf32.map_or(Ok(()), |switch| allow_tf32(switch == Switch::On))?)

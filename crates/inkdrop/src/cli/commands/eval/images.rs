@@ -40,6 +40,11 @@ impl ImagesArgs {
             "the model generates images of 16 bits: likelihoods are of 8 bits"
         );
         let Found { data, classes } = self.data.load(channels, self.fit.then_some(height))?;
+        ensure!(
+            data.images.depth() == Depth::Eight,
+            "{} has images of 16 bits: likelihoods are of 8 bits",
+            self.data
+        );
         let given = [data.images.height(), data.images.width(), data.images.channels()];
         ensure!(
             given == [height, width, channels],

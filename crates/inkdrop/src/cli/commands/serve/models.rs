@@ -6,11 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
+use inkdrop::checkpoint::DiffusersFolder;
 use inkdrop::model::BUILT_IN_MODELS;
 use inkdrop::torch::DeviceChoice;
+use inkdrop::torch::tch::Device;
 use inkdrop::train::RunFolder;
 use inkdrop::{Pipeline, report};
 use inkdrop_serve::engine::ModelInfo;
+
+use crate::options::Tf32;
 
 /// Where a model is, and how it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +49,7 @@ pub struct Models {
     runs: Vec<PathBuf>,
     device: DeviceChoice,
     precision: String,
+    tf32: Tf32,
     /// Maximum number of sampling steps of a request.
     pub max_steps: usize,
     /// Descriptions of the models that were opened before.
@@ -58,18 +63,17 @@ impl Models {
         models: &[PathBuf],
         runs: &[PathBuf],
         device: DeviceChoice,
-        precision: &str,
+        (precision, tf32): (&str, Tf32),
         max_steps: usize,
     ) -> Result<Self> {
         let built_in = || BUILT_IN_MODELS.iter().map(|model| PathBuf::from(model.name)).collect();
         let all = models.is_empty() && runs.is_empty();
         let models = if all { built_in() } else { models.to_vec() };
         let (runs, precision) = (runs.to_vec(), precision.to_string());
-        let opened = Self { models, runs, device, precision, max_steps, known: Mutex::default() };
+        let known = Mutex::default();
+        let opened = Self { models, runs, device, precision, tf32, max_steps, known };
         for place in opened.fixed() {
-            let is_folder = ["model_index.json", "config.json"]
-                .iter()
-                .any(|name| place.path.join(name).is_file());
+            let is_folder = DiffusersFolder::is_at(&place.path);
             let hub = place.path.join("refs").is_dir();
             ensure!(
                 !place.path.is_dir() || is_folder || hub,
@@ -126,6 +130,17 @@ impl Models {
         }
     }
 
+    /// What the pixels depend on besides the model and the request, as options of `inkdrop sample` and their values. The
+    /// library's default device is the CPU, the program's is a GPU if there is one.
+    fn options(&self, device: Device) -> Vec<[String; 2]> {
+        let device = (self.device != DeviceChoice::Auto || device.is_cuda())
+            .then(|| ["--device".to_string(), self.device.to_string()]);
+        let precision =
+            (self.precision != "f32").then(|| ["--precision".to_string(), self.precision.clone()]);
+        let tf32 = self.tf32.value().map(|value| ["--tf32".to_string(), value.to_string()]);
+        [device, precision, tf32].into_iter().flatten().collect()
+    }
+
     /// Descriptions of the models that are there now.
     pub fn infos(&self) -> Vec<ModelInfo> {
         // A checkpoint may be gone or half written at this moment.
@@ -137,7 +152,9 @@ impl Models {
         if let Some(info) = known().get(place) {
             return Ok(info.clone());
         }
-        let info = describe(place, self.pipeline(place)?)?;
+        let pipeline = self.pipeline(place)?;
+        let options = self.options(pipeline.process().device());
+        let info = describe(place, options, pipeline)?;
         let mut known = known();
         known.retain(|other, _| other.id != place.id);
         known.insert(place.clone(), info.clone());
@@ -145,7 +162,12 @@ impl Models {
     }
 }
 
-fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
+/// - options: of the command that opens it
+fn describe(
+    place: &ModelPlace,
+    options: Vec<[String; 2]>,
+    pipeline: Pipeline,
+) -> Result<ModelInfo> {
     let metadata = pipeline.metadata().clone();
     let [channels, height, width] = metadata.model.image_shape().map(|side| side as usize);
     let conditions = metadata.conditions();
@@ -163,7 +185,7 @@ fn describe(place: &ModelPlace, pipeline: Pipeline) -> Result<ModelInfo> {
     Ok(ModelInfo {
         id: place.id.clone(),
         about: format!("{height} x {width} x {channels}, {}", metadata.model.family()),
-        arguments: place.arguments(),
+        arguments: place.arguments().into_iter().chain(options.into_iter().flatten()).collect(),
         image: [height, width, channels],
         classes,
         contexts,
