@@ -124,8 +124,13 @@ impl Server {
     ///
     /// - stopping: called at the first signal
     pub fn run(self, stopping: impl FnOnce() + Send) {
+        // Before the first request is answered.
+        let first = {
+            let _runtime = self.runtime.enter();
+            signal()
+        };
         self.run_until(async {
-            signal().await;
+            first.await;
             stopping();
         });
     }
@@ -161,23 +166,28 @@ async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()>) 
     watching.abort();
 }
 
-/// Ready at Ctrl-C or SIGTERM.
-async fn signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Watches for Ctrl-C and SIGTERM from now on; ready at the first.
+fn signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminate) = terminate {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+        use tokio::signal::unix::{SignalKind, signal};
+        let signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        async {
+            match signals {
+                [Ok(mut interrupt), Ok(mut terminate)] => tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                },
+                // Without signals the server runs until it is killed.
+                _ => std::future::pending().await,
             }
-            return;
         }
     }
-    // Without signals the server runs until it is killed.
-    if interrupt.await.is_err() {
-        std::future::pending().await
+    #[cfg(not(unix))]
+    async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use inkdrop_checkpoint::StateDict;
+use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, no_grad_guard};
 use inkdrop_unet::{
     ContextConfig, DdpmConfig, ImageSize, ImprovedConfig, ModelConfig, Unet2dConfig,
@@ -70,6 +71,7 @@ pub fn families() -> [ModelConfig; 5] {
 
 /// The weights of a network, none of them 0: a last layer of zeros would hide all others.
 pub fn weights(config: &ModelConfig) -> StateDict {
+    let _generator = DefaultGenerator::seeded(0);
     let network = config.build(Kind::Float, Device::Cpu).expect("a network");
     let _guard = no_grad_guard();
     for param in network.params().trained() {
