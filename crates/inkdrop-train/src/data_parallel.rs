@@ -207,11 +207,14 @@ impl Processes {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    /// Process 0 of two; the other one has the values 10 times as large.
-    struct Two;
+    /// Process 0 of two, whose sums over both are its own values times a factor.
+    pub(crate) struct Two(pub f64);
+
+    /// The other process has values 10 times as large.
+    const TWO: Two = Two(11.0);
 
     impl DataParallel for Two {
         fn rank(&self) -> usize {
@@ -231,7 +234,7 @@ mod tests {
         }
 
         fn all_reduce(&self, tensor: &mut Tensor) -> Result<(), ProcessesError> {
-            let _ = tensor.f_mul_scalar_(11)?;
+            let _ = tensor.f_mul_scalar_(self.0)?;
             Ok(())
         }
 
@@ -244,7 +247,7 @@ mod tests {
     fn averages_are_means_over_processes_in_every_shape() {
         let [flat, square] =
             [Tensor::from_slice(&[2f32, 4.0]), Tensor::from_slice(&[6f32; 4]).view([2, 2])];
-        Processes::new(Some(Box::new(Two))).average(&[&flat, &square]).unwrap();
+        Processes::new(Some(Box::new(TWO))).average(&[&flat, &square]).unwrap();
         assert_eq!(Vec::<f32>::try_from(&flat).unwrap(), [11.0, 22.0]);
         assert_eq!(Vec::<f32>::try_from(square.view([-1])).unwrap(), [33.0; 4]);
         Processes::new(None).average(&[&flat]).unwrap();
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn a_flag_of_any_process_counts() {
         for (processes, flag) in
-            [(Some(Box::new(Two) as Box<dyn DataParallel>), true), (None, true)]
+            [(Some(Box::new(TWO) as Box<dyn DataParallel>), true), (None, true)]
         {
             let processes = Processes::new(processes);
             assert!(processes.any(flag).unwrap());

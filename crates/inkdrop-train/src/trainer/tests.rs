@@ -8,7 +8,7 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_unet::{ContextConfig, ModelConfig};
 
-use crate::data_parallel::{DataParallel, ProcessesError};
+use crate::data_parallel::tests::Two;
 use crate::{
     CallbackError, LabelUse, LogLine, NoCallback, Outcome, StepMetrics, TrainConfig, TrainError,
     Trainer, TrainerCallback,
@@ -126,35 +126,6 @@ fn an_iterator_trains_as_a_run_with_callbacks_does() {
     assert_eq!(half, (9, mean));
 }
 
-/// Process 0 of two, whose sums over all processes are its own values.
-struct FirstOfTwo;
-
-impl DataParallel for FirstOfTwo {
-    fn rank(&self) -> usize {
-        0
-    }
-
-    fn world_size(&self) -> usize {
-        2
-    }
-
-    fn register(&mut self, _: &[&Tensor]) -> Result<(), ProcessesError> {
-        Ok(())
-    }
-
-    fn prepare_for_backward(&self) -> Result<(), ProcessesError> {
-        Ok(())
-    }
-
-    fn all_reduce(&self, _: &mut Tensor) -> Result<(), ProcessesError> {
-        Ok(())
-    }
-
-    fn broadcast(&self, _: &[&Tensor], _: usize) -> Result<(), ProcessesError> {
-        Ok(())
-    }
-}
-
 /// The second batch has one image, for the other process: the running statistics are halved by the average alone.
 #[test]
 fn a_stand_in_stays_out_of_the_running_statistics() {
@@ -163,7 +134,7 @@ fn a_stand_in_stays_out_of_the_running_statistics() {
     let build = || model.build(Kind::Float, Device::Cpu).unwrap();
     let process = Process::new(&ProcessConfig::sprites(), Device::Cpu).unwrap();
     let builder = Trainer::builder(build(), build(), process, sprites::dataset(0, 5));
-    let builder = builder.labels(LabelUse::Context).data_parallel(Box::new(FirstOfTwo));
+    let builder = builder.labels(LabelUse::Context).data_parallel(Box::new(Two(1.0)));
     let config =
         TrainConfig { steps: 2, batch: 4, sync_batch_norm: false, ..TrainConfig::default() };
     let mut trainer = builder.build(config).unwrap();
