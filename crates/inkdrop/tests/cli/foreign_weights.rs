@@ -10,7 +10,7 @@ use inkdrop_unet::ModelConfig;
 use serde_json::{Value, json};
 
 use super::convert_folder::place_with_pipeline;
-use super::networks::{context, ddpm, put_config, put_weights, together, weights};
+use super::networks::{context, ddpm, put_config, put_weights, seeded_weights, together, weights};
 use super::support::{Outcome, Place};
 
 const SAMPLE: [&str; 7] = ["sample", "model.pt", "-n", "1", "--steps", "2", "--out"];
@@ -65,7 +65,7 @@ fn a_network_below_any_prefix_draws_the_same_image() {
 
 #[test]
 fn several_networks_are_named_and_chosen() {
-    let (student, teacher) = (weights(&context()), weights(&context()));
+    let (student, teacher) = (weights(&context()), seeded_weights(&context(), 1));
     let both = together(&[("student.", &student), ("teacher.unet.", &teacher)]);
     let told = error(&both, &[]);
     for word in ["2 networks", "student, teacher.unet", "--part NAME"] {

@@ -71,7 +71,12 @@ pub fn families() -> [ModelConfig; 5] {
 
 /// The weights of a network, none of them 0: a last layer of zeros would hide all others.
 pub fn weights(config: &ModelConfig) -> StateDict {
-    let _generator = DefaultGenerator::seeded(0);
+    seeded_weights(config, 0)
+}
+
+/// The same from another seed, where a file has several networks.
+pub fn seeded_weights(config: &ModelConfig, seed: i64) -> StateDict {
+    let _generator = DefaultGenerator::seeded(seed);
     let network = config.build(Kind::Float, Device::Cpu).expect("a network");
     let _guard = no_grad_guard();
     for param in network.params().trained() {

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::convert_folder::place_with_pipeline;
 use super::networks::{
-    class_conditional, ddpm, improved, place_with_weights, put_config, put_weights, together,
-    weights,
+    class_conditional, ddpm, improved, place_with_weights, put_config, put_weights, seeded_weights,
+    together, weights,
 };
 use super::support::Place;
 
@@ -175,7 +175,7 @@ fn a_scheduler_with_pythons_infinity_is_read() {
 #[test]
 fn a_checkpoint_of_a_training_asks_which_network() {
     let place = Place::new();
-    let (model, average) = (weights(&ddpm()), weights(&ddpm()));
+    let (model, average) = (weights(&ddpm()), seeded_weights(&ddpm(), 1));
     let mut all = together(&[("model.", &model), ("ema_model.", &average)]);
     for buffer in ["betas", "alphas", "alphas_cumprod", "sqrt_alphas_cumprod"] {
         all.insert(buffer, inkdrop_torch::tch::Tensor::from_slice(&[0.5f32; 1000]));
