@@ -119,7 +119,8 @@ fn microbatches_in_sixteen_bits_are_near_the_whole_batch() {
     let learnt = apart(start.ema_network().params(), whole.ema_network().params());
     let parts = run(TrainConfig { microbatch: Some(1), ..config });
     let apart = apart(whole.ema_network().params(), parts.ema_network().params());
-    assert!(apart < 0.02 * learnt, "{apart} of {learnt}");
+    // 0.0010; with sums in 16 bits 0.0030.
+    assert!(apart < 0.002 * learnt, "{apart} of {learnt}");
 }
 
 #[test]
