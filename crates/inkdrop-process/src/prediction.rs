@@ -27,8 +27,8 @@ pub enum NetworkOutput {
     Epsilon,
     /// The data x0.
     Sample,
-    /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022), which is also the velocity of a flow on the variance-preserving or the
-    /// cosine path, up to a factor.
+    /// v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho 2022), which is also the velocity of a flow on the
+    /// variance-preserving or the cosine path, up to a factor.
     V,
     /// ε − x0, the velocity of a flow on the linear path (Lipman et al. 2023, Liu et al. 2023).
     FlowVelocity,
@@ -119,7 +119,8 @@ impl Prediction {
         Ok(self.eps.f_mul_scalar(p)?.f_sub(&self.x0.f_mul_scalar(q)?)?)
     }
 
-    /// Replaces what a network predicts, and recomputes x0 and ε. The variance is kept, a directly predicted mean is dropped.
+    /// Replaces what a network predicts, and recomputes x0 and ε. The variance is kept, a directly predicted
+    /// mean is dropped.
     ///
     /// # Errors
     /// Shapes that do not match, or ᾱ = 0 for ε.

@@ -39,7 +39,8 @@ impl Pipeline {
     /// ```
     ///
     /// # Errors
-    /// A number out of range, a sampler that draws noise, a consistency model or one of mean velocities, or a setting that does not fit the model.
+    /// A number out of range, a sampler that draws noise, a consistency model or one of mean velocities, or a
+    /// setting that does not fit the model.
     pub fn fit_schedule(&self, steps: usize, images: usize) -> Result<LevelSpacing> {
         let batch = self.settings.batch.unwrap_or(BATCH);
         ensure!(

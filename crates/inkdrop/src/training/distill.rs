@@ -65,11 +65,11 @@ impl Training {
     /// al. 2024 with one stage: RAdam with a learning rate of 1e-4, q = 256, an average of 0.9993; for
     /// consistency distillation a grid of 18 noise levels in place of q; for mid-training (Hu et al. 2025)
     /// 2e-4, 0.999 and trajectories of 16 steps. With both in one run, the learning rate starts at the 2e-4
-    /// of mid-training, and the average is that of tuning. Unlike the papers', the learning rate falls linearly to 0
-    /// (`train.lr_schedule`). Labels are dropped as often as in the model's own training, and never if its file does not say. Progressive distillation goes from a model of continuous
-    /// noise levels to eight steps, and from its own results to half as many, with a learning rate that
-    /// falls from 2e-4 to 0. MeanFlow does the same with a rectified flow, whose network gets an embedding
-    /// of the time interval.
+    /// of mid-training, and the average is that of tuning. Unlike the papers', the learning rate falls linearly
+    /// to 0 (`train.lr_schedule`). Labels are dropped as often as in the model's own training, and never if its
+    /// file does not say. Progressive distillation goes from a model of continuous noise levels to eight steps,
+    /// and from its own results to half as many, with a learning rate that falls from 2e-4 to 0. MeanFlow does
+    /// the same with a rectified flow, whose network gets an embedding of the time interval.
     ///
     /// - model: a file with an EDM process, such as the final.safetensors of `sprites-edm`, or a process with
     ///   timesteps, such as `sprites`, or a consistency model to tune further; for progressive distillation

@@ -433,7 +433,6 @@ fn build(
         None => load(&config.data, config, notes)?,
     };
     let ValidatedData { data, label_use, contexts, classes } = validate(config, loaded)?;
-    let named_contexts = !contexts.is_empty();
     let metadata = ModelMetadata {
         model: config.model.clone(),
         process: config.process.clone(),
@@ -443,8 +442,7 @@ fn build(
         condition: config.condition,
         depth: data.images.depth(),
     };
-    let names = metadata.names().to_vec();
-    let validation = load_validation(config, (&names, named_contexts), notes)?;
+    let validation = load_validation(config, &metadata, notes)?;
     let network_config = config.network()?;
     let network = {
         let _generator = DefaultGenerator::seeded(config.train.seed as i64);
@@ -456,7 +454,7 @@ fn build(
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
         .labels(label_use)
-        .class_names(names.clone())
+        .class_names(metadata.names().to_vec())
         .checkpoint_metadata(metadata.entries()?);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
@@ -466,8 +464,7 @@ fn build(
     }
     if let Some(path) = &config.train.teacher {
         let guidance = config.train.teacher_guidance;
-        let student = (&config.model, &names[..]);
-        let teacher = teacher(path, guidance, student, device).context("train.teacher")?;
+        let teacher = teacher(path, guidance, &metadata, device).context("train.teacher")?;
         builder = builder.teacher(teacher);
     }
     if let Some(world) = world {
@@ -507,11 +504,11 @@ fn labels(model: &ModelConfig) -> String {
 /// Opens the teacher of a distillation.
 ///
 /// - guidance: scale of classifier-free guidance
-/// - student: has the teacher's images and conditions, by these names
+/// - student: has the teacher's images and conditions
 fn teacher(
     path: &Path,
     guidance: Option<f64>,
-    (student, names): (&ModelConfig, &[String]),
+    student: &ModelMetadata,
     device: Device,
 ) -> Result<Teacher> {
     let mut model = Model::open(path, &ModelOverrides::default())?;
@@ -521,19 +518,19 @@ fn teacher(
         model.name
     );
     let teacher = &model.metadata.model;
-    let (given, expected) = (teacher.image_shape(), student.image_shape());
+    let (given, expected) = (teacher.image_shape(), student.model.image_shape());
     ensure!(
         given == expected,
         "{} has images of shape {given:?} (channels, height, width), the student {expected:?}",
         model.name
     );
-    let (given, expected) = (labels(teacher), labels(student));
+    let (given, expected) = (labels(teacher), labels(&student.model));
     ensure!(
         given == expected,
         "{} has {given}, the student {expected}: expected the same",
         model.name
     );
-    let theirs = model.metadata.names();
+    let (theirs, names) = (model.metadata.names(), student.names());
     ensure!(
         theirs.is_empty() || names.is_empty() || theirs == names,
         "{} has the classes {}, the data has {}: expected the same in the same order",
@@ -567,15 +564,16 @@ fn load(data: &DataConfig, config: &RunConfig, notes: &mut Vec<String>) -> Resul
 
 /// Loads the validation images; their classes must be those of the training images.
 ///
-/// - names: of the classes, or of contexts if the flag is true
+/// - metadata: of the model that is trained
 fn load_validation(
     config: &RunConfig,
-    (names, contexts): (&[String], bool),
+    metadata: &ModelMetadata,
     notes: &mut Vec<String>,
 ) -> Result<Option<LabelledDataset>> {
     let Some(validation) = &config.validation else { return Ok(None) };
     let valid = validate(config, load(validation, config, notes)?).context("[validation]")?;
-    let theirs = if contexts { valid.contexts } else { valid.classes.names };
+    let names = metadata.names();
+    let theirs = if metadata.contexts.is_empty() { valid.classes.names } else { valid.contexts };
     ensure!(
         names.is_empty() || theirs.is_empty() || names == theirs,
         "[validation] has the classes {}, [data] has {}: expected the same",

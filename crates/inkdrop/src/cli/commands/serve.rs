@@ -65,8 +65,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let (runs, models): (Vec<_>, Vec<_>) =
         arguments.paths.iter().cloned().partition(|path| path.join("config.toml").is_file());
     let device = local_device(arguments.device)?;
-    let numbers = (arguments.precision.as_str(), arguments.tf32);
-    let models = Models::open(&models, &runs, device, numbers, limits.steps)?;
+    let precision = (arguments.precision.as_str(), arguments.tf32);
+    let models = Models::open(&models, &runs, device, precision, limits.steps)?;
     let options = ServeOptions {
         address: SocketAddr::new(arguments.host, arguments.port),
         allowed_hosts: arguments.hosts(),

@@ -28,7 +28,7 @@ pub struct SamplerArgs {
     /// [default: trailing; karras or flow for continuous noise levels, exponential for
     /// dpm-adaptive]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
-    pub spacing: Option<String>,
+    spacing: Option<String>,
     /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for
     /// euler-ancestral and dpm2-ancestral, 0.3 for tcd (gamma)]
     #[arg(long, allow_negative_numbers = true, help_heading = "Sampler")]
