@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 use npyz::zip::{CompressionMethod, ZipArchive};
-use tar::Archive as Tar;
+use tar::{Archive as Tar, EntryType};
 
 use crate::DataError;
 use crate::files::{is_picture, junk};
@@ -145,6 +145,16 @@ impl Members {
         Ok(())
     }
 
+    /// True for a member with content of its own. Other ones that may stand for a picture are counted.
+    fn is_file(&mut self, kind: EntryType) -> bool {
+        match kind {
+            EntryType::Link | EntryType::Symlink => self.others.add("link"),
+            EntryType::GNUSparse => self.others.add("sparse file"),
+            _ => {}
+        }
+        kind.is_file()
+    }
+
     fn tar(&mut self, path: &Path, mut file: File) -> Result<(), String> {
         let archive: Arc<Path> = path.into();
         let whole = file.metadata().map_err(|error| cut(&error))?.len();
@@ -157,7 +167,7 @@ impl Members {
         let mut tar = Tar::new(BufReader::new(file));
         for entry in tar.entries_with_seek().map_err(|error| cut(&error))? {
             let entry = entry.map_err(|error| cut(&error))?;
-            if !entry.header().entry_type().is_file() {
+            if !self.is_file(entry.header().entry_type()) {
                 continue;
             }
             let (start, length) = (entry.raw_file_position(), entry.size());
@@ -181,7 +191,7 @@ impl Members {
         let mut tar = Tar::new(&mut unpacked);
         for entry in tar.entries().map_err(|error| cut(&error))? {
             let mut entry = entry.map_err(|error| cut(&error))?;
-            if !entry.header().entry_type().is_file() {
+            if !self.is_file(entry.header().entry_type()) {
                 continue;
             }
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

@@ -32,7 +32,7 @@ pub enum DataError {
         problem: String,
     },
     /// A file of a folder is damaged or cannot be read; [`Broken::Skip`](crate::folder::Broken::Skip) leaves it out.
-    #[error("{}: {problem}; set data.broken = \"skip\" to leave such files out", path.display())]
+    #[error("{}: {problem}; set data.broken = \"skip\" (validation.broken for validation images) to leave such files out", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

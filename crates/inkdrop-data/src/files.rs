@@ -43,17 +43,19 @@ impl Tree {
         Ok(tree)
     }
 
+    /// Lists a folder; false if it is listed already.
+    ///
     /// - seen: real paths of the folders so far, against cycles of symbolic links
     fn collect(
         &mut self,
         folder: &Path,
         seen: &mut HashSet<PathBuf>,
         depth: usize,
-    ) -> Result<(), DataError> {
+    ) -> Result<bool, DataError> {
         let unread = |error| DataError::read(folder, error);
         if !seen.insert(fs::canonicalize(folder).map_err(unread)?) {
             self.others.add("link to a folder that is listed already");
-            return Ok(());
+            return Ok(false);
         }
         let entries = fs::read_dir(folder).map_err(unread)?;
         let mut paths = Vec::new();
@@ -77,7 +79,7 @@ impl Tree {
                 false => self.others.add("pipe, socket or device"),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn add(&mut self, path: PathBuf, is_folder: bool, seen: &mut HashSet<PathBuf>, depth: usize) {
@@ -85,8 +87,8 @@ impl Tree {
             self.others.add(kind);
         } else if is_folder {
             match self.collect(&path, seen, depth + 1) {
-                Ok(()) if depth == 0 => self.folders.push(path),
-                Ok(()) => {}
+                Ok(true) if depth == 0 => self.folders.push(path),
+                Ok(_) => {}
                 Err(error) => self.unreachable.push(error),
             }
         } else if (self.takes)(&path) {

@@ -9,6 +9,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use ndarray::Array4;
 
+use crate::growth::most_unpacked;
 use crate::{DataError, Images, InMemoryDataset, Labels};
 
 /// A kind of IDX file, by its magic number.
@@ -53,15 +54,22 @@ fn read(path: &Path, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let unread = |error| DataError::read(path, error);
     let mut file = BufReader::new(File::open(path).map_err(unread)?);
     let packed = file.fill_buf().map_err(unread)?.starts_with(&[0x1f, 0x8b]);
+    let length = file.get_ref().metadata().map_err(unread)?.len();
     let content = match packed {
-        true => content(&mut MultiGzDecoder::new(file), kind),
-        false => content(&mut file, kind),
+        true => content(&mut MultiGzDecoder::new(file), kind, most_unpacked(length, 1 << 30)),
+        false => content(&mut file, kind, u64::MAX),
     };
     content.map_err(|problem| DataError::file(path, problem))
 }
 
-fn content(file: &mut dyn Read, kind: &Kind) -> Result<(Vec<usize>, Vec<u8>), String> {
+/// - most: largest number of values
+fn content(file: &mut dyn Read, kind: &Kind, most: u64) -> Result<(Vec<usize>, Vec<u8>), String> {
     let (shape, size) = header(file, kind)?;
+    if size as u64 > most {
+        return Err(format!(
+            "shape {shape:?}, {size} bytes, expected at most {most} from a packed file of this size; unpack it"
+        ));
+    }
     let mut bytes = Vec::new();
     let most = (size as u64).saturating_add(1);
     file.take(most).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;

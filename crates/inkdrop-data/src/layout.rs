@@ -154,6 +154,7 @@ fn of_folder(folder: &Path) -> Result<Option<Layout>, DataError> {
     for entry in fs::read_dir(folder).map_err(unread)? {
         files.push(entry.map_err(unread)?.path());
     }
+    files.retain(|file| file.is_file());
     files.sort();
     let has = |wanted: &str| files.iter().any(|file| name(file) == wanted);
     if has("data_batch_1.bin") || has("train.bin") && has("fine_label_names.txt") {

@@ -251,10 +251,10 @@ pub(crate) fn array_to<T: npyz::AutoSerialize + npyz::Serialize>(
     writer.finish()
 }
 
-/// Labels from `[N]` integer ids or `[N, K]` weights.
+/// Labels from integer ids, `[N]` or `[N, 1]` as Keras stores them, or from `[N, K]` weights.
 fn labels_of(file: &NpyFile) -> Result<Labels, DataError> {
     match *file.head.shape() {
-        [_] if matches!(file.head.kind().letter, 'u' | 'i') => classes(file),
+        [_] | [_, 1] if matches!(file.head.kind().letter, 'u' | 'i') => classes(file),
         [_] => {
             Err(file.head.unlike("class ids of an integer type; convert with `.astype('int64')`"))
         }

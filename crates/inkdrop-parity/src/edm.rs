@@ -51,8 +51,8 @@ impl Config {
         Ok(match self.precond.as_str() {
             "EDMPrecond" | "Precond" => Preconditioning::Edm { sigma_data },
             "VPPrecond" => Preconditioning::Vp(BetaRange::default()),
-            "VEPrecond" => Preconditioning::Ve,
-            "iDDPMPrecond" => Preconditioning::Iddpm,
+            "VEPrecond" => Preconditioning::Ve {},
+            "iDDPMPrecond" => Preconditioning::Iddpm {},
             other => bail!("unknown preconditioning `{other}`"),
         })
     }

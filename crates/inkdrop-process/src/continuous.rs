@@ -267,7 +267,7 @@ impl DiffusionProcess for ContinuousProcess {
 
     fn network_output(&self) -> NetworkOutput {
         match self.config.preconditioning {
-            Preconditioning::Vp(_) | Preconditioning::Ve | Preconditioning::Iddpm => {
+            Preconditioning::Vp(_) | Preconditioning::Ve {} | Preconditioning::Iddpm {} => {
                 NetworkOutput::Epsilon
             }
             Preconditioning::Flow { path: FlowPath::Linear, .. }

@@ -19,7 +19,7 @@ use crate::{
 
 /// A loss by name.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LossType {
     /// Mean squared error of the network's output (Ho et al. 2020, eq. 14). For a learned variance,
     /// the variational lower bound is added, with gradients for the variance alone.
@@ -77,7 +77,7 @@ impl LossType {
 /// Loss weight of each timestep. The formulas are for squared errors of the network's output; L1 and
 /// Huber losses use the same factors. `Kl` and `RescaledKl` accept no weighting.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Weighting {
     /// Weight 1 for all timesteps.
     #[default]
@@ -109,6 +109,10 @@ impl Weighting {
         let numbers: &[(&'static str, f64)] = match self {
             Self::None | Self::Snr => &[],
             Self::MinSnr { gamma } | Self::SoftMinSnr { gamma } => &[("gamma", *gamma)],
+            Self::P2 { gamma, .. } if !(*gamma >= 0.0 && gamma.is_finite()) => {
+                let expected = "a finite number, 0 or above";
+                return Err(ProcessError::Field { field: "gamma", given: *gamma, expected });
+            }
             Self::P2 { k, .. } => &[("k", *k)],
         };
         let invalid = numbers.iter().find(|(_, given)| !(*given > 0.0 && given.is_finite()));

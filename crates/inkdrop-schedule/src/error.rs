@@ -149,12 +149,12 @@ pub enum ScheduleError {
     },
     /// Unknown level spacing.
     #[error(
-        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20, flow20 (20 is the number of steps; karras20:5 sets rho), sigmas:80,2.5,0.8 or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, linspace20, quadratic20, at:0,10,500"
+        "spacing `{0}`: expected karras20, exponential20, polyexponential20, vp20, flow20 (20 is the number of steps; karras20:5 sets rho), sigmas:80,2.5,0.8 or a timestep spacing such as 20, sections10,15,20, ddim20, leading20+1, trailing20, truncated20, linspace20, quadratic20, at:0,10,500"
     )]
     LevelSpacing(String),
     /// Unknown timestep spacing.
     #[error(
-        "timestep spacing `{0}`: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, a list of timesteps such as `at:0,10,500`, or nothing for all timesteps"
+        "timestep spacing `{0}`: expected a count such as `50`, sections such as `10,15,20`, `ddim50`, `trailing50`, `truncated50`, `leading50`, `leading50+1`, `linspace50`, `quadratic20`, a list of timesteps such as `at:0,10,500`, or nothing for all timesteps"
     )]
     TimestepSpacing(String),
     /// Unknown prediction type.

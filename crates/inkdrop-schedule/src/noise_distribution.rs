@@ -60,8 +60,8 @@ impl NoiseDistribution {
     /// The distribution that the paper of a preconditioning uses.
     pub fn of(preconditioning: &Preconditioning) -> Self {
         match preconditioning {
-            Preconditioning::Ve => Self::LogUniform { sigma_min: 0.02, sigma_max: 100.0 },
-            Preconditioning::Vp(_) | Preconditioning::Iddpm => Self::Uniform,
+            Preconditioning::Ve {} => Self::LogUniform { sigma_min: 0.02, sigma_max: 100.0 },
+            Preconditioning::Vp(_) | Preconditioning::Iddpm {} => Self::Uniform,
             Preconditioning::Flow { .. } => Self::LogitNormal { mean: 0.0, std: 1.0 },
             Preconditioning::FlowSample { .. } => Self::LogitNormal { mean: 0.8, std: 0.8 },
             Preconditioning::TrigFlow { .. } => Self::LogNormal { mean: -1.0, std: 1.4 },
@@ -107,7 +107,7 @@ impl NoiseDistribution {
             Self::Uniform => match preconditioning {
                 // Song et al. 2021 and Karras et al. 2022, table 1: t from 1e-5 to 1.
                 Preconditioning::Vp(betas) => betas.sigma(TIME_MARGIN + u * (1.0 - TIME_MARGIN)),
-                Preconditioning::Iddpm => {
+                Preconditioning::Iddpm {} => {
                     let levels = iddpm_sigmas(); // the largest first, 0 last
                     let timestep = ((1.0 - u) * (levels.len() - 1) as f64) as usize;
                     f64::from(levels[timestep.min(levels.len() - 2)])
@@ -283,7 +283,7 @@ mod tests {
     /// Karras et al. 2022, table 1: each of the 1000 timesteps alike.
     #[test]
     fn the_uniform_distribution_of_iddpm_is_that_of_its_timesteps() {
-        let iddpm = Preconditioning::Iddpm;
+        let iddpm = Preconditioning::Iddpm {};
         let distribution = NoiseDistribution::of(&iddpm);
         let level = |i: u32| distribution.level((f64::from(i) + 0.5) / 1000.0, &iddpm);
         let found: Vec<f32> = (0..1000).map(|i| level(i).sigma() as f32).collect();

@@ -45,10 +45,10 @@ pub enum Preconditioning {
     /// σ(t)² = exp(½·β_d·t² + β_min·t) − 1.
     Vp(BetaRange),
     /// Variance exploding (Song et al. 2021): F predicts −ε; c_noise = ln(σ/2).
-    Ve,
+    Ve {},
     /// The cosine process of improved-diffusion with 1000 timesteps (Nichol & Dhariwal 2021): F predicts
     /// ε; c_noise is the nearest timestep, 0 to 999.
-    Iddpm,
+    Iddpm {},
     /// Flow matching: F predicts the velocity v = dx/dt on a path from data (t = 0) to noise (t = 1)
     /// (Lipman et al. 2023, Liu et al. 2023).
     Flow {
@@ -163,7 +163,7 @@ impl Preconditioning {
                 ("time_scale", *time_scale),
             ],
             Self::Vp(range) => betas(range),
-            Self::Ve | Self::Iddpm => Vec::new(),
+            Self::Ve {} | Self::Iddpm {} => Vec::new(),
             Self::Flow { path: FlowPath::Vp(range), time_scale } => {
                 [betas(range), vec![("time_scale", *time_scale)]].concat()
             }
@@ -185,8 +185,8 @@ impl Preconditioning {
             Self::Edm { .. } | Self::EdmVelocity { .. } | Self::TrigFlow { .. } => (0.002, 80.0),
             Self::Consistency { sigma_min, .. } => (*sigma_min, 80.0),
             Self::Vp(betas) => (betas.sigma(1e-3), betas.sigma(1.0)),
-            Self::Ve => (0.02, 100.0),
-            Self::Iddpm => (0.002, 81.0),
+            Self::Ve {} => (0.02, 100.0),
+            Self::Iddpm {} => (0.002, 81.0),
             Self::Flow { path: FlowPath::Vp(betas), .. } => (betas.sigma(1e-3), betas.sigma(1.0)),
             Self::Flow { .. } | Self::FlowSample { .. } | Self::MeanFlow { .. } => {
                 (1e-3, f64::INFINITY)
@@ -199,8 +199,8 @@ impl Preconditioning {
     pub fn network_range(&self) -> (f64, f64) {
         match self {
             Self::Vp(betas) => (betas.sigma_in_f32(1e-5), betas.sigma_in_f32(1.0)),
-            Self::Ve => (0.02, 100.0),
-            Self::Iddpm => {
+            Self::Ve {} => (0.02, 100.0),
+            Self::Iddpm {} => {
                 let levels = iddpm_sigmas();
                 (f64::from(levels[Self::STEPS - 1]), f64::from(levels[0]))
             }
@@ -212,7 +212,7 @@ impl Preconditioning {
     /// preconditionings).
     pub fn round_sigma(&self, sigma: f64) -> f64 {
         match self {
-            Self::Iddpm => {
+            Self::Iddpm {} => {
                 let levels = iddpm_sigmas();
                 f64::from(levels[iddpm_index(&levels, sigma)])
             }
@@ -242,8 +242,8 @@ impl Preconditioning {
             Self::Consistency { sigma_data, sigma_min, .. } => {
                 edm(a, b, sigma_data, sigma_min, coefs)
             }
-            Self::Vp(_) | Self::Iddpm => coefs(1.0 / a, -b / a, 1.0),
-            Self::Ve => coefs(1.0 / a, b / a, 1.0 / a),
+            Self::Vp(_) | Self::Iddpm {} => coefs(1.0 / a, -b / a, 1.0),
+            Self::Ve {} => coefs(1.0 / a, b / a, 1.0 / a),
             Self::Flow { path, .. } => {
                 let (skip, output, input) = path.coefs(a, b);
                 coefs(skip, output, input)
@@ -272,8 +272,8 @@ impl Preconditioning {
             Self::Edm { .. } | Self::EdmVelocity { .. } => 0.25 * (b / a).ln(),
             Self::Consistency { time_scale, .. } => time_scale * 0.25 * (b / a).ln(),
             Self::Vp(betas) => (Self::STEPS - 1) as f64 * betas.time(level),
-            Self::Ve => (0.5 * b / a).ln(),
-            Self::Iddpm => iddpm_timestep(b / a) as f64,
+            Self::Ve {} => (0.5 * b / a).ln(),
+            Self::Iddpm {} => iddpm_timestep(b / a) as f64,
             Self::Flow { path, time_scale } => time_scale * path.time(level),
             Self::FlowSample { time_scale, reversed: true } => {
                 time_scale * (1.0 - FlowPath::Linear.time(level))
@@ -412,12 +412,25 @@ pub fn iddpm_sigmas() -> Vec<f32> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn unknown_keys_are_refused() {
+        for text in [
+            r#"{"name": "ve", "sigma_max": 50.0}"#,
+            r#"{"name": "iddpm", "steps": 500}"#,
+            r#"{"name": "edm", "sigma_max": 50.0}"#,
+        ] {
+            assert!(serde_json::from_str::<Preconditioning>(text).is_err(), "{text}");
+        }
+        let ve: Preconditioning = serde_json::from_str(r#"{"name": "ve"}"#).expect("its name");
+        assert_eq!(serde_json::to_string(&ve).expect("JSON"), r#"{"name":"ve"}"#);
+    }
+
     const ALL: [Preconditioning; 11] = [
         Preconditioning::Edm { sigma_data: 0.5 },
         Preconditioning::EdmVelocity { sigma_data: 0.5 },
         Preconditioning::Consistency { sigma_data: 0.5, sigma_min: 0.002, time_scale: 1000.0 },
         Preconditioning::Vp(BetaRange { beta_d: 19.9, beta_min: 0.1 }),
-        Preconditioning::Ve,
+        Preconditioning::Ve {},
         Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1.0 },
         Preconditioning::Flow { path: FlowPath::Cosine, time_scale: 1.0 },
         Preconditioning::Flow {
@@ -530,10 +543,10 @@ mod tests {
         }
         for j in [1, 500, 999] {
             let sigma = f64::from(u[j]);
-            assert_eq!(Preconditioning::Iddpm.level(sigma).timestep, (999 - j) as f64);
-            assert_eq!(Preconditioning::Iddpm.round_sigma(sigma * 1.0001), sigma);
+            assert_eq!(Preconditioning::Iddpm {}.level(sigma).timestep, (999 - j) as f64);
+            assert_eq!(Preconditioning::Iddpm {}.round_sigma(sigma * 1.0001), sigma);
         }
-        assert_eq!(Preconditioning::Iddpm.round_sigma(0.0), 0.0);
+        assert_eq!(Preconditioning::Iddpm {}.round_sigma(0.0), 0.0);
     }
 
     /// EDM's values, which f64 would not give.

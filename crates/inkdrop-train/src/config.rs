@@ -194,7 +194,7 @@ impl Default for TrainConfig {
 
 /// Decay of the learning rate over the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LrSchedule {
     /// No decay (Ho et al. 2020).
     Constant,

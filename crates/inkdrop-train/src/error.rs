@@ -138,7 +138,7 @@ impl From<TchError> for TrainError {
 fn or_skip(error: &DataError) -> &'static str {
     match error {
         DataError::Damaged { .. } => {
-            ", or leave it out with --set data.broken=skip --allow-changes"
+            ", or leave it out with --set data.broken=skip (validation.broken for validation images) --allow-changes"
         }
         _ => "",
     }

@@ -147,7 +147,7 @@ impl TrainingRun<'_> {
     /// # Errors
     /// - The loss or the gradient norm is NaN or infinite. The last checkpoint stays; restore it
     ///   before training on, because running statistics include the bad batch.
-    /// - An image cannot be read: the state of the step before is saved, if there is a folder.
+    /// - An image cannot be read: the state of the last step is saved, if there is a folder.
     /// - A file cannot be written.
     pub fn next_step(&mut self) -> Result<Option<RunStep>, TrainError> {
         if let Some(since) = self.sampling_since.take() {
@@ -164,7 +164,13 @@ impl TrainingRun<'_> {
             result => result.map_err(|error| self.name_checkpoint(error))?,
         };
         let skipped = self.trainer.loader.take_skipped();
-        let log_line = self.log_line_if_due()?;
+        let log_line = match self.log_line_if_due() {
+            // Saving is a step of all processes, and the others may have no such image.
+            Err(TrainError::Images(source)) if self.trainer.processes.count() == 1 => {
+                return Err(self.save_before(source));
+            }
+            result => result?,
+        };
         let sample_due = self.trainer.sample_is_due();
         self.sampling_since = sample_due.then(Instant::now);
         self.checkpoint_due = self.trainer.checkpoint_is_due();
@@ -221,8 +227,8 @@ impl TrainingRun<'_> {
         Ok(())
     }
 
-    /// Saves the state before the error of an image stops the run. No step has begun: batches are loaded
-    /// first. All processes of a run come here, since saving is a step of all.
+    /// Saves the state before the error of an image stops the run. No step is half done: batches are loaded
+    /// before it, validation images after it. All processes of a run come here, since saving is a step of all.
     fn save_before(&mut self, source: DataError) -> TrainError {
         let step = self.trainer.step;
         if step == 0 || (self.folder.is_none() && self.trainer.is_main_process()) {

@@ -18,6 +18,7 @@ use inkdrop_sampler::{BatchSteps, GuidanceInterval, Rng, SampleBatches, Sampler,
 use inkdrop_schedule::LevelSpacing;
 use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{BrownianTreeNoise, TorchNoise};
+use inkdrop_unet::ModelConfig;
 
 pub use builder::PipelineBuilder;
 pub use edit::InpaintMethod;
@@ -223,7 +224,7 @@ impl Pipeline {
     }
 
     /// Guides away from a weaker model of the same kind, such as an early checkpoint, by the scale of
-    /// [`Pipeline::guidance`] (Karras et al. 2024).
+    /// [`Pipeline::guidance`] (Karras et al. 2024). The guidance of the weaker pipeline itself is not used.
     pub fn autoguide(mut self, weaker: Pipeline) -> Self {
         self.autoguide = Some(Box::new(weaker));
         self
@@ -237,7 +238,7 @@ impl Pipeline {
         self.changed()
     }
 
-    /// η of DDIM (0 by default) or of Euler ancestral (1 by default).
+    /// η of DDIM (0 by default), of Euler ancestral or DPM2 ancestral (1), or γ of TCD (0.3).
     pub fn eta(mut self, eta: f64) -> Self {
         self.settings.eta = Some(eta);
         self.changed()
@@ -304,13 +305,38 @@ impl Pipeline {
         scheduler.filter(|_| sampler.is_none() && spacing.is_none())
     }
 
-    /// The depth of the images, and how values between two bytes become one: as the program of the model does it.
-    pub(crate) fn pixel_form(&self) -> PixelForm {
-        let rounding = match self.model.as_ref().is_some_and(|model| model.is_diffusers) {
-            true => Rounding::Nearest,
-            false => Rounding::Truncate,
+    /// True if the network predicts whole steps instead of the velocity of the probability flow: a consistency
+    /// model, one of mean velocities, or one of progressive distillation.
+    fn predicts_steps(&self) -> bool {
+        let config = self.process().config();
+        let is_progressive = self.model.as_ref().is_some_and(|model| model.is_progressive);
+        config.consistency().is_some() || config.is_mean_flow() || is_progressive
+    }
+
+    /// How values between two bytes become one, as in the original program: those of diffusers, EDM, EDM2, DiT, JiT
+    /// and lucidrains round; improved-diffusion, guided-diffusion and consistency_models cut off, and so are the images
+    /// of `ddpm` and `context`.
+    pub fn rounding(&self) -> Rounding {
+        let cuts_off = match self.metadata.model {
+            ModelConfig::Context(_)
+            | ModelConfig::Ddpm(_)
+            | ModelConfig::Improved(_)
+            | ModelConfig::ImprovedSuperRes(_) => true,
+            ModelConfig::Dit(_)
+            | ModelConfig::Edm(_)
+            | ModelConfig::Edm2(_)
+            | ModelConfig::Unet2d(_)
+            | ModelConfig::Lucid(_) => false,
         };
-        PixelForm { depth: self.metadata.depth, rounding }
+        match cuts_off && !self.model.as_ref().is_some_and(|model| model.is_diffusers) {
+            true => Rounding::Truncate,
+            false => Rounding::Nearest,
+        }
+    }
+
+    /// The depth and the rounding of the images.
+    pub(crate) fn pixel_form(&self) -> PixelForm {
+        PixelForm { depth: self.metadata.depth, rounding: self.rounding() }
     }
 
     /// What a sampling run will do: the settings, resolved for the model.

@@ -9,6 +9,7 @@ mod session;
 use std::path::{Path, PathBuf};
 
 use inkdrop_data::LabelledDataset;
+use inkdrop_data::layout::Layout;
 use inkdrop_dist::World;
 use inkdrop_train::RunFolder;
 use toml::{Table, Value};
@@ -45,14 +46,15 @@ pub struct Training {
     allow_changes: bool,
     world: Option<World>,
     callback: Option<Callback>,
+    /// Notes on the changes of the config.
+    notes: Vec<String>,
 }
 
 /// What [`Training::on_step`] calls.
 type Callback = Box<dyn FnMut(&TrainingStep)>;
 
 impl Training {
-    /// A built-in config: `sprites`, `sprites-classes`, `digits`, `folder`, `cifar10-ddpm` or
-    /// `cifar10-improved`.
+    /// A built-in config, such as `sprites`, `fashion`, `folder` or `cifar10-ddpm`; `inkdrop train --help` lists them.
     ///
     /// # Errors
     /// Another name.
@@ -103,6 +105,7 @@ impl Training {
             allow_changes: false,
             world: None,
             callback: None,
+            notes: Vec::new(),
         }
     }
 
@@ -115,12 +118,18 @@ impl Training {
         self.change(&ConfigOverride::set(key, value))
     }
 
-    /// Removes a key of the config, such as `validation`.
+    /// Removes a key of the config, such as `validation`. A key that the config does not set is noted when the
+    /// run starts.
     ///
     /// # Errors
     /// A part of the key is a value, not a section.
     pub fn unset(self, key: &str) -> Result<Self> {
-        self.change(&ConfigOverride::unset(key))
+        let before = self.table.clone();
+        let mut changed = self.change(&ConfigOverride::unset(key))?;
+        if changed.table == before {
+            changed.notes.push(format!("--unset {key}: the config does not set it"));
+        }
+        Ok(changed)
     }
 
     /// Applies a change of one key.
@@ -132,20 +141,33 @@ impl Training {
         Ok(self)
     }
 
-    /// Reads the images at a path: short for `data.path` or `data.images`, whatever the data are.
+    /// Reads the images at a path: short for `data.path` or `data.images`, whatever the data are. NumPy and IDX
+    /// files come with the labels beside them, such as `x_labels.npy` or `train-labels-idx1-ubyte`, in place of
+    /// `data.labels`; a folder that holds one such set stands for it.
     ///
     /// # Errors
-    /// The data are generated, not read.
+    /// The data are generated, not read, or a path is not in UTF-8.
     pub fn data_path(self, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let path = path.to_str().with_context(|| {
-            format!("--data {}: expected a path in UTF-8, as config.toml stores it", path.display())
-        })?;
+        let path = utf8(path.as_ref())?;
         let kind = self.table.get("data").and_then(|data| data.get("kind")?.as_str());
         let key = DataConfig::path_key(kind.unwrap_or_default()).with_context(|| {
             format!("--data {path}: the images of {} are generated, not read from files", self.name)
         })?;
-        self.set(&format!("data.{key}"), path)
+        if key != "images" {
+            return self.set(&format!("data.{key}"), path);
+        }
+        // A path that cannot be read is an error when the images are loaded.
+        let (images, labels) = match Layout::detect(Path::new(path)) {
+            Ok(Some(Layout::Idx { images, labels } | Layout::Npy { images, labels })) => {
+                (images, labels)
+            }
+            _ => (path.into(), None),
+        };
+        let training = self.set("data.images", utf8(&images)?)?;
+        match labels {
+            Some(labels) => training.set("data.labels", utf8(&labels)?),
+            None => training.change(&ConfigOverride::unset("data.labels")),
+        }
     }
 
     /// Trains on data of one's own instead of those of the config: any
@@ -222,18 +244,20 @@ impl Training {
     ///
     /// # Errors
     /// As for [`Training::start`]; the loss is NaN or infinite; or a file cannot be written.
-    pub fn run(mut self, out: impl AsRef<Path>) -> Result<TrainedRun> {
-        let mut callback = self.callback.take();
+    pub fn run(self, out: impl AsRef<Path>) -> Result<TrainedRun> {
         let mut session = self.start(out)?;
         let mut steps = session.steps()?;
-        while let Some(step) = steps.next_step()? {
-            if let Some(callback) = &mut callback {
-                callback(&step);
-            }
-        }
+        while steps.next_step()?.is_some() {}
         drop(steps);
         session.finish()
     }
+}
+
+/// A path as config.toml stores it.
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| {
+        format!("--data {}: expected a path in UTF-8, as config.toml stores it", path.display())
+    })
 }
 
 /// A finished run.

@@ -273,6 +273,36 @@ fn impossible_timesteps_are_refused_in_a_sentence() {
     assert!(deis.run(4, eta, &[]).unwrap_err().report().contains("arguments of DDIM"));
 }
 
+/// The draws of diffusers 0.35.2 in a run of four steps, less those that enter an image.
+#[test]
+fn draws_without_effect_shift_the_next_batch() {
+    let unused = |class: &str, arguments: Value, options: StepOptions| {
+        let mut config = json!({"_class_name": class});
+        config.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
+        Scheduler::read(&config).unwrap().run(4, options, &[]).unwrap().discarded_draws()
+    };
+    let plain = StepOptions::default();
+    let noisy = StepOptions { eta: Some(0.5), ..plain };
+    let tau = StepOptions { tau: Some(Tau { value: 0.0, ..Tau::default() }), ..plain };
+    let sde = json!({"algorithm_type": "sde-dpmsolver++", "final_sigmas_type": "zero"});
+    let minimum = json!({"algorithm_type": "sde-dpmsolver++", "final_sigmas_type": "sigma_min"});
+    for (class, arguments, options, expected) in [
+        ("DDIMScheduler", json!({}), plain, 0),
+        ("DDIMScheduler", json!({}), noisy, 1),
+        ("DDIMScheduler", json!({"set_alpha_to_one": false}), noisy, 0),
+        ("DDPMScheduler", json!({}), plain, 0),
+        ("EulerAncestralDiscreteScheduler", json!({}), plain, 1),
+        ("EulerDiscreteScheduler", json!({}), plain, 0),
+        ("DPMSolverMultistepScheduler", json!({}), plain, 0),
+        ("DPMSolverMultistepScheduler", sde.clone(), plain, 1),
+        ("DPMSolverMultistepScheduler", minimum, plain, 0),
+        ("SASolverScheduler", json!({}), plain, 1),
+        ("SASolverScheduler", json!({}), tau, 4),
+    ] {
+        assert_eq!(unused(class, arguments, options), expected, "{class}");
+    }
+}
+
 #[test]
 fn a_latent_pipeline_is_refused() {
     let Some((folder, ..)) = case("ddim") else { return };

@@ -59,6 +59,14 @@ fn fitted(images: Images, config: &FolderConfig, channels: usize) -> Result<Imag
                        same; only images of 8 bits are resized and converted";
         return Err(DataError::file(&config.path, problem));
     }
+    if !matches!(images.channels(), 1 | 3) {
+        let problem = format!(
+            "images of {height} x {width} pixels with {} channels, the network takes {channels}: only gray and RGB images \
+             are resized and converted; convert these before",
+            images.channels()
+        );
+        return Err(DataError::file(&config.path, problem));
+    }
     let fitting = Fitting::new(config, channels)?;
     let mut bytes = Vec::new();
     for index in 0..images.len() {

@@ -10,7 +10,8 @@ use inkdrop_data::folder::{self, Broken, Folder, FolderConfig, FolderLabels, Ope
 use inkdrop_data::layout::Layout;
 use inkdrop_data::picture::{Picture, encode_png, write_png};
 use inkdrop_data::read::find;
-use inkdrop_data::{Labels, cifar, npz};
+use inkdrop_data::{Images, InMemoryDataset, Labels, cifar, npy, npz};
+use ndarray::Array4;
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
 use npyz::zip::write::FileOptions;
@@ -93,6 +94,43 @@ fn mnist_is_found_plain_and_packed_and_fitted() {
         let gray = gray.expect("a dataset").dataset;
         assert_eq!((gray.images.view().shape(), gray.labels), (&[5, 8, 8, 1][..], Labels::None));
     }
+}
+
+/// A packed file of a few bytes whose header claims gigabytes.
+#[test]
+fn a_packed_idx_file_that_grows_too_much_is_refused() {
+    let place = empty();
+    let mut bytes = idx(2051, &[], 0);
+    bytes.extend([2_000_000u32, 28, 28].into_iter().flat_map(u32::to_be_bytes));
+    put(place.path(), "images-idx3-ubyte.gz", &gzip(&bytes));
+    let found = error(&FolderConfig::new(place.path()));
+    assert!(found.contains("expected at most 1073741824") && found.contains("unpack"), "{found}");
+}
+
+/// Only gray and RGB images are resized or converted.
+#[test]
+fn arrays_of_other_channels_are_refused() {
+    let place = empty();
+    for channels in [2, 4] {
+        let images = Images::new(Array4::zeros((2, 8, 8, channels))).expect("images");
+        let set = InMemoryDataset::new(images, Labels::None).expect("a dataset");
+        let path = place.path().join("x.npy");
+        npy::write(&path, Path::new("unused"), &set).expect("a file");
+        let found = error(&FolderConfig::new(&path));
+        let words = [&format!("{channels} channels")[..], "only gray and RGB"];
+        assert!(words.iter().all(|word| found.contains(word)), "{found}");
+    }
+}
+
+/// Folders are no pickles, whatever their names.
+#[test]
+fn folders_with_the_names_of_cifar_are_pictures() {
+    let place = empty();
+    for name in ["train/1.png", "meta/2.png", "data_batch_1/3.png"] {
+        put(place.path(), name, &png(1));
+    }
+    assert_eq!(Layout::detect(place.path()).expect("a folder"), Some(Layout::Folder));
+    assert_eq!(grays(&load(&FolderConfig::new(place.path()))), [1; 3]);
 }
 
 /// A record of CIFAR with labels and one value for each plane.
@@ -235,6 +273,33 @@ fn tar_of() -> Vec<u8> {
     tar.into_inner().expect("memory")
 }
 
+/// The name of `set/cat/1.png` once more, as a link of a kind.
+fn tar_with_link(kind: tar::EntryType) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(png(1).len() as u64);
+    tar.append_data(&mut header, "set/cat/1.png", &png(1)[..]).expect("memory");
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(0);
+    tar.append_link(&mut header, "set/cat/2.png", "set/cat/1.png").expect("memory");
+    tar.into_inner().expect("memory")
+}
+
+#[test]
+fn links_of_a_tar_archive_are_counted() {
+    let place = empty();
+    for kind in [tar::EntryType::Link, tar::EntryType::Symlink] {
+        let bytes = tar_with_link(kind);
+        for (name, bytes) in [("a.tar", bytes.clone()), ("a.tar.gz", gzip(&bytes))] {
+            put(place.path(), name, &bytes);
+            let found = load(&FolderConfig::new(place.path().join(name)));
+            assert_eq!(grays(&found), [1]);
+            assert_eq!(notes(&found)[1..], ["left out: 1 link"], "{name}");
+        }
+    }
+}
+
 /// Puts the same pictures into an archive of each kind.
 fn archives(place: &Path) -> [std::path::PathBuf; 3] {
     let paths = ["a.zip", "a.tar", "a.tar.gz"].map(|name| place.join(name));
@@ -353,6 +418,23 @@ fn a_folder_of_pictures_that_are_not_read_says_what_it_holds() {
     let error = error(&FolderConfig::new(place.path()));
     for word in ["no picture", "1 .avif", "1 .heic", "convert"] {
         assert!(error.contains(word), "no `{word}` in: {error}");
+    }
+}
+
+/// Whether the link or the folder comes first, the class is listed once.
+#[test]
+#[cfg(unix)]
+fn a_link_to_a_class_is_no_class() {
+    for link in ["a", "z"] {
+        let place = empty();
+        put(place.path(), "cat/1.png", &png(1));
+        put(place.path(), "dog/2.png", &png(2));
+        std::os::unix::fs::symlink("cat", place.path().join(link)).expect("a link");
+        let config =
+            FolderConfig { labels: FolderLabels::Folder, ..FolderConfig::new(place.path()) };
+        let found = load(&config);
+        assert_eq!(ids(&found.dataset.labels).1, 2, "{:?}", found.classes);
+        assert_eq!(notes(&found), ["left out: 1 link to a folder that is listed already"]);
     }
 }
 

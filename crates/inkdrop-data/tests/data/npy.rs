@@ -96,8 +96,10 @@ fn mixed_contexts_are_allowed() {
 #[test]
 fn integer_ids_become_classes() {
     let ids: Vec<u8> = [4i64, 1].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let labels = load_labels("<i8", "(2,)", &ids).unwrap();
-    assert_eq!(labels, Labels::Classes { ids: vec![4, 1], count: 5 });
+    for shape in ["(2,)", "(2, 1)"] {
+        let labels = load_labels("<i8", shape, &ids).unwrap();
+        assert_eq!(labels, Labels::Classes { ids: vec![4, 1], count: 5 }, "{shape}");
+    }
 }
 
 fn check_error(result: Result<impl std::fmt::Debug, DataError>, words: &[&str]) {

@@ -20,7 +20,7 @@ const ALL: [Preconditioning; 8] = [
     Preconditioning::Edm { sigma_data: 0.5 },
     Preconditioning::EdmVelocity { sigma_data: 0.5 },
     Preconditioning::Vp(BETAS),
-    Preconditioning::Ve,
+    Preconditioning::Ve {},
     Preconditioning::Flow { path: FlowPath::Linear, time_scale: 1000.0 },
     Preconditioning::Flow { path: FlowPath::Cosine, time_scale: 1.0 },
     Preconditioning::Flow { path: FlowPath::Vp(BETAS), time_scale: 1.0 },

@@ -156,7 +156,7 @@ fn settings_that_cannot_be_say_why() {
         let error = process(MEAN_FLOW).objective(&of(mean_flow)).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let error = process(Preconditioning::Ve).objective(&of(usual)).unwrap_err().to_string();
+    let error = process(Preconditioning::Ve {}).objective(&of(usual)).unwrap_err().to_string();
     assert!(error.contains("expected the preconditioning mean-flow"), "{error}");
     let plain = ObjectiveConfig::default();
     let error = process(MEAN_FLOW).objective(&plain).unwrap_err().to_string();

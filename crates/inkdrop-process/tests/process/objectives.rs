@@ -187,6 +187,8 @@ fn numbers_that_cannot_be_are_refused() {
         of(LossType::Huber { delta: 0.0 }, Weighting::None),
         of(LossType::Mse, Weighting::MinSnr { gamma: -1.0 }),
         of(LossType::Mse, Weighting::P2 { gamma: 1.0, k: 0.0 }),
+        of(LossType::Mse, Weighting::P2 { gamma: -1.0, k: 1.0 }),
+        of(LossType::Mse, Weighting::P2 { gamma: f64::NAN, k: 1.0 }),
     ] {
         let error = Objective::new(&process, &config).unwrap_err().to_string();
         assert!(error.contains("expected"), "{error}");

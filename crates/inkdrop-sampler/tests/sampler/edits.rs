@@ -1,7 +1,9 @@
 //! Laws of the tasks that start from images.
 
 use inkdrop_sampler::Sampler;
-use inkdrop_sampler::edit::{Inpaint, Repaint, add_noise, img2img, inpaint, latent_grid, slerp};
+use inkdrop_sampler::edit::{
+    Inpaint, Repaint, add_noise, img2img, img2img_schedule, inpaint, latent_grid, slerp,
+};
 use inkdrop_sampler::{SamplingRun, StepState};
 use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_torch::PerImageNoise;
@@ -50,6 +52,16 @@ fn strength_says_how_far_from_the_image_a_variation_lies() {
         let error =
             img2img(&model, &sampler, (&schedule, &path), &images(), strength, &mut noise());
         assert!(error.unwrap_err().to_string().contains("strength"));
+    }
+}
+
+/// 0.28 · 50 is a little more than 14 in f64.
+#[test]
+fn whole_numbers_of_steps_are_not_rounded_up() {
+    let path = path("trailing50");
+    for (strength, steps) in [(0.28, 14), (0.56, 28), (0.281, 15), (0.02, 1), (1e-12, 1), (1.0, 50)]
+    {
+        assert_eq!(img2img_schedule(&path, strength).unwrap().len(), steps, "{strength}");
     }
 }
 

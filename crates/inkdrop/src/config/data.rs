@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use inkdrop_data::folder::{self, Folder, FolderConfig, MEMORY_MIB, OpenFolder};
+use inkdrop_data::folder::{self, Folder, FolderConfig, FolderLabels, MEMORY_MIB, OpenFolder};
 use inkdrop_data::layout::Layout;
 use inkdrop_data::{
     InMemoryDataset, LabelledDataset, Labels, Note, PairsConfig, arrays, idx, npy, npz, sprites,
@@ -104,6 +104,16 @@ impl DataConfig {
             "sprites" | "custom" => None,
             "npy" | "idx" => Some("images"),
             _ => Some("path"),
+        }
+    }
+
+    /// True if a source of labels is given.
+    pub fn names_labels(&self) -> bool {
+        match self {
+            Self::Npy { labels, .. } | Self::Idx { labels, .. } => labels.is_some(),
+            Self::Folder(config) => config.labels != FolderLabels::None,
+            Self::Pairs(config) => config.labels != FolderLabels::None,
+            _ => false,
         }
     }
 

@@ -56,6 +56,10 @@ pub fn validate(config: &RunConfig, loaded: Loaded) -> Result<ValidatedData> {
             classes: none,
         });
     }
+    ensure!(
+        model.contexts() > 0 || !config.data.names_labels(),
+        "data.labels are given, the network takes none: set model.classes to the number of classes, one more for a null class, or leave data.labels out (--unset data.labels)"
+    );
     Ok(ValidatedData { data, label_use: LabelUse::None, contexts: Vec::new(), classes: none })
 }
 

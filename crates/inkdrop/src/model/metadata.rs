@@ -11,6 +11,7 @@ use inkdrop_torch::DefaultGenerator;
 use inkdrop_torch::tch::{Device, Kind};
 use inkdrop_unet::ModelConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::resolve::{ResolvedModel, conditioned, resolve, resolve_process};
 use super::stored::{MARK, stored_metadata};
@@ -63,6 +64,8 @@ pub struct Model {
     pub is_diffusers: bool,
     /// True for a checkpoint of a training run; unless another part was chosen, the weights are its first average.
     pub is_training_checkpoint: bool,
+    /// True for a model of progressive distillation, which knows the noise levels of its own steps only.
+    pub is_progressive: bool,
     /// The scheduler of a diffusers directory.
     pub scheduler: Option<Scheduler>,
     /// The reason why its scheduler is not followed.
@@ -250,6 +253,10 @@ impl Model {
         let metadata =
             ModelMetadata { model: config, process, contexts, classes, sampling, condition, depth };
         let is_training_checkpoint = source.is_training_checkpoint();
+        let training: Option<Value> = stored_metadata(&weights, "training")?;
+        let loss = training.and_then(|record| record.pointer("/train/loss").cloned());
+        let is_progressive =
+            loss.is_some_and(|loss| loss.get("progressive-distillation").is_some());
         let (name, is_diffusers) = (source.name, source.config.is_some());
         Ok(Self {
             name,
@@ -257,6 +264,7 @@ impl Model {
             weights,
             is_diffusers,
             is_training_checkpoint,
+            is_progressive,
             scheduler,
             scheduler_problem,
             notes: notes.collect(),

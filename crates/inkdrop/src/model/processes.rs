@@ -49,6 +49,7 @@ fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
         None => Ok(preconditioning),
         Some(_) => bail!("process `{text}`: {name} has no option"),
     };
+    let clip = name == "consistency"; // consistency_models clips every predicted image
     let preconditioning = match name {
         "edm" => Preconditioning::Edm { sigma_data: sigma_data()? },
         "consistency" => consistency(sigma_data()?),
@@ -60,11 +61,11 @@ fn continuous(text: &str) -> Result<Option<ContinuousConfig>> {
         "jit" => plain(Preconditioning::FlowSample { time_scale: 1.0, reversed: true })?,
         "mean-flow" => plain(Preconditioning::MeanFlow { time_scale: 1000.0 })?,
         "vp" => plain(Preconditioning::Vp(BetaRange::default()))?,
-        "ve" => plain(Preconditioning::Ve)?,
-        "iddpm" => plain(Preconditioning::Iddpm)?,
+        "ve" => plain(Preconditioning::Ve {})?,
+        "iddpm" => plain(Preconditioning::Iddpm {})?,
         _ => return Ok(None),
     };
-    Ok(Some(ContinuousConfig::new(preconditioning)))
+    Ok(Some(ContinuousConfig { clip, ..ContinuousConfig::new(preconditioning) }))
 }
 
 /// Parses a process with timesteps by name.
@@ -194,7 +195,7 @@ pub fn of_preset(name: &str) -> Option<DiffusionConfig> {
         "lucid_classes" => "cosine:1000:fixed-small",
         "dit_sprites" => "flow-sample",
         name if name.starts_with("jit") => "jit",
-        name if name.starts_with("dit") => "linear:1000",
+        name if name.starts_with("dit") => "linear:1000:unclipped", // latents
         name if name.starts_with("guided_") || name == "improved_lsun_bedroom" => "linear:1000",
         _ => return None,
     };
@@ -210,12 +211,28 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
         let found = flags.others.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     };
-    let options =
-        ["diffusion_steps", "noise_schedule", "rescale_timesteps", "predict_xstart", "sigma_small"];
+    let truth = |name: &str| flags.truth(name).with_context(|| format!("--flags: --{name}"));
+    let sampled =
+        other("timestep_respacing").filter(|steps| !steps.trim_matches(['"', '\'']).is_empty());
+    ensure!(
+        sampled.is_none() && truth("use_ddim")? != Some(true),
+        "--flags: --timestep_respacing and --use_ddim choose a sampler, not the model: leave them out, and sample with --steps and --sampler"
+    );
+    ensure!(
+        ["classifier_scale", "classifier_path"].iter().all(|name| other(name).is_none()),
+        "--flags: there is no guidance by a classifier: leave --classifier_scale and --classifier_path out"
+    );
+    let options = [
+        "diffusion_steps",
+        "noise_schedule",
+        "rescale_timesteps",
+        "predict_xstart",
+        "sigma_small",
+        "clip_denoised",
+    ];
     if options.iter().all(|name| other(name).is_none()) {
         return Ok(None);
     }
-    let truth = |name: &str| flags.truth(name).with_context(|| format!("--flags: --{name}"));
     let steps = other("diffusion_steps").unwrap_or("1000");
     let schedule = other("noise_schedule").unwrap_or("linear");
     let guided =
@@ -227,6 +244,7 @@ pub fn of_flags(text: &str) -> Result<Option<ProcessConfig>> {
         (rescaled, ":rescaled"),
         (truth("predict_xstart")? == Some(true), ":sample"),
         (truth("sigma_small")? == Some(true), ":fixed-small"),
+        (truth("clip_denoised")? == Some(false), ":unclipped"),
     ];
     text.extend(options.iter().filter(|(given, _)| *given).map(|(_, word)| *word));
     with_timesteps(&text).context("--flags").map(Some)
@@ -248,6 +266,12 @@ mod tests {
         let cifar = cifar.timesteps().unwrap();
         assert_eq!(cifar.schedule, ScheduleConfig::cosine(4000));
         assert_eq!(cifar.time, TimeInput::Rescaled);
+        let clips = |name| match of_preset(name).unwrap() {
+            DiffusionConfig::Timesteps(config) => config.clip,
+            DiffusionConfig::Continuous(config) => config.clip,
+        };
+        // As DiT's and consistency_models' samplers.
+        assert!(!clips("dit_xl2") && clips("consistency_imagenet64") && !clips("edm_cifar10"));
     }
 
     #[test]
@@ -265,6 +289,16 @@ mod tests {
             of(start),
             Some(with_timesteps("linear:10:rescaled:sample:fixed-small").unwrap())
         );
+        let unclipped = "--diffusion_steps 1000 --clip_denoised False --timestep_respacing ''";
+        assert_eq!(of(unclipped), Some(with_timesteps("linear:1000:rescaled:unclipped").unwrap()));
+        for (flag, word) in [
+            ("timestep_respacing 250", "--steps"),
+            ("use_ddim True", "--sampler"),
+            ("classifier_scale 10", "classifier"),
+        ] {
+            let error = of_flags(&format!("--diffusion_steps 10 --{flag}")).unwrap_err().report();
+            assert!(error.contains(word), "{error}");
+        }
         assert!(of_flags("--diffusion_steps no").is_err());
         for name in ["rescale_timesteps", "predict_xstart", "sigma_small"] {
             let error = of_flags(&format!("--{name} ture")).unwrap_err().report();

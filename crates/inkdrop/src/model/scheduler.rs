@@ -405,7 +405,7 @@ mod tests {
         }
         let cosine = Preconditioning::Flow { path: FlowPath::Cosine, time_scale: 1000.0 };
         assert!(write(&ContinuousConfig::new(cosine).into()).is_none());
-        assert!(write(&ContinuousConfig::new(Preconditioning::Ve).into()).is_none());
+        assert!(write(&ContinuousConfig::new(Preconditioning::Ve {}).into()).is_none());
     }
 
     #[test]

@@ -125,8 +125,8 @@ impl Snapshot {
                     beta_min: self.number("beta_min")?.unwrap_or(usual.beta_min),
                 })
             }
-            Class::Ve => Preconditioning::Ve,
-            Class::Iddpm => Preconditioning::Iddpm,
+            Class::Ve => Preconditioning::Ve {},
+            Class::Iddpm => Preconditioning::Iddpm {},
         };
         for (name, fixed) in [("M", 1000.0), ("C_1", 0.001), ("C_2", 0.008), ("epsilon_t", 1e-5)] {
             if let Some(given) = self.number(name)?.filter(|given| *given != fixed) {

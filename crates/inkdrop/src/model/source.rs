@@ -93,6 +93,11 @@ impl Source {
                 part.set_metadata_text(key, text);
             }
         }
+        if let Some(Value::Object(mut training)) = self.whole.metadata("training")? {
+            training.insert("average".to_string(), decay.as_str().into());
+            training.insert("steps".to_string(), self.whole.metadata("step")?.unwrap_or_default());
+            part.set_metadata("training", &training)?;
+        }
         Ok(part)
     }
 

@@ -11,7 +11,7 @@ use inkdrop_unet::ModelConfig;
 use ndarray::Array2;
 
 use super::{Pipeline, SamplingPlan, SamplingSession};
-use crate::error::{bail, ensure};
+use crate::error::ensure;
 use crate::mask::{self, Mask};
 use crate::model::metadata::check_upscaler;
 use crate::samples::{PixelForm, to_tensor};
@@ -81,7 +81,7 @@ impl Pipeline {
             mask.dim().1
         );
         let pixels: Mask = mask.iter().copied().collect();
-        let tensor = mask::to_tensor(&[&pixels], height, self.process().device());
+        let tensor = mask::to_tensor(&[&pixels], height, self.process().device())?;
         let method = self.inpaint_method(repaint);
         let each = |session: &SamplingSession, range: Range<usize>, x: &Tensor| {
             let mask = tensor.f_expand([range.len() as i64, -1, -1, -1], false)?;
@@ -125,6 +125,7 @@ impl Pipeline {
             "the noise has shape {size:?}, expected [N, {c}, {h}, {w}]"
         );
         let plan = self.inversion_plan()?;
+        plan.sample_config(0..size[0] as usize).check()?;
         let session = plan.start()?;
         let noise = noise.f_to_device(session.device())?;
         let mut all = Vec::new();
@@ -143,11 +144,12 @@ impl Pipeline {
     /// Neither two nor four images, fewer than 2 columns, or images of another size than the model's.
     pub fn interpolate(&self, images: &Images, columns: usize) -> Result<Samples> {
         ensure!(columns >= 2, "{columns} columns: expected at least 2");
+        let count = images.len();
+        ensure!([2, 4].contains(&count), "{count} images: expected 2 for a row or 4 for a grid");
         let noise = self.invert(images, 3)?.f_split(1, 0)?;
         let noise = match &noise[..] {
-            [a, b] => latent_grid([a, a, b, b], 1, columns)?,
             [a, b, c, d] => latent_grid([a, c, b, d], columns, columns)?,
-            _ => bail!("{} images: expected 2 for a row or 4 for a grid", images.len()),
+            row => latent_grid([&row[0], &row[0], &row[1], &row[1]], 1, columns)?,
         };
         self.generated(&noise, images.depth())
     }
@@ -184,11 +186,9 @@ impl Pipeline {
     ///
     /// - repaint: for models that were neither trained for inpainting nor distilled
     pub fn inpaint_method(&self, repaint: Repaint) -> InpaintMethod {
-        match (self.metadata.condition, self.process().config()) {
-            (Some(ImageCondition::Mask { .. }), _) => InpaintMethod::Trained,
-            (_, config) if config.consistency().is_some() || config.is_mean_flow() => {
-                InpaintMethod::KnownPart
-            }
+        match self.metadata.condition {
+            Some(ImageCondition::Mask { .. }) => InpaintMethod::Trained,
+            _ if self.predicts_steps() => InpaintMethod::KnownPart,
             _ => InpaintMethod::Repaint(repaint),
         }
     }
@@ -211,18 +211,10 @@ impl Pipeline {
     /// - steps: number of steps, unless [`Pipeline::steps`] sets it; at most all timesteps
     fn edit_plan(&self, method: &str, steps: usize) -> Result<SamplingPlan<'_>> {
         let settings = &self.settings;
-        let given = [
-            ("a sampler", settings.sampler.is_some()),
-            ("a spacing", settings.spacing.is_some()),
-            ("eta", settings.eta.is_some()),
-            ("use_clipped_model_output", settings.use_clipped_model_output.is_some()),
-        ];
-        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-            bail!("{name} is given, but {method} has its own sampler: leave it out");
-        }
+        settings.check_own_sampler(method)?;
         ensure!(
-            !self.process().config().is_mean_flow(),
-            "{method} needs the velocity at one time: a network of mean velocities predicts whole steps"
+            !self.predicts_steps() || self.process().config().consistency().is_some(),
+            "{method} needs the velocity at one time: a network of mean velocities or of progressive distillation predicts whole steps"
         );
         SamplingPlan::new(self, settings.edit_levels(steps, self.process()))
     }
@@ -236,6 +228,7 @@ impl Pipeline {
     pub fn colorize(&self, images: &Images) -> Result<Samples> {
         let channels = self.metadata.model.image_shape()[0];
         ensure!(channels == 3, "the model generates {channels} channels: expected 3 (RGB)");
+        let images = &images.clone().with_channels(3)?;
         let each = |session: &SamplingSession, range, x: &Tensor| {
             Ok(session.with_known_part(range, KnownPart::luma(x)?)?.finish()?)
         };
@@ -297,6 +290,6 @@ impl Pipeline {
 
 /// The images of each batch.
 fn ranges(plan: &SamplingPlan<'_>, count: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let batch = plan.sample_config(0..count).batch.max(1);
+    let batch = plan.sample_config(0..count).batch;
     (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
 }

@@ -7,7 +7,7 @@ use inkdrop_schedule::{LevelSpacing, SamplingSchedule};
 use inkdrop_torch::tch::{Device, Kind, Tensor};
 use inkdrop_torch::{NoiseSource, NoiseTape, TorchError};
 
-use super::plan::{SamplingPlan, continuous_spacing};
+use super::plan::{SamplingPlan, Settings, check_unused, continuous_spacing};
 use super::{Pipeline, SamplingSession};
 use crate::Result;
 use crate::error::{Context, ensure};
@@ -48,10 +48,14 @@ impl Pipeline {
             "{images} images in batches of {batch}: expected 1 or more"
         );
         ensure!((1..=FINE).contains(&steps), "--steps {steps}: expected 1 to {FINE}");
-        let process = self.process().config();
+        let Settings { steps: given, spacing, .. } = &self.settings;
+        check_unused(
+            "a schedule is fitted to the number of steps in the call",
+            [("a number of steps", given.is_some()), ("a spacing", spacing.is_some())],
+        )?;
         ensure!(
-            process.consistency().is_none() && !process.is_mean_flow(),
-            "a schedule is fitted to the probability flow of a diffusion model: this is a consistency model or one of mean velocities"
+            !self.predicts_steps(),
+            "a schedule is fitted to the probability flow of a diffusion model: this network predicts whole steps"
         );
         let plan = SamplingPlan::new(self, continuous_spacing(self.process(), FINE))?;
         let session = plan.start()?;

@@ -57,6 +57,12 @@ impl GuidanceSettings {
             let value = value.unwrap_or(0.0);
             ensure!((0.0..=1.0).contains(&value), "--{name} {value}: expected 0 to 1");
         }
+        if let Some(GuidanceInterval { low, high }) = self.interval {
+            ensure!(
+                low >= 0.0 && low < high,
+                "--guidance-interval {low},{high}: expected LOW,HIGH in units of sigma, such as 0.3,5"
+            );
+        }
         Ok(())
     }
 

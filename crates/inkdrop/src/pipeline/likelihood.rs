@@ -11,6 +11,8 @@ use inkdrop_torch::tch::Tensor;
 use inkdrop_torch::{NoiseSource, PerImageNoise};
 
 use super::Pipeline;
+use super::guidance::GuidanceSettings;
+use super::plan::check_unused;
 use crate::Result;
 use crate::error::{Context, ensure};
 use crate::model::{Conditions, conditioning};
@@ -39,10 +41,9 @@ impl Pipeline {
         trace: Trace,
     ) -> Result<impl Iterator<Item = Result<Vec<f64>>> + use<'a>> {
         self.check_size(images)?;
-        let config = self.process().config();
         ensure!(
-            config.consistency().is_none() && !config.is_mean_flow(),
-            "likelihoods need the probability flow of a diffusion model: this is a consistency model or one of mean velocities, evaluate the model that it was distilled from"
+            !self.predicts_steps(),
+            "likelihoods need the probability flow of a diffusion model: this network predicts whole steps, evaluate the model that it was distilled from"
         );
         ensure!(
             images.depth() == Depth::Eight && self.metadata.depth == Depth::Eight,
@@ -50,6 +51,15 @@ impl Pipeline {
             u8::from(images.depth()),
             u8::from(self.metadata.depth)
         );
+        self.settings.check_own_sampler("a likelihood")?;
+        let GuidanceSettings { scale, condition, threshold, .. } = &self.settings.guidance;
+        check_unused(
+            "a likelihood is that of the network alone",
+            [
+                ("guidance", scale.is_some() || condition.is_some()),
+                ("threshold", threshold.is_some()),
+            ],
+        )?;
         let (steps, batch) = (self.settings.steps, self.settings.batch.unwrap_or(BATCH));
         ensure!(batch > 0, "--batch 0: expected at least 1");
         let spacing = LevelSpacing::Exponential { steps: steps.unwrap_or(STEPS) };

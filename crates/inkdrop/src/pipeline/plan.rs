@@ -77,6 +77,29 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Returns an error if a setting of the sampler is given to a method that has its own.
+    pub fn check_own_sampler(&self, method: &str) -> Result<()> {
+        check_unused(
+            &format!("{method} has its own sampler"),
+            [
+                ("a sampler", self.sampler.is_some()),
+                ("a spacing", self.spacing.is_some()),
+                ("eta", self.eta.is_some()),
+                ("use_clipped_model_output", self.use_clipped_model_output.is_some()),
+            ],
+        )
+    }
+}
+
+/// Returns an error for the first setting that is given but has no effect.
+pub(super) fn check_unused<const N: usize>(why: &str, given: [(&str, bool); N]) -> Result<()> {
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((name, _)) => bail!("{name} is given, but {why}: leave it out"),
+        None => Ok(()),
+    }
+}
+
 /// What a sampling run will do: the settings of a [`Pipeline`], resolved for its model.
 ///
 /// A plan has checked everything and computed nothing; [`SamplingPlan::start`] compiles the network.
@@ -185,7 +208,7 @@ impl<'a> SamplingPlan<'a> {
         });
         let (sampler, schedule) = (self.sampler, self.schedule.clone());
         let discarded_draws = match self.scheduler {
-            Some(_) => 0,
+            Some(run) => run.discarded_draws(),
             None => discarded_draws(self.pipeline.metadata(), sampler, &schedule),
         };
         SampleConfig { images, batch, sampler, schedule, seed, rng, discarded_draws }

@@ -18,7 +18,7 @@ use super::SamplingPlan;
 use super::edit::InpaintMethod;
 use super::guidance::{Dropped, Guidance};
 use crate::Result;
-use crate::error::ensure;
+use crate::error::{bail, ensure};
 use crate::model::conditioning;
 use crate::samples::PixelForm;
 
@@ -121,7 +121,7 @@ impl<'a> SamplingSession<'a> {
             )));
         };
         let image = match condition {
-            ImageCondition::LowRes { .. } if given.size()[2..] == [height, width] => given, // enlarged by the caller
+            ImageCondition::LowRes { .. } if given.size().ends_with(&[height, width]) => given, // enlarged by the caller
             ImageCondition::LowRes { .. } => {
                 let [level, _] = condition.noise();
                 enlarge(&self.noisy(given, images, level)?, [height, width])?
@@ -285,7 +285,10 @@ impl<'a> SamplingSession<'a> {
     /// # Errors
     /// The size of the model is no multiple of that of x, or another one than the network was trained for.
     pub fn upscale(&self, images: Range<usize>, x: &Tensor) -> Result<SamplingSteps<'a>> {
-        let ([_, height, width], [h, w]) = (self.image_shape(), [x.size()[2], x.size()[3]]);
+        let ([_, height, width], size) = (self.image_shape(), x.size());
+        let [_, _, h, w] = size[..] else {
+            bail!("x has shape {size:?}, expected small images [B, C, h, w]");
+        };
         let factor = width / w.max(1);
         ensure!(
             factor >= 2 && [h * factor, w * factor] == [height, width],

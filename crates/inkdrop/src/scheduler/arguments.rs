@@ -182,7 +182,8 @@ impl Default for Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments of a class, with its defaults.
+    /// Reads the arguments of a class, with its defaults. A file may hold those of another class, from which it was
+    /// made: diffusers ignores them.
     ///
     /// # Errors
     /// An argument with an unknown value.
@@ -197,6 +198,11 @@ impl Arguments {
         let mut all = defaults.as_object().cloned().unwrap_or_default();
         let given = config.as_object().context("the arguments are no JSON object")?;
         all.extend(given.clone());
+        let curves = ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"];
+        all.retain(|name, _| match name.as_str() {
+            "rescale_betas_zero_snr" => class.rescales(),
+            name => class.has_curves() || !curves.contains(&name),
+        });
         serde_json::from_value(all.into()).map_err(|error| invalid!("{error}"))
     }
 
@@ -232,19 +238,10 @@ impl Arguments {
             }
             (None, BetaSchedule::Exp) => return None,
         };
-        Some(match self.rescales(class) {
+        Some(match self.rescale_betas_zero_snr {
             true => ScheduleConfig::ZeroTerminalSnr { of: Box::new(schedule) },
             false => schedule,
         })
-    }
-
-    /// True if ᾱ is rescaled to a zero terminal SNR. Some classes have no such argument and ignore it.
-    pub(super) fn rescales(&self, class: Class) -> bool {
-        let ignores = matches!(
-            class,
-            Class::DpmSinglestep | Class::Deis | Class::SaSolver | Class::Kdpm2Ancestral
-        );
-        self.rescale_betas_zero_snr && !ignores
     }
 
     /// The scale of the samples.

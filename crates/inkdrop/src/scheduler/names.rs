@@ -53,6 +53,39 @@ pub enum Class {
 }
 
 impl Class {
+    /// True if it can rescale ᾱ to a zero terminal SNR (`rescale_betas_zero_snr`).
+    pub(super) fn rescales(self) -> bool {
+        matches!(
+            self,
+            Self::Ddpm
+                | Self::Ddim
+                | Self::DpmMultistep
+                | Self::Euler
+                | Self::EulerAncestral
+                | Self::Lcm
+                | Self::Tcd
+                | Self::UniPc
+        )
+    }
+
+    /// True if its σ can lie on a curve (`use_karras_sigmas` and others).
+    pub(super) fn has_curves(self) -> bool {
+        matches!(
+            self,
+            Self::Deis
+                | Self::DpmMultistep
+                | Self::DpmSinglestep
+                | Self::Euler
+                | Self::FlowEuler
+                | Self::Heun
+                | Self::Kdpm2
+                | Self::Kdpm2Ancestral
+                | Self::Lms
+                | Self::SaSolver
+                | Self::UniPc
+        )
+    }
+
     /// The class of a name; `None` if no sampler here equals it.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

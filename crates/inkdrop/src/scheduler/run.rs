@@ -17,7 +17,7 @@ use inkdrop_torch::{NoiseSource, TorchError};
 use serde_json::{Value, json};
 
 use super::clipping::{Boundary, Clipping, SchedulerDenoiser};
-use super::names::{Class, Predicts, SolverType, Space, TimestepSpacing, VarianceType};
+use super::names::{Algorithm, Class, Predicts, SolverType, Space, TimestepSpacing, VarianceType};
 use super::solvers::{DdpmScheduler, EdmEulerScheduler, FlowHeunScheduler};
 use super::{Arguments, Scheduler, StepOptions};
 use crate::Result;
@@ -101,6 +101,27 @@ impl SchedulerRun {
     fn eta(&self) -> f64 {
         let default = if self.scheduler.class == Class::Tcd { 0.3 } else { 0.0 };
         self.options.eta.unwrap_or(default)
+    }
+
+    /// Draws of noise that the class makes without using them, after those that it uses: they shift the noise of the
+    /// next batch. Most stochastic classes draw in the last step, too, which adds no noise where it ends at x0.
+    pub fn discarded_draws(&self) -> usize {
+        let Scheduler { class, arguments, .. } = &self.scheduler;
+        let steps = self.schedule.len();
+        let draws_last = match class {
+            Class::Ddim => self.eta() > 0.0,
+            Class::EulerAncestral => true,
+            Class::DpmMultistep | Class::DpmSinglestep | Class::EdmDpmMultistep => matches!(
+                arguments.algorithm_type,
+                Algorithm::SdeDpmsolver | Algorithm::SdeDpmsolverPp
+            ),
+            Class::SaSolver if self.options.tau.unwrap_or_default().value == 0.0 => return steps,
+            Class::SaSolver => true,
+            Class::Consistency => steps > 1,
+            _ => false,
+        };
+        let last = self.schedule.steps().last();
+        usize::from(draws_last && last.is_some_and(|step| step.to.is_noiseless()))
     }
 
     /// The scale of the scheduler's samples.

@@ -35,12 +35,12 @@ impl Tables {
             return Ok(Self::default());
         }
         let mut betas = betas(arguments, class)?;
-        if arguments.rescales(class) {
+        if arguments.rescale_betas_zero_snr {
             betas = zero_terminal(&betas)?;
         }
         let plain = one_minus(&betas)?.f_cumprod(0, Kind::Float)?;
         let bars = plain.copy();
-        if arguments.rescales(class) && !class.by_index() {
+        if arguments.rescale_betas_zero_snr && !class.by_index() {
             let last = bars.size()[0] - 1;
             let _ = bars.f_get(last)?.f_fill_(2f64.powi(-24))?;
         }

@@ -24,6 +24,7 @@ impl Planner<'_> {
             Class::DpmMultistep | Class::DpmSinglestep | Class::SaSolver => self.last_timestep(),
             _ => total,
         };
+        ensure!(last > 0, "lambda_min_clipped: it excludes all {total} timesteps");
         let points = if inner { n + 1 } else { n };
         let whole = inner || self.class.by_index();
         let fit = |t: f64| if whole { t.round_ties_even() } else { single(t) };

@@ -37,9 +37,12 @@ pub fn posthoc_ema(run: impl AsRef<Path>, width: f64, step: Option<usize>) -> Re
             weights.set_metadata_text(key, text.to_string());
         }
     }
-    if let Some(mut training) = model.metadata::<Value>("training")? {
-        training["average"] = serde_json::to_value(EmaDecay::Power { width })?;
-        training["steps"] = step.map_or(training["steps"].clone(), Value::from);
+    if let Some(Value::Object(mut training)) = model.metadata("training")? {
+        let average = serde_json::to_value(EmaDecay::Power { width })?;
+        training.insert("average".to_string(), average);
+        if let Some(step) = step {
+            training.insert("steps".to_string(), step.into());
+        }
         weights.set_metadata("training", &training)?;
     }
     Ok(weights)

@@ -23,10 +23,10 @@ use inkdrop_train::{
     EmaDecay, OtherData, RunFolder, RunStep, StepMetrics, TrainError, Trainer, TrainingRun,
 };
 use inkdrop_unet::ModelConfig;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::colours::DataColours;
-use super::{TrainedRun, Training};
+use super::{Callback, TrainedRun, Training};
 use crate::config::{DataConfig, Loaded, RunConfig, ValidatedData, validate};
 use crate::error::{Context, bail, ensure, invalid};
 use crate::model::{
@@ -47,6 +47,7 @@ pub struct TrainingSession {
     /// The training images.
     data: Arc<dyn Dataset>,
     notes: Vec<String>,
+    callback: Option<Callback>,
     /// Tells the other processes of the run why this one ends.
     failure: Option<FailureReport>,
 }
@@ -68,8 +69,8 @@ impl TrainingSession {
 
     fn start_alone_or_with_others(mut training: Training, out: &Path) -> Result<Self> {
         let config = training.config()?;
-        let mut notes = Vec::new();
-        let world = training.world.take();
+        let mut notes = std::mem::take(&mut training.notes);
+        let (world, callback) = (training.world.take(), training.callback.take());
         let Built { mut trainer, metadata, data } = build(&training, world, &config, &mut notes)?;
         if !trainer.is_main_process() {
             // Process 0 sends its state when the run starts.
@@ -81,6 +82,7 @@ impl TrainingSession {
                 config,
                 data,
                 notes: Vec::new(),
+                callback,
                 failure: None,
             });
         }
@@ -98,7 +100,7 @@ impl TrainingSession {
         write_atomic(&folder.config(), |file| file.write_all(text.as_bytes()))?;
         // Requests of an earlier process are void.
         RunRequest::ALL.iter().for_each(|request| _ = request.take(folder.path()));
-        Ok(Self { trainer, folder, metadata, config, data, notes, failure: None })
+        Ok(Self { trainer, folder, metadata, config, data, notes, callback, failure: None })
     }
 
     /// What the start has to say: files that were left out, changes of the config, where it resumes.
@@ -121,8 +123,8 @@ impl TrainingSession {
     }
 
     fn start_steps(&mut self) -> Result<TrainingSteps<'_>> {
-        let Self { trainer, folder, metadata, config, data, failure, .. } = self;
-        let (failure, mut events) = (failure.as_ref(), None);
+        let Self { trainer, folder, metadata, config, data, callback, failure, .. } = self;
+        let (callback, failure, mut events) = (callback.as_mut(), failure.as_ref(), None);
         let colours = OnceCell::new();
         if !trainer.is_main_process() {
             let run = trainer.start_run(None)?;
@@ -133,6 +135,7 @@ impl TrainingSession {
                 metadata,
                 data: &**data,
                 colours,
+                callback,
                 failure,
             });
         }
@@ -141,7 +144,8 @@ impl TrainingSession {
             writer.text("config", 0, &format!("```toml\n{}\n```", config.to_toml()?))?;
         }
         let run = trainer.start_run(Some(folder))?;
-        Ok(TrainingSteps { run, events, folder, metadata, data: &**data, colours, failure })
+        let data = &**data;
+        Ok(TrainingSteps { run, events, folder, metadata, data, colours, callback, failure })
     }
 
     /// Writes final.safetensors, the EMA weights with the first decay and the metadata of the run, and
@@ -165,15 +169,11 @@ impl TrainingSession {
                 return Ok(());
             }
             metadata.write(&mut weights)?;
-            let mut training = json!({
-                "inkdrop": env!("CARGO_PKG_VERSION"),
-                "data": config.data,
-                "train": config.train,
-                "average": average,
-                "began_with": trainer.origin(),
-                "steps": steps,
-                "loss_curve": curve,
-            });
+            let mut training = training_record(&config);
+            training["average"] = serde_json::to_value(average)?;
+            training["began_with"] = serde_json::to_value(trainer.origin())?;
+            training["steps"] = steps.into();
+            training["loss_curve"] = serde_json::to_value(&curve)?;
             if let LossType::ConsistencyPhases(phases) = config.train.loss {
                 let before = phases.mid_training_steps(steps);
                 training["phases"] = json!([
@@ -211,6 +211,15 @@ impl TrainingSession {
         trainer.wait_for_all()?; // the files are there for every process
         Ok(TrainedRun { folder, loss, steps, models, raw, notes })
     }
+}
+
+/// The part of a model's training record that is known before the first step.
+fn training_record(config: &RunConfig) -> Value {
+    json!({
+        "inkdrop": env!("CARGO_PKG_VERSION"),
+        "data": config.data,
+        "train": config.train,
+    })
 }
 
 /// A note if an average still holds more than 1 % of the initial weights.
@@ -257,6 +266,7 @@ pub struct TrainingSteps<'a> {
     data: &'a dyn Dataset,
     /// Those of the data; computed with the first samples.
     colours: OnceCell<DataColours>,
+    callback: Option<&'a mut Callback>,
     failure: Option<&'a FailureReport>,
 }
 
@@ -267,8 +277,11 @@ impl TrainingSteps<'_> {
     /// # Errors
     /// The loss is NaN or infinite, an image cannot be read, or a file cannot be written.
     pub fn next_step(&mut self) -> Result<Option<TrainingStep>> {
-        let step = self.take_step();
-        report_failure(self.failure, step)
+        let step = report_failure(self.failure, self.take_step())?;
+        if let (Some(callback), Some(step)) = (&mut self.callback, &step) {
+            callback(step);
+        }
+        Ok(step)
     }
 
     fn take_step(&mut self) -> Result<Option<TrainingStep>> {
@@ -451,11 +464,13 @@ fn build(
     let ema_network = metadata.wrap(network_config.build_uninitialized(Kind::Float, device)?);
     let process = config.process.build(device)?;
     let images = data.images.clone();
+    let mut entries = metadata.entries()?;
+    entries.insert("training".to_string(), training_record(config).to_string());
     let mut builder = Trainer::builder(network, ema_network, process, data)
         .image_shape(shape.map(|axis| axis as usize))
         .labels(label_use)
         .class_names(metadata.names().to_vec())
-        .checkpoint_metadata(metadata.entries()?);
+        .checkpoint_metadata(entries);
     if let Some(validation) = validation {
         builder = builder.validation(validation);
     }
@@ -571,7 +586,8 @@ fn load_validation(
     notes: &mut Vec<String>,
 ) -> Result<Option<LabelledDataset>> {
     let Some(validation) = &config.validation else { return Ok(None) };
-    let valid = validate(config, load(validation, config, notes)?).context("[validation]")?;
+    let loaded = load(validation, config, notes).context("[validation]")?;
+    let valid = validate(config, loaded).context("[validation]")?;
     let names = metadata.names();
     let theirs = if metadata.contexts.is_empty() { valid.classes.names } else { valid.contexts };
     ensure!(

@@ -323,6 +323,15 @@ fn progressive_distillation_halves_the_steps() {
             assert!(stored.contains("ddim") && stored.contains(spacing), "{stored}");
             assert_ne!(own, sample(&["--sampler", "ddim", "--steps", "3"]));
         }
+        // Such a model predicts whole steps of its own.
+        place.run(&["data", "-n", "1", "--seed", "1", "--out", "given/"]).succeeds();
+        let given = [&model, "given/00000.png", "--out", "x.png"];
+        let invert = [&["edit", "invert"][..], &given].concat();
+        place.refuses(&invert, &["progressive distillation predicts whole steps"]);
+        let inpaint = ["edit", "inpaint", "--box", "1,8,14,8", "--times", "2"];
+        let known = [&inpaint[..], &given].concat();
+        place.refuses(&known, &["--times and --jump are for RePaint"]);
+        place.refuses(&["eval", "likelihood", &model, "given"], &["predicts whole steps"]);
     }
     let refuses = |more: &[&str], words| {
         let command = ["distill", "--method", "progressive", "--out", "no"];
@@ -377,23 +386,30 @@ fn a_teacher_is_a_diffusion_model_of_the_same_images_and_conditions() {
     assert!(begun.stderr.contains("class numbers stand for others"), "{}", begun.stderr);
 }
 
-/// A student of a checkpoint starts as its teacher, which is the average.
+/// A student of a checkpoint starts as its teacher, which is the average, with its data and label dropout.
 #[test]
 fn a_checkpoint_is_distilled_from_its_average() {
     let place = Place::new();
     let slow = ["--steps", "2", "--set", r#"train.ema=["0.5"]"#, "--set", "train.lr=1e-2"];
-    train(&place, "sprites-edm", "edm", &slow);
+    let dropout = ["--set", "train.label_dropout=0.25"];
+    train(&place, "sprites-edm", "edm", &[&slow[..], &dropout].concat());
     let command = ["distill", "edm/checkpoints/step-0000002.safetensors", "--out", "fast"];
-    place.run(&["sample", "sprites", "-n", "8", "--steps", "2", "--out", "data/"]).succeeds();
-    let data = ["--data", "data", "--steps", "1", "--set", "train.lr=1e-20"];
-    let whole = ["--method", "ect", "--set", r#"train.ema=["0"]"#, "--set", "train.batch=4"];
-    place.run(&[&command[..], &data, &whole].concat()).succeeds();
+    let short = ["--steps", "1", "--set", "train.lr=1e-20", "--set", "train.batch=4"];
+    let whole = ["--method", "ect", "--set", r#"train.ema=["0"]"#];
+    place.run(&[&command[..], &short, &whole].concat()).succeeds();
     let of = |path: &str| StateDict::open(&place.path(path)).expect("a model");
     let (teacher, student) = (of("edm/final.safetensors"), of("fast/final.safetensors"));
     for (name, tensor) in teacher.iter().filter(|(name, _)| name.ends_with("weight")) {
         let apart = (tensor - student.get(name).expect("the weight")).abs().max();
         assert!(apart.double_value(&[]) < 1e-6, "{name}: {apart}");
     }
+    let config = |run: &str| -> toml::Table {
+        let text = fs::read_to_string(place.path(run).join("config.toml")).expect("a config");
+        text.parse().expect("TOML")
+    };
+    let (of_teacher, of_student) = (config("edm"), config("fast"));
+    assert_eq!(of_student["data"], of_teacher["data"]);
+    assert_eq!(of_student["train"]["label_dropout"].as_float(), Some(0.25));
 }
 
 /// A model of two segments is sampled by DDIM from the start of each.

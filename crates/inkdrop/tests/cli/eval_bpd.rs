@@ -45,6 +45,22 @@ fn an_image_takes_the_same_bits_whatever_the_batch() {
     assert_ne!(other["bits_per_dim"].as_f64(), Some(of("6")));
 }
 
+/// Sub-folders that are no classes are said to be none.
+#[test]
+fn a_stray_picture_beside_class_folders_is_named() {
+    let place = place_with_model();
+    for folder in ["pics/food/", "pics/hero/"] {
+        place.run(&["data", "-n", "1", "--seed", "1", "--out", folder]).succeeds();
+    }
+    let args = ["eval", "bpd", "model.safetensors", "pics", "--steps", "2"];
+    let labelled = place.run(&args).succeeds();
+    assert!(!labelled.stderr.contains("no labels"), "{}", labelled.stderr);
+    fs::copy(place.path("pics/food/00000.png"), place.path("pics/stray.png")).expect("a copy");
+    let stray = place.run(&args).succeeds();
+    let words = ["the pictures have no labels", "stray.png"];
+    assert!(words.iter().all(|word| stray.stderr.contains(word)), "{}", stray.stderr);
+}
+
 #[test]
 fn the_model_is_told_what_the_data_says() {
     let place = place_with_model();

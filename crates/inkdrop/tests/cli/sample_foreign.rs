@@ -158,6 +158,29 @@ fn a_run_goes_on_only_with_the_arguments_of_its_scheduler() {
     assert!(outcome.stderr.contains("continuing: 1 of 2"), "{}", outcome.stderr);
 }
 
+/// A file that was made from another class's keeps its arguments, which diffusers ignores.
+#[test]
+fn arguments_of_other_classes_have_no_effect() {
+    let place = place_with_pipeline();
+    let sample = |class: &str, more: &str| {
+        let config = format!(r#"{{"_class_name": "{class}"{more}}}"#);
+        place.put("pipe/scheduler/scheduler_config.json", config.as_bytes());
+        let args = ["sample", "pipe", "-n", "1", "--steps", "3", "--out", "x.npy"];
+        place.run(&args).succeeds();
+        std::fs::read(place.path("x.npy")).expect("the samples")
+    };
+    let (karras, zero) = (r#", "use_karras_sigmas": true"#, r#", "rescale_betas_zero_snr": true"#);
+    let ancestral = "EulerAncestralDiscreteScheduler";
+    assert_eq!(sample(ancestral, karras), sample(ancestral, ""));
+    assert_ne!(sample(ancestral, zero), sample(ancestral, ""));
+    let heun = "HeunDiscreteScheduler";
+    assert_eq!(sample(heun, zero), sample(heun, ""));
+    assert_ne!(sample(heun, karras), sample(heun, ""));
+    let clipped = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": 50.0}"#;
+    place.put("pipe/scheduler/scheduler_config.json", clipped.as_bytes());
+    place.refuses(&["sample", "pipe", "--steps", "3"], &["lambda_min_clipped: it excludes all"]);
+}
+
 /// As DPMSolverMultistepScheduler.save_pretrained writes it: with a number that JSON does not know.
 #[test]
 fn a_scheduler_with_pythons_infinity_is_read() {

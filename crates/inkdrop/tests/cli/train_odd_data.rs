@@ -87,6 +87,40 @@ fn labels_beyond_the_network_s_classes_are_refused() {
     place.refuses(&TRAIN, &["13 classes", "10 contexts"]);
 }
 
+/// Labels that the network cannot take are refused, not ignored.
+#[test]
+fn labels_for_a_network_without_classes_are_refused() {
+    let place = place_with(&[]);
+    for name in ["cat_1.png", "dog_1.png"] {
+        fs::copy(fixture("deep.png"), place.path(&format!("x/{name}"))).expect("a picture");
+    }
+    let without = ["train", "folder", "--data", "x", "--out", "run", "--set", "model.size=16"];
+    let labels = ["--set", "data.labels=prefix", "--set", "data.size=16"];
+    place.refuses(&[&without[..], &labels].concat(), &["data.labels", "model.classes"]);
+}
+
+/// The section of a damaged validation picture is named.
+#[test]
+fn a_damaged_validation_picture_is_named() {
+    let place = place_with(&["deep.png"]);
+    fs::create_dir(place.path("v")).expect("a folder");
+    let whole = fs::read(fixture("deep.png")).expect("a picture");
+    fs::write(place.path("v/cut.png"), &whole[..whole.len() / 2]).expect("a picture");
+    folder(&place, "size = 16\n[validation]\nkind = \"folder\"\npath = \"v\"\nsize = 16");
+    let one = ["--set", "train.batch=1"];
+    let words = ["[validation]", "cut.png", "validation.broken"];
+    place.refuses(&[&TRAIN[..], &one].concat(), &words);
+}
+
+#[test]
+fn a_key_that_is_not_set_is_noted_when_it_is_unset() {
+    let place = place_with(&["deep.png"]);
+    folder(&place, "size = 16");
+    let more = ["--set", "train.batch=1", "--unset", "train.clipnorm"];
+    let run = place.run(&[&TRAIN[..], &more].concat()).succeeds();
+    assert!(run.stderr.contains("--unset train.clipnorm: the config does not set it"));
+}
+
 /// Read when they are needed or all at once, cropped and mirrored by any number of threads: the
 /// same weights.
 #[test]

@@ -3,7 +3,8 @@
 use inkdrop::data::arrays;
 use inkdrop::sampler::Sampler;
 use inkdrop::sampler::edit::Repaint;
-use inkdrop::{Images, Pipeline};
+use inkdrop::torch::tch::Device;
+use inkdrop::{Images, Pipeline, mask};
 use ndarray::Array2;
 
 fn heroes() -> (Pipeline, Images) {
@@ -29,6 +30,31 @@ fn inpainting_keeps_what_is_not_masked() {
     let small = Array2::from_elem((8, 8), true);
     let error = pipeline.inpaint(&images, &small, Repaint::default()).unwrap_err();
     assert!(error.to_string().contains("the mask is 8 x 8"), "{error}");
+}
+
+/// Gray images are coloured as their RGB form is.
+#[test]
+fn gray_images_are_coloured() {
+    let (pipeline, images) = heroes();
+    let gray = images.with_channels(1).unwrap();
+    let coloured = pipeline.colorize(&gray).unwrap();
+    let same = pipeline.colorize(&gray.with_channels(3).unwrap()).unwrap();
+    assert_eq!(coloured.images(), same.images());
+}
+
+#[test]
+fn masks_of_another_size_are_refused() {
+    let (_, images) = heroes();
+    let (small, whole) = (vec![true; 10], vec![true; 256]);
+    for wrong in [&[][..], &[&whole], &[&whole, &small]] {
+        assert!(mask::compose(None, &images, wrong).is_err());
+    }
+    assert!(mask::compose(Some(&images.select(&[0]).unwrap()), &images, &[&whole; 2]).is_err());
+    assert!(mask::compose(None, &images, &[&whole; 2]).is_ok());
+    for wrong in [&[][..], &[&small], &[&whole, &small]] {
+        assert!(mask::to_tensor(wrong, 16, Device::Cpu).is_err());
+    }
+    assert_eq!(mask::to_tensor(&[&whole], 16, Device::Cpu).unwrap().size(), [1, 1, 16, 16]);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Opening, settings and sampling.
 
 use inkdrop::data::Depth;
-use inkdrop::model::Condition;
+use inkdrop::model::{Classes, Condition, ModelMetadata, SamplingDefaults};
+use inkdrop::nn::FnNetwork;
+use inkdrop::process::{ContinuousConfig, Preconditioning};
 use inkdrop::sampler::{GuidanceInterval, Trace};
+use inkdrop::torch::tch::{Kind, Tensor};
+use inkdrop::unet::ModelConfig;
 use inkdrop::{Error, Pipeline, Rng};
 
 fn sprites() -> Pipeline {
@@ -139,6 +143,50 @@ fn samples_are_saved_by_ending() {
     assert_eq!(std::fs::read_dir(path("all")).unwrap().count(), 3);
     let error = message(samples.save(path("x.webp")));
     assert!(error.contains(".png, .tiff, .npz, .npy or /"), "{error}");
+}
+
+/// What a method does not use is refused, not ignored.
+#[test]
+fn settings_without_effect_are_refused() {
+    let images = sprites().class("hero").sample(1).unwrap().to_images();
+    for pipeline in [
+        sprites().guidance(2.0),
+        sprites().threshold(0.9),
+        sprites().spacing("karras20"),
+        sprites().sampler("dpm++2m".parse().unwrap()),
+    ] {
+        let error = message(pipeline.class("hero").bits_per_dim(&images, Trace::Hutchinson));
+        assert!(error.contains("likelihood") && error.contains("leave it out"), "{error}");
+    }
+    let error = message(sprites().steps(5).fit_schedule(5, 2));
+    assert!(error.contains("a number of steps"), "{error}");
+    let interval = GuidanceInterval { low: 5.0, high: 0.3 };
+    let guided = sprites().class("hero").guidance(3.0).guidance_interval(interval);
+    let error = message(guided.sample(1));
+    assert!(error.contains("--guidance-interval 5,0.3"), "{error}");
+}
+
+/// The bytes of a family are rounded as its program does: EDM adds a half before it cuts off, the notebooks do not.
+#[test]
+fn bytes_are_rounded_as_in_the_original() {
+    for (preset, half) in [("ddpm_cifar10", 0.0), ("edm_cifar10", 0.5), ("unet2d_cifar10", 0.5)] {
+        let metadata = ModelMetadata {
+            model: ModelConfig::preset(preset).unwrap(),
+            process: ContinuousConfig::new(Preconditioning::Edm { sigma_data: 0.5 }).into(),
+            contexts: Vec::new(),
+            classes: Classes::default(),
+            sampling: SamplingDefaults::default(),
+            condition: None,
+            depth: Depth::Eight,
+        };
+        let network = FnNetwork::new(|x: &Tensor, _: &Tensor, _| Ok(x * 0.5));
+        let pipeline = Pipeline::from_network(metadata, Box::new(network)).unwrap();
+        let samples = pipeline.steps(2).sample(1).unwrap();
+        let x = samples.tensor().permute([0, 2, 3, 1]).contiguous();
+        let expected = ((x + 1.0) * 127.5 + half).clamp(0.0, 255.0).to_kind(Kind::Uint8);
+        let expected = Vec::<u8>::try_from(&expected.flatten(0, -1)).unwrap();
+        assert_eq!(samples.to_images().bytes(), expected);
+    }
 }
 
 /// A likelihood is that of the bins of 8 bits.

@@ -1,8 +1,9 @@
 //! Training by the library.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use inkdrop::config::DataConfig;
 use inkdrop::data::{Images, LabelledDataset, Labels};
 use inkdrop::{Training, data};
 
@@ -41,11 +42,14 @@ fn a_stopped_run_resumes_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let whole = small(4).run(folder.path().join("whole")).unwrap();
     let out = folder.path().join("parts");
-    let mut session = small(4).start(&out).unwrap();
+    let seen = Rc::new(Cell::new(0));
+    let last = seen.clone();
+    let mut session = small(4).on_step(move |step| last.set(step.step)).start(&out).unwrap();
     let mut steps = session.steps().unwrap();
     for _ in 0..2 {
         steps.next_step().unwrap();
     }
+    assert_eq!(seen.get(), 2, "a loop of one's own calls the function, too");
     assert!(!steps.save().unwrap(), "the run is not finished");
     drop(steps);
     drop(session);
@@ -117,6 +121,28 @@ fn mistakes_in_a_config_are_named() {
         let text = error(training);
         assert!(text.contains(expected), "{text}");
     }
+}
+
+/// The labels of a config belong to its images: with other images, those beside them are taken.
+#[test]
+fn images_come_with_the_labels_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let images = put("train-images-idx3-ubyte", &[0, 0, 8, 3, 0, 0, 0, 0]);
+    let labels = put("train-labels-idx1-ubyte", &[]);
+    let data = |path: &std::path::Path| {
+        let training = Training::preset("fashion").and_then(|run| run.data_path(path)).unwrap();
+        training.config().unwrap().data
+    };
+    let both = DataConfig::Idx { images: images.clone(), labels: Some(labels.clone()) };
+    assert_eq!(data(&images), both);
+    assert_eq!(data(folder.path()), both, "a folder stands for its files");
+    std::fs::remove_file(labels).unwrap();
+    assert_eq!(data(&images), DataConfig::Idx { images, labels: None });
 }
 
 /// config.toml could not hold it.

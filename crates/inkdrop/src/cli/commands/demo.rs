@@ -41,7 +41,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
     let count = conditions.len();
     let pipeline = pipeline.conditions(conditions).steps(STEPS).batch(count);
     let (png, gif) = (out.join("sprites.png"), out.join("sprites.gif"));
-    let mut animation = Animation::new(gif.clone(), animation::Of::X, labels.clone());
+    let mut animation =
+        Animation::new(gif.clone(), animation::Of::X, labels.clone(), pipeline.rounding());
     let bar = progress::bar(STEPS, "steps");
     let mut run = pipeline.trajectory(count)?;
     for state in run.by_ref() {
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let images = samples::to_images(run.x())?;
+    let images = pipeline.rounding().images(run.x())?;
     write_png(&png, &samples::rows(&images, COLUMNS, &labels)?)?;
     let sampled = begun.elapsed();
     animation.write()?;

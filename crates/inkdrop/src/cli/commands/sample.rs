@@ -86,7 +86,8 @@ pub fn run(arguments: &Arguments) -> Result<u8> {
         request.insert("inputs".to_string(), image_condition::identity(images));
     }
     let (images, batch) = (job.images(), job.batch);
-    let (sink, animation) = (arguments.output.sink(job, None)?, arguments.output.animation()?);
+    let sink = arguments.output.sink(job, None)?;
+    let animation = arguments.output.animation(pipeline.rounding())?;
     if let (Some(done), false) = (sink.done(), animation.wanted()) {
         eprintln!("{done}");
         return Ok(0);

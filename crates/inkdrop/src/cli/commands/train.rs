@@ -41,7 +41,7 @@ pub struct Arguments {
     /// With --resume: accept another config or other data
     #[arg(long, requires = "resume")]
     allow_changes: bool,
-    /// Path of the training images (short for --set data.path=… or data.images=…)
+    /// Path of the training images (short for --set data.path=… or data.images=…; the labels beside them are taken)
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Number of optimizer steps (short for --set train.steps=N)
@@ -221,6 +221,13 @@ impl Drop for TrainingProgress {
 }
 
 impl Arguments {
+    /// Applies --set.
+    fn set(&self, training: Training) -> Result<Training> {
+        let mut settings = self.settings.iter();
+        Ok(settings
+            .try_fold(training, |training, text| training.change(&ConfigOverride::parse(text)?))?)
+    }
+
     /// The named config, or that of the run to resume, with --set and --unset applied.
     fn training(&self, out: &Path) -> Result<Training> {
         let mut training = match &self.config {
@@ -228,9 +235,7 @@ impl Arguments {
             Some(name) => Training::preset(name)?,
             None => Training::file(RunFolder::read(out)?.config())?,
         };
-        for text in &self.settings {
-            training = training.change(&ConfigOverride::parse(text)?)?;
-        }
+        training = self.set(training)?;
         for key in &self.unset {
             training = training.unset(key)?;
         }
@@ -238,7 +243,8 @@ impl Arguments {
             training = training.set("train.steps", steps as i64)?;
         }
         if let Some(path) = &self.data {
-            training = training.data_path(path)?;
+            // Labels that are given count, not those beside the images.
+            training = self.set(training.data_path(path)?)?;
         }
         Ok(training
             .device(self.device)

@@ -38,14 +38,14 @@ pub struct GuidanceArgs {
     #[arg(long, value_name = "MODEL", requires = "guidance", help_heading = "Guidance")]
     autoguide: Option<String>,
     /// Guide only at noise levels σ in LOW,HIGH (guidance interval)
-    #[arg(long, value_name = "LOW,HIGH", requires = "guidance", help_heading = "Guidance")]
+    #[arg(long, value_name = "LOW,HIGH", help_heading = "Guidance")]
     guidance_interval: Option<String>,
     /// Guidance rescale φ, 0 to 1: restores the standard deviation of the conditional prediction
-    #[arg(long, value_name = "PHI", requires = "guidance", help_heading = "Guidance")]
+    #[arg(long, value_name = "PHI", help_heading = "Guidance")]
     guidance_rescale: Option<f64>,
     /// Fraction, 0 to 1, that is kept of guidance parallel to the prediction; 1 is plain guidance, less
     /// prevents saturation (adaptive projected guidance)
-    #[arg(long, value_name = "FRACTION", requires = "guidance", help_heading = "Guidance")]
+    #[arg(long, value_name = "FRACTION", help_heading = "Guidance")]
     #[serde(skip_serializing_if = "Option::is_none")]
     guidance_parallel: Option<f64>,
     /// Dynamic thresholding: quantile of the predicted pixels, such as 0.995
@@ -97,10 +97,8 @@ impl GuidanceArgs {
         let numbers =
             parts.and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
         match numbers {
-            Some((low, high)) if low >= 0.0 && low < high => {
-                Ok(Some(GuidanceInterval { low, high }))
-            }
-            _ => bail!(
+            Some((low, high)) => Ok(Some(GuidanceInterval { low, high })),
+            None => bail!(
                 "--guidance-interval {text}: expected LOW,HIGH in units of sigma, such as 0.3,5"
             ),
         }

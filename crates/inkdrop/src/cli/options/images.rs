@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 use inkdrop::data::folder::{Broken, FolderConfig, FolderLabels};
 use inkdrop::data::layout::Layout;
+use inkdrop::data::read::files as picture_files;
 use inkdrop::data::{InMemoryDataset, Note};
 
 use inkdrop::config::{DataConfig, LoadedInMemory, SPRITES, load_layout};
@@ -120,17 +121,31 @@ fn detect(path: &Path) -> Result<Layout> {
     }
 }
 
-/// Loads pictures with labels from sub-folders or from the name before `_`, if all have one.
+/// Loads pictures with labels from sub-folders or from the name before `_`, if all have one. Sub-folders that are
+/// no classes are noted.
 fn pictures(path: &Path, channels: usize, size: Option<usize>) -> Result<LoadedInMemory> {
     let load = |labels| {
         let config = FolderConfig { labels, size, broken: Broken::Skip, ..FolderConfig::new(path) };
         DataConfig::Folder(config).load_in_memory(channels)
     };
-    let labelled = [FolderLabels::Folder, FolderLabels::Prefix].into_iter().find_map(|labels| {
-        let folder = load(labels).ok()?;
-        (folder.classes.len() > 1).then_some(folder)
-    });
-    Ok(labelled.map_or_else(|| load(FolderLabels::None), Ok)?)
+    let mut problem = None;
+    for labels in [FolderLabels::Folder, FolderLabels::Prefix] {
+        match load(labels) {
+            Ok(loaded) if loaded.classes.len() > 1 => return Ok(loaded),
+            Ok(_) => {}
+            Err(error) => drop(problem.get_or_insert(error)),
+        }
+    }
+    if let Some(problem) = problem.filter(|_| has_folders(path)) {
+        eprintln!("the pictures have no labels: {}", problem.report());
+    }
+    Ok(load(FolderLabels::None)?)
+}
+
+/// True if a folder has pictures in sub-folders.
+fn has_folders(path: &Path) -> bool {
+    let inner = |file: &PathBuf| file.parent() != Some(path);
+    path.is_dir() && picture_files(&[path]).is_ok_and(|files| files.iter().any(inner))
 }
 
 #[cfg(test)]

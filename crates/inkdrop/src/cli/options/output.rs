@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use inkdrop::samples::Rounding;
 
 use crate::options::{GuidanceArgs, ModelArgs};
 use crate::output::animation::{self, Animation};
@@ -54,10 +55,12 @@ impl OutputArgs {
     }
 
     /// The animation, if one was requested.
-    pub fn animation(&self) -> Result<Animation> {
+    ///
+    /// - rounding: of the model
+    pub fn animation(&self, rounding: Rounding) -> Result<Animation> {
         let Some(path) = &self.animation else { return Ok(Animation::none()) };
         Animation::check(path, self.out.path())?;
-        Ok(Animation::new(path.clone(), self.animation_of, Vec::new()))
+        Ok(Animation::new(path.clone(), self.animation_of, Vec::new(), rounding))
     }
 
     /// Checks that no output overwrites an input.

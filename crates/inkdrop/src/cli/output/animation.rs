@@ -8,7 +8,7 @@ use inkdrop::sampler::StepState;
 use inkdrop::torch::tch::Tensor;
 
 use crate::output::sink::{check_place, same_place};
-use inkdrop::samples;
+use inkdrop::samples::{self, Rounding};
 
 /// The image that an animation shows of each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -25,6 +25,7 @@ pub struct Animation {
     path: Option<PathBuf>,
     of: Of,
     labels: Vec<String>,
+    rounding: Rounding,
     frames: Vec<Picture>,
     ended: bool,
     error: Option<anyhow::Error>,
@@ -40,12 +41,15 @@ impl Animation {
     /// No animation.
     pub fn none() -> Self {
         let (path, of, labels, frames) = (None, Of::X, Vec::new(), Vec::new());
-        Self { path, of, labels, frames, ended: true, error: None }
+        let rounding = Rounding::default();
+        Self { path, of, labels, rounding, frames, ended: true, error: None }
     }
 
     /// An animation of the first batch, with row labels if there are any.
-    pub fn new(path: PathBuf, of: Of, labels: Vec<String>) -> Self {
-        Self { path: Some(path), of, labels, ended: false, ..Self::none() }
+    ///
+    /// - rounding: of the model
+    pub fn new(path: PathBuf, of: Of, labels: Vec<String>, rounding: Rounding) -> Self {
+        Self { path: Some(path), of, labels, rounding, ended: false, ..Self::none() }
     }
 
     /// Checks that an animation can be written, and that it does not collide with `out`.
@@ -93,7 +97,7 @@ impl Animation {
             Of::X => &state.x,
             Of::X0 => &state.x0,
         };
-        let images = samples::to_images(&x.f_narrow(0, 0, x.size()[0].min(Self::IMAGES))?)?;
+        let images = self.rounding.images(&x.f_narrow(0, 0, x.size()[0].min(Self::IMAGES))?)?;
         match self.labels.len() {
             0 => Ok(samples::square(&images)?),
             rows => Ok(samples::rows(&images, images.len() / rows, &self.labels)?),

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use inkdrop::Pipeline;
 use inkdrop::data::ImageForm;
 use inkdrop::model::{Condition, Conditions, ModelMetadata};
+use inkdrop::samples::Rounding;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ pub fn request(
     };
     request["size"] = json!([height, width]);
     request["device"] = json!(if pipeline.process().device().is_cuda() { "cuda" } else { "cpu" });
-    if pipeline.model().is_some_and(|model| model.is_diffusers) {
+    if pipeline.rounding() == Rounding::Nearest {
         request["rounding"] = json!("nearest");
     }
     if let Some(weaker) = pipeline.weaker() {

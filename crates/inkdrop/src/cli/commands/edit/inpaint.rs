@@ -154,7 +154,7 @@ impl session::Task for Task {
         let (session, sources) = (batch.session, batch.sources(self.variations));
         let given = self.images.select(&sources)?;
         let masks: Vec<&Mask> = sources.iter().map(|&source| &self.masks[source]).collect();
-        let mask = mask::to_tensor(&masks, given.height(), session.device());
+        let mask = mask::to_tensor(&masks, given.height(), session.device())?;
         let x = batch.tensor(&given)?;
         let x = batch.drive(session.inpaint(batch.indices.clone(), &x, &mask, self.method)?)?;
         let drawn = session.to_images_in(&x, given.depth())?;

@@ -190,7 +190,8 @@ impl EditRun<'_> {
     ) -> Result<u8> {
         let (images, batch, depth) = (job.images(), job.batch, job.image.depth);
         let output = &self.options.output;
-        let (sink, animation) = (output.sink(job, Some(sheet))?, output.animation()?);
+        let sink = output.sink(job, Some(sheet))?;
+        let animation = output.animation(self.pipeline.rounding())?;
         if let (Some(done), false) = (sink.done(), animation.wanted() || again) {
             eprintln!("{done}");
             return Ok(0);

@@ -37,7 +37,8 @@ pub fn denoising(run: &Path, steps: usize, device: DeviceChoice) -> Result<Anima
         plan.sampler
     );
     let file = std::env::temp_dir().join(format!("inkdrop-report-{}.apng", std::process::id()));
-    let mut animation = output::animation::Animation::new(file.clone(), Of::X, names);
+    let rounding = pipeline.rounding();
+    let mut animation = output::animation::Animation::new(file.clone(), Of::X, names, rounding);
     for state in pipeline.trajectory(count)? {
         let state = state?;
         animation.record(&state, state.index, state.count);

@@ -285,7 +285,7 @@ impl<'p> Pass<'p> {
         let masks = vec![&mask; count];
         let x = tensor(pipeline, &given)?;
         let session = self.start(&plan)?;
-        let mask = mask::to_tensor(&masks, height, session.device());
+        let mask = mask::to_tensor(&masks, height, session.device())?;
         let run = session.inpaint(0..count, &x, &mask, method)?;
         let x = Steps::new(progress, method.steps(&plan)).drive(&session, run)?;
         Ok(mask::compose(Some(&session.to_images(&x)?), &given, &masks)?)
