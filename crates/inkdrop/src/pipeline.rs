@@ -305,12 +305,16 @@ impl Pipeline {
         scheduler.filter(|_| sampler.is_none() && spacing.is_none())
     }
 
-    /// True if the network predicts whole steps instead of the velocity of the probability flow: a consistency
-    /// model, one of mean velocities, or one of progressive distillation.
-    fn predicts_steps(&self) -> bool {
+    /// What a network is that predicts whole steps; `None` for one that predicts the velocity of the probability flow.
+    fn distilled_kind(&self) -> Option<&'static str> {
         let config = self.process().config();
         let is_progressive = self.model.as_ref().is_some_and(|model| model.is_progressive);
-        config.consistency().is_some() || config.is_mean_flow() || is_progressive
+        match () {
+            () if config.consistency().is_some() => Some("a consistency model"),
+            () if config.is_mean_flow() => Some("a network of mean velocities"),
+            () if is_progressive => Some("a model of progressive distillation"),
+            () => None,
+        }
     }
 
     /// How values between two bytes become one, as in the original program: those of diffusers, EDM, EDM2, DiT, JiT

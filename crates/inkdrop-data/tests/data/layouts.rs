@@ -100,8 +100,8 @@ fn mnist_is_found_plain_and_packed_and_fitted() {
 #[test]
 fn a_packed_idx_file_that_grows_too_much_is_refused() {
     let place = empty();
-    let mut bytes = idx(2051, &[], 0);
-    bytes.extend([2_000_000u32, 28, 28].into_iter().flat_map(u32::to_be_bytes));
+    let header = [2051, 2_000_000u32, 28, 28].into_iter();
+    let bytes: Vec<u8> = header.flat_map(u32::to_be_bytes).collect();
     put(place.path(), "images-idx3-ubyte.gz", &gzip(&bytes));
     let found = error(&FolderConfig::new(place.path()));
     assert!(found.contains("expected at most 1073741824") && found.contains("unpack"), "{found}");

@@ -11,7 +11,7 @@ use inkdrop_unet::ModelConfig;
 use ndarray::Array2;
 
 use super::{Pipeline, SamplingPlan, SamplingSession};
-use crate::error::ensure;
+use crate::error::{bail, ensure};
 use crate::mask::{self, Mask};
 use crate::model::metadata::check_upscaler;
 use crate::samples::{PixelForm, to_tensor};
@@ -188,7 +188,7 @@ impl Pipeline {
     pub fn inpaint_method(&self, repaint: Repaint) -> InpaintMethod {
         match self.metadata.condition {
             Some(ImageCondition::Mask { .. }) => InpaintMethod::Trained,
-            _ if self.predicts_steps() => InpaintMethod::KnownPart,
+            _ if self.distilled_kind().is_some() => InpaintMethod::KnownPart,
             _ => InpaintMethod::Repaint(repaint),
         }
     }
@@ -212,10 +212,10 @@ impl Pipeline {
     fn edit_plan(&self, method: &str, steps: usize) -> Result<SamplingPlan<'_>> {
         let settings = &self.settings;
         settings.check_own_sampler(method)?;
-        ensure!(
-            !self.predicts_steps() || self.process().config().consistency().is_some(),
-            "{method} needs the velocity at one time: a network of mean velocities or of progressive distillation predicts whole steps"
-        );
+        let is_consistency = self.process().config().consistency().is_some();
+        if let Some(kind) = self.distilled_kind().filter(|_| !is_consistency) {
+            bail!("{method} needs the velocity at one time: {kind} predicts whole steps");
+        }
         SamplingPlan::new(self, settings.edit_levels(steps, self.process()))
     }
 

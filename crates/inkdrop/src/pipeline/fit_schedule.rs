@@ -10,7 +10,7 @@ use inkdrop_torch::{NoiseSource, NoiseTape, TorchError};
 use super::plan::{SamplingPlan, Settings, check_unused, continuous_spacing};
 use super::{Pipeline, SamplingSession};
 use crate::Result;
-use crate::error::{Context, ensure};
+use crate::error::{Context, bail, ensure};
 
 /// Number of steps of the schedule whose levels may be chosen.
 const FINE: usize = 80;
@@ -39,7 +39,7 @@ impl Pipeline {
     /// ```
     ///
     /// # Errors
-    /// A number out of range, a sampler that draws noise, a consistency model or one of mean velocities, or a
+    /// A number out of range, a sampler that draws noise, a distilled model, or a
     /// setting that does not fit the model.
     pub fn fit_schedule(&self, steps: usize, images: usize) -> Result<LevelSpacing> {
         let batch = self.settings.batch.unwrap_or(BATCH);
@@ -53,10 +53,11 @@ impl Pipeline {
             "a schedule is fitted to the number of steps in the call",
             [("a number of steps", given.is_some()), ("a spacing", spacing.is_some())],
         )?;
-        ensure!(
-            !self.predicts_steps(),
-            "a schedule is fitted to the probability flow of a diffusion model: this network predicts whole steps"
-        );
+        if let Some(kind) = self.distilled_kind() {
+            bail!(
+                "a schedule is fitted to the probability flow of a diffusion model: this is {kind}"
+            );
+        }
         let plan = SamplingPlan::new(self, continuous_spacing(self.process(), FINE))?;
         let session = plan.start()?;
         let [channels, height, width] = session.image_shape();

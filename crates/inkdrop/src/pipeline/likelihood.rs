@@ -14,7 +14,7 @@ use super::Pipeline;
 use super::guidance::GuidanceSettings;
 use super::plan::check_unused;
 use crate::Result;
-use crate::error::{Context, ensure};
+use crate::error::{Context, bail, ensure};
 use crate::model::{Conditions, conditioning};
 
 /// Default number of steps, two passes with gradients each.
@@ -33,7 +33,7 @@ impl Pipeline {
     /// - images: of the size of the model
     ///
     /// # Errors
-    /// The pipeline has only a compiled network, or a consistency model or one of mean velocities; images of
+    /// The pipeline has only a compiled network, or a distilled model; images of
     /// another size, or a setting that does not fit the model.
     pub fn bits_per_dim<'a>(
         &'a self,
@@ -41,10 +41,11 @@ impl Pipeline {
         trace: Trace,
     ) -> Result<impl Iterator<Item = Result<Vec<f64>>> + use<'a>> {
         self.check_size(images)?;
-        ensure!(
-            !self.predicts_steps(),
-            "likelihoods need the probability flow of a diffusion model: this network predicts whole steps, evaluate the model that it was distilled from"
-        );
+        if let Some(kind) = self.distilled_kind() {
+            bail!(
+                "likelihoods need the probability flow of a diffusion model: this is {kind}, evaluate the model that it was distilled from"
+            );
+        }
         ensure!(
             images.depth() == Depth::Eight && self.metadata.depth == Depth::Eight,
             "the images have {} bits, the model {}: expected 8 of both, of which likelihoods are",

@@ -324,14 +324,16 @@ fn progressive_distillation_halves_the_steps() {
             assert_ne!(own, sample(&["--sampler", "ddim", "--steps", "3"]));
         }
         // Such a model predicts whole steps of its own.
-        place.run(&["data", "-n", "1", "--seed", "1", "--out", "given/"]).succeeds();
-        let given = [&model, "given/00000.png", "--out", "x.png"];
+        let folder = format!("{config}-given");
+        let (out, picture) = (format!("{folder}/"), format!("{folder}/00000.png"));
+        place.run(&["data", "-n", "1", "--seed", "1", "--out", &out]).succeeds();
+        let given = [&model[..], &picture, "--out", "x.png"];
         let invert = [&["edit", "invert"][..], &given].concat();
         place.refuses(&invert, &["progressive distillation predicts whole steps"]);
         let inpaint = ["edit", "inpaint", "--box", "1,8,14,8", "--times", "2"];
         let known = [&inpaint[..], &given].concat();
         place.refuses(&known, &["--times and --jump are for RePaint"]);
-        place.refuses(&["eval", "likelihood", &model, "given"], &["predicts whole steps"]);
+        place.refuses(&["eval", "likelihood", &model, &folder], &["a model of progressive"]);
     }
     let refuses = |more: &[&str], words| {
         let command = ["distill", "--method", "progressive", "--out", "no"];
