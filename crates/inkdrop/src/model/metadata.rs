@@ -230,7 +230,7 @@ impl Model {
         resolved.network()?.plan().with_context(|| name)?;
         let process = resolve_process(&source, overrides, Some(&resolved))?.with_context(|| {
             format!(
-                "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr; edm or flow"
+                "{name} does not contain its diffusion process: give --process sprites (the sprites notebook), ddpm, linear:STEPS or cosine:STEPS, optionally with :rescaled, :unclipped, :velocity, :sample, :zero-snr; edm or flow. `inkdrop convert` stores it in a file, for commands without the option"
             )
         })?;
         let (contexts, classes) = (resolved.contexts(name)?, classes(name, &resolved)?);

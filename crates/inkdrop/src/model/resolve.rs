@@ -270,7 +270,7 @@ impl ResolvedModel {
         let settings: Vec<String> =
             self.undetermined.iter().map(|a| format!("--set {}={}", a.field, a.value)).collect();
         format!(
-            "its shapes do not determine {}: set them, such as {}, or give --config PRESET|FILE; --assume accepts these values",
+            "its shapes do not determine {}: set them, such as {}, or give --config PRESET|FILE; --assume accepts these values. `inkdrop convert` stores them in a file, for commands without these options",
             self.undetermined.iter().map(|a| a.field).collect::<Vec<_>>().join(", "),
             settings.join(" ")
         )

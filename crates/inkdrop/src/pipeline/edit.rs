@@ -26,7 +26,7 @@ pub enum InpaintMethod {
     /// RePaint, with resampling (Lugmayr et al. 2022).
     Repaint(Repaint),
     /// Every step of the sampler predicts images with the known pixels (Song et al. 2023, algorithm 4; Wang
-    /// et al. 2023): a few steps, and the default for consistency models and for networks of mean velocities.
+    /// et al. 2023): a few steps, and the default for distilled models.
     KnownPart,
     /// The model was trained for inpainting.
     Trained,

@@ -97,6 +97,12 @@ fn labels_for_a_network_without_classes_are_refused() {
     let without = ["train", "folder", "--data", "x", "--out", "run", "--set", "model.size=16"];
     let labels = ["--set", "data.labels=prefix", "--set", "data.size=16"];
     place.refuses(&[&without[..], &labels].concat(), &["data.labels", "model.classes"]);
+    // --data takes the labels beside the images, which --unset leaves out.
+    place.run(&["data", "-n", "8", "--seed", "1", "--out", "y.npy"]).succeeds();
+    put_run(&place, "3", "0", "kind = \"npy\"\nimages = \"missing.npy\"");
+    let data = [&TRAIN[..], &["--data", "y.npy", "--steps", "1"]].concat();
+    place.refuses(&data, &["data.labels", "--unset data.labels"]);
+    place.run(&[&data[..], &["--unset", "data.labels"]].concat()).succeeds();
 }
 
 /// The section of a damaged validation picture is named.

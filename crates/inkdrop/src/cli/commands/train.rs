@@ -236,15 +236,15 @@ impl Arguments {
             None => Training::file(RunFolder::read(out)?.config())?,
         };
         training = self.set(training)?;
+        if let Some(path) = &self.data {
+            // It needs the kind of the data, and --set counts more than the labels beside the images.
+            training = self.set(training.data_path(path)?)?;
+        }
         for key in &self.unset {
             training = training.unset(key)?;
         }
         if let Some(steps) = self.steps {
             training = training.set("train.steps", steps as i64)?;
-        }
-        if let Some(path) = &self.data {
-            // Labels that are given count, not those beside the images.
-            training = self.set(training.data_path(path)?)?;
         }
         Ok(training
             .device(self.device)

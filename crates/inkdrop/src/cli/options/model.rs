@@ -10,7 +10,7 @@ use crate::options::{OverrideArgs, Tf32, local_device};
 
 #[derive(Debug, clap::Args, Serialize)]
 pub struct ModelArgs {
-    /// A checkpoint, a diffusers directory, or the built-in model `sprites`
+    /// A checkpoint, a diffusers directory, or a built-in model (`inkdrop models`)
     #[serde(skip)]
     model: String,
     /// Device: auto, cpu, cuda or cuda:N

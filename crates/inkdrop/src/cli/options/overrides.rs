@@ -25,10 +25,11 @@ pub struct OverrideArgs {
     /// Accept default values for fields that shapes do not determine
     #[arg(long, help_heading = HEADING)]
     pub assume: bool,
-    /// Diffusion process: sprites, ddpm, or a noise schedule (linear, cosine, scaled-linear,
-    /// sigmoid) with options after colons: STEPS, rescaled (rescale_timesteps), unclipped,
-    /// zero-snr, sample, posterior-mean, velocity, fixed-small, learned, learned-range; or a .toml
-    /// or .json file
+    /// Diffusion process: sprites, ddpm, or a noise schedule (linear, cosine, scaled-linear, sigmoid,
+    /// lucid) with options after colons: STEPS, rescaled (rescale_timesteps), unclipped, zero-snr,
+    /// epsilon, sample, posterior-mean, velocity, fixed-small, learned, learned-range; continuous noise
+    /// levels: edm, flow, flow-sample, jit, mean-flow, trig-flow, consistency, vp, ve or iddpm; or a
+    /// .toml or .json file
     #[arg(long, help_heading = HEADING, value_name = "NAME")]
     pub process: Option<String>,
 }

@@ -17,16 +17,17 @@ pub struct SamplerArgs {
     sampler: Option<String>,
     /// Sampling steps, 1 to the number of timesteps of the model; heun, flow-heun, edm,
     /// dpm-solver-2 and dpm2-ancestral call the network twice per step; dpm-adaptive chooses steps
-    /// between those of the spacing [default: all for ddpm, 50 for ddim, euler, euler-ancestral and
-    /// edm-euler, 4 for consistency, lcm and tcd, 2 for dpm-adaptive, 25 for others]
+    /// between those of the spacing [default: that of the model file or of the scheduler of a diffusers
+    /// directory; else all for ddpm, 50 for ddim, euler, euler-ancestral and edm-euler, 4 for
+    /// consistency, lcm, tcd and mean velocities, 2 for dpm-adaptive, 25 for others]
     #[arg(long, help_heading = "Sampler")]
     steps: Option<usize>,
     /// Timestep spacing or sigma grid: trailing, leading, linspace, quadratic, ddim, sections,
-    /// karras, exponential, polyexponential, vp or flow; or with its number of steps, such as
+    /// truncated, karras, exponential, polyexponential, vp or flow; or with its number of steps, such as
     /// sections10,15,20, karras20:5 (rho 5), flow20:3 (shift 3), leading20+1, at:0,10,500 or
     /// sigmas:80,2.5,0.8
-    /// [default: trailing; karras or flow for continuous noise levels, exponential for
-    /// dpm-adaptive]
+    /// [default: that of the model file; else trailing; karras for consistency models, karras or flow for
+    /// continuous noise levels, exponential for dpm-adaptive]
     #[arg(long, value_name = "NAME", help_heading = "Sampler")]
     spacing: Option<String>,
     /// Eta, the scale of the fresh noise, 0 to 1 [default: 0 for ddim, 1 for

@@ -17,7 +17,7 @@ use crate::output::contact_sheet::ContactSheet;
 /// Inpaint a masked region, or outpaint around images
 ///
 /// Models that were trained for inpainting take the masked image; distilled models (consistency, mean
-/// velocities) sample with the known pixels, as others do with --known-pixels; the rest uses RePaint,
+/// velocities, progressive) sample with the known pixels, as others do with --known-pixels; the rest uses RePaint,
 /// whose sampler is ddpm, in 250 steps by default, or all timesteps of the model if it has fewer.
 /// Unmasked pixels are kept exactly, in 8 or 16 bits.
 #[derive(Debug, clap::Args, Serialize)]

@@ -26,8 +26,8 @@ const ENOUGH: i64 = 10_000;
 /// Several processes (`inkdrop launch -n N eval distance …`) divide the batches of the extractor.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Samples: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
-    /// CIFAR-10's .bin file or directory, or an IDX file
+    /// Samples: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory or archive of
+    /// pictures, CIFAR's files or directory, an IDX file or MNIST's directory
     samples: ImageSet,
     /// Reference data, in the same forms
     data: ImageSet,

@@ -10,8 +10,8 @@ use crate::options::{Found, ImageSet};
 /// Arguments that name the images, their conditions and their noise.
 #[derive(Debug, clap::Args)]
 pub struct ImagesArgs {
-    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory of pictures,
-    /// CIFAR-10's .bin file or directory, or an IDX file; with its labels
+    /// Data set: sprites or sprites:SEED:COUNT, an .npz or .npy file, a directory or archive of
+    /// pictures, CIFAR's files or directory, an IDX file or MNIST's directory; with its labels
     pub data: ImageSet,
     /// Resize the pictures of a directory to the size of the model, as data.size does in training
     #[arg(long)]

@@ -14,7 +14,7 @@ use crate::stdout::{entry, print_line};
 
 /// Bits per dimension of images under a model: the probability flow
 ///
-/// For any model, with timesteps or with continuous noise levels. `eval bpd` is the variational
+/// For any model that is not distilled, with timesteps or with continuous noise levels. `eval bpd` is the variational
 /// lower bound of models with timesteps.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
