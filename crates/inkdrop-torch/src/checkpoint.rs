@@ -9,6 +9,7 @@ use tch::Tensor;
 use crate::Result;
 use crate::ffi::{call, inkdrop_text};
 use crate::forward_ad::in_jvp;
+use crate::generator::{WorksFor, this_thread};
 
 /// Run of a block under gradient checkpointing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,12 @@ pub fn checkpoint(
         let inputs: Vec<Tensor> = inputs.iter().map(|input| input.shallow_clone()).collect();
         return block(&inputs, Pass::First);
     }
-    let boxed: Box<Block> = Box::new(block);
+    let thread = this_thread();
+    let boxed: Box<Block> = Box::new(move |inputs: &[Tensor], pass| {
+        // The second run may draw in a thread of libtorch's, while this one holds the generator and waits.
+        let _works_for = (pass == Pass::Again).then(|| WorksFor::new(thread));
+        block(inputs, pass)
+    });
     let state = Box::into_raw(Box::new(Mutex::new(boxed))).cast::<c_void>();
     let tensors = inputs.iter().chain(parameters).map(|tensor| tensor.as_ptr().cast::<c_void>());
     let tensors: Vec<*const c_void> = tensors.collect();

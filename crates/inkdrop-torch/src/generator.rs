@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tch::Tensor;
@@ -62,20 +63,52 @@ pub struct DefaultGenerator {
     held: Option<MutexGuard<'static, ()>>,
 }
 
+/// The thread that holds the generator; 0 for none.
+static OWNER: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
-    static HELD: Cell<bool> = const { Cell::new(false) };
+    /// The number of this thread, from 1.
+    static THREAD: u64 = {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        1 + COUNT.fetch_add(1, Ordering::Relaxed)
+    };
+    /// The thread that this one works for, which waits for it; 0 for none.
+    static WORKS_FOR: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The number of this thread, for [`WorksFor`].
+pub(crate) fn this_thread() -> u64 {
+    THREAD.with(|number| *number)
+}
+
+/// While it lives, this thread works for another one that waits for it, and uses the generator that the other one
+/// holds: libtorch runs the backward pass of a GPU in threads of its own.
+pub(crate) struct WorksFor(u64);
+
+impl WorksFor {
+    /// - thread: its number
+    pub(crate) fn new(thread: u64) -> Self {
+        Self(WORKS_FOR.replace(thread))
+    }
+}
+
+impl Drop for WorksFor {
+    fn drop(&mut self) {
+        WORKS_FOR.set(self.0);
+    }
 }
 
 impl DefaultGenerator {
     /// Waits until no other thread holds the generator.
     pub fn lock() -> Self {
         static LOCK: Mutex<()> = Mutex::new(());
-        if HELD.get() {
+        let owner = OWNER.load(Ordering::Acquire);
+        if owner != 0 && (owner == this_thread() || owner == WORKS_FOR.get()) {
             return Self { held: None };
         }
         // A thread that panicked leaves a generator in some state, which is always a valid one.
         let held = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-        HELD.set(true);
+        OWNER.store(this_thread(), Ordering::Release);
         Self { held: Some(held) }
     }
 
@@ -90,7 +123,7 @@ impl DefaultGenerator {
 impl Drop for DefaultGenerator {
     fn drop(&mut self) {
         if self.held.is_some() {
-            HELD.set(false);
+            OWNER.store(0, Ordering::Release);
         }
     }
 }

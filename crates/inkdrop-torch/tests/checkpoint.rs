@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use inkdrop_torch::tch::{Device, Kind, Tensor, manual_seed};
-use inkdrop_torch::{Pass, Result, TorchError, checkpoint};
+use inkdrop_torch::{DefaultGenerator, Pass, Result, TorchError, checkpoint, draw_dropout_key};
 
 /// The tests share libtorch's generator.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -48,6 +50,24 @@ fn gradients_are_bit_equal_with_dropout_on() {
     for dropout in [0.0, 0.5] {
         assert_eq!(run(true, dropout), run(false, dropout), "dropout {dropout}");
     }
+}
+
+/// On a GPU the backward pass runs in a thread of libtorch's, while the thread of the step holds the generator.
+#[test]
+fn a_backward_pass_in_another_thread_draws_with_the_generator_of_the_step() {
+    let _generator = DefaultGenerator::seeded(3);
+    let x = Tensor::ones([4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let y = checkpoint(&[&x], &[], true, |inputs, _| {
+        Ok(inputs[0].f_mul_scalar((draw_dropout_key()? % 1000) as f64)?)
+    });
+    let (y, (done, ended)) = (y.unwrap(), channel());
+    let sum = y.sum(Kind::Float);
+    std::thread::spawn(move || {
+        sum.backward();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("it does not wait for the generator");
+    assert_eq!(x.grad(), y.detach(), "the second run repeats the draw");
 }
 
 #[test]

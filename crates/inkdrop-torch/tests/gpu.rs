@@ -3,8 +3,8 @@
 
 use inkdrop_torch::tch::{self, Cuda, Device, Kind, Tensor};
 use inkdrop_torch::{
-    CudaGraph, DeviceChoice, cuda_graphs, gpu_memory, grad_enabled, reset_peak, to_device_async,
-    torch_config,
+    CudaGraph, DefaultGenerator, DeviceChoice, checkpoint, cuda_graphs, draw_dropout_key, dropout,
+    gpu_memory, grad_enabled, reset_peak, to_device_async, torch_config,
 };
 
 #[test]
@@ -90,4 +90,17 @@ fn a_copy_keeps_the_values_of_its_moment() {
         assert_eq!(copy.device(), device);
         assert_eq!(f64::try_from(copy.mean(Kind::Double)).unwrap(), value as f64);
     }
+}
+
+/// The backward pass of a GPU runs in a thread of libtorch's, which must not wait for the generator of this one.
+#[test]
+fn a_checkpointed_block_draws_again_while_the_step_holds_the_generator() {
+    let device = DeviceChoice::Auto.resolve().unwrap();
+    let _generator = DefaultGenerator::seeded(4);
+    let x = Tensor::ones([1000], (Kind::Float, device)).set_requires_grad(true);
+    let y =
+        checkpoint(&[&x], &[], true, |inputs, _| dropout(&inputs[0], 0.5, draw_dropout_key()?, 0));
+    let y = y.unwrap();
+    y.sum(Kind::Float).backward();
+    assert_eq!(x.grad(), y.detach());
 }

@@ -111,7 +111,8 @@ impl AugmentConfig {
                 drawn.angle = angle(5);
             }
             if on(6, self.aniso) {
-                drawn.stretch = (angle(7), n[1]);
+                // Half of the stretches are along x or y (`aniso_rotate_prob` of EDM's program).
+                drawn.stretch = (if u[9] < 0.5 { angle(7) } else { 0.0 }, n[1]);
             }
             if on(8, self.translate) {
                 drawn.shift = [n[2], n[3]];
@@ -204,12 +205,12 @@ impl Transformation {
         let size = (-self.scale * STRETCH).exp();
         let (direction, stretch) = self.stretch;
         let factor = (-stretch * STRETCH).exp();
-        // The inverse of translate · aniso · rotate · scale.
+        // The inverse of translate · aniso · rotate · scale, with the directions of EDM's program.
         let aniso = multiply(
-            rotation(direction),
-            multiply(scaling(factor, 1.0 / factor), rotation(-direction)),
+            rotation(-direction),
+            multiply(scaling(factor, 1.0 / factor), rotation(direction)),
         );
-        let linear = multiply(scaling(size, size), multiply(rotation(-self.angle), aniso));
+        let linear = multiply(scaling(size, size), multiply(rotation(self.angle), aniso));
         let shift = [self.shift[0] * MOVE * width, self.shift[1] * MOVE * height];
         linear.map(|[a, b]| [a, b, -(a * shift[0] + b * shift[1])])
     }
@@ -270,6 +271,30 @@ mod tests {
         let zoomed = larger.apply(&image()).unwrap();
         let centre = inner(&image(), 4).upsample_bicubic2d([16, 16], false, None, None);
         assert!(apart(&inner(&zoomed, 3), &inner(&centre, 3)) < 0.02);
+    }
+
+    /// The published networks were told these labels for these matrices (G_inv of EDM's AugmentPipe, 16 × 16 pixels).
+    #[test]
+    fn matrices_are_those_of_edm() {
+        let drawn = Transformation {
+            scale: 0.5,
+            angle: 0.5,
+            stretch: (0.7, 1.2),
+            shift: [0.25, -1.0],
+            ..Transformation::default()
+        };
+        let expected = [
+            [0.7332407718489815, -0.33137806265359226, -1.0293765112316753],
+            [0.5756693724759494, 0.9270984211664162, 1.5663621560948577],
+        ];
+        let found = drawn.source(16.0, 16.0);
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        let drawn =
+            AugmentConfig { probability: 1.0, ..AugmentConfig::default() }.draw(400).unwrap();
+        let straight = drawn.iter().filter(|drawn| drawn.stretch.0 == 0.0).count();
+        assert!((150..=250).contains(&straight), "{straight}");
     }
 
     #[test]

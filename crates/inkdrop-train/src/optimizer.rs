@@ -78,7 +78,8 @@ fn one() -> f64 {
 }
 
 /// The Adam optimizer (Kingma & Ba 2015), equal to `torch.optim.Adam`; with a weight decay it is
-/// `torch.optim.AdamW` (Loshchilov & Hutter 2019).
+/// `torch.optim.AdamW` (Loshchilov & Hutter 2019). The corrections of the moments count the steps of the optimizer; in
+/// PyTorch those in which the weight had a gradient, which is another number for a branch that is used later.
 #[derive(Debug)]
 pub struct Adam {
     states: Vec<ParamState>,

@@ -95,6 +95,7 @@ pub fn posthoc_ema(
     let newest = snapshots.iter().map(|snapshot| snapshot.step).max().unwrap_or(0);
     let last = step.unwrap_or(newest);
     snapshots.retain(|snapshot| snapshot.step <= last);
+    snapshots.sort_by_key(|snapshot| snapshot.step); // counters are those of the newest
     if snapshots.is_empty() {
         return Err(TrainError::Field {
             field: "train.ema",
