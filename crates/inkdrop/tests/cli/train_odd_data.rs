@@ -99,7 +99,12 @@ fn labels_for_a_network_without_classes_are_refused() {
     place.refuses(&[&without[..], &labels].concat(), &["data.labels", "model.classes"]);
     // --data takes the labels beside the images, which --unset leaves out.
     place.run(&["data", "-n", "8", "--seed", "1", "--out", "y.npy"]).succeeds();
-    put_run(&place, "3", "0", "kind = \"npy\"\nimages = \"missing.npy\"");
+    put_run(&place, "3", "1", "kind = \"npy\"\nimages = \"missing.npy\"");
+    let text = fs::read_to_string(place.path("mine.toml")).expect("a config");
+    let (_, rest) = text.split_once("[process]").expect("its process");
+    let model = "[model]\nfamily = \"ddpm\"\nsize = 16\nchannels = 3\nfeatures = 8\nmultipliers = [1, 2]\n\
+                 blocks = 1\ntime_features = 16\nactivation = \"silu\"\nattention = [1]\ngroups = 4";
+    place.put("mine.toml", format!("{model}\n[process]{rest}").as_bytes());
     let data = [&TRAIN[..], &["--data", "y.npy", "--steps", "1"]].concat();
     place.refuses(&data, &["data.labels", "--unset data.labels"]);
     place.run(&[&data[..], &["--unset", "data.labels"]].concat()).succeeds();
