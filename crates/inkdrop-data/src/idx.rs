@@ -71,8 +71,8 @@ fn content(file: &mut dyn Read, kind: &Kind, most: u64) -> Result<(Vec<usize>, V
         ));
     }
     let mut bytes = Vec::new();
-    let most = (size as u64).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+    let one_more = (size as u64).saturating_add(1);
+    file.take(one_more).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
     if bytes.len() != size {
         let found = if bytes.len() > size { "more".to_owned() } else { bytes.len().to_string() };
         return Err(format!(

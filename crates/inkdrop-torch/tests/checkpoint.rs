@@ -68,6 +68,7 @@ fn a_backward_pass_in_another_thread_draws_with_the_generator_of_the_step() {
     });
     ended.recv_timeout(Duration::from_secs(60)).expect("it does not wait for the generator");
     assert_eq!(x.grad(), y.detach(), "the second run repeats the draw");
+    assert!(y.abs().min().double_value(&[]) > 0.0);
 }
 
 #[test]

@@ -291,6 +291,7 @@ mod tests {
         for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
             assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         }
+        let _generator = DefaultGenerator::seeded(5);
         let drawn =
             AugmentConfig { probability: 1.0, ..AugmentConfig::default() }.draw(400).unwrap();
         let straight = drawn.iter().filter(|drawn| drawn.stretch.0 == 0.0).count();

@@ -321,20 +321,17 @@ impl Pipeline {
     /// and lucidrains round; improved-diffusion, guided-diffusion and consistency_models cut off, and so are the images
     /// of `ddpm` and `context`.
     pub fn rounding(&self) -> Rounding {
-        let cuts_off = match self.metadata.model {
+        let is_diffusers = self.model.as_ref().is_some_and(|model| model.is_diffusers);
+        match self.metadata.model {
             ModelConfig::Context(_)
             | ModelConfig::Ddpm(_)
             | ModelConfig::Improved(_)
-            | ModelConfig::ImprovedSuperRes(_) => true,
-            ModelConfig::Dit(_)
-            | ModelConfig::Edm(_)
-            | ModelConfig::Edm2(_)
-            | ModelConfig::Unet2d(_)
-            | ModelConfig::Lucid(_) => false,
-        };
-        match cuts_off && !self.model.as_ref().is_some_and(|model| model.is_diffusers) {
-            true => Rounding::Truncate,
-            false => Rounding::Nearest,
+            | ModelConfig::ImprovedSuperRes(_)
+                if !is_diffusers =>
+            {
+                Rounding::Truncate
+            }
+            _ => Rounding::Nearest,
         }
     }
 

@@ -166,16 +166,6 @@ pub fn to_tensor(images: &Images, device: Device) -> Result<Tensor> {
     })
 }
 
-/// Tensors in [-1, 1] as images.
-///
-/// - x: [B, C, H, W]
-///
-/// # Errors
-/// x has another number of axes, or more than 16 channels.
-pub fn to_images(x: &Tensor) -> Result<Images> {
-    Rounding::Truncate.images(x)
-}
-
 /// How tensors become images: their depth, and the rounding of 8-bit values. Values of 16 bits are rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PixelForm {

@@ -123,6 +123,26 @@ fn a_damaged_validation_picture_is_named() {
     place.refuses(&[&TRAIN[..], &one].concat(), &words);
 }
 
+/// Found when it is decoded, after a step: its checkpoint is saved first.
+#[test]
+fn a_streamed_validation_picture_that_turns_out_broken_loses_no_step() {
+    let place = Place::new();
+    for out in ["x/", "v/"] {
+        place.run(&["data", "-n", "4", "--seed", "1", "--out", out]).succeeds();
+    }
+    let path = place.path("v/00003.png");
+    let whole = fs::read(&path).expect("a picture");
+    fs::write(&path, &whole[..whole.len() / 2]).expect("a writable folder");
+    folder(&place, "[validation]\nkind = \"folder\"\npath = \"v\"\nmemory_mib = 0");
+    let every = ["--set", "train.validate_every=2"];
+    let stopped = place.run(&[&TRAIN[..], &every].concat());
+    let saved = "run/checkpoints/step-0000002.safetensors";
+    stopped.fails_saying(&["00003.png", "validation.broken", saved]);
+    assert!(place.path(saved).is_file());
+    let skip = ["--resume", "--steps", "3", "--set", "validation.broken=skip"];
+    place.run(&[&TRAIN[..], &every, &skip].concat()).succeeds();
+}
+
 #[test]
 fn a_key_that_is_not_set_is_noted_when_it_is_unset() {
     let place = place_with(&["deep.png"]);

@@ -166,7 +166,7 @@ fn settings_without_effect_are_refused() {
     assert!(error.contains("--guidance-interval 5,0.3"), "{error}");
 }
 
-/// The bytes of a family are rounded as its program does: EDM adds a half before it cuts off, the notebooks do not.
+/// The bytes of a family are rounded as its program does: EDM adds a half before it cuts off, `ddpm` does not.
 #[test]
 fn bytes_are_rounded_as_in_the_original() {
     for (preset, half) in [("ddpm_cifar10", 0.0), ("edm_cifar10", 0.5), ("unet2d_cifar10", 0.5)] {
